@@ -1,0 +1,36 @@
+# Two commands do everything, set-up included:
+#   make demo   φ of built-in photographs through a trained denoiser; results in demo/
+#   make test   the whole test suite
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/demo.done
+	$(BIN)/probekit demo --out demo
+
+test: .venv/test.done
+	$(BIN)/pytest
+
+lint: .venv/test.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: .venv/demo.done
+	$(BIN)/python benchmarks/phi_at_mid.py
+
+clean:
+	rm -rf .venv demo build *.egg-info
+
+# Each set-up is repeated only when what it depends on has changed.
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo.done: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[samples]"
+	touch $@
+
+.venv/test.done: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@

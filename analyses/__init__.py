@@ -1,0 +1,1 @@
+"""Analyses of representations: labelled arrays in, labelled findings out."""

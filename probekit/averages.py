@@ -1,0 +1,147 @@
+"""Expectations over noise: draws read batch by batch, then averaged image by image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from probekit.errors import InputError
+from probekit.noise import standard_normal
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from probekit.images import ImageSet
+
+__all__ = ["Average", "averages", "clean_and_noise", "noise_levels", "passes"]
+
+
+class Average(NamedTuple):
+    """Averages over draws of a few images.
+
+    positions are the images' places in their set; phi and phi_se are (image, sigma, channel),
+    phi_draws (image, sigma, draw, channel).
+    """
+
+    positions: range
+    phi: np.ndarray
+    phi_se: np.ndarray
+    phi_draws: np.ndarray
+
+
+def noise_levels(sigma: Any) -> list[float]:
+    """σ as a list of distinct finite numbers ≥ 0.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    try:
+        levels = [float(s) for s in np.atleast_1d(np.asarray(sigma, dtype=float)).ravel()]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"sigma={sigma!r}: give one noise standard deviation or a sequence of them") from error
+    if not levels:
+        raise InputError("sigma is empty: give at least one noise standard deviation")
+    wrong = [s for s in levels if not (math.isfinite(s) and s >= 0)]
+    if wrong:
+        raise InputError(f"sigma holds {wrong}: noise standard deviations are finite and ≥ 0, in intensity units")
+    if len(set(levels)) < len(levels):
+        raise InputError(f"sigma={levels} names a noise level twice: give each once")
+    return levels
+
+
+def passes(levels: Sequence[float], draws: int) -> int:
+    """Noisy versions of one image that are looked at."""
+    return sum(draws if s > 0 else 1 for s in levels)
+
+
+def averages(
+    read: Callable[[Tensor, float], list[Tensor]],
+    source: ImageSet,
+    levels: Sequence[float],
+    *,
+    draws: int,
+    seed: int,
+    batch: int,
+    place: Tensor,
+    advance: Callable[[int], Any] = lambda _: None,
+) -> Iterator[Average]:
+    """Read every image of a set at every noise level and draw; yield averages, a few images at a time.
+
+    Parameters
+    ----------
+    read
+        From a noisy batch (n, C, H, W) and its σ to (n, channels) at each tap.
+    source
+        Clean images.
+    levels
+        Noise levels; at 0 one pass serves as every draw.
+    draws, seed
+        Which noise; one z per (image, draw) for all levels.
+    batch
+        Noisy images in one forward pass, at most.
+    place
+        A tensor of the type and on the device in which the network computes.
+    advance
+        Told the number of noisy images just read.
+
+    Yields
+    ------
+    Average
+        In the order of the set. phi_se is the standard error over draws, of the sample standard
+        deviation (NaN for one draw); both are accumulated in float64.
+    """
+    noisy = [s for s, level in enumerate(levels) if level > 0]
+    silent = [s for s, level in enumerate(levels) if level == 0]
+    together = max(1, batch // draws) if noisy else batch
+    for start in range(0, len(source), together):
+        positions = range(start, min(start + together, len(source)))
+        values: dict[int, list[np.ndarray]] = {s: [] for s in range(len(levels))}
+        pairs = [(i, d) for i in positions for d in range(draws)]
+        for first in range(0, len(pairs) if noisy else 0, batch):
+            part = pairs[first : first + batch]
+            x, z = clean_and_noise(source, [i for i, _ in part], [d for _, d in part], seed=seed, place=place)
+            for s in noisy:
+                values[s].append(_joined(read(x + levels[s] * z, levels[s])))
+                advance(len(part))
+        for s in silent:
+            for first in range(0, len(positions), batch):
+                chosen = positions[first : first + batch]
+                values[s].append(np.repeat(_joined(read(_placed(source.read(chosen), place), 0.0)), draws, axis=0))
+                advance(len(chosen))
+        stacked = np.stack([np.concatenate(values[s]) for s in range(len(levels))], axis=1)
+        kept = stacked.reshape(len(positions), draws, len(levels), -1).swapaxes(1, 2)
+        yield _average(positions, kept, silent)
+
+
+def clean_and_noise(
+    source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, place: Tensor
+) -> tuple[Float[Tensor, "n band row col"], Float[Tensor, "n band row col"]]:
+    """Images of the set with the standard normal noise of one draw each, of the type and on the device of `place`."""
+    distinct = {index: row for row, index in enumerate(dict.fromkeys(indices))}
+    clean = source.read(list(distinct))[[distinct[i] for i in indices]]
+    noise = standard_normal(source.shape, seed=seed, ids=[source.ids[i] for i in indices], draws=draws)
+    return _placed(clean, place), _placed(noise, place)
+
+
+def _average(positions: range, kept: np.ndarray, silent: Sequence[int]) -> Average:
+    draws = kept.shape[2]
+    phi = kept.mean(axis=2, dtype=np.float64)
+    spread = kept.std(axis=2, ddof=1, dtype=np.float64) if draws > 1 else np.full(phi.shape, np.nan)
+    phi_se = spread / math.sqrt(draws)
+    phi_se[:, silent] = 0.0
+    return Average(positions, phi, phi_se, kept)
+
+
+def _joined(parts: Sequence[Tensor]) -> np.ndarray:
+    return torch.cat([part.float() for part in parts], dim=1).cpu().numpy()
+
+
+def _placed(images: Tensor, place: Tensor) -> Tensor:
+    return images.to(device=place.device, dtype=place.dtype)

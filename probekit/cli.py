@@ -1,0 +1,153 @@
+"""The shell face: ``probekit COMMAND``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from probekit.demo import run as run_demo
+from probekit.denoiser import Denoiser
+from probekit.errors import InputError, ProbeError
+from probekit.evaluation import card_table
+from probekit.images import ImageSet, concatenate, load
+from probekit.models import zoo
+from probekit.models.unet import UNet
+from probekit.train import Recipe, progress_of, train
+
+app = typer.Typer(
+    help="Look inside convolutional image denoisers.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Look inside convolutional image denoisers."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for phi.nc and the figures.")] = Path("demo"),
+    denoiser: Annotated[str, typer.Option(help="Bundled name or path of a .safetensors file.")] = "photo32",
+    draws: Annotated[int, typer.Option(help="Noise draws per image and noise level.")] = 10,
+) -> None:
+    """Run the main job: φ of the built-in photographs at every tap of a trained denoiser, with figures."""
+    run_demo(out, name=denoiser, draws=draws, say=typer.echo)
+
+
+@app.command("train")
+def train_command(
+    images: Annotated[list[Path], typer.Argument(help="Folders or zips of training images; several are joined.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and weights; a run kept there goes on.")],
+    held_out: Annotated[Path, typer.Option(help="Folder or zip of images to measure PSNR on, for log and card.")],
+    name: Annotated[str, typer.Option(help="Name of the denoiser: OUT/NAME.safetensors.")] = "denoiser",
+    size: Annotated[int, typer.Option(help="Reduce images to this shorter side (box filter) and cut a square.")] = 32,
+    channels: Annotated[str, typer.Option(help="UNet channels, fine to coarse, then the middle.")] = "16,32,64,128",
+    steps: Annotated[int, typer.Option(help="Optimiser steps in all.")] = Recipe.steps,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = Recipe.batch_size,
+    lr: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = Recipe.lr,
+    sigma_max: Annotated[float, typer.Option(help="σ is uniform in (0, this].")] = Recipe.sigma_max,
+    weight_power: Annotated[float, typer.Option(help="Weight the loss by σ^−this; 0 is the paper's.")] = 0.0,
+    ema: Annotated[float, typer.Option(help="Average the weights over this fraction of the steps made.")] = Recipe.ema,
+    seed: Annotated[int, typer.Option(help="Of initial weights, order, noise and flips.")] = 0,
+    init: Annotated[str | None, typer.Option(help="Start from this denoiser: a bundled name or a path.")] = None,
+    evaluations: Annotated[int, typer.Option(help="How often PSNR goes into the log.")] = 20,
+    max_held_out: Annotated[int, typer.Option(help="Held-out images for the log; the card uses all.")] = 500,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; torch's own choice by default.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU is taken if there is one.")] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Use torch.compile (on CPU: needs a C++ compiler).")
+    ] = False,
+    export: Annotated[
+        bool, typer.Option("--export", help="Train no further: write weights and card as they are.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Train a blind UNet denoiser and write its weights with a model card."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    recipe = Recipe(
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        sigma_max=sigma_max,
+        weight_power=weight_power,
+        ema=ema,
+        seed=seed,
+    )
+    data = concatenate([load(path, size=size, crop=size) for path in images])
+    validation = load(held_out, size=size, crop=size)
+    torch.manual_seed(seed)
+    denoiser = zoo.load(init) if init is not None else Denoiser(_unet(_numbers(channels)))
+    if export:
+        progress_of(out)
+    denoiser = train(
+        denoiser,
+        data,
+        recipe=recipe,
+        out=out,
+        held_out=_thinned(validation, max_held_out),
+        evaluations=evaluations,
+        device=device,
+        compile=compile,
+        progress=not quiet,
+        until=0 if export else None,
+    )
+    made = progress_of(out)
+    card = {
+        "data": {"training": data.name, "images": len(data), "size": size, "resize": "box filter"},
+        "recipe": made["recipe"],
+        "initial weights": init or f"Kaiming-normal, seed {seed}",
+        "steps": made["step"],
+        "images seen": made["step"] * batch_size,
+        "wall time in s": round(made["seconds"]),
+        "device": _device_name(device, threads),
+        "psnr": card_table(denoiser.to("cpu"), validation, fitted_on=_thinned(data, 5000)),
+    }
+    path = zoo.save(denoiser, out / f"{name}.safetensors", card=card)
+    typer.echo(_psnr_table(card["psnr"]))
+    typer.echo(f"wrote {path} and {path.with_suffix('.json').name}")
+
+
+def main() -> None:
+    """Run the command line; the package's own errors become one line and exit code 1."""
+    try:
+        app()
+    except ProbeError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+def _unet(channels: list[int]) -> UNet:
+    """The paper's UNet with these channels; its numbers of convolutions go on for other depths."""
+    depth = len(channels) - 1
+    return UNet(channels, encoder_convs=[2] * depth, decoder_convs=range(5, 5 + depth))
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"{text!r} is not a list of whole numbers: write them like 16,32,64,128") from None
+
+
+def _thinned(images: ImageSet, count: int) -> ImageSet:
+    """About `count` of the images, evenly spread, so that every class of a sorted set is there."""
+    return images.subset(range(0, len(images), max(1, len(images) // count)))
+
+
+def _device_name(device: str | None, threads: int | None) -> str:
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {threads or torch.get_num_threads()} threads"
+
+
+def _psnr_table(table: dict) -> str:
+    """The card's PSNR table as text, one method a line."""
+    lines = [f"PSNR in dB, mean over {table['count']} images of {table['images']}"]
+    for key in ("sigma", "denoiser", "noisy", "gaussian_blur", "patch_wiener"):
+        cells = (f"{v:7g}" if key == "sigma" else f"{v:7.2f}" for v in table[key])
+        lines.append(f"{key.replace('_', ' '):>14}" + "".join(cells))
+    return "\n".join(lines)

@@ -1,0 +1,189 @@
+"""The vocabulary of results: dims, coordinates, attributes; the one place that builds and checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from probekit.errors import InputError
+
+__all__ = ["activation_maps", "check", "provenance", "representation"]
+
+SIGMA_UNITS = "standard deviation in intensity units of [0, 1] images"
+VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "phi": (("image", "sigma", "channel"), "spatial reduction of each channel, mean over noise draws"),
+    "phi_se": (("image", "sigma", "channel"), "standard error of phi over noise draws"),
+    "phi_draws": (("image", "sigma", "draw", "channel"), "spatial reduction of each channel, one noise draw"),
+    "rest": (("sigma", "channel"), "phi of a constant mid-grey image: the response to noise alone"),
+    "rest_se": (("sigma", "channel"), "standard error of rest over noise draws"),
+    "activation": (("image", "sigma", "channel", "row", "col"), "activation map of one noise draw"),
+}
+COORDINATES: Mapping[str, str] = {
+    "image": "image id",
+    "label": "class of the image",
+    "sigma": "noise standard deviation",
+    "channel": "channel over all taps",
+    "tap": "tap that the channel belongs to",
+    "unit": "channel within its tap",
+    "draw": "noise draw",
+    "row": "row of the map",
+    "col": "column of the map",
+}
+
+
+def representation(
+    arrays: Mapping[str, np.ndarray],
+    *,
+    ids: Sequence[str],
+    labels: Sequence[str] | None,
+    sigma: Sequence[float],
+    channels: Mapping[str, int],
+    attrs: Mapping[str, str | int | float],
+) -> xr.Dataset:
+    """The Dataset of a representation.
+
+    Parameters
+    ----------
+    arrays
+        phi, phi_se (image, sigma, channel), rest, rest_se (sigma, channel) and, if kept, phi_draws
+        (image, sigma, draw, channel); stored as float32.
+    ids, labels
+        One id, and where known one class, per image.
+    sigma
+        Noise levels.
+    channels
+        Number of channels of each tap, in order.
+    attrs
+        What `provenance` gives.
+
+    Returns
+    -------
+    Dataset
+        As the label schema has it.
+    """
+    coords = _coords(ids=ids, labels=labels, sigma=sigma, channels=channels)
+    if "phi_draws" in arrays:
+        coords["draw"] = _index("draw", np.arange(arrays["phi_draws"].shape[2]))
+    variables = {name: _variable(name, values) for name, values in arrays.items()}
+    return xr.Dataset(variables, coords=coords, attrs=dict(attrs))
+
+
+def activation_maps(
+    values: np.ndarray,
+    *,
+    ids: Sequence[str],
+    labels: Sequence[str] | None,
+    sigma: Sequence[float],
+    tap: str,
+    attrs: Mapping[str, str | int | float],
+) -> xr.DataArray:
+    """The DataArray of activation maps (image, sigma, channel, row, col) of one tap."""
+    coords = _coords(ids=ids, labels=labels, sigma=sigma, channels={tap: values.shape[2]})
+    coords["row"] = _index("row", np.arange(values.shape[3]))
+    coords["col"] = _index("col", np.arange(values.shape[4]))
+    variable = _variable("activation", values)
+    variable.attrs.update(attrs)
+    return xr.DataArray(variable, coords=coords, name="activation")
+
+
+def provenance(
+    *,
+    denoiser: str,
+    weights_sha256: str,
+    taps: Mapping[str, str],
+    reduce: str,
+    draws: int,
+    seed: int,
+    noise: str,
+    images: str,
+) -> dict[str, str | int | float]:
+    """Attributes that every result carries: what was measured, on what, how."""
+    return {
+        "probekit_version": version("probekit"),
+        "denoiser": denoiser,
+        "weights_sha256": weights_sha256,
+        "taps": ", ".join(f"{name}={path}" for name, path in taps.items()),
+        "reduce": reduce,
+        "draws": draws,
+        "seed": seed,
+        "noise": noise,
+        "sigma_units": SIGMA_UNITS,
+        "image_source": images,
+    }
+
+
+def check(data: Any, *names: str, finite: bool = True) -> None:
+    """Refuse a Dataset that lacks what an analysis needs.
+
+    Parameters
+    ----------
+    data
+        What the analysis was given.
+    names
+        Variables that it needs, of the dims of the label schema.
+    finite
+        Whether they must be free of NaN and infinities.
+
+    Raises
+    ------
+    InputError
+        Naming what was found, what was expected and how to mend it.
+    """
+    if not isinstance(data, xr.Dataset):
+        raise InputError(f"the data is a {type(data).__name__}: give the Dataset that a tap returns")
+    for name in names:
+        dims = VARIABLES[name][0]
+        if name not in data:
+            raise InputError(f"the Dataset has no {name!r}, only {_spoken(data.data_vars)}: give what a tap returns")
+        if data[name].dims != dims:
+            raise InputError(
+                f"{name} has dims {_spoken(data[name].dims)} instead of {_spoken(dims)}: keep all dims, "
+                f"e.g. select with a list, .isel({dims[0]}=[0]), and .transpose{dims} last"
+            )
+        missing = [c for c in (*dims, *(("tap", "unit") if "channel" in dims else ())) if c not in data.coords]
+        if missing:
+            raise InputError(f"{name} lacks the coordinates {_spoken(missing)}: give what a tap returns")
+        if finite and not bool(np.isfinite(data[name]).all()):
+            raise InputError(f"{name} holds NaN or infinite values: drop those images, e.g. data.dropna('image')")
+
+
+def _coords(
+    *, ids: Sequence[str], labels: Sequence[str] | None, sigma: Sequence[float], channels: Mapping[str, int]
+) -> dict[str, xr.Variable]:
+    coords = {
+        "image": _index("image", _strings(ids)),
+        "sigma": _index("sigma", np.asarray(sigma, np.float64), units=SIGMA_UNITS),
+        "channel": _index("channel", np.arange(sum(channels.values()))),
+        "tap": _along("channel", "tap", _strings([name for name, n in channels.items() for _ in range(n)])),
+        "unit": _along("channel", "unit", np.concatenate([np.arange(n) for n in channels.values()])),
+    }
+    if labels is not None:
+        coords["label"] = _along("image", "label", _strings(labels))
+    return coords
+
+
+def _strings(values: Sequence[str]) -> np.ndarray:
+    # Objects, not fixed-width strings: they come back from netCDF and Zarr as they were.
+    return np.array(list(map(str, values)), dtype=object)
+
+
+def _index(name: str, values: np.ndarray, **attrs: str) -> xr.Variable:
+    return _along(name, name, values, **attrs)
+
+
+def _along(dim: str, name: str, values: np.ndarray, **attrs: str) -> xr.Variable:
+    return xr.Variable((dim,), values, {"long_name": COORDINATES[name], **attrs})
+
+
+def _variable(name: str, values: np.ndarray) -> xr.Variable:
+    dims, long_name = VARIABLES[name]
+    attrs = {"long_name": long_name, "units": "activation"}
+    return xr.Variable(dims, np.asarray(values, np.float32), attrs)
+
+
+def _spoken(names: Any) -> str:
+    return ", ".join(map(str, names)) or "nothing"

@@ -1,0 +1,70 @@
+"""What memory is there, what work would take, and refusing in time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from probekit.errors import CapacityError
+
+__all__ = ["available_bytes", "refuse_if_too_large", "spoken"]
+
+
+def available_bytes(device: torch.device | str = "cpu") -> int | None:
+    """Bytes free for new work on a device; None where the system does not tell."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    limits = [_meminfo(), _control_group()]
+    known = [n for n in limits if n is not None]
+    return min(known, default=None)
+
+
+def refuse_if_too_large(results: int, batch: int, *, device: torch.device, hint: str) -> None:
+    """Raise CapacityError where results (kept in main memory) and one batch's work (on the device) cannot fit."""
+    main = available_bytes("cpu")
+    on_device = main if device.type == "cpu" else available_bytes(device)
+    need_main = results + (batch if device.type == "cpu" else 0)
+    if main is not None and need_main > main:
+        raise CapacityError(
+            f"this needs about {spoken(need_main)} of memory (results {spoken(results)}, one batch {spoken(batch)}) "
+            f"and {spoken(main)} are free: {hint}"
+        )
+    if on_device is not None and batch > on_device:
+        raise CapacityError(
+            f"one batch needs about {spoken(batch)} on {device} and {spoken(on_device)} are free: "
+            "give a smaller batch_size"
+        )
+
+
+def spoken(count: float) -> str:
+    """Bytes as a person says them, e.g. "1.5 GiB"."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TiB"
+
+
+def _meminfo() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux: asked otherwise below
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _control_group() -> int | None:
+    """What a container's memory limit leaves (cgroup v2)."""
+    try:
+        limit, used = (Path("/sys/fs/cgroup", f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        return None if limit == "max" else max(0, int(limit) - int(used))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,235 @@
+"""The UNet of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912), of any width and depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from probekit.denoiser import size_message
+from probekit.errors import InputError
+from probekit.models.normalisation import uncentred_norm
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+__all__ = ["UNet"]
+
+NormKind = Literal["layer", "batch", "instance"]
+
+
+class UNet(nn.Module):
+    """Blind, unconditional, fully convolutional denoiser: noisy image in, clean image out.
+
+    Encoder blocks, a middle block and decoder blocks of 3×3 convolutions; 2×2 average pooling on
+    the way down, 2×2 transposed convolutions without bias on the way up, encoder outputs
+    concatenated into the decoder at the same scale. The first convolution is followed by ReLU, the
+    last by nothing, every other one by normalisation and ReLU. There is no residual connection
+    around the network. Architecture: Kadkhodaie, Mallat & Simoncelli, arXiv:2506.01912; the
+    defaults are theirs (13.68 M parameters).
+
+    Weights start Kaiming-normal (fan-in) with zero biases and unit gains, drawn from torch's global
+    generator: call ``torch.manual_seed`` first for a reproducible untrained control.
+
+    Parameters
+    ----------
+    channels
+        Channels of the encoder blocks from the finest scale to the coarsest, then of the middle
+        block; at least two numbers.
+    image_channels
+        Colour planes of the image.
+    encoder_convs, decoder_convs
+        Convolutions per block, from the finest scale to the coarsest; one number per encoder block
+        (any sequence one shorter than ``channels``). The finest decoder block's last convolution
+        makes the image, so it needs at least two.
+    middle_convs
+        Convolutions of the middle block.
+    bias
+        Whether convolutions have additive constants. Without, the network has none anywhere and
+        `norm` defaults to "batch", so that in evaluation D(αy) = αD(y) for α > 0 (Mohan,
+        Kadkhodaie et al. 2020).
+    norm
+        "layer", "batch" or "instance": over which axes the standard deviation is taken. None means
+        "layer" with biases and "batch" without.
+
+    Attributes
+    ----------
+    tap_aliases : dict[str, str]
+        The paper's block names, numbered by scale (1 = full resolution), to module paths:
+        ``enc1 enc2 enc3 mid dec3 dec2`` at the default depth. ``dec1`` ends in the image and is
+        not tapped.
+    size_multiple : int
+        Heights and widths must be multiples of this (8 at the default depth).
+    image_channels : int
+        Colour planes of the image.
+
+    Raises
+    ------
+    InputError
+        If the numbers given do not describe a network.
+
+    Examples
+    --------
+    >>> model = UNet((8, 16), image_channels=1, encoder_convs=(2,), decoder_convs=(3,))
+    >>> model(torch.zeros(2, 1, 6, 10)).shape
+    torch.Size([2, 1, 6, 10])
+    >>> model.tap_aliases
+    {'enc1': 'encoder.0', 'mid': 'middle'}
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (64, 128, 256, 512),
+        *,
+        image_channels: int = 3,
+        encoder_convs: Sequence[int] = (2, 2, 2),
+        middle_convs: int = 3,
+        decoder_convs: Sequence[int] = (5, 6, 7),
+        bias: bool = True,
+        norm: NormKind | None = None,
+    ) -> None:
+        super().__init__()
+        _check_shape(channels, image_channels, encoder_convs, middle_convs, decoder_convs, norm)
+        norm = norm or ("layer" if bias else "batch")
+        self.config: dict[str, Any] = {
+            "channels": list(channels),
+            "image_channels": image_channels,
+            "encoder_convs": list(encoder_convs),
+            "middle_convs": middle_convs,
+            "decoder_convs": list(decoder_convs),
+            "bias": bias,
+            "norm": norm,
+        }
+        self.image_channels = image_channels
+        depth = len(channels) - 1
+        self.size_multiple = 2**depth
+        self.tap_aliases = {f"enc{i + 1}": f"encoder.{i}" for i in range(depth)}
+        self.tap_aliases["mid"] = "middle"
+        self.tap_aliases |= {f"dec{i + 1}": f"decoder.{i}" for i in range(depth - 1, 0, -1)}
+
+        def block(first: int, rest: int, convs: int) -> Block:
+            return Block([first] + [rest] * convs, bias=bias, norm=norm)
+
+        self.encoder = nn.ModuleList(
+            Block([image_channels] + [channels[0]] * n, bias=bias, norm=norm, bare_first=True)
+            if i == 0
+            else block(channels[i - 1], channels[i], n)
+            for i, n in enumerate(encoder_convs)
+        )
+        self.pool = nn.AvgPool2d(2)
+        self.middle = block(channels[-2], channels[-1], middle_convs)
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=False) for fine, coarse in pairwise(channels)
+        )
+        self.decoder = nn.ModuleList(
+            Block(
+                [2 * channels[0]] + [channels[0]] * (n - 1) + [image_channels],
+                bias=bias,
+                norm=norm,
+                bare_last=True,
+            )
+            if i == 0
+            else block(2 * channels[i], channels[i], n)
+            for i, n in enumerate(decoder_convs)
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                _kaiming_fan_in(module)
+
+    def forward(self, y: Float[Tensor, "n band row col"]) -> Float[Tensor, "n band row col"]:
+        """Denoise a batch.
+
+        Parameters
+        ----------
+        y
+            Noisy images (N, image_channels, H, W); H and W multiples of `size_multiple`.
+
+        Returns
+        -------
+        Tensor
+            Clean estimates, of the same shape.
+
+        Raises
+        ------
+        InputError
+            If H or W is not a multiple of `size_multiple`.
+        """
+        if y.shape[-2] % self.size_multiple or y.shape[-1] % self.size_multiple:
+            raise InputError(size_message((y.shape[-2], y.shape[-1]), self.size_multiple))
+        skips = []
+        for block in self.encoder:
+            y = block(y)
+            skips.append(y)
+            y = self.pool(y)
+        y = self.middle(y)
+        for up, block, skip in zip(reversed(self.up), reversed(self.decoder), reversed(skips), strict=True):
+            y = block(torch.cat([up(y), skip], dim=1))
+        return y
+
+
+class Block(nn.Sequential):
+    """Convolutions, each followed by normalisation and ReLU; the first or last one left bare on request."""
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        *,
+        bias: bool,
+        norm: NormKind,
+        bare_first: bool = False,
+        bare_last: bool = False,
+    ) -> None:
+        layers: list[nn.Module] = []
+        last = len(channels) - 2
+        for i, (before, after) in enumerate(pairwise(channels)):
+            layers.append(nn.Conv2d(before, after, 3, padding=1, bias=bias))
+            if bare_last and i == last:
+                break
+            if not (bare_first and i == 0):
+                layers.append(uncentred_norm(norm, after))
+            layers.append(nn.ReLU())
+        super().__init__(*layers)
+
+
+def _kaiming_fan_in(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    # A 2×2 transposed convolution of stride 2 gives each output pixel exactly one tap per input
+    # channel, so its fan-in is the number of input channels, not what torch's fan counting says.
+    if isinstance(conv, nn.ConvTranspose2d):
+        nn.init.normal_(conv.weight, std=(2 / conv.in_channels) ** 0.5)
+    else:
+        nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="relu")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+
+
+def _check_shape(
+    channels: Sequence[int],
+    image_channels: int,
+    encoder_convs: Sequence[int],
+    middle_convs: int,
+    decoder_convs: Sequence[int],
+    norm: str | None,
+) -> None:
+    depth = len(channels) - 1
+    if depth < 1 or min(channels) < 1 or image_channels < 1:
+        raise InputError(
+            f"channels={tuple(channels)}, image_channels={image_channels}: give at least two positive numbers "
+            "of channels (encoder blocks from fine to coarse, then the middle block) and a positive image_channels"
+        )
+    for name, convs in (("encoder_convs", encoder_convs), ("decoder_convs", decoder_convs)):
+        if len(convs) != depth or min(convs) < 1:
+            raise InputError(
+                f"{name}={tuple(convs)} does not fit channels={tuple(channels)}: "
+                f"give {depth} positive numbers, one per scale above the middle block"
+            )
+    if middle_convs < 1 or decoder_convs[0] < 2:
+        raise InputError(
+            f"middle_convs={middle_convs}, decoder_convs={tuple(decoder_convs)}: the middle block needs at least one "
+            "convolution and the finest decoder block (the first number) at least two"
+        )
+    if norm is not None and norm not in get_args(NormKind):
+        raise InputError(f"norm={norm!r}: give one of {', '.join(map(repr, get_args(NormKind)))}, or None")

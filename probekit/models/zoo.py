@@ -1,0 +1,233 @@
+"""Denoisers on disk: half-precision safetensors beside a JSON description with a card and a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from probekit.denoiser import Denoiser
+from probekit.errors import InputError, ModelError
+from probekit.models.unet import UNet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["available", "describe", "load", "save", "tap_names", "untrained", "weights_sha256"]
+
+WEIGHTS = Path(__file__).parent / "weights"
+ARCHITECTURES: Mapping[str, type[nn.Module]] = {"unet": UNet}
+FORMAT = 1
+
+
+def available() -> tuple[str, ...]:
+    """Names of the bundled denoisers, as `load` takes them."""
+    return tuple(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
+
+
+def save(denoiser: Denoiser | nn.Module, path: str | Path, *, card: Mapping[str, Any] | None = None) -> Path:
+    """Write a denoiser as `path` (half-precision safetensors) and a JSON description beside it.
+
+    Both files are written whole or not at all.
+
+    Parameters
+    ----------
+    denoiser
+        A denoiser around one of the package's architectures, or such a network itself.
+    path
+        Ends in ``.safetensors``; its stem becomes the denoiser's name.
+    card
+        What else the description should hold, under "card": data, steps, PSNR table, …
+
+    Returns
+    -------
+    Path
+        The weights file.
+
+    Raises
+    ------
+    InputError
+        If the path has another suffix, or the network is none of the package's.
+    ModelError
+        If a weight does not fit half precision.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path} must end in .safetensors")
+    if not isinstance(denoiser, Denoiser):
+        denoiser = Denoiser(denoiser)
+    kind = next((name for name, cls in ARCHITECTURES.items() if type(denoiser.model) is cls), None)
+    if kind is None:
+        raise InputError(
+            f"{type(denoiser.model).__name__} is not one of the package's networks ({', '.join(ARCHITECTURES)}), "
+            "so a description could not rebuild it: keep its weights with safetensors yourself"
+        )
+    half = {k: v.detach().cpu().half().contiguous() for k, v in denoiser.model.state_dict().items()}
+    spoilt = [k for k, v in half.items() if not bool(torch.isfinite(v).all())]
+    if spoilt:
+        raise ModelError(f"weights {', '.join(spoilt[:5])} are not finite in half precision: the training diverged")
+    description = {
+        "format": FORMAT,
+        "name": path.stem,
+        "architecture": kind,
+        "config": denoiser.model.config,
+        "sigma_to": denoiser.sigma_to,
+        "data_range": denoiser.data_range,
+        "weights_sha256": weights_sha256({k: v.float() for k, v in half.items()}),
+        "card": dict(card or {}),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The description goes last: weights without one are not found, so a kill in between loses nothing.
+    _replace(path, lambda partial: save_file(half, partial))
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    _replace(path.with_suffix(".json"), lambda partial: partial.write_text(text, encoding="utf-8"))
+    return path
+
+
+def load(name: str | Path) -> Denoiser:
+    """A denoiser by bundled name, or by the path of its ``.safetensors`` file.
+
+    Weights come back in float32, in evaluation mode, laid out channels-last.
+
+    Parameters
+    ----------
+    name
+        One of `available()`, or a path written by `save`.
+
+    Raises
+    ------
+    InputError
+        If there is no such name or file.
+    ModelError
+        If the weights or the description are truncated, altered or of a newer format.
+
+    Examples
+    --------
+    >>> load("photo32").model.config["channels"]
+    [16, 32, 64, 128]
+    """
+    path = _located(name)
+    description = describe(path)
+    try:
+        stored = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be read ({error}): it is truncated or altered; get it again") from error
+    state = {key: value.float() for key, value in stored.items()}
+    found = weights_sha256(state)
+    if found != description["weights_sha256"]:
+        raise ModelError(
+            f"{path} does not hold the weights that its description names (SHA-256 {found[:12]}… instead of "
+            f"{description['weights_sha256'][:12]}…): one of the two files was altered; get both again"
+        )
+    try:
+        model = ARCHITECTURES[description["architecture"]](**description["config"])
+        model.load_state_dict(state)
+    except (TypeError, RuntimeError, InputError) as error:
+        raise ModelError(f"{path.with_suffix('.json')} does not describe the weights beside it: {error}") from error
+    data_range = description["data_range"]
+    return Denoiser(
+        model.to(memory_format=torch.channels_last).eval(),  # pyright: ignore[reportCallIssue]
+        sigma_to=description["sigma_to"],
+        data_range=None if data_range is None else tuple(data_range),
+        name=description["name"],
+    )
+
+
+def describe(name: str | Path) -> dict[str, Any]:
+    """The JSON description of a denoiser on disk, its model card under "card".
+
+    Parameters
+    ----------
+    name
+        One of `available()`, or a path written by `save`.
+
+    Raises
+    ------
+    InputError
+        If there is no such name or file.
+    ModelError
+        If the description is missing, unreadable or of a newer format.
+    """
+    path = _located(name).with_suffix(".json")
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}): the description belongs beside the weights") from error
+    required = {"format", "name", "architecture", "config", "sigma_to", "data_range", "weights_sha256", "card"}
+    missing = required - set(description) if isinstance(description, dict) else required
+    if missing:
+        raise ModelError(f"{path} lacks {', '.join(sorted(missing))}: it is not a description written by this package")
+    if description["format"] != FORMAT or description["architecture"] not in ARCHITECTURES:
+        raise ModelError(
+            f"{path} has format {description['format']} and architecture {description['architecture']!r}; this version "
+            f"reads format {FORMAT} and {', '.join(ARCHITECTURES)}: upgrade probekit"
+        )
+    return description
+
+
+def tap_names(denoiser: Denoiser) -> tuple[str, ...]:
+    """The aliases that a packaged network declares, in the order of the forward pass."""
+    return tuple(dict(denoiser.model.tap_aliases))  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
+    """The control: a packaged network of the same shape with the weights that training starts from.
+
+    Parameters
+    ----------
+    denoiser
+        A denoiser around one of the package's networks.
+    seed
+        Of the initial weights; torch's global generator is left as it was.
+    """
+    kind = type(denoiser.model)
+    if kind not in ARCHITECTURES.values():
+        raise InputError(f"{kind.__name__} is not one of the package's networks: make its untrained twin yourself")
+    config: Any = denoiser.model.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = kind(**config)
+    return Denoiser(
+        model.eval(), sigma_to=denoiser.sigma_to, data_range=denoiser.data_range, name=f"{denoiser.name}-untrained"
+    )
+
+
+def weights_sha256(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over a state dict: names, dtypes, shapes and bytes, in sorted order of names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().astype(np.uint8, copy=False).data)
+    return digest.hexdigest()
+
+
+def _located(name: str | Path) -> Path:
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise InputError(f"{path} does not exist: give the path of a .safetensors file, or a bundled name")
+        return path
+    if str(name) in available():
+        return WEIGHTS / f"{name}.safetensors"
+    raise InputError(
+        f"there is no bundled denoiser {str(name)!r}: there are {', '.join(available()) or 'none'}; "
+        "or give the path of a .safetensors file"
+    )
+
+
+def _replace(path: Path, write: Any) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,93 @@
+"""The built-in image set: crops of the photographs that scikit-image and scikit-learn carry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from importlib import import_module
+
+import numpy as np
+from PIL import Image
+
+from probekit.errors import InputError
+
+__all__ = ["photographs"]
+
+GRIDS = (1, 2, 4)
+SKIMAGE = (
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "immunohistochemistry",
+    "moon",
+    "page",
+    "retina",
+    "rocket",
+)
+SKLEARN = ("china", "flower")
+
+
+@cache
+def photographs(size: int) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Crops of the 17 photographs at three scales, with their ids and labels.
+
+    Each photograph is reduced (box filter, never enlarged) so that its shorter side is 1, 2 and 4
+    times `size`, and the central square is cut into 1, 4 and 16 crops.
+
+    Returns
+    -------
+    tuple
+        (pixels, uint8 (N, 3, size, size), read-only; ids such as "coffee/4x4/r1c2"; labels, the
+        photographs' names)
+
+    Raises
+    ------
+    InputError
+        If scikit-image is not installed.
+    """
+    pixels, ids, labels = [], [], []
+    for name, open_photograph in sorted(_sources().items()):
+        photograph = Image.fromarray(open_photograph()).convert("RGB")
+        for n in GRIDS:
+            side = n * size
+            if min(photograph.size) < side:
+                continue
+            square = np.asarray(_central_square(photograph, side))
+            for r in range(n):
+                for c in range(n):
+                    crop = square[r * size : (r + 1) * size, c * size : (c + 1) * size]
+                    pixels.append(np.moveaxis(crop, -1, 0))
+                    ids.append(f"{name}/{n}x{n}/r{r}c{c}")
+                    labels.append(name)
+    stacked = np.stack(pixels)
+    stacked.flags.writeable = False
+    return stacked, tuple(ids), tuple(labels)
+
+
+def _sources() -> dict[str, Callable[[], np.ndarray]]:
+    try:
+        data = import_module("skimage.data")
+    except ImportError as error:
+        raise InputError(
+            'the built-in samples are scikit-image\'s photographs: install them with pip install "probekit[samples]"'
+        ) from error
+    sklearn_image = import_module("sklearn.datasets").load_sample_image
+    return (
+        {name: getattr(data, name) for name in SKIMAGE}
+        | {"motorcycle": lambda: data.stereo_motorcycle()[0]}
+        | {name: partial(sklearn_image, f"{name}.jpg") for name in SKLEARN}
+    )
+
+
+def _central_square(photograph: Image.Image, side: int) -> Image.Image:
+    """The photograph with its shorter side reduced to `side`, cut to a square about its centre."""
+    edge = min(photograph.size)
+    left, top = (photograph.width - edge) // 2, (photograph.height - edge) // 2
+    box = (left, top, left + edge, top + edge)
+    return photograph.resize((side, side), Image.Resampling.BOX, box=box)

@@ -1,0 +1,43 @@
+"""Hypothesis profiles, data that may be absent, and small networks that tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from probekit.models.unet import UNet
+
+# Forward passes on a busy two-core machine vary too much for a deadline.
+quiet = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
+settings.register_profile("local", max_examples=20, **quiet)
+settings.register_profile("ci", max_examples=50, derandomize=True, **quiet)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))
+
+PHOTOGRAPHS = Path(
+    os.environ.get("PROBEKIT_PHOTOGRAPHS", Path(__file__).parents[2] / "shared" / "data" / "tiny-imagenet")
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    absent = pytest.mark.skip(reason=f"no photographs at {PHOTOGRAPHS}; set PROBEKIT_PHOTOGRAPHS to where val.zip lies")
+    no_gpu = pytest.mark.skip(reason="no CUDA device")
+    for item in items:
+        if item.get_closest_marker("photographs") and not (PHOTOGRAPHS / "val.zip").exists():
+            item.add_marker(absent)
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(no_gpu)
+
+
+@pytest.fixture
+def photographs() -> Path:
+    """Folder of the Tiny ImageNet zips; use with the marker of the same name."""
+    return PHOTOGRAPHS
+
+
+@pytest.fixture
+def unet() -> UNet:
+    """The paper's UNet, narrow, with reproducible weights, in evaluation mode."""
+    torch.manual_seed(0)
+    return UNet((4, 8, 12, 16)).eval()
