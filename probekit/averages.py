@@ -125,7 +125,9 @@ def clean_and_noise(
 ) -> tuple[Float[Tensor, "n band row col"], Float[Tensor, "n band row col"]]:
     """Images of the set with the standard normal noise of one draw each, of the type and on the device of `place`."""
     distinct = {index: row for row, index in enumerate(dict.fromkeys(indices))}
-    clean = source.read(list(distinct))[[distinct[i] for i in indices]]
+    clean = source.read(list(distinct))
+    if len(distinct) < len(indices):
+        clean = clean[[distinct[i] for i in indices]]
     noise = standard_normal(source.shape, seed=seed, ids=[source.ids[i] for i in indices], draws=draws)
     return _placed(clean, place), _placed(noise, place)
 

@@ -43,9 +43,9 @@ def spoken(count: float) -> str:
     """Bytes as a person says them, e.g. "1.5 GiB"."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
-            return f"{count:.3g} {unit}"
+            return f"{count:.4g} {unit}"
         count /= 1024
-    return f"{count:.3g} TiB"
+    return f"{count:.4g} TiB"
 
 
 def _meminfo() -> int | None:

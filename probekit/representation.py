@@ -15,15 +15,15 @@ from tqdm.auto import tqdm
 from probekit import images as image_sources
 from probekit import labels
 from probekit.averages import averages, clean_and_noise, noise_levels, passes
-from probekit.denoiser import as_denoiser
+from probekit.denoiser import as_denoiser, check_batch
 from probekit.errors import InputError, TapError
 from probekit.images import ImageSet
 from probekit.memory import available_bytes, refuse_if_too_large
-from probekit.models.zoo import weights_sha256
 from probekit.modes import evaluating
 from probekit.noise import SOURCE
 from probekit.sites import Site, Visit, network_of, resolve, survey
 from probekit.tap import editing, observing, reduction, setting
+from probekit.weights import WeightsHash
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -110,6 +110,7 @@ class Tap:
         self._reduce = reduce
         self._reduce_name = reduce_name
         self._network = network_of(denoiser)
+        self._weights_sha256 = WeightsHash(self._network)
         self._surveyed: dict[tuple[int, ...], list[Visit]] = {}
 
     def __repr__(self) -> str:
@@ -175,7 +176,7 @@ class Tap:
         visits = self._survey(source.shape)
         widths = self._widths(visits)
         per_image = _work_bytes(visits, self._place().dtype)
-        size = self._batch_size(batch_size, visits, per_image)
+        size = self._batch_size(batch_size, visits, per_image, len(source) * draws)
         grid = len(source) * len(levels) * sum(widths.values())
         refuse_if_too_large(
             4 * grid * (2 + draws * keep_draws),
@@ -253,7 +254,7 @@ class Tap:
         if len(shape) != 4:
             raise TapError(f"tap {site.name!r} gives shape {shape}, which is no map (N, C, H, W): tap another module")
         per_image = _work_bytes(visits, self._place().dtype)
-        size = self._batch_size(batch_size, visits, per_image)
+        size = self._batch_size(batch_size, visits, per_image, len(source))
         refuse_if_too_large(
             4 * len(source) * len(levels) * math.prod(shape[1:]),
             size * per_image,
@@ -299,7 +300,8 @@ class Tap:
         InputError, TapError
             As for calling the tap.
         """
-        self._survey(tuple(y.shape[1:]), y[:1].detach(), sigma)
+        check_batch(y, self._network)
+        self._survey(tuple(y.shape[1:]), sigma)
         with evaluating(self.denoiser), observing(self._network, self._sites, self._reduce) as run:
             return torch.cat(run(lambda: self.denoiser(y, sigma)), dim=1)
 
@@ -358,14 +360,13 @@ class Tap:
         with torch.no_grad(), evaluating(self.denoiser), observing(self._network, self._sites, read) as run:
             yield lambda y, level: run(lambda: self.denoiser(y, level))
 
-    def _survey(self, shape: tuple[int, ...], y: Tensor | None = None, sigma: Any = None) -> list[Visit]:
+    def _survey(self, shape: tuple[int, ...], sigma: Any = 0.5) -> list[Visit]:
         """The calls up to the last tap in a pass of one image of this shape; taps must each fire once."""
         if shape not in self._surveyed:
-            if y is None:
-                place = self._place()
-                y, sigma = torch.zeros((1, *shape), dtype=place.dtype, device=place.device), 0.5
-            elif isinstance(sigma, torch.Tensor) and sigma.ndim:
+            place = self._place()
+            if isinstance(sigma, torch.Tensor) and sigma.ndim:
                 sigma = sigma[:1]
+            y = torch.zeros((1, *shape), dtype=place.dtype, device=place.device)
             visits = survey(self.denoiser, y, sigma)
             ends = [self._visited(site, visits) for site in self._sites]
             self._surveyed[shape] = visits[: max(ends, default=0) + 1]
@@ -390,22 +391,22 @@ class Tap:
         return calls[site.call or 0]
 
     def _output_shape(self, site: Site, visits: list[Visit]) -> tuple[int, ...]:
-        shapes = visits[self._visited(site, visits)].shapes
-        if site.item not in shapes:
-            site.select({str(k): torch.empty(0) for k in shapes})
-        return shapes[site.item]
+        visit = visits[self._visited(site, visits)]
+        if site.item not in visit.shapes:
+            raise TapError(site.missing(visit.output, list(visit.shapes)))
+        return visit.shapes[site.item]
 
     def _widths(self, visits: list[Visit]) -> dict[str, int]:
         """Number of values that each tap gives."""
         shapes = {site.name: self._output_shape(site, visits) for site in self._sites}
         return {name: self._reduce(torch.zeros(shape)).shape[1] for name, shape in shapes.items()}
 
-    def _batch_size(self, given: int | None, visits: list[Visit], per_image: int) -> int:
+    def _batch_size(self, given: int | None, visits: list[Visit], per_image: int, count: int) -> int:
         if given is not None:
             _check_count("batch_size", given)
             return given
         largest = max((math.prod(s) for v in visits for s in v.shapes.values()), default=1)
-        size = min(MAX_BATCH, max(1, BATCH_ELEMENTS // largest))
+        size = min(count, MAX_BATCH, max(1, BATCH_ELEMENTS // largest))
         free = available_bytes(self._place().device)
         return size if free is None else max(1, min(size, free // (2 * per_image)))
 
@@ -437,7 +438,7 @@ class Tap:
     def _provenance(self, reduce: str, draws: int, seed: int, source: ImageSet) -> dict[str, str | int | float]:
         return labels.provenance(
             denoiser=self._name,
-            weights_sha256=weights_sha256(self._network.state_dict()),
+            weights_sha256=self._weights_sha256(),
             taps=self.paths,
             reduce=reduce,
             draws=draws,

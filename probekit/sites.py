@@ -63,9 +63,14 @@ class Site:
         if isinstance(found, torch.Tensor):
             return found
         items = [key for key, value in _items(output).items() if isinstance(value, torch.Tensor)]
-        given = f"no tensor called [{self.item}]" if self.item is not None else "no tensor"
-        hint = "choose " + " or ".join(f'"{self._bare}[{key}]"' for key in items) if items else "tap another module"
-        raise TapError(f"tap {self.name!r}: the module's output is a {type(output).__name__}, {given}; {hint}")
+        raise TapError(self.missing(type(output).__name__, items))
+
+    def missing(self, output: str, items: Sequence[str | None]) -> str:
+        """What to say where the output, of type `output`, holds tensors only at `items`."""
+        given = "no tensor" if self.item is None else f"and no tensor called [{self.item}]"
+        choices = [f'"{_spelled(self.path, self.call, item)}"' for item in items]
+        hint = f"choose {' or '.join(choices)}" if choices else "tap another module"
+        return f"tap {self.name!r}: the module's output is a {output}, {given}; {hint}"
 
     def replaced(self, output: Any, value: Tensor) -> Any:
         """The module's output with this site's tensor exchanged for `value`."""
@@ -76,18 +81,15 @@ class Site:
         items = [value if str(i) == self.item else v for i, v in enumerate(output)]
         return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
 
-    @property
-    def _bare(self) -> str:
-        return self.path if self.call is None else f"{self.path}@{self.call}"
-
 
 @dataclass(frozen=True)
 class Visit:
-    """One module call seen in a survey: which, of what kind, what came out, and the work done until then."""
+    """One module call seen in a survey: which, what came out (its type, its tensors' shapes), the work until then."""
 
     path: str
     call: int
     module: nn.Module
+    output: str
     shapes: Mapping[str | None, tuple[int, ...]]
     work: float
 
@@ -150,7 +152,9 @@ def survey(denoiser: nn.Module, y: Tensor, sigma: Any = None) -> list[Visit]:
             path = paths[module]
             found = {None: output} if isinstance(output, torch.Tensor) else _items(output)
             shapes = {k: tuple(v.shape) for k, v in found.items() if isinstance(v, torch.Tensor)}
-            visits.append(Visit(path, counts[path], module, shapes, float(flops.get_total_flops())))
+            visits.append(
+                Visit(path, counts[path], module, type(output).__name__, shapes, float(flops.get_total_flops()))
+            )
             counts[path] += 1
 
         for module in paths:
@@ -251,8 +255,11 @@ def _site(denoiser: nn.Module, name: str) -> Site:
         return site
     if name == "mid":
         return _bottleneck(denoiser)
-    known = [*aliases, *filter(None, modules)]
-    close = difflib.get_close_matches(str(name), known, n=4, cutoff=0.5)
+    close = [
+        match
+        for known in (list(aliases), [path for path in modules if path])
+        for match in difflib.get_close_matches(str(name), known, n=2, cutoff=0.5)
+    ]
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"{_listing(network)}"
     raise TapError(f"{type(network).__name__} has no tap {name!r}: {hint}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,7 +30,7 @@ class UncentredNorm(nn.Module):
         self.gain = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        std = x.std(dim=self.dims, correction=0, keepdim=True)
+        std = _biased_std(x, self.dims)
         return x * (self.gain.view(1, -1, 1, 1) / (std + EPSILON))
 
 
@@ -50,12 +51,22 @@ class UncentredBatchNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         if self.training:
-            std = x.std(dim=(0, 2, 3), correction=0)
+            std = _biased_std(x, (0, 2, 3)).flatten()
             with torch.no_grad():
                 self.running_std.lerp_(std.to(self.running_std.dtype), self.momentum)
         else:
             std = self.running_std
         return x * (self.gain / (std + EPSILON)).view(1, -1, 1, 1)
+
+
+def _biased_std(x: Float[Tensor, "n c h w"], dims: tuple[int, ...]) -> Tensor:
+    """x.std(dims, correction=0, keepdim=True), several times as fast as torch's on a CPU.
+
+    Subtracting the mean first keeps all digits; the norm has a gradient, 0, at constant x.
+    """
+    count = math.prod(x.shape[dim] for dim in dims)
+    centred = x - x.mean(dim=dims, keepdim=True)
+    return torch.linalg.vector_norm(centred, dim=dims, keepdim=True) / math.sqrt(count)
 
 
 def uncentred_norm(kind: str, channels: int) -> nn.Module:

@@ -111,30 +111,26 @@ class UNet(nn.Module):
         self.tap_aliases["mid"] = "middle"
         self.tap_aliases |= {f"dec{i + 1}": f"decoder.{i}" for i in range(depth - 1, 0, -1)}
 
-        def block(first: int, rest: int, convs: int) -> Block:
-            return Block([first] + [rest] * convs, bias=bias, norm=norm)
-
+        options: dict[str, Any] = {"bias": bias, "norm": norm}
         self.encoder = nn.ModuleList(
-            Block([image_channels] + [channels[0]] * n, bias=bias, norm=norm, bare_first=True)
-            if i == 0
-            else block(channels[i - 1], channels[i], n)
-            for i, n in enumerate(encoder_convs)
+            _block([before] + [after] * convs, bare_first=scale == 0, **options)
+            for scale, (before, after, convs) in enumerate(
+                zip([image_channels, *channels], channels[:-1], encoder_convs, strict=False)
+            )
         )
         self.pool = nn.AvgPool2d(2)
-        self.middle = block(channels[-2], channels[-1], middle_convs)
+        self.middle = _block([channels[-2]] + [channels[-1]] * middle_convs, **options)
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=False) for fine, coarse in pairwise(channels)
         )
+        finest, *coarser = (
+            [2 * width] + [width] * convs for width, convs in zip(channels, decoder_convs, strict=False)
+        )
         self.decoder = nn.ModuleList(
-            Block(
-                [2 * channels[0]] + [channels[0]] * (n - 1) + [image_channels],
-                bias=bias,
-                norm=norm,
-                bare_last=True,
-            )
-            if i == 0
-            else block(2 * channels[i], channels[i], n)
-            for i, n in enumerate(decoder_convs)
+            [
+                _block([*finest[:-1], image_channels], bare_last=True, **options),
+                *(_block(widths, **options) for widths in coarser),
+            ]
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -171,28 +167,20 @@ class UNet(nn.Module):
         return y
 
 
-class Block(nn.Sequential):
+def _block(
+    channels: Sequence[int], *, bias: bool, norm: NormKind, bare_first: bool = False, bare_last: bool = False
+) -> nn.Sequential:
     """Convolutions, each followed by normalisation and ReLU; the first or last one left bare on request."""
-
-    def __init__(
-        self,
-        channels: Sequence[int],
-        *,
-        bias: bool,
-        norm: NormKind,
-        bare_first: bool = False,
-        bare_last: bool = False,
-    ) -> None:
-        layers: list[nn.Module] = []
-        last = len(channels) - 2
-        for i, (before, after) in enumerate(pairwise(channels)):
-            layers.append(nn.Conv2d(before, after, 3, padding=1, bias=bias))
-            if bare_last and i == last:
-                break
-            if not (bare_first and i == 0):
-                layers.append(uncentred_norm(norm, after))
-            layers.append(nn.ReLU())
-        super().__init__(*layers)
+    layers: list[nn.Module] = []
+    last = len(channels) - 2
+    for i, (before, after) in enumerate(pairwise(channels)):
+        layers.append(nn.Conv2d(before, after, 3, padding=1, bias=bias))
+        if bare_last and i == last:
+            break
+        if not (bare_first and i == 0):
+            layers.append(uncentred_norm(norm, after))
+        layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
 
 
 def _kaiming_fan_in(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -17,11 +15,9 @@ from torch import nn
 from probekit.denoiser import Denoiser
 from probekit.errors import InputError, ModelError
 from probekit.models.unet import UNet
+from probekit.weights import weights_sha256
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-__all__ = ["available", "describe", "load", "save", "tap_names", "untrained", "weights_sha256"]
+__all__ = ["available", "describe", "load", "save", "tap_names", "untrained"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 ARCHITECTURES: Mapping[str, type[nn.Module]] = {"unet": UNet}
@@ -198,16 +194,6 @@ def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
     return Denoiser(
         model.eval(), sigma_to=denoiser.sigma_to, data_range=denoiser.data_range, name=f"{denoiser.name}-untrained"
     )
-
-
-def weights_sha256(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over a state dict: names, dtypes, shapes and bytes, in sorted order of names."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().astype(np.uint8, copy=False).data)
-    return digest.hexdigest()
 
 
 def _located(name: str | Path) -> Path:
