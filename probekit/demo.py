@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.spatial.distance import cdist
 from scipy.stats import kurtosis, skew
 
@@ -27,7 +28,7 @@ __all__ = ["run"]
 
 SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
 SHOWN_SIGMA = 0.2
-SELECTIVE = 6
+SELECTIVE, SHOWN = 6, 8
 QUERIES = ("chelsea", "coffee", "china", "grass", "rocket", "page")
 NEIGHBOURS = 7
 
@@ -105,12 +106,19 @@ def _sparsity(data: xr.Dataset) -> Sparsity:
 
 
 def _selective(mid: xr.Dataset) -> np.ndarray:
-    """Channels that are near rest on most images and far above it on a few: heaviest right tails first."""
+    """Channels that are near rest on most images and well above it on several: heaviest right tails first.
+
+    Well above: clear of the noise by 5 standard errors, the strongest response no weaker than the
+    median channel's, and shared: the last image shown reaches a third of it. A single odd image is
+    no selectivity.
+    """
     above = (mid["phi"] - mid["rest"]).transpose("image", "channel").values
     noise = np.sqrt((mid["phi_se"].values ** 2).mean(axis=0) + mid["rest_se"].values ** 2)
-    clear = np.nan_to_num(above.max(axis=0) / np.where(noise > 0, noise, np.inf)) > 5
+    ranked = -np.sort(-above, axis=0)
+    strongest, shared = ranked[0], ranked[SHOWN - 1]
+    clear = (shared > 5 * noise) & (shared > strongest / 3) & (strongest >= np.median(strongest))
     tail = np.where(clear & (skew(above, axis=0) > 0), kurtosis(above, axis=0), -np.inf)
-    return np.argsort(-np.nan_to_num(tail, nan=-np.inf))[:SELECTIVE]
+    return np.argsort(-tail)[:SELECTIVE]
 
 
 def _sparsity_figure(trained: Sparsity, untrained: Sparsity, name: str) -> Figure:
@@ -151,8 +159,7 @@ def _sparsity_figure(trained: Sparsity, untrained: Sparsity, name: str) -> Figur
 
 def _selective_figure(mid: xr.Dataset, channels: np.ndarray, pixels: np.ndarray, name: str) -> Figure:
     figure = Figure(figsize=(10, 1.25 * len(channels) + 0.6), layout="constrained")
-    shown = 8
-    grid = figure.add_gridspec(len(channels), shown + 1, width_ratios=[2.4] + [1] * shown)
+    grid = figure.add_gridspec(len(channels), SHOWN + 1, width_ratios=[2.4] + [1] * SHOWN)
     phi, rest = mid["phi"].transpose("image", "channel").values, mid["rest"].values
     for r, c in enumerate(channels):
         axis = figure.add_subplot(grid[r, 0])
@@ -160,13 +167,14 @@ def _selective_figure(mid: xr.Dataset, channels: np.ndarray, pixels: np.ndarray,
         axis.axvline(float(rest[c]), color="tab:orange", lw=1.5, label="rest" if r == 0 else None)
         axis.set_yscale("log")
         axis.tick_params(labelsize=6)
+        axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set_ylabel("images", fontsize=7)
         axis.text(0.97, 0.9, f"channel {c}", transform=axis.transAxes, ha="right", va="top", fontsize=8)
         if r == 0:
             axis.set_title(f"φ at mid, σ = {SHOWN_SIGMA:g}", fontsize=8)
             axis.legend(fontsize=6, frameon=False, loc="center right")
-        for k, i in enumerate(np.argsort(-phi[:, c])[:shown]):
-            _picture(figure.add_subplot(grid[r, k + 1]), pixels[i], f"{phi[i, c]:.2f}")
+        for k, i in enumerate(np.argsort(-phi[:, c])[:SHOWN]):
+            _picture(figure.add_subplot(grid[r, k + 1]), pixels[i], f"{phi[i, c]:.2g}")
     figure.suptitle(
         f"{name}: the images that most excite six selective-looking channels (value of φ above each)", fontsize=10
     )
@@ -184,7 +192,7 @@ def _neighbours_figure(mid: xr.Dataset, pixels: np.ndarray, name: str) -> Figure
         order = [i for i in np.argsort(d) if i != query][:NEIGHBOURS]
         _picture(row[0], pixels[query], f"query: {photographs[query]}", frame="tab:orange")
         for axis, i in zip(row[1:], order, strict=True):
-            _picture(axis, pixels[i], f"{photographs[i]}, {d[i]:.2f}"[:26])
+            _picture(axis, pixels[i], f"{photographs[i]}, {d[i]:.2g}")
     figure.suptitle(
         f"{name}: nearest in φ at mid (σ = {SHOWN_SIGMA:g}, Euclidean distance after each photograph's name)",
         fontsize=10,

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,10 +170,9 @@ class Tap:
         CapacityError
             If results or a batch would not fit in memory.
         """
-        source = image_sources.load(images, ids=ids)
+        source = self._source(images, ids)
         levels = noise_levels(sigma)
         _check_count("draws", draws)
-        self._check_images(source)
         visits = self._survey(source.shape)
         widths = self._widths(visits)
         per_image = _work_bytes(visits, self._place().dtype)
@@ -245,10 +245,9 @@ class Tap:
             As for calling the tap.
         """
         site = self._only("maps are read")
-        source = image_sources.load(images, ids=ids)
+        source = self._source(images, ids)
         levels = noise_levels(sigma)
         _check_count("draw", draw, least=0)
-        self._check_images(source)
         visits = self._survey(source.shape)
         shape = self._output_shape(site, visits)
         if len(shape) != 4:
@@ -410,28 +409,23 @@ class Tap:
         free = available_bytes(self._place().device)
         return size if free is None else max(1, min(size, free // (2 * per_image)))
 
-    def _check_images(self, source: ImageSet) -> None:
+    def _data_range(self) -> tuple[float, float] | None:
+        return getattr(self.denoiser, "data_range", (0, 1))
+
+    def _source(self, images: Any, ids: Sequence[Any] | None) -> ImageSet:
+        """The images as a set of the network's channels that warns once of values outside the denoiser's range."""
+        source = image_sources.load(images, ids=ids)
         expected = getattr(self._network, "image_channels", None)
         if isinstance(expected, int) and expected != source.shape[0]:
             raise InputError(
                 f"the network takes images of {expected} channels and {source.name} has {source.shape[0]} "
                 f"(shape {source.shape}): convert the images; channels come first, (C, H, W)"
             )
-        bounds = getattr(self.denoiser, "data_range", (0, 1))
-        if bounds is None:
-            return
-        seen = source.read(range(min(len(source), 64)))
-        low, high = float(seen.min()), float(seen.max())
-        slack = 0.01 * (bounds[1] - bounds[0])
-        if low < bounds[0] - slack or high > bounds[1] + slack:
-            warnings.warn(
-                f"images of {source.name} reach from {low:.3g} to {high:.3g}, and {self._name} was made for "
-                f"{bounds[0]} to {bounds[1]}: rescale them, or declare Denoiser(model, data_range=None)",
-                stacklevel=3,
-            )
+        bounds = self._data_range()
+        return source if bounds is None else _watched(source, bounds, self._name)
 
     def _rest_image(self, shape: tuple[int, int, int]) -> ImageSet:
-        bounds = getattr(self.denoiser, "data_range", (0, 1))
+        bounds = self._data_range()
         middle = 0.0 if bounds is None else (bounds[0] + bounds[1]) / 2
         return image_sources.load(torch.full((1, *shape), middle), ids=[REST_ID])
 
@@ -446,6 +440,26 @@ class Tap:
             noise=SOURCE,
             images=source.name,
         )
+
+
+def _watched(source: ImageSet, bounds: tuple[float, float], name: str) -> ImageSet:
+    slack = 0.01 * (bounds[1] - bounds[0])
+    warned = False
+
+    def read(indices: Sequence[int]) -> Tensor:
+        nonlocal warned
+        batch = source.read(indices)
+        low, high = float(batch.min()), float(batch.max())
+        if not warned and (low < bounds[0] - slack or high > bounds[1] + slack):
+            warned = True
+            warnings.warn(
+                f"images of {source.name} reach from {low:.3g} to {high:.3g}, and {name} was made for "
+                f"{bounds[0]} to {bounds[1]}: rescale them, or declare Denoiser(model, data_range=None)",
+                stacklevel=2,
+            )
+        return batch
+
+    return replace(source, _read=read)
 
 
 def _check_count(name: str, value: Any, least: int = 1) -> None:
