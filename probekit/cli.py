@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,18 @@ from probekit.errors import InputError, ProbeError
 from probekit.evaluation import card_table
 from probekit.images import ImageSet, concatenate, load
 from probekit.models import zoo
-from probekit.models.unet import UNet
+from probekit.models.dncnn import DnCNN
+from probekit.models.unet import SigmaUNet, UNet
 from probekit.train import Recipe, progress_of, train
+
+
+class Architecture(StrEnum):
+    """Networks that can be trained."""
+
+    unet = "unet"
+    sigma_unet = "sigma-unet"
+    dncnn = "dncnn"
+
 
 app = typer.Typer(
     help="Look inside convolutional image denoisers.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -44,7 +55,11 @@ def train_command(
     held_out: Annotated[Path, typer.Option(help="Folder or zip of images to measure PSNR on, for log and card.")],
     name: Annotated[str, typer.Option(help="Name of the denoiser: OUT/NAME.safetensors.")] = "denoiser",
     size: Annotated[int, typer.Option(help="Reduce images to this shorter side (box filter) and cut a square.")] = 32,
-    channels: Annotated[str, typer.Option(help="UNet channels, fine to coarse, then the middle.")] = "16,32,64,128",
+    model: Annotated[Architecture, typer.Option(help="Blind UNet, UNet told σ, or DnCNN.")] = Architecture.unet,
+    channels: Annotated[
+        str, typer.Option(help="UNet: channels from fine to coarse, then the middle. DnCNN: one width.")
+    ] = "16,32,64,128",
+    depth: Annotated[int, typer.Option(help="DnCNN only: convolutions in all.")] = 17,
     steps: Annotated[int, typer.Option(help="Optimiser steps in all.")] = Recipe.steps,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = Recipe.batch_size,
     lr: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = Recipe.lr,
@@ -65,7 +80,7 @@ def train_command(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Train a blind UNet denoiser and write its weights with a model card."""
+    """Train a denoiser and write its weights with a model card."""
     if threads is not None:
         torch.set_num_threads(threads)
     recipe = Recipe(
@@ -80,7 +95,7 @@ def train_command(
     data = concatenate([load(path, size=size, crop=size) for path in images])
     validation = load(held_out, size=size, crop=size)
     torch.manual_seed(seed)
-    denoiser = zoo.load(init) if init is not None else Denoiser(_unet(_numbers(channels)))
+    denoiser = zoo.load(init) if init is not None else _new_denoiser(model, _numbers(channels), depth)
     if export:
         progress_of(out)
     denoiser = train(
@@ -120,10 +135,17 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
-def _unet(channels: list[int]) -> UNet:
-    """The paper's UNet with these channels; its numbers of convolutions go on for other depths."""
-    depth = len(channels) - 1
-    return UNet(channels, encoder_convs=[2] * depth, decoder_convs=range(5, 5 + depth))
+def _new_denoiser(model: Architecture, channels: list[int], depth: int) -> Denoiser:
+    """An untrained network; the UNet's numbers of convolutions are the paper's, continued to other depths."""
+    if model is Architecture.dncnn:
+        if len(channels) != 1:
+            raise InputError(f"--channels {','.join(map(str, channels))}: a DnCNN has one width, e.g. --channels 24")
+        return Denoiser(DnCNN(depth, channels[0]))
+    scales = len(channels) - 1
+    convs = {"encoder_convs": [2] * scales, "decoder_convs": range(5, 5 + scales)}
+    if model is Architecture.sigma_unet:
+        return Denoiser(SigmaUNet(channels, **convs), sigma_to="sigma")
+    return Denoiser(UNet(channels, **convs))
 
 
 def _numbers(text: str) -> list[int]:

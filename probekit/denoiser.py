@@ -238,11 +238,11 @@ def input_channels(model: nn.Module) -> int | None:
 
 def size_message(size: tuple[int, int], multiple: int) -> str:
     """What to say of an image whose height or width the network cannot halve evenly."""
-    below = [max(multiple, n // multiple * multiple) for n in size]
-    above = _next_multiples(size, multiple)
+    below, above = [n // multiple * multiple for n in size], _next_multiples(size, multiple)
+    crop = f"crop to {below[0]}×{below[1]} or " if min(below) else ""
     return (
         f"images of {size[0]}×{size[1]} cannot be halved evenly by this network: height and width must be "
-        f"multiples of {multiple}; crop to {below[0]}×{below[1]} or pad to {above[0]}×{above[1]}"
+        f"multiples of {multiple}; {crop}pad to {above[0]}×{above[1]}"
     )
 
 

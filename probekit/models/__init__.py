@@ -1,5 +1,5 @@
 """Networks of the package, and denoisers on disk."""
 
-from probekit.models import unet, zoo
+from probekit.models import dncnn, unet, zoo
 
-__all__ = ["unet", "zoo"]
+__all__ = ["dncnn", "unet", "zoo"]

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
 
-from probekit.denoiser import size_message
+from probekit.denoiser import check_sigma, size_message
 from probekit.errors import InputError
-from probekit.models.normalisation import uncentred_norm
+from probekit.models.blocks import NormKind, check_norm, conv_block, initialise
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-__all__ = ["UNet"]
-
-NormKind = Literal["layer", "batch", "instance"]
+__all__ = ["SigmaUNet", "UNet"]
 
 
 class UNet(nn.Module):
@@ -81,6 +79,8 @@ class UNet(nn.Module):
     {'enc1': 'encoder.0', 'mid': 'middle'}
     """
 
+    extra_planes: ClassVar[int] = 0
+
     def __init__(
         self,
         channels: Sequence[int] = (64, 128, 256, 512),
@@ -93,8 +93,8 @@ class UNet(nn.Module):
         norm: NormKind | None = None,
     ) -> None:
         super().__init__()
-        _check_shape(channels, image_channels, encoder_convs, middle_convs, decoder_convs, norm)
-        norm = norm or ("layer" if bias else "batch")
+        _check_shape(channels, image_channels, encoder_convs, middle_convs, decoder_convs)
+        norm = check_norm(norm, bias)
         self.config: dict[str, Any] = {
             "channels": list(channels),
             "image_channels": image_channels,
@@ -113,13 +113,13 @@ class UNet(nn.Module):
 
         options: dict[str, Any] = {"bias": bias, "norm": norm}
         self.encoder = nn.ModuleList(
-            _block([before] + [after] * convs, bare_first=scale == 0, **options)
+            conv_block([before] + [after] * convs, bare_first=scale == 0, **options)
             for scale, (before, after, convs) in enumerate(
-                zip([image_channels, *channels], channels[:-1], encoder_convs, strict=False)
+                zip([image_channels + self.extra_planes, *channels], channels[:-1], encoder_convs, strict=False)
             )
         )
         self.pool = nn.AvgPool2d(2)
-        self.middle = _block([channels[-2]] + [channels[-1]] * middle_convs, **options)
+        self.middle = conv_block([channels[-2]] + [channels[-1]] * middle_convs, **options)
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=False) for fine, coarse in pairwise(channels)
         )
@@ -128,13 +128,11 @@ class UNet(nn.Module):
         )
         self.decoder = nn.ModuleList(
             [
-                _block([*finest[:-1], image_channels], bare_last=True, **options),
-                *(_block(widths, **options) for widths in coarser),
+                conv_block([*finest[:-1], image_channels], bare_last=True, **options),
+                *(conv_block(widths, **options) for widths in coarser),
             ]
         )
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                _kaiming_fan_in(module)
+        initialise(self)
 
     def forward(self, y: Float[Tensor, "n band row col"]) -> Float[Tensor, "n band row col"]:
         """Denoise a batch.
@@ -167,31 +165,45 @@ class UNet(nn.Module):
         return y
 
 
-def _block(
-    channels: Sequence[int], *, bias: bool, norm: NormKind, bare_first: bool = False, bare_last: bool = False
-) -> nn.Sequential:
-    """Convolutions, each followed by normalisation and ReLU; the first or last one left bare on request."""
-    layers: list[nn.Module] = []
-    last = len(channels) - 2
-    for i, (before, after) in enumerate(pairwise(channels)):
-        layers.append(nn.Conv2d(before, after, 3, padding=1, bias=bias))
-        if bare_last and i == last:
-            break
-        if not (bare_first and i == 0):
-            layers.append(uncentred_norm(norm, after))
-        layers.append(nn.ReLU())
-    return nn.Sequential(*layers)
+class SigmaUNet(UNet):
+    """The same network told σ: a further input plane holds σ, in intensity units, at every pixel.
 
+    Parameters and attributes are those of `UNet`. It keeps the denoiser contract itself.
 
-def _kaiming_fan_in(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    # A 2×2 transposed convolution of stride 2 gives each output pixel exactly one tap per input
-    # channel, so its fan-in is the number of input channels, not what torch's fan counting says.
-    if isinstance(conv, nn.ConvTranspose2d):
-        nn.init.normal_(conv.weight, std=(2 / conv.in_channels) ** 0.5)
-    else:
-        nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="relu")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
+    Examples
+    --------
+    >>> model = SigmaUNet((8, 16), encoder_convs=(2,), decoder_convs=(3,))
+    >>> model(torch.zeros(2, 3, 6, 10), 0.1).shape
+    torch.Size([2, 3, 6, 10])
+    """
+
+    extra_planes: ClassVar[int] = 1
+
+    def forward(self, y: Float[Tensor, "n band row col"], sigma: Any = None) -> Float[Tensor, "n band row col"]:
+        """Denoise a batch of known noise level.
+
+        Parameters
+        ----------
+        y
+            Noisy images (N, image_channels, H, W); H and W multiples of `size_multiple`.
+        sigma
+            Their noise standard deviation, ≥ 0: a number, or a tensor (N,).
+
+        Returns
+        -------
+        Tensor
+            Clean estimates, of the shape of `y`.
+
+        Raises
+        ------
+        InputError
+            If σ is missing or invalid, or the size cannot be halved evenly.
+        """
+        levels = check_sigma(sigma, y)
+        if levels is None:
+            raise InputError("this network is told the noise level: pass sigma, a number or a tensor (N,)")
+        plane = levels.view(-1, 1, 1, 1).expand(-1, 1, *y.shape[2:])
+        return super().forward(torch.cat([y, plane], dim=1))
 
 
 def _check_shape(
@@ -200,7 +212,6 @@ def _check_shape(
     encoder_convs: Sequence[int],
     middle_convs: int,
     decoder_convs: Sequence[int],
-    norm: str | None,
 ) -> None:
     depth = len(channels) - 1
     if depth < 1 or min(channels) < 1 or image_channels < 1:
@@ -219,5 +230,3 @@ def _check_shape(
             f"middle_convs={middle_convs}, decoder_convs={tuple(decoder_convs)}: the middle block needs at least one "
             "convolution and the finest decoder block (the first number) at least two"
         )
-    if norm is not None and norm not in get_args(NormKind):
-        raise InputError(f"norm={norm!r}: give one of {', '.join(map(repr, get_args(NormKind)))}, or None")

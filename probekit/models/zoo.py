@@ -14,13 +14,14 @@ from torch import nn
 
 from probekit.denoiser import Denoiser
 from probekit.errors import InputError, ModelError
-from probekit.models.unet import UNet
+from probekit.models.dncnn import DnCNN
+from probekit.models.unet import SigmaUNet, UNet
 from probekit.weights import weights_sha256
 
 __all__ = ["available", "describe", "load", "save", "tap_names", "untrained"]
 
 WEIGHTS = Path(__file__).parent / "weights"
-ARCHITECTURES: Mapping[str, type[nn.Module]] = {"unet": UNet}
+ARCHITECTURES: Mapping[str, type[nn.Module]] = {"unet": UNet, "sigma-unet": SigmaUNet, "dncnn": DnCNN}
 FORMAT = 1
 
 
