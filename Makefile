@@ -17,8 +17,11 @@ lint: .venv/test.done
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: .venv/demo.done
+bench: .venv/bench.done
 	$(BIN)/python benchmarks/phi_at_mid.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/others.py
+	$(BIN)/python benchmarks/streaming.py
 
 clean:
 	rm -rf .venv demo build *.egg-info
@@ -29,6 +32,10 @@ clean:
 
 .venv/demo.done: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[samples]"
+	touch $@
+
+.venv/bench.done: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	touch $@
 
 .venv/test.done: pyproject.toml constraints.txt | .venv/bin/python

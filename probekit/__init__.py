@@ -6,6 +6,7 @@ from probekit.errors import CapacityError, InputError, ModelError, ProbeError, T
 from probekit.models.zoo import load
 from probekit.representation import Tap, tap
 from probekit.sites import taps
+from probekit.store import open
 
 __all__ = [
     "CapacityError",
@@ -19,6 +20,7 @@ __all__ = [
     "images",
     "load",
     "models",
+    "open",
     "tap",
     "taps",
 ]

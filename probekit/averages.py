@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["Average", "averages", "clean_and_noise", "noise_levels", "passes"]
+__all__ = ["Average", "averages", "clean_and_noise", "images_together", "noise_levels", "passes"]
 
 
 class Average(NamedTuple):
@@ -61,6 +61,11 @@ def passes(levels: Sequence[float], draws: int) -> int:
     return sum(draws if s > 0 else 1 for s in levels)
 
 
+def images_together(levels: Sequence[float], draws: int, batch: int) -> int:
+    """Images whose draws share one forward pass of `batch` noisy images."""
+    return max(1, batch // draws) if any(levels) else batch
+
+
 def averages(
     read: Callable[[Tensor, float], list[Tensor]],
     source: ImageSet,
@@ -70,6 +75,7 @@ def averages(
     seed: int,
     batch: int,
     place: Tensor,
+    positions: range | None = None,
     advance: Callable[[int], Any] = lambda _: None,
 ) -> Iterator[Average]:
     """Read every image of a set at every noise level and draw; yield averages, a few images at a time.
@@ -88,6 +94,9 @@ def averages(
         Noisy images in one forward pass, at most.
     place
         A tensor of the type and on the device in which the network computes.
+    positions
+        Which images, by default all. Images are read in groups of `images_together`, counted from
+        the first of these; the same groups give the same numbers to the last bit.
     advance
         Told the number of noisy images just read.
 
@@ -99,11 +108,12 @@ def averages(
     """
     noisy = [s for s, level in enumerate(levels) if level > 0]
     silent = [s for s, level in enumerate(levels) if level == 0]
-    together = max(1, batch // draws) if noisy else batch
-    for start in range(0, len(source), together):
-        positions = range(start, min(start + together, len(source)))
+    everything = range(len(source)) if positions is None else positions
+    together = images_together(levels, draws, batch)
+    for start in range(everything.start, everything.stop, together):
+        group = range(start, min(start + together, everything.stop))
         values: dict[int, list[np.ndarray]] = {s: [] for s in range(len(levels))}
-        pairs = [(i, d) for i in positions for d in range(draws)]
+        pairs = [(i, d) for i in group for d in range(draws)]
         for first in range(0, len(pairs) if noisy else 0, batch):
             part = pairs[first : first + batch]
             x, z = clean_and_noise(source, [i for i, _ in part], [d for _, d in part], seed=seed, place=place)
@@ -111,13 +121,13 @@ def averages(
                 values[s].append(_joined(read(x + levels[s] * z, levels[s])))
                 advance(len(part))
         for s in silent:
-            for first in range(0, len(positions), batch):
-                chosen = positions[first : first + batch]
+            for first in range(0, len(group), batch):
+                chosen = group[first : first + batch]
                 values[s].append(np.repeat(_joined(read(_placed(source.read(chosen), place), 0.0)), draws, axis=0))
                 advance(len(chosen))
         stacked = np.stack([np.concatenate(values[s]) for s in range(len(levels))], axis=1)
-        kept = stacked.reshape(len(positions), draws, len(levels), -1).swapaxes(1, 2)
-        yield _average(positions, kept, silent)
+        kept = stacked.reshape(len(group), draws, len(levels), -1).swapaxes(1, 2)
+        yield _average(group, kept, silent)
 
 
 def clean_and_noise(

@@ -3,91 +3,190 @@
 from __future__ import annotations
 
 import inspect
-import math
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import nn
 
+from probekit import parametrisation
 from probekit.errors import InputError, ModelError
+from probekit.inputs import (
+    check_batch,
+    check_sigma,
+    check_signature,
+    first,
+    raise_if_conditions_are_to_blame,
+    raise_if_input_is_to_blame,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-__all__ = ["Denoiser", "as_denoiser"]
+    Telling = Literal["sigma", "log_sigma"] | Callable[[Tensor], Any] | Sequence[float] | None
+    Scaling = Literal["vp", "edm"] | Callable[[Tensor, Tensor], Tensor] | None
 
-SIZE_MULTIPLES = (2, 4, 8, 16, 32, 64)
+__all__ = ["Denoiser", "as_denoiser", "clean_range", "settings_shown"]
 
 
 class Denoiser(nn.Module):
     """A network seen as a denoiser: ``forward(y, sigma)`` returns the clean estimate x̂ ≈ E[x | y].
 
-    The network itself is used as it is: it is neither copied nor changed, and its submodules keep
-    their own paths as tap names.
+    Clean images, and with them y, σ and x̂, are in the units of [0, 1] images. The network works in its
+    own frame, u = lo + (hi − lo) y with noise level s = (hi − lo) σ, for the `data_range` (lo, hi) that
+    it was made for; below, u and s are what it deals with. It is used as it is, neither copied nor
+    changed, and its submodules keep their own paths as tap names.
 
     Parameters
     ----------
     model
-        A network that predicts the clean image from the noisy one, float (N, C, H, W) in and out.
+        A network that is called as ``model(input)``, or ``model(input, told)`` where it is told σ;
+        input float (N, C, H, W).
+    predicts
+        What it returns: "clean", x̂ itself; "noise", ε, and x̂ = u − s ε; "residual", r, and
+        x̂ = u − r; "v" (Salimans & Ho 2022, arXiv:2202.00512), α ε − s' x̂ with α = 1/√(1 + s²) and
+        s' = s/√(1 + s²), and x̂ = α² u − s' v.
     sigma_to
-        How the network is told the noise level: None, it is not (a blind denoiser, called
-        ``model(y)``); "sigma", as its second argument, a tensor (N,) in intensity units.
+        How it is told the noise level: None, it is not (a blind denoiser); "sigma", as s, a tensor
+        (N,); "log_sigma", as ln s; a function of s; or a table, the noise level s of each timestep
+        (T,), rising or falling: it is told the timestep whose level is nearest in log s, int64 (N,).
+        Levels outside the table, σ = 0 among them, are told as its nearest end; x̂ is computed with s
+        itself, not with the level found in the table.
+    scaling
+        What is done to its input: None, it is u; "vp", u/√(1 + s²), as for networks trained on
+        √ᾱ x + √(1 − ᾱ) ε (Ho et al. 2020, arXiv:2006.11239; s² = (1 − ᾱ)/ᾱ); "edm", u/√(σ_d² + s²),
+        with output F and x̂ = σ_d²/(σ_d² + s²) u + s σ_d/√(σ_d² + s²) F (Karras et al. 2022,
+        arXiv:2206.00364, table 1); a function of (u, s).
     data_range
-        (lowest, highest) intensity of clean images; None declares none, and nothing is warned of.
+        (lowest, highest) intensity of the clean images that it was made for. None: nothing is known of
+        the range, so y and σ are passed on in whatever units they have, and nothing is warned of.
+    sigma_data
+        σ_d of "edm": standard deviation of clean images in the network's frame.
+    interpolate
+        With a table: whether timesteps are fractional, linear in log s, as floats (N,).
     name
         What results call this denoiser; the class name of `model` by default.
 
     Raises
     ------
     InputError
-        If `sigma_to` or `data_range` is not one of the above.
+        If an option is not one of the above.
     ModelError
-        If `model` is not a ``torch.nn.Module``.
+        If `model` is not a ``torch.nn.Module``, or cannot be called so.
 
     Examples
     --------
     >>> denoiser = Denoiser(nn.Conv2d(1, 1, 3, padding=1))
     >>> denoiser(torch.zeros(2, 1, 8, 8), 0.1).shape
     torch.Size([2, 1, 8, 8])
+
+    A network for images in [−1, 1] that predicts their noise:
+
+    >>> Denoiser(nn.Identity(), predicts="noise", data_range=(-1, 1))
+    Denoiser(
+      predicts='noise', sigma_to=None, scaling=None, data_range=(-1, 1)
+      (model): Identity()
+    )
     """
 
     def __init__(
         self,
         model: nn.Module,
         *,
-        sigma_to: Literal["sigma"] | None = None,
+        predicts: Literal["clean", "noise", "residual", "v"] = "clean",
+        sigma_to: Telling = None,
+        scaling: Scaling = None,
         data_range: tuple[float, float] | None = (0, 1),
+        sigma_data: float = 0.5,
+        interpolate: bool = False,
         name: str | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(model, nn.Module):
             raise ModelError(f"a denoiser wraps a torch.nn.Module, not {type(model).__name__}: wrap it in a module")
-        if sigma_to not in (None, "sigma"):
-            raise InputError(f'sigma_to={sigma_to!r}: give None for a blind network or "sigma" for one told σ')
-        if data_range is not None and not (len(data_range) == 2 and data_range[0] < data_range[1]):
-            raise InputError(f"data_range={data_range!r}: give (lowest, highest) with lowest < highest, or None")
-        _check_signature(model, 1 if sigma_to is None else 2)
-        self.model = model
-        self.sigma_to: Literal["sigma"] | None = sigma_to
-        self.data_range = data_range
+        parametrisation.check_prediction(predicts, scaling, sigma_data)
+        self.predicts = predicts
+        self.sigma_to = parametrisation.noise_level_told(sigma_to, interpolate=interpolate)
+        self.scaling = scaling
+        self.data_range = parametrisation.valid_range(data_range)
+        self.sigma_data = sigma_data
+        check_signature(model, told=sigma_to is not None)
         self.name = name or type(model).__name__
+        self.model = model
+        self.training = model.training
+        self._item: str | None = None
+
+    @classmethod
+    def from_diffusers(cls, unet: nn.Module, scheduler: Any, *, name: str | None = None) -> Self:
+        """A denoiser from a diffusers network and its scheduler, such as ``UNet2DModel`` and ``DDPMScheduler``.
+
+        The network was trained on x_t = √ᾱ_t x + √(1 − ᾱ_t) ε with x in [−1, 1]: `data_range` is (−1, 1),
+        `scaling` "vp", `sigma_to` the table s_t = √((1 − ᾱ_t)/ᾱ_t) (timesteps with ᾱ_t = 0, pure noise,
+        left out), and the clean estimate comes from the ``sample`` of its output. Of the scheduler only
+        ``alphas_cumprod`` and ``config.prediction_type`` are read; it clips and thresholds nothing here.
+
+        Parameters
+        ----------
+        unet
+            Called as ``unet(input, timestep)``; further inputs by name, when the denoiser is called.
+        scheduler
+            With ``alphas_cumprod`` (T,) and the prediction type "epsilon", "sample" or "v_prediction".
+        name
+            What results call this denoiser.
+
+        Raises
+        ------
+        InputError
+            If the scheduler has no such table or another prediction type.
+        ModelError
+            If `unet` cannot be called so.
+        """
+        denoiser = cls(unet, **parametrisation.of_diffusers(scheduler), name=name)
+        denoiser._item = "sample"
+        return denoiser
 
     @property
     def network(self) -> nn.Module:
         """The module whose submodules are tapped: `model`."""
         return self.model
 
-    def forward(self, y: Float[Tensor, "n band row col"], sigma: Any = None) -> Float[Tensor, "n band row col"]:
+    @property
+    def clean_range(self) -> tuple[float, float] | None:
+        """Range of the clean images that users give: (0, 1), or None where no `data_range` is declared."""
+        return None if self.data_range is None else (0, 1)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options that make the same denoiser of another network: ``Denoiser(other, **settings)``."""
+        return {
+            "predicts": self.predicts,
+            "sigma_to": self.sigma_to,
+            "scaling": self.scaling,
+            "data_range": self.data_range,
+            "sigma_data": self.sigma_data,
+        }
+
+    def extra_repr(self) -> str:
+        """Its settings, for printing; functions by their names."""
+        told = {k: v for k, v in self.settings.items() if k != "sigma_data" or self.scaling == "edm"}
+        return ", ".join(f"{key}={parametrisation.shown(value)}" for key, value in told.items())
+
+    def forward(
+        self, y: Float[Tensor, "n band row col"], sigma: Any = None, **conditions: Any
+    ) -> Float[Tensor, "n band row col"]:
         """Clean estimate of noisy images.
 
         Parameters
         ----------
         y
-            Noisy images, float (N, C, H, W), in the network's own floating type.
+            Noisy images, float (N, C, H, W), in the network's own floating type; clean ones are in
+            [0, 1] unless `data_range` is None.
         sigma
-            Standard deviation of the noise in intensity units, ≥ 0: a number for the whole batch
-            or a tensor (N,). A blind network may be given None.
+            Standard deviation of the noise in intensity units, ≥ 0: a number for the whole batch or
+            a tensor (N,). It may be None where neither the network nor what it predicts needs it.
+        conditions
+            What else the network takes, by name; passed through unchanged.
 
         Returns
         -------
@@ -99,39 +198,42 @@ class Denoiser(nn.Module):
         InputError
             If `y` is not such a batch, or of a size or channel count that the network cannot take;
             if `sigma` is negative, not finite, of another length than the batch, or missing where
-            the network is told σ.
+            it is needed; if the network takes no such `conditions`, or lacks some.
         ModelError
             If the network returns something else than a tensor of the shape of `y`.
         """
         check_batch(y, self.model)
-        arguments = self.arguments(y, check_sigma(sigma, y))
+        levels = self._levels(sigma, y)
+        u, s = self._framed(y, levels)
         try:
-            clean = self.model(*arguments)
+            output = self._output(u, s, conditions)
         except RuntimeError as error:
-            raise_if_input_is_to_blame(self.model, arguments, error)
+            raise_if_input_is_to_blame(self.model, y, lambda t: self._again(t, levels, conditions, y.shape[0]), error)
             raise
-        if not isinstance(clean, torch.Tensor) or clean.shape != y.shape:
-            got = tuple(clean.shape) if isinstance(clean, torch.Tensor) else type(clean).__name__
+        except TypeError as error:
+            raise_if_conditions_are_to_blame(self.model, conditions, error, told=self.sigma_to is not None)
+            raise
+        if not isinstance(output, torch.Tensor) or output.shape != y.shape:
+            got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
             raise ModelError(
-                f"{self.name} returned {got} for an input of {tuple(y.shape)}: a denoiser returns the clean image, "
-                "a tensor of the input's shape; wrap the network in a module that does"
+                f"{self.name} returned {got} for an input of {tuple(y.shape)}: a denoiser's network returns a tensor "
+                "of the input's shape; wrap it in a module that does"
             )
-        return clean
+        clean = parametrisation.clean_estimate(self.predicts, self.scaling, output, u, s, sigma_data=self.sigma_data)
+        return parametrisation.out_of_frame(clean, self.data_range)
 
-    def arguments(self, y: Tensor, sigma: Tensor | None) -> tuple[Tensor, ...]:
+    def arguments(self, y: Tensor, sigma: Tensor | None) -> tuple[Any, ...]:
         """What the network itself is called with for noisy images `y` of noise levels `sigma` (N,)."""
-        if self.sigma_to is None:
-            return (y,)
-        if sigma is None:
-            raise InputError(f"{self.name} is told the noise level: pass sigma, a number or a tensor (N,)")
-        return y, sigma
+        return self._inputs(*self._framed(y, sigma))
 
-    def score(self, y: Float[Tensor, "n band row col"], sigma: Any) -> Float[Tensor, "n band row col"]:
+    def score(
+        self, y: Float[Tensor, "n band row col"], sigma: Any, **conditions: Any
+    ) -> Float[Tensor, "n band row col"]:
         """Score of the noisy density, ∇ log p_σ(y) = (D(y) − y)/σ² (Tweedie; Miyasawa 1961).
 
         Parameters
         ----------
-        y, sigma
+        y, sigma, conditions
             As for calling the denoiser; here σ must be > 0.
 
         Returns
@@ -144,24 +246,48 @@ class Denoiser(nn.Module):
         InputError
             If σ is missing or 0 anywhere, and as for calling the denoiser.
         """
-        levels = check_sigma(sigma, y)
+        levels = self._levels(sigma, y)
         if levels is None or bool((levels == 0).any()):
             raise InputError(f"the score needs sigma > 0 everywhere, not {sigma!r}: at σ = 0 it is not defined")
-        return (self(y, sigma) - y) / levels.view(-1, 1, 1, 1) ** 2
+        return ((self(y, sigma, **conditions) - y) / levels.view(-1, 1, 1, 1) ** 2).to(y.dtype)
 
+    def _levels(self, sigma: Any, y: Tensor) -> Tensor | None:
+        # At least float32: half precision would blur the timesteps and formulas that follow from σ.
+        return check_sigma(sigma, y, dtype=torch.promote_types(y.dtype, torch.float32))
 
-def _check_signature(model: nn.Module, given: int) -> None:
-    """Refuse a network whose forward cannot be called with `given` positional arguments."""
-    signature = inspect.signature(model.forward)
-    try:
-        signature.bind(*[None] * given)
-    except TypeError as error:
-        what = "(y)" if given == 1 else "(y, sigma)"
-        raise ModelError(
-            f"{type(model).__name__}.forward{signature} cannot be called with {what}: {error}; "
-            'a blind network takes the image alone, one told σ takes the image and σ (sigma_to="sigma"), '
-            "others need wrapping in a module that does"
-        ) from error
+    def _framed(self, y: Tensor, sigma: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The images and noise levels in the network's frame."""
+        if sigma is None:
+            self._check_that_sigma_is_not_needed()
+        s = None if sigma is None else parametrisation.scaled_level(sigma, self.data_range)
+        return parametrisation.into_frame(y, self.data_range), s
+
+    def _inputs(self, u: Tensor, s: Tensor | None) -> tuple[Any, ...]:
+        given = parametrisation.network_input(self.scaling, u, s, sigma_data=self.sigma_data)
+        if self.sigma_to is None or s is None:
+            return (given,)
+        return given, parametrisation.tell(self.sigma_to, s, dtype=u.dtype)
+
+    def _output(self, u: Tensor, s: Tensor | None, conditions: Mapping[str, Any]) -> Any:
+        output = self.model(*self._inputs(u, s), **conditions)
+        return output if self._item is None else getattr(output, self._item, output)
+
+    def _again(self, y: Tensor, levels: Tensor | None, conditions: Mapping[str, Any], of: int) -> Any:
+        """What the network makes of fewer, other images at the first of the same levels and conditions."""
+        count = y.shape[0]
+        part = {key: first(value, count, of=of) for key, value in conditions.items()}
+        return self._output(*self._framed(y, first(levels, count, of=of)), part)
+
+    def _check_that_sigma_is_not_needed(self) -> None:
+        if self.sigma_to is not None:
+            why = "is told the noise level"
+        elif self.predicts in ("noise", "v"):
+            why = f"predicts {self.predicts!r}, which only σ makes a clean image of"
+        elif self.scaling is not None:
+            why = "has its input scaled by the noise level"
+        else:
+            return
+        raise InputError(f"{self.name} {why}: pass sigma, a number or a tensor (N,)")
 
 
 def as_denoiser(model: nn.Module) -> nn.Module:
@@ -175,90 +301,13 @@ def as_denoiser(model: nn.Module) -> nn.Module:
     return Denoiser(model)
 
 
-def check_batch(y: Any, model: nn.Module) -> None:
-    """Refuse what is not a batch of images of the network's floating type."""
-    if not isinstance(y, torch.Tensor):
-        raise InputError(f"y is a {type(y).__name__}: give a float tensor (N, C, H, W)")
-    if y.ndim != 4:
-        raise InputError(
-            f"y has shape {tuple(y.shape)}: give a batch (N, C, H, W)"
-            + ("; for one image write y[None]" if y.ndim == 3 else "")
-        )
-    parameter = next(model.parameters(), None)
-    dtype = y.dtype if parameter is None else parameter.dtype
-    if not y.is_floating_point() or y.dtype != dtype:
-        raise InputError(f"y is {y.dtype} and the network computes in {dtype}: convert with y.to({dtype})")
+def clean_range(denoiser: nn.Module) -> tuple[float, float] | None:
+    """Range of the clean images that users give: of a module that keeps the contract itself, its own `data_range`."""
+    if isinstance(denoiser, Denoiser):
+        return denoiser.clean_range
+    return getattr(denoiser, "data_range", (0, 1))
 
 
-def check_sigma(sigma: Any, y: Tensor) -> Float[Tensor, " n"] | None:
-    """σ as a tensor (N,) of the type and device of `y`; None stays None."""
-    if sigma is None:
-        return None
-    if isinstance(sigma, int | float):
-        if not (math.isfinite(sigma) and sigma >= 0):
-            raise InputError(f"sigma={sigma}: the noise standard deviation is a finite number ≥ 0")
-        return torch.full((y.shape[0],), float(sigma), dtype=y.dtype, device=y.device)
-    levels = torch.as_tensor(sigma, dtype=y.dtype, device=y.device)
-    if levels.ndim == 0:
-        levels = levels.expand(y.shape[0])
-    if levels.shape != y.shape[:1]:
-        raise InputError(
-            f"sigma has shape {tuple(levels.shape)} for a batch of {y.shape[0]}: give one number or one per image"
-        )
-    if not bool((torch.isfinite(levels) & (levels >= 0)).all()):
-        raise InputError("sigma holds values that are negative or not finite: noise standard deviations are ≥ 0")
-    return levels
-
-
-def raise_if_input_is_to_blame(model: nn.Module, arguments: tuple[Any, ...], error: RuntimeError) -> None:
-    """Turn a network's failure on a batch into a clear InputError where its channels or size explain it."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return
-    y = arguments[0]
-    expected = input_channels(model)
-    if expected is not None and y.shape[1] != expected:
-        raise InputError(
-            f"the network takes images of {expected} channels and was given {y.shape[1]} (shape {tuple(y.shape)}): "
-            "convert the images; channels come second, (N, C, H, W)"
-        ) from error
-    sizes = [m for m in SIZE_MULTIPLES if y.shape[-2] % m or y.shape[-1] % m]
-    works = next((m for m in sizes if _runs(model, arguments, _rounded_up(y, m))), None)
-    if works is not None:
-        raise InputError(size_message((y.shape[-2], y.shape[-1]), works)) from error
-
-
-def input_channels(model: nn.Module) -> int | None:
-    """Channels of the images that a network takes: declared as `image_channels`, else its first convolution's."""
-    declared = getattr(model, "image_channels", None)
-    if isinstance(declared, int):
-        return declared
-    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    return None if first is None else first.in_channels
-
-
-def size_message(size: tuple[int, int], multiple: int) -> str:
-    """What to say of an image whose height or width the network cannot halve evenly."""
-    below, above = [n // multiple * multiple for n in size], _next_multiples(size, multiple)
-    crop = f"crop to {below[0]}×{below[1]} or " if min(below) else ""
-    return (
-        f"images of {size[0]}×{size[1]} cannot be halved evenly by this network: height and width must be "
-        f"multiples of {multiple}; {crop}pad to {above[0]}×{above[1]}"
-    )
-
-
-def _next_multiples(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple
-
-
-def _rounded_up(y: Tensor, multiple: int) -> tuple[int, int]:
-    return _next_multiples((y.shape[-2], y.shape[-1]), multiple)
-
-
-def _runs(model: nn.Module, arguments: tuple[Any, ...], size: tuple[int, int]) -> bool:
-    trial = arguments[0].new_zeros((1, arguments[0].shape[1], *size))
-    others = (a[:1] if isinstance(a, torch.Tensor) else a for a in arguments[1:])
-    try:
-        with torch.no_grad():
-            return model(trial, *others).shape == trial.shape
-    except (RuntimeError, InputError):
-        return False
+def settings_shown(denoiser: nn.Module) -> str:
+    """What makes a denoiser of the network, as printed; nothing for a module that keeps the contract itself."""
+    return denoiser.extra_repr() if isinstance(denoiser, Denoiser) else ""

@@ -47,6 +47,8 @@ class ImageSet:
         (bands, rows, columns) of every image.
     skipped : tuple[str, ...]
         Files that were left out on request, each with the reason.
+    preparation : str
+        What was done to files: resizing, cropping, colour planes; "none" for others.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ImageSet:
     shape: tuple[int, int, int]
     _read: Callable[[Sequence[int]], Tensor] = field(repr=False)
     skipped: tuple[str, ...] = ()
+    preparation: str = "none"
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -179,7 +182,15 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
         parts = np.searchsorted(starts, indices, side="right") - 1
         return torch.cat([sets[p].read([int(i - starts[p])]) for p, i in zip(parts, indices, strict=True)])
 
-    return ImageSet(name, ids, tuple(labels) if len(labels) == len(ids) else None, sets[0].shape, read)
+    return ImageSet(
+        name,
+        ids,
+        tuple(labels) if len(labels) == len(ids) else None,
+        sets[0].shape,
+        read,
+        tuple(f"{s.name}/{file}" for s in sets for file in s.skipped),
+        "; ".join(dict.fromkeys(s.preparation for s in sets)),
+    )
 
 
 def _in_memory(source: Any) -> ImageSet:
@@ -280,6 +291,11 @@ class _Preparation(NamedTuple):
     crop: tuple[int, int | None] | None
     bands: int
 
+    def __str__(self) -> str:
+        resized = "" if self.size is None else f"box filter to {self.size[0]}×{self.size[1] or 'any'}, "
+        cropped = "" if self.crop is None else f"crop {self.crop[0]}×{self.crop[1] or self.crop[0]}, "
+        return f"{resized}{cropped}{'RGB' if self.bands == 3 else 'grey'} / 255"
+
     def __call__(self, stream: io.BytesIO | Path) -> np.ndarray:
         with Image.open(stream) as opened:
             picture = opened.convert("RGB" if self.bands == 3 else "L")
@@ -316,7 +332,7 @@ def _files(path: Path, prepare: _Preparation, skip_bad: bool) -> ImageSet:
     def read(indices: Sequence[int]) -> Tensor:
         return torch.from_numpy(np.stack([prepare(container.open(kept[i])) for i in indices])).float() / 255
 
-    return ImageSet(path.name, kept, _folder_labels(kept), shape, read, skipped)
+    return ImageSet(path.name, kept, _folder_labels(kept), shape, read, skipped, str(prepare))
 
 
 class _Folder:

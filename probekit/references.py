@@ -10,9 +10,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from probekit.denoiser import check_sigma
 from probekit.errors import InputError
 from probekit.images import ImageSet
+from probekit.inputs import check_sigma
 from probekit.noise import standard_normal
 
 if TYPE_CHECKING:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from probekit import images as image_sources
 from probekit import labels
-from probekit.averages import averages, clean_and_noise, noise_levels, passes
-from probekit.denoiser import as_denoiser, check_batch
+from probekit.averages import clean_and_noise, noise_levels
+from probekit.denoiser import as_denoiser, clean_range, settings_shown
 from probekit.errors import InputError, TapError
 from probekit.images import ImageSet
+from probekit.inputs import check_batch, first
+from probekit.jobs import Job
 from probekit.memory import available_bytes, refuse_if_too_large
 from probekit.modes import evaluating
 from probekit.noise import SOURCE
 from probekit.sites import Site, Visit, network_of, resolve, survey
+from probekit.store import planned
 from probekit.tap import editing, observing, reduction, setting
 from probekit.weights import WeightsHash
 
@@ -112,7 +115,7 @@ class Tap:
         self._reduce_name = reduce_name
         self._network = network_of(denoiser)
         self._weights_sha256 = WeightsHash(self._network)
-        self._surveyed: dict[tuple[int, ...], list[Visit]] = {}
+        self._surveyed: dict[tuple[int | str, ...], list[Visit]] = {}
 
     def __repr__(self) -> str:
         return f"tap({self._name}, {', '.join(map(repr, self.names))}, reduce={self._reduce_name!r})"
@@ -127,6 +130,7 @@ class Tap:
         ids: Sequence[Any] | None = None,
         batch_size: int | None = None,
         keep_draws: bool = False,
+        store: str | Path | None = None,
         progress: bool | None = None,
     ) -> xr.Dataset:
         """The representation φ(x_σ) = E_z[ā(x + σz)] of images (arXiv:2506.01912).
@@ -150,6 +154,10 @@ class Tap:
             Noisy images in one forward pass; by default from the size of the activations.
         keep_draws
             Whether to return each draw too, as ``phi_draws``.
+        store
+            Folder of a Zarr store to stream results to, for sets whose results do not fit in memory
+            or take long. If it exists, it must have been begun with the same arguments, and what it
+            lacks is done: a call that was killed is finished by making it again.
         progress
             Whether to show a progress bar; by default only in a terminal.
 
@@ -160,58 +168,44 @@ class Tap:
             (sigma, channel), and on request ``phi_draws`` (image, sigma, draw, channel). ``phi_se``
             is the standard error over draws: NaN for one draw, 0 at σ = 0. ``rest`` is the same for
             a constant image in the middle of the denoiser's range: what there is without an image.
+            With `store` the numbers are the same, and are read from disk when they are used.
 
         Raises
         ------
         InputError
-            If images, σ, draws or ids cannot be used.
+            If images, σ, draws or ids cannot be used, or the store was begun with another plan.
         TapError
             If a tap does not fire, fires more than once without ``@k``, or gives no map.
         CapacityError
-            If results or a batch would not fit in memory.
+            If results or a batch would not fit in memory, or the store cannot be written.
         """
         source = self._source(images, ids)
         levels = noise_levels(sigma)
         _check_count("draws", draws)
         visits = self._survey(source.shape)
-        widths = self._widths(visits)
         per_image = _work_bytes(visits, self._place().dtype)
-        size = self._batch_size(batch_size, visits, per_image, len(source) * draws)
-        grid = len(source) * len(levels) * sum(widths.values())
-        refuse_if_too_large(
-            4 * grid * (2 + draws * keep_draws),
-            size * per_image,
-            device=self._place().device,
-            hint="give fewer images or noise levels at a time, keep_draws=False, or a smaller batch_size",
-        )
-        shape = (len(source), len(levels), sum(widths.values()))
-        arrays: dict[str, np.ndarray] = {name: np.empty(shape, np.float32) for name in ("phi", "phi_se")}
-        if keep_draws:
-            arrays["phi_draws"] = np.empty((*shape[:2], draws, shape[2]), np.float32)
-        total = passes(levels, draws) * (len(source) + 1)
-        bar = tqdm(total=total, unit="img", unit_scale=True, disable=None if progress is None else not progress)
-        with bar, self._observed(self._reduce) as read:
-
-            def averaged(images: ImageSet) -> Iterator[Any]:
-                return averages(
-                    read, images, levels, draws=draws, seed=seed, batch=size, place=self._place(), advance=bar.update
-                )
-
-            rest = next(averaged(self._rest_image(source.shape)))
-            arrays |= {"rest": rest.phi[0], "rest_se": rest.phi_se[0]}
-            for part in averaged(source):
-                arrays["phi"][part.positions] = part.phi
-                arrays["phi_se"][part.positions] = part.phi_se
-                if keep_draws:
-                    arrays["phi_draws"][part.positions] = part.phi_draws
-        return labels.representation(
-            arrays,
-            ids=source.ids,
-            labels=source.labels,
-            sigma=levels,
-            channels=widths,
+        given = batch_size
+        if given is None and store is not None:
+            # A store is finished with the batch size that it was begun with.
+            given = planned(store, "batch_size")
+        size = self._batch_size(given, visits, per_image, len(source) * draws)
+        job = Job(
+            reading=lambda: self._observed(self._reduce),
+            source=source,
+            rest=self._rest_image(source.shape),
+            levels=levels,
+            draws=draws,
+            seed=seed,
+            keep_draws=keep_draws,
+            batch=size,
+            batch_bytes=size * per_image,
+            channels=self._widths(visits),
+            place=self._place(),
             attrs=self._provenance(self._reduce_name, draws, seed, source),
+            denoiser_settings=settings_shown(self.denoiser),
+            progress=progress,
         )
+        return job.in_memory() if store is None else job.into_store(store)
 
     def maps(
         self,
@@ -277,7 +271,9 @@ class Tap:
             attrs=self._provenance("none", 1, seed, source) | {"draw": draw},
         )
 
-    def features(self, y: Float[Tensor, "n band row col"], sigma: Any = None) -> Float[Tensor, "n channel"]:
+    def features(
+        self, y: Float[Tensor, "n band row col"], sigma: Any = None, **conditions: Any
+    ) -> Float[Tensor, "n channel"]:
         """Reduced activations of noisy images as a tensor through which gradients flow back to `y`.
 
         The pass stops at the last tap, so neither it nor its gradient touches the rest of the network.
@@ -287,7 +283,9 @@ class Tap:
         y
             Noisy images, float (N, C, H, W), of the network's type and on its device.
         sigma
-            Their noise level, a number or (N,), where the network is told it.
+            Their noise level, a number or (N,), where the denoiser needs it.
+        conditions
+            What else the network takes, by name; passed through unchanged.
 
         Returns
         -------
@@ -300,9 +298,11 @@ class Tap:
             As for calling the tap.
         """
         check_batch(y, self._network)
-        self._survey(tuple(y.shape[1:]), sigma)
+        # One image stands for a batch, but which inputs belong to which image only the network knows.
+        count = len(y) if conditions else 1
+        self._survey(tuple(y.shape[1:]), first(sigma, count, of=len(y)), count, conditions)
         with evaluating(self.denoiser), observing(self._network, self._sites, self._reduce) as run:
-            return torch.cat(run(lambda: self.denoiser(y, sigma)), dim=1)
+            return torch.cat(run(lambda: self.denoiser(y, sigma, **conditions)), dim=1)
 
     def ablate(self, channels: int | Sequence[int]) -> AbstractContextManager[None]:
         """A context in which these channels of the tap are 0 in every forward pass of the network."""
@@ -359,17 +359,19 @@ class Tap:
         with torch.no_grad(), evaluating(self.denoiser), observing(self._network, self._sites, read) as run:
             yield lambda y, level: run(lambda: self.denoiser(y, level))
 
-    def _survey(self, shape: tuple[int, ...], sigma: Any = 0.5) -> list[Visit]:
-        """The calls up to the last tap in a pass of one image of this shape; taps must each fire once."""
-        if shape not in self._surveyed:
+    def _survey(
+        self, shape: tuple[int, ...], sigma: Any = 0.5, count: int = 1, conditions: Mapping[str, Any] | None = None
+    ) -> list[Visit]:
+        """The calls up to the last tap in a pass of images of this shape; taps must each fire once."""
+        conditions = conditions or {}
+        case = (*shape, *sorted(conditions))
+        if case not in self._surveyed:
             place = self._place()
-            if isinstance(sigma, torch.Tensor) and sigma.ndim:
-                sigma = sigma[:1]
-            y = torch.zeros((1, *shape), dtype=place.dtype, device=place.device)
-            visits = survey(self.denoiser, y, sigma)
+            y = torch.zeros((count, *shape), dtype=place.dtype, device=place.device)
+            visits = survey(self.denoiser, y, sigma, **conditions)
             ends = [self._visited(site, visits) for site in self._sites]
-            self._surveyed[shape] = visits[: max(ends, default=0) + 1]
-        return self._surveyed[shape]
+            self._surveyed[case] = visits[: max(ends, default=0) + 1]
+        return self._surveyed[case]
 
     def _visited(self, site: Site, visits: list[Visit]) -> int:
         """Position among the visits of the call that the site names."""
@@ -409,9 +411,6 @@ class Tap:
         free = available_bytes(self._place().device)
         return size if free is None else max(1, min(size, free // (2 * per_image)))
 
-    def _data_range(self) -> tuple[float, float] | None:
-        return getattr(self.denoiser, "data_range", (0, 1))
-
     def _source(self, images: Any, ids: Sequence[Any] | None) -> ImageSet:
         """The images as a set of the network's channels that warns once of values outside the denoiser's range."""
         source = image_sources.load(images, ids=ids)
@@ -421,11 +420,11 @@ class Tap:
                 f"the network takes images of {expected} channels and {source.name} has {source.shape[0]} "
                 f"(shape {source.shape}): convert the images; channels come first, (C, H, W)"
             )
-        bounds = self._data_range()
+        bounds = clean_range(self.denoiser)
         return source if bounds is None else _watched(source, bounds, self._name)
 
     def _rest_image(self, shape: tuple[int, int, int]) -> ImageSet:
-        bounds = self._data_range()
+        bounds = clean_range(self.denoiser)
         middle = 0.0 if bounds is None else (bounds[0] + bounds[1]) / 2
         return image_sources.load(torch.full((1, *shape), middle), ids=[REST_ID])
 
@@ -453,8 +452,8 @@ def _watched(source: ImageSet, bounds: tuple[float, float], name: str) -> ImageS
         if not warned and (low < bounds[0] - slack or high > bounds[1] + slack):
             warned = True
             warnings.warn(
-                f"images of {source.name} reach from {low:.3g} to {high:.3g}, and {name} was made for "
-                f"{bounds[0]} to {bounds[1]}: rescale them, or declare Denoiser(model, data_range=None)",
+                f"images of {source.name} reach from {low:.3g} to {high:.3g}, and clean images for {name} "
+                f"are {bounds[0]} to {bounds[1]}: rescale them, or declare Denoiser(model, data_range=None)",
                 stacklevel=2,
             )
         return batch

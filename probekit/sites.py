@@ -15,8 +15,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from probekit.denoiser import Denoiser, as_denoiser, input_channels, raise_if_input_is_to_blame
+from probekit.denoiser import Denoiser, as_denoiser
 from probekit.errors import InputError, ProbeError, TapError
+from probekit.inputs import first, input_channels, raise_if_input_is_to_blame
 from probekit.modes import evaluating
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def resolve(denoiser: nn.Module, names: Sequence[str]) -> tuple[Site, ...]:
     return sites
 
 
-def survey(denoiser: nn.Module, y: Tensor, sigma: Any = None) -> list[Visit]:
+def survey(denoiser: nn.Module, y: Tensor, sigma: Any = None, **conditions: Any) -> list[Visit]:
     """One whole forward pass of `y`, and every module call in it, in order of completion."""
     network = network_of(denoiser)
     visits: list[Visit] = []
@@ -160,15 +161,20 @@ def survey(denoiser: nn.Module, y: Tensor, sigma: Any = None) -> list[Visit]:
         for module in paths:
             stack.callback(module.register_forward_hook(seen).remove)
         try:
-            denoiser(y, sigma)
+            denoiser(y, sigma, **conditions)
         except RuntimeError as error:
-            arguments = (y,) if isinstance(denoiser, Denoiser) else (y, sigma)
-            raise_if_input_is_to_blame(denoiser, arguments, error)
+
+            def again(trial: Tensor) -> Any:
+                part = {k: first(v, trial.shape[0], of=y.shape[0]) for k, v in conditions.items()}
+                return denoiser(trial, first(sigma, trial.shape[0], of=y.shape[0]), **part)
+
+            if not isinstance(denoiser, Denoiser):
+                raise_if_input_is_to_blame(denoiser, y, again, error)
             raise
     return visits
 
 
-def taps(denoiser: nn.Module, shape: Sequence[int]) -> pd.DataFrame:
+def taps(denoiser: nn.Module, shape: Sequence[int], **conditions: Any) -> pd.DataFrame:
     """What can be tapped in a network, in the order in which a forward pass finishes it.
 
     Parameters
@@ -177,6 +183,8 @@ def taps(denoiser: nn.Module, shape: Sequence[int]) -> pd.DataFrame:
         A `probekit.Denoiser` or a network.
     shape
         (C, H, W) of an image to try it on.
+    conditions
+        What else the network takes, by name, for a batch of that one image.
 
     Returns
     -------
@@ -203,7 +211,7 @@ def taps(denoiser: nn.Module, shape: Sequence[int]) -> pd.DataFrame:
         raise InputError(f"shape={tuple(shape)}: give (channels, rows, cols) of one image")
     denoiser = as_denoiser(denoiser)
     network = network_of(denoiser)
-    visits = survey(denoiser, _trial(network, shape), 0.5)
+    visits = survey(denoiser, _trial(network, shape), 0.5, **conditions)
     calls = Counter(v.path for v in visits)
     aliases = {site.place: name for name, site in _aliases(network).items()}
     total = visits[-1].work

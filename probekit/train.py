@@ -158,13 +158,19 @@ def train(
     Raises
     ------
     InputError
-        If `out` holds the checkpoint of another recipe or network, which is named.
+        If `out` holds the checkpoint of another recipe or network, which is named; if the denoiser
+        predicts something else than the clean image, or scales or shifts its input.
     ModelError
         If the loss stops being finite, or the checkpoint cannot be read.
     """
     recipe = recipe or Recipe()
     if not isinstance(denoiser, Denoiser):
         denoiser = Denoiser(denoiser)
+    if denoiser.predicts != "clean" or denoiser.scaling is not None or denoiser.data_range not in (None, (0, 1)):
+        raise InputError(
+            f"{denoiser.name} has {denoiser.extra_repr()}: what is trained here predicts the clean image from the "
+            "noisy one as it is; give Denoiser(model, sigma_to=...) alone, with data_range (0, 1) or None"
+        )
     run = _Run(denoiser, recipe, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")), compile)
     folder = None if out is None else Path(out)
     if folder is not None:

@@ -13,6 +13,8 @@ LAYERS = [
     {"probekit.labels", "probekit.errors", "probekit.memory", "probekit.modes", "probekit.weights"},
     {
         "probekit.denoiser",
+        "probekit.parametrisation",
+        "probekit.inputs",
         "probekit.images",
         "probekit.noise",
         "probekit.samples",
@@ -23,7 +25,7 @@ LAYERS = [
         "probekit.synthetic",
     },
     {"probekit.tap", "probekit.sites"},
-    {"probekit.representation", "probekit.averages", "probekit.store"},
+    {"probekit.representation", "probekit.averages", "probekit.jobs", "probekit.store"},
     {"probekit"},
     {"analyses"},
     {"probekit.cli", "probekit.demo", "analyses.report"},

@@ -16,6 +16,7 @@ from probekit.denoiser import Denoiser
 from probekit.errors import InputError, ModelError
 from probekit.models.dncnn import DnCNN
 from probekit.models.unet import SigmaUNet, UNet
+from probekit.parametrisation import shown
 from probekit.weights import weights_sha256
 
 __all__ = ["available", "describe", "load", "save", "tap_names", "untrained"]
@@ -23,6 +24,7 @@ __all__ = ["available", "describe", "load", "save", "tap_names", "untrained"]
 WEIGHTS = Path(__file__).parent / "weights"
 ARCHITECTURES: Mapping[str, type[nn.Module]] = {"unet": UNet, "sigma-unet": SigmaUNet, "dncnn": DnCNN}
 FORMAT = 1
+SETTINGS = ("predicts", "sigma_to", "scaling", "data_range", "sigma_data")
 
 
 def available() -> tuple[str, ...]:
@@ -52,7 +54,8 @@ def save(denoiser: Denoiser | nn.Module, path: str | Path, *, card: Mapping[str,
     Raises
     ------
     InputError
-        If the path has another suffix, or the network is none of the package's.
+        If the path has another suffix, the network is none of the package's, or it is told σ or scaled
+        by a function or a table, which a description cannot hold.
     ModelError
         If a weight does not fit half precision.
     """
@@ -67,6 +70,13 @@ def save(denoiser: Denoiser | nn.Module, path: str | Path, *, card: Mapping[str,
             f"{type(denoiser.model).__name__} is not one of the package's networks ({', '.join(ARCHITECTURES)}), "
             "so a description could not rebuild it: keep its weights with safetensors yourself"
         )
+    settings = denoiser.settings
+    unwritable = [f"{key}={shown(value)}" for key, value in settings.items() if callable(value)]
+    if unwritable:
+        raise InputError(
+            f"{', '.join(unwritable)}: functions and tables cannot be written to a description; save the network "
+            "alone, zoo.save(denoiser.model, path), and wrap it again when loaded"
+        )
     half = {k: v.detach().cpu().half().contiguous() for k, v in denoiser.model.state_dict().items()}
     spoilt = [k for k, v in half.items() if not bool(torch.isfinite(v).all())]
     if spoilt:
@@ -76,8 +86,7 @@ def save(denoiser: Denoiser | nn.Module, path: str | Path, *, card: Mapping[str,
         "name": path.stem,
         "architecture": kind,
         "config": denoiser.model.config,
-        "sigma_to": denoiser.sigma_to,
-        "data_range": denoiser.data_range,
+        **settings,
         "weights_sha256": weights_sha256({k: v.float() for k, v in half.items()}),
         "card": dict(card or {}),
     }
@@ -124,18 +133,15 @@ def load(name: str | Path) -> Denoiser:
             f"{path} does not hold the weights that its description names (SHA-256 {found[:12]}… instead of "
             f"{description['weights_sha256'][:12]}…): one of the two files was altered; get both again"
         )
+    # Descriptions written by earlier versions lack the settings that these did not have.
+    settings = {key: description[key] for key in SETTINGS if key in description}
     try:
         model = ARCHITECTURES[description["architecture"]](**description["config"])
         model.load_state_dict(state)
+        model = model.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+        return Denoiser(model, **settings, name=description["name"])
     except (TypeError, RuntimeError, InputError) as error:
         raise ModelError(f"{path.with_suffix('.json')} does not describe the weights beside it: {error}") from error
-    data_range = description["data_range"]
-    return Denoiser(
-        model.to(memory_format=torch.channels_last).eval(),  # pyright: ignore[reportCallIssue]
-        sigma_to=description["sigma_to"],
-        data_range=None if data_range is None else tuple(data_range),
-        name=description["name"],
-    )
 
 
 def describe(name: str | Path) -> dict[str, Any]:
@@ -192,9 +198,7 @@ def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = kind(**config)
-    return Denoiser(
-        model.eval(), sigma_to=denoiser.sigma_to, data_range=denoiser.data_range, name=f"{denoiser.name}-untrained"
-    )
+    return Denoiser(model.eval(), **denoiser.settings, name=f"{denoiser.name}-untrained")
 
 
 def _located(name: str | Path) -> Path:

@@ -166,11 +166,12 @@ def test_reductions_are_what_they_are_called(reduce, numpy_says) -> None:
     np.testing.assert_allclose(data.phi.values, numpy_says(maps.values.astype("float64")), rtol=1e-5, atol=1e-7)
 
 
-def test_rest_is_the_representation_of_a_constant_image_in_the_middle_of_the_range() -> None:
-    model = probekit.Denoiser(small(), data_range=(-1, 3))
+@pytest.mark.parametrize(("data_range", "middle"), [((0, 1), 0.5), ((-1, 3), 0.5), (None, 0.0)])
+def test_rest_is_the_representation_of_a_constant_image_in_the_middle_of_the_range(data_range, middle: float) -> None:
+    model = probekit.Denoiser(small(), data_range=data_range)
     tap = probekit.tap(model, "mid")
     data = tap(pictures(2), sigma=SIGMA, draws=4)
-    grey = tap(np.ones((1, 3, 8, 8), np.float32), sigma=SIGMA, draws=4, ids=["rest"])
+    grey = tap(np.full((1, 3, 8, 8), middle, np.float32), sigma=SIGMA, draws=4, ids=["rest"])
     np.testing.assert_allclose(data.rest, grey.phi.isel(image=0), rtol=1e-5)
     np.testing.assert_allclose(data.rest_se, grey.phi_se.isel(image=0), rtol=1e-3, atol=1e-7)
 

@@ -68,10 +68,36 @@ def test_a_foreign_network_gets_the_same_clear_errors_as_the_packages_own() -> N
 
 def test_images_outside_the_denoisers_range_are_warned_of_unless_it_declares_none(unet: UNet) -> None:
     bright = 255 * pictures()
-    with pytest.warns(UserWarning, match=r"reach from .* to 25\d.*was made for 0 to 1.*data_range=None"):
+    with pytest.warns(UserWarning, match=r"reach from .* to 25\d.*clean images for UNet are 0 to 1: .*data_range=None"):
         probekit.tap(unet, "mid")(bright, sigma=0.1, draws=1)
     probekit.tap(probekit.Denoiser(unet, data_range=None), "mid")(bright, sigma=0.1, draws=1)
-    probekit.tap(probekit.Denoiser(unet, data_range=(0, 255)), "mid")(bright, sigma=0.1, draws=1)
+
+
+def test_images_are_in_the_unit_range_whatever_range_the_network_was_made_for(unet: UNet) -> None:
+    tap = probekit.tap(probekit.Denoiser(unet, data_range=(0, 255)), "mid")
+    with pytest.warns(UserWarning, match=r"clean images for UNet are 0 to 1"):
+        tap(255 * pictures(), sigma=0.1, draws=1)
+    given = tap(pictures(), sigma=0.1, draws=1)
+    seen = probekit.tap(probekit.Denoiser(unet, data_range=None), "mid")(255 * pictures(), sigma=25.5, draws=1)
+    # float32 rounding, through the network, of y times 255 instead of the sum of x times 255 and z times 25.5
+    np.testing.assert_allclose(given.phi.values[0], seen.phi.values[0], rtol=1e-4)
+
+
+def test_a_module_that_keeps_the_contract_says_itself_what_its_range_is(unet: UNet) -> None:
+    class Keeps(nn.Module):
+        data_range = (0, 255)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = unet
+
+        def forward(self, y: torch.Tensor, sigma: float | None = None) -> torch.Tensor:  # noqa: ARG002
+            return self.inner(y)
+
+    tap = probekit.tap(Keeps(), "inner.middle")
+    data = tap(255 * pictures(), sigma=0.0)
+    grey = tap.maps(np.full((1, 3, 8, 8), 127.5, np.float32), sigma=0.0).mean(("row", "col"))
+    np.testing.assert_allclose(data.rest, grey.isel(image=0), rtol=1e-5)
 
 
 def test_work_that_cannot_fit_is_refused_before_it_begins(unet: UNet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +135,62 @@ def test_a_loaded_model_and_its_bare_network_are_the_same_to_a_tap() -> None:
     x = pictures(2, 3, 32, 32)
     a, b = (probekit.tap(m, "mid")(x, sigma=0.2, draws=2) for m in (denoiser, denoiser.model))
     xr.testing.assert_equal(a, b)
+
+
+class Conditioned(nn.Module):
+    """Two convolutions with a map for each image added between them; odd rows are refused on request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 1, 3, padding=1)
+
+    def forward(self, y: torch.Tensor, maps: torch.Tensor | None = None, even: bool = False) -> torch.Tensor:
+        if even:
+            y = nn.functional.pixel_shuffle(nn.functional.pixel_unshuffle(y, 2), 2)
+        return self.second(self.first(y) + (0 if maps is None else maps))
+
+
+def test_features_pass_conditioning_inputs_through_for_every_batch_size() -> None:
+    torch.manual_seed(0)
+    net = Conditioned()
+    tap = probekit.tap(net, "second")
+    for count in (3, 2, 5):
+        y, maps = torch.rand(count, 1, 14, 9), torch.rand(count, 4, 14, 9)
+        with torch.no_grad():
+            expected = net(y, maps).mean((2, 3))
+            assert torch.equal(tap.features(y, 0.2, maps=maps), expected)
+            assert not torch.equal(tap.features(y, 0.2), expected)
+    table = probekit.taps(net, (1, 14, 9), maps=torch.rand(1, 4, 14, 9)).set_index("name")
+    assert (table.rows["second"], table.cols["second"]) == (14, 9)
+
+
+def test_features_take_one_level_for_each_image_as_a_list_too() -> None:
+    class Told(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Conv2d(1, 2, 1)
+
+        def forward(self, y: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+            return self.inner(y * torch.as_tensor(sigma).view(-1, 1, 1, 1)).mean(1, keepdim=True)
+
+    tap, y = probekit.tap(probekit.Denoiser(Told(), sigma_to="sigma"), "inner"), torch.rand(3, 1, 4, 4)
+    levels = [0.1, 0.2, 0.3]
+    assert torch.equal(tap.features(y, levels), tap.features(y, torch.tensor(levels)))
+
+
+@pytest.mark.parametrize("settings", [{"data_range": (-1, 1)}, {"data_range": None}])
+def test_a_store_begun_with_other_settings_of_the_denoiser_is_not_gone_on_with(unet: UNet, tmp_path, settings) -> None:
+    path = tmp_path / "phi.zarr"
+    probekit.tap(unet, "mid")(pictures(), sigma=0.1, draws=1, store=path)
+    with pytest.raises(InputError, match=r"denoiser_settings \(.*data_range=\(0, 1\).* there, .* now\)"):
+        probekit.tap(probekit.Denoiser(unet, **settings), "mid")(pictures(), sigma=0.1, draws=1, store=path)
+
+
+def test_a_pass_that_fails_once_observed_gives_an_error_and_never_the_features_of_a_trial() -> None:
+    tap, y = probekit.tap(Conditioned(), "first"), torch.rand(3, 1, 7, 8)
+    assert tap.features(y, even=False).shape == (3, 4)
+    with pytest.raises((RuntimeError, InputError), match=r"pixel_unshuffle|multiples of 2"):
+        tap.features(y, even=True)
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,24 @@
-"""The shell face: ``probekit COMMAND``."""
+"""``probekit train``: a denoiser from folders or zips of photographs, with a model card."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 
-from probekit.demo import run as run_demo
+from probekit.cli.arguments import numbers
 from probekit.denoiser import Denoiser
-from probekit.errors import InputError, ProbeError
+from probekit.errors import InputError
 from probekit.evaluation import card_table
 from probekit.images import ImageSet, concatenate, load
 from probekit.models import zoo
 from probekit.models.dncnn import DnCNN
 from probekit.models.unet import SigmaUNet, UNet
-from probekit.train import Recipe, progress_of, train
+from probekit.train import Recipe, progress_of
+from probekit.train import train as run_training
 
 
 class Architecture(StrEnum):
@@ -28,28 +29,7 @@ class Architecture(StrEnum):
     dncnn = "dncnn"
 
 
-app = typer.Typer(
-    help="Look inside convolutional image denoisers.", no_args_is_help=True, pretty_exceptions_enable=False
-)
-
-
-@app.callback()
-def _commands() -> None:
-    """Look inside convolutional image denoisers."""
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for phi.nc and the figures.")] = Path("demo"),
-    denoiser: Annotated[str, typer.Option(help="Bundled name or path of a .safetensors file.")] = "photo32",
-    draws: Annotated[int, typer.Option(help="Noise draws per image and noise level.")] = 10,
-) -> None:
-    """Run the main job: φ of the built-in photographs at every tap of a trained denoiser, with figures."""
-    run_demo(out, name=denoiser, draws=draws, say=typer.echo)
-
-
-@app.command("train")
-def train_command(
+def train(
     images: Annotated[list[Path], typer.Argument(help="Folders or zips of training images; several are joined.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and weights; a run kept there goes on.")],
     held_out: Annotated[Path, typer.Option(help="Folder or zip of images to measure PSNR on, for log and card.")],
@@ -95,10 +75,10 @@ def train_command(
     data = concatenate([load(path, size=size, crop=size) for path in images])
     validation = load(held_out, size=size, crop=size)
     torch.manual_seed(seed)
-    denoiser = zoo.load(init) if init is not None else _new_denoiser(model, _numbers(channels), depth)
+    denoiser = zoo.load(init) if init is not None else _new_denoiser(model, numbers(channels), depth)
     if export:
         progress_of(out)
-    denoiser = train(
+    denoiser = run_training(
         denoiser,
         data,
         recipe=recipe,
@@ -110,29 +90,33 @@ def train_command(
         progress=not quiet,
         until=0 if export else None,
     )
-    made = progress_of(out)
-    card = {
-        "data": {"training": data.name, "images": len(data), "size": size, "resize": "box filter"},
-        "recipe": made["recipe"],
-        "initial weights": init or f"Kaiming-normal, seed {seed}",
-        "steps": made["step"],
-        "images seen": made["step"] * batch_size,
-        "wall time in s": round(made["seconds"]),
-        "device": _device_name(device, threads),
-        "psnr": card_table(denoiser.to("cpu"), validation, fitted_on=_thinned(data, 5000)),
-    }
+    card = _card(denoiser, data, validation, progress_of(out), init, _device_name(device, threads))
     path = zoo.save(denoiser, out / f"{name}.safetensors", card=card)
     typer.echo(_psnr_table(card["psnr"]))
     typer.echo(f"wrote {path} and {path.with_suffix('.json').name}")
 
 
-def main() -> None:
-    """Run the command line; the package's own errors become one line and exit code 1."""
-    try:
-        app()
-    except ProbeError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
+def _card(
+    denoiser: Denoiser, data: ImageSet, validation: ImageSet, made: dict[str, Any], init: str | None, device: str
+) -> dict[str, Any]:
+    """The model card: how the weights came about, and how well they denoise beside classical references."""
+    seen = made["step"] * made["recipe"]["batch_size"]
+    start: Any = f"Kaiming-normal, seed {made['recipe']['seed']}"
+    if init is not None:
+        before = zoo.describe(init)
+        start = {key: before[key] for key in ("name", "weights_sha256")}
+        start |= {key: before["card"][key] for key in ("recipe", "initial weights", "steps") if key in before["card"]}
+        seen += before["card"].get("images seen", 0)
+    return {
+        "data": {"training": data.name, "images": len(data), "size": data.shape[1], "resize": "box filter"},
+        "recipe": made["recipe"],
+        "initial weights": start,
+        "steps": made["step"],
+        "images seen": seen,
+        "wall time in s": round(made["seconds"]),
+        "device": device,
+        "psnr": card_table(denoiser.to("cpu"), validation, fitted_on=_thinned(data, 5000)),
+    }
 
 
 def _new_denoiser(model: Architecture, channels: list[int], depth: int) -> Denoiser:
@@ -146,13 +130,6 @@ def _new_denoiser(model: Architecture, channels: list[int], depth: int) -> Denoi
     if model is Architecture.sigma_unet:
         return Denoiser(SigmaUNet(channels, **convs), sigma_to="sigma")
     return Denoiser(UNet(channels, **convs))
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"{text!r} is not a list of whole numbers: write them like 16,32,64,128") from None
 
 
 def _thinned(images: ImageSet, count: int) -> ImageSet:

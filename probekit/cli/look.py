@@ -1,0 +1,102 @@
+"""Commands that look into denoisers: demo, models, taps, phi."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from probekit.cli.arguments import denoiser_called, images_called, numbers
+from probekit.demo import run as run_demo
+from probekit.errors import InputError
+from probekit.models import zoo
+from probekit.representation import tap as make_tap
+from probekit.sites import taps as table_of_taps
+
+__all__ = ["demo", "models", "phi", "taps"]
+
+MODEL_HELP = "Bundled name, path of a .safetensors file, or module:function that returns a network."
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for phi.nc and the figures.")] = Path("demo"),
+    denoiser: Annotated[str, typer.Option(help="Bundled name or path of a .safetensors file.")] = "photo32",
+    draws: Annotated[int, typer.Option(help="Noise draws per image and noise level.")] = 10,
+) -> None:
+    """Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows."""
+    run_demo(out, name=denoiser, draws=draws, say=typer.echo)
+
+
+def models(as_json: Json = False) -> None:
+    """List the bundled denoisers, with how well they denoise."""
+    described = {name: zoo.describe(name) for name in zoo.available()}
+    if as_json:
+        typer.echo(json.dumps(described, ensure_ascii=False, indent=2))
+        return
+    for name, description in described.items():
+        card = description["card"]
+        psnr = card.get("psnr", {})
+        levels = zip(psnr.get("sigma", []), psnr.get("denoiser", []), strict=True)
+        told = "told σ" if description["sigma_to"] else "blind"
+        typer.echo(f"{name}: {description['architecture']}, {told}, {card.get('images seen', '?')} images seen")
+        typer.echo("  PSNR in dB at σ: " + ", ".join(f"{v:.1f} at {s:g}" for s, v in levels))
+        typer.echo(f"  weights SHA-256 {description['weights_sha256']}")
+
+
+def taps(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    shape: Annotated[str, typer.Option(help="Channels, rows, columns of an image to try it on.")] = "3,32,32",
+    as_json: Json = False,
+) -> None:
+    """List what can be tapped in a network: name, alias, map shape, calls, share of the work to reach it."""
+    table = table_of_taps(denoiser_called(model), numbers(shape))
+    if as_json:
+        typer.echo(table.to_json(orient="records", indent=2))
+    else:
+        typer.echo(table.to_string(index=False, formatters={"cost": "{:.1%}".format}))
+
+
+def phi(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    images: Annotated[list[str], typer.Argument(help="Folders or zips of images, or samples for the built-in ones.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .zarr store, streamed and resumed, or a .nc file.")],
+    tap: Annotated[str, typer.Option(help="Names of taps, comma-separated.")] = "mid",
+    sigma: Annotated[str, typer.Option(help="Noise levels, comma-separated.")] = "0.1,0.3,1.0",
+    draws: Annotated[int, typer.Option(help="Noise draws per image and noise level.")] = 10,
+    reduce: Annotated[str, typer.Option(help="mean, max, std or energy of each channel's map.")] = "mean",
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    size: Annotated[int | None, typer.Option(help="Scale the shorter side of files to this (box filter).")] = None,
+    crop: Annotated[int | None, typer.Option(help="Then cut a square from the centre of files.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be used.")] = False,
+    batch_size: Annotated[int | None, typer.Option(help="Noisy images in one forward pass.")] = None,
+    keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Keep every draw too.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the representation φ of images to a file that xarray opens.
+
+    A .zarr store is written as it is computed: killed and called again with the same arguments, the
+    command goes on where it was.
+    """
+    if out.suffix not in (".zarr", ".nc"):
+        raise InputError(f"{out}: the output ends in .zarr (streamed, resumable) or .nc (netCDF)")
+    source = images_called(images, size=size, crop=crop, skip_bad=skip_bad)
+    options: dict[str, Any] = {"draws": draws, "seed": seed, "batch_size": batch_size, "keep_draws": keep_draws}
+    data = make_tap(denoiser_called(model), *tap.split(","), reduce=reduce)(
+        source,
+        sigma=numbers(sigma, float),
+        store=out if out.suffix == ".zarr" else None,
+        progress=False if quiet else None,
+        **options,
+    )
+    if out.suffix == ".nc":
+        out.parent.mkdir(parents=True, exist_ok=True)
+        data.to_netcdf(out, engine="h5netcdf")
+    summary = {"path": str(out), "sizes": dict(data.sizes), "skipped": list(source.skipped), "attrs": data.attrs}
+    if as_json:
+        typer.echo(json.dumps(summary, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(f"wrote {out}: " + ", ".join(f"{n} {dim}" for dim, n in data.sizes.items()))

@@ -1,0 +1,36 @@
+"""Every python block of the documentation runs: a page from top to bottom, in one namespace, in an empty folder."""
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+
+DOCS = Path(__file__).parents[1] / "docs"
+BLOCK = re.compile(r"^(?P<indent> *)```python\n(?P<source>.*?)^(?P=indent)```", flags=re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[str]:
+    """The python blocks of a page, each moved down to its own line numbers."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        "\n" * text.count("\n", 0, match.start("source")) + textwrap.dedent(match["source"])
+        for match in BLOCK.finditer(text)
+    ]
+
+
+PAGES = [page for page in sorted(DOCS.rglob("*.md")) if blocks(page)]
+
+
+def test_there_is_documentation_to_run() -> None:
+    assert PAGES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_the_python_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    with torch.random.fork_rng(devices=[]):
+        for source in blocks(page):
+            exec(compile(source, str(page), "exec"), names)
