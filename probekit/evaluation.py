@@ -12,6 +12,7 @@ from torch import nn
 
 from probekit.denoiser import as_denoiser
 from probekit.images import ImageSet
+from probekit.modes import evaluating
 from probekit.noise import standard_normal
 from probekit.references import GaussianBlur, PatchWiener
 
@@ -58,18 +59,13 @@ def psnr_curve(
     denoiser = as_denoiser(denoiser)
     device = next((p.device for p in denoiser.parameters()), torch.device("cpu"))
     rows = []
-    was_training = denoiser.training
-    denoiser.eval()
-    try:
-        with torch.inference_mode():
-            for start in range(0, len(images), batch_size):
-                chosen = range(start, min(start + batch_size, len(images)))
-                clean = images.read(chosen).to(device)
-                ids = [images.ids[i] for i in chosen]
-                z = standard_normal(images.shape, seed=seed, ids=ids, draws=[0] * len(ids)).to(device)
-                rows.append(torch.stack([psnr(clean, denoiser(clean + s * z, s)) for s in sigma], dim=1).cpu())
-    finally:
-        denoiser.train(was_training)
+    with evaluating(denoiser), torch.inference_mode():
+        for start in range(0, len(images), batch_size):
+            chosen = range(start, min(start + batch_size, len(images)))
+            clean = images.read(chosen).to(device)
+            ids = [images.ids[i] for i in chosen]
+            z = standard_normal(images.shape, seed=seed, ids=ids, draws=[0] * len(ids)).to(device)
+            rows.append(torch.stack([psnr(clean, denoiser(clean + s * z, s)) for s in sigma], dim=1).cpu())
     return xr.DataArray(
         torch.cat(rows).numpy(),
         dims=("image", "sigma"),

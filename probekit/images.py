@@ -7,9 +7,11 @@ import math
 import os
 import warnings
 import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -29,6 +31,16 @@ __all__ = ["ImageSet", "concatenate", "load"]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 MAX_NAMED = 5
+# What Pillow and zipfile raise on damaged, locked or oversized files.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    RuntimeError,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
@@ -146,6 +158,8 @@ def load(
     >>> images.ids, images.labels, images.shape
     (('0', '1'), ('cat', 'dog'), (3, 8, 8))
     """
+    if bands not in (1, 3):
+        raise InputError(f"bands={bands!r}: give 1 to read files as grey or 3 to read them as RGB")
     files_only = {"crop": crop, "bands": None if bands == 3 else bands, "skip_bad": skip_bad or None}
     if isinstance(source, str) and source == "samples":
         _refuse(files_only, "the built-in samples take only size=64 or size=32")
@@ -170,6 +184,11 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
         raise InputError("there is no image set to concatenate: give at least one")
     if len(sets) == 1:
         return sets[0]
+    twice = [name for name, n in Counter(s.name for s in sets).items() if n > 1]
+    if twice:
+        raise InputError(
+            f"{_named(twice)} names more than one set: ids begin with the set's name, so rename one of them"
+        )
     shapes = {s.name: s.shape for s in sets}
     if len(set(shapes.values())) > 1:
         raise InputError(f"the sets differ in (bands, rows, cols): {shapes}: bring all to one size with size=")
@@ -200,7 +219,7 @@ def _in_memory(source: Any) -> ImageSet:
         return _labelled_array(source)
     if isinstance(source, np.ndarray | torch.Tensor):
         return _array(source, f"{type(source).__name__} of shape {tuple(source.shape)}")
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not isinstance(source, list | tuple | dict):
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not isinstance(source, list | tuple | Mapping):
         return _dataset(source)
     raise InputError(
         f"images cannot be read from a {type(source).__name__}: give an array or tensor (N, C, H, W), a DataArray "
@@ -216,18 +235,21 @@ def _array(source: np.ndarray | Tensor, name: str) -> ImageSet:
         )
     if 0 in source.shape:
         raise InputError(f"images have shape {tuple(source.shape)}: there is nothing in them")
-    tensor = torch.from_numpy(np.ascontiguousarray(source)) if isinstance(source, np.ndarray) else source.detach()
-    eight_bit = tensor.dtype == torch.uint8
-    if not eight_bit and not tensor.is_floating_point():
+    kind = source.dtype.kind if isinstance(source, np.ndarray) else ("f" if source.is_floating_point() else "")
+    eight_bit = source.dtype in (torch.uint8, np.dtype(np.uint8))
+    if kind != "f" and not eight_bit:
         raise InputError(f"images are {source.dtype}: give floats in the denoiser's range, or uint8 in 0…255")
 
     def read(indices: Sequence[int]) -> Tensor:
-        chosen = tensor[list(indices)].cpu().float()
+        if isinstance(source, np.ndarray):
+            # Only what is asked for is copied: the array may be mapped from disk.
+            chosen = torch.from_numpy(source[np.asarray(indices, int)].astype(np.float32))
+        else:
+            chosen = source.detach()[list(indices)].cpu().float()
         return chosen / 255 if eight_bit else chosen
 
-    count = tensor.shape[0]
-    shape = (tensor.shape[1], tensor.shape[2], tensor.shape[3])
-    return ImageSet(name, tuple(map(str, range(count))), None, shape, read)
+    shape = (int(source.shape[1]), int(source.shape[2]), int(source.shape[3]))
+    return ImageSet(name, tuple(map(str, range(source.shape[0]))), None, shape, read)
 
 
 def _labelled_array(source: xr.DataArray) -> ImageSet:
@@ -237,7 +259,9 @@ def _labelled_array(source: xr.DataArray) -> ImageSet:
     source = source.transpose(*wanted)
     found = _array(np.asarray(source.values), str(source.name or "DataArray"))
     ids = source["image"].values if "image" in source.coords else None
-    labels = source["label"].values if "label" in source.coords else None
+    labels = None
+    if "label" in source.coords:
+        labels = np.broadcast_to(source["label"].values, source.sizes["image"])
     return _relabelled(found, ids, labels)
 
 
@@ -297,7 +321,12 @@ class _Preparation(NamedTuple):
         return f"{resized}{cropped}{'RGB' if self.bands == 3 else 'grey'} / 255"
 
     def __call__(self, stream: io.BytesIO | Path) -> np.ndarray:
-        with Image.open(stream) as opened:
+        # Pillow warns of oddities in metadata; pixels that cannot be read are errors.
+        with warnings.catch_warnings(action="ignore"), Image.open(stream) as opened:
+            if opened.mode.startswith(("I", "F")):
+                raise ValueError(
+                    f"pixels of more than 8 bits, mode {opened.mode}: read such files yourself, as an array"
+                )
             picture = opened.convert("RGB" if self.bands == 3 else "L")
         if self.size is not None:
             rows, cols = self.size
@@ -327,10 +356,15 @@ def _files(path: Path, prepare: _Preparation, skip_bad: bool) -> ImageSet:
     names = sorted(name for name in container.names() if _is_image(name))
     if not names:
         raise InputError(f"{path} holds no image files ({' '.join(sorted(SUFFIXES))})")
+    _checked_ids(names, len(names), str(path))
     kept, shape, skipped = _verified(names, lambda name: prepare(container.open(name)), path, skip_bad)
 
     def read(indices: Sequence[int]) -> Tensor:
-        return torch.from_numpy(np.stack([prepare(container.open(kept[i])) for i in indices])).float() / 255
+        pixels = [prepare(container.open(kept[i])) for i in indices]
+        odd = [kept[i] for i, x in zip(indices, pixels, strict=True) if x.shape != shape]
+        if odd:
+            raise InputError(f"{_named(odd)} in {path} differ from the {shape} that they had: load the images again")
+        return torch.from_numpy(np.stack(pixels) if pixels else np.empty((0, *shape))).float() / 255
 
     return ImageSet(path.name, kept, _folder_labels(kept), shape, read, skipped, str(prepare))
 
@@ -382,7 +416,7 @@ def _verified(
             shapes[name] = decode(name).shape
         except UnidentifiedImageError:
             bad[name] = "not an image that Pillow can read"
-        except (OSError, ValueError, SyntaxError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             bad[name] = str(error)
     common = Counter(shapes.values()).most_common(1)
     for name, shape in shapes.items():
@@ -396,7 +430,7 @@ def _verified(
         )
     skipped = tuple(f"{name}: {why}" for name, why in sorted(bad.items()))
     if skipped:
-        warnings.warn(f"left out {len(skipped)} of {len(names)} files in {path}: {_named(skipped)}", stacklevel=5)
+        warnings.warn(f"left out {len(skipped)} of {len(names)} files in {path}: {_named(skipped)}", stacklevel=4)
     c, h, w = common[0][0]
     return tuple(name for name in names if name not in bad), (c, h, w), skipped
 
@@ -442,12 +476,14 @@ def _named(items: Sequence[str]) -> str:
 
 
 def _pair(value: Any, name: str) -> tuple[int, int | None] | None:
+    """(rows, cols) of a pair, (side, None) of a number, None of None."""
     if value is None:
         return None
-    pair = (value, None) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(n is None or (isinstance(n, int) and n > 0) for n in pair) or isinstance(value, bool):
+    pair = [value] if isinstance(value, Integral) else list(value) if isinstance(value, Sequence | np.ndarray) else []
+    positive = all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0 for n in pair)
+    if not positive or len(pair) != (1 if isinstance(value, Integral) else 2):
         raise InputError(f"{name}={value!r}: give a positive int, or (rows, cols)")
-    return pair[0], pair[1]
+    return int(pair[0]), None if len(pair) == 1 else int(pair[1])
 
 
 def _refuse(options: dict[str, Any], why: str) -> None:

@@ -140,9 +140,10 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
         if name not in data:
             raise InputError(f"the Dataset has no {name!r}, only {_spoken(data.data_vars)}: give what a tap returns")
         if data[name].dims != dims:
+            lacking = next((dim for dim in dims if dim not in data[name].dims), dims[0])
             raise InputError(
                 f"{name} has dims {_spoken(data[name].dims)} instead of {_spoken(dims)}: keep all dims, "
-                f"e.g. select with a list, .isel({dims[0]}=[0]), and .transpose{dims} last"
+                f"e.g. select with a list, .isel({lacking}=[0]), and .transpose{dims} last"
             )
         missing = [c for c in (*dims, *(("tap", "unit") if "channel" in dims else ())) if c not in data.coords]
         if missing:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,18 +75,19 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        rules: tuple[tuple[str, str, type, Callable[[Any], bool]], ...] = (
+            ("steps", "a positive int", Integral, lambda v: v >= 1),
+            ("batch_size", "a positive int", Integral, lambda v: v >= 1),
+            ("lr", "a positive number", Real, lambda v: 0 < v < math.inf),
+            ("warmup", "a fraction in [0, 1)", Real, lambda v: 0 <= v < 1),
+            ("sigma_max", "a positive number", Real, lambda v: 0 < v < math.inf),
+            ("weight_power", "a finite number", Real, math.isfinite),
+            ("ema", "a fraction in [0, 1]", Real, lambda v: 0 <= v <= 1),
+        )
         wrong = [
             f"{name}={getattr(self, name)!r} (expected {expected})"
-            for name, expected, holds in (
-                ("steps", "a positive int", self.steps >= 1),
-                ("batch_size", "a positive int", self.batch_size >= 1),
-                ("lr", "a positive number", self.lr > 0),
-                ("warmup", "a fraction in [0, 1)", 0 <= self.warmup < 1),
-                ("sigma_max", "a positive number", 0 < self.sigma_max < math.inf),
-                ("weight_power", "a finite number", math.isfinite(self.weight_power)),
-                ("ema", "a fraction in [0, 1]", 0 <= self.ema <= 1),
-            )
-            if not holds
+            for name, expected, kind, holds in rules
+            if not (isinstance(getattr(self, name), kind) and holds(getattr(self, name)))
         ]
         if wrong:
             raise InputError(f"the recipe cannot be followed: {'; '.join(wrong)}")
@@ -267,11 +269,11 @@ class _Run:
             yield self.denoiser
         finally:
             self.model.load_state_dict(own)
-            self.model.train()
+            self.denoiser.train()
 
     def adopt_average(self) -> None:
         self.model.load_state_dict(self.average)
-        self.model.eval()
+        self.denoiser.eval()
 
     def keep(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
@@ -279,11 +281,20 @@ class _Run:
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
-        plan = {"step": self.step, "seconds": self.seconds, "recipe": asdict(self.recipe)}
+        plan = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "recipe": asdict(self.recipe),
+            "network": self._network_described(),
+        }
         partial = path.with_name(path.name + ".partial")
         contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
         save_file(contiguous, partial, metadata={"plan": json.dumps(plan)})
         partial.replace(path)
+
+    def _network_described(self) -> str:
+        config = getattr(self.model, "config", None)
+        return type(self.model).__name__ if config is None else json.dumps(config, sort_keys=True)
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint of the same recipe and network."""
@@ -294,6 +305,9 @@ class _Run:
             for f in fields(self.recipe)
             if plan["recipe"].get(f.name) != mine[f.name]
         ]
+        # Networks may differ where their weights' shapes do not, as in how they normalise.
+        if (there := plan.get("network", self._network_described())) != self._network_described():
+            differing.append(f"network: {there} there, {self._network_described()} now")
         shapes = {k: v.shape for k, v in self.model.state_dict().items()}
         if differing or shapes != {k[6:]: v.shape for k, v in tensors.items() if k.startswith("model.")}:
             raise InputError(
@@ -393,7 +407,7 @@ def _held(images: ImageSet, device: torch.device) -> Tensor:
     for start in range(0, len(images), 1024):
         chunk = images.read(range(start, min(start + 1024, len(images))))
         levels = (chunk * 255).round()
-        eight_bit = eight_bit and bool(((levels / 255 - chunk).abs() < 1e-6).all() and (levels.abs() <= 255).all())
+        eight_bit = eight_bit and bool((levels / 255 == chunk).all() and (levels >= 0).all() and (levels <= 255).all())
         chunks.append(levels.to(torch.uint8) if eight_bit else chunk)
     if not eight_bit:
         chunks = [c.float() / 255 if c.dtype == torch.uint8 else c for c in chunks]

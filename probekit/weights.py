@@ -27,17 +27,17 @@ def weights_sha256(state: Mapping[str, Tensor]) -> str:
 class WeightsHash:
     """The SHA-256 of a network's weights, computed anew only when they have changed.
 
-    Whether they have is seen from the sums of their bytes taken as integers, which any training
-    step or edit changes, at a sixth of the hash's cost.
+    Whether they have is seen from where they lie, torch's count of in-place changes, and the sums
+    of their bytes taken as integers, at a sixth of the hash's cost.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
-        self._known: tuple[list[tuple[str, torch.dtype, torch.Size, int, int]], str] | None = None
+        self._known: tuple[list[tuple[str, torch.dtype, torch.Size, int, int, int]], str] | None = None
 
     def __call__(self) -> str:
         state = self._network.state_dict()
-        seen = [(k, v.dtype, v.shape, v._version, _sum_of_bits(v)) for k, v in state.items()]
+        seen = [(k, v.dtype, v.shape, v.data_ptr(), v._version, _sum_of_bits(v)) for k, v in state.items()]
         if self._known is None or self._known[0] != seen:
             self._known = seen, weights_sha256(state)
         return self._known[1]

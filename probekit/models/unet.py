@@ -96,11 +96,11 @@ class UNet(nn.Module):
         _check_shape(channels, image_channels, encoder_convs, middle_convs, decoder_convs)
         norm = check_norm(norm, bias)
         self.config: dict[str, Any] = {
-            "channels": list(channels),
+            "channels": [int(c) for c in channels],
             "image_channels": image_channels,
-            "encoder_convs": list(encoder_convs),
+            "encoder_convs": [int(n) for n in encoder_convs],
             "middle_convs": middle_convs,
-            "decoder_convs": list(decoder_convs),
+            "decoder_convs": [int(n) for n in decoder_convs],
             "bias": bias,
             "norm": norm,
         }

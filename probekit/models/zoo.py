@@ -90,10 +90,15 @@ def save(denoiser: Denoiser | nn.Module, path: str | Path, *, card: Mapping[str,
         "weights_sha256": weights_sha256({k: v.float() for k, v in half.items()}),
         "card": dict(card or {}),
     }
+    try:
+        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    except TypeError as error:
+        raise InputError(
+            f"the card cannot be written as JSON ({error}): give strings, numbers, lists and dicts"
+        ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     # The description goes last: weights without one are not found, so a kill in between loses nothing.
     _replace(path, lambda partial: save_file(half, partial))
-    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     _replace(path.with_suffix(".json"), lambda partial: partial.write_text(text, encoding="utf-8"))
     return path
 
@@ -131,7 +136,7 @@ def load(name: str | Path) -> Denoiser:
     if found != description["weights_sha256"]:
         raise ModelError(
             f"{path} does not hold the weights that its description names (SHA-256 {found[:12]}… instead of "
-            f"{description['weights_sha256'][:12]}…): one of the two files was altered; get both again"
+            f"{str(description['weights_sha256'])[:12]}…): one of the two files was altered; get both again"
         )
     # Descriptions written by earlier versions lack the settings that these did not have.
     settings = {key: description[key] for key in SETTINGS if key in description}
@@ -168,7 +173,7 @@ def describe(name: str | Path) -> dict[str, Any]:
     missing = required - set(description) if isinstance(description, dict) else required
     if missing:
         raise ModelError(f"{path} lacks {', '.join(sorted(missing))}: it is not a description written by this package")
-    if description["format"] != FORMAT or description["architecture"] not in ARCHITECTURES:
+    if description["format"] != FORMAT or str(description["architecture"]) not in ARCHITECTURES:
         raise ModelError(
             f"{path} has format {description['format']} and architecture {description['architecture']!r}; this version "
             f"reads format {FORMAT} and {', '.join(ARCHITECTURES)}: upgrade probekit"
