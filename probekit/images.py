@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import torch
 import xarray as xr
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from probekit.errors import InputError
 from probekit.samples import photographs
@@ -327,7 +327,7 @@ class _Preparation(NamedTuple):
                 raise ValueError(
                     f"pixels of more than 8 bits, mode {opened.mode}: read such files yourself, as an array"
                 )
-            picture = opened.convert("RGB" if self.bands == 3 else "L")
+            picture = ImageOps.exif_transpose(opened).convert("RGB" if self.bands == 3 else "L")
         if self.size is not None:
             rows, cols = self.size
             if cols is None:

@@ -168,7 +168,7 @@ def _coords(
 
 
 def _strings(values: Sequence[str]) -> np.ndarray:
-    # Objects, not fixed-width strings: they come back from netCDF and Zarr as they were.
+    # Objects, so that joining results never cuts a long string; netCDF and Zarr keep their values.
     return np.array(list(map(str, values)), dtype=object)
 
 

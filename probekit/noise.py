@@ -56,7 +56,7 @@ def standard_normal(
     z = np.empty((len(ids), count + count % 2), dtype=np.float32)
     for out, name, draw in zip(z, ids, draws, strict=True):
         # The two numbers come first: an id may hold any character, so that no two triples spell one key.
-        key = blake2b(f"{seed}:{draw}:{name}".encode(), digest_size=16).digest()
+        key = blake2b(f"{seed}:{draw}:{name}".encode(errors="surrogatepass"), digest_size=16).digest()
         _fill(out, np.random.Philox(key=int.from_bytes(key, "little")))
     return torch.from_numpy(z[:, :count].reshape(len(ids), *shape))
 

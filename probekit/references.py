@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-__all__ = ["GaussianBlur", "PatchWiener"]
+__all__ = ["PATCH", "GaussianBlur", "PatchWiener"]
+
+PATCH = 8
 
 
 class PatchWiener(nn.Module):
@@ -37,7 +39,7 @@ class PatchWiener(nn.Module):
         Side k of a patch in pixels.
     """
 
-    def __init__(self, images: ImageSet, *, patch: int = 8) -> None:
+    def __init__(self, images: ImageSet, *, patch: int = PATCH) -> None:
         super().__init__()
         if min(images.shape[1:]) < patch:
             raise InputError(f"images of {images.shape[1]}×{images.shape[2]} hold no {patch}×{patch} patch")
@@ -63,6 +65,8 @@ class PatchWiener(nn.Module):
         levels = check_sigma(sigma, y)
         if levels is None:
             raise InputError("the Wiener filter is told the noise level: pass sigma")
+        if min(y.shape[-2:]) < self.patch:
+            raise InputError(f"images of {y.shape[-2]}×{y.shape[-1]} hold no {self.patch}×{self.patch} patch")
         size = (y.shape[-2], y.shape[-1])
         patches = nn.functional.unfold(y, self.patch) - self.mean[:, None]
         gains = self.variances / (self.variances + levels[:, None].clamp_min(1e-6) ** 2)

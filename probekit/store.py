@@ -282,4 +282,4 @@ def _array(group: zarr.Group, name: str) -> zarr.Array:
 
 
 def _digest(ids: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(ids).encode()).hexdigest()
+    return hashlib.sha256("\0".join(ids).encode(errors="surrogatepass")).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -173,7 +174,8 @@ def train(
             f"{denoiser.name} has {denoiser.extra_repr()}: what is trained here predicts the clean image from the "
             "noisy one as it is; give Denoiser(model, sigma_to=...) alone, with data_range (0, 1) or None"
         )
-    run = _Run(denoiser, recipe, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")), compile)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    run = _Run(denoiser, recipe, place, compile, _fingerprint(images))
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -204,8 +206,10 @@ def progress_of(out: str | Path) -> dict[str, Any]:
 class _Run:
     """Everything that changes while training: weights, their average, the optimiser's state, the step."""
 
-    def __init__(self, denoiser: Denoiser, recipe: Recipe, device: torch.device, compile: bool) -> None:
-        self.denoiser, self.recipe, self.device = denoiser, recipe, device
+    def __init__(
+        self, denoiser: Denoiser, recipe: Recipe, device: torch.device, compile: bool, images: str = ""
+    ) -> None:
+        self.denoiser, self.recipe, self.device, self.images = denoiser, recipe, device, images
         self.model = denoiser.model.to(device).to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
         self.forward: Callable[..., Tensor] = torch.compile(self.model) if compile else self.model
         self.parameters = list(self.model.parameters())
@@ -286,6 +290,7 @@ class _Run:
             "seconds": self.seconds,
             "recipe": asdict(self.recipe),
             "network": self._network_described(),
+            "images": self.images,
         }
         partial = path.with_name(path.name + ".partial")
         contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
@@ -293,8 +298,10 @@ class _Run:
         partial.replace(path)
 
     def _network_described(self) -> str:
-        config = getattr(self.model, "config", None)
-        return type(self.model).__name__ if config is None else json.dumps(config, sort_keys=True)
+        try:
+            return json.dumps(self.model.config, sort_keys=True)
+        except (AttributeError, TypeError):
+            return type(self.model).__name__
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint of the same recipe and network."""
@@ -305,6 +312,8 @@ class _Run:
             for f in fields(self.recipe)
             if plan["recipe"].get(f.name) != mine[f.name]
         ]
+        if (there := plan.get("images", self.images)) != self.images:
+            differing.append(f"training images: {there} there, {self.images} now")
         # Networks may differ where their weights' shapes do not, as in how they normalise.
         if (there := plan.get("network", self._network_described())) != self._network_described():
             differing.append(f"network: {there} there, {self._network_described()} now")
@@ -349,7 +358,7 @@ def _drive(
     steps, n = run.recipe.steps, run.recipe.batch_size
     last = steps if until is None else min(steps, until)
     every = max(1, steps // max(1, evaluations))
-    log = _Log(folder)
+    log = _Log(folder, run.step)
     began = saved = time.monotonic()
     earlier = run.seconds
     losses: list[Tensor] = []
@@ -363,17 +372,14 @@ def _drive(
                 losses.clear()
             due = run.step == last or time.monotonic() - saved > 60 * checkpoint_minutes
             if folder is not None and due:
+                _mean_loss(run, losses)
                 run.keep(folder / CHECKPOINT)
                 saved = time.monotonic()
 
 
 def _report(run: _Run, losses: list[Tensor], held_out: ImageSet | None, bar: Any) -> dict[str, Any]:
     """One line of the log: where the run stands, and how well the averaged weights denoise."""
-    loss = float(torch.stack(losses).mean())
-    if not math.isfinite(loss):
-        raise ModelError(
-            f"the loss is {loss} after {run.step} steps: the training diverged; lower lr (now {run.recipe.lr})"
-        )
+    loss = _mean_loss(run, losses)
     line = {
         "step": run.step,
         "images": run.step * run.recipe.batch_size,
@@ -389,16 +395,37 @@ def _report(run: _Run, losses: list[Tensor], held_out: ImageSet | None, bar: Any
     return line
 
 
+def _mean_loss(run: _Run, losses: list[Tensor]) -> float:
+    """Mean loss since the last report; a training that diverged ends here, before it is kept."""
+    loss = float(torch.stack(losses).mean()) if losses else 0.0
+    if not math.isfinite(loss):
+        raise ModelError(
+            f"the loss is {loss} after {run.step} steps: the training diverged; lower lr (now {run.recipe.lr}) "
+            "and give another folder"
+        )
+    return loss
+
+
 class _Log:
     """Appends JSON lines to a file, if there is a folder for it."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, step: int) -> None:
         self.path = None if folder is None else folder / LOG
+        if self.path is not None and self.path.exists():
+            # What a killed run reported after its last checkpoint is done again.
+            lines = [text for text in self.path.read_text().splitlines() if json.loads(text)["step"] <= step]
+            self.path.write_text("".join(text + "\n" for text in lines), encoding="utf-8")
 
     def write(self, line: dict[str, Any]) -> None:
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+
+
+def _fingerprint(images: ImageSet) -> str:
+    """What tells one set of training images from another: its name, preparation, shape and ids."""
+    text = "\0".join([images.preparation, str(images.shape), *images.ids])
+    return f"{images.name} {hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
 def _held(images: ImageSet, device: torch.device) -> Tensor:

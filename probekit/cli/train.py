@@ -17,6 +17,7 @@ from probekit.images import ImageSet, concatenate, load
 from probekit.models import zoo
 from probekit.models.dncnn import DnCNN
 from probekit.models.unet import SigmaUNet, UNet
+from probekit.references import PATCH
 from probekit.train import Recipe, progress_of
 from probekit.train import train as run_training
 
@@ -72,6 +73,8 @@ def train(
         ema=ema,
         seed=seed,
     )
+    if size < PATCH:
+        raise InputError(f"--size {size}: the card's reference filters {PATCH}×{PATCH} patches; give at least {PATCH}")
     data = concatenate([load(path, size=size, crop=size) for path in images])
     validation = load(held_out, size=size, crop=size)
     torch.manual_seed(seed)

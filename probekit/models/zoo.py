@@ -97,7 +97,7 @@ def save(denoiser: Denoiser | nn.Module, path: str | Path, *, card: Mapping[str,
             f"the card cannot be written as JSON ({error}): give strings, numbers, lists and dicts"
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The description goes last: weights without one are not found, so a kill in between loses nothing.
+    # The description goes last: a kill in between leaves weights that `load` refuses, never wrong ones.
     _replace(path, lambda partial: save_file(half, partial))
     _replace(path.with_suffix(".json"), lambda partial: partial.write_text(text, encoding="utf-8"))
     return path

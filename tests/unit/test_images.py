@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import warnings
 import zipfile
@@ -18,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from sklearn.datasets import load_sample_image
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from probekit.errors import InputError
@@ -185,10 +185,9 @@ def test_a_labelled_array_without_coordinates_has_positions_as_ids() -> None:
     assert (images.ids, images.labels, images.name) == (("0", "1"), None, "mine")
 
 
-def test_one_label_for_a_whole_labelled_array_is_refused_or_given_to_every_image() -> None:
+def test_one_label_for_a_whole_labelled_array_is_given_to_every_image() -> None:
     source = xr.DataArray(pixels(2), dims=("image", "band", "row", "col"), coords={"label": "cat"})
-    with contextlib.suppress(InputError):
-        assert load(source).labels == ("cat", "cat")
+    assert load(source).labels == ("cat", "cat")
 
 
 def test_a_labelled_array_of_other_dims_is_refused_with_both_lists() -> None:
@@ -287,6 +286,14 @@ def test_every_kind_of_file_is_read(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_allclose(read, np.stack([image] * 3), atol=2 if suffix in ("jpg", "JPEG") else 1e-4)
 
 
+def test_transparent_and_palette_files_are_read_without_a_warning(tmp_path: Path) -> None:
+    image = Image.fromarray(np.moveaxis(pixels(1)[0], 0, -1)).quantize(16)
+    (tmp_path / "f").mkdir()
+    image.save(tmp_path / "f/a.png", transparency=bytes(range(16)))
+    expected = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0).astype(np.float32) / 255
+    np.testing.assert_array_equal(load(tmp_path / "f").read([0])[0].numpy(), expected)
+
+
 def test_grey_files_become_rgb_with_three_equal_bands(tmp_path: Path) -> None:
     grey = pixels(1, 1)[0, 0]
     write(tmp_path / "f/a.png", grey)
@@ -308,16 +315,13 @@ def test_bands_1_reads_colour_files_as_luma_and_grey_files_unchanged(tmp_path: P
 
 
 @pytest.mark.parametrize("bands", [1, 3])
-@pytest.mark.parametrize("kind", ["16-bit grey", "float"])
-def test_files_of_more_than_8_bits_are_never_clipped_silently(tmp_path: Path, bands: Any, kind: str) -> None:
-    levels = np.tile(np.array([0, 0.25, 0.5, 1]), (4, 1))
-    if kind == "float":
-        write(tmp_path / "f/a.tif", levels.astype(np.float32))
-    else:
-        write(tmp_path / "f/a.png", (65535 * levels).astype(np.uint16))
-    with contextlib.suppress(InputError):
-        read = load(tmp_path / "f", bands=bands).read([0])[0].numpy()
-        np.testing.assert_allclose(read, np.stack([levels] * bands), atol=1 / 255)
+@pytest.mark.parametrize(("name", "dtype"), [("a.png", np.uint16), ("a.tif", np.uint16), ("a.tif", np.float32)])
+def test_files_of_more_than_8_bits_are_refused_and_not_clipped(
+    tmp_path: Path, bands: Any, name: str, dtype: type
+) -> None:
+    write(tmp_path / "f" / name, np.array([[0, 256, 1000, 60000]] * 4).astype(dtype))
+    with pytest.raises(InputError, match=rf"1 of 1 files .*{name} \(pixels of more than 8 bits.*as an array"):
+        load(tmp_path / "f", bands=bands)
 
 
 def test_size_as_rows_and_columns_resizes_to_them(tmp_path: Path) -> None:
@@ -660,6 +664,18 @@ def test_crops_of_a_sample_at_one_scale_tile_the_photograph_of_the_coarser_scale
         whole = images.read([where["astronaut/1x1/r0c0"]])[0]
         # 512 pixels are a multiple of every side: box filters compose, but for half a level in each of four roundings.
         torch.testing.assert_close(mosaic, whole, rtol=0, atol=2.01 / 255)
+
+
+def test_a_sample_is_the_central_square_of_its_photograph() -> None:
+    images = load("samples", size=32)
+    photograph = load_sample_image("china.jpg").astype(float)
+    rows, cols = photograph.shape[:2]
+    assert rows < cols
+    square = photograph[:, (cols - rows) // 2 : (cols + rows) // 2]
+    crop = images.read([images.ids.index("china/1x1/r0c0")])[0].numpy()
+    # A box filter keeps the mean, of the whole and of each half, but for the rounding to levels.
+    for part, of in ((crop, square), (crop[:, :, :16], square[:, : rows // 2])):
+        np.testing.assert_allclose(255 * part.mean((1, 2)), of.mean((0, 1)), atol=1)
 
 
 @pytest.mark.parametrize(

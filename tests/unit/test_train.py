@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -551,6 +552,18 @@ def test_the_checkpoint_of_another_network_is_refused(tmp_path: Path, other: dic
     quietly(network(), out=tmp_path, until=2)
     with pytest.raises(InputError, match=r"belongs to another run \(.*network.*\): give another folder, or remove it"):
         quietly(network(**other), out=tmp_path)
+
+
+def test_a_network_whose_config_is_no_json_can_be_trained_and_resumed(tmp_path: Path) -> None:
+    class Configured(nn.Conv2d):
+        """Many networks carry an object of settings of their own."""
+
+        config = SimpleNamespace(width=3)
+
+    recipe = Recipe(steps=4, batch_size=5)
+    for until in (2, 4):
+        quietly(Configured(3, 3, 3, padding=1), recipe, out=tmp_path, until=until)
+    assert progress_of(tmp_path)["step"] == 4
 
 
 def test_a_refused_checkpoint_leaves_the_network_as_it_was(tmp_path: Path) -> None:

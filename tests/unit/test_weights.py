@@ -96,9 +96,14 @@ def test_weights_made_in_inference_mode_have_a_hash() -> None:
     assert WeightsHash(network)() == weights_sha256(network.state_dict())
 
 
-def test_a_networks_hash_follows_weights_that_only_change_places() -> None:
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_networks_hash_follows_weights_that_only_change_places(in_place: bool) -> None:
     network = nn.Conv2d(2, 3, 3)
     of = WeightsHash(network)
     before = of()
-    network.weight.data = network.weight.data.flip(0)
+    turned = network.weight.data.flip(0)
+    if in_place:
+        network.weight.data.copy_(turned)
+    else:
+        network.weight.data = turned
     assert of() == weights_sha256(network.state_dict()) != before

@@ -211,7 +211,7 @@ def test_a_card_that_json_cannot_hold_leaves_the_folder_as_it_was(tmp_path: Path
     if present:
         zoo.save(network(), tmp_path / "a.safetensors")
     before = contents(tmp_path)
-    with pytest.raises((TypeError, InputError)):
+    with pytest.raises(InputError, match=r"card cannot be written as JSON .*object.*: give strings, numbers"):
         zoo.save(network(1), tmp_path / "a.safetensors", card={"table": object()})
     assert contents(tmp_path) == before
 
