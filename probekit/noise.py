@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["SOURCE", "standard_normal"]
 
 SOURCE = "Philox keyed by blake2b(seed, image id, draw), Box-Muller, on the CPU"
+# Numbers transformed together: few enough that what is computed on the way stays in a core's cache.
+CACHED = 2**14
 
 
 def standard_normal(
@@ -52,23 +54,36 @@ def standard_normal(
     >>> bool((both[1] == alone[0]).all())
     True
     """
-    count = math.prod(shape)
-    z = np.empty((len(ids), count + count % 2), dtype=np.float32)
-    for out, name, draw in zip(z, ids, draws, strict=True):
-        # The two numbers come first: an id may hold any character, so that no two triples spell one key.
-        key = blake2b(f"{seed}:{draw}:{name}".encode(errors="surrogatepass"), digest_size=16).digest()
-        _fill(out, np.random.Philox(key=int.from_bytes(key, "little")))
-    return torch.from_numpy(z[:, :count].reshape(len(ids), *shape))
+    half = (math.prod(shape) + 1) // 2
+    rows = max(1, CACHED // half)
+    z = np.empty((len(ids), 2 * half), np.float32)
+    stream = np.random.Philox(0)
+    fresh: Any = stream.state
+    addresses = list(zip(ids, draws, strict=True))
+    for start in range(0, len(addresses), rows):
+        bits = []
+        for name, draw in addresses[start : start + rows]:
+            # The two numbers come first: an id may hold any character, so that no two triples spell one key.
+            key = blake2b(f"{seed}:{draw}:{name}".encode(errors="surrogatepass"), digest_size=16).digest()
+            # Setting the key of one generator is several times as fast as making a generator for each.
+            fresh["state"]["key"][:] = np.frombuffer(key, "<u8")
+            stream.state = fresh
+            bits.append(stream.random_raw(half))
+        _box_muller(np.stack(bits), out=z[start : start + rows])
+    return torch.from_numpy(z[:, : math.prod(shape)].reshape(len(ids), *shape))
 
 
-def _fill(out: np.ndarray, bits: np.random.Philox) -> None:
-    """Standard normals by Box & Muller (1958): four times as fast as numpy's ziggurat in float32.
+def _box_muller(bits: np.ndarray, *, out: np.ndarray) -> None:
+    """Two standard normals of each 64 random bits, (n, k) → (n, 2k), by Box & Muller (1958).
 
-    The uniform that gives the radius lies in [2⁻³³, 1], so that |z| < 6.8; beyond lies 1e-11 of a normal.
+    Several times as fast as numpy's ziggurat in float32. The uniform that gives the radius lies in
+    [2⁻³³, 1], so that |z| < 6.8; beyond lies 1e-11 of a normal.
     """
-    half = len(out) // 2
-    uniform, turn = bits.random_raw(half).view(np.uint32).astype(np.float32).reshape(2, half) * np.float32(2**-32)
+    n, half = bits.shape
+    unit = bits.view(np.uint32).astype(np.float32)
+    unit *= np.float32(2**-32)
+    uniform, turn = np.moveaxis(unit.reshape(n, 2, half), 1, 0)
     radius = np.sqrt(-2 * np.log(uniform + np.float32(2**-33)))
-    turn *= np.float32(2 * np.pi)
-    np.multiply(radius, np.cos(turn), out=out[:half])
-    np.multiply(radius, np.sin(turn), out=out[half:])
+    turn = turn * np.float32(2 * np.pi)
+    np.multiply(radius, np.cos(turn), out=out[:, :half])
+    np.multiply(radius, np.sin(turn), out=out[:, half:])
