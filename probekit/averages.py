@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
+# Small batches share the cost of reading, noising and averaging: so many noisy images at once, or so many numbers.
+GROUP = 64
+GROUP_ELEMENTS = 2**22
+
 __all__ = ["Average", "averages", "clean_and_noise", "images_together", "noise_levels", "passes"]
 
 
@@ -61,9 +65,15 @@ def passes(levels: Sequence[float], draws: int) -> int:
     return sum(draws if s > 0 else 1 for s in levels)
 
 
-def images_together(levels: Sequence[float], draws: int, batch: int) -> int:
-    """Images whose draws share one forward pass of `batch` noisy images."""
-    return max(1, batch // draws) if any(levels) else batch
+def images_together(source: ImageSet, levels: Sequence[float], draws: int, batch: int) -> int:
+    """Images that are read, noised and averaged at once: those of one forward pass, or of several small ones."""
+    block = _block(source, batch)
+    return max(1, block // draws) if any(levels) else block
+
+
+def _block(source: ImageSet, batch: int) -> int:
+    """Noisy images made at once: whole batches, as many as make small ones worth the while."""
+    return batch * max(1, min(GROUP, GROUP_ELEMENTS // math.prod(source.shape)) // batch)
 
 
 def averages(
@@ -109,17 +119,18 @@ def averages(
     noisy = [s for s, level in enumerate(levels) if level > 0]
     silent = [s for s, level in enumerate(levels) if level == 0]
     everything = range(len(source)) if positions is None else positions
-    together = images_together(levels, draws, batch)
+    together, block = images_together(source, levels, draws, batch), _block(source, batch)
     for start in range(everything.start, everything.stop, together):
         group = range(start, min(start + together, everything.stop))
         values: dict[int, list[np.ndarray]] = {s: [] for s in range(len(levels))}
         pairs = [(i, d) for i in group for d in range(draws)]
-        for first in range(0, len(pairs) if noisy else 0, batch):
-            part = pairs[first : first + batch]
+        for first in range(0, len(pairs) if noisy else 0, block):
+            part = pairs[first : first + block]
             x, z = clean_and_noise(source, [i for i, _ in part], [d for _, d in part], seed=seed, place=place)
-            for s in noisy:
-                values[s].append(_joined(read(x + levels[s] * z, levels[s])))
-                advance(len(part))
+            for clean, noise in zip(x.split(batch), z.split(batch), strict=True):
+                for s in noisy:
+                    values[s].append(_joined(read(clean + levels[s] * noise, levels[s])))
+                    advance(len(clean))
         for s in silent:
             for first in range(0, len(group), batch):
                 chosen = group[first : first + batch]

@@ -92,7 +92,7 @@ class Job:
 
     def into_store(self, path: str | Path) -> xr.Dataset:
         """Measure what the store at `path` lacks, and return the Dataset that reads it."""
-        together = images_together(self.levels, self.draws, self.batch)
+        together = images_together(self.source, self.levels, self.draws, self.batch)
         unit = store.unit_size(len(self.source), together, self._result_bytes(1))
         self._refuse(unit, "give fewer noise levels at a time, keep_draws=False, or a smaller batch_size")
 

@@ -16,7 +16,7 @@ import xarray.backends.zarr  # noqa: F401  so that forked writers need not impor
 import zarr  # noqa: F401
 
 import probekit
-from probekit import store
+from probekit import averages, store
 from probekit.models.unet import UNet
 
 IMAGES, SIGMA, DRAWS = 60, [0.0, 0.2], 2
@@ -32,7 +32,7 @@ def write(path: str) -> None:
 
 
 def main() -> None:
-    store.CHUNK_BYTES = 1600
+    store.CHUNK_BYTES, averages.GROUP = 1600, 1
     for line in sys.stdin:
         path, files = json.loads(line)
         child = os.fork()

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import probekit
-from probekit import store
+from probekit import averages, store
 from probekit.errors import CapacityError, InputError
 from probekit.models.unet import UNet
 
@@ -38,6 +38,7 @@ def contents(path: Path) -> dict[str, bytes]:
 @pytest.fixture(autouse=True)
 def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "CHUNK_BYTES", 400)
+    monkeypatch.setattr(averages, "GROUP", 1)
 
 
 @pytest.fixture(scope="module")
