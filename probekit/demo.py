@@ -28,7 +28,7 @@ __all__ = ["run"]
 
 SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
 SHOWN_SIGMA = 0.2
-SELECTIVE, SHOWN = 6, 8
+SELECTIVE, SHOWN, ALIKE = 6, 8, 2
 QUERIES = ("chelsea", "coffee", "china", "grass", "rocket", "page")
 NEIGHBOURS = 7
 
@@ -110,7 +110,7 @@ def _selective(mid: xr.Dataset) -> np.ndarray:
 
     Well above: clear of the noise by 5 standard errors, the strongest response no weaker than the
     median channel's, and shared: the last image shown reaches a third of it. A single odd image is
-    no selectivity.
+    no selectivity. Channels that would show much the same images as one already chosen are passed over.
     """
     above = (mid["phi"] - mid["rest"]).transpose("image", "channel").values
     noise = np.sqrt((mid["phi_se"].values ** 2).mean(axis=0) + mid["rest_se"].values ** 2)
@@ -118,7 +118,16 @@ def _selective(mid: xr.Dataset) -> np.ndarray:
     strongest, shared = ranked[0], ranked[SHOWN - 1]
     clear = (shared > 5 * noise) & (shared > strongest / 3) & (strongest >= np.median(strongest))
     tail = np.where(clear & (skew(above, axis=0) > 0), kurtosis(above, axis=0), -np.inf)
-    return np.argsort(-tail)[:SELECTIVE]
+    chosen: list[int] = []
+    for channel in np.argsort(-tail):
+        shown = _strongest(above, channel)
+        if all(len(np.intersect1d(shown, _strongest(above, other))) <= ALIKE for other in chosen):
+            chosen.append(int(channel))
+    return np.array(chosen[:SELECTIVE])
+
+
+def _strongest(phi: np.ndarray, channel: int) -> np.ndarray:
+    return np.argsort(-phi[:, channel])[:SHOWN]
 
 
 def _sparsity_figure(trained: Sparsity, untrained: Sparsity, name: str) -> Figure:
@@ -173,10 +182,10 @@ def _selective_figure(mid: xr.Dataset, channels: np.ndarray, pixels: np.ndarray,
         if r == 0:
             axis.set_title(f"φ at mid, σ = {SHOWN_SIGMA:g}", fontsize=8)
             axis.legend(fontsize=6, frameon=False, loc="center right")
-        for k, i in enumerate(np.argsort(-phi[:, c])[:SHOWN]):
+        for k, i in enumerate(_strongest(phi, c)):
             _picture(figure.add_subplot(grid[r, k + 1]), pixels[i], f"{phi[i, c]:.2g}")
     figure.suptitle(
-        f"{name}: the images that most excite six selective-looking channels (value of φ above each)", fontsize=10
+        f"{name}: the images that most excite selective-looking channels (value of φ above each)", fontsize=10
     )
     return figure
 

@@ -1,0 +1,94 @@
+"""The commands that look into denoisers: what they print, what they write, how they fail."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+import probekit
+from probekit.cli import main
+
+NETWORK = """
+import torch
+from probekit.models.unet import UNet
+
+def make():
+    torch.manual_seed(0)
+    return UNet((4, 8), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,))
+
+nothing = 3
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    """Run the command line in an empty folder that holds a network and photographs: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_network.py").write_text(NETWORK)
+    (tmp_path / "photographs").mkdir()
+    for i in range(3):
+        pixels = np.random.default_rng(i).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photographs" / f"{i}.png")
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["probekit", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, *capsys.readouterr()
+
+    return call
+
+
+def test_models_lists_every_bundled_denoiser(run) -> None:
+    code, out, _ = run("models")
+    assert code == 0
+    assert all(name in out for name in ("photo32", "photo32-sigma", "photo32-dncnn"))
+    described = json.loads(run("models", "--json")[1])
+    assert described["photo32-sigma"]["sigma_to"] == "sigma"
+
+
+def test_taps_prints_the_table_and_as_json_its_rows(run) -> None:
+    code, out, _ = run("taps", "a_network:make", "--shape", "3,8,8")
+    assert code == 0
+    assert "encoder.0" in out
+    rows = json.loads(run("taps", "a_network:make", "--shape", "3,8,8", "--json")[1])
+    assert [r["alias"] for r in rows if r["alias"]] == ["enc1", "mid"]
+
+
+def test_phi_writes_the_same_to_a_store_and_to_netcdf_and_finishes_a_store_begun(run, tmp_path: Path) -> None:
+    options = ("--tap", "enc1,mid", "--sigma", "0.1,0.4", "--draws", "2", "--size", "8", "--crop", "8", "--quiet")
+    for out in ("phi.zarr", "phi.nc", "phi.zarr"):
+        code, said, _ = run("phi", "a_network:make", "photographs", "-o", out, *options)
+        assert code == 0
+        assert f"wrote {out}: 3 image, 2 sigma, 12 channel" in said
+    stored = probekit.open(tmp_path / "phi.zarr").load()
+    with xr.open_dataset(tmp_path / "phi.nc", engine="h5netcdf") as plain:
+        np.testing.assert_array_equal(plain.phi.values, stored.phi.values)
+        assert plain.image.values.tolist() == stored.image.values.tolist() == ["0.png", "1.png", "2.png"]
+    summary = json.loads(run("phi", "a_network:make", "photographs", "-o", "b.nc", *options, "--json")[1])
+    assert summary["sizes"] == {"image": 3, "sigma": 2, "channel": 12}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("taps", "nowhere"), "there is no bundled denoiser 'nowhere'"),
+        (("taps", "a_network:missing"), "a_network:missing: module 'a_network' has no attribute 'missing'"),
+        (("taps", "a_network:nothing"), "a_network:nothing gave a int"),
+        (("taps", "a_network:make", "--shape", "3,x"), "'3,x' is not a list of numbers"),
+        (("phi", "a_network:make", "photographs", "-o", "phi.txt"), "the output ends in .zarr"),
+        (("phi", "a_network:make", "missing", "-o", "phi.nc"), "missing does not exist"),
+        (("phi", "a_network:make", "samples", "photographs", "-o", "phi.nc"), "samples stands alone"),
+        (("phi", "a_network:make", "photographs", "-o", "phi.nc", "--tap", "middel"), "did you mean"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_1(run, arguments: tuple[str, ...], says: str) -> None:
+    code, _, errors = run(*arguments)
+    assert code == 1
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+    assert says in errors
