@@ -49,8 +49,6 @@ class Job:
         A tensor of the type and on the device in which the network computes.
     attrs : Mapping[str, str | int | float]
         Provenance.
-    denoiser_settings : str
-        What turns the network into a denoiser, as printed.
     progress : bool or None
         Show a bar, show none, or show one in a terminal only.
     """
@@ -67,7 +65,6 @@ class Job:
     channels: Mapping[str, int]
     place: Tensor
     attrs: Mapping[str, str | int | float]
-    denoiser_settings: str
     progress: bool | None
 
     def in_memory(self) -> xr.Dataset:
@@ -125,7 +122,6 @@ class Job:
         """Whatever decides the numbers, apart from the images' content."""
         return {
             **{k: v for k, v in self.attrs.items() if k != "probekit_version"},
-            "denoiser_settings": self.denoiser_settings,
             "sigma": list(self.levels),
             "keep_draws": self.keep_draws,
             "image_shape": list(self.source.shape),

@@ -93,6 +93,7 @@ def activation_maps(
 def provenance(
     *,
     denoiser: str,
+    settings: str,
     weights_sha256: str,
     taps: Mapping[str, str],
     reduce: str,
@@ -105,6 +106,7 @@ def provenance(
     return {
         "probekit_version": version("probekit"),
         "denoiser": denoiser,
+        "denoiser_settings": settings,
         "weights_sha256": weights_sha256,
         "taps": ", ".join(f"{name}={path}" for name, path in taps.items()),
         "reduce": reduce,

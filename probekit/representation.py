@@ -202,7 +202,6 @@ class Tap:
             channels=self._widths(visits),
             place=self._place(),
             attrs=self._provenance(self._reduce_name, draws, seed, source),
-            denoiser_settings=settings_shown(self.denoiser),
             progress=progress,
         )
         return job.in_memory() if store is None else job.into_store(store)
@@ -431,6 +430,7 @@ class Tap:
     def _provenance(self, reduce: str, draws: int, seed: int, source: ImageSet) -> dict[str, str | int | float]:
         return labels.provenance(
             denoiser=self._name,
+            settings=settings_shown(self.denoiser),
             weights_sha256=self._weights_sha256(),
             taps=self.paths,
             reduce=reduce,

@@ -20,6 +20,7 @@ CHANNELS = {"enc1": 2, "mid": 3}
 SIGMA = (0.05, 0.1, 1.0)
 PROVENANCE = {
     "denoiser": "photo",
+    "settings": "predicts='clean'",
     "weights_sha256": "0" * 64,
     "taps": {"enc1": "encoder.0", "mid": "middle"},
     "reduce": "mean",
@@ -165,6 +166,7 @@ def test_provenance_holds_what_every_result_must_carry_as_strings_and_numbers() 
     assert attrs == {
         "probekit_version": version("probekit"),
         "denoiser": "photo",
+        "denoiser_settings": "predicts='clean'",
         "weights_sha256": "0" * 64,
         "taps": "enc1=encoder.0, mid=middle",
         "reduce": "mean",
