@@ -19,18 +19,13 @@ import time
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from by_hand import means_at_mid
+from torch import Tensor
 
 from probekit.models.unet import UNet
 
 SIGMA = 0.2
 WAYS = ("probekit", "by hand", "nnsight", "TorchLens")
-
-
-def by_hand(model: UNet, y: Tensor) -> Tensor:
-    for block in model.encoder:
-        y = nn.functional.avg_pool2d(block(y), 2)
-    return model.middle(y).mean((2, 3))
 
 
 def through_nnsight(wrapped: object, y: Tensor) -> Tensor:
@@ -53,7 +48,7 @@ def measure(way: str, images: int, batch: int) -> dict[str, float]:
         run = lambda x: tap(x, sigma=SIGMA, draws=1, batch_size=batch).phi.values  # noqa: E731
     else:
         if way == "by hand":
-            one = lambda y: by_hand(model, y)  # noqa: E731
+            one = lambda y: means_at_mid(model, y)  # noqa: E731
         elif way == "nnsight":
             from nnsight import NNsight
 

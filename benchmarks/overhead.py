@@ -13,23 +13,12 @@ import time
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from by_hand import phi_by_hand
 
 import probekit
 from probekit.models.unet import UNet
 
 SIGMA = 0.2
-
-
-def by_hand(model: UNet, x: Tensor, batch: int) -> np.ndarray:
-    kept = []
-    with torch.no_grad():
-        for clean in x.split(batch):
-            y = clean + SIGMA * torch.randn_like(clean)
-            for block in model.encoder:
-                y = nn.functional.avg_pool2d(block(y), 2)
-            kept.append(model.middle(y).mean((2, 3)))
-    return torch.cat(kept).numpy()
 
 
 def main() -> None:
@@ -51,7 +40,7 @@ def main() -> None:
             for name in seconds:
                 began = time.perf_counter()
                 if name == "hand":
-                    by_hand(model, x, batch)
+                    phi_by_hand(model, x, sigma=SIGMA, batch=batch).numpy()
                 else:
                     tap(x, sigma=SIGMA, draws=1, batch_size=batch)
                 if lap:

@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from by_hand import phi_by_hand
+from torch import Tensor
 
 import probekit
 from probekit.models.unet import UNet
@@ -33,17 +34,6 @@ def with_a_plain_hook(model: UNet, x: Tensor, batch: int) -> Tensor:
     return torch.cat(kept)
 
 
-def written_out(model: UNet, x: Tensor, batch: int) -> Tensor:
-    kept = []
-    with torch.no_grad():
-        for clean in x.split(batch):
-            y = clean + SIGMA * torch.randn_like(clean)
-            for block in model.encoder:
-                y = nn.functional.avg_pool2d(block(y), 2)
-            kept.append(model.middle(y).mean((2, 3)))
-    return torch.cat(kept)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=256)
@@ -58,7 +48,7 @@ def main() -> None:
     ways: dict[str, Callable[[], object]] = {
         "probekit.tap": lambda: tap(x, sigma=SIGMA, draws=1, batch_size=options.batch),
         "(a) whole pass with a hook": lambda: with_a_plain_hook(model, x, options.batch),
-        "(b) written out to mid": lambda: written_out(model, x, options.batch),
+        "(b) written out to mid": lambda: phi_by_hand(model, x, sigma=SIGMA, batch=options.batch),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():

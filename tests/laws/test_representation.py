@@ -27,7 +27,7 @@ def small(**options) -> UNet:
     return UNet((4, 8), encoder_convs=(2,), middle_convs=2, decoder_convs=(2,), **options).eval()
 
 
-def close(a: xr.Dataset, b: xr.Dataset) -> None:
+def assert_same(a: xr.Dataset, b: xr.Dataset) -> None:
     """Equal labels, and numbers equal up to the float rounding that another batch size may bring."""
     xr.testing.assert_allclose(a.drop_vars("phi_se"), b.drop_vars("phi_se"), rtol=1e-4, atol=1e-6)
     # The error of a standard error is that of the values, not of their small difference.
@@ -41,7 +41,7 @@ def test_permuting_images_with_their_ids_permutes_results(order: list[int], batc
     ids = [f"picture {i}" for i in range(6)]
     straight = tap(x, sigma=SIGMA, draws=3, ids=ids)
     permuted = tap(x[order], sigma=SIGMA, draws=3, ids=[ids[i] for i in order], batch_size=batch_size)
-    close(permuted, straight.isel(image=order))
+    assert_same(permuted, straight.isel(image=order))
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 5))
@@ -52,13 +52,13 @@ def test_shards_put_together_equal_the_whole(cuts: list[int], draws: int) -> Non
     whole = tap(x, sigma=SIGMA, draws=draws)
     parts = [tap(x[a:b], sigma=SIGMA, draws=draws, ids=ids[a:b]) for a, b in pairwise(ends)]
     for part, (a, b) in zip(parts, pairwise(ends), strict=True):
-        close(part.fillna(0), whole.isel(image=slice(a, b)).fillna(0))
+        assert_same(part.fillna(0), whole.isel(image=slice(a, b)).fillna(0))
 
 
 @given(st.integers(1, 40))
 def test_batch_size_changes_nothing_but_rounding(batch_size: int) -> None:
     tap, x = probekit.tap(small(), "mid"), pictures(4)
-    close(tap(x, sigma=SIGMA, draws=5, batch_size=batch_size), tap(x, sigma=SIGMA, draws=5))
+    assert_same(tap(x, sigma=SIGMA, draws=5, batch_size=batch_size), tap(x, sigma=SIGMA, draws=5))
 
 
 @given(st.integers(1, 6), st.integers(0, 5))
