@@ -122,21 +122,24 @@ def averages(
     together, block = images_together(source, levels, draws, batch), _block(source, batch)
     for start in range(everything.start, everything.stop, together):
         group = range(start, min(start + together, everything.stop))
-        values: dict[int, list[np.ndarray]] = {s: [] for s in range(len(levels))}
+        values: dict[int, list[list[Tensor]]] = {s: [] for s in range(len(levels))}
         pairs = [(i, d) for i in group for d in range(draws)]
         for first in range(0, len(pairs) if noisy else 0, block):
             part = pairs[first : first + block]
             x, z = clean_and_noise(source, [i for i, _ in part], [d for _, d in part], seed=seed, place=place)
             for clean, noise in zip(x.split(batch), z.split(batch), strict=True):
                 for s in noisy:
-                    values[s].append(_joined(read(clean + levels[s] * noise, levels[s])))
+                    values[s].append(read(clean + levels[s] * noise, levels[s]))
                     advance(len(clean))
         for s in silent:
             for first in range(0, len(group), batch):
                 chosen = group[first : first + batch]
-                values[s].append(np.repeat(_joined(read(_placed(source.read(chosen), place), 0.0)), draws, axis=0))
+                values[s].append(read(_placed(source.read(chosen), place), 0.0))
                 advance(len(chosen))
-        stacked = np.stack([np.concatenate(values[s]) for s in range(len(levels))], axis=1)
+        joined = [_joined(values[s]) for s in range(len(levels))]
+        for s in silent:
+            joined[s] = np.repeat(joined[s], draws, axis=0)
+        stacked = np.stack(joined, axis=1)
         kept = stacked.reshape(len(group), draws, len(levels), -1).swapaxes(1, 2)
         yield _average(group, kept, silent)
 
@@ -162,8 +165,9 @@ def _average(positions: range, kept: np.ndarray, silent: Sequence[int]) -> Avera
     return Average(positions, phi, phi_se, kept)
 
 
-def _joined(parts: Sequence[Tensor]) -> np.ndarray:
-    return torch.cat([part.float() for part in parts], dim=1).cpu().numpy()
+def _joined(batches: Sequence[Sequence[Tensor]]) -> np.ndarray:
+    """The values of one forward pass after another, each a list of taps, as one array (n, channels)."""
+    return torch.cat([torch.cat(list(taps), dim=1) for taps in batches]).float().cpu().numpy()
 
 
 def _placed(images: Tensor, place: Tensor) -> Tensor:

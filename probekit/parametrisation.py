@@ -63,7 +63,7 @@ def into_frame(y: Images, data_range: tuple[float, float] | None) -> Images:
 
 def scaled_level(sigma: Levels, data_range: tuple[float, float] | None) -> Levels:
     """The noise level in the network's frame: s = (hi − lo) σ."""
-    return sigma if data_range is None else (data_range[1] - data_range[0]) * sigma
+    return sigma if data_range is None or data_range == (0, 1) else (data_range[1] - data_range[0]) * sigma
 
 
 def out_of_frame(x: Images, data_range: tuple[float, float] | None) -> Images:

@@ -57,7 +57,9 @@ def reduction(reduce: str | Reduction) -> Reduction:
         if not isinstance(reduced, torch.Tensor) or reduced.ndim != 2 or reduced.shape[0] != a.shape[0]:
             got = tuple(reduced.shape) if isinstance(reduced, torch.Tensor) else type(reduced).__name__
             raise TapError(f"the reduction made {got} of a map {tuple(a.shape)}: it must return a tensor (N, K)")
-        return reduced
+        # A view would keep the whole map in memory, and change when the network changes the map in place.
+        shared = reduced.untyped_storage().data_ptr() == a.untyped_storage().data_ptr()
+        return reduced.clone() if shared else reduced
 
     return checked
 

@@ -227,6 +227,23 @@ def test_a_reduction_that_returns_no_table_is_an_error(unet: UNet) -> None:
         probekit.tap(unet, "mid", reduce=lambda a: a.mean(3))(pictures(), sigma=0.1)
 
 
+@pytest.mark.parametrize("reduce", [lambda a: a[:, :, 0, 0], lambda a: a[:, :, 0, 0].clone()])
+def test_a_reduction_that_returns_a_view_is_not_changed_by_what_follows_in_place(reduce) -> None:
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 3, 1), nn.Identity()
+
+        def forward(self, y: torch.Tensor) -> torch.Tensor:
+            return self.last(self.first(y).mul_(0))
+
+    model = InPlace()
+    with torch.no_grad():
+        expected = model.first(torch.full((1, 3, 8, 8), 0.5))[0, :, 0, 0]
+    data = probekit.tap(model, "first", "last", reduce=reduce)(np.full((1, 3, 8, 8), 0.5, np.float32), sigma=0, draws=1)
+    np.testing.assert_allclose(data.phi.values.ravel(), [*expected.tolist(), 0, 0, 0], rtol=1e-6)
+
+
 def test_outputs_that_are_no_maps_need_a_reduction_of_their_own() -> None:
     class Tokens(nn.Module):
         def __init__(self) -> None:
