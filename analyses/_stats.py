@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["cluster_bootstrap_mean", "participation_ratio"]
+from probekit.errors import InputError
+
+__all__ = ["check_resampling", "cluster_bootstrap_mean", "interval", "participation_ratio", "resampled_means"]
+
+# Resamples and columns taken at once: the weights and sums of one step stay within some ten MiB.
+WEIGHTS, COLUMNS = 2_000_000, 64
 
 
 def participation_ratio(a: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -28,6 +33,70 @@ def participation_ratio(a: np.ndarray, axis: int = -1) -> np.ndarray:
         return a.sum(axis=axis) ** 2 / (a.shape[axis] * (a**2).sum(axis=axis))
 
 
+def check_resampling(resamples: int, level: float) -> None:
+    """Refuse a number of resamples or a coverage that makes no interval.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 100 resamples, or the level is not between 0 and 1.
+    """
+    if isinstance(resamples, bool) or not isinstance(resamples, int | np.integer) or resamples < 100:
+        raise InputError(f"resamples={resamples!r}: give a whole number ≥ 100, so that the interval's ends are known")
+    if not 0 < level < 1:
+        raise InputError(f"level={level!r}: give the interval's coverage, between 0 and 1, e.g. 0.95")
+
+
+def resampled_means(
+    values: np.ndarray, *, clusters: np.ndarray | None = None, resamples: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """Means over axis 0 of bootstrap resamples: images, or whole clusters, drawn with replacement.
+
+    All columns share the resamples, so that differences between columns are paired over images.
+
+    Parameters
+    ----------
+    values
+        (images, ...); NaN values are left out of their column's mean.
+    clusters
+        One label per image; by default every image is its own cluster.
+    resamples, seed
+        Number of resamples, and seed of the drawing.
+
+    Returns
+    -------
+    ndarray
+        (resamples, ...); NaN where a resample holds no value.
+    """
+    values = np.asarray(values)
+    flat = values.reshape(len(values), -1)
+    members = None if clusters is None else np.unique(np.asarray(clusters, str), return_inverse=True)[1]
+    count = len(values) if members is None else int(members.max()) + 1
+    rng = np.random.default_rng(seed)
+    means = np.empty((resamples, flat.shape[1]))
+    step = max(1, WEIGHTS // count)
+    for start in range(0, resamples, step):
+        chosen = rng.integers(count, size=(min(step, resamples - start), count))
+        drawn = np.stack([np.bincount(row, minlength=count) for row in chosen])
+        weights = (drawn if members is None else drawn[:, members]).astype(np.float64)
+        rows = slice(start, start + len(weights))
+        for first in range(0, flat.shape[1], COLUMNS):
+            part = flat[:, first : first + COLUMNS].astype(np.float64)
+            missing = np.isnan(part)
+            part[missing] = 0
+            known = weights @ ~missing if missing.any() else weights.sum(axis=1, keepdims=True)
+            with np.errstate(invalid="ignore"):
+                means[rows, first : first + COLUMNS] = weights @ part / known
+    return means.reshape(resamples, *values.shape[1:])
+
+
+def interval(resampled: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of statistics (resamples, ...): lower and upper end, NaN where a statistic is."""
+    tail = (1 - level) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    return low, high
+
+
 def cluster_bootstrap_mean(
     values: np.ndarray, clusters: np.ndarray, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -49,12 +118,4 @@ def cluster_bootstrap_mean(
     tuple of ndarray
         Lower and upper end, each of the shape of ``values.mean(0)``.
     """
-    names, members = np.unique(np.asarray(clusters, str), return_inverse=True)
-    sums = np.stack([values[members == k].sum(axis=0) for k in range(len(names))])
-    sizes = np.bincount(members)
-    chosen = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
-    counts = sizes[chosen].sum(axis=1)
-    means = sums[chosen].sum(axis=1) / counts.reshape(-1, *[1] * (values.ndim - 1))
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    return low, high
+    return interval(resampled_means(values, clusters=clusters, resamples=resamples, seed=seed), level)

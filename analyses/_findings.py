@@ -1,0 +1,126 @@
+"""What findings are made of: labels and provenance taken over from the data, files, and the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+import probekit
+from probekit.errors import InputError, ProbeError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["findings", "run", "variable"]
+
+OPTION = (str, int, float)
+
+
+def variable(
+    dims: tuple[str, ...] | str, values: Any, long_name: str, units: str = "1", **attrs: str
+) -> tuple[Any, np.ndarray, dict[str, str]]:
+    """A variable of findings, as `xarray.Dataset` takes it, with its long name and units."""
+    return dims, np.asarray(values), {"long_name": long_name, "units": units, **attrs}
+
+
+def findings(
+    variables: Mapping[str, Any],
+    data: xr.Dataset,
+    *,
+    analysis: str,
+    coords: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Label an analysis' results.
+
+    Parameters
+    ----------
+    variables
+        What `variable` gives, by name.
+    data
+        What was analysed: coordinates along the dims that `variables` use, and all attrs, are taken over.
+    analysis
+        Name of the analysis, kept in the attr of this name.
+    coords
+        Coordinates of further dims.
+    options
+        How it was done; kept as attrs (numbers and strings, others as printed; None is left out).
+
+    Returns
+    -------
+    Dataset
+    """
+    dims = {d for value in variables.values() for d in ([value[0]] if isinstance(value[0], str) else value[0])}
+    kept = {name: c.variable for name, c in data.coords.items() if c.dims and set(c.dims) <= dims}
+    shown = {
+        key: value if isinstance(value, OPTION) and not isinstance(value, bool) else str(value)
+        for key, value in options.items()
+        if value is not None
+    }
+    return xr.Dataset(variables, coords={**kept, **(coords or {})}, attrs={**data.attrs, "analysis": analysis, **shown})
+
+
+def run(
+    analyse: Callable[..., xr.Dataset],
+    plot: Callable[[xr.Dataset], Figure],
+    *,
+    name: str,
+    description: str,
+    options: Callable[[argparse.ArgumentParser], None] = lambda _: None,
+    arguments: list[str] | None = None,
+) -> int:
+    """The command line of an analysis: read φ, analyse it, write NAME.nc and NAME.png into a folder.
+
+    Parameters
+    ----------
+    analyse
+        From the Dataset, and options by keyword, to findings.
+    plot
+        From findings to a figure.
+    name, description
+        Of the analysis.
+    options
+        Adds options to the parser; each is passed to `analyse` under its name.
+    arguments
+        Instead of the process's own.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 after an error that the package raised, which is printed.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m analyses.{name}", description=description)
+    parser.add_argument("data", type=Path, help="φ as a Zarr store or a netCDF file, written by `probekit phi`")
+    parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for the results (default: here)")
+    options(parser)
+    given = vars(parser.parse_args(arguments))
+    source, out = given.pop("data"), given.pop("out")
+    try:
+        result = analyse(read(source), **given)
+        out.mkdir(parents=True, exist_ok=True)
+        written = [out / f"{name}.nc", out / f"{name}.png"]
+        result.to_netcdf(written[0], engine="h5netcdf")
+        plot(result).savefig(written[1], dpi=150)
+    except ProbeError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(map(str, written)))
+    return 0
+
+
+def read(path: Path) -> xr.Dataset:
+    """φ from a Zarr store or a netCDF file, in memory."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give a store or netCDF file that `probekit phi` has written")
+    if path.is_dir():
+        return probekit.open(path).load()
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except OSError as error:
+        raise InputError(f"{path} is no netCDF file ({error}): give what `probekit phi` has written") from error

@@ -1,0 +1,246 @@
+"""Numpy kernels of selectivity: what one channel does over many images, for all channels at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import betainc, ndtr
+from scipy.stats import chi2, rankdata
+
+__all__ = [
+    "Evidence",
+    "Shape",
+    "Zones",
+    "above",
+    "at_least",
+    "at_most",
+    "error_scale",
+    "evidence",
+    "histogram",
+    "overlap",
+    "rank_correlation",
+    "shape",
+    "strongest",
+    "zones",
+]
+
+CLEAR = 5.0
+SMALL = 0.1
+
+
+class Zones(NamedTuple):
+    """Numbers of images per channel in which it is clearly above, clearly below, and near rest."""
+
+    above: np.ndarray
+    below: np.ndarray
+    near: np.ndarray
+
+
+class Shape(NamedTuple):
+    """The marginal of each channel over images.
+
+    `tail` is Vuong's statistic, positive where the heavy-tailed Laplace law fits better than the normal law;
+    `upward` the standardised mean of a|a|, positive where departures from rest lie above it.
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    skew: np.ndarray
+    kurtosis: np.ndarray
+    lifetime: np.ndarray
+    tail: np.ndarray
+    upward: np.ndarray
+
+
+class Evidence(NamedTuple):
+    """p-values of the three tests, and how probable each answer is: silent, common, selective, mixed."""
+
+    response: np.ndarray
+    common: np.ndarray
+    selective: np.ndarray
+    probability: np.ndarray
+
+
+def error_scale(se: np.ndarray, rest_se: np.ndarray, draws: int) -> np.ndarray:
+    """Standard error of φ − rest (images, channels), kept from being underestimated by few draws.
+
+    The variance of each image's φ is taken as its own estimate or the channel's typical one, whichever is
+    larger; so is that of rest. Typical is the median over images, which estimates the variance where the channel
+    is at rest, divided by the median of χ²/degrees of freedom.
+
+    Parameters
+    ----------
+    se, rest_se
+        Standard errors (images, channels) and (channels).
+    draws
+        Number of draws that they were estimated from.
+    """
+    typical = np.median(se**2, axis=0)
+    if draws >= 2:
+        typical = typical * (draws - 1) / chi2.median(draws - 1)
+    return np.sqrt(np.maximum(se**2, typical) + np.maximum(rest_se**2, typical))
+
+
+def above(phi: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """a = φ − rest (images, channels): what a channel does beyond its answer to noise alone."""
+    return phi - rest
+
+
+def zones(activity: np.ndarray, error: np.ndarray) -> Zones:
+    """Count images on which a channel is clearly above, clearly below or near rest.
+
+    A tenth of the typical response Σa²/Σ|a| counts for nothing. Beyond that, a departure is clear when it
+    exceeds 5 standard errors; within 1 the channel is near rest. Images between are in no zone.
+
+    Parameters
+    ----------
+    activity
+        a = φ − rest (images, channels).
+    error
+        Its standard error, that shape or what broadcasts to it.
+    """
+    size = np.abs(activity)
+    with np.errstate(invalid="ignore"):
+        small = SMALL * np.nan_to_num((activity**2).sum(axis=0) / size.sum(axis=0))
+    clear = size > np.maximum(CLEAR * error, small)
+    upward = (clear & (activity > 0)).sum(axis=0)
+    return Zones(upward, clear.sum(axis=0) - upward, (size <= np.maximum(error, small)).sum(axis=0))
+
+
+def shape(activity: np.ndarray) -> Shape:
+    """Moments, lifetime sparseness, and which of two laws the marginal is closer to.
+
+    Skew and excess kurtosis are corrected for bias (Fisher's G₁, G₂). Lifetime sparseness is Vinje &
+    Gallant's (1 − A)/(1 − 1/n), A = (Σr/n)²/(Σr²/n), of the response above rest r = max(a, 0).
+
+    The Laplace and the normal law have two parameters each, so the mean over images of the difference of
+    their log-likelihoods, each at its maximum, d̄ = log(s/b) + ½ log 2π + ½ − log 2 − 1 (s the standard
+    deviation, b the mean distance from the median), needs no penalty; √n d̄ over the standard deviation of the
+    differences is standard normal where neither law is closer (Vuong, Econometrica 57, 307, 1989). The test
+    compares s/b, so its s.e. needs fourth moments only, where that of a test on kurtosis needs eighth ones.
+
+    Parameters
+    ----------
+    activity
+        a = φ − rest (images, channels), at least 4 images.
+    """
+    n = len(activity)
+    mean, median = activity.mean(axis=0), np.median(activity, axis=0)
+    centred = activity - mean
+    square = centred**2
+    m2 = square.mean(axis=0)
+    # Rounding leaves a trace of variance in a constant channel.
+    varies = activity.max(axis=0) > activity.min(axis=0)
+    m2 = np.where(varies, m2, np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        g1 = (square * centred).mean(axis=0) / m2**1.5
+        g2 = (square**2).mean(axis=0) / m2**2 - 3
+        distance = np.abs(activity - median)
+        b = distance.mean(axis=0)
+        mean_difference = 0.5 * np.log(m2) - np.log(b) + 0.5 * np.log(2 * np.pi) - 0.5 - np.log(2)
+        difference = 0.5 * square / m2 - distance / b
+        tail = np.sqrt(n) * mean_difference / difference.std(axis=0)
+        response = np.maximum(activity, 0)
+        shared = response.mean(axis=0) ** 2 / (response**2).mean(axis=0)
+        signed = activity * np.abs(activity)
+        upward = np.sqrt(n) * signed.mean(axis=0) / signed.std(axis=0)
+    return Shape(
+        mean,
+        np.sqrt(m2 * n / (n - 1)),
+        g1 * np.sqrt(n * (n - 1)) / (n - 2),
+        (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * g2 + 6),
+        (1 - shared) / (1 - 1 / n),
+        tail,
+        upward,
+    )
+
+
+def at_least(count: np.ndarray, n: int, rate: float) -> np.ndarray:
+    """P(X ≥ count) of a binomial X: the exact p-value against "the rate is at most this"."""
+    return np.where(count > 0, betainc(np.maximum(count, 1), n - count + 1, rate), 1.0)
+
+
+def at_most(count: np.ndarray, n: int, rate: float) -> np.ndarray:
+    """P(X ≤ count) of a binomial X: the exact p-value against "the rate is at least this"."""
+    return np.where(count < n, 1 - betainc(count + 1, np.maximum(n - count, 1), rate), 1.0)
+
+
+def evidence(
+    zones: Zones, shape: Shape, n: int, *, false_alarm: float, rare: float, few: float, nearly_none: float
+) -> Evidence:
+    """Weigh the criteria of the types.
+
+    Each type is a conjunction of criteria, so its p-value is the largest of theirs (intersection-union test).
+    A criterion's probability is its posterior: of a rate under Jeffreys' prior, of a statistic's sign under
+    its normal approximation; an answer's is the least that these allow (Bonferroni).
+
+    Parameters
+    ----------
+    zones, shape
+        Of the channels.
+    n
+        Number of images.
+    false_alarm
+        Rate of clear departures from rest that errors alone may bring: more is a response.
+    rare
+        A channel is silent that responds to a smaller share of images.
+    few
+        A selective channel is clearly above rest on a smaller share of images.
+    nearly_none
+        A common channel is near rest on a smaller share of images.
+    """
+    clear = zones.above + zones.below
+    tail = np.nan_to_num(shape.tail)
+    responds = at_least(clear, n, false_alarm)
+    few_p, near_p = at_most(zones.above, n, few), at_most(zones.near, n, nearly_none)
+    known = ~np.isnan(shape.tail)
+    selective = np.where(
+        known & (np.nan_to_num(shape.upward) > 0), np.maximum.reduce([responds, few_p, ndtr(-tail)]), 1.0
+    )
+    common = np.where(known, np.maximum.reduce([responds, near_p, ndtr(tail)]), 1.0)
+
+    def below(count: np.ndarray, rate: float) -> np.ndarray:
+        return betainc(count + 0.5, n - count + 0.5, rate)
+
+    silent = below(clear, rare)
+    doubts_selective = np.stack(
+        [below(clear, false_alarm), 1 - below(zones.above, few), ndtr(-tail), ndtr(-np.nan_to_num(shape.upward))]
+    )
+    doubts_common = np.stack([below(clear, false_alarm), 1 - below(zones.near, nearly_none), ndtr(tail)])
+    # At most as probable as its least probable criterion; at least as the sum of doubts leaves.
+    mixed = 1 - silent - (1 - doubts_selective.max(axis=0)) - (1 - doubts_common.max(axis=0))
+    least = [silent, 1 - doubts_common.sum(axis=0), 1 - doubts_selective.sum(axis=0), mixed]
+    return Evidence(responds, common, selective, np.clip(np.stack(least), 0, 1))
+
+
+def strongest(activity: np.ndarray, top: int) -> np.ndarray:
+    """Indices (top, channels) of the images of largest activity, largest first; of equals, the first image's first."""
+    kept = np.sort(np.argpartition(-activity, top - 1, axis=0)[:top], axis=0) if top < len(activity) else None
+    values = activity if kept is None else np.take_along_axis(activity, kept, axis=0)
+    order = np.argsort(-values, axis=0, kind="stable")[:top]
+    return order if kept is None else np.take_along_axis(kept, order, axis=0)
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Share of images that two lists (top, channels) have in common."""
+    return (first[:, None] == second[None]).any(axis=1).mean(axis=0)
+
+
+def rank_correlation(series: np.ndarray) -> np.ndarray:
+    """Spearman's ρ over images between each two of k series (k, images, channels): (k, k, channels)."""
+    ranks = rankdata(series, axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        ranks /= np.sqrt((ranks**2).sum(axis=1, keepdims=True))
+    return np.einsum("sic,tic->stc", ranks, ranks)
+
+
+def histogram(activity: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers of images (bins, channels) in equal bins between each channel's least and largest activity, and these."""
+    low, high = activity.min(axis=0), activity.max(axis=0)
+    width = np.where(high > low, high - low, 1)
+    index = np.minimum(((activity - low) / width * bins).astype(np.int64), bins - 1)
+    channels = activity.shape[1]
+    counts = np.bincount((index * channels + np.arange(channels)).ravel(), minlength=bins * channels)
+    return counts.reshape(bins, channels), low, high

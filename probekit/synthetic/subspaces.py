@@ -1,0 +1,252 @@
+"""Representations on a union of sparse coordinate subspaces, with the truth that an analysis should find."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from probekit import labels
+from probekit.errors import InputError
+
+__all__ = ["SubspaceData", "union_of_subspaces"]
+
+TAP = "synthetic"
+# Amplitudes are made of exponential variables about this mean, plus a floor that keeps an active channel above rest.
+FLOOR, MEAN = 0.5, 1.0
+COMMON_SPREAD = 0.2
+
+
+class SubspaceData(NamedTuple):
+    """A representation and what is true of it.
+
+    Attributes
+    ----------
+    data : Dataset
+        As a tap returns it: phi, phi_se (image, sigma, channel), rest, rest_se (sigma, channel).
+    truth : Dataset
+        activity (image, channel), the phi above rest without its error; active (image, channel), where
+        that is not 0; subspace (image), the subspace of each image; support (subspace, channel), its
+        specific channels; common (channel); dimension (subspace); basis (subspace, component, channel),
+        non-negative and NaN beyond the dimension; type (channel), "silent", "common" or "selective".
+    """
+
+    data: xr.Dataset
+    truth: xr.Dataset
+
+
+def union_of_subspaces(
+    n_images: int = 400,
+    *,
+    n_channels: int = 64,
+    n_subspaces: int = 4,
+    support: int = 6,
+    dimension: int | None = None,
+    overlap: int = 0,
+    common: int = 4,
+    noise: float = 0.05,
+    rest: float = 0.1,
+    draws: int = 10,
+    sigma: Sequence[float] = (0.1,),
+    weights: Sequence[float] | None = None,
+    seed: int = 0,
+) -> SubspaceData:
+    """Draw representations φ = rest + a + error, each a in one of several sparse coordinate subspaces.
+
+    An image of subspace k has a_c = Σ_m h_m B_kmc on the support of k (`support` channels), with
+    independent h_m = 1/2 + an exponential variable of mean 1/2. With ``dimension=None`` B is the
+    identity on the support: the subspace is a coordinate subspace of as many dimensions as channels.
+    With fewer dimensions, B's rows are non-negative and random. Common channels have a normal
+    a_c of mean 1 and standard deviation 0.2, cut off at 0.2. All others have a_c = 0. The error is that of
+    an average over noise draws: φ_c is gamma-distributed about rest + a_c with standard deviation `noise`,
+    so it is never negative. φ at several σ is the same a with fresh errors.
+
+    Parameters
+    ----------
+    n_images
+        Number of images.
+    n_channels
+        Number of channels; those in no support and not common are silent.
+    n_subspaces, support
+        Number of subspaces, and of channels specific to each.
+    dimension
+        Dimensions of each subspace, 1 to `support`; by default `support`.
+    overlap
+        Number of channels that each subspace's support shares with the next one's, 0 to half of `support`.
+    common
+        Number of channels active on every image, in no support.
+    noise
+        Standard error of φ and of rest, in units of the mean activity, ≥ 0.
+    rest
+        φ of every channel where nothing is active, > 0.
+    draws
+        Number of noise draws that phi_se is estimated from, ≥ 2: phi_se is `noise` times a χ variable
+        of draws − 1 degrees of freedom over its root mean square.
+    sigma
+        Noise levels that the result is labelled with.
+    weights
+        Relative numbers of images of each subspace, by default equal. Subspaces take their images at random.
+    seed
+        Of everything drawn.
+
+    Returns
+    -------
+    SubspaceData
+        data, as a tap returns it, and truth.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range, or the channels are too few.
+
+    Examples
+    --------
+    >>> data, truth = union_of_subspaces(100, n_channels=20, n_subspaces=2, support=3, common=2)
+    >>> dict(data.phi.sizes)
+    {'image': 100, 'sigma': 1, 'channel': 20}
+    >>> truth.support.sum("channel").values.tolist()
+    [3, 3]
+    >>> sorted(set(truth.type.values))
+    ['common', 'selective', 'silent']
+    """
+    dimension = support if dimension is None else dimension
+    share = np.ones(n_subspaces) if weights is None else np.asarray(weights, float)
+    _check(n_images, n_channels, n_subspaces, support, dimension, overlap, common, noise, rest, draws, share)
+    rng = np.random.default_rng(seed)
+    supports, is_common = _channels(rng, n_channels, n_subspaces, support, overlap, common)
+    basis = _bases(rng, supports, dimension)
+    subspace = rng.choice(n_subspaces, size=n_images, p=share / share.sum())
+    weight = FLOOR + rng.exponential(MEAN - FLOOR, (n_images, dimension))
+    activity = np.einsum("im,imc->ic", weight, basis[subspace])
+    activity[:, is_common] = np.maximum(rng.normal(MEAN, COMMON_SPREAD, (n_images, common)), COMMON_SPREAD)
+
+    shape = (n_images, len(sigma), n_channels)
+    arrays = {
+        "phi": _measured(rng, np.broadcast_to((rest + activity)[:, None], shape), noise),
+        "phi_se": _standard_errors(rng, shape, noise, draws),
+        "rest": _measured(rng, np.full(shape[1:], rest), noise),
+        "rest_se": _standard_errors(rng, shape[1:], noise, draws),
+    }
+    data = labels.representation(
+        arrays,
+        ids=[str(i) for i in range(n_images)],
+        labels=None,
+        sigma=sigma,
+        channels={TAP: n_channels},
+        attrs=labels.provenance(
+            denoiser="none",
+            settings="",
+            weights_sha256="",
+            taps={TAP: TAP},
+            reduce="mean",
+            draws=draws,
+            seed=seed,
+            noise="gamma-distributed errors of phi",
+            images=f"union of {n_subspaces} subspaces",
+        ),
+    )
+    return SubspaceData(data, _truth(data, activity, subspace, supports, is_common, basis, dimension))
+
+
+def _channels(
+    rng: np.random.Generator, n_channels: int, n_subspaces: int, support: int, overlap: int, common: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Supports (subspace, channel) and common channels (channel), on channels in random order."""
+    stride = support - overlap
+    order = rng.permutation(n_channels)
+    supports = np.zeros((n_subspaces, n_channels), bool)
+    for k in range(n_subspaces):
+        supports[k, order[k * stride : k * stride + support]] = True
+    is_common = np.zeros(n_channels, bool)
+    is_common[order[n_channels - common :]] = True
+    return supports, is_common
+
+
+def _bases(rng: np.random.Generator, supports: np.ndarray, dimension: int) -> np.ndarray:
+    """Non-negative bases (subspace, component, channel); every channel of the support is in one at least."""
+    n_subspaces, n_channels = supports.shape
+    basis = np.zeros((n_subspaces, dimension, n_channels))
+    for k, mask in enumerate(supports):
+        channels = np.flatnonzero(mask)
+        if dimension == len(channels):
+            basis[k][:, channels] = np.eye(dimension)
+        else:
+            basis[k][:, channels] = rng.uniform(0.2, 1.0, (dimension, len(channels)))
+    return basis
+
+
+def _measured(rng: np.random.Generator, mean: np.ndarray, noise: float) -> np.ndarray:
+    if noise == 0:
+        return np.array(mean)
+    return rng.gamma((mean / noise) ** 2, noise**2 / mean)
+
+
+def _standard_errors(rng: np.random.Generator, shape: tuple[int, ...], noise: float, draws: int) -> np.ndarray:
+    return noise * np.sqrt(rng.chisquare(draws - 1, shape) / (draws - 1))
+
+
+def _truth(
+    data: xr.Dataset,
+    activity: np.ndarray,
+    subspace: np.ndarray,
+    supports: np.ndarray,
+    is_common: np.ndarray,
+    basis: np.ndarray,
+    dimension: int,
+) -> xr.Dataset:
+    active = activity > 0
+    fraction = active.mean(axis=0)
+    kind = np.where(fraction == 0, "silent", np.where(fraction == 1, "common", "selective")).astype(object)
+    return xr.Dataset(
+        {
+            "activity": (("image", "channel"), activity, {"long_name": "phi above rest, without its error"}),
+            "active": (("image", "channel"), active, {"long_name": "whether the channel is above rest"}),
+            "subspace": ("image", subspace, {"long_name": "subspace of the image"}),
+            "support": (("subspace", "channel"), supports, {"long_name": "channels specific to the subspace"}),
+            "common": ("channel", is_common, {"long_name": "whether the channel is active on every image"}),
+            "dimension": ("subspace", np.full(len(supports), dimension), {"long_name": "dimensions of the subspace"}),
+            "basis": (("subspace", "component", "channel"), basis, {"long_name": "basis of the subspace"}),
+            "type": ("channel", kind, {"long_name": "type of the channel"}),
+        },
+        coords={name: data[name] for name in ("image", "channel", "tap", "unit")},
+    )
+
+
+def _check(
+    n_images: int,
+    n_channels: int,
+    n_subspaces: int,
+    support: int,
+    dimension: int,
+    overlap: int,
+    common: int,
+    noise: float,
+    rest: float,
+    draws: int,
+    share: np.ndarray,
+) -> None:
+    least: dict[str, tuple[Any, int]] = {
+        "n_images": (n_images, 1),
+        "n_subspaces": (n_subspaces, 1),
+        "support": (support, 1),
+        "common": (common, 0),
+        "draws": (draws, 2),
+    }
+    for name, (value, low) in least.items():
+        if value < low:
+            raise InputError(f"{name}={value}: give a whole number ≥ {low}")
+    if not 1 <= dimension <= support:
+        raise InputError(f"dimension={dimension}: a subspace of {support} channels has 1 to {support} dimensions")
+    if not 0 <= overlap <= support // 2:
+        raise InputError(f"overlap={overlap}: neighbouring supports of {support} channels share 0 to {support // 2}")
+    if not noise >= 0:
+        raise InputError(f"noise={noise}: give a standard error ≥ 0")
+    if not rest > 0:
+        raise InputError(f"rest={rest}: give a positive response to noise alone")
+    if share.shape != (n_subspaces,) or not (share >= 0).all() or share.sum() <= 0:
+        raise InputError(f"weights={share.tolist()}: give {n_subspaces} numbers ≥ 0, one per subspace, not all 0")
+    needed = support + (n_subspaces - 1) * (support - overlap) + common
+    if n_channels < needed:
+        raise InputError(f"n_channels={n_channels}: these subspaces and common channels need {needed}")

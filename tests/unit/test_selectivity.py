@@ -1,0 +1,250 @@
+"""What selectivity accepts, refuses, falls back on, and gives at its extremes; its figure and its command line."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+from scipy import stats
+
+from analyses import selectivity
+from probekit.errors import InputError
+from probekit.synthetic.subspaces import SubspaceData, union_of_subspaces
+
+
+def union(seed: int = 0, **options) -> SubspaceData:
+    given = {"n_channels": 40, "n_subspaces": 6, "support": 4, "sigma": (0.1, 0.3)} | options
+    return union_of_subspaces(given.pop("n_images", 600), seed=seed, **given)
+
+
+def analysed(data: xr.Dataset, **options: Any) -> xr.Dataset:
+    return selectivity.analyse(data, **{"resamples": 100, **options})
+
+
+def with_draws(data: xr.Dataset, draws: int = 4) -> xr.Dataset:
+    rng = np.random.default_rng(3)
+    noise = 0.05 * rng.standard_normal((data.sizes["image"], data.sizes["sigma"], draws, data.sizes["channel"]))
+    values = (data.phi.values[:, :, None] + noise).astype(np.float32)
+    return data.assign(phi_draws=(("image", "sigma", "draw", "channel"), values)).assign_coords(draw=np.arange(draws))
+
+
+def test_the_input_is_left_as_it_was() -> None:
+    data = with_draws(union(n_images=60).data)
+    before = data.copy(deep=True)
+    analysed(data)
+    xr.testing.assert_identical(data, before)
+
+
+def test_fractions_and_top_images_are_those_that_were_planted() -> None:
+    data, truth = union()
+    found = analysed(data, top=5)
+    active = truth.active.mean("image")
+    # Errors of 0.05 seldom hide a response of 0.5 or more, or raise one by 5 standard errors: the share of images
+    # on which they do is under 1 in 100.
+    assert abs(found.activity_fraction - active).max() < 0.01
+    assert found.top_image.dims == ("rank", "sigma", "channel")
+    best = data.phi.isel(sigma=0).idxmax("image")
+    np.testing.assert_array_equal(found.top_image.isel(rank=0, sigma=0), best)
+    above = (data.phi - data.rest).max("image").transpose("sigma", "channel")
+    np.testing.assert_allclose(found.top_activity.isel(rank=0), above, rtol=1e-5)
+    assert (found.top_activity.diff("rank") <= 0).all()
+    assert (found.histogram.sum("bin") == 600).all()
+
+
+def test_q_values_are_scipys_within_each_tap() -> None:
+    data = union(n_images=100).data
+    data = data.assign_coords(tap=("channel", np.repeat(np.array(["mid", "enc1"], object), 20)))
+    for method in ("bh", "by"):
+        found = analysed(data, fdr_method=method)
+        for block in ("mid", "enc1"):
+            p, q = (found[name].isel(sigma=1, channel=(found.tap == block).values) for name in ("p_common", "q_common"))
+            np.testing.assert_allclose(q, stats.false_discovery_control(p, method=method))
+    assert found.number.sum("kind").values.tolist() == [[20, 20], [20, 20]]
+
+
+def test_the_summary_counts_types_and_compares_their_tails() -> None:
+    data, truth = union()
+    found = analysed(data).isel(sigma=0, block=0)
+    for kind in ("silent", "common", "selective"):
+        here = (found.type == kind).values
+        assert int(found.number.sel(kind=kind)) == here.sum()
+        share = float(found.fraction.sel(kind=kind))
+        assert float(found.fraction_low.sel(kind=kind)) < share < float(found.fraction_high.sel(kind=kind))
+        assert float(found.median_kurtosis.sel(kind=kind)) == pytest.approx(np.median(found.kurtosis[here]))
+    assert float(found.kurtosis_difference_low) > 0
+    assert float(found.kurtosis_difference_low) <= float(found.kurtosis_difference)
+    assert (found.type == truth.type).mean() > 0.9
+
+
+def test_kinds_without_channels_have_no_median_and_a_one_sided_interval() -> None:
+    found = analysed(union(common=0).data).isel(sigma=0, block=0)
+    assert np.isnan(found.kurtosis_difference)
+    assert np.isnan(found.median_kurtosis.sel(kind="common"))
+    assert float(found.fraction_low.sel(kind="common")) == 0
+    assert 0 < float(found.fraction_high.sel(kind="common")) < 0.15
+
+
+def test_rankings_that_are_alike_between_noise_levels_and_draws_are_said_to_be() -> None:
+    data, truth = union(noise=0.02)
+    found = analysed(with_draws(data))
+    kind = truth.type.values
+    across = found.rank_correlation.isel(sigma=0, other_sigma=1)
+    # Common channels vary by 0.2 and err by 0.02: ρ is nearly 0.99; silent ones only err.
+    assert (across[kind == "common"] > 0.9).all()
+    assert (abs(across[kind == "silent"]) < 5 / np.sqrt(600)).all()
+    assert (found.top_overlap.isel(sigma=0, other_sigma=1)[kind == "selective"] > 0.6).all()
+    assert (found.top_overlap.isel(sigma=0, other_sigma=0) == 1).all()
+    halves = found.draw_rank_correlation.isel(sigma=0)
+    assert (halves[kind == "common"] > 0.8).all()
+    assert found.draw_top_overlap.dims == ("sigma", "channel")
+    assert (found.reliability.isel(sigma=0)[kind == "common"] > 0.95).all()
+    assert (found.reliability.isel(sigma=0)[kind == "silent"] < 0.2).all()
+    alone = analysed(data.isel(sigma=[0]))
+    assert "rank_correlation" not in alone
+    assert "draw_rank_correlation" not in alone
+
+
+def test_without_rest_the_lower_decile_stands_in_and_is_named() -> None:
+    data, truth = union()
+    found = analysed(data.drop_vars(["rest", "rest_se"])).isel(sigma=0)
+    assert found.attrs["rest_source"] == "lower decile of phi over images"
+    assert found.attrs["error_source"] == "phi_se"
+    assert (found.type == truth.type).values[truth.type != "silent"].mean() > 0.9
+    np.testing.assert_allclose(found.activity, (data.phi - data.phi.quantile(0.1, "image")).mean("image")[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("absent", [False, True], ids=["NaN, as of one draw", "absent"])
+def test_without_standard_errors_the_spread_below_the_median_stands_in_and_is_named(absent: bool) -> None:
+    data, truth = union()
+    data = data.drop_vars(["phi_se", "rest_se"]) if absent else data.assign(phi_se=data.phi_se * np.nan)
+    found = analysed(data).isel(sigma=0)
+    assert found.attrs["rest_source"] == "rest"
+    assert found.attrs["error_source"] == "spread of phi below its median over images"
+    assert found.reliability.isnull().all()
+    assert (found.type == truth.type).values[truth.type == "selective"].all()
+    assert (found.type == "selective").values[truth.type != "selective"].sum() == 0
+
+
+def test_standard_errors_known_at_some_noise_levels_are_used_there() -> None:
+    data = union().data
+    data["phi_se"][:, 1] = np.nan
+    found = analysed(data)
+    expected = "phi_se and rest_se at sigma 0.1; elsewhere spread of phi below its median over images"
+    assert found.attrs["error_source"] == expected
+    assert found.reliability.isel(sigma=0).notnull().all()
+
+
+def test_with_neither_rest_nor_error_only_tails_tell_channels_apart() -> None:
+    data, truth = union()
+    found = analysed(data[["phi"]]).isel(sigma=0)
+    assert found.attrs["error_source"].startswith("none")
+    assert (found.type == "selective").values[truth.type == "selective"].all()
+
+
+def test_a_channel_that_never_varies_is_silent_at_rest_and_mixed_off_it() -> None:
+    data = union(n_images=60).data
+    data["phi"][:, :, 0] = data.rest[:, 0]
+    data["phi"][:, :, 1] = 5.0
+    data["phi"][:, :, 2] = 0.0
+    for name, value in (("rest", 0.0), ("phi_se", 0.0), ("rest_se", 0.0)):
+        data[name][..., 2] = value
+    found = analysed(data)
+    assert (found.type.isel(channel=[0, 2]) == "silent").all()
+    assert (found.type.isel(channel=1) == "mixed").all()
+    assert found.kurtosis.isel(channel=[1, 2]).isnull().all()
+    assert (found.activity_fraction.isel(channel=1) == 1).all()
+
+
+def test_a_channel_that_images_silence_is_no_selective_one() -> None:
+    rng = np.random.default_rng(4)
+    data = union(n_images=400).data
+    suppressed = np.where(rng.random(400) < 0.15, rng.exponential(1, 400), 0)
+    data["phi"][:, :, 0] = (3 - suppressed + rng.normal(0, 0.05, 400))[:, None]
+    data["rest"][:, 0] = 3.0
+    found = analysed(data).isel(channel=0)
+    assert (found.type == "mixed").all()
+    # A share exp(−5·√2·0.05) = 0.7 of 15 % is clear; 0.05 is 3.4 binomial standard deviations less.
+    assert (found.below_fraction > 0.05).all()
+    assert (found.tail_statistic > 3).all()
+
+
+def test_negative_phi_is_allowed() -> None:
+    data = union(n_images=60).data
+    shifted = data.assign(phi=data.phi - 3, rest=data.rest - 3)
+    np.testing.assert_array_equal(analysed(data).type, analysed(shifted).type)
+
+
+def test_one_channel_and_more_top_images_than_there_are_work() -> None:
+    found = analysed(union(n_images=20).data.isel(channel=[3], sigma=[0]), top=50)
+    assert found.sizes["rank"] == 20
+    assert found.type.shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"fdr": 0}, "fdr=0: give a false discovery rate"),
+        ({"fdr_method": "holm"}, "fdr_method='holm': give 'bh'"),
+        ({"top": 0}, "top=0: give a whole number"),
+        ({"resamples": 1}, "resamples=1"),
+        ({"level": 0}, "level=0"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        analysed(union(n_images=30).data, **options)
+
+
+def broken(case: str) -> xr.Dataset:
+    data = union(n_images=30).data.copy(deep=True)
+    if case in ("phi", "rest"):
+        data[case][{"channel": 0}] = np.nan
+    return {
+        "no phi": data.drop_vars("phi"),
+        "no tap": data.drop_vars("tap"),
+        "dims": data.isel(sigma=0),
+        "few images": data.isel(image=slice(0, 19)),
+        "no channel": data.isel(channel=[]),
+    }.get(case, data)
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("no phi", "no 'phi'"),
+        ("no tap", "lacks the coordinates tap"),
+        ("dims", "keep all dims"),
+        ("phi", "phi holds NaN"),
+        ("rest", "rest holds NaN"),
+        ("few images", "phi is of 19 images: types of channels need 20"),
+        ("no channel", "at least one noise level and one channel"),
+    ],
+)
+def test_data_that_cannot_be_used_are_refused(case: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        analysed(broken(case))
+
+
+@pytest.mark.parametrize("common", [0, 4])
+def test_the_figure_has_compositions_a_scatter_and_two_marginals(common: int) -> None:
+    figure = selectivity.plot(analysed(union(common=common).data))
+    assert isinstance(figure, Figure)
+    texts = [text.get_text() for axis in figure.axes for text in axis.texts]
+    assert len(figure.axes) == 5
+    assert ("no common channel" in texts) == (common == 0)
+
+
+def test_the_command_writes_findings_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    union(n_images=60).data.to_netcdf(tmp_path / "phi.nc", engine="h5netcdf")
+    out = tmp_path / "out"
+    given = [str(tmp_path / "phi.nc"), "-o", str(out), "--resamples", "100", "--top", "4"]
+    assert selectivity.main([*given, "--fdr-method", "by"]) == 0
+    written = xr.load_dataset(out / "selectivity.nc", engine="h5netcdf")
+    assert written.attrs["fdr_method"] == "by"
+    assert written.sizes["rank"] == 4
+    assert set(written.type.values.ravel()) <= set(selectivity.KINDS)
+    assert (out / "selectivity.png").stat().st_size > 0
+    assert selectivity.main([*given, "--fdr", "2"]) == 1
+    assert "fdr=2.0" in capsys.readouterr().err
