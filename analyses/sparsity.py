@@ -31,6 +31,7 @@ CHUNK = 4_000_000
 # Groups of images left out in turn for the interval of the dimension.
 GROUPS = 20
 ORIENTATION = np.array([direction for direction, _ in MEASURES.values()])
+TITLES = {"hoyer": "Hoyer", "gini": "Gini", "treves_rolls": "Treves–Rolls", "effective_number": "effective number (entropy)"}
 Inputs = Mapping[str, str | Sequence[str]]
 
 
@@ -385,7 +386,7 @@ def plot(findings: xr.Dataset) -> Figure:
         part = phi.sel(measure=name)
         sparser = str(part["sparser_when"].item())
         _lines(axis, part, ("sparsity", "sparsity_low", "sparsity_high"), colours)
-        axis.set_title(f"{name.replace('_', ' ')} ({sparser}: sparser)", fontsize=10)
+        axis.set_title(f"{TITLES.get(name, name.replace('_', ' '))} ({sparser}: sparser)", fontsize=10)
         axis.set_xticks(range(len(blocks)), blocks)
     last = axes[len(names)]
     _lines(last, phi.sel(measure="participation_ratio"), ("change", "change_low", "change_high"), colours)

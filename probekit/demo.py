@@ -1,19 +1,18 @@
-"""The main job: φ of the built-in photographs at every tap of a trained denoiser, and what it shows."""
+"""The main job: φ of the built-in photographs at every tap of a trained denoiser, and what the analyses find in it."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.spatial.distance import cdist
-from scipy.stats import kurtosis, skew
 
-from analyses._stats import cluster_bootstrap_mean, participation_ratio
+from analyses import selectivity, sparsity, subspaces
 from probekit.images import ImageSet, load
 from probekit.models import zoo
 from probekit.representation import tap
@@ -31,21 +30,16 @@ SHOWN_SIGMA = 0.2
 SELECTIVE, SHOWN, ALIKE = 6, 8, 2
 QUERIES = ("chelsea", "coffee", "china", "grass", "rocket", "page")
 NEIGHBOURS = 7
-
-
-class Sparsity(NamedTuple):
-    """Participation ratio per block: mean over images and draws (block, sigma), and its interval over photographs."""
-
-    blocks: tuple[str, ...]
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+TRAINED, UNTRAINED = "trained", "untrained"
 
 
 def run(
     out: str | Path, *, name: str = "photo32", draws: int = 10, seed: int = 0, say: Callable[[str], object] = print
 ) -> Path:
-    """Measure, save and draw; the folder then holds ``phi.nc`` and three figures.
+    """Measure, analyse, save and draw.
+
+    The folder then holds ``phi.nc`` and ``phi-untrained.nc``, the findings of `analyses.sparsity`, `selectivity` and
+    `subspaces` on both networks (netCDF), and the figures.
 
     Parameters
     ----------
@@ -71,73 +65,80 @@ def run(
     images = load("samples", size=32)
     blocks = zoo.tap_names(denoiser)
     say(f"{denoiser.name}: φ of {len(images)} photograph crops at {', '.join(blocks)} for {len(SIGMA)} noise levels")
-    data = tap(denoiser, *blocks)(images, sigma=SIGMA, draws=draws, seed=seed, keep_draws=True)
-    control = tap(zoo.untrained(denoiser), *blocks)(images, sigma=SIGMA, draws=1, seed=seed, keep_draws=True)
+    data, found = {}, {}
+    for role, model in ((TRAINED, denoiser), (UNTRAINED, zoo.untrained(denoiser))):
+        data[role] = tap(model, *blocks)(images, sigma=SIGMA, draws=draws, seed=seed, keep_draws=True)
+        found[role] = _findings(data[role])
     out.mkdir(parents=True, exist_ok=True)
-    data.drop_vars(["phi_draws", "draw"]).to_netcdf(out / "phi.nc", engine="h5netcdf")
+    for role, suffix in ((TRAINED, ""), (UNTRAINED, "-untrained")):
+        data[role].drop_vars(["phi_draws", "draw"]).to_netcdf(out / f"phi{suffix}.nc", engine="h5netcdf")
+        for analysis, findings in found[role].items():
+            findings.to_netcdf(out / f"{analysis}{suffix}.nc", engine="h5netcdf")
 
-    trained, untrained = _sparsity(data), _sparsity(control)
-    mid = data.isel(channel=(data["tap"] == "mid").values).sel(sigma=SHOWN_SIGMA)
-    selective = _selective(mid)
-    pixels = images.read(range(len(images)))
+    mid = _middle(data[TRAINED]).sel(sigma=SHOWN_SIGMA)
+    pixels = images.read(range(len(images))).numpy()
+    types = _middle(found[TRAINED]["selectivity"]).sel(sigma=SHOWN_SIGMA)
+    selective = _shown_channels(types)
     figures = {
-        "participation_ratio.png": _sparsity_figure(trained, untrained, denoiser.name),
-        "selective_channels.png": _selective_figure(mid, selective, pixels.numpy(), denoiser.name),
-        "neighbours.png": _neighbours_figure(mid, pixels.numpy(), denoiser.name),
+        "participation_ratio.png": _sparsity_figure(found, denoiser.name),
+        "channel_types.png": selectivity.plot(found[TRAINED]["selectivity"]),
+        "selective_channels.png": _selective_figure(mid, types, selective, pixels, denoiser.name),
+        "subspaces.png": subspaces.plot(found[TRAINED]["subspaces"]),
+        "neighbours.png": _neighbours_figure(mid, pixels, denoiser.name),
     }
     for file, figure in figures.items():
         figure.savefig(out / file, dpi=130)
-    for line in _summary(mid, trained, untrained, selective, images, pixels.numpy()):
+    for line in [*_summary(found), *_neighbours_summary(mid, images, pixels)]:
         say(line)
-    say(f"wrote {', '.join(['phi.nc', *figures])} to {out} in {time.monotonic() - began:.0f} s")
+    say(f"wrote φ, findings and {', '.join(figures)} to {out} in {time.monotonic() - began:.0f} s")
     return out
 
 
-def _sparsity(data: xr.Dataset) -> Sparsity:
-    blocks = tuple(dict.fromkeys(data["tap"].values))
-    photographs = data["label"].values
-    rows = []
-    for block in blocks:
-        draws = data["phi_draws"].isel(channel=(data["tap"] == block).values)
-        per_image = participation_ratio(draws.transpose("image", "sigma", "draw", "channel").values).mean(axis=2)
-        rows.append((per_image.mean(axis=0), *cluster_bootstrap_mean(per_image, photographs)))
-    mean, low, high = (np.stack(part) for part in zip(*rows, strict=True))
-    return Sparsity(blocks, mean, low, high)
+def _middle(data: xr.Dataset) -> xr.Dataset:
+    return data.isel(channel=(data["tap"] == "mid").values)
 
 
-def _selective(mid: xr.Dataset) -> np.ndarray:
-    """Channels that are near rest on most images and well above it on several: heaviest right tails first.
+def _findings(data: xr.Dataset) -> dict[str, xr.Dataset]:
+    """What the analyses find; crops of one photograph are not independent, so photographs are resampled."""
+    middle = _middle(data).drop_vars(["phi_draws", "draw"])
+    return {
+        "sparsity": sparsity.analyse(data, clusters="label"),
+        "selectivity": selectivity.analyse(data),
+        "subspaces": subspaces.analyse(middle.sel(sigma=[SHOWN_SIGMA]), dimensions=False),
+    }
 
-    Well above: clear of the noise by 5 standard errors, the strongest response no weaker than the
-    median channel's, and shared: the last image shown reaches a third of it. A single odd image is
-    no selectivity. Channels that would show much the same images as one already chosen are passed over.
-    """
-    above = (mid["phi"] - mid["rest"]).transpose("image", "channel").values
-    noise = np.sqrt((mid["phi_se"].values ** 2).mean(axis=0) + mid["rest_se"].values ** 2)
-    ranked = -np.sort(-above, axis=0)
-    strongest, shared = ranked[0], ranked[SHOWN - 1]
-    clear = (shared > 5 * noise) & (shared > strongest / 3) & (strongest >= np.median(strongest))
-    tail = np.where(clear & (skew(above, axis=0) > 0), kurtosis(above, axis=0), -np.inf)
+
+def _shown_channels(types: xr.Dataset) -> list[int]:
+    """Selective channels of the middle block to show: heaviest tails first, no two that would show much the same."""
+    selective = types.isel(channel=types["type"].values == "selective").sortby("kurtosis", ascending=False)
     chosen: list[int] = []
-    for channel in np.argsort(-tail):
-        shown = _strongest(above, channel)
-        if all(len(np.intersect1d(shown, _strongest(above, other))) <= ALIKE for other in chosen):
-            chosen.append(int(channel))
-    return np.array(chosen[:SELECTIVE])
+    shown: list[set[str]] = []
+    for k in range(selective.sizes["channel"]):
+        pictures = set(selective["top_image"].isel(channel=k, rank=slice(SHOWN)).values)
+        strength = selective["top_activity"].isel(channel=k).values
+        # A single odd picture is no pattern: the last one shown reaches a third of the first.
+        if strength[SHOWN - 1] > strength[0] / 3 and all(len(pictures & other) <= ALIKE for other in shown):
+            chosen.append(int(selective["channel"].values[k]))
+            shown.append(pictures)
+    return chosen[:SELECTIVE]
 
 
-def _strongest(phi: np.ndarray, channel: int) -> np.ndarray:
-    return np.argsort(-phi[:, channel])[:SHOWN]
+def _ratio(findings: xr.Dataset) -> xr.Dataset:
+    """Participation ratio of ā: mean, low, high over (sigma, block)."""
+    names = {"sparsity": "mean", "sparsity_low": "low", "sparsity_high": "high"}
+    return findings[list(names)].sel(vector="draw", measure="participation_ratio").rename(names)
 
 
-def _sparsity_figure(trained: Sparsity, untrained: Sparsity, name: str) -> Figure:
+def _sparsity_figure(found: dict[str, dict[str, xr.Dataset]], name: str) -> Figure:
+    trained, untrained = (_ratio(found[role]["sparsity"]) for role in (TRAINED, UNTRAINED))
+    blocks = list(map(str, trained["block"].values))
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     by_sigma, by_block = figure.subplots(1, 2, sharey=True)
-    colours = dict(zip(trained.blocks, _block_colours(trained.blocks), strict=True))
-    for k, block in enumerate(trained.blocks):
+    for block, colour in zip(blocks, _block_colours(blocks), strict=True):
+        here = trained.sel(block=block)
         width = 2.6 if block == "mid" else 1.4
-        by_sigma.plot(SIGMA, trained.mean[k], "o-", ms=3, lw=width, color=colours[block], label=block)
-        by_sigma.fill_between(SIGMA, trained.low[k], trained.high[k], color=colours[block], alpha=0.15, lw=0)
+        by_sigma.plot(SIGMA, here["mean"], "o-", ms=3, lw=width, color=colour, label=block)
+        by_sigma.fill_between(SIGMA, here["low"], here["high"], color=colour, alpha=0.15, lw=0)
     by_sigma.set_xscale("log")
     by_sigma.set_xticks(SIGMA, [f"{s:g}" for s in SIGMA])
     by_sigma.minorticks_off()
@@ -146,16 +147,12 @@ def _sparsity_figure(trained: Sparsity, untrained: Sparsity, name: str) -> Figur
     )
     by_sigma.legend(frameon=False, ncols=2, fontsize=8)
     by_sigma.set_title("each block against σ", fontsize=10)
-    positions = np.arange(len(trained.blocks))
     for level, shade in ((0.1, "0.65"), (0.3, "0.4"), (1.0, "0.0")):
-        s = SIGMA.index(level)
-        errors = np.abs(np.stack([trained.low[:, s], trained.high[:, s]]) - trained.mean[:, s])
-        by_block.errorbar(
-            positions, trained.mean[:, s], errors, fmt="o-", ms=4, color=shade, label=f"trained, σ = {level:g}"
-        )
-    s = SIGMA.index(0.3)
-    by_block.plot(positions, untrained.mean[:, s], "s--", ms=4, color="tab:red", label="untrained, σ = 0.3")
-    by_block.set_xticks(positions, trained.blocks)
+        here = trained.sel(sigma=level)
+        errors = np.abs(np.stack([here["low"], here["high"]]) - here["mean"].values)
+        by_block.errorbar(blocks, here["mean"], errors, fmt="o-", ms=4, color=shade, label=f"trained, σ = {level:g}")
+    control = untrained["mean"].sel(sigma=0.3)
+    by_block.plot(blocks, control, "s--", ms=4, color="tab:red", label="untrained, σ = 0.3")
     by_block.set(xlabel="block, in order of the forward pass", ylim=(0, 1))
     by_block.legend(frameon=False, fontsize=8)
     by_block.set_title("along the network", fontsize=10)
@@ -166,27 +163,30 @@ def _sparsity_figure(trained: Sparsity, untrained: Sparsity, name: str) -> Figur
     return figure
 
 
-def _selective_figure(mid: xr.Dataset, channels: np.ndarray, pixels: np.ndarray, name: str) -> Figure:
-    figure = Figure(figsize=(10, 1.25 * len(channels) + 0.6), layout="constrained")
+def _selective_figure(mid: xr.Dataset, types: xr.Dataset, channels: list[int], pixels: np.ndarray, name: str) -> Figure:
+    figure = Figure(figsize=(10, 1.25 * max(len(channels), 1) + 0.6), layout="constrained")
+    figure.suptitle(f"{name}: the images that most excite selective channels (value of φ above each)", fontsize=10)
+    if not channels:
+        figure.text(0.5, 0.4, "no selective channel", ha="center")
+        return figure
+    place = {image: i for i, image in enumerate(mid["image"].values)}
     grid = figure.add_gridspec(len(channels), SHOWN + 1, width_ratios=[2.4] + [1] * SHOWN)
-    phi, rest = mid["phi"].transpose("image", "channel").values, mid["rest"].values
     for r, c in enumerate(channels):
+        phi, rest = mid["phi"].sel(channel=c), mid["rest"].sel(channel=c)
         axis = figure.add_subplot(grid[r, 0])
-        axis.hist(phi[:, c], bins=40, color="0.35")
-        axis.axvline(float(rest[c]), color="tab:orange", lw=1.5, label="rest" if r == 0 else None)
+        axis.hist(phi, bins=40, color="0.35")
+        axis.axvline(float(rest), color="tab:orange", lw=1.5, label="rest" if r == 0 else None)
         axis.set_yscale("log")
         axis.tick_params(labelsize=6)
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set_ylabel("images", fontsize=7)
-        axis.text(0.97, 0.9, f"channel {c}", transform=axis.transAxes, ha="right", va="top", fontsize=8)
+        unit = int(mid["unit"].sel(channel=c))
+        axis.text(0.97, 0.9, f"channel {unit}", transform=axis.transAxes, ha="right", va="top", fontsize=8)
         if r == 0:
             axis.set_title(f"φ at mid, σ = {SHOWN_SIGMA:g}", fontsize=8)
             axis.legend(fontsize=6, frameon=False, loc="center right")
-        for k, i in enumerate(_strongest(phi, c)):
-            _picture(figure.add_subplot(grid[r, k + 1]), pixels[i], f"{phi[i, c]:.2g}")
-    figure.suptitle(
-        f"{name}: the images that most excite selective-looking channels (value of φ above each)", fontsize=10
-    )
+        for k, image in enumerate(types["top_image"].sel(channel=c).values[:SHOWN]):
+            _picture(figure.add_subplot(grid[r, k + 1]), pixels[place[image]], f"{float(phi.sel(image=image)):.2g}")
     return figure
 
 
@@ -217,31 +217,37 @@ def _picture(axis: Axes, image: np.ndarray, title: str, frame: str | None = None
         spine.set(visible=frame is not None, color=frame, linewidth=2)
 
 
-def _block_colours(blocks: tuple[str, ...]) -> list[str]:
+def _block_colours(blocks: list[str]) -> list[str]:
     known = {"mid": "black"}
     encoder = iter(("#9ecae1", "#4292c6", "#084594", "#08306b"))
     decoder = iter(("#a63603", "#e6550d", "#fdae6b", "#fdd0a2"))
     return [known.get(b) or next(encoder if b.startswith("enc") else decoder, "0.6") for b in blocks]
 
 
-def _summary(
-    mid: xr.Dataset,
-    trained: Sparsity,
-    untrained: Sparsity,
-    selective: np.ndarray,
-    images: ImageSet,
-    pixels: np.ndarray,
-) -> list[str]:
-    s = SIGMA.index(SHOWN_SIGMA)
+def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:
+    """Sparsity, types of channel and subspaces at the shown noise level, trained and untrained."""
+    trained, untrained = (_ratio(found[role]["sparsity"]).sel(sigma=SHOWN_SIGMA) for role in (TRAINED, UNTRAINED))
     lines = [f"participation ratio at σ = {SHOWN_SIGMA:g} (95 % interval over photographs; untrained network):"]
-    lines += [
-        f"  {block:>5} {trained.mean[k, s]:.3f} [{trained.low[k, s]:.3f}, {trained.high[k, s]:.3f}]; "
-        f"{untrained.mean[k, s]:.3f}"
-        for k, block in enumerate(trained.blocks)
-    ]
-    above = (mid["phi"] - mid["rest"]).transpose("image", "channel").values
-    tails = ", ".join(f"{c} ({kurtosis(above[:, c]):.0f})" for c in selective)
-    lines.append(f"selective-looking channels of mid (excess kurtosis over images): {tails}")
+    for block in trained["block"].values:
+        here = trained.sel(block=block)
+        lines.append(
+            f"  {block:>5} {here['mean'].item():.3f} [{here['low'].item():.3f}, {here['high'].item():.3f}]; "
+            f"{untrained['mean'].sel(block=block).item():.3f}"
+        )
+    for role in (TRAINED, UNTRAINED):
+        number = found[role]["selectivity"]["number"].sel(sigma=SHOWN_SIGMA, block="mid")
+        types = ", ".join(f"{int(number.sel(kind=kind))} {kind}" for kind in number["kind"].values)
+        here = found[role]["subspaces"].isel(sigma=0, block=0)
+        lines.append(f"channels of mid at σ = {SHOWN_SIGMA:g}, {role}: {types}")
+        lines.append(
+            f"subspaces of mid, {role}: {here['n_subspaces'].item()} found with confidence "
+            f"{here['confidence'].item():.2f}; overlap of active sets {here['overlap_within'].item():.2f} within, "
+            f"{here['overlap_between'].item():.2f} between"
+        )
+    return lines
+
+
+def _neighbours_summary(mid: xr.Dataset, images: ImageSet, pixels: np.ndarray) -> list[str]:
     labels = np.asarray(images.labels)
     phi = mid["phi"].transpose("image", "channel").values
     rates = [
@@ -250,8 +256,7 @@ def _summary(
     ]
     _, sizes = np.unique(labels, return_counts=True)
     chance = float((sizes * (sizes - 1)).sum() / (len(labels) * (len(labels) - 1)))
-    lines.append(f"nearest neighbour from the same photograph: {', '.join(rates)}, {100 * chance:.0f} % by chance")
-    return lines
+    return [f"nearest neighbour from the same photograph: {', '.join(rates)}, {100 * chance:.0f} % by chance"]
 
 
 def _same_photograph(vectors: np.ndarray, labels: np.ndarray) -> float:

@@ -1,0 +1,85 @@
+"""How right an answer about subspaces is, where the truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from sklearn.metrics import normalized_mutual_info_score
+
+from analyses import _selfexpression, _subspace_fit
+from analyses._above_rest import sites
+from analyses._findings import variable
+from analyses._subspace_findings import check_findings, subspace_of
+from probekit.errors import InputError
+
+__all__ = ["score"]
+
+MOST_EXPRESSED = 1000
+
+
+def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = None) -> xr.Dataset:
+    """How right an answer is.
+
+    Parameters
+    ----------
+    findings
+        What `fit` or `analyse` returned.
+    truth
+        subspace (image), support (subspace, channel), as `probekit.synthetic.subspaces` gives it.
+    data
+        What was fitted, for the subspace-preserving error of its self-expression (Soltanolkotabi & Candès, 2012).
+
+    Returns
+    -------
+    Dataset
+        By (sigma, block): accuracy, share of images in the right subspace under the best renaming; nmi,
+        normalised mutual information; support_f1, F1 score of all (subspace, channel) pairs after renaming;
+        number_right (bool); and with `data` preserving_error, the mean share of absolute coefficients
+        that express an image by images of other subspaces. All in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If the two are not of the same images.
+
+    Examples
+    --------
+    >>> from analyses.subspaces import fit
+    >>> from probekit.synthetic.subspaces import union_of_subspaces
+    >>> data, truth = union_of_subspaces(200, n_channels=30, n_subspaces=3)
+    >>> score(fit(data), truth).support_f1.item()
+    1.0
+    """
+    if findings.sizes["image"] != truth.sizes["image"] or (findings.image.values != truth.image.values).any():
+        raise InputError("findings and truth are of different images: give the truth of the data that was fitted")
+    right = np.unique(truth.subspace.values, return_inverse=True)
+    true, masks = right[1], truth.support.values[right[0]]
+    shape = findings.n_subspaces.shape
+    values = {name: np.full(shape, np.nan) for name in ("accuracy", "nmi", "support_f1")}
+    error = np.full(shape, np.nan)
+    for at in np.ndindex(*shape):
+        own = subspace_of(findings, *at)
+        rows, columns, table = _subspace_fit.match(true, own)
+        found = findings.support.values[at[0]]
+        hits = sum(int((masks[r] & found[c]).sum()) for r, c in zip(rows, columns, strict=True))
+        number = int(findings.n_subspaces.values[at])
+        named = int(masks.sum()) + int(found[:number][:, findings.tap.values == findings.block.values[at[1]]].sum())
+        values["accuracy"][at] = table[rows, columns].sum() / len(true)
+        values["nmi"][at] = normalized_mutual_info_score(true, own)
+        values["support_f1"][at] = 2 * hits / named if named else 1.0
+    if data is not None:
+        check_findings(data, findings)
+        for site in sites(data):
+            x = site.x[:MOST_EXPRESSED, ~findings.common.values[site.level, site.channels]]
+            code = _selfexpression.omp(x, noise=_selfexpression.SLACK * site.noise)
+            error[site.level, site.block] = _selfexpression.preserving_error(code, true[: len(x)])
+    long = {"accuracy": "share of images in the right subspace", "nmi": "normalised mutual information"}
+    long["support_f1"] = "F1 score of the supports"
+    dims = ("sigma", "block")
+    made = {name: variable(dims, value, long[name]) for name, value in values.items()}
+    counted = findings.n_subspaces.values == len(masks)
+    made["number_right"] = variable(dims, counted, "whether the number of subspaces is right")
+    if data is not None:
+        made["preserving_error"] = variable(dims, error, "subspace-preserving error")
+    kept = {name: findings[name] for name in ("sigma", "block")}
+    return xr.Dataset(made, coords=kept)

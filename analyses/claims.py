@@ -1,0 +1,289 @@
+"""The claims of the paper judged by criteria that were fixed before the results.
+
+Each claim of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) has a few criteria, each a number with an interval
+that a bound must exclude, at each noise level. A claim *holds* where all its criteria do, *partly* where some do,
+and *does not hold* where none does. Claim 4 asks for a union that beats one PCA of as many parameters; such a PCA can
+hold all the subspaces of the union, so this asks much, and comparisons at equal numbers per image and at equal
+non-zero parameters are reported beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from analyses._stats import interval, resampled_means
+from probekit.errors import InputError
+
+__all__ = ["CLAIMS", "markdown", "table", "verdicts"]
+
+CLAIMS: Mapping[int, str] = {
+    1: "Sparsity grows at the middle",
+    3: "Two types of channel",
+    4: "Union of subspaces",
+}
+LEAST_SHARE = 0.1
+RANK = 4
+NOT_DROPPING = ("enc2", "enc3")
+Findings = Mapping[str, xr.Dataset]
+
+
+class Criterion(NamedTuple):
+    """One number and whether it is as the claim has it."""
+
+    claim: int
+    what: str
+    sigma: float
+    value: float
+    low: float
+    high: float
+    control: float
+    holds: bool
+    counts: bool = True
+
+
+def table(trained: Findings, untrained: Findings, *, block: str = "mid") -> xr.Dataset:
+    """Judge the claims on findings of a trained network and of its untrained control.
+
+    Parameters
+    ----------
+    trained, untrained
+        Findings by analysis ("sparsity", "selectivity", "subspaces") of the same images and noise levels; a claim
+        whose findings are absent is left out.
+    block
+        The middle block.
+
+    Returns
+    -------
+    Dataset
+        Along `criterion`: claim, what, sigma, value, low, high (95 % interval; NaN where the number has none),
+        control (the same number of the untrained network), holds, and counts, False for numbers that are reported
+        beside the criteria. Along `claim`: verdict, "holds", "partly" or "does not hold".
+
+    Raises
+    ------
+    InputError
+        If the two are of different images or noise levels, or lack the block.
+    """
+    judges = {"sparsity": _sparsity, "selectivity": _selectivity, "subspaces": _subspaces}
+    rows: list[Criterion] = []
+    for name, judge in judges.items():
+        if name in trained and name in untrained:
+            _check(trained[name], untrained[name], block)
+            rows += judge(trained[name], untrained[name], block)
+    if not rows:
+        raise InputError(f"no findings to judge by: give {', '.join(judges)} of a trained and an untrained network")
+    columns = dict(zip(Criterion._fields, zip(*rows, strict=True), strict=True))
+    claims = sorted(set(columns["claim"]))
+    names = {
+        "what": "what is measured",
+        "sigma": "noise standard deviation",
+        "value": "measured value",
+        "low": "lower end of its 95 % interval",
+        "high": "upper end of its 95 % interval",
+        "control": "the same of the untrained network",
+        "holds": "whether it is as claimed",
+        "counts": "whether the verdict rests on it",
+    }
+    made = {
+        name: ("criterion", np.array(columns[name], object if name == "what" else None), {"long_name": text})
+        for name, text in names.items()
+    }
+    verdict = np.array([_verdict([r for r in rows if r.claim == claim]) for claim in claims], object)
+    source = next(iter(trained.values())).attrs
+    kept = {
+        k: source[k]
+        for k in ("probekit_version", "denoiser", "weights_sha256", "image_source", "draws", "seed")
+        if k in source
+    }
+    return xr.Dataset(
+        {**made, "of_claim": ("criterion", np.array(columns["claim"])), "verdict": ("claim", verdict)},
+        coords={"claim": np.array(claims)},
+        attrs=kept,
+    )
+
+
+def verdicts(judged: xr.Dataset) -> dict[int, str]:
+    """The verdict on each claim, by its number."""
+    return {int(c): str(v) for c, v in zip(judged["claim"].values, judged["verdict"].values, strict=True)}
+
+
+def markdown(judged: xr.Dataset) -> str:
+    """The table as text: for each claim its verdict and its criteria."""
+    lines = []
+    for claim, verdict in verdicts(judged).items():
+        lines += [f"**Claim {claim}. {CLAIMS[claim]}: {verdict}.**", ""]
+        lines += ["| measured | σ | value | 95 % interval | untrained | as claimed |", "|---|---|---|---|---|---|"]
+        rows = judged.isel(criterion=judged["of_claim"].values == claim)
+        for i in range(rows.sizes["criterion"]):
+            row = rows.isel(criterion=i)
+            ends = [row[name].item() for name in ("low", "high")]
+            spread = f"{ends[0]:.3g} to {ends[1]:.3g}" if np.isfinite(ends).all() else "–"
+            holds = ("yes" if row["holds"] else "no") if row["counts"] else "reported only"
+            control = f"{row['control'].item():.3g}" if np.isfinite(row["control"]) else "–"
+            cells = [
+                row["what"].item(),
+                f"{row['sigma'].item():g}",
+                f"{row['value'].item():.3g}",
+                spread,
+                control,
+                holds,
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _check(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> None:
+    for name in ("sigma", "block"):
+        if not np.array_equal(trained[name].values, untrained[name].values):
+            raise InputError(
+                f"the findings differ along {name}: {trained[name].values.tolist()} of the trained network and "
+                f"{untrained[name].values.tolist()} of the untrained: measure both alike"
+            )
+    if block not in trained["block"].values:
+        raise InputError(f"no block {block!r} among {', '.join(map(str, trained['block'].values))}: tap it")
+
+
+def _verdict(rows: list[Criterion]) -> str:
+    held = [row.holds for row in rows if row.counts]
+    return "holds" if all(held) else "partly" if any(held) else "does not hold"
+
+
+def _sparsity(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> Iterator[Criterion]:
+    """Claim 1: the participation ratio of ā drops at the middle block, more than untrained, and not in the encoder."""
+    vector = "draw" if "draw" in trained["vector"].values else "phi"
+    chosen = {"vector": vector, "measure": "participation_ratio"}
+    mine, control = trained.sel(chosen), untrained.sel(chosen)
+    for sigma in trained["sigma"].values:
+        here, there = (f.sel(sigma=sigma) for f in (mine, control))
+        at, other = here.sel(block=block), there.sel(block=block)
+        low, high = at["change_low"].item(), at["change_high"].item()
+        yield Criterion(
+            1,
+            f"participation ratio, output less input of {block}, below 0",
+            sigma,
+            at["change"].item(),
+            low,
+            high,
+            other["change"].item(),
+            high < 0,
+        )
+        excess = _paired_changes(here, block) - _paired_changes(there, block)
+        low, high = (
+            float(end) for end in interval(resampled_means(excess, clusters=None, resamples=2000, seed=0), 0.95)
+        )
+        yield Criterion(
+            1,
+            "the same less the untrained network's, below 0",
+            sigma,
+            float(np.nanmean(excess)),
+            low,
+            high,
+            np.nan,
+            high < 0,
+        )
+        for name in NOT_DROPPING:
+            if name in trained["block"].values:
+                encoder = here.sel(block=name)
+                low, high = encoder["change_low"].item(), encoder["change_high"].item()
+                yield Criterion(
+                    1,
+                    f"participation ratio, output less input of {name}, not below 0",
+                    sigma,
+                    encoder["change"].item(),
+                    low,
+                    high,
+                    there.sel(block=name)["change"].item(),
+                    not high < 0,
+                )
+
+
+def _paired_changes(findings: xr.Dataset, block: str) -> np.ndarray:
+    """Output less input of the block, image by image."""
+    inputs = str(findings["input"].sel(block=block).item())
+    per_image = findings["per_image"]
+    return (per_image.sel(block=block) - per_image.sel(block=inputs)).values
+
+
+def _selectivity(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> Iterator[Criterion]:
+    """Claim 3: many selective and many common channels, the selective heavier-tailed, more of them than untrained."""
+    for sigma in trained["sigma"].values:
+        here, there = (f.sel(sigma=sigma, block=block) for f in (trained, untrained))
+        for kind in ("selective", "common"):
+            part, other = here.sel(kind=kind), there.sel(kind=kind)
+            share = part["fraction"].item()
+            yield Criterion(
+                3,
+                f"share of {kind} channels, at least {LEAST_SHARE:g}",
+                sigma,
+                share,
+                part["fraction_low"].item(),
+                part["fraction_high"].item(),
+                other["fraction"].item(),
+                share >= LEAST_SHARE,
+            )
+        low, high = here["kurtosis_difference_low"].item(), here["kurtosis_difference_high"].item()
+        yield Criterion(
+            3,
+            "median excess kurtosis, selective less common, above 0",
+            sigma,
+            here["kurtosis_difference"].item(),
+            low,
+            high,
+            there["kurtosis_difference"].item(),
+            low > 0,
+        )
+        value, low, high = _difference(here.sel(kind="selective"), there.sel(kind="selective"), "fraction")
+        yield Criterion(
+            3,
+            "share of selective channels less the untrained network's, above 0",
+            sigma,
+            value,
+            low,
+            high,
+            np.nan,
+            low > 0,
+        )
+
+
+def _difference(here: xr.Dataset, there: xr.Dataset, name: str) -> tuple[float, float, float]:
+    """Difference of two independent numbers, its interval from theirs (Newcombe 1998, method 10)."""
+    (p, p_low, p_high), (q, q_low, q_high) = (
+        [float(f[name + end]) for end in ("", "_low", "_high")] for f in (here, there)
+    )
+    return p - q, p - q - float(np.hypot(p - p_low, q_high - q)), p - q + float(np.hypot(p_high - p, q - q_low))
+
+
+def _subspaces(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> Iterator[Criterion]:
+    """Claim 4: a union explains held-out φ better than one PCA, and active sets overlap more within clusters."""
+    for sigma in trained["sigma"].values:
+        here, there = (f.sel(sigma=sigma, block=block) for f in (trained, untrained))
+        for comparison in here["comparison"].values:
+            part, other = (f.sel(rank=RANK, comparison=comparison) for f in (here, there))
+            what = f"held-out variance explained, union of {RANK}-dimensional subspaces less PCA of equal {comparison}"
+            counts = str(comparison) == "parameters"
+            gain = [part[f"gain{end}"].item() for end in ("", "_low", "_high")]
+            yield Criterion(4, f"{what}, above 0", sigma, *gain, other["gain"].item(), gain[1] > 0, counts)
+            if counts:
+                over = [part[f"gain_over_shuffled{end}"].item() for end in ("", "_low", "_high")]
+                control = other["gain_over_shuffled"].item()
+                yield Criterion(
+                    4, "the same less that of channel-shuffled φ, above 0", sigma, *over, control, over[1] > 0
+                )
+                more = _difference(part, other, "gain")
+                yield Criterion(4, "the same less the untrained network's, above 0", sigma, *more, np.nan, more[1] > 0)
+        low, high = here["overlap_gap_low"].item(), here["overlap_gap_high"].item()
+        yield Criterion(
+            4,
+            "overlap of active sets, within less between subspaces, above 0",
+            sigma,
+            here["overlap_gap"].item(),
+            low,
+            high,
+            there["overlap_gap"].item(),
+            low > 0,
+        )

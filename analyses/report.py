@@ -1,0 +1,212 @@
+"""All claims on one set of images by one command: measure φ, analyse it, judge, and write it down.
+
+``python -m analyses.report val.zip --size 32 -o results/`` measures the denoiser and its untrained control into
+stores, runs the analyses, and writes their findings (netCDF), figures (PNG) and the table of claims
+(claims.nc, claims.md). What is there already is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import xarray as xr
+
+import probekit
+from analyses import claims, selectivity, sparsity, subspaces
+from probekit.errors import InputError, ProbeError
+from probekit.models import zoo
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from probekit.images import ImageSet
+
+__all__ = ["main", "run"]
+
+SIGMA, DRAWS, MIDDLE = (0.1, 0.2, 0.5), 2, "mid"
+TRAINED, UNTRAINED = "trained", "untrained"
+
+
+class Part(NamedTuple):
+    """An analysis that is run on each network: of which taps, and how."""
+
+    analyse: Callable[..., xr.Dataset]
+    plot: Callable[[xr.Dataset], Figure]
+    middle_only: bool
+    options: Mapping[str, Any]
+
+
+PARTS: Mapping[str, Part] = {
+    "sparsity": Part(sparsity.analyse, sparsity.plot, False, {}),
+    "selectivity": Part(selectivity.analyse, selectivity.plot, False, {}),
+    "subspaces": Part(subspaces.analyse, subspaces.plot, True, {"dimensions": False}),
+}
+
+
+def run(
+    images: Any,
+    *,
+    out: str | Path,
+    denoiser: str = "photo32",
+    size: int | None = None,
+    sigma: Sequence[float] = SIGMA,
+    draws: int = DRAWS,
+    seed: int = 0,
+    clusters: str | None = None,
+    say: Callable[[str], object] = print,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    """Measure and judge the claims on a set of images.
+
+    Parameters
+    ----------
+    images
+        Anything that `probekit.images.load` takes; at least 40 images.
+    out
+        Folder for stores, findings, figures and the table, made if need be. A run that was stopped goes on from
+        what is there; findings are made again where the data or options differ.
+    denoiser
+        A bundled name or the path of weights.
+    size
+        Scale the shorter side of files to this.
+    sigma, draws, seed
+        Noise levels, draws for each image and level, seed of the noise.
+    clusters
+        Coordinate along image whose groups are resampled whole, where images are not independent.
+    say
+        Where progress is told, line by line.
+    progress
+        Whether to show progress bars; by default only in a terminal.
+
+    Returns
+    -------
+    Dataset
+        What `claims.table` returns; also written to claims.nc and claims.md.
+
+    Raises
+    ------
+    InputError
+        If images, noise levels or names cannot be used.
+    """
+    out = Path(out)
+    torch.set_flush_denormal(True)
+    network = zoo.load(denoiser)
+    source = probekit.images.load(images, size=size)
+    found: dict[str, dict[str, xr.Dataset]] = {}
+    for role, model in ((TRAINED, network), (UNTRAINED, zoo.untrained(network))):
+        with _timed(say, f"φ of {len(source)} images, {role}"):
+            data = _measured(model, source, out / "stores" / f"{role}.zarr", sigma, draws, seed, progress)
+        found[role] = {}
+        for name, part in PARTS.items():
+            options = dict(part.options) | ({"clusters": clusters} if clusters and name == "sparsity" else {})
+            with _timed(say, f"{name}, {role}"):
+                found[role][name] = _kept(
+                    out / f"{name}-{role}.nc",
+                    partial(part.analyse, _part(data, part.middle_only), **options),
+                    data,
+                    options,
+                )
+            part.plot(found[role][name]).savefig(out / f"{name}-{role}.png", dpi=150)
+    table = claims.table(found[TRAINED], found[UNTRAINED], block=MIDDLE)
+    table.to_netcdf(out / "claims.nc", engine="h5netcdf")
+    (out / "claims.md").write_text(claims.markdown(table))
+    say(claims.markdown(table))
+    return table
+
+
+def _measured(
+    model: probekit.Denoiser,
+    source: ImageSet,
+    store: Path,
+    sigma: Sequence[float],
+    draws: int,
+    seed: int,
+    progress: bool | None,
+) -> xr.Dataset:
+    names = zoo.tap_names(model)
+    if MIDDLE not in names:
+        raise InputError(f"the network declares the taps {', '.join(names)}, and the claims are about {MIDDLE!r}")
+    tap = probekit.tap(model, *names)
+    return tap(source, sigma=sigma, draws=draws, seed=seed, keep_draws=True, store=store, progress=progress).load()
+
+
+def _part(data: xr.Dataset, middle_only: bool) -> xr.Dataset:
+    return data.isel(channel=data["tap"].values == MIDDLE) if middle_only else data
+
+
+def _kept(path: Path, make: Callable[[], xr.Dataset], data: xr.Dataset, options: Mapping[str, Any]) -> xr.Dataset:
+    """Findings from a file, if they were made of the same data with the same options; else made and kept."""
+    described = json.dumps(
+        [{k: str(v) for k, v in data.attrs.items()}, dict(data.sizes), dict(options)], sort_keys=True
+    )
+    key = hashlib.sha256(described.encode()).hexdigest()
+    if path.exists():
+        kept = xr.load_dataset(path, engine="h5netcdf")
+        if kept.attrs.get("made_of") == key:
+            return kept
+    findings = make().assign_attrs(made_of=key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_path = path.with_suffix(".part")
+    findings.to_netcdf(partial_path, engine="h5netcdf")
+    partial_path.replace(path)
+    return findings
+
+
+@contextmanager
+def _timed(say: Callable[[str], object], what: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    say(f"{what}: {time.monotonic() - began:.0f} s")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.report val.zip --size 32 -o results/``."""
+    about = "Measure a denoiser on images, run the analyses, and judge the claims."
+    parser = argparse.ArgumentParser(prog="python -m analyses.report", description=about)
+    parser.add_argument("images", nargs="+", help="folders or zips of images, or samples for the built-in ones")
+    parser.add_argument("-o", "--out", type=Path, default=Path("results"), help="folder (default: results)")
+    parser.add_argument("--denoiser", default="photo32", help="bundled name or path of weights (default: photo32)")
+    parser.add_argument("--size", type=int, help="scale the shorter side of files to this")
+    parser.add_argument("--sigma", default="0.1,0.2,0.5", help="noise levels (default: 0.1,0.2,0.5)")
+    parser.add_argument("--draws", type=int, default=DRAWS, help=f"noise draws (default: {DRAWS})")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--clusters", help="coordinate whose groups are resampled whole, e.g. label")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    given = parser.parse_args(arguments)
+    try:
+        sources = [probekit.images.load(name, size=given.size) for name in given.images]
+        run(
+            sources[0] if len(sources) == 1 else probekit.images.concatenate(sources),
+            out=given.out,
+            denoiser=given.denoiser,
+            sigma=_numbers(given.sigma),
+            draws=given.draws,
+            seed=given.seed,
+            clusters=given.clusters,
+            progress=False if given.quiet else None,
+        )
+    except ProbeError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--sigma {text}: give numbers separated by commas, e.g. 0.1,0.2,0.5") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
