@@ -22,6 +22,8 @@ bench: .venv/bench.done
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/others.py
 	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python benchmarks/sparsity_selectivity.py
+	$(BIN)/python benchmarks/subspaces.py
 
 clean:
 	rm -rf .venv demo build *.egg-info

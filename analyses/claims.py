@@ -123,7 +123,6 @@ def markdown(judged: xr.Dataset) -> str:
             ends = [row[name].item() for name in ("low", "high")]
             spread = f"{ends[0]:.3g} to {ends[1]:.3g}" if np.isfinite(ends).all() else "–"
             holds = ("yes" if row["holds"] else "no") if row["counts"] else "reported only"
-            control = f"{row['control'].item():.3g}" if np.isfinite(row["control"]) else "–"
             cells = [
                 row["what"].item(),
                 f"{row['sigma'].item():g}",
@@ -135,6 +134,10 @@ def markdown(judged: xr.Dataset) -> str:
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _number(value: xr.DataArray) -> str:
+    return f"{value.item():.3g}" if np.isfinite(value) else "–"
 
 
 def _check(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> None:

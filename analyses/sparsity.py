@@ -31,7 +31,12 @@ CHUNK = 4_000_000
 # Groups of images left out in turn for the interval of the dimension.
 GROUPS = 20
 ORIENTATION = np.array([direction for direction, _ in MEASURES.values()])
-TITLES = {"hoyer": "Hoyer", "gini": "Gini", "treves_rolls": "Treves–Rolls", "effective_number": "effective number (entropy)"}
+TITLES = {
+    "hoyer": "Hoyer",
+    "gini": "Gini",
+    "treves_rolls": "Treves–Rolls",
+    "effective_number": "effective number (entropy)",
+}
 Inputs = Mapping[str, str | Sequence[str]]
 
 

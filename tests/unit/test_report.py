@@ -1,0 +1,79 @@
+"""The report: one command from images to judged claims, resumed where it stopped, clear where it cannot be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import probekit
+from analyses import claims, report
+from probekit.errors import InputError
+
+FEW = {"sigma": (0.1, 0.5), "progress": False, "say": lambda _: None}
+
+
+@pytest.fixture(scope="module")
+def images() -> probekit.images.ImageSet:
+    return probekit.images.load("samples", size=32).subset(range(0, 357, 7))
+
+
+@pytest.fixture(scope="module")
+def made(images, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, xr.Dataset]:
+    out = tmp_path_factory.mktemp("report")
+    return out, report.run(images, out=out, **FEW)
+
+
+def written(out: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in out.glob("*-*.nc")}
+
+
+def test_findings_figures_and_the_table_are_written(made) -> None:
+    out, judged = made
+    for name in report.PARTS:
+        for role in ("trained", "untrained"):
+            findings = xr.load_dataset(out / f"{name}-{role}.nc", engine="h5netcdf")
+            assert findings.attrs["analysis"] == name
+            assert findings.attrs["denoiser"] == ("photo32" if role == "trained" else "photo32-untrained")
+            assert (out / f"{name}-{role}.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "claims.md").read_text() == claims.markdown(judged)
+    assert set(claims.verdicts(judged)) == {1, 3, 4}
+    xr.testing.assert_equal(xr.load_dataset(out / "claims.nc", engine="h5netcdf"), judged)
+
+
+def test_what_is_there_is_not_done_again_and_what_is_missing_is(images, made) -> None:
+    out, judged = made
+    before = written(out)
+    (out / "sparsity-trained.nc").unlink()
+    again = report.run(images, out=out, **FEW)
+    xr.testing.assert_equal(again, judged)
+    after = written(out)
+    assert set(after) == set(before)
+    assert {name for name in before if before[name] != after[name]} == {"sparsity-trained.nc"}
+
+
+def test_other_options_make_other_findings(images, made) -> None:
+    out, judged = made
+    wider = report.run(images, out=out, clusters="label", **FEW)
+    rows = judged.of_claim.values == 1
+    np.testing.assert_array_equal(wider.value[rows], judged.value[rows])
+    assert not np.array_equal(wider.low[rows], judged.low[rows])
+
+
+def test_a_folder_of_another_measurement_is_refused(images, made) -> None:
+    with pytest.raises(InputError, match="seed"):
+        report.run(images, out=made[0], seed=1, **FEW)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere.zip"], "nowhere.zip"),
+        (["samples", "--size", "32", "--sigma", "0.1,x"], "--sigma 0.1,x: give numbers separated by commas"),
+        (["samples", "--size", "32", "--denoiser", "photo33"], "photo33"),
+        (["samples", "--size", "32", "--denoiser", "photo32-dncnn"], "the claims are about 'mid'"),
+    ],
+)
+def test_the_command_says_what_is_wrong(arguments, says: str, tmp_path: Path, capsys) -> None:
+    assert report.main([*arguments, "-o", str(tmp_path / "out"), "--quiet"]) == 1
+    assert says in capsys.readouterr().err
