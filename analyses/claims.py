@@ -126,9 +126,9 @@ def markdown(judged: xr.Dataset) -> str:
             cells = [
                 row["what"].item(),
                 f"{row['sigma'].item():g}",
-                f"{row['value'].item():.3g}",
+                _number(row["value"]),
                 spread,
-                control,
+                _number(row["control"]),
                 holds,
             ]
             lines.append(f"| {' | '.join(cells)} |")
