@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 from probekit.errors import InputError
 from probekit.images import ImageSet, concatenate, load
 from probekit.models import zoo
+from probekit.synthetic import shapes
 
 __all__ = ["denoiser_called", "images_called", "numbers"]
 
@@ -47,10 +49,20 @@ def denoiser_called(name: str) -> nn.Module:
 
 
 def images_called(names: Sequence[str], **options: Any) -> ImageSet:
-    """The images of folders and zips, joined, or the built-in ones ("samples")."""
+    """The images of folders, zips and shapes:COUNT or shapes:COUNT:SEED, joined, or the built-in ones ("samples")."""
     if "samples" in names:
         if len(names) > 1:
             raise InputError("samples stands alone: give it without folders or zips")
         given = {key: value for key, value in options.items() if value}
         return load("samples", **given)
-    return concatenate([load(Path(name), **options) for name in names])
+    return concatenate([_set_called(name, **options) for name in names])
+
+
+def _set_called(name: str, **options: Any) -> ImageSet:
+    kind, *given = name.split(":")
+    if kind != "shapes":
+        return load(Path(name), **options)
+    if not 1 <= len(given) <= 2 or not all(part.isdecimal() for part in given):
+        raise InputError(f"{name}: write shapes:COUNT or shapes:COUNT:SEED, e.g. shapes:1000, for procedural images")
+    count, seed = int(given[0]), int(given[-1]) if len(given) > 1 else 0
+    return replace(load(shapes.draw(count, size=options.get("size") or 32, seed=seed).images), name=name)

@@ -61,7 +61,7 @@ def taps(
 
 def phi(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    images: Annotated[list[str], typer.Argument(help="Folders or zips of images, or samples for the built-in ones.")],
+    images: Annotated[list[str], typer.Argument(help="Folders or zips of images, shapes:COUNT, or samples.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="A .zarr store, streamed and resumed, or a .nc file.")],
     tap: Annotated[str, typer.Option(help="Names of taps, comma-separated.")] = "mid",
     sigma: Annotated[str, typer.Option(help="Noise levels, comma-separated.")] = "0.1,0.3,1.0",

@@ -1,4 +1,4 @@
-"""``probekit train``: a denoiser from folders or zips of photographs, with a model card."""
+"""``probekit train``: a denoiser from photographs or procedural images, with a model card."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from probekit.cli.arguments import numbers
+from probekit.cli.arguments import images_called, numbers
 from probekit.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.evaluation import card_table
-from probekit.images import ImageSet, concatenate, load
+from probekit.images import ImageSet
 from probekit.models import zoo
 from probekit.models.dncnn import DnCNN
 from probekit.models.unet import SigmaUNet, UNet
@@ -31,9 +31,11 @@ class Architecture(StrEnum):
 
 
 def train(
-    images: Annotated[list[Path], typer.Argument(help="Folders or zips of training images; several are joined.")],
+    images: Annotated[
+        list[str], typer.Argument(help="Folders or zips of training images, or shapes:COUNT; several are joined.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and weights; a run kept there goes on.")],
-    held_out: Annotated[Path, typer.Option(help="Folder or zip of images to measure PSNR on, for log and card.")],
+    held_out: Annotated[str, typer.Option(help="Images like those to measure PSNR on, for log and card.")],
     name: Annotated[str, typer.Option(help="Name of the denoiser: OUT/NAME.safetensors.")] = "denoiser",
     size: Annotated[int, typer.Option(help="Reduce images to this shorter side (box filter) and cut a square.")] = 32,
     model: Annotated[Architecture, typer.Option(help="Blind UNet, UNet told σ, or DnCNN.")] = Architecture.unet,
@@ -75,8 +77,8 @@ def train(
     )
     if size < PATCH:
         raise InputError(f"--size {size}: the card's reference filters {PATCH}×{PATCH} patches; give at least {PATCH}")
-    data = concatenate([load(path, size=size, crop=size) for path in images])
-    validation = load(held_out, size=size, crop=size)
+    data = images_called(images, size=size, crop=size)
+    validation = images_called([held_out], size=size, crop=size)
     torch.manual_seed(seed)
     denoiser = zoo.load(init) if init is not None else _new_denoiser(model, numbers(channels), depth)
     if export:

@@ -11,6 +11,7 @@ from PIL import Image
 
 import probekit
 from probekit.cli import main
+from probekit.synthetic import shapes
 
 NETWORK = """
 import torch
@@ -92,3 +93,21 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(run, arguments: tuple[s
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
     assert says in errors
+
+
+def test_procedural_images_are_called_by_number_and_seed(run, tmp_path: Path) -> None:
+    assert (
+        run("phi", "a_network:make", "shapes:3:1", "-o", "phi.nc", "--draws", "1", "--sigma", "0.1", "--size", "16")[0]
+        == 0
+    )
+    data = xr.load_dataset(tmp_path / "phi.nc", engine="h5netcdf")
+    drawn = shapes.draw(3, size=16, seed=1)
+    assert data.attrs["image_source"] == "shapes:3:1"
+    assert data.label.values.tolist() == drawn.truth["shape"].values.tolist()
+
+
+@pytest.mark.parametrize("name", ["shapes:", "shapes:many", "shapes:3:1:2", "shapes:-3"])
+def test_procedural_images_called_otherwise_say_how(run, name: str) -> None:
+    code, _, errors = run("phi", "a_network:make", name, "-o", "phi.nc")
+    assert code == 1
+    assert "write shapes:COUNT or shapes:COUNT:SEED" in errors
