@@ -18,13 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 import xarray as xr
 
 import probekit
 from analyses import claims, selectivity, sparsity, subspaces
 from probekit.errors import InputError, ProbeError
 from probekit.models import zoo
+from probekit.modes import flushed_denormals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,7 +99,6 @@ def run(
         If images, noise levels or names cannot be used.
     """
     out = Path(out)
-    torch.set_flush_denormal(True)
     network = zoo.load(denoiser)
     source = probekit.images.load(images, size=size)
     found: dict[str, dict[str, xr.Dataset]] = {}
@@ -137,7 +136,8 @@ def _measured(
     if MIDDLE not in names:
         raise InputError(f"the network declares the taps {', '.join(names)}, and the claims are about {MIDDLE!r}")
     tap = probekit.tap(model, *names)
-    return tap(source, sigma=sigma, draws=draws, seed=seed, keep_draws=True, store=store, progress=progress).load()
+    with flushed_denormals():
+        return tap(source, sigma=sigma, draws=draws, seed=seed, keep_draws=True, store=store, progress=progress).load()
 
 
 def _part(data: xr.Dataset, middle_only: bool) -> xr.Dataset:

@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 from probekit.denoiser import Denoiser
 from probekit.errors import InputError, ModelError
 from probekit.evaluation import CARD_SIGMA, psnr_curve
+from probekit.modes import flushed_denormals
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -181,7 +182,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).exists():
             run.restore(folder / CHECKPOINT)
-    with _flushed_denormals():
+    with flushed_denormals():
         _drive(run, _held(images, run.device), folder, held_out, evaluations, checkpoint_minutes, progress, until)
     run.adopt_average()
     return denoiser
@@ -444,14 +445,3 @@ def _held(images: ImageSet, device: torch.device) -> Tensor:
 def _generator(device: torch.device, *address: int) -> torch.Generator:
     seed = int(np.random.SeedSequence([a % 2**32 for a in address]).generate_state(1, np.uint64)[0])
     return torch.Generator(device).manual_seed(seed >> 1)
-
-
-@contextmanager
-def _flushed_denormals() -> Iterator[None]:
-    # Whether they were flushed before can be seen only by making one.
-    before = bool(torch.tensor([1e-42]) * 1 == 0)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import probekit
@@ -63,6 +64,11 @@ def test_other_options_make_other_findings(images, made) -> None:
 def test_a_folder_of_another_measurement_is_refused(images, made) -> None:
     with pytest.raises(InputError, match="seed"):
         report.run(images, out=made[0], seed=1, **FEW)
+
+
+def test_small_numbers_are_as_they_were_afterwards(made) -> None:
+    assert made[1].sizes["criterion"] > 0
+    assert (torch.tensor([1e-42]) * 1).item() > 0
 
 
 @pytest.mark.parametrize(
