@@ -22,12 +22,17 @@ __all__ = ["CLAIMS", "markdown", "table", "verdicts"]
 
 CLAIMS: Mapping[int, str] = {
     1: "Sparsity grows at the middle",
+    2: "φ is stable over σ",
     3: "Two types of channel",
     4: "Union of subspaces",
+    5: "Euclidean distance in φ is semantic",
+    8: "Object identity is partly linear in φ",
 }
 LEAST_SHARE = 0.1
 RANK = 4
 NOT_DROPPING = ("enc2", "enc3")
+STABLE_AT, STABLE = 0.3, 0.9
+SEMANTIC = ("correlation: gist given colour", "correlation: label given gist and colour")
 Findings = Mapping[str, xr.Dataset]
 
 
@@ -45,7 +50,9 @@ class Criterion(NamedTuple):
     counts: bool = True
 
 
-def table(trained: Findings, untrained: Findings, *, block: str = "mid") -> xr.Dataset:
+def table(
+    trained: Findings, untrained: Findings, *, controls: xr.Dataset | None = None, block: str = "mid"
+) -> xr.Dataset:
     """Judge the claims on findings of a trained network and of its untrained control.
 
     Parameters
@@ -53,6 +60,8 @@ def table(trained: Findings, untrained: Findings, *, block: str = "mid") -> xr.D
     trained, untrained
         Findings by analysis ("sparsity", "selectivity", "subspaces") of the same images and noise levels; a claim
         whose findings are absent is left out.
+    controls
+        What `controls.table` returns, for claims 2 (if it has σ = 0.3), 5 and 8 (if it has a probe's accuracy).
     block
         The middle block.
 
@@ -60,8 +69,8 @@ def table(trained: Findings, untrained: Findings, *, block: str = "mid") -> xr.D
     -------
     Dataset
         Along `criterion`: claim, what, sigma, value, low, high (95 % interval; NaN where the number has none),
-        control (the same number of the untrained network), holds, and counts, False for numbers that are reported
-        beside the criteria. Along `claim`: verdict, "holds", "partly" or "does not hold".
+        control (the same number of the untrained network, or the mean of several), holds, and counts, False for
+        numbers that are reported beside the criteria. Along `claim`: verdict, "holds", "partly" or "does not hold".
 
     Raises
     ------
@@ -74,6 +83,8 @@ def table(trained: Findings, untrained: Findings, *, block: str = "mid") -> xr.D
         if name in trained and name in untrained:
             _check(trained[name], untrained[name], block)
             rows += judge(trained[name], untrained[name], block)
+    if controls is not None:
+        rows += _semantics(controls, block)
     if not rows:
         raise InputError(f"no findings to judge by: give {', '.join(judges)} of a trained and an untrained network")
     columns = dict(zip(Criterion._fields, zip(*rows, strict=True), strict=True))
@@ -93,7 +104,7 @@ def table(trained: Findings, untrained: Findings, *, block: str = "mid") -> xr.D
         for name, text in names.items()
     }
     verdict = np.array([_verdict([r for r in rows if r.claim == claim]) for claim in claims], object)
-    source = next(iter(trained.values())).attrs
+    source = next(iter(trained.values()), xr.Dataset()).attrs
     kept = {
         k: source[k]
         for k in ("probekit_version", "denoiser", "weights_sha256", "image_source", "draws", "seed")
@@ -290,3 +301,43 @@ def _subspaces(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> Iterat
             there["overlap_gap"].item(),
             low > 0,
         )
+
+
+def _semantics(controls: xr.Dataset, block: str) -> Iterator[Criterion]:
+    """Claims 2, 5 and 8: numbers of the middle block, and each above those of what it is compared with."""
+    reference = str(controls.attrs["reference"])
+    if not reference.endswith(f" {block}"):
+        raise InputError(f"the controls are compared with {reference!r}, and the claims are about {block!r}")
+    for sigma in controls["sigma"].values:
+        here = controls.sel(sigma=sigma)
+        if np.isclose(sigma, STABLE_AT):
+            what = f"rate at which an image is nearest to itself at the least σ, at least {STABLE:g}"
+            yield from _against(2, here.sel(measure="stability"), what, STABLE, reference, ("pixels",))
+        for name in SEMANTIC:
+            if name in here["measure"].values:
+                what = f"{name.replace(': ', ' of distances with ')}, above 0"
+                yield from _against(5, here.sel(measure=name), what, 0.0, reference, ("pixels", "pca"))
+        if "accuracy" in here["measure"].values:
+            what = "accuracy of a linear probe, above chance"
+            part = here.sel(measure="accuracy")
+            chance = part["chance"].sel(row=reference).item()
+            yield from _against(8, part, what, chance, reference, ("pixels", "pca"))
+
+
+def _against(
+    claim: int, part: xr.Dataset, what: str, least: float, reference: str, descriptors: tuple[str, ...]
+) -> Iterator[Criterion]:
+    """The reference's number above a bound, and above that of every row that it is compared with."""
+    sigma = part["sigma"].item()
+    mine = part.sel(row=reference)
+    groups = part["group"].values.astype(str)
+    control = float(part["value"].values[groups == "untrained"].mean()) if (groups == "untrained").any() else np.nan
+    ends = [mine[name].item() for name in ("value", "low", "high")]
+    # A rate is asked to reach its bound; a correlation or accuracy to exceed it with its whole interval.
+    reaches = ends[0] >= least if claim == 2 else ends[1] > least
+    yield Criterion(claim, what, sigma, *ends, control, bool(reaches))
+    for r, (row, group) in enumerate(zip(part["row"].values, groups, strict=True)):
+        if group == "untrained" or row in descriptors:
+            other = part.isel(row=r)
+            more = [-other[name].item() for name in ("difference", "difference_high", "difference_low")]
+            yield Criterion(claim, f"the same less that of {row}, above 0", sigma, *more, np.nan, bool(more[1] > 0))

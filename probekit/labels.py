@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -11,7 +11,7 @@ import xarray as xr
 
 from probekit.errors import InputError
 
-__all__ = ["activation_maps", "check", "provenance", "representation"]
+__all__ = ["activation_maps", "check", "provenance", "representation", "strings"]
 
 SIGMA_UNITS = "standard deviation in intensity units of [0, 1] images"
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -154,24 +154,25 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
             raise InputError(f"{name} holds NaN or infinite values: drop those images, e.g. data.dropna('image')")
 
 
+def strings(values: Iterable[Any]) -> np.ndarray:
+    """Names as an array of str objects, whatever kind of string array a file gave them back as."""
+    # Objects, so that joining results never cuts a long string; netCDF and Zarr keep their values.
+    return np.array(list(map(str, values)), dtype=object)
+
+
 def _coords(
     *, ids: Sequence[str], labels: Sequence[str] | None, sigma: Sequence[float], channels: Mapping[str, int]
 ) -> dict[str, xr.Variable]:
     coords = {
-        "image": _index("image", _strings(ids)),
+        "image": _index("image", strings(ids)),
         "sigma": _index("sigma", np.asarray(sigma, np.float64), units=SIGMA_UNITS),
         "channel": _index("channel", np.arange(sum(channels.values()))),
-        "tap": _along("channel", "tap", _strings([name for name, n in channels.items() for _ in range(n)])),
+        "tap": _along("channel", "tap", strings([name for name, n in channels.items() for _ in range(n)])),
         "unit": _along("channel", "unit", np.concatenate([np.arange(n) for n in channels.values()])),
     }
     if labels is not None:
-        coords["label"] = _along("image", "label", _strings(labels))
+        coords["label"] = _along("image", "label", strings(labels))
     return coords
-
-
-def _strings(values: Sequence[str]) -> np.ndarray:
-    # Objects, so that joining results never cuts a long string; netCDF and Zarr keep their values.
-    return np.array(list(map(str, values)), dtype=object)
 
 
 def _index(name: str, values: np.ndarray, **attrs: str) -> xr.Variable:
