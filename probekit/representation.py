@@ -16,6 +16,7 @@ import torch
 from probekit import images as image_sources
 from probekit import labels
 from probekit.averages import clean_and_noise, noise_levels
+from probekit.checks import whole
 from probekit.denoiser import as_denoiser, clean_range, settings_shown
 from probekit.errors import InputError, TapError
 from probekit.images import ImageSet
@@ -181,7 +182,7 @@ class Tap:
         """
         source = self._source(images, ids)
         levels = noise_levels(sigma)
-        _check_count("draws", draws)
+        whole("draws", draws, least=1)
         visits = self._survey(source.shape)
         per_image = _work_bytes(visits, self._place().dtype)
         given = batch_size
@@ -240,7 +241,7 @@ class Tap:
         site = self._only("maps are read")
         source = self._source(images, ids)
         levels = noise_levels(sigma)
-        _check_count("draw", draw, least=0)
+        whole("draw", draw, least=0)
         visits = self._survey(source.shape)
         shape = self._output_shape(site, visits)
         if len(shape) != 4:
@@ -403,7 +404,7 @@ class Tap:
 
     def _batch_size(self, given: int | None, visits: list[Visit], per_image: int, count: int) -> int:
         if given is not None:
-            _check_count("batch_size", given)
+            whole("batch_size", given, least=1)
             return given
         largest = max((math.prod(s) for v in visits for s in v.shapes.values()), default=1)
         size = min(count, MAX_BATCH, max(1, BATCH_ELEMENTS // largest))
@@ -459,11 +460,6 @@ def _watched(source: ImageSet, bounds: tuple[float, float], name: str) -> ImageS
         return batch
 
     return replace(source, _read=read)
-
-
-def _check_count(name: str, value: Any, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{name}={value!r}: give a whole number ≥ {least}")
 
 
 def _work_bytes(visits: list[Visit], dtype: torch.dtype) -> int:

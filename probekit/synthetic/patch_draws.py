@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from scipy.fft import idctn
 
+from probekit.checks import whole
 from probekit.errors import InputError
 from probekit.labels import COORDINATES
 from probekit.synthetic.patch_laws import EnergyLaw, on_spheres
@@ -69,8 +70,8 @@ class Mixture:
     @classmethod
     def checked(cls, weights: ArrayLike, variances: ArrayLike, pool: Sequence[Sequence[int]] | None) -> Mixture:
         """A mixture of what a user gave, or an InputError."""
-        priors = np.array(weights, float)
-        known = np.array(variances, float)
+        priors = _numbers("weights", weights, "a list of priors, one per class")
+        known = _numbers("variances", variances, "(classes, p²), one row of equal length per class")
         if priors.ndim != 1 or not (priors > 0).all() or abs(priors.sum() - 1) > WEIGHT_TOLERANCE:
             raise InputError(f"weights={priors.tolist()}: give a list of priors > 0, one per class, that sum to 1")
         if known.ndim != 2 or len(known) != len(priors) or math.isqrt(known.shape[1]) ** 2 != known.shape[1]:
@@ -113,6 +114,7 @@ class Mixture:
 
     def grid(self, rows: int, cols: int) -> tuple[int, int]:
         """Rows and columns of patches in an image of this many pixels."""
+        rows, cols = whole("rows", rows, least=0), whole("cols", cols, least=0)
         if min(rows, cols) < 1 or rows % self.patch or cols % self.patch:
             raise InputError(
                 f"images of {rows}×{cols} cannot be cut into {self.patch}×{self.patch} patches: height and width must "
@@ -134,7 +136,7 @@ class Mixture:
 def draw(mixture: Mixture, n: int, rows: int, cols: int, seed: int, dtype: np.dtype) -> PatchData:
     """Images of the mixture; see `PatchModel.draw`."""
     grid = mixture.grid(rows, cols)
-    _check_count("n", n)
+    n, seed = whole("n", n, least=1), whole("seed", seed, least=0)
     # Two streams, so that the first images are the same however many are drawn.
     of_classes, of_values = np.random.default_rng(seed).spawn(2)
     subspace = of_classes.choice(len(mixture.weights), size=n, p=mixture.weights)
@@ -149,7 +151,7 @@ def draw(mixture: Mixture, n: int, rows: int, cols: int, seed: int, dtype: np.dt
 def conditional(mixture: Mixture, phi: Any, n: int, rows: int, cols: int, seed: int, dtype: np.dtype) -> PatchData:
     """Images of the mixture given φ; see `PatchModel.conditional`."""
     grid = mixture.grid(rows, cols)
-    _check_count("n", n)
+    n, seed = whole("n", n, least=1), whole("seed", seed, least=0)
     values, positions = _given(mixture, phi), math.prod(grid)
     laws = mixture.energy_laws(positions)
     posterior = _posterior(mixture, values, laws)
@@ -266,18 +268,25 @@ def _described(mixture: Mixture) -> dict[str, Any]:
     }
 
 
+def _numbers(name: str, given: ArrayLike, wanted: str) -> np.ndarray:
+    try:
+        return np.array(given, float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}={given!r}: give numbers, {wanted}") from error
+
+
 def _checked_pool(pool: Sequence[Sequence[int]] | None, components: int) -> tuple[tuple[int, ...], ...]:
     if pool is None:
         return tuple((j,) for j in range(components))
-    groups = tuple(tuple(int(j) for j in group) for group in pool)
+    try:
+        groups = tuple(tuple(int(j) for j in group) for group in pool)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"pool={pool!r}: give a list of groups, each a list of component indices, e.g. [[0], [1, 2]]"
+        ) from error
     if sorted(j for group in groups for j in group) != list(range(components)) or not all(groups):
         raise InputError(
             f"pool={[list(group) for group in groups]}: give groups of component indices, none empty, in which each of "
             f"0…{components - 1} is once"
         )
     return groups
-
-
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InputError(f"{name}={value!r}: give a whole number ≥ 1")

@@ -27,14 +27,13 @@ objects cover, and every factor can be measured in the image.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from probekit import labels
-from probekit.errors import InputError
+from probekit.checks import whole
 from probekit.synthetic.drawing import background, coverage, hue_to_rgb
 from probekit.synthetic.shape_distances import distance, factor_distances
 from probekit.synthetic.shape_factors import FACTORS, Factor, Settings, tabulate
@@ -93,7 +92,7 @@ def draw(n: int, *, size: int = 32, seed: int, **fixed: Any) -> ShapeData:
     >>> images.shape, truth["count"].values.tolist()
     ((3, 3, 32, 32), [1, 2, 5])
     """
-    size = _whole("size", size, SMALLEST)
+    size = whole("size", size, least=SMALLEST)
     truth = draw_settings(n, seed=seed, **fixed)
     return ShapeData(render(truth, size=size), truth)
 
@@ -106,7 +105,7 @@ def draw_settings(n: int, *, seed: int, **fixed: Any) -> xr.Dataset:
     >>> bool(draw_settings(2, seed=0).equals(draw_settings(5, seed=0).isel(image=[0, 1])))
     True
     """
-    n, seed = _whole("n", n, 1), _whole("seed", seed, 0)
+    n, seed = whole("n", n, least=1), whole("seed", seed, least=0)
     # Row by row: however many images there are, each has the same numbers, a column for each factor.
     uniform = np.random.default_rng(seed).random((n, len(FACTORS)))
     drawn = {name: factor.quantile(u) for (name, factor), u in zip(FACTORS.items(), uniform.T, strict=True)}
@@ -143,7 +142,7 @@ def render(settings: Settings, *, size: int = 32) -> xr.DataArray:
     >>> render({**one, "hue": [0.0, 1 / 3, 2 / 3]}).sizes["image"]
     3
     """
-    size = _whole("size", size, SMALLEST)
+    size = whole("size", size, least=SMALLEST)
     truth = tabulate(settings)
     pixels = _pixels({str(name): truth[name].values for name in truth.data_vars}, size)
     coords: dict[str, Any] = {"image": truth["image"].variable, "band": np.array(["red", "green", "blue"], object)}
@@ -178,9 +177,3 @@ def _blocks(*kinds: np.ndarray) -> Iterable[tuple[tuple[Any, ...], np.ndarray]]:
     for kind, members in groups.items():
         for start in range(0, len(members), BLOCK):
             yield kind, np.array(members[start : start + BLOCK])
-
-
-def _whole(name: str, given: Any, least: int) -> int:
-    if not isinstance(given, Integral) or isinstance(given, bool) or int(given) < least:
-        raise InputError(f"{name}={given!r}: give a whole number, {least} or more")
-    return int(given)

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from probekit import labels
+from probekit.checks import whole
 from probekit.errors import InputError
 
 __all__ = ["SubspaceData", "union_of_subspaces"]
@@ -17,6 +18,8 @@ TAP = "synthetic"
 # Amplitudes are made of exponential variables about this mean, plus a floor that keeps an active channel above rest.
 FLOOR, MEAN = 0.5, 1.0
 COMMON_SPREAD = 0.2
+# Errors and rest beyond these would leave the range of float32 or of the gamma law's parameters.
+SMALLEST, LARGEST = 1e-6, 1e6
 
 
 class SubspaceData(NamedTuple):
@@ -49,7 +52,7 @@ def union_of_subspaces(
     noise: float = 0.05,
     rest: float = 0.1,
     draws: int = 10,
-    sigma: Sequence[float] = (0.1,),
+    sigma: float | Sequence[float] = (0.1,),
     weights: Sequence[float] | None = None,
     seed: int = 0,
 ) -> SubspaceData:
@@ -78,14 +81,14 @@ def union_of_subspaces(
     common
         Number of channels active on every image, in no support.
     noise
-        Standard error of φ and of rest, in units of the mean activity, ≥ 0.
+        Standard error of φ and of rest, in units of the mean activity: 0, or from 1e-6 to 1e6.
     rest
-        φ of every channel where nothing is active, > 0.
+        φ of every channel where nothing is active, from 1e-6 to 1e6.
     draws
         Number of noise draws that phi_se is estimated from, ≥ 2: phi_se is `noise` times a χ variable
         of draws − 1 degrees of freedom over its root mean square.
     sigma
-        Noise levels that the result is labelled with.
+        Noise level or levels that the result is labelled with.
     weights
         Relative numbers of images of each subspace, by default equal. Subspaces take their images at random.
     seed
@@ -111,13 +114,18 @@ def union_of_subspaces(
     >>> sorted(set(truth.type.values))
     ['common', 'selective', 'silent']
     """
-    dimension = support if dimension is None else dimension
-    share = np.ones(n_subspaces) if weights is None else np.asarray(weights, float)
-    _check(n_images, n_channels, n_subspaces, support, dimension, overlap, common, noise, rest, draws, share)
+    n_images, n_subspaces = whole("n_images", n_images, least=1), whole("n_subspaces", n_subspaces, least=1)
+    n_channels, support = whole("n_channels", n_channels, least=1), whole("support", support, least=1)
+    overlap, common = whole("overlap", overlap, least=0), whole("common", common, least=0)
+    draws, seed = whole("draws", draws, least=2), whole("seed", seed, least=0)
+    dimension = support if dimension is None else whole("dimension", dimension, least=1)
+    _check_channels(n_channels, n_subspaces, support, dimension, overlap, common)
+    share = _shares(weights, n_subspaces)
+    sigma = _check_levels(noise, rest, sigma)
     rng = np.random.default_rng(seed)
     supports, is_common = _channels(rng, n_channels, n_subspaces, support, overlap, common)
     basis = _bases(rng, supports, dimension)
-    subspace = rng.choice(n_subspaces, size=n_images, p=share / share.sum())
+    subspace = rng.choice(n_subspaces, size=n_images, p=share)
     weight = FLOOR + rng.exponential(MEAN - FLOOR, (n_images, dimension))
     activity = np.einsum("im,imc->ic", weight, basis[subspace])
     activity[:, is_common] = np.maximum(rng.normal(MEAN, COMMON_SPREAD, (n_images, common)), COMMON_SPREAD)
@@ -214,39 +222,31 @@ def _truth(
     )
 
 
-def _check(
-    n_images: int,
-    n_channels: int,
-    n_subspaces: int,
-    support: int,
-    dimension: int,
-    overlap: int,
-    common: int,
-    noise: float,
-    rest: float,
-    draws: int,
-    share: np.ndarray,
-) -> None:
-    least: dict[str, tuple[Any, int]] = {
-        "n_images": (n_images, 1),
-        "n_subspaces": (n_subspaces, 1),
-        "support": (support, 1),
-        "common": (common, 0),
-        "draws": (draws, 2),
-    }
-    for name, (value, low) in least.items():
-        if value < low:
-            raise InputError(f"{name}={value}: give a whole number ≥ {low}")
-    if not 1 <= dimension <= support:
+def _check_channels(n_channels: int, n_subspaces: int, support: int, dimension: int, overlap: int, common: int) -> None:
+    if dimension > support:
         raise InputError(f"dimension={dimension}: a subspace of {support} channels has 1 to {support} dimensions")
-    if not 0 <= overlap <= support // 2:
+    if overlap > support // 2:
         raise InputError(f"overlap={overlap}: neighbouring supports of {support} channels share 0 to {support // 2}")
-    if not noise >= 0:
-        raise InputError(f"noise={noise}: give a standard error ≥ 0")
-    if not rest > 0:
-        raise InputError(f"rest={rest}: give a positive response to noise alone")
-    if share.shape != (n_subspaces,) or not (share >= 0).all() or share.sum() <= 0:
-        raise InputError(f"weights={share.tolist()}: give {n_subspaces} numbers ≥ 0, one per subspace, not all 0")
     needed = support + (n_subspaces - 1) * (support - overlap) + common
     if n_channels < needed:
         raise InputError(f"n_channels={n_channels}: these subspaces and common channels need {needed}")
+
+
+def _shares(weights: Sequence[float] | None, n_subspaces: int) -> np.ndarray:
+    """Share of the images that each subspace takes."""
+    share = np.ones(n_subspaces) if weights is None else np.asarray(weights, float)
+    valid = share.shape == (n_subspaces,) and np.isfinite(share).all() and (share >= 0).all() and share.sum() > 0
+    if not valid:
+        raise InputError(f"weights={share.tolist()}: give {n_subspaces} numbers ≥ 0, one per subspace, not all 0")
+    return share / share.sum()
+
+
+def _check_levels(noise: float, rest: float, sigma: Any) -> list[float]:
+    if not (noise == 0 or SMALLEST <= noise <= LARGEST):
+        raise InputError(f"noise={noise}: give a standard error of 0, or from {SMALLEST:g} to {LARGEST:g}")
+    if not SMALLEST <= rest <= LARGEST:
+        raise InputError(f"rest={rest}: give a positive response to noise alone, from {SMALLEST:g} to {LARGEST:g}")
+    levels = [float(level) for level in np.atleast_1d(sigma)]
+    if not levels or not all(0 <= level < np.inf for level in levels) or len(set(levels)) < len(levels):
+        raise InputError(f"sigma={sigma!r}: give one or more noise levels, finite, ≥ 0, each once")
+    return levels

@@ -124,6 +124,17 @@ def test_data_and_truth_round_trip_through_netcdf(drawn: SubspaceData) -> None:
         ({"weights": [1, 2]}, "give 4 numbers"),
         ({"weights": [0, 0, 0, 0]}, "not all 0"),
         ({"n_channels": 20}, "n_channels=20: these subspaces and common channels need 28"),
+        ({"n_images": 2.5}, "n_images=2.5: give a whole number ≥ 1"),
+        ({"n_subspaces": -1}, "n_subspaces=-1: give a whole number ≥ 1"),
+        ({"seed": -1}, "seed=-1: give a whole number ≥ 0"),
+        ({"seed": None}, "seed=None: give a whole number ≥ 0"),
+        ({"noise": float("inf")}, "noise=inf"),
+        ({"noise": 1e-200}, "noise=1e-200"),
+        ({"rest": float("inf")}, "rest=inf"),
+        ({"weights": [1, 1, 1, float("inf")]}, "give 4 numbers"),
+        ({"sigma": []}, "sigma=.*: give one or more noise levels"),
+        ({"sigma": [-1]}, "sigma=.*: give one or more noise levels"),
+        ({"sigma": [0.1, 0.1]}, "each once"),
     ],
 )
 def test_impossible_settings_say_what_is_possible(settings, says: str) -> None:

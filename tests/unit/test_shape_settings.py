@@ -150,10 +150,10 @@ def test_what_cannot_be_a_factor_is_refused(fixed: dict[str, Any], message: str)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 0}, "n=0: give a whole number, 1 or more"),
-        ({"n": 2.0}, r"n=2.0: give a whole number, 1 or more"),
-        ({"seed": -1}, "seed=-1: give a whole number, 0 or more"),
-        ({"size": 15}, "size=15: give a whole number, 16 or more"),
+        ({"n": 0}, "n=0: give a whole number ≥ 1"),
+        ({"n": 2.0}, r"n=2.0: give a whole number ≥ 1"),
+        ({"seed": -1}, "seed=-1: give a whole number ≥ 0"),
+        ({"size": 15}, "size=15: give a whole number ≥ 16"),
         ({"size": (32, 32)}, r"size=\(32, 32\): give a whole number"),
     ],
 )
