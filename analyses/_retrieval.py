@@ -1,0 +1,260 @@
+"""Images found again by φ at another noise level, and neighbours that share a label."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.special import digamma
+
+from analyses import _findings, _neighbours
+from analyses._findings import variable
+from analyses._pairs import deviations, prepared
+from analyses._semantic_findings import PLACE, blocks_of, checked, coords, defined, places, text, whole
+from analyses._semantic_tables import classes_of
+from analyses._stats import interval, resampled_means
+from probekit.errors import InputError
+
+__all__ = ["neighbours", "stability"]
+
+
+def stability(
+    data: xr.Dataset,
+    *,
+    reference: float = 0.1,
+    among: int = 1000,
+    distances: Sequence[str] | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Find each image again, by φ, among many others seen at another noise level.
+
+    The rank of an image is 1 + the number of images whose φ at the reference noise level is nearer to φ(x_σ) than its
+    own is: claim 2 of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) as retrieval. Equally near images share their
+    ranks, as if ties were broken at random: a representation that tells nothing apart is at chance.
+
+    Parameters
+    ----------
+    data
+        phi (image, sigma, channel) at the reference and at other noise levels; phi_draws where present.
+    reference
+        Noise level σ_ref of what is searched, one of the data's.
+    among
+        Number N of images that are searched, the right one among them. The images are dealt at random into groups
+        of N; those left over are not used. With fewer images than N, all are searched.
+    distances
+        Some of "euclidean", "cosine", "standardised" (by the channels' standard deviations at the reference);
+        default all.
+    resamples, level, seed
+        Of the bootstrap over images (percentile intervals, those searched held fixed): number ≥ 100, coverage in
+        (0, 1); seed also of the dealing.
+
+    Returns
+    -------
+    Dataset
+        Over (noise, sigma, block, distance): `top1`, the share of images at rank 1, `reciprocal_rank`, the mean of
+        1/rank, both in [0, 1] with `_low` and `_high`, and `median_rank`. Dim `noise`: "shared" is of phi, whose
+        noise is one z for all σ, which can make it easier to find an image again; "independent", with at least two
+        phi_draws, searches φ of the odd draws for φ of the even ones and the reverse.
+        `top1_chance` 1/N and `reciprocal_rank_chance` Σ1/j /N. Attrs `among` (N) and `queries`.
+
+    Raises
+    ------
+    InputError
+        If phi is missing or not finite, lacks the reference level, or an option is out of its range.
+
+    Warns
+    -----
+    RuntimeWarning
+        Where a distance is undefined (NaN): cosine of an image without activity.
+
+    Examples
+    --------
+    >>> from probekit.synthetic.subspaces import union_of_subspaces
+    >>> data = union_of_subspaces(100, seed=1).data
+    >>> found = stability(data, reference=data.sigma.item())
+    >>> found.top1.sel(distance="cosine", noise="shared").values.tolist()
+    [[1.0]]
+    """
+    data, metrics = checked(data, distances, resamples, level)
+    whole("among", among, 2)
+    at = np.flatnonzero(np.isclose(data["sigma"].values, reference))
+    if not len(at):
+        levels = ", ".join(f"{s:g}" for s in data["sigma"].values)
+        raise InputError(f"reference={reference!r} is not among the noise levels {levels}: give one of these")
+    groups = _dealt(data.sizes["image"], among, seed)
+    pairs = [("shared", [(data["phi"], data["phi"])])]
+    if data.sizes.get("draw", 0) > 1 and "phi_draws" in data:
+        draws = data["phi_draws"]
+        halves = [draws.isel(draw=slice(k, None, 2)).mean("draw") for k in (0, 1)]
+        pairs.append(("independent", [(halves[0], halves[1]), (halves[1], halves[0])]))
+    blocks = blocks_of(data)
+    shape = (groups.size, 3, len(pairs), data.sizes["sigma"], len(blocks), len(metrics))
+    scores = np.empty(shape)
+    for v, (_, sides) in enumerate(pairs):
+        for s, b, m, columns in places(data, blocks, metrics):
+            both = [
+                _found_again(query.values[:, s, columns], key.values[:, at[0], columns], groups, metrics[m])
+                for query, key in sides
+            ]
+            scores[:, :, v, s, b, m] = np.mean(both, axis=0)
+    n = groups.shape[1]
+    low, high = interval(resampled_means(scores[:, :2], resamples=resamples, seed=seed), level)
+    dims, percent = ("noise", *PLACE), f"{100 * level:g} % interval"
+    found: dict[str, Any] = {
+        "top1_chance": variable((), 1 / n, "top1 by chance"),
+        "reciprocal_rank_chance": variable((), _harmonic(np.zeros(1), np.full(1, n))[0] / n, "mean 1/rank by chance"),
+        "median_rank": variable(dims, np.median(scores[:, 2], axis=0), "median rank of the image itself", "rank"),
+    }
+    for k, (name, said) in enumerate((("top1", "share of images at rank 1"), ("reciprocal_rank", "mean of 1/rank"))):
+        found[name] = variable(dims, scores[:, k].mean(axis=0), said)
+        found[f"{name}_low"] = variable(dims, low[k], f"{name}: lower end of its {percent}")
+        found[f"{name}_high"] = variable(dims, high[k], f"{name}: upper end of its {percent}")
+    noise = text("noise", [name for name, _ in pairs], "noise of query and key")
+    return _findings.findings(
+        found,
+        data,
+        analysis="semantics.stability",
+        coords={**coords(blocks, metrics), "noise": noise},
+        reference_sigma=float(reference),
+        among=n,
+        queries=groups.size,
+        resamples=resamples,
+        level=level,
+        bootstrap_seed=seed,
+    )
+
+
+def _dealt(images: int, among: int, seed: int) -> np.ndarray:
+    """Random groups of images, (groups, images of a group)."""
+    n = min(among, images)
+    order = np.random.default_rng(seed).permutation(images)
+    return np.sort(order[: images // n * n].reshape(-1, n), axis=1)
+
+
+def _found_again(query: np.ndarray, key: np.ndarray, groups: np.ndarray, metric: str) -> np.ndarray:
+    """Top-1, 1/rank and rank (images, 3) of each image among its group, in expectation over ties."""
+    spread = deviations(key)
+    q, k = (prepared(side, metric, spread) for side in (query, key))
+    if not (np.isfinite(q).all() and np.isfinite(k).all()):
+        warnings.warn(
+            f"the {metric} distance is undefined for images without any activity: findings there are NaN",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return np.full((groups.size, 3), np.nan)
+    nearer, equal = np.concatenate([_neighbours.ranks(q[rows], k[rows]) for rows in groups], axis=1)
+    top1 = (nearer == 0) / (1 + equal)
+    reciprocal = _harmonic(nearer, nearer + equal + 1) / (equal + 1)
+    return np.stack([top1, reciprocal, 1 + nearer + equal / 2], axis=1)
+
+
+def _harmonic(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Σ 1/j over start < j ≤ stop."""
+    return digamma(stop + 1.0) - digamma(start + 1.0)
+
+
+def neighbours(
+    data: xr.Dataset,
+    *,
+    k: int = 10,
+    label: str | None = None,
+    distances: Sequence[str] | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Find each image's k nearest neighbours in φ, and how many of them have its label.
+
+    Neighbours are exact, whatever the number of images; of equally near ones the first comes first.
+
+    Parameters
+    ----------
+    data
+        phi (image, sigma, channel).
+    k
+        Number of neighbours, at least 1 and below the number of images.
+    label
+        Coordinate along image; by default "label", where there is one.
+    distances
+        Some of "euclidean", "cosine", "standardised"; default all.
+    resamples, level, seed
+        Of the bootstrap over query images (percentile intervals, those searched held fixed).
+
+    Returns
+    -------
+    Dataset
+        Over (sigma, block, distance): with dims image and `neighbor` (0 the nearest) `neighbor_index`, positions
+        along image (−1 where undefined), and `neighbor_distance`. With labels `precision`, the mean share in [0, 1]
+        of neighbours that have the image's label, `precision_low`, `precision_high`, and the scalar
+        `precision_chance`, the same for neighbours drawn at random.
+
+    Raises
+    ------
+    InputError
+        If phi is missing or not finite, k is not below the number of images, or `label` is no coordinate, missing for
+        some images, or the same for all.
+
+    Warns
+    -----
+    RuntimeWarning
+        Where neighbours are undefined (NaN): φ is constant, or, for the cosine, an image has no activity.
+
+    Examples
+    --------
+    >>> from probekit.synthetic.subspaces import union_of_subspaces
+    >>> found = neighbours(union_of_subspaces(100, seed=1).data, k=3)
+    >>> found.neighbor_index.sizes["neighbor"]
+    3
+    """
+    data, metrics = checked(data, distances, resamples, level)
+    n = data.sizes["image"]
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k < n:
+        raise InputError(f"k={k!r}: give a whole number of neighbours between 1 and {n - 1}, one less than the images")
+    classes = None if label is None and "label" not in data.coords else classes_of(data, label)
+    blocks = blocks_of(data)
+    place = (data.sizes["sigma"], len(blocks), len(metrics))
+    index, distance = np.full((*place, n, k), -1, np.int32), np.full((*place, n, k), np.nan, np.float32)
+    for s, b, m, columns in places(data, blocks, metrics):
+        x = prepared(data["phi"].values[:, s, columns], metrics[m])
+        if defined(x, f"σ = {data['sigma'].values[s]:g}, block {blocks[b]}", metrics[m]):
+            index[s, b, m], near = _neighbours.nearest(x, k)
+            distance[s, b, m] = near**2 / 2 if metrics[m] == "cosine" else near
+    dims = (*PLACE, "image", "neighbor")
+    found = {
+        "neighbor_index": variable(dims, index, "position of the neighbour along image, −1 where undefined"),
+        "neighbor_distance": variable(dims, distance, "distance to the neighbour"),
+    }
+    if classes is not None:
+        found |= _precision(index, classes, resamples, level, seed)
+    rank = {"neighbor": ("neighbor", np.arange(k), {"long_name": "number of the neighbour, 0 the nearest"})}
+    return _findings.findings(
+        found,
+        data,
+        analysis="semantics.neighbours",
+        coords={**coords(blocks, metrics), **rank},
+        k=k,
+        label=None if classes is None else label or "label",
+        resamples=resamples,
+        level=level,
+        bootstrap_seed=seed,
+    )
+
+
+def _precision(index: np.ndarray, classes: np.ndarray, resamples: int, level: float, seed: int) -> dict[str, Any]:
+    codes, sizes = np.unique(classes, return_inverse=True, return_counts=True)[1:]
+    share = (codes[index] == codes[:, None]).mean(axis=-1)
+    share[index[..., 0] < 0] = np.nan
+    low, high = interval(resampled_means(np.moveaxis(share, -1, 0), resamples=resamples, seed=seed), level)
+    chance = float((sizes * (sizes - 1)).sum() / (len(codes) * (len(codes) - 1)))
+    percent = f"{100 * level:g} % interval"
+    return {
+        "precision": variable(PLACE, share.mean(axis=-1), "share of neighbours that have the image's label"),
+        "precision_low": variable(PLACE, low, f"precision: lower end of its {percent}"),
+        "precision_high": variable(PLACE, high, f"precision: upper end of its {percent}"),
+        "precision_chance": variable((), chance, "precision of neighbours drawn at random"),
+    }

@@ -1,0 +1,282 @@
+"""What semantics accepts, refuses, and gives at its extremes; its figure and its command line."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+
+from analyses import semantics
+from probekit import labels
+from probekit.errors import InputError
+
+N = 30
+FAST = {"permutations": 99, "statistics": ["pearson", "distance_correlation"]}
+
+
+def dataset(
+    images: int = N, sigma: tuple[float, ...] = (0.1, 0.3), draws: int = 0, taps: tuple[str, ...] = ("enc1", "mid")
+) -> xr.Dataset:
+    rng = np.random.default_rng(0)
+    own = rng.gamma(0.6, size=(images, 1, 1, 4 * len(taps)))
+    phi_draws = own + 0.1 * rng.normal(size=(images, len(sigma), max(draws, 1), 4 * len(taps)))
+    made = {"phi": phi_draws.mean(axis=2)} | ({"phi_draws": phi_draws} if draws else {})
+    return labels.representation(
+        made,
+        ids=[f"{i}.png" for i in range(images)],
+        labels=[f"class {i % 5}" for i in range(images)],
+        sigma=sigma,
+        channels=dict.fromkeys(taps, 4),
+        attrs={"denoiser": "none"},
+    )
+
+
+def descriptor(data: xr.Dataset, seed: int = 1) -> xr.DataArray:
+    values = np.random.default_rng(seed).normal(size=(data.sizes["image"], 3))
+    return xr.DataArray(values, dims=("image", "feature"), coords={"image": data.image.values})
+
+
+def table(names: list[str]) -> pd.DataFrame:
+    place = np.arange(len(names), dtype=float)
+    return pd.DataFrame(np.abs(place[:, None] - place), index=names, columns=names)
+
+
+CLASSES = [f"class {k}" for k in range(5)]
+
+
+def test_all_parts_come_together_with_labels_that_files_keep(tmp_path: Path) -> None:
+    data = dataset(draws=2)
+    before = data.copy(deep=True)
+    found = semantics.analyse(
+        data,
+        classes=table(CLASSES),
+        others={"gist": descriptor(data), "colour": descriptor(data, 2)},
+        controls={"pixels": descriptor(data, 3)},
+        k=3,
+        resamples=100,
+        **FAST,
+    )
+    xr.testing.assert_identical(data, before)
+    assert found.other.values.tolist() == ["label", "classes", "gist", "colour"]
+    assert found.given.values.tolist() == ["nothing", "gist", "colour", "gist+colour"]
+    assert found.correlation.dims == ("sigma", "block", "distance", "statistic", "other", "given")
+    assert found.noise.values.tolist() == ["shared", "independent"]
+    assert {"top1", "precision", "correlation", "difference", "control_correlation"} <= set(found.data_vars)
+    found.to_netcdf(tmp_path / "found.nc", engine="h5netcdf")
+    again = xr.load_dataset(tmp_path / "found.nc", engine="h5netcdf")
+    xr.testing.assert_equal(again, found)
+    assert isinstance(semantics.plot(again), Figure)
+
+
+def test_what_is_held_fixed_has_no_correlation_of_its_own() -> None:
+    data = dataset()
+    found = semantics.correlate(data, {"label": "label", "gist": descriptor(data)}, given=["gist"], **FAST)
+    assert found.correlation.sel(other="gist", given="gist").isnull().all()
+    assert found.p_permutation.sel(other="gist", given="gist").isnull().all()
+    assert found.correlation.sel(other="label", given="gist").notnull().all()
+
+
+def test_nothing_remains_of_phi_given_its_own_distances() -> None:
+    data = dataset(sigma=(0.1,), taps=("mid",))
+    found = semantics.correlate(
+        data, {"label": "label", "phi": data}, given=["phi"], distances=["euclidean"], **FAST
+    ).squeeze()
+    assert found.correlation.sel(other="label", given="phi").isnull().all()
+    assert found.p_permutation.sel(other="label", given="phi").isnull().all()
+    np.testing.assert_allclose(found.correlation.sel(other="phi", given="nothing"), 1, atol=1e-6)
+
+
+def test_the_same_distances_can_be_given_in_each_form() -> None:
+    data = dataset()
+    gist = descriptor(data)
+    d = np.linalg.norm(gist.values[:, None] - gist.values, axis=2)
+    shuffled = np.random.default_rng(3).permutation(N)
+    matrix = xr.DataArray(
+        d, dims=("image", "other_image"), coords={"image": gist.image, "other_image": gist.image.values}
+    )
+    place = {name: i for i, name in enumerate(data.image.values)}
+    others = {
+        "features": gist,
+        "shuffled": gist[shuffled],
+        "image shaped": gist.values.reshape(N, 3, 1) * xr.ones_like(gist.expand_dims("row", 2)),
+        "distances": matrix[shuffled, shuffled[::-1]],
+        "by place": xr.DataArray(d, dims=("image", "other_image")),
+        "function": lambda ids: d[np.ix_([place[i] for i in ids], [place[i] for i in ids])],
+    }
+    found = semantics.correlate(data, others, max_images=25, permutations=0)
+    for name in others:
+        np.testing.assert_allclose(
+            found.correlation.sel(other=name), found.correlation.sel(other="features"), atol=1e-5
+        )
+    assert (found.attrs["images"], found.attrs["images_given"]) == (25, N)
+
+
+def test_a_table_between_classes_grades_what_the_label_only_tells_apart() -> None:
+    data = dataset()
+    flat = pd.DataFrame(1 - np.eye(5), index=CLASSES, columns=CLASSES)
+    others = {"label": "label", "flat": flat, "graded": table(CLASSES[::-1])}
+    found = semantics.correlate(data, others, permutations=0).correlation.squeeze()
+    xr.testing.assert_allclose(found.sel(other="label"), found.sel(other="flat").assign_coords(other="label"))
+    assert float(abs(found.sel(other="graded") - found.sel(other="label")).max()) > 1e-3
+
+
+def test_with_images_searched_in_groups_all_groups_count_and_the_rest_is_left_out() -> None:
+    found = semantics.stability(dataset(images=32), among=10, resamples=100)
+    assert (found.attrs["among"], found.attrs["queries"]) == (10, 30)
+    assert found.top1_chance.item() == pytest.approx(0.1)
+    assert ((found.top1_low <= found.top1) & (found.top1 <= found.top1_high)).all()
+
+
+def test_independent_noise_makes_even_the_reference_level_a_task() -> None:
+    rng = np.random.default_rng(4)
+    data = dataset(draws=2).copy(deep=True)
+    data["phi_draws"][:] = rng.normal(size=data.phi_draws.shape)
+    data["phi"][:] = data.phi_draws.mean("draw")
+    found = semantics.stability(data, resamples=100).sel(sigma=0.1)
+    assert (found.top1.sel(noise="shared") == 1).all()
+    # Draws of pure noise: binomial of 60 searches at 1/30, of which 12 or more has probability below 1e-5.
+    assert (found.top1.sel(noise="independent") < 12 / 60).all()
+
+
+def test_constant_phi_gives_nan_and_says_so() -> None:
+    data = dataset().copy(deep=True)
+    data["phi"][{"sigma": 1, "channel": slice(0, 4)}] = 2.0
+    with pytest.warns(RuntimeWarning, match=r"σ = 0\.3, block enc1 φ is the same for all images"):
+        found = semantics.neighbours(data, resamples=100)
+    bad = found.sel(sigma=0.3, block="enc1")
+    assert bad.precision.isnull().all()
+    assert (bad.neighbor_index == -1).all()
+    assert found.precision.sel(block="mid").notnull().all()
+    with pytest.warns(RuntimeWarning, match="findings there are NaN"):
+        found = semantics.correlate(data, {"label": "label"}, **FAST)
+    assert found.correlation.sel(sigma=0.3, block="enc1").isnull().all()
+    assert found.p_permutation.sel(sigma=0.3, block="enc1").isnull().all()
+    assert found.p_jackknife.sel(sigma=0.3, block="enc1").isnull().all()
+
+
+def test_images_without_activity_have_no_cosine() -> None:
+    data = dataset().copy(deep=True)
+    data["phi"][{"sigma": 0, "image": [3, 4]}] = 0.0
+    with pytest.warns(RuntimeWarning, match="cosine distance is undefined for 2 images"):
+        found = semantics.neighbours(data, resamples=100)
+    assert found.precision.sel(distance="cosine", sigma=0.1).isnull().all()
+    assert found.precision.sel(distance="euclidean").notnull().all()
+    with pytest.warns(RuntimeWarning, match="cosine distance is undefined"):
+        stable = semantics.stability(data, resamples=100)
+    assert stable.top1.sel(distance="cosine", noise="shared").isnull().all()
+
+
+def test_without_labels_neighbours_are_found_and_correlations_left_out() -> None:
+    data = dataset().drop_vars("label")
+    found = semantics.analyse(data, resamples=100)
+    assert "precision" not in found
+    assert "correlation" not in found
+    assert isinstance(semantics.plot(found), Figure)
+
+
+def changed(data: xr.Dataset, label: Any) -> xr.Dataset:
+    return data.assign_coords(label=("image", np.array(label, dtype=object)))
+
+
+REFUSED: dict[str, tuple[Callable[[xr.Dataset], object], str]] = {
+    "k": (lambda d: semantics.neighbours(d, k=N), "k=30: give a whole number of neighbours between 1 and 29"),
+    "k bool": (lambda d: semantics.neighbours(d, k=True), "k=True"),
+    "no label": (lambda d: semantics.neighbours(d, label="word"), "'word' is no coordinate along image"),
+    "one class": (lambda d: semantics.neighbours(changed(d, ["a"] * N)), "one class only, 'a'"),
+    "missing label": (lambda d: semantics.neighbours(changed(d, [None, *"ab" * 20][:N])), "missing for 1 images"),
+    "distance": (lambda d: semantics.neighbours(d, distances=["manhattan"]), "'manhattan' was given: choose among"),
+    "no distance": (lambda d: semantics.stability(d, distances=[]), "an empty list was given"),
+    "statistic": (lambda d: semantics.correlate(d, {"a": "label"}, statistics="tau"), "statistics: 'tau'"),
+    "reference": (lambda d: semantics.stability(d, reference=0.2), "0.2 is not among the noise levels 0.1, 0.3"),
+    "among": (lambda d: semantics.stability(d, among=1), "among=1: give a whole number ≥ 2"),
+    "level": (lambda d: semantics.correlate(d, {"a": "label"}, level=95), "level=95"),
+    "no others": (lambda d: semantics.correlate(d, {}), "others is empty"),
+    "name": (lambda d: semantics.correlate(d, {"a+b": "label"}), "stands for sets of names"),
+    "given": (lambda d: semantics.correlate(d, {"a": "label"}, given=["b"]), "'b' is not among others"),
+    "permutations": (lambda d: semantics.correlate(d, {"a": "label"}, permutations=50), "give 99 or more"),
+    "max_images": (lambda d: semantics.correlate(d, {"a": "label"}, max_images=5), "max_images=5"),
+    "few": (lambda d: semantics.correlate(d.isel(image=slice(10)), {"a": "label"}), "of 10 images: .* 20 at least"),
+    "class lacking": (lambda d: semantics.correlate(d, {"a": table(CLASSES[:4])}), "lacks class 'class 4'"),
+    "asymmetric": (lambda d: semantics.correlate(d, {"a": table(CLASSES) + np.eye(5)}), "no table of distances"),
+    "image lacking": (lambda d: semantics.correlate(d, {"a": descriptor(d)[1:]}), "lacks image '0.png'"),
+    "image count": (
+        lambda d: semantics.correlate(d, {"a": descriptor(d)[1:].drop_vars("image")}),
+        "29 images without ids and the data 30",
+    ),
+    "nan": (lambda d: semantics.correlate(d, {"a": descriptor(d) * np.nan}), "'a' holds NaN"),
+    "constant": (lambda d: semantics.correlate(d, {"a": 0 * descriptor(d)}), "the same for all pairs"),
+    "type": (lambda d: semantics.correlate(d, {"a": 3}), "is a int: give a coordinate's name"),
+    "function": (lambda d: semantics.correlate(d, {"a": lambda _: np.ones((2, 2))}), r"of shape \(2, 2\)"),
+    "no distances": (lambda d: semantics.correlate(d, {"a": lambda ids: np.ones((len(ids),) * 2)}), "no distances"),
+    "several levels": (lambda d: semantics.correlate(d, {"a": d}), "φ at 2 noise levels: select one"),
+    "control": (
+        lambda d: semantics.correlate(d, {"a": "label"}, controls={"c": d.isel(sigma=[0])}),
+        r"controls\['c'\] lacks σ = 0.3",
+    ),
+    "taken": (lambda d: semantics.analyse(d, others={"label": descriptor(d)}, resamples=100), "taken by the labels"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_used_is_refused_with_what_to_do(case: str) -> None:
+    call, message = REFUSED[case]
+    with pytest.raises(InputError, match=message):
+        call(dataset())
+
+
+def test_phi_that_is_not_finite_is_refused() -> None:
+    data = dataset().copy(deep=True)
+    data["phi"][0, 0, 0] = np.nan
+    for verb in (semantics.stability, semantics.neighbours, semantics.analyse):
+        with pytest.raises(InputError, match="NaN"):
+            verb(data)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"wnid": ["a"]}, "no 'hypernym_wnids'"),
+        ({"wnid": ["a", "a"], "hypernym_wnids": ["r", "r"]}, "'a' has several rows"),
+        ({"wnid": ["a", "b"], "hypernym_wnids": ["r", "s"]}, "'a' and 'b' share no hypernym"),
+    ],
+)
+def test_tables_of_classes_that_make_no_tree_are_refused(rows: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        semantics.class_distances(pd.DataFrame(rows))
+
+
+def test_a_file_of_classes_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        semantics.class_distances(tmp_path / "none.csv")
+
+
+def test_the_command_line_writes_findings_and_a_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = dataset()
+    data.to_netcdf(tmp_path / "phi.nc", engine="h5netcdf")
+    xr.Dataset({"gist": descriptor(data)}).to_netcdf(tmp_path / "others.nc", engine="h5netcdf")
+    rows = [f"{name},root > group {k % 2} > {name}" for k, name in enumerate(CLASSES)]
+    (tmp_path / "classes.csv").write_text("\n".join(["wnid,hypernym_wnids", *rows]))
+    arguments = [str(tmp_path / "phi.nc"), "-o", str(tmp_path / "out"), "--classes", str(tmp_path / "classes.csv")]
+    arguments += ["--others", str(tmp_path / "others.nc"), "--controls", str(tmp_path / "others.nc")]
+    few = ["--permutations", "99", "--resamples", "100", "--k", "3", "--distances", "euclidean"]
+    assert semantics.main([*arguments, *few]) == 0
+    found = xr.load_dataset(tmp_path / "out" / "semantics.nc", engine="h5netcdf")
+    assert found.other.values.tolist() == ["label", "classes", "gist"]
+    assert found.control.values.tolist() == ["gist"]
+    assert (tmp_path / "out" / "semantics.png").exists()
+    capsys.readouterr()
+    assert semantics.main([*arguments, "--k", "40"]) == 1
+    assert "k=40" in capsys.readouterr().err
+
+
+def test_seeds_repeat_results_and_change_what_is_random() -> None:
+    data = dataset()
+    one, same, other = (
+        semantics.correlate(data, {"gist": descriptor(data)}, seed=seed, max_images=25, **FAST) for seed in (1, 1, 2)
+    )
+    xr.testing.assert_identical(one, same)
+    assert not one.correlation.equals(other.correlation)
