@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,12 @@ import numpy as np
 import xarray as xr
 
 import probekit
-from probekit.errors import InputError, ProbeError
+from probekit.errors import CapacityError, InputError, ProbeError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["findings", "run", "variable"]
+__all__ = ["findings", "run", "variable", "writing_to"]
 
 OPTION = (str, int, float)
 
@@ -101,17 +102,34 @@ def run(
     options(parser)
     given = vars(parser.parse_args(arguments))
     source, out = given.pop("data"), given.pop("out")
+    written = [out / f"{name}.nc", out / f"{name}.png"]
     try:
-        result = analyse(read(source), **given)
-        out.mkdir(parents=True, exist_ok=True)
-        written = [out / f"{name}.nc", out / f"{name}.png"]
-        result.to_netcdf(written[0], engine="h5netcdf")
-        plot(result).savefig(written[1], dpi=150)
+        data = read(source)
+        with writing_to(out):
+            out.mkdir(parents=True, exist_ok=True)
+            probe = out / f".{name}"
+            probe.touch()
+            probe.unlink()
+        result = analyse(data, **given)
+        with writing_to(out):
+            result.to_netcdf(written[0], engine="h5netcdf")
+            plot(result).savefig(written[1], dpi=150)
     except ProbeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     print("\n".join(map(str, written)))
     return 0
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Failures to write are clear errors."""
+    try:
+        yield
+    except OSError as error:
+        raise CapacityError(
+            f"cannot write into {folder} ({error}): give a folder that can be made and written to, with space left"
+        ) from error
 
 
 def read(path: Path) -> xr.Dataset:

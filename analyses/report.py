@@ -14,14 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import xarray as xr
 
 import probekit
-from analyses import claims, selectivity, sparsity, subspaces
+from analyses import _findings, claims, selectivity, sparsity, subspaces
 from probekit.errors import InputError, ProbeError
 from probekit.models import zoo
 from probekit.modes import flushed_denormals
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["main", "run"]
 
 SIGMA, DRAWS, MIDDLE = (0.1, 0.2, 0.5), 2, "mid"
+MIN_IMAGES = 40
 TRAINED, UNTRAINED = "trained", "untrained"
 
 
@@ -63,6 +64,7 @@ def run(
     draws: int = DRAWS,
     seed: int = 0,
     clusters: str | None = None,
+    block: str = MIDDLE,
     say: Callable[[str], object] = print,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -82,7 +84,10 @@ def run(
     sigma, draws, seed
         Noise levels, draws for each image and level, seed of the noise.
     clusters
-        Coordinate along image whose groups are resampled whole, where images are not independent.
+        Coordinate along image whose groups are resampled whole, where images are not independent: for the intervals
+        of claim 1. Those of claims 3 and 4 take images, or channels, as independent.
+    block
+        The tap that the claims are about, and whose subspaces are looked for.
     say
         Where progress is told, line by line.
     progress
@@ -101,6 +106,13 @@ def run(
     out = Path(out)
     network = zoo.load(denoiser)
     source = probekit.images.load(images, size=size)
+    if len(source) < MIN_IMAGES:
+        raise InputError(f"{len(source)} images: the claims need {MIN_IMAGES} at least, and some hundred to be judged")
+    if block not in zoo.tap_names(network):
+        raise InputError(
+            f"the network declares the taps {', '.join(zoo.tap_names(network))} and no {block!r}: say which block the "
+            "claims are about with block="
+        )
     found: dict[str, dict[str, xr.Dataset]] = {}
     for role, model in ((TRAINED, network), (UNTRAINED, zoo.untrained(network))):
         with _timed(say, f"φ of {len(source)} images, {role}"):
@@ -108,17 +120,15 @@ def run(
         found[role] = {}
         for name, part in PARTS.items():
             options = dict(part.options) | ({"clusters": clusters} if clusters and name == "sparsity" else {})
+            analysed = _part(data, block if part.middle_only else None)
             with _timed(say, f"{name}, {role}"):
-                found[role][name] = _kept(
-                    out / f"{name}-{role}.nc",
-                    partial(part.analyse, _part(data, part.middle_only), **options),
-                    data,
-                    options,
-                )
-            part.plot(found[role][name]).savefig(out / f"{name}-{role}.png", dpi=150)
-    table = claims.table(found[TRAINED], found[UNTRAINED], block=MIDDLE)
-    table.to_netcdf(out / "claims.nc", engine="h5netcdf")
-    (out / "claims.md").write_text(claims.markdown(table))
+                found[role][name] = _kept(out / f"{name}-{role}.nc", part.analyse, analysed, options)
+            with _findings.writing_to(out):
+                part.plot(found[role][name]).savefig(out / f"{name}-{role}.png", dpi=150)
+    table = claims.table(found[TRAINED], found[UNTRAINED], block=block)
+    with _findings.writing_to(out):
+        table.to_netcdf(out / "claims.nc", engine="h5netcdf")
+        (out / "claims.md").write_text(claims.markdown(table))
     say(claims.markdown(table))
     return table
 
@@ -132,34 +142,41 @@ def _measured(
     seed: int,
     progress: bool | None,
 ) -> xr.Dataset:
-    names = zoo.tap_names(model)
-    if MIDDLE not in names:
-        raise InputError(f"the network declares the taps {', '.join(names)}, and the claims are about {MIDDLE!r}")
-    tap = probekit.tap(model, *names)
+    tap = probekit.tap(model, *zoo.tap_names(model))
     with flushed_denormals():
         return tap(source, sigma=sigma, draws=draws, seed=seed, keep_draws=True, store=store, progress=progress).load()
 
 
-def _part(data: xr.Dataset, middle_only: bool) -> xr.Dataset:
-    return data.isel(channel=data["tap"].values == MIDDLE) if middle_only else data
+def _part(data: xr.Dataset, block: str | None) -> xr.Dataset:
+    return data if block is None else data.isel(channel=data["tap"].values == block)
 
 
-def _kept(path: Path, make: Callable[[], xr.Dataset], data: xr.Dataset, options: Mapping[str, Any]) -> xr.Dataset:
+def _kept(path: Path, analyse: Callable[..., xr.Dataset], data: xr.Dataset, options: Mapping[str, Any]) -> xr.Dataset:
     """Findings from a file, if they were made of the same data with the same options; else made and kept."""
-    described = json.dumps(
-        [{k: str(v) for k, v in data.attrs.items()}, dict(data.sizes), dict(options)], sort_keys=True
-    )
-    key = hashlib.sha256(described.encode()).hexdigest()
+    key = _fingerprint(data, options)
     if path.exists():
         kept = xr.load_dataset(path, engine="h5netcdf")
         if kept.attrs.get("made_of") == key:
             return kept
-    findings = make().assign_attrs(made_of=key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(".part")
-    findings.to_netcdf(partial_path, engine="h5netcdf")
-    partial_path.replace(path)
+    findings = analyse(data, **options).assign_attrs(made_of=key)
+    unfinished = path.with_suffix(".part")
+    with _findings.writing_to(path.parent):
+        findings.to_netcdf(unfinished, engine="h5netcdf")
+        unfinished.replace(path)
     return findings
+
+
+def _fingerprint(data: xr.Dataset, options: Mapping[str, Any]) -> str:
+    """SHA-256 of everything that findings are made of."""
+    described = {
+        "attrs": {key: str(value) for key, value in data.attrs.items()},
+        "coords": {str(name): list(map(str, data[name].values)) for name in data.coords},
+        "options": {key: str(value) for key, value in options.items()},
+    }
+    made_of = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name in sorted(map(str, data.data_vars)):
+        made_of.update(name.encode() + np.ascontiguousarray(data[name].values).tobytes())
+    return made_of.hexdigest()
 
 
 @contextmanager
@@ -181,6 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"noise draws (default: {DRAWS})")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--clusters", help="coordinate whose groups are resampled whole, e.g. label")
+    parser.add_argument("--block", default=MIDDLE, help=f"tap that the claims are about (default: {MIDDLE})")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     given = parser.parse_args(arguments)
     try:
@@ -193,6 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
             draws=given.draws,
             seed=given.seed,
             clusters=given.clusters,
+            block=given.block,
             progress=False if given.quiet else None,
         )
     except ProbeError as error:

@@ -9,7 +9,7 @@ from probekit import labels
 from probekit.errors import InputError
 from probekit.synthetic.subspaces import union_of_subspaces
 
-IMAGES, SIGMA = 240, (0.1, 0.5)
+IMAGES, SIGMA = 960, (0.1, 0.5)
 SPARSE = {"n_channels": 60, "n_subspaces": 6, "support": 6, "common": 12, "noise": 0.02}
 DENSE = {"n_channels": 60, "n_subspaces": 1, "support": 1, "common": 59, "noise": 0.02}
 
@@ -108,3 +108,44 @@ def test_findings_that_do_not_fit_together_are_refused(trained, untrained) -> No
         claims.table({"sparsity": trained["sparsity"]}, {"sparsity": untrained["sparsity"]}, block="dec2")
     with pytest.raises(InputError, match="no findings to judge by"):
         claims.table(trained, {})
+
+
+def test_images_in_another_order_or_number_are_refused(trained, untrained) -> None:
+    for other in (slice(None, None, -1), slice(0, 400)):
+        with pytest.raises(InputError, match="differ along image"):
+            claims.table({"sparsity": trained["sparsity"]}, {"sparsity": untrained["sparsity"].isel(image=other)})
+
+
+def test_a_number_that_does_not_exist_holds_nothing(trained, untrained) -> None:
+    findings = trained["sparsity"].copy(deep=True)
+    for end in ("", "_low", "_high"):
+        findings[f"change{end}"].loc[{"block": ["enc3", "mid"]}] = np.nan
+    judged = claims.table({"sparsity": findings}, {"sparsity": untrained["sparsity"]})
+    assert not judged.holds[judged.value.isnull()].any()
+
+
+def test_images_that_come_in_groups_are_resampled_in_groups_throughout() -> None:
+    def grouped(data: xr.Dataset) -> dict[str, xr.Dataset]:
+        # Ten sources of 96 copies each: there are ten independent images.
+        copies = data.isel(image=np.repeat(np.arange(10), 96))
+        copies = copies.assign_coords(image=data.image, label=("image", np.repeat(list("abcdefghij"), 96)))
+        return {"sparsity": sparsity.analyse(copies, clusters="label", resamples=400)}
+
+    judged = claims.table(grouped(network(enc3=DENSE, mid=SPARSE)), grouped(network(enc3=DENSE, mid=DENSE)))
+    width = (judged.high - judged.low).values
+    own, excess = width[0], width[1]
+    # The untrained changes hardly vary, so that both intervals measure the same spread over ten images.
+    assert 0.5 < excess / own < 2
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda f: f.assign_attrs(level=0.5), "coverage"),
+        (lambda f: f.assign_coords(input=("block", np.array(["", "enc2", "enc2+enc3"], object))), "one tap feeds it"),
+    ],
+)
+def test_findings_made_otherwise_are_refused(trained, change, says: str) -> None:
+    findings = {"sparsity": change(trained["sparsity"])}
+    with pytest.raises(InputError, match=says):
+        claims.table(findings, findings)

@@ -1,0 +1,118 @@
+"""Agreement of two partitions of the same images, from their table of counts alone; no labels here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import norm
+from sklearn.metrics.cluster import expected_mutual_information
+
+__all__ = ["MEASURES", "Agreement", "agreement", "counts", "half_samples", "halves", "measures"]
+
+MEASURES = ("nmi", "ami", "ari", "purity")
+
+
+class Agreement(NamedTuple):
+    """Each (measure): the value, its interval, its mean and p-value under permuted labels."""
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    chance: np.ndarray
+    p_value: np.ndarray
+
+
+def counts(first: np.ndarray, second: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Number of images (first, second) in each pair of classes."""
+    return np.bincount(first * shape[1] + second, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def measures(table: np.ndarray, expected: float | None = None) -> np.ndarray:
+    """NMI, AMI, ARI and purity of a table of counts (cluster, class).
+
+    NMI is I/((H₁ + H₂)/2); AMI (I − E)/((H₁ + H₂)/2 − E) with E the mean of I over permutations (Vinh, Epps & Bailey,
+    2010); ARI Hubert & Arabie's; purity the share of images of their cluster's most frequent class. Two partitions into
+    one class agree fully.
+
+    Parameters
+    ----------
+    table
+        Counts.
+    expected
+        E, where it is known nearly enough; else found exactly.
+    """
+    n = table.sum()
+    rows, cols = table.sum(axis=1), table.sum(axis=0)
+    full = table[table > 0] / n
+    entropies = [-float((p * np.log(p)).sum()) for p in (rows[rows > 0] / n, cols[cols > 0] / n)]
+    mutual = sum(entropies) + float((full * np.log(full)).sum())
+    mean = sum(entropies) / 2
+    purity = table.max(axis=1).sum() / n
+    if mean < 1e-12:
+        return np.array([1.0, 1.0, 1.0, purity])
+    if expected is None:
+        expected = expected_information(table)
+    # Where nothing but the one outcome is possible the denominator is rounding.
+    room = mean - expected
+    adjusted = (mutual - expected) / room if abs(room) > 1e-12 * max(1.0, mean) else 0.0
+    return np.array([max(mutual, 0) / mean, adjusted, rand_index(table), purity])
+
+
+def expected_information(table: np.ndarray) -> float:
+    """Mean mutual information of partitions with these sizes, over permutations."""
+    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
+    return float(expected_mutual_information(table.astype(np.int64), int(table.sum())))
+
+
+def rand_index(table: np.ndarray) -> float:
+    """Hubert & Arabie's adjusted Rand index: pairs together in both partitions, less what chance gives."""
+    pairs, rows, cols, total = (
+        float((x * (x - 1.0)).sum()) for x in (table, table.sum(axis=1), table.sum(axis=0), table.sum())
+    )
+    chance = rows * cols / total if total else 0.0
+    room = (rows + cols) / 2 - chance
+    return (pairs - chance) / room if room else 1.0
+
+
+def halves(n: int, resamples: int, seed: int) -> np.ndarray:
+    """Positions (resamples, n // 2) of random halves of n images, the same for whatever is compared."""
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.permutation(n)[: n // 2] for _ in range(resamples)])
+
+
+def half_samples(first: np.ndarray, second: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The measures (resamples, measure) of random halves of the images.
+
+    Their standard deviation is that of the measure on all images (the delete-half jackknife of Shao & Wu, 1989: the
+    variance of a half without replacement about the whole is that of the whole about the population), and no image
+    occurs twice, as it would in a bootstrap, where copies agree with themselves and raise every measure.
+    """
+    shape = int(first.max()) + 1, int(second.max()) + 1
+    tables = [counts(first[half], second[half], shape) for half in chosen]
+    # Sizes of classes hardly differ between halves, and E depends on them alone.
+    expected = expected_information(tables[0])
+    return np.stack([measures(table, expected) for table in tables])
+
+
+def agreement(
+    first: np.ndarray, second: np.ndarray, *, resamples: int, permutations: int, level: float, seed: int
+) -> Agreement:
+    """How far clusters agree with classes, both numbered from 0, with intervals over images and chance levels.
+
+    The partition into clusters is taken as it is: the interval is value ± z standard errors by `half_samples`, cut off
+    at the measures' upper end of 1. The p-value is (1 + as good)/(1 + permutations).
+    """
+    shape = int(first.max()) + 1, int(second.max()) + 1
+    table = counts(first, second, shape)
+    expected = expected_information(table)
+    value = measures(table, expected)
+    error = half_samples(first, second, halves(len(first), resamples, seed)).std(axis=0, ddof=1)
+    reach = norm.ppf((1 + level) / 2) * error
+    rng = np.random.default_rng(seed)
+    # Permutations keep the sizes of classes, and with them E.
+    null = np.stack([measures(counts(first, rng.permutation(second), shape), expected) for _ in range(permutations)])
+    as_good = (null >= value - 1e-12).sum(axis=0)
+    return Agreement(
+        value, value - reach, np.minimum(value + reach, 1), null.mean(axis=0), (1 + as_good) / (1 + permutations)
+    )

@@ -1,0 +1,91 @@
+"""The spatial envelope of images: oriented band-pass energies of whitened luminance on a coarse grid."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn.functional import adaptive_avg_pool2d
+
+__all__ = ["energies", "filters", "frequencies", "prefiltered"]
+
+# Transfer functions of Oliva & Torralba's filters: centre of the finest, ratio of neighbours, radial width.
+FINEST, RATIO, RADIAL = 0.3, 1.85, 3.5
+# Their cut-off of 4 cycles per 256 pixels is a third of the coarsest filter's centre; it stays so at every size.
+CUTOFF = 1 / 3
+# Contrast, in units of log intensity, below which contrast is not raised.
+CONTRAST = 0.2
+LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def frequencies(scales: int) -> list[float]:
+    """Centres of the filters in cycles per pixel, the finest first."""
+    return [FINEST / RATIO**scale for scale in range(scales)]
+
+
+def filters(rows: int, cols: int, scales: int, orientations: int) -> torch.Tensor:
+    """Transfer functions (scale, orientation, row, col) on the frequencies of `torch.fft.fft2`.
+
+    exp(−3.5 (f/f_s − 1)² − 2π (n/8)² (θ − θ_o)²) for n orientations θ_o = πo/n: one lobe each, so that the modulus of
+    the filtered image is its local amplitude whatever the phase.
+    """
+    across, down = torch.fft.fftfreq(cols), torch.fft.fftfreq(rows)
+    radius = torch.hypot(down[:, None], across[None])
+    # Rows count downwards; an angle grows anticlockwise from the horizontal.
+    angle = torch.atan2(-down[:, None], across[None])
+    centre = torch.tensor(frequencies(scales))[:, None, None, None]
+    towards = (math.pi * torch.arange(orientations) / orientations)[:, None, None]
+    turn = torch.remainder(angle - towards + math.pi, 2 * math.pi) - math.pi
+    lobe = torch.exp(-RADIAL * (radius / centre - 1) ** 2 - 2 * math.pi * (orientations / 8) ** 2 * turn**2)
+    # The mean has no direction, and of the highest frequency of an even side nobody knows the sign.
+    known = (across.abs()[None] < 0.5) & (down.abs()[:, None] < 0.5) & (radius > 0)
+    return lobe * known
+
+
+def prefiltered(images: torch.Tensor, cutoff: float) -> torch.Tensor:
+    """Whitened log luminance (N, H, W) of images (N, C, H, W), extended by half its size on every side.
+
+    log(1 + 255 L) less its local mean, over its local standard deviation plus a constant, both under a Gaussian that
+    halves the frequency `cutoff` (cycles per pixel).
+    """
+    weights = images.new_tensor(LUMINANCE) if images.shape[1] == 3 else images.new_ones(images.shape[1])
+    luminance = torch.einsum("nchw,c->nhw", images, weights / weights.sum())
+    logarithm = torch.log1p(255 * luminance.clamp(min=0))
+    extended = _mirrored(logarithm)
+    rows, cols = extended.shape[1:]
+    squared = torch.fft.fftfreq(rows)[:, None] ** 2 + torch.fft.fftfreq(cols)[None] ** 2
+    blur = torch.exp(-math.log(2) * squared.to(images) / cutoff**2)
+    detail = extended - _filtered(extended, blur)
+    contrast = _filtered(detail**2, blur).clamp(min=0).sqrt()
+    return detail / (CONTRAST + contrast)
+
+
+def energies(images: torch.Tensor, *, scales: int, orientations: int, grid: int) -> torch.Tensor:
+    """Mean amplitudes (N, scale, orientation, grid row, grid column) of images (N, C, H, W)."""
+    rows, cols = images.shape[2:]
+    whitened = prefiltered(images, CUTOFF * frequencies(scales)[-1])
+    bank = filters(whitened.shape[1], whitened.shape[2], scales, orientations).to(images)
+    spectrum = torch.fft.fft2(whitened)
+    found = images.new_empty((len(images), scales, orientations, grid, grid))
+    top, left = rows // 2, cols // 2
+    for scale in range(scales):
+        amplitude = torch.fft.ifft2(spectrum[:, None] * bank[scale]).abs()
+        found[:, scale] = adaptive_avg_pool2d(amplitude[..., top : top + rows, left : left + cols], grid)
+    return found
+
+
+def _mirrored(x: torch.Tensor) -> torch.Tensor:
+    """Reflected about its edges, the edge pixel included, so that the extension has no seam."""
+    rows, cols = x.shape[1:]
+    down = _reflection(rows, rows // 2).to(x.device)
+    across = _reflection(cols, cols // 2).to(x.device)
+    return x[:, down][:, :, across]
+
+
+def _reflection(size: int, margin: int) -> torch.Tensor:
+    index = torch.arange(-margin, size + margin)
+    return torch.where(index < 0, -1 - index, torch.where(index >= size, 2 * size - 1 - index, index))
+
+
+def _filtered(x: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+    return torch.fft.ifft2(torch.fft.fft2(x) * transfer).real

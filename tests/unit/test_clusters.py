@@ -1,0 +1,134 @@
+"""What clusters accept and refuse, their labels, figures and command line."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+
+import probekit
+from analyses import clusters
+from probekit import labels
+from probekit.errors import InputError
+
+
+def dataset(images: int = 60, taps: tuple[str, ...] = ("enc1", "mid")) -> xr.Dataset:
+    rng = np.random.default_rng(0)
+    y = np.arange(images) % 3
+    phi = rng.gamma(2, size=(images, 2, 3 * len(taps))) + 4 * np.tile(np.eye(3)[y], len(taps))[:, None]
+    return labels.representation(
+        {"phi": phi},
+        ids=[str(i) for i in range(images)],
+        labels=[f"class {k}" for k in y],
+        sigma=[0.1, 0.2],
+        channels=dict.fromkeys(taps, 3),
+        attrs={"denoiser": "none"},
+    )
+
+
+DATA = dataset()
+
+
+def analysed(data: xr.Dataset = DATA, **options: Any) -> xr.Dataset:
+    given = {"n_clusters": 3, "splits": 2, "n_init": 2, "resamples": 100, "permutations": 99}
+    return clusters.analyse(data, **{**given, **options})
+
+
+def test_findings_are_labelled_and_the_input_left_as_it_was() -> None:
+    before = DATA.copy(deep=True)
+    found = analysed(n_clusters=(2, 3, 4))
+    xr.testing.assert_identical(DATA, before)
+    assert found.assignment.dims == ("image", "sigma", "block")
+    assert found.strength.dims == ("number", "sigma", "block")
+    assert found.number.values.tolist() == [2, 3, 4]
+    assert found.centre.dims == ("sigma", "cluster", "channel")
+    assert (found["size"].sum("cluster") == 60).all()
+    assert (np.diff(found["size"].values, axis=-1) <= 0).all()
+
+
+def test_centres_are_means_and_distances_go_to_them() -> None:
+    found = analysed()
+    here = (DATA.tap == "mid").values
+    phi = DATA.phi.values[:, 1, here]
+    own = found.assignment.sel(block="mid").values[:, 1]
+    centre = found.centre.values[1][:, here]
+    for k in range(3):
+        np.testing.assert_allclose(centre[k], phi[own == k].mean(axis=0), rtol=1e-4)
+    expected = np.linalg.norm(phi - centre[own], axis=1)
+    np.testing.assert_allclose(found.centre_distance.sel(block="mid").values[:, 1], expected, rtol=1e-4)
+
+
+def test_without_classes_there_is_no_agreement() -> None:
+    found = analysed(DATA.drop_vars("label"), label=None)
+    assert "ami" not in found
+    assert "assignment" in found
+
+
+def test_figures_are_drawn_from_a_file_too(tmp_path: Path) -> None:
+    found = analysed(n_clusters=None)
+    found.to_netcdf(tmp_path / "f.nc", engine="h5netcdf")
+    again = xr.load_dataset(tmp_path / "f.nc", engine="h5netcdf")
+    assert len(clusters.plot(again).axes) == 4
+    assert len(clusters.plot(analysed(label=None)).axes) == 1
+    embedded = clusters.embed(DATA, max_images=40, perplexity=5)
+    assert embedded.sizes["image"] == 40
+    assert len(clusters.plot_embedding(embedded, again).axes) == 4
+
+
+def test_a_sheet_shows_the_images_nearest_to_the_centre_first() -> None:
+    found = analysed()
+    # Each image's intensity names it.
+    shades = np.broadcast_to((np.arange(60) / 60)[:, None, None, None], (60, 1, 4, 4)).astype(np.float32)
+    images = probekit.images.load(shades).subset(range(59, -1, -1))
+    figure = clusters.sheet(images, found, 1, block="enc1", sigma=0.1, n=5)
+    assert isinstance(figure, Figure)
+    here = found.sel(block="enc1", sigma=0.1)
+    members = np.flatnonzero(here.assignment == 1)
+    expected = members[np.argsort(here.centre_distance.values[members])][:5]
+    shown = [float(np.asarray(axis.images[0].get_array()).mean()) * 60 for axis in figure.axes if axis.images]
+    np.testing.assert_allclose(shown, expected, atol=1e-3)
+
+
+def test_the_command_line_writes_findings_and_a_figure(tmp_path: Path) -> None:
+    DATA.to_netcdf(tmp_path / "phi.nc", engine="h5netcdf")
+    assert clusters.main([str(tmp_path / "phi.nc"), "-o", str(tmp_path / "out"), "--n-clusters", "3"]) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["clusters.nc", "clusters.png"]
+    with xr.open_dataset(tmp_path / "out" / "clusters.nc", engine="h5netcdf") as found:
+        assert (found.n_clusters == 3).all()
+
+
+IMAGES = np.zeros((60, 3, 4, 4), np.float32)
+FEW = DATA.isel(image=[0, 1, 2] * 20).assign_coords(image=[str(i) for i in range(60)])
+WRONG: list[tuple[Any, str]] = [
+    (lambda: analysed(DATA.drop_vars("label")), "the data has no coordinate 'label' along image"),
+    (lambda: analysed(DATA.isel(image=np.arange(60) % 3 == 0)), "all images are of class 'class 0'"),
+    (lambda: analysed(n_clusters=61), "61 clusters of 60 images: give 60 at most"),
+    (lambda: analysed(n_clusters=(2, 31)), "31 clusters of 60 images: give 30 at most"),
+    (lambda: analysed(n_clusters=0), "n_clusters=0: give a whole number ≥ 1"),
+    (lambda: analysed(n_clusters=(2, 2)), "n_clusters=(2, 2): give a whole number"),
+    (lambda: analysed(DATA * 0 + 0.3), "φ of enc1 at σ = 0.1 has 1 different images"),
+    (lambda: analysed(FEW, n_clusters=4), "φ of enc1 at σ = 0.1 has 3 different images: 4 clusters"),
+    (lambda: analysed(DATA.isel(image=slice(10))), "give 20 images at least"),
+    (lambda: analysed(DATA.isel(image=[0] * 30)), "ids of images occur more than once"),
+    (lambda: analysed(threshold=0.0), "threshold=0.0: give a prediction strength"),
+    (lambda: analysed(splits=0), "splits=0, n_init=2, permutations=99: give at least"),
+    (lambda: analysed(resamples=5), "resamples=5: give a whole number ≥ 100"),
+    (lambda: clusters.compare(DATA, DATA), "first lacks `assignment`"),
+    (lambda: clusters.compare(analysed(), analysed(dataset(30))), "the two are of different images"),
+    (lambda: clusters.compare(analysed(), analysed().assign_coords(sigma=[0.3, 0.4])), "noise levels"),
+    (lambda: clusters.embed(DATA, perplexity=60), "perplexity=60 for 60 images"),
+    (lambda: clusters.embed(DATA * 0, perplexity=5), "φ of enc1 at σ = 0.1 is the same for all images"),
+    (lambda: clusters.plot_embedding(clusters.embed(DATA, perplexity=5), analysed(dataset(30))), "are in no cluster"),
+    (lambda: clusters.sheet(IMAGES, analysed(), 7), "cluster=7: mid has clusters 0 to 2"),
+    (lambda: clusters.sheet(IMAGES, analysed(), 0, block="dec1"), "block='dec1'"),
+    (lambda: clusters.sheet(IMAGES[:3], analysed(), 0), "has no image"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_what_cannot_be_used_is_refused_by_name(call: Any, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        call()
+    assert message in str(raised.value)
