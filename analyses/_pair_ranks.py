@@ -1,0 +1,132 @@
+"""Rank correlation over pairs of conditions, whose resampling and permutation leave pairs as they come; numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+
+__all__ = ["chosen_pairs", "distances", "permutation_p", "resampled_correlations", "spearman"]
+
+# Numbers held at once while resampling or gathering rows.
+CHUNK = 2_000_000
+
+
+def chosen_pairs(conditions: int, count: int | None, seed: int) -> np.ndarray:
+    """Pairs (pairs, 2) of different conditions i < j: all of them, or `count` drawn without replacement."""
+    total = conditions * (conditions - 1) // 2
+    number = np.arange(total)
+    if count is not None and count < total:
+        number = np.sort(np.random.default_rng(seed).choice(total, size=count, replace=False))
+    # Pair k of the order (0, 1), (0, 2), (1, 2), (0, 3) … has the larger condition j with j(j − 1)/2 ≤ k.
+    larger = np.floor((1 + np.sqrt(1 + 8 * number)) / 2).astype(int)
+    larger -= larger * (larger - 1) // 2 > number
+    larger += larger * (larger + 1) // 2 <= number
+    return np.stack([number - larger * (larger - 1) // 2, larger], axis=1)
+
+
+def distances(features: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Euclidean distances (pairs) between rows of features (conditions, channels)."""
+    out = np.empty(len(pairs))
+    step = max(1, CHUNK // max(1, features.shape[1]))
+    for start in range(0, len(pairs), step):
+        first, second = pairs[start : start + step].T
+        out[start : start + step] = np.linalg.norm(features[first] - features[second], axis=1)
+    return out
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation, ties at their mid-ranks; NaN where either is constant."""
+    x, y = (rank - rank.mean() for rank in (rankdata(a), rankdata(b)))
+    with np.errstate(invalid="ignore"):
+        return float(x @ y / np.sqrt((x @ x) * (y @ y)))
+
+
+def resampled_correlations(
+    variables: Sequence[np.ndarray], target: np.ndarray, pairs: np.ndarray, *, resamples: int, seed: int
+) -> np.ndarray:
+    """Spearman's correlation of each variable with the target in bootstrap resamples of the conditions.
+
+    Conditions are drawn with replacement; a pair counts as often as the product of its two conditions' counts, and
+    a condition is never paired with its own copy. All variables share the resamples.
+
+    Parameters
+    ----------
+    variables, target
+        (pairs) each.
+    pairs
+        (pairs, 2), positions of conditions.
+    resamples, seed
+        Number of resamples, and seed of the drawing.
+
+    Returns
+    -------
+    ndarray
+        (resamples, variables); NaN where a resample holds no two different values.
+    """
+    used, place = np.unique(pairs, return_inverse=True)
+    place = place.reshape(pairs.shape)
+    rng = np.random.default_rng(seed)
+    out = np.empty((resamples, len(variables)))
+    step = max(1, CHUNK // len(pairs))
+    for start in range(0, resamples, step):
+        rows = slice(start, min(start + step, resamples))
+        counts = rng.multinomial(len(used), np.full(len(used), 1 / len(used)), size=rows.stop - rows.start)
+        weights = (counts[:, place[:, 0]] * counts[:, place[:, 1]]).astype(np.float64)
+        goal = weighted_ranks(target, weights)
+        for v, values in enumerate(variables):
+            out[rows, v] = weighted_correlation(weighted_ranks(values, weights), goal, weights)
+    return out
+
+
+def weighted_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mid-ranks (resamples, pairs) of values (pairs), each counted as often as weights (resamples, pairs) say."""
+    order = values.argsort(kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    runs = np.add.reduceat(weights[:, order], starts, axis=1)
+    middle = np.cumsum(runs, axis=1) - runs / 2
+    ranks = np.empty_like(weights)
+    ranks[:, order] = np.repeat(middle, np.diff(np.append(starts, len(values))), axis=1)
+    return ranks
+
+
+def weighted_correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Pearson's correlation of each row, its columns weighted."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = weights / weights.sum(axis=1, keepdims=True)
+        a = a - (share * a).sum(axis=1, keepdims=True)
+        b = b - (share * b).sum(axis=1, keepdims=True)
+        return (share * a * b).sum(axis=1) / np.sqrt((share * a * a).sum(axis=1) * (share * b * b).sum(axis=1))
+
+
+def permutation_p(
+    features: np.ndarray, target: np.ndarray, pairs: np.ndarray, *, permutations: int, seed: int
+) -> float:
+    """One-sided p-value (1 + b)/(1 + m) of a correlation this large, b of m permutations of conditions reaching it.
+
+    Each permutation deals the features out among the conditions anew and measures the same pairs, so a condition's
+    pairs move together; the p-value is never 0, since the data are one arrangement of themselves.
+
+    Parameters
+    ----------
+    features
+        (conditions, channels).
+    target
+        (pairs).
+    pairs
+        (pairs, 2), positions of conditions.
+    permutations, seed
+        Number of permutations, and seed.
+    """
+    used, place = np.unique(pairs, return_inverse=True)
+    place, known = place.reshape(pairs.shape), features[used]
+    rank = rankdata(target)
+    observed = spearman(distances(known, place), rank)
+    if not np.isfinite(observed):
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    found = [spearman(distances(known[rng.permutation(len(used))], place), rank) for _ in range(permutations)]
+    # Rounding can put an equal arrangement on either side: it counts as equal.
+    return float((1 + (np.array(found) >= observed - 1e-9).sum()) / (1 + permutations))
