@@ -24,6 +24,7 @@ bench: .venv/bench.done
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/sparsity_selectivity.py
 	$(BIN)/python benchmarks/subspaces.py
+	$(BIN)/python benchmarks/semantics.py
 
 clean:
 	rm -rf .venv demo build *.egg-info

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.spatial.distance import cdist
 
-from analyses import selectivity, sparsity, subspaces
-from probekit.images import ImageSet, load
+from analyses import selectivity, semantics, sparsity, subspaces
+from probekit.images import load
 from probekit.models import zoo
 from probekit.representation import tap
 
@@ -88,7 +88,7 @@ def run(
     }
     for file, figure in figures.items():
         figure.savefig(out / file, dpi=130)
-    for line in [*_summary(found), *_neighbours_summary(mid, images, pixels)]:
+    for line in [*_summary(found), *_neighbours_summary(data, pixels)]:
         say(line)
     say(f"wrote φ, findings and {', '.join(figures)} to {out} in {time.monotonic() - began:.0f} s")
     return out
@@ -100,11 +100,10 @@ def _middle(data: xr.Dataset) -> xr.Dataset:
 
 def _findings(data: xr.Dataset) -> dict[str, xr.Dataset]:
     """What the analyses find; crops of one photograph are not independent, so photographs are resampled."""
-    middle = _middle(data).drop_vars(["phi_draws", "draw"])
     return {
         "sparsity": sparsity.analyse(data, clusters="label"),
         "selectivity": selectivity.analyse(data),
-        "subspaces": subspaces.analyse(middle.sel(sigma=[SHOWN_SIGMA]), dimensions=False),
+        "subspaces": subspaces.analyse(_shown(data).drop_vars(["phi_draws", "draw"]), dimensions=False),
     }
 
 
@@ -247,16 +246,26 @@ def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:
     return lines
 
 
-def _neighbours_summary(mid: xr.Dataset, images: ImageSet, pixels: np.ndarray) -> list[str]:
-    labels = np.asarray(images.labels)
-    phi = mid["phi"].transpose("image", "channel").values
-    rates = [
-        f"{100 * _same_photograph(v, labels):.0f} % {what}"
-        for v, what in ((phi, "in φ"), (pixels.reshape(len(pixels), -1), "in pixels"))
-    ]
-    _, sizes = np.unique(labels, return_counts=True)
-    chance = float((sizes * (sizes - 1)).sum() / (len(labels) * (len(labels) - 1)))
-    return [f"nearest neighbour from the same photograph: {', '.join(rates)}, {100 * chance:.0f} % by chance"]
+def _neighbours_summary(data: dict[str, xr.Dataset], pixels: np.ndarray) -> list[str]:
+    """How often the nearest crop is of the same photograph, and an image is found again in other noise."""
+    lines = []
+    for role in (TRAINED, UNTRAINED):
+        near = semantics.neighbours(_shown(data[role]), k=1, distances=["euclidean"]).isel(sigma=0, block=0, distance=0)
+        kept = semantics.stability(_middle(data[role]).sel(sigma=[0.1, 0.3]), reference=0.1, distances=["euclidean"])
+        found = kept["top1"].sel(sigma=0.3, noise="shared").isel(block=0, distance=0)
+        lines.append(
+            f"nearest crop in φ at σ = {SHOWN_SIGMA:g} of the same photograph, {role}: "
+            f"{100 * near['precision'].item():.0f} %; found again by φ at σ = 0.3 among those at 0.1: "
+            f"{100 * found.item():.0f} %"
+        )
+    labels = data[TRAINED]["label"].values
+    rate = _same_photograph(pixels.reshape(len(pixels), -1), labels)
+    chance = near["precision_chance"].item()
+    return [*lines, f"the same in pixels: {100 * rate:.0f} %; by chance: {100 * chance:.0f} %"]
+
+
+def _shown(data: xr.Dataset) -> xr.Dataset:
+    return _middle(data).sel(sigma=[SHOWN_SIGMA])
 
 
 def _same_photograph(vectors: np.ndarray, labels: np.ndarray) -> float:
