@@ -31,7 +31,9 @@ def measurement_error(se: np.ndarray, degrees: float) -> tuple[np.ndarray, np.nd
     told = se > 0
     count = told.sum(axis=0)
     logs = np.zeros(se.shape, np.float32)
-    np.log(np.square(se, dtype=np.float32), where=told, out=logs)
+    # The square of a tiny error may be no number of float32, its logarithm always is.
+    np.log(se, where=told, out=logs)
+    logs *= 2
     mean = logs.sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
     # In place, because at full size every further copy of the array counts.
     np.subtract(logs, mean.astype(np.float32), where=told, out=logs)

@@ -23,8 +23,10 @@ class Groups:
     ----------
     ones, size
         Images that make each channel active (groups, channels), and images (groups).
-    target
-        (groups), subspace of each group.
+    member
+        (groups, subspaces), probability that an image of the group belongs to the subspace.
+    stray
+        (groups), whether a group is put into a subspace although it has channels that the subspace has not.
     support, common
         (subspaces, channels), (channels): channels of one subspace or some; channels of all.
     evidence
@@ -33,21 +35,25 @@ class Groups:
 
     ones: np.ndarray
     size: np.ndarray
-    target: np.ndarray
+    member: np.ndarray
+    stray: np.ndarray
     support: np.ndarray
     common: np.ndarray
     evidence: dict[int, float]
 
     def assign(self, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Most probable subspace of each image, and its posterior probability."""
+        """Most probable subspace of each image, and its posterior probability; 0 for images of stray groups."""
         labels = np.empty(len(active), int)
         certainty = np.empty(len(active))
-        member = np.eye(len(self.support), dtype=np.float32)[self.target]
+        member = self.member.astype(np.float32)
         for start in range(0, len(active), BLOCK):
             joint = log_joint(active[start : start + BLOCK].astype(np.float32), self.ones, self.size)
-            weight = np.exp(joint - joint.max(axis=1, keepdims=True)) @ member
-            labels[start : start + BLOCK] = weight.argmax(axis=1)
-            certainty[start : start + BLOCK] = weight.max(axis=1) / weight.sum(axis=1)
+            share = np.exp(joint - joint.max(axis=1, keepdims=True))
+            share /= share.sum(axis=1, keepdims=True)
+            weight = share @ member
+            labels[start : start + BLOCK] = best = weight.argmax(axis=1)
+            vouched = share @ (member * ~self.stray[:, None])
+            certainty[start : start + BLOCK] = np.minimum(vouched[np.arange(len(best)), best], 1)
         return labels, certainty
 
 
@@ -74,10 +80,10 @@ def group(active: np.ndarray, number: int | None, most: int, rng: np.random.Gene
     labels = path[best][0]
     ones, size = _counts(active.astype(np.float32), labels)
     support, common = _supports(ones, size)
-    target = np.arange(len(size))
+    member, stray = np.eye(len(size)), np.zeros(len(size), bool)
     if number is None:
-        target, support, common = _maximal(support, common, size)
-    return Groups(ones, size, target, support, common, values)
+        member, stray, support, common = _maximal(support, common, size)
+    return Groups(ones, size, member, stray, support, common, values)
 
 
 def evidence(ones: np.ndarray, size: np.ndarray) -> float:
@@ -199,19 +205,27 @@ def _supports(ones: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return on & ~common, common
 
 
-def _maximal(support: np.ndarray, common: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Subspace of each group, supports and common channels, nested supports being put into the larger ones."""
+def _maximal(
+    support: np.ndarray, common: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Members and strays as `Groups` has them, supports and common channels, nested supports put into larger ones."""
     extent = support.sum(axis=1)
     kept: list[int] = []
-    target = np.empty(len(size), int)
     for this in np.lexsort((-size, -extent)):
         inside = (support[kept] & support[this]).sum(axis=1)
         if not kept or (extent[this] and inside.max() < NESTED * extent[this]):
-            target[this] = len(kept)
             kept.append(int(this))
-        else:
-            # An empty support is in all others; the largest group is its likeliest home.
-            target[this] = int((inside if extent[this] else size[kept]).argmax())
+    inside = (support[:, None] & support[kept]).sum(axis=2)
+    # A group within several subspaces, as one without channels is within all, may belong to any of them.
+    member = _shares(inside, size[kept])
+    member[kept] = np.eye(len(kept))
     on = support[kept] | common
     everywhere = np.logical_and.reduce(on)
-    return target, on & ~everywhere, everywhere
+    stray = inside.max(axis=1) < extent
+    return member, stray, on & ~everywhere, everywhere
+
+
+def _shares(inside: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Probabilities of the subspaces that hold most channels of each group, (groups, subspaces), by their sizes."""
+    share = (inside == inside.max(axis=1, keepdims=True)) * size
+    return share / share.sum(axis=1, keepdims=True)

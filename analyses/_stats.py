@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from analyses._validity import check_fraction
 from probekit.errors import InputError
 
-__all__ = ["check_resampling", "cluster_bootstrap_mean", "interval", "participation_ratio", "resampled_means"]
+__all__ = [
+    "check_resampling",
+    "check_seed",
+    "cluster_bootstrap_mean",
+    "interval",
+    "participation_ratio",
+    "resampled_means",
+]
 
 # Resamples and columns taken at once: the weights and sums of one step stay within some ten MiB.
 WEIGHTS, COLUMNS = 2_000_000, 64
@@ -43,8 +51,19 @@ def check_resampling(resamples: int, level: float) -> None:
     """
     if isinstance(resamples, bool) or not isinstance(resamples, int | np.integer) or resamples < 100:
         raise InputError(f"resamples={resamples!r}: give a whole number ≥ 100, so that the interval's ends are known")
-    if not 0 < level < 1:
-        raise InputError(f"level={level!r}: give the interval's coverage, between 0 and 1, e.g. 0.95")
+    check_fraction("level", level, "the interval's coverage, between 0 and 1, e.g. 0.95")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what seeds no generator.
+
+    Raises
+    ------
+    InputError
+        If the seed is not a whole number of at least 0.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed={seed!r}: give a whole number ≥ 0")
 
 
 def resampled_means(

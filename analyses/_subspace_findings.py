@@ -11,6 +11,7 @@ from analyses import _findings
 from analyses._above_rest import MIN_IMAGES, blocks, check
 from analyses._findings import variable
 from analyses._subspace_fit import Fit, angles
+from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["check_findings", "labelled", "subspace_of", "with_blocks"]
@@ -18,10 +19,13 @@ __all__ = ["check_findings", "labelled", "subspace_of", "with_blocks"]
 
 def check_findings(data: xr.Dataset, findings: xr.Dataset) -> None:
     check(data, images=MIN_IMAGES)
-    if "subspace" not in findings or "n_subspaces" not in findings:
+    if not isinstance(findings, xr.Dataset) or "subspace" not in findings or "n_subspaces" not in findings:
         raise InputError("the findings have no subspaces: give what subspaces.fit or subspaces.analyse returned")
     for name in ("image", "sigma", "channel"):
-        if not np.array_equal(findings[name].values, data[name].values):
+        one, other = findings[name].values, data[name].values
+        if name == "image":
+            one, other = labels.strings(one), labels.strings(other)
+        if not np.array_equal(one, other):
             raise InputError(f"data and findings differ along {name}: give the data that was fitted, as it was")
 
 
@@ -42,6 +46,7 @@ def labelled(data: xr.Dataset, fits: dict[tuple[int, int], Fit], attrs: dict[str
     """Findings from fits by (sigma, block)."""
     shape = data.sizes["sigma"], len(blocks(data))
     images, channels = data.sizes["image"], data.sizes["channel"]
+    taps = labels.strings(data.tap.values)
     most = max(len(f.support) for f in fits.values())
     wide = max(1, *(len(b) for f in fits.values() for b in f.bases))
     tried = max(max(f.evidence) for f in fits.values())
@@ -54,7 +59,7 @@ def labelled(data: xr.Dataset, fits: dict[tuple[int, int], Fit], attrs: dict[str
     evidence = np.full((*shape, tried), np.nan)
     for (level, block), f in fits.items():
         at, k = (level, block), len(f.support)
-        own = np.flatnonzero(data.tap.values == blocks(data)[block])
+        own = np.flatnonzero(taps == blocks(data)[block])
         subspace[:, level, block], certainty[:, level, block] = f.labels, f.certainty
         shares[:, level, block] = k, f.agreement, f.held, f.confidence
         size[at][:k] = np.bincount(f.labels, minlength=k)
@@ -71,12 +76,12 @@ def labelled(data: xr.Dataset, fits: dict[tuple[int, int], Fit], attrs: dict[str
     made = {
         "subspace": variable(per_image, subspace.reshape(form), "subspace of the image"),
         "certainty": variable(
-            per_image, certainty.reshape(form), "probability of that subspace among those found; NaN for linear"
+            per_image, certainty.reshape(form), "probability that the image is in that subspace; NaN for linear"
         ),
         "n_subspaces": variable(dims, shares[0].astype(int), "number of subspaces"),
         "agreement": variable(dims, shares[1], "how far random halves of the images give the same answer"),
-        "held": variable(dims, shares[2], "share of the energy above rest inside the subspaces"),
-        "confidence": variable(dims, shares[3], "agreement × held × mean certainty"),
+        "held": variable(dims, shares[2], "energy above rest inside the subspaces, beyond chance"),
+        "confidence": variable(dims, shares[3], "agreement × held × (mean certainty)²"),
         "size": variable((*dims, "subspace"), size, "number of images"),
         "dimension": variable((*dims, "subspace"), dimension, "dimensions of the subspace"),
         "support": variable(("sigma", "subspace", "channel"), support, "channels of the subspace that not all share"),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from analyses import _active, _explained
-from analyses._above_rest import MIN_IMAGES, blocks, check, sites
+from analyses._above_rest import MIN_IMAGES, blocks, by_id, check, sites
 from analyses._findings import variable
+from analyses._stats import check_resampling, check_seed
 from analyses._subspace_findings import check_findings, subspace_of, with_blocks
+from probekit import labels
 from probekit.errors import InputError
 
-__all__ = ["against", "explained", "explained_variance", "intrinsic_dimension", "overlap"]
+__all__ = ["against", "explained", "explained_variance", "intrinsic_dimension", "overlap", "usable_ranks"]
 
 MOST_COMPARED = 10_000
 INTERVAL = (0.025, 0.975)
@@ -33,7 +36,7 @@ def overlap(data: xr.Dataset, findings: xr.Dataset, *, seed: int = 0) -> xr.Data
     findings
         What `fit` returned.
     seed
-        Of the pairs.
+        Of the pairs, which are of ids: no order of images changes them.
 
     Returns
     -------
@@ -55,10 +58,12 @@ def overlap(data: xr.Dataset, findings: xr.Dataset, *, seed: int = 0) -> xr.Data
     True
     """
     check_findings(data, findings)
+    check_seed(seed)
+    first = by_id(data)
     values = np.full((5, *findings.n_subspaces.shape), np.nan)
     for site in sites(data):
-        own = subspace_of(findings, site.level, site.block)
-        sets = site.active(findings.attrs["rate"])[:, ~findings.common.values[site.level, site.channels]]
+        own = subspace_of(findings, site.level, site.block)[first]
+        sets = site.active(findings.attrs["rate"])[first][:, ~findings.common.values[site.level, site.channels]]
         rng = np.random.default_rng(seed)
         shares = [_active.jaccard(sets[p[:, 0]], sets[p[:, 1]]) for p in _active.pairs(own, rng)]
         within, between = (share[~np.isnan(share)] for share in shares)
@@ -104,7 +109,8 @@ def explained_variance(
     ranks
         Dimensions r; those that reach the number of channels of the narrowest tap are left out.
     resamples, seed
-        Bootstrap samples of held-out images for the 95 % interval; seed of split and bootstrap.
+        Bootstrap samples of held-out images for the 95 % interval, at least 100; seed of split and bootstrap, which
+        are of ids: no order of images changes them.
 
     Returns
     -------
@@ -133,20 +139,15 @@ def explained(
 ) -> tuple[xr.Dataset, np.ndarray]:
     """`explained_variance`, and the gains of its bootstrap samples (resamples, sigma, block, rank, comparison)."""
     check_findings(data, findings)
-    widths = [int((data.tap.values == name).sum()) for name in blocks(data)]
-    if min(widths) < 2:
-        raise InputError("a tap has 1 channel, which leaves nothing to compare: select taps of more channels")
-    kept = tuple(r for r in ranks if 1 <= r < min(widths))
-    if not kept:
-        raise InputError(
-            f"ranks={list(ranks)}: give dimensions from 1 to {min(widths) - 1}, below the number of channels"
-        )
+    check_seed(seed)
+    check_resampling(resamples, INTERVAL[1] - INTERVAL[0])
+    kept = usable_ranks(data, ranks)
     shape = (*findings.n_subspaces.shape, len(kept), len(_explained.COMPARISONS))
     explained, pca, gain = (np.full(shape, np.nan) for _ in range(3))
     spent = np.zeros(shape, int)
     drawn = np.full((resamples, *shape), np.nan)
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(data.sizes["image"])[:MOST_COMPARED]
+    chosen = rng.permutation(by_id(data))[:MOST_COMPARED]
     train, test = np.split(chosen, [len(chosen) * 3 // 4])
     for site in sites(data):
         at = site.level, site.block
@@ -175,6 +176,21 @@ def explained(
     }
     coords = {"rank": np.array(kept), "comparison": np.array(_explained.COMPARISONS, object)}
     return with_blocks(made, data, coords), drawn
+
+
+def usable_ranks(data: xr.Dataset, ranks: Any) -> tuple[int, ...]:
+    """The ranks that are below the number of channels of every tap; refuses what leaves none, and what is no rank."""
+    numbers = tuple(ranks) if isinstance(ranks, Iterable) else ()
+    if not numbers or any(isinstance(r, bool) or not isinstance(r, int | np.integer) for r in numbers):
+        raise InputError(f"ranks={ranks!r}: give a sequence of whole numbers, such as (1, 2, 4)")
+    taps = labels.strings(data.tap.values)
+    width = min(int((taps == name).sum()) for name in blocks(data))
+    if width < 2:
+        raise InputError("a tap has 1 channel, which leaves nothing to compare: select taps of more channels")
+    kept = tuple(int(r) for r in numbers if 1 <= r < width)
+    if not kept:
+        raise InputError(f"ranks={ranks!r}: give dimensions from 1 to {width - 1}, below the number of channels")
+    return kept
 
 
 def against(found: xr.Dataset, drawn: np.ndarray, control: xr.Dataset, drawn_control: np.ndarray) -> xr.Dataset:
@@ -217,6 +233,9 @@ def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) 
         If the data cannot be used, or scikit-dimension is not installed.
     """
     check(data, images=MIN_IMAGES)
+    check_seed(seed)
+    if isinstance(images, bool) or not isinstance(images, int | np.integer) or images < MIN_IMAGES:
+        raise InputError(f"images={images!r}: give a whole number ≥ {MIN_IMAGES}")
     try:
         from skdim import id as estimators
     except ImportError as error:
@@ -224,7 +243,7 @@ def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) 
             "the intrinsic dimension needs scikit-dimension: pip install 'probekit[analyses]', or dimensions=False"
         )
         raise InputError(message) from error
-    chosen = np.random.default_rng(seed).permutation(data.sizes["image"])[:images]
+    chosen = np.random.default_rng(seed).permutation(by_id(data))[:images]
     values = np.full((data.sizes["sigma"], len(blocks(data)), len(ESTIMATORS)), np.nan)
     for site in sites(data):
         # Equal images have no distances to compare.

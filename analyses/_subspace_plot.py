@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from probekit import labels
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["plot"]
 
 COLOURS = {"parameters": "C0", "nonzeros": "C1", "coefficients": "C2"}
+# So many labels of noise levels, subspaces or channels fit along an axis without touching.
+MOST_LABELS = 8
 
 
 def plot(findings: xr.Dataset) -> Figure:
@@ -30,7 +33,7 @@ def plot(findings: xr.Dataset) -> Figure:
     -------
     Figure
         Channels of each subspace of the first tap; variance explained against PCA; overlap of active sets
-        against σ, with the channel-shuffled control; number of subspaces and confidence.
+        against σ, with the channel-shuffled control; number of subspaces, coloured by confidence.
 
     Raises
     ------
@@ -39,10 +42,11 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    lacking = [name for name in ("support", "explained", "overlap_gap_shuffled") if name not in findings]
+    needed = ("support", "explained", "overlap_gap_shuffled")
+    lacking = [name for name in needed if not isinstance(findings, xr.Dataset) or name not in findings]
     if lacking:
         raise InputError(f"the findings lack {', '.join(lacking)}: give what subspaces.analyse returned")
-    figure = Figure(figsize=(11, 8), layout="constrained")
+    figure = Figure(figsize=(12, 8.5), layout="constrained")
     axes = figure.subplots(2, 2)
     _supports(axes[0, 0], findings)
     _explained(axes[0, 1], findings)
@@ -51,9 +55,19 @@ def plot(findings: xr.Dataset) -> Figure:
     return figure
 
 
+def _sparse(names: list[str]) -> tuple[list[int], list[str]]:
+    """Positions and names of the ticks that fit, evenly spaced from the first."""
+    step = -(-len(names) // MOST_LABELS)
+    return list(range(0, len(names), step)), names[::step]
+
+
+def _levels(findings: xr.Dataset) -> tuple[list[int], list[str]]:
+    return _sparse([f"{s:.3g}" for s in findings.sigma.values])
+
+
 def _supports(axes: Axes, findings: xr.Dataset) -> None:
     block = str(findings.block.values[0])
-    own = findings.tap.values.astype(str) == block
+    own = labels.strings(findings.tap.values) == block
     number = int(findings.n_subspaces.values[0, 0])
     support = findings.support.values[0, :number][:, own]
     common = findings.common.values[0, own]
@@ -61,48 +75,62 @@ def _supports(axes: Axes, findings: xr.Dataset) -> None:
     first = np.where(support.any(axis=0), support.argmax(axis=0), number + ~common)
     shown = (support + 2 * common)[:, np.lexsort((-support.sum(axis=0), first))]
     axes.imshow(shown, aspect="auto", interpolation="nearest", cmap="Blues", vmin=0, vmax=2)
-    axes.set(title=f"{block}, σ = {findings.sigma.values[0]:g}: channels of each subspace\n(dark: common)")
+    axes.set(title=f"{block}, σ = {findings.sigma.values[0]:.3g}: channels of each subspace\n(dark: common)")
     axes.set(xlabel="channel, sorted", ylabel="subspace")
-    axes.set_yticks(range(number))
+    axes.set_yticks(*_sparse([str(k) for k in range(number)]))
 
 
 def _explained(axes: Axes, findings: xr.Dataset) -> None:
     here = findings.isel(sigma=0, block=0)
-    for name, colour in COLOURS.items():
-        one = here.sel(comparison=name)
-        axes.plot(one["rank"], one.explained, "o-", color=colour, label=f"union, against equal {name}")
-        axes.plot(one["rank"], one.explained_pca, "s--", color=colour, label=f"PCA of equal {name}", mfc="none")
+    ranks = here["rank"].values
+    # The same union is compared with two of the PCAs; broad, so that a line upon it leaves it visible.
+    union = here.explained.sel(comparison="parameters")
+    axes.plot(ranks, union, "o-", color="0.7", linewidth=5, markersize=9, label="union")
+    sparse = here.explained.sel(comparison="nonzeros")
+    axes.plot(ranks, sparse, "o-", color="black", linewidth=1.2, markersize=4, label="union, at rest off its channels")
+    for (name, colour), marker in zip(COLOURS.items(), "s^v", strict=True):
+        pca = here.explained_pca.sel(comparison=name)
+        axes.plot(ranks, pca, marker + "--", color=colour, mfc="none", label=f"PCA of equal {name}")
     axes.set(xlabel="dimensions of each subspace", ylabel="variance explained, held out", xscale="log")
-    axes.set_xticks(here["rank"].values, [str(r) for r in here["rank"].values])
+    axes.set_xticks(ranks, [str(r) for r in ranks])
     axes.minorticks_off()
-    axes.set_title("Union of subspaces and one PCA")
+    axes.set_title("Unions of subspaces, and PCAs")
     axes.legend(fontsize="small")
 
 
 def _overlap(axes: Axes, findings: xr.Dataset) -> None:
     position = np.arange(findings.sizes["sigma"])
-    for block, name in enumerate(findings.block.values):
-        shift = 0.08 * (block - (findings.sizes["block"] - 1) / 2)
+    axes.set(xlabel="noise σ", ylabel="Jaccard index, within − between", title="Overlap of active sets")
+    axes.set_xticks(*_levels(findings))
+    axes.axhline(0, color="grey", linewidth=0.8)
+    if not np.isfinite(findings.overlap_gap).any():
+        axes.text(
+            0.5, 0.6, "one subspace everywhere:\nno others to compare with", ha="center", transform=axes.transAxes
+        )
+        return
+    step = 0.8 / findings.sizes["block"]
+    for block, name in enumerate(labels.strings(findings.block.values)):
+        place = position + step * (block - (findings.sizes["block"] - 1) / 2)
         for kind, fill in (("overlap_gap", f"C{block}"), ("overlap_gap_shuffled", "white")):
             ends = [findings[kind + end].values[:, block] for end in ("_low", "_high")]
-            axes.vlines(position + shift, ends[0], ends[1], color=f"C{block}")
-            shuffled = ", channels shuffled" if "shuffled" in kind else ""
+            axes.vlines(place, ends[0], ends[1], color=f"C{block}")
+            legend = name if kind == "overlap_gap" else None
             middle = findings[kind].values[:, block]
-            axes.scatter(position + shift, middle, color=fill, edgecolors=f"C{block}", label=f"{name}{shuffled}")
-    axes.axhline(0, color="grey", linewidth=0.8)
-    axes.set_xticks(position, [f"{s:g}" for s in findings.sigma.values])
-    axes.set(xlabel="noise σ", ylabel="Jaccard index, within − between", title="Overlap of active sets")
-    axes.legend(fontsize="small")
+            axes.scatter(place, middle, s=18, color=fill, edgecolors=f"C{block}", label=legend, zorder=2)
+    axes.scatter([], [], s=18, color="white", edgecolors="grey", label="channels shuffled")
+    # Below the axis, where it covers no point.
+    axes.legend(fontsize="small", ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.14))
 
 
 def _numbers(axes: Axes, findings: xr.Dataset) -> None:
-    position = np.arange(findings.sizes["sigma"])
-    width = 0.8 / findings.sizes["block"]
-    for block, name in enumerate(findings.block.values):
-        # An answer without confidence still has a number of subspaces to show.
-        height = np.nan_to_num(findings.confidence.values[:, block])
-        bars = axes.bar(position + width * block, height, width, label=str(name))
-        axes.bar_label(bars, [f"{n} subspaces" for n in findings.n_subspaces.values[:, block]], fontsize="small")
-    axes.set_xticks(position + 0.4 - width / 2, [f"{s:g}" for s in findings.sigma.values])
-    axes.set(xlabel="noise σ", ylabel="confidence", ylim=(0, 1.1), title="Confidence in the answer")
-    axes.legend(fontsize="small")
+    confidence = findings.confidence.values.T
+    axes.set_facecolor("lightgrey")
+    image = axes.imshow(confidence, aspect="auto", interpolation="nearest", cmap="viridis", vmin=0, vmax=1)
+    for level, block in np.ndindex(findings.n_subspaces.shape):
+        shade = "white" if confidence[block, level] <= 0.6 else "black"
+        number = str(int(findings.n_subspaces.values[level, block]))
+        axes.text(level, block, number, ha="center", va="center", color=shade, fontsize="small")
+    axes.set_yticks(range(findings.sizes["block"]), list(labels.strings(findings.block.values)))
+    axes.set_xticks(*_levels(findings))
+    axes.set(xlabel="noise σ", title="Number of subspaces\n(grey: method without confidence)")
+    axes.figure.colorbar(image, ax=axes, label="confidence")

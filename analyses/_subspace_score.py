@@ -7,9 +7,10 @@ import xarray as xr
 from sklearn.metrics import normalized_mutual_info_score
 
 from analyses import _selfexpression, _subspace_fit
-from analyses._above_rest import sites
+from analyses._above_rest import by_id, sites
 from analyses._findings import variable
 from analyses._subspace_findings import check_findings, subspace_of
+from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["score"]
@@ -50,11 +51,17 @@ def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = 
     >>> score(fit(data), truth).support_f1.item()
     1.0
     """
-    if findings.sizes["image"] != truth.sizes["image"] or (findings.image.values != truth.image.values).any():
+    lacking = [name for name in ("subspace", "support") if name not in truth]
+    if lacking:
+        raise InputError(f"the truth lacks {', '.join(lacking)}: give what probekit.synthetic.subspaces made")
+    if "n_subspaces" not in findings:
+        raise InputError("the findings have no subspaces: give what subspaces.fit or subspaces.analyse returned")
+    if not np.array_equal(labels.strings(findings.image.values), labels.strings(truth.image.values)):
         raise InputError("findings and truth are of different images: give the truth of the data that was fitted")
     right = np.unique(truth.subspace.values, return_inverse=True)
     true, masks = right[1], truth.support.values[right[0]]
     shape = findings.n_subspaces.shape
+    taps, names = labels.strings(findings.tap.values), labels.strings(findings.block.values)
     values = {name: np.full(shape, np.nan) for name in ("accuracy", "nmi", "support_f1")}
     error = np.full(shape, np.nan)
     for at in np.ndindex(*shape):
@@ -63,16 +70,17 @@ def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = 
         found = findings.support.values[at[0]]
         hits = sum(int((masks[r] & found[c]).sum()) for r, c in zip(rows, columns, strict=True))
         number = int(findings.n_subspaces.values[at])
-        named = int(masks.sum()) + int(found[:number][:, findings.tap.values == findings.block.values[at[1]]].sum())
+        named = int(masks.sum()) + int(found[:number][:, taps == names[at[1]]].sum())
         values["accuracy"][at] = table[rows, columns].sum() / len(true)
         values["nmi"][at] = normalized_mutual_info_score(true, own)
         values["support_f1"][at] = 2 * hits / named if named else 1.0
     if data is not None:
         check_findings(data, findings)
+        chosen = by_id(data)[:MOST_EXPRESSED]
         for site in sites(data):
-            x = site.x[:MOST_EXPRESSED, ~findings.common.values[site.level, site.channels]]
+            x = site.x[chosen][:, ~findings.common.values[site.level, site.channels]]
             code = _selfexpression.omp(x, noise=_selfexpression.SLACK * site.noise)
-            error[site.level, site.block] = _selfexpression.preserving_error(code, true[: len(x)])
+            error[site.level, site.block] = _selfexpression.preserving_error(code, true[chosen])
     long = {"accuracy": "share of images in the right subspace", "nmi": "normalised mutual information"}
     long["support_f1"] = "F1 score of the supports"
     dims = ("sigma", "block")

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from scipy.special import ndtr
 from scipy.stats import t as student
 
 from analyses import _findings
 from analyses._findings import variable
 from analyses._sparseness import MEASURES, group_moments, kendall, measures, pooled, spectrum_moments
-from analyses._stats import check_resampling, interval, resampled_means
+from analyses._sparsity_plot import plot
+from analyses._stats import check_resampling, check_seed, interval, resampled_means
+from analyses._validity import check_numbers
 from probekit import labels
 from probekit.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from probekit.labels import strings
 
 __all__ = ["analyse", "main", "plot"]
 
@@ -31,13 +32,9 @@ CHUNK = 4_000_000
 # Groups of images left out in turn for the interval of the dimension.
 GROUPS = 20
 ORIENTATION = np.array([direction for direction, _ in MEASURES.values()])
-TITLES = {
-    "hoyer": "Hoyer",
-    "gini": "Gini",
-    "treves_rolls": "Treves–Rolls",
-    "effective_number": "effective number (entropy)",
-}
-Inputs = Mapping[str, str | Sequence[str]]
+# Images or clusters that an interval needs.
+MIN_UNITS = 10
+Inputs = Mapping[str, str | Sequence[str] | None]
 
 
 def analyse(
@@ -70,14 +67,14 @@ def analyse(
         ā of single noise draws is wanted too.
     block_inputs
         From a tap to its block's input, a tap or several that are concatenated, e.g.
-        ``{"mid": "enc3", "dec3": ("mid", "enc3")}``; None stands for the tap before it in the data. Average pooling
-        between blocks keeps channel averages, so enc3's are those of mid's input. A decoder block is fed by an
-        up-convolution and an encoder block: say so here where both are to count.
+        ``{"mid": "enc3", "dec3": ("mid", "enc3")}``; by default, or where it is None, the tap before it in the data.
+        Average pooling between blocks keeps channel averages, so enc3's are those of mid's input. A decoder block is
+        fed by an up-convolution and an encoder block: say so here where both are to count.
     clusters
         Coordinate along `image`, such as "label", whose groups are resampled whole: for images that are not
         independent, as crops of one photograph. By default images are.
     resamples, level, seed
-        Of the bootstrap over images (percentile intervals): number ≥ 100, coverage in (0, 1), seed.
+        Of the bootstrap over images: number ≥ 100, coverage in (0, 1), seed ≥ 0.
 
     Returns
     -------
@@ -93,7 +90,12 @@ def analyse(
         `agreement` (vector, sigma, measure, other_measure) is Kendall's τ between two measures' rankings of
         the blocks, `contradictions` the number of pairs of blocks that both order significantly, and oppositely;
         `agreement_over_sigma`, `contradictions_over_sigma` (vector, block, …) the same for noise levels. The attr
-        `disagreement` says it in words. Intervals are NaN for fewer than 2 images or clusters.
+        `disagreement` says it in words.
+        Intervals of means are percentiles of the bootstrap, moved outwards as Student's t asks, and NaN for fewer than
+        10 images or clusters. Of simulated intervals of 95 %, 94 to 95 % cover the truth from
+        10 images on where measures vary evenly; where 1 image in 20 is dense and all others sparse, 60 % do of 10
+        images, 79 % of 20, 86 % of 40 and 93 % of 100.
+        Images are resampled and left out by their ids, so their order changes nothing but `per_image`'s.
 
     Raises
     ------
@@ -109,9 +111,11 @@ def analyse(
     True
     """
     check_resampling(resamples, level)
+    check_seed(seed)
     _check(data)
     data = data.compute()
     groups = _clusters(data, clusters)
+    order = by_id(data["image"].values)
     units = data.sizes["image"] if groups is None else len(np.unique(groups))
     taps = tuple(dict.fromkeys(map(str, data["tap"].values)))
     inputs = _inputs(taps, block_inputs)
@@ -122,10 +126,10 @@ def analyse(
     outputs = [taps.index(name) for name in fed]
     change[:, :, :, outputs] = per_image[:, :, :, outputs] - before
 
-    drawn = partial(resampled_means, clusters=groups, resamples=resamples, seed=seed)
-    boot = Bootstrap(drawn(per_image), drawn(change), level, enough=units > 1)
+    drawn = partial(resampled_means, clusters=None if groups is None else groups[order], resamples=resamples, seed=seed)
+    boot = Bootstrap(drawn(per_image[order]), drawn(change[order]), level, units)
     results = {**_means(per_image, change, zero, boot), **_agreements(per_image, boot)}
-    results |= _dimensions(data, taps, level, jackknife=groups is None)
+    results |= _dimensions(data, taps, level, order if groups is None else None)
     findings = _findings.findings(
         results,
         data,
@@ -145,14 +149,33 @@ class Bootstrap(NamedTuple):
     means: np.ndarray
     changes: np.ndarray
     level: float
-    enough: bool
+    units: int
 
     def interval(self, resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        low, high = interval(resampled, self.level)
-        return (low, high) if self.enough else (np.full_like(low, np.nan), np.full_like(high, np.nan))
+        if self.units < MIN_UNITS:
+            unknown = np.full(resampled.shape[1:], np.nan)
+            return unknown, unknown
+        return interval(resampled, widened(self.level, self.units))
+
+
+def widened(level: float, units: int) -> float:
+    """The level at which a percentile interval of a mean is as wide as Student's t makes it.
+
+    Resampling n units spreads their mean by √((n − 1)/n) of its standard error and takes that for known; the
+    percentiles are moved outwards accordingly (Hesterberg, Am. Stat. 69, 371, 2015).
+    """
+    reach = student.ppf((1 + level) / 2, units - 1) * np.sqrt(units / (units - 1))
+    return float(2 * ndtr(reach) - 1)
+
+
+def by_id(ids: np.ndarray) -> np.ndarray:
+    """An order of images that depends on their ids alone, and on nothing that ids may be sorted by."""
+    names = list(map(str, ids))
+    return np.array(sorted(range(len(names)), key=lambda i: (zlib.crc32(names[i].encode()), names[i])), np.int64)
 
 
 def _check(data: xr.Dataset) -> None:
+    check_numbers(data, "phi", "phi_draws")
     labels.check(data, "phi")
     names = ["phi"]
     if "phi_draws" in data:
@@ -174,14 +197,20 @@ def _clusters(data: xr.Dataset, name: str | None) -> np.ndarray | None:
     if name not in data.coords or data[name].dims != ("image",):
         known = [str(c) for c in data.coords if data[c].dims == ("image",)]
         raise InputError(f"clusters={name!r} is no coordinate along image: give one of {', '.join(known)}, or None")
-    return data[name].values
+    return strings(data[name].values)
 
 
 def _inputs(taps: tuple[str, ...], given: Inputs | None) -> dict[str, tuple[str, ...]]:
     """The taps that feed each block; () for the first, which nothing measured feeds."""
     inputs = {name: taps[max(k - 1, 0) : k] for k, name in enumerate(taps)}
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f'block_inputs={given!r}: give a mapping from a tap to its input, e.g. {{"mid": "enc3"}}')
     for block, fed_by in (given or {}).items():
-        names = (fed_by,) if isinstance(fed_by, str) else tuple(fed_by)
+        if fed_by is None and block in inputs:
+            continue
+        if not isinstance(fed_by, str | Sequence | None):
+            raise InputError(f"block_inputs: {fed_by!r} feeds {block!r}: name a tap, or several in a tuple")
+        names = () if fed_by is None else (fed_by,) if isinstance(fed_by, str) else tuple(fed_by)
         unknown = [name for name in (block, *names) if name not in taps]
         if unknown or not names:
             what = f"{unknown[0]!r} is no tap of the data" if unknown else f"nothing feeds {block!r}"
@@ -196,7 +225,7 @@ def _measured(data: xr.Dataset, blocks: Sequence[tuple[str, ...]]) -> tuple[np.n
     A block of several taps is their concatenation.
     """
     vectors = ["phi", *(["phi_draws"] if "phi_draws" in data else [])]
-    taps = data["tap"].values.astype(str)
+    taps = strings(data["tap"].values)
     sizes = (data.sizes["image"], len(vectors), data.sizes["sigma"], len(blocks))
     found, zero = np.empty((*sizes, len(MEASURES)), np.float32), np.zeros(sizes[1:], np.int64)
     for v, name in enumerate(vectors):
@@ -286,13 +315,13 @@ def _agreements(per_image: np.ndarray, boot: Bootstrap) -> dict[str, Any]:
     return results
 
 
-def _dimensions(data: xr.Dataset, taps: tuple[str, ...], level: float, *, jackknife: bool) -> dict[str, Any]:
-    names = data["tap"].values.astype(str)
+def _dimensions(data: xr.Dataset, taps: tuple[str, ...], level: float, order: np.ndarray | None) -> dict[str, Any]:
+    names = strings(data["tap"].values)
     found = np.empty((4, data.sizes["sigma"], len(taps)))
     for b, tap in enumerate(taps):
         columns = np.flatnonzero(names == tap)
         for s in range(data.sizes["sigma"]):
-            found[:, s, b] = dimension(data["phi"].isel(sigma=s), columns, level, jackknife=jackknife)
+            found[:, s, b] = dimension(data["phi"].isel(sigma=s), columns, level, order)
     dims, percent = ("sigma", "block"), f"{100 * level:g} % interval"
     return {
         "dimension": variable(dims, found[0], "(Σλ)²/Σλ² of the covariance over images, sums estimated without bias"),
@@ -302,13 +331,14 @@ def _dimensions(data: xr.Dataset, taps: tuple[str, ...], level: float, *, jackkn
     }
 
 
-def dimension(phi: xr.DataArray, columns: np.ndarray, level: float, *, jackknife: bool = True) -> list[float]:
-    """The dimension, its interval, and the plain ratio."""
+def dimension(phi: xr.DataArray, columns: np.ndarray, level: float, order: np.ndarray | None) -> list[float]:
+    """The dimension, its interval by leaving out every so many images of this order, and the plain ratio."""
     n = len(phi)
     mean = sum(a.sum(axis=0) for _, a in _chunks(phi, columns)) / n
-    count = GROUPS if jackknife and n >= 2 * GROUPS else 1
+    count = GROUPS if order is not None and n >= 2 * GROUPS else 1
     groups = [
-        pooled(group_moments((a for _, a in _chunks(phi[k::count], columns)), np.asarray(mean))) for k in range(count)
+        pooled(group_moments((a for _, a in _chunks(part, columns)), np.asarray(mean)))
+        for part in ((phi[order[k::count]] for k in range(count)) if order is not None and count > 1 else [phi])
     ]
     whole = pooled(groups)
     estimate = _ratio(*spectrum_moments(whole))
@@ -336,7 +366,7 @@ def _coords(
 ) -> dict[str, Any]:
     names = list(MEASURES)
     sparser = ["smaller" if direction < 0 else "larger" for direction, _ in MEASURES.values()]
-    channels = [int((data["tap"].values.astype(str) == name).sum()) for name in taps]
+    channels = [int((strings(data["tap"].values) == name).sum()) for name in taps]
 
     def text(dim: str, values: Sequence[str], long_name: str) -> tuple[str, np.ndarray, dict[str, str]]:
         return dim, np.array(values, dtype=object), {"long_name": long_name}
@@ -364,63 +394,6 @@ def _disagreement(findings: xr.Dataset) -> str:
             if int(counts.sel(measure=a, other_measure=b))
         ]
     return "; ".join(said) or "no two measures order any two blocks or noise levels oppositely beyond doubt"
-
-
-def plot(findings: xr.Dataset) -> Figure:
-    """Draw each measure along the blocks, one line per noise level, and what each block changes in PR.
-
-    Parameters
-    ----------
-    findings
-        What `analyse` returns.
-
-    Returns
-    -------
-    Figure
-        Bars are the intervals.
-    """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    phi = findings.sel(vector="phi")
-    blocks, names = list(map(str, phi["block"].values)), list(map(str, phi["measure"].values))
-    figure = Figure(figsize=(12, 7), layout="constrained")
-    axes = figure.subplots(2, 3).ravel()
-    colours = colormaps["viridis"](np.linspace(0, 0.85, phi.sizes["sigma"]))
-    for axis, name in zip(axes, names, strict=False):
-        part = phi.sel(measure=name)
-        sparser = str(part["sparser_when"].item())
-        _lines(axis, part, ("sparsity", "sparsity_low", "sparsity_high"), colours)
-        axis.set_title(f"{TITLES.get(name, name.replace('_', ' '))} ({sparser}: sparser)", fontsize=10)
-        axis.set_xticks(range(len(blocks)), blocks)
-    last = axes[len(names)]
-    _lines(last, phi.sel(measure="participation_ratio"), ("change", "change_low", "change_high"), colours)
-    last.axhline(0, color="0.5", lw=0.8)
-    # The first block has no change and keeps its place.
-    last.set_xlim(-0.5, len(blocks) - 0.5)
-    last.set_title("change of participation ratio, output − input", fontsize=10)
-    last.set_xticks(
-        range(len(blocks)), [f"{b}\n← {i or '–'}" for b, i in zip(blocks, phi["input"].values, strict=True)]
-    )
-    last.tick_params(axis="x", labelsize=7)
-    handles, texts = axes[0].get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=min(10, len(handles)), frameon=False, fontsize=8)
-    figure.suptitle(
-        f"{findings.attrs.get('denoiser', '')}: sparsity of φ, mean over {findings.sizes['image']} images "
-        f"(bars: {100 * float(findings.attrs['level']):g} % intervals)",
-        fontsize=10,
-    )
-    return figure
-
-
-def _lines(axis: Axes, part: xr.Dataset, names: tuple[str, str, str], colours: np.ndarray) -> None:
-    count = part.sizes["sigma"]
-    for s, level in enumerate(part["sigma"].values):
-        middle, low, high = (part[name].isel(sigma=s).values for name in names)
-        # Set apart a little, so that bars of different noise levels can be told.
-        x = np.arange(len(middle)) + 0.25 * ((s + 0.5) / count - 0.5)
-        errors = np.abs(np.stack([middle - low, high - middle]))
-        axis.errorbar(x, middle, errors, fmt="o-", ms=3, lw=1, color=colours[s], label=f"σ = {level:g}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -83,16 +83,63 @@ def test_histograms_are_numpys() -> None:
         assert (low[c], high[c]) == pytest.approx((edges[0], edges[-1]))
 
 
-@pytest.mark.parametrize("draws", [4, 20])
-def test_the_error_scale_of_a_silent_channel_is_its_true_one_or_larger(draws: int) -> None:
+@pytest.mark.parametrize("n", [7, 60])
+def test_the_standard_error_is_the_largest_of_its_own_and_its_neighbours_and_includes_rests(n: int) -> None:
     rng = np.random.default_rng(3)
-    n, channels, truth = 400, 300, 0.3
-    se = truth * np.sqrt(rng.chisquare(draws - 1, (n, channels)) / (draws - 1))
-    rest_se = truth * np.sqrt(rng.chisquare(draws - 1, channels) / (draws - 1))
-    found = kernels.error_scale(se, rest_se, draws)
-    # No image's falls under √2 times the typical error. A median of n is within 1.25 σ/√n of its expectation; in
-    # variance, χ²'s relative σ is √(2/(draws − 1)), and its density at the median is no thinner than the normal's by
-    # more than half: five such errors.
-    relative = 5 * 1.25 * 1.5 * math.sqrt(2 / (draws - 1)) / math.sqrt(n) / (stats.chi2.median(draws - 1) / (draws - 1))
-    assert (found.min(axis=0) >= math.sqrt(2) * truth * math.sqrt(max(0, 1 - relative))).all()
-    assert found.mean() > math.sqrt(2) * truth
+    a, se, rest_se = rng.normal(size=(n, 4)), rng.gamma(1.0, size=(n, 4)), rng.gamma(1.0, size=4)
+    found = kernels.standard_error(a, se, rest_se)
+    for c in range(4):
+        order = list(np.argsort(a[:, c]))
+        near = []
+        for i in range(n):
+            window = min(20, n)
+            first = min(max(order.index(i) - window // 2, 0), n - window)
+            near.append(float((se[order[first : first + window], c] ** 2).mean()))
+        rest = max(rest_se[c] ** 2, near[int(np.abs(a[:, c]).argmin())])
+        for i in range(n):
+            assert found[i, c] == pytest.approx(math.sqrt(max(se[i, c] ** 2, near[i]) + rest))
+
+
+def difference(law) -> tuple[float, float, float]:
+    """s/b of a law, and standard deviation and skewness of the difference of the fitted laws' log-likelihoods."""
+    # Up to where tails no longer count at the sixth power.
+    bounds = {"lb": law.ppf(1e-13), "ub": law.isf(1e-13), "limit": 400}
+    middle, mean, s = law.median(), law.mean(), law.std()
+    b = law.expect(lambda x: abs(x - middle), **bounds)
+
+    def d(x: float) -> float:
+        return 0.5 * ((x - mean) / s) ** 2 - abs(x - middle) / b
+
+    centre = law.expect(d, **bounds)
+    variance = law.expect(lambda x: (d(x) - centre) ** 2, **bounds)
+    return s / b, math.sqrt(variance), law.expect(lambda x: (d(x) - centre) ** 3, **bounds) / variance**1.5
+
+
+BOUNDARY = {
+    "exponential power": stats.gennorm(1.41645),
+    "Student's t": stats.t(7.13212),
+    "gamma": stats.gamma(2.89931),
+    "inverse Gaussian": stats.invgauss(0.138430),
+    "Weibull": stats.weibull_min(1.372432),
+    "lognormal": stats.lognorm(0.340422),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDARY)
+def test_under_laws_of_the_boundary_the_difference_is_no_wider_and_no_less_skewed_than_is_taken(name: str) -> None:
+    ratio, deviation, skew = difference(BOUNDARY[name])
+    assert ratio == pytest.approx(2 * math.sqrt(math.e) / math.sqrt(2 * math.pi), rel=1e-5)
+    assert deviation <= kernels.BOUNDARY_SD
+    # What lacks in skew has room in width.
+    assert skew >= kernels.BOUNDARY_SKEW or deviation < 0.7 * kernels.BOUNDARY_SD
+
+
+@pytest.mark.parametrize("n", [40, 100, 400])
+@pytest.mark.parametrize("name", BOUNDARY)
+def test_p_values_of_the_normal_law_under_laws_of_the_boundary_are_valid(name: str, n: int) -> None:
+    channels = 4000
+    a = BOUNDARY[name].rvs((n, channels), random_state=np.random.default_rng(4))
+    p = kernels.shape(a).p_normal
+    for size in (0.05, 0.01, 0.001):
+        # 3.5 binomial standard deviations.
+        assert (p <= size).mean() <= size + 3.5 * math.sqrt(size * (1 - size) / channels)

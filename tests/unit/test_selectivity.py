@@ -38,11 +38,11 @@ def test_the_input_is_left_as_it_was() -> None:
 
 
 def test_fractions_and_top_images_are_those_that_were_planted() -> None:
-    data, truth = union()
+    data, truth = union(noise=0.02)
     found = analysed(data, top=5)
     active = truth.active.mean("image")
-    # Errors of 0.05 seldom hide a response of 0.5 or more, or raise one by 5 standard errors: the share of images
-    # on which they do is under 1 in 100.
+    # Errors of 0.02 hide a response of 0.5 or more, 17 standard errors of φ − rest, or raise one by 5, on far fewer
+    # than 1 image in 100.
     assert abs(found.activity_fraction - active).max() < 0.01
     assert found.top_image.dims == ("rank", "sigma", "channel")
     best = data.phi.isel(sigma=0).idxmax("image")
@@ -190,6 +190,8 @@ def test_one_channel_and_more_top_images_than_there_are_work() -> None:
         ({"top": 0}, "top=0: give a whole number"),
         ({"resamples": 1}, "resamples=1"),
         ({"level": 0}, "level=0"),
+        ({"fdr": "a"}, "fdr='a': give a false discovery rate"),
+        ({"seed": -1}, "seed=-1: give a whole number ≥ 0"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(options: dict, words: str) -> None:
@@ -201,12 +203,18 @@ def broken(case: str) -> xr.Dataset:
     data = union(n_images=30).data.copy(deep=True)
     if case in ("phi", "rest"):
         data[case][{"channel": 0}] = np.nan
+    if case.startswith("phi_se"):
+        data["phi_se"][{"image": 0, "channel": 0}] = float(case.split()[1])
+    if case.startswith("rest_se"):
+        data["rest_se"][{"channel": 0}] = float(case.split()[1])
     return {
         "no phi": data.drop_vars("phi"),
         "no tap": data.drop_vars("tap"),
         "dims": data.isel(sigma=0),
         "few images": data.isel(image=slice(0, 19)),
         "no channel": data.isel(channel=[]),
+        "objects": data.assign(phi=data.phi.astype(object)),
+        "words": data.assign_coords(sigma=["low", "high"]),
     }.get(case, data)
 
 
@@ -219,12 +227,41 @@ def broken(case: str) -> xr.Dataset:
         ("phi", "phi holds NaN"),
         ("rest", "rest holds NaN"),
         ("few images", "phi is of 19 images: types of channels need 20"),
+        ("objects", "phi is of type object: give real numbers"),
+        ("words", "sigma is of type .*: give real numbers"),
+        ("phi_se nan", "phi_se is NaN in some places at sigma 0.1 and known in others"),
+        ("phi_se inf", "phi_se is negative or infinite in places at sigma 0.1"),
+        ("phi_se -1", "phi_se is negative"),
+        ("rest_se nan", "rest_se is NaN in some places"),
         ("no channel", "at least one noise level and one channel"),
     ],
 )
 def test_data_that_cannot_be_used_are_refused(case: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         analysed(broken(case))
+
+
+@pytest.mark.parametrize("lazily", [True, False])
+def test_data_and_findings_from_a_plain_zarr_store_are_as_good(lazily: bool, tmp_path: Path) -> None:
+    data = with_draws(union(n_images=60).data)
+    data.to_zarr(tmp_path / "phi.zarr", consolidated=False)
+    opened = xr.open_zarr(tmp_path / "phi.zarr", consolidated=False)
+    expected, found = analysed(data), analysed(opened if lazily else opened.load())
+    for name in expected.data_vars:
+        np.testing.assert_array_equal(found[name], expected[name])
+    found.to_zarr(tmp_path / "findings.zarr", consolidated=False)
+    assert selectivity.plot(xr.open_zarr(tmp_path / "findings.zarr", consolidated=False)).axes
+
+
+def test_what_is_no_finding_of_selectivity_is_not_drawn() -> None:
+    with pytest.raises(InputError, match=r"the findings lack type.*give what selectivity.analyse returns"):
+        selectivity.plot(union(n_images=30).data)
+
+
+def test_a_single_bar_does_not_fill_its_panel() -> None:
+    axis = selectivity.plot(analysed(union(n_images=60).data.isel(sigma=[0]))).axes[0]
+    first = axis.patches[0].get_window_extent()
+    assert first.width < 0.25 * axis.get_window_extent().width
 
 
 @pytest.mark.parametrize("common", [0, 4])

@@ -55,6 +55,11 @@ def test_a_block_is_compared_with_the_tap_before_it_or_with_those_named() -> Non
     np.testing.assert_allclose(change, own - ratio, rtol=1e-5)
 
 
+def test_none_stands_for_the_tap_before() -> None:
+    data = dataset()
+    xr.testing.assert_identical(analysed(data, block_inputs={"mid": None}), analysed(data))
+
+
 def test_kept_draws_are_measured_one_by_one_and_averaged() -> None:
     data = dataset(draws=3)
     found = analysed(data)
@@ -124,10 +129,32 @@ def test_a_disagreement_of_measures_is_counted_when_both_are_sure_and_said_in_wo
 
 def test_clusters_widen_the_interval_of_images_that_resemble_each_other() -> None:
     data = dataset(images=200)
-    data["phi"][:] = data.phi.values[np.arange(200) % 5]
+    data["phi"][:] = data.phi.values[np.arange(200) % 20]
+    data = data.assign_coords(label=("image", (np.arange(200) % 20).astype(str).astype(object)))
     alone, together = analysed(data), analysed(data, clusters="label")
     width = {name: (f.sparsity_high - f.sparsity_low).mean() for name, f in (("a", alone), ("t", together))}
-    assert width["t"] > 3 * width["a"]
+    # √10 for ten copies each, less what 100 resamples leave open: 10 % of each width, several times over.
+    assert width["t"] > 2 * width["a"]
+
+
+def test_fewer_than_ten_images_or_clusters_have_no_interval() -> None:
+    data = dataset(images=50)
+    assert analysed(data, clusters="label").sparsity_low.isnull().all()
+    assert analysed(data.isel(image=slice(9))).change_high.isnull().all()
+    assert analysed(data.isel(image=slice(10))).sparsity_low.notnull().all()
+
+
+@pytest.mark.parametrize("lazily", [True, False])
+def test_data_and_findings_from_a_plain_zarr_store_are_as_good(lazily: bool, tmp_path: Path) -> None:
+    data = dataset(draws=2)
+    data.to_zarr(tmp_path / "phi.zarr", consolidated=False)
+    opened = xr.open_zarr(tmp_path / "phi.zarr", consolidated=False)
+    options: dict[str, Any] = {"clusters": "label", "block_inputs": {"dec1": ("mid", "enc1")}}
+    expected, found = analysed(data, **options), analysed(opened if lazily else opened.load(), **options)
+    for name in expected.data_vars:
+        np.testing.assert_array_equal(found[name], expected[name])
+    found.to_zarr(tmp_path / "findings.zarr", consolidated=False)
+    assert sparsity.plot(xr.open_zarr(tmp_path / "findings.zarr", consolidated=False)).axes
 
 
 @pytest.mark.parametrize(
@@ -139,6 +166,12 @@ def test_clusters_widen_the_interval_of_images_that_resemble_each_other() -> Non
         ({"clusters": "tap"}, "clusters='tap' is no coordinate along image.*label"),
         ({"resamples": 5}, "resamples=5: give a whole number ≥ 100"),
         ({"level": 95}, "level=95: give the interval's coverage"),
+        ({"level": "x"}, "level='x': give the interval's coverage"),
+        ({"seed": -1}, "seed=-1: give a whole number ≥ 0"),
+        ({"seed": 1.5}, "seed=1.5: give a whole number ≥ 0"),
+        ({"block_inputs": "enc1"}, "block_inputs='enc1': give a mapping"),
+        ({"block_inputs": {"mid": 3}}, "3 feeds 'mid': name a tap"),
+        ({"block_inputs": {"middle": None}}, "'middle' is no tap"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(options: dict, words: str) -> None:
@@ -157,12 +190,25 @@ def test_an_option_that_makes_no_sense_is_refused(options: dict, words: str) -> 
         (changed(dataset(), {"image": 0}, -0.5), "phi is negative in places, down to -0.5.*tap after a ReLU"),
         (changed(dataset(draws=2), {"image": 0}, -0.5, "phi_draws"), "phi_draws is negative"),
         (dataset().isel(image=[]), "give at least one image"),
+        (dataset().astype(object), "phi is of type object: give real numbers"),
+        (dataset().assign_coords(sigma=["low", "high"]), "sigma is of type .*: give real numbers"),
     ],
-    ids=["array", "no phi", "no sigma", "no tap", "NaN", "negative", "negative draws", "no image"],
+    ids=["array", "no phi", "no sigma", "no tap", "NaN", "negative", "negative draws", "no image", "objects", "words"],
 )
 def test_data_that_cannot_be_used_are_refused(data: xr.Dataset, words: str) -> None:
     with pytest.raises(InputError, match=words):
         analysed(data)
+
+
+def test_of_many_noise_levels_the_figure_draws_five_that_span_them() -> None:
+    figure = sparsity.plot(analysed(dataset(sigmas=12)))
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["σ = 0.1", "σ = 0.4", "σ = 0.7", "σ = 0.9", "σ = 1.2"]
+
+
+def test_what_is_no_finding_of_sparsity_is_not_drawn() -> None:
+    with pytest.raises(InputError, match=r"the findings lack sparsity.*give what sparsity.analyse returns"):
+        sparsity.plot(dataset())
 
 
 @pytest.mark.parametrize("sigmas", [1, 3])

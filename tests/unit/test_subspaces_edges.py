@@ -14,7 +14,7 @@ from analyses import _active, subspaces
 from probekit.errors import InputError
 from probekit.synthetic.subspaces import union_of_subspaces
 
-QUICK: dict[str, Any] = {"ranks": (1, 2), "splits": 1, "resamples": 50}
+QUICK: dict[str, Any] = {"ranks": (1, 2), "splits": 1, "resamples": 100}
 
 
 def small(**options: Any) -> xr.Dataset:
@@ -95,6 +95,41 @@ def test_the_same_seed_gives_the_same_findings() -> None:
     xr.testing.assert_identical(one, two)
 
 
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_zarr_store_opened_by_xarray_gives_what_the_data_in_memory_give(tmp_path: Path, loaded: bool) -> None:
+    data = small()
+    # As the label schema has them, and as zarr has no type for them that numpy casts to its own strings.
+    data.to_zarr(tmp_path / "phi.zarr", zarr_format=3, consolidated=False)
+    stored = xr.open_zarr(tmp_path / "phi.zarr", chunks=None, consolidated=False)
+    stored = stored.load() if loaded else stored
+    one, other = (subspaces.analyse(d, dimensions=False, **QUICK) for d in (data, stored))
+    for name in one.data_vars:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=str(name))
+    one.to_zarr(tmp_path / "f.zarr", zarr_format=3, consolidated=False)
+    again = xr.open_zarr(tmp_path / "f.zarr", chunks=None, consolidated=False)
+    assert len(subspaces.plot(again).axes) == 5
+    xr.testing.assert_equal(subspaces.overlap(stored, again), subspaces.overlap(data, one))
+    truth = union_of_subspaces(90, n_channels=24, n_subspaces=3, support=4).truth
+    assert subspaces.score(again, truth, data=stored).accuracy.item() == 1
+
+
+def test_taps_named_by_numbers_are_analysed_under_their_names_as_strings() -> None:
+    data = small()
+    found = subspaces.analyse(data.assign_coords(tap=data.tap.copy(data=np.full(24, 3))), dimensions=False, **QUICK)
+    assert found.block.values.tolist() == ["3"]
+    assert found.n_subspaces.item() == 3
+    assert len(subspaces.plot(found).axes) == 5
+
+
+@pytest.mark.parametrize("power", [-85, 85])
+def test_numbers_whose_squares_float32_cannot_hold_are_analysed_as_any_others(power: int) -> None:
+    data = small()
+    # Powers of two scale floats exactly; 2**85 is about 4e25.
+    scaled = data.map(lambda values: values * np.float32(2.0**power), keep_attrs=True).assign_attrs(data.attrs)
+    one, other = (subspaces.analyse(d, dimensions=False, **QUICK) for d in (data, scaled))
+    xr.testing.assert_identical(one, other)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -108,11 +143,20 @@ def test_the_same_seed_gives_the_same_findings() -> None:
         (lambda d: d.isel(image=slice(1)), "1 images: give at least 20"),
         (lambda d: d.isel(image=slice(19)), "19 images: give at least 20"),
         (lambda d: d.isel(channel=slice(0)), "no noise level or no channel"),
+        (lambda d: d.phi.values, "the data is a ndarray: give the Dataset"),
+        (lambda d: d.assign(phi=d.phi.astype(object)), r"phi is of type object: give real numbers"),
+        (lambda d: d.assign_coords(sigma=["low"]), "sigma is of type .*: give real numbers"),
+        (lambda d: d.assign(phi_se=d.phi_se / 0), "phi_se holds negative or infinite values"),
+        (lambda d: d.assign(phi_se=-d.phi_se), "phi_se holds negative or infinite values"),
+        (lambda d: d.assign(rest_se=-d.rest_se), "rest_se holds negative or infinite values"),
+        (lambda d: d.assign_attrs(draws="ten"), "the attribute draws is 'ten': give the number"),
     ],
 )
 def test_data_that_cannot_be_used_are_refused_with_the_remedy(spoil: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         subspaces.analyse(spoil(small()))
+    with pytest.raises(InputError, match=message):
+        subspaces.fit(spoil(small()), n_subspaces=2)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +169,18 @@ def test_data_that_cannot_be_used_are_refused_with_the_remedy(spoil: Any, messag
         ({"splits": -1}, "splits=-1"),
         ({"rate": 1.0}, "rate=1.0: give a false discovery rate between 0 and 1"),
         ({"ranks": [24]}, r"ranks=\[24\]: give dimensions from 1 to 23"),
+        ({"ranks": 3}, "ranks=3: give a sequence of whole numbers"),
+        ({"ranks": (1.5,)}, r"ranks=\(1.5,\): give a sequence of whole numbers"),
+        ({"n_subspaces": 2.7}, "n_subspaces=2.7: give 1 to 45"),
+        ({"n_subspaces": True}, "n_subspaces=True: give 1 to 45"),
+        ({"max_subspaces": 2.5}, "max_subspaces=2.5: give a whole number ≥ 1"),
+        ({"splits": 1.5}, "splits=1.5: give a whole number ≥ 0"),
+        ({"rate": "a"}, "rate='a': give a false discovery rate"),
+        ({"rate": float("nan")}, "rate=nan: give a false discovery rate"),
+        ({"resamples": 0}, "resamples=0: give a whole number ≥ 100"),
+        ({"resamples": -1}, "resamples=-1: give a whole number ≥ 100"),
+        ({"resamples": 100.5}, "resamples=100.5: give a whole number ≥ 100"),
+        ({"seed": -1}, "seed=-1: give a whole number ≥ 0"),
     ],
 )
 def test_options_that_cannot_be_used_are_refused_with_the_remedy(options: dict[str, Any], message: str) -> None:
@@ -140,6 +196,10 @@ def test_findings_of_other_data_are_refused() -> None:
         subspaces.overlap(small(), small())
     with pytest.raises(InputError, match="different images"):
         subspaces.score(found, union_of_subspaces(80).truth)
+    with pytest.raises(InputError, match="the truth lacks support: give what"):
+        subspaces.score(found, union_of_subspaces(90).truth.drop_vars("support"))
+    with pytest.raises(InputError, match=r"lack support, explained, .*: give what subspaces\.analyse"):
+        subspaces.plot(small())
     with pytest.raises(InputError, match=r"lack explained, overlap_gap_shuffled: give what subspaces\.analyse"):
         subspaces.plot(found)
 
@@ -237,11 +297,48 @@ def test_no_image_is_in_two_pairs_and_pairs_are_of_their_kind() -> None:
 
 def test_the_figure_shows_four_panels_for_every_tap(findings: xr.Dataset, tmp_path: Path) -> None:
     figure = subspaces.plot(findings)
-    assert len(figure.axes) == 4
-    legend = figure.axes[3].get_legend()
+    numbers = figure.axes[3]
+    assert [t.get_text() for t in numbers.get_yticklabels()] == ["synthetic", "other"]
+    # Row by row, the number of subspaces at each noise level.
+    assert [t.get_text() for t in numbers.texts] == ["3", "2", "3", "2"]
+    legend = figure.axes[2].get_legend()
     assert legend is not None
-    assert [t.get_text() for t in legend.get_texts()] == ["synthetic", "other"]
+    assert [t.get_text() for t in legend.get_texts()] == ["synthetic", "other", "channels shuffled"]
     figure.savefig(tmp_path / "f.png")
+
+
+def test_in_a_figure_of_many_taps_and_noise_levels_no_text_or_legend_covers_another() -> None:
+    # Seven taps of three channels, at twenty levels; every channel is above rest on one image in three.
+    rng = np.random.default_rng(0)
+    levels = np.linspace(0, 3, 20)
+    data = small(n_channels=21, sigma=levels, noise=0.02).isel(image=slice(30))
+    taps = np.repeat([f"block{k}" for k in range(7)], 3).astype(object)
+    phi = 0.1 + (rng.integers(3, size=(30, 20, 7, 1)) == np.arange(3)).reshape(30, 20, 21)
+    data = data.assign(phi=(data.phi.dims, phi.astype(np.float32))).assign_coords(tap=("channel", taps))
+    figure = subspaces.plot(subspaces.analyse(data, dimensions=False, ranks=(1, 2), splits=0, resamples=100))
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        ticks = [t for t in (*axes.get_xticklabels(), *axes.get_yticklabels()) if t.get_text() and t.get_visible()]
+        boxes = [t.get_window_extent() for t in (*ticks, *axes.texts)]
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    legend = figure.axes[2].get_legend()
+    assert legend is not None
+    assert not legend.get_window_extent().overlaps(figure.axes[2].get_window_extent())
+    assert legend.get_window_extent().x0 >= 0
+
+
+def test_curves_that_coincide_are_both_visible_in_the_figure(findings: xr.Dataset) -> None:
+    lines = {line.get_label(): line for line in subspaces.plot(findings).axes[1].get_lines()}
+    assert len(lines) == 5
+    # The union that two PCAs are compared with is drawn once, and broader than the lines upon it.
+    assert all(lines["union"].get_linewidth() > 2 * line.get_linewidth() for k, line in lines.items() if k != "union")
+
+
+def test_a_single_subspace_has_a_number_in_the_figure_and_words_for_what_cannot_be_compared() -> None:
+    found = subspaces.analyse(filled(np.full((40, 6), 0.7)), dimensions=False, **QUICK)
+    axes = subspaces.plot(found).axes
+    assert [t.get_text() for t in axes[3].texts] == ["1"]
+    assert "no others to compare with" in axes[2].texts[0].get_text()
 
 
 def test_the_command_writes_findings_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
