@@ -25,6 +25,7 @@ bench: .venv/bench.done
 	$(BIN)/python benchmarks/sparsity_selectivity.py
 	$(BIN)/python benchmarks/subspaces.py
 	$(BIN)/python benchmarks/semantics.py
+	$(BIN)/python benchmarks/sampling.py
 
 clean:
 	rm -rf .venv demo build *.egg-info

@@ -10,6 +10,7 @@ from probekit.evaluation import psnr_curve
 from probekit.images import load
 from probekit.models import zoo
 from probekit.references import GaussianBlur
+from probekit.synthetic import shapes
 
 LEVELS = [0.2, 0.5, 1.0]
 
@@ -34,3 +35,14 @@ def test_on_validation_photographs_they_are_as_good_as_their_cards_say(name: str
     # 200 of the card's images: their mean lies within 4 standard errors of the whole set's, or one time in 16,000 not.
     bound = 4 * curve.std("image", ddof=1).values / np.sqrt(len(some))
     assert (np.abs(curve.mean("image").values - said) < bound + 0.01).all()
+
+
+def test_on_procedural_images_the_denoiser_trained_on_them_does_what_its_card_says() -> None:
+    images = load(shapes.draw(200, size=32, seed=1).images)
+    curve = psnr_curve(probekit.load("shapes32"), images, sigma=LEVELS)
+    card = zoo.describe("shapes32")["card"]["psnr"]
+    said = [card["denoiser"][card["sigma"].index(level)] for level in LEVELS]
+    # The first 200 of the card's images, at 4 standard errors.
+    bound = 4 * curve.std("image", ddof=1).values / np.sqrt(len(images))
+    assert (np.abs(curve.mean("image").values - said) < bound + 0.01).all()
+    assert all(mine > wiener for mine, wiener in zip(card["denoiser"][1:], card["patch_wiener"][1:], strict=True))
