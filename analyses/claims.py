@@ -298,14 +298,14 @@ def _semantics(controls: xr.Dataset, block: str) -> Iterator[Criterion]:
         raise InputError(f"the controls are compared with {reference!r}, and the claims are about {block!r}")
     for sigma in controls["sigma"].values:
         here = controls.sel(sigma=sigma)
-        if np.isclose(sigma, STABLE_AT):
+        if np.isclose(sigma, STABLE_AT) and "stability" in labels.strings(here["measure"].values):
             what = f"rate at which an image is nearest to itself at the least σ, at least {STABLE:g}"
             yield from _against(2, here.sel(measure="stability"), what, STABLE, reference, ("pixels",))
         for name in SEMANTIC:
-            if name in here["measure"].values:
+            if name in labels.strings(here["measure"].values):
                 what = f"{name.replace(': ', ' of distances with ')}, above 0"
                 yield from _against(5, here.sel(measure=name), what, 0.0, reference, ("pixels", "pca"))
-        if "accuracy" in here["measure"].values:
+        if "accuracy" in labels.strings(here["measure"].values):
             what = "accuracy of a linear probe, above chance"
             part = here.sel(measure="accuracy")
             chance = part["chance"].sel(row=reference).item()

@@ -2,7 +2,8 @@
 
 ``python -m analyses.report val.zip --size 32 -o results/`` measures the denoiser and its untrained control into
 stores, runs the analyses, and writes their findings (netCDF), figures (PNG) and the table of claims
-(claims.nc, claims.md). What is there already is not done again.
+(claims.nc, claims.md). What is there already is not done again. With ``--train train.zip`` the claims that need classes
+are judged too, from a table of controls.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 import probekit
-from analyses import _findings, claims, selectivity, sparsity, subspaces
+from analyses import _findings, claims, controls, selectivity, sparsity, subspaces
 from probekit.errors import InputError, ProbeError
 from probekit.models import zoo
 from probekit.modes import flushed_denormals
@@ -65,6 +66,8 @@ def run(
     seed: int = 0,
     clusters: str | None = None,
     block: str = MIDDLE,
+    train: Any = None,
+    classes: str | Path | None = None,
     say: Callable[[str], object] = print,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -88,6 +91,9 @@ def run(
         of claim 1. Those of claims 3 and 4 take images, or channels, as independent.
     block
         The tap that the claims are about, and whose subspaces are looked for.
+    train, classes
+        Other images of the same classes, and a CSV file of their hypernyms, as `controls.table` takes them: with
+        `train` claims 2, 5 and 8 are judged too, at σ = 0.3 besides.
     say
         Where progress is told, line by line.
     progress
@@ -125,7 +131,24 @@ def run(
                 found[role][name] = _kept(out / f"{name}-{role}.nc", part.analyse, analysed, options)
             with _findings.writing_to(out):
                 part.plot(found[role][name]).savefig(out / f"{name}-{role}.png", dpi=150)
-    table = claims.table(found[TRAINED], found[UNTRAINED], block=block)
+    compared = None
+    if train is not None:
+        with _timed(say, "controls"):
+            compared = controls.table(
+                source,
+                train=probekit.images.load(train, size=size),
+                classes=classes,
+                denoiser=network,
+                sigma=sorted({*sigma, claims.STABLE_AT}),
+                draws=draws,
+                store=out / "stores" / "controls",
+                seed=seed,
+                progress=progress,
+            )
+        with _findings.writing_to(out):
+            compared.to_netcdf(out / "controls.nc", engine="h5netcdf")
+            controls.plot(compared).savefig(out / "controls.png", dpi=150)
+    table = claims.table(found[TRAINED], found[UNTRAINED], controls=compared, block=block)
     with _findings.writing_to(out):
         table.to_netcdf(out / "claims.nc", engine="h5netcdf")
         (out / "claims.md").write_text(claims.markdown(table))
@@ -199,12 +222,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--clusters", help="coordinate whose groups are resampled whole, e.g. label")
     parser.add_argument("--block", default=MIDDLE, help=f"tap that the claims are about (default: {MIDDLE})")
+    parser.add_argument("--train", nargs="+", help="folders or zips of training images, for claims 2, 5 and 8")
+    parser.add_argument("--classes", help="CSV file of classes with columns wnid, hypernym_wnids")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     given = parser.parse_args(arguments)
     try:
-        sources = [probekit.images.load(name, size=given.size) for name in given.images]
         run(
-            sources[0] if len(sources) == 1 else probekit.images.concatenate(sources),
+            _joined(given.images, given.size),
             out=given.out,
             denoiser=given.denoiser,
             sigma=_numbers(given.sigma),
@@ -212,12 +236,19 @@ def main(arguments: list[str] | None = None) -> int:
             seed=given.seed,
             clusters=given.clusters,
             block=given.block,
+            train=_joined(given.train, given.size) if given.train else None,
+            classes=given.classes,
             progress=False if given.quiet else None,
         )
     except ProbeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _joined(names: Sequence[str], size: int | None) -> ImageSet:
+    sources = [probekit.images.load(name, size=size) for name in names]
+    return sources[0] if len(sources) == 1 else probekit.images.concatenate(sources)
 
 
 def _numbers(text: str) -> list[float]:

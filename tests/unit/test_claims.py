@@ -149,3 +149,50 @@ def test_findings_made_otherwise_are_refused(trained, change, says: str) -> None
     findings = {"sparsity": change(trained["sparsity"])}
     with pytest.raises(InputError, match=says):
         claims.table(findings, findings)
+
+
+def of_controls(**numbers: float) -> xr.Dataset:
+    """A table of controls in which the trained middle block has these numbers and all others 0.2, give or take 0.05."""
+    rows = {"net mid": "trained", "net enc3": "trained", "untrained 0 mid": "untrained", "pixels": "descriptor"}
+    rows |= {"pca": "descriptor", "colour": "descriptor"}
+    values = np.full((len(rows), 2, len(numbers)), 0.2)
+    values[0] = list(numbers.values())
+    dims = ("row", "sigma", "measure")
+    made = {}
+    for name, array in (("", values), ("difference", values - values[0])):
+        for end, shift in (("", 0.0), ("_low", -0.05), ("_high", 0.05)):
+            made[(name + end) if name else end.strip("_") or "value"] = (dims, array + shift)
+    made["chance"] = (dims, np.full(values.shape, 0.1))
+    measures = [name.replace("_", " ").replace("correlation ", "correlation: ") for name in numbers]
+    coords = {"row": list(rows), "sigma": [0.1, 0.3], "measure": measures, "group": ("row", list(rows.values()))}
+    return xr.Dataset(made, coords=coords, attrs={"reference": "net mid"})
+
+
+ALL = {"stability": 0.95, "correlation_gist_given_colour": 0.5, "correlation_label_given_gist_and_colour": 0.4}
+
+
+def test_a_stable_semantic_representation_above_all_controls_is_found_to_be_so() -> None:
+    judged = claims.table({}, {}, controls=of_controls(**ALL, accuracy=0.6))
+    assert claims.verdicts(judged) == {2: "holds", 5: "holds", 8: "holds"}
+    # One noise level of stability, two of the others; each beside one untrained network and one or two descriptors.
+    assert [int((judged.of_claim == c).sum()) for c in (2, 5, 8)] == [3, 2 * 2 * 4, 2 * 4]
+    assert not any("colour, above" in what and "less that of colour" in what for what in judged.what.values)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "verdicts"),
+    [
+        ({**ALL, "stability": 0.85}, {2: "partly", 5: "holds"}),
+        ({**ALL, "stability": 0.1}, {2: "does not hold", 5: "holds"}),
+        ({**ALL, "correlation_gist_given_colour": 0.22}, {2: "holds", 5: "partly"}),
+        ({"accuracy": 0.12}, {8: "does not hold"}),
+        ({"accuracy": np.nan}, {8: "does not hold"}),
+    ],
+)
+def test_what_does_not_exceed_its_bound_or_its_controls_does_not_hold(numbers, verdicts) -> None:
+    assert claims.verdicts(claims.table({}, {}, controls=of_controls(**numbers))) == verdicts
+
+
+def test_controls_of_another_block_are_refused() -> None:
+    with pytest.raises(InputError, match="compared with 'net mid', and the claims are about 'enc3'"):
+        claims.table({}, {}, controls=of_controls(**ALL), block="enc3")
