@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.spatial.distance import cdist
 
-from analyses import selectivity, semantics, sparsity, subspaces
-from probekit.images import load
+from analyses import sampling, selectivity, semantics, sparsity, subspaces
+from probekit.denoiser import Denoiser
+from probekit.images import ImageSet, load
 from probekit.models import zoo
+from probekit.modes import flushed_denormals
 from probekit.representation import tap
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ SHOWN_SIGMA = 0.2
 SELECTIVE, SHOWN, ALIKE = 6, 8, 2
 QUERIES = ("chelsea", "coffee", "china", "grass", "rocket", "page")
 NEIGHBOURS = 7
+CONDITIONS, SAMPLES, LEVELS = ("chelsea", "coffee", "flower", "rocket"), 4, 20
 TRAINED, UNTRAINED = "trained", "untrained"
 
 
@@ -39,7 +42,7 @@ def run(
     """Measure, analyse, save and draw.
 
     The folder then holds ``phi.nc`` and ``phi-untrained.nc``, the findings of `analyses.sparsity`, `selectivity` and
-    `subspaces` on both networks (netCDF), and the figures.
+    `subspaces` on both networks and samples of `analyses.sampling` (netCDF), and the figures.
 
     Parameters
     ----------
@@ -79,17 +82,21 @@ def run(
     pixels = images.read(range(len(images))).numpy()
     types = _middle(found[TRAINED]["selectivity"]).sel(sigma=SHOWN_SIGMA)
     selective = _shown_channels(types)
+    samples = _samples(denoiser, images, seed)
+    samples.to_netcdf(out / "samples.nc", engine="h5netcdf")
     figures = {
         "participation_ratio.png": _sparsity_figure(found, denoiser.name),
         "channel_types.png": selectivity.plot(found[TRAINED]["selectivity"]),
         "selective_channels.png": _selective_figure(mid, types, selective, pixels, denoiser.name),
         "subspaces.png": subspaces.plot(found[TRAINED]["subspaces"]),
         "neighbours.png": _neighbours_figure(mid, pixels, denoiser.name),
+        "samples.png": sampling.plot(samples),
     }
     for file, figure in figures.items():
         figure.savefig(out / file, dpi=130)
     for line in [*_summary(found), *_neighbours_summary(data, pixels)]:
         say(line)
+    say(f"samples from p(x given φ): median error of φ {100 * samples['match'].median().item():.0f} %")
     say(f"wrote φ, findings and {', '.join(figures)} to {out} in {time.monotonic() - began:.0f} s")
     return out
 
@@ -105,6 +112,21 @@ def _findings(data: xr.Dataset) -> dict[str, xr.Dataset]:
         "selectivity": selectivity.analyse(data),
         "subspaces": subspaces.analyse(_shown(data).drop_vars(["phi_draws", "draw"]), dimensions=False),
     }
+
+
+def _samples(denoiser: Denoiser, images: ImageSet, seed: int) -> xr.Dataset:
+    """Images that share φ with whole photographs."""
+    whole = images.subset([images.ids.index(next(i for i in images.ids if i.startswith(name))) for name in CONDITIONS])
+    with flushed_denormals():
+        return sampling.reconstruct(
+            denoiser,
+            tap(denoiser, "mid"),
+            whole,
+            n_samples=SAMPLES,
+            sigmas=list(np.geomspace(1, 0.03, LEVELS)),
+            seed=seed,
+            progress=False,
+        )
 
 
 def _shown_channels(types: xr.Dataset) -> list[int]:
