@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from analyses._attribution_inputs import check_count
+from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["Matched", "matched_groups", "random_group"]
@@ -118,7 +119,7 @@ def _typed(
         raise InputError(
             f"energies of {energy.sizes['channel']} channels and findings of {findings.sizes['channel']}: give the same"
         )
-    levels, taps = findings["sigma"].values, findings["tap"].values.astype(str)
+    levels, taps = findings["sigma"].values, labels.strings(findings["tap"].values)
     if (sigma is None and len(levels) > 1) or (sigma is not None and not np.isclose(levels, sigma).any()):
         raise InputError(f"sigma={sigma}: give one of the findings' noise levels, {levels.tolist()}")
     names = list(dict.fromkeys(taps))
@@ -129,7 +130,7 @@ def _typed(
     if not (np.isfinite(known) & (known >= 0)).all():
         raise InputError("energy holds values that are negative or not finite: give mean squares")
     at = 0 if sigma is None else int(np.abs(levels - sigma).argmin())
-    return findings["type"].values.astype(str)[at, here], findings["unit"].values[here], known
+    return labels.strings(findings["type"].values)[at, here], findings["unit"].values[here], known
 
 
 def random_group(

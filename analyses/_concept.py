@@ -79,7 +79,7 @@ def concept(
         If samples and conditions do not fit each other, channels do not exist or are all of them, the classifier
         returns something else, or an option is out of its range.
     """
-    check_resampling(resamples, level)
+    check_resampling(resamples, level, seed)
     check_count("permutations", permutations, 100)
     source = image_sources.load(condition)
     for name, samples in (("held", held), ("free", free)):

@@ -12,6 +12,7 @@ import xarray as xr
 
 from analyses import _neighbours, clusters, probe, semantics
 from analyses._stats import interval, resampled_means
+from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["FIELDS", "Settings", "Subject", "measures"]
@@ -46,7 +47,7 @@ class Subject:
         """The same of one tap."""
 
         def part(data: xr.Dataset) -> xr.Dataset:
-            return data.isel(channel=np.flatnonzero(data["tap"].values.astype(str) == name))
+            return data.isel(channel=np.flatnonzero(labels.strings(data["tap"].values) == name))
 
         return Subject(self.name, part(self.data), None if self.train is None else part(self.train), self.settings)
 
@@ -84,7 +85,7 @@ class Subject:
             self.data[["phi"]], k=k, label="label", distances=["euclidean"], resamples=100, level=s.level, seed=s.seed
         )
         index = found["neighbor_index"].isel(distance=0).transpose("image", "sigma", "block", "neighbor").values
-        classes = self.data["label"].values.astype(str)
+        classes = labels.strings(self.data["label"].values)
         return (classes[index] == classes[:, None, None, None]).mean(axis=-1), float(found["precision_chance"])
 
     @cached_property
@@ -112,7 +113,7 @@ class Subject:
         )
 
     def _sites(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        taps = self.data["tap"].values.astype(str)
+        taps = labels.strings(self.data["tap"].values)
         for b, block in enumerate(self.blocks):
             for s in range(self.data.sizes["sigma"]):
                 yield s, b, np.flatnonzero(taps == block)

@@ -12,7 +12,8 @@ import xarray as xr
 from torch import nn
 
 from analyses import _softmax, descriptors
-from probekit import tap
+from probekit import labels, tap
+from probekit.checks import whole
 from probekit.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.images import ImageSet
@@ -104,7 +105,7 @@ def measured(
 
 def _checked(source: Source, data: xr.Dataset) -> xr.Dataset:
     """φ, where every block tells some images apart."""
-    taps = data["tap"].values.astype(str)
+    taps = labels.strings(data["tap"].values)
     for block in dict.fromkeys(taps):
         phi = data["phi"].values[:, :, taps == block]
         spread = np.ptp(phi, axis=0).max(axis=-1) > 1e-6 * np.abs(phi).max(axis=(0, 2))
@@ -118,6 +119,8 @@ def _checked(source: Source, data: xr.Dataset) -> xr.Dataset:
 
 def balanced(images: ImageSet, most: int | None, seed: int) -> ImageSet:
     """At most so many images, at random, classes keeping their shares; in the order of ids, whatever it was."""
+    if most is not None:
+        whole("n_images and n_train", most, least=1)
     images = images.subset(sorted(range(len(images)), key=lambda i: images.ids[i]))
     if most is None or most >= len(images):
         return images

@@ -95,7 +95,7 @@ def effects(
     >>> bool(found.error_change.sel(group="split").item() > 0)
     True
     """
-    check_resampling(resamples, level)
+    check_resampling(resamples, level, seed)
     for name, value in (("draws", draws), ("batch_size", batch_size)):
         check_count(name, value, 1)
     if not np.isfinite(factor):

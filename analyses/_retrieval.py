@@ -80,7 +80,7 @@ def stability(
     >>> found.top1.sel(distance="cosine", noise="shared").values.tolist()
     [[1.0]]
     """
-    data, metrics = checked(data, distances, resamples, level)
+    data, metrics = checked(data, distances, resamples, level, seed)
     whole("among", among, 2)
     at = np.flatnonzero(np.isclose(data["sigma"].values, reference))
     if not len(at):
@@ -211,7 +211,7 @@ def neighbours(
     >>> found.neighbor_index.sizes["neighbor"]
     3
     """
-    data, metrics = checked(data, distances, resamples, level)
+    data, metrics = checked(data, distances, resamples, level, seed)
     n = data.sizes["image"]
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k < n:
         raise InputError(f"k={k!r}: give a whole number of neighbours between 1 and {n - 1}, one less than the images")

@@ -11,6 +11,7 @@ import xarray as xr
 
 from analyses._findings import findings, variable
 from probekit import images as image_sources
+from probekit import labels
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -204,9 +205,9 @@ def _copies(
         nearest = np.sqrt(np.square(flat - given).mean(axis=2))
         found["distance"] = variable(("image", "sample"), nearest, "distance to the condition")
         names = samples["label" if "label" in samples.coords else "image"].values
-        pools.append((given[:, 0], names.astype(str)))
+        pools.append((given[:, 0], labels.strings(names)))
     if others is not None:
-        distance, index = _to_references(flat, others, samples["image"].values.astype(str), others.ids)
+        distance, index = _to_references(flat, others, labels.strings(samples["image"].values), others.ids)
         found["distance_reference"] = variable(("image", "sample"), distance, "distance to the nearest reference image")
         ids = np.array([*others.ids, ""], dtype=object)
         found["nearest"] = variable(("image", "sample"), ids[index], "nearest reference image")
@@ -234,7 +235,7 @@ def _between_nearest(others: ImageSet, seed: int) -> np.ndarray:
     """Distances of some references to the nearest one that is a different image."""
     images, names = _drawn(others, seed)
     every = others.ids if others.labels is None else others.labels
-    distance, _ = _to_references(images[:CHUNK, None], others, names[:CHUNK].astype(str), every)
+    distance, _ = _to_references(images[:CHUNK, None], others, labels.strings(names[:CHUNK]), every)
     return distance[np.isfinite(distance)]
 
 
@@ -345,4 +346,4 @@ def _phi(tap: Tap, values: np.ndarray, sigma: float, draws: int, seed: int) -> n
 
 def _phi_names(tap: Tap, values: np.ndarray, sigma: float) -> np.ndarray:
     data = tap(values[0, :1].astype(np.float32), sigma=sigma, draws=1, progress=False)
-    return data["tap"].values.astype(str)
+    return labels.strings(data["tap"].values)

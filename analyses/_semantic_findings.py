@@ -38,7 +38,7 @@ COMPARED = ("statistic", "other", "given")
 
 
 def checked(
-    data: xr.Dataset, distances: Sequence[str] | None, resamples: int = 100, level: float = 0.95
+    data: xr.Dataset, distances: Sequence[str] | None, resamples: int = 100, level: float = 0.95, seed: int = 0
 ) -> tuple[xr.Dataset, list[str]]:
     """The data in memory, and the names of the distances, both found fit for use."""
     labels.check(data, "phi")
@@ -48,7 +48,7 @@ def checked(
         raise InputError(
             f"phi has sizes {dict(data['phi'].sizes)}: give at least 2 images, a noise level and a channel"
         )
-    check_resampling(resamples, level)
+    check_resampling(resamples, level, seed)
     return data.compute(), chosen("distances", distances, METRICS)
 
 
@@ -78,7 +78,7 @@ def places(
     data: xr.Dataset, blocks: Sequence[str], metrics: Sequence[str]
 ) -> Iterator[tuple[int, int, int, np.ndarray]]:
     """Each noise level, block and distance by number, and the block's channels."""
-    taps = data["tap"].values.astype(str)
+    taps = labels.strings(data["tap"].values)
     for b, block in enumerate(blocks):
         columns = np.flatnonzero(taps == block)
         for s in range(data.sizes["sigma"]):

@@ -11,6 +11,7 @@ import xarray as xr
 
 from analyses._pairs import distance_matrix
 from analyses._wordnet import class_table
+from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["Other", "classes_of", "given_sets", "matrices", "representation"]
@@ -34,7 +35,7 @@ def classes_of(data: xr.Dataset, label: str | None) -> np.ndarray:
     missing = int(pd.isna(data[name].values).sum())
     if missing:
         raise InputError(f"{name} is missing for {missing} images: leave these out, or give them a class")
-    classes = data[name].values.astype(str)
+    classes = labels.strings(data[name].values)
     if len(np.unique(classes)) < 2:
         raise InputError(f"{name} has one class only, {str(classes[0])!r}: images of at least two classes are needed")
     return classes
@@ -92,7 +93,7 @@ def _matrix(name: str, other: Any, data: xr.Dataset, rows: np.ndarray, label: st
     if isinstance(other, xr.DataArray | xr.Dataset):
         one = aligned(name, _features(name, other), data, rows)
         if one.dtype.kind in "OUSb":
-            return _identity(one.values.astype(str))
+            return _identity(labels.strings(one.values))
         return distance_matrix(_finite(name, one), "euclidean")
     if callable(other):
         return _checked(name, np.asarray(other(data["image"].values[rows])), len(rows))
@@ -126,10 +127,10 @@ def aligned(name: str, other: xr.DataArray, data: xr.Dataset, rows: np.ndarray, 
     ids = data["image"].values[rows]
     if dim in other.coords:
         index = other.indexes[dim]
-        known = pd.Index(index.astype(str)) if index.dtype.kind not in "OU" else index
+        known = pd.Index(labels.strings(index))
         if not known.is_unique:
             raise InputError(f"{name!r} has several rows of one image: give one row per image")
-        place = known.get_indexer(pd.Index(ids.astype(str)))
+        place = known.get_indexer(pd.Index(labels.strings(ids)))
         if (place < 0).any():
             raise InputError(
                 f"{name!r} lacks image {ids[place < 0][0]!r} ({int((place < 0).sum())} are missing): give a row for "
@@ -190,7 +191,7 @@ def representation(name: str, control: Any, data: xr.Dataset, rows: np.ndarray, 
     """
     if isinstance(control, xr.Dataset) and "phi" in control:
         level = np.flatnonzero(np.isclose(control["sigma"].values, sigma))
-        columns = np.flatnonzero(control["tap"].values.astype(str) == block)
+        columns = np.flatnonzero(labels.strings(control["tap"].values) == block)
         if not (len(level) and len(columns)):
             raise InputError(f"controls[{name!r}] lacks σ = {sigma:g} or tap {block!r}: give it what the data has")
         control = control["phi"].isel(sigma=level[:1], channel=columns)

@@ -41,14 +41,15 @@ def participation_ratio(a: np.ndarray, axis: int = -1) -> np.ndarray:
         return a.sum(axis=axis) ** 2 / (a.shape[axis] * (a**2).sum(axis=axis))
 
 
-def check_resampling(resamples: int, level: float) -> None:
-    """Refuse a number of resamples or a coverage that makes no interval.
+def check_resampling(resamples: int, level: float, seed: int = 0) -> None:
+    """Refuse a number of resamples or a coverage that makes no interval, and what seeds no generator.
 
     Raises
     ------
     InputError
-        If there are fewer than 100 resamples, or the level is not between 0 and 1.
+        If there are fewer than 100 resamples, the level is not between 0 and 1, or the seed is no whole number ≥ 0.
     """
+    check_seed(seed)
     if isinstance(resamples, bool) or not isinstance(resamples, int | np.integer) or resamples < 100:
         raise InputError(f"resamples={resamples!r}: give a whole number ≥ 100, so that the interval's ends are known")
     check_fraction("level", level, "the interval's coverage, between 0 and 1, e.g. 0.95")

@@ -79,13 +79,18 @@ def _rows(table: str | Path | pd.DataFrame) -> pd.DataFrame:
     if not isinstance(table, pd.DataFrame):
         try:
             table = pd.read_csv(table, dtype=str)
-        except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             raise InputError(f"{table} cannot be read ({error}): give a CSV file with columns wnid, …") from error
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise InputError(
             f"the class table has columns {', '.join(map(str, table.columns))} and no {missing[0]!r}: name the class "
             "column wnid, and the chain of hypernyms hypernym_wnids"
+        )
+    empty = np.array([any(pd.isna(cell) or cell == "" for cell in row) for row in table[list(COLUMNS)].values])
+    if empty.any():
+        raise InputError(
+            f"row {int(np.flatnonzero(empty)[0])} of the class table lacks its wnid or hypernyms: fill in or drop it"
         )
     return table
 

@@ -318,7 +318,7 @@ def _against(
     """The reference's number above a bound, and above that of every row that it is compared with."""
     sigma = part["sigma"].item()
     mine = part.sel(row=reference)
-    groups = part["group"].values.astype(str)
+    groups = labels.strings(part["group"].values)
     control = float(part["value"].values[groups == "untrained"].mean()) if (groups == "untrained").any() else np.nan
     value, low, high = (mine[name].item() for name in ("value", "low", "high"))
     # A rate is asked to reach its bound; a correlation or accuracy to exceed it with its whole interval.

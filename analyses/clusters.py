@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy.stats import norm
 
@@ -104,11 +105,11 @@ def analyse(
     """
     numbers = _numbers(n_clusters, data)
     _check(data, label, numbers, threshold, splits, n_init, selection_images, permutations)
-    check_resampling(resamples, level)
+    check_resampling(resamples, level, seed)
     # Everything is drawn in the order of ids, so that the order of images changes nothing.
-    straight = np.argsort(data["image"].values.astype(str))
+    straight = np.argsort(labels.strings(data["image"].values))
     data = data[["phi"]].compute()
-    y = None if label is None else np.unique(data[label].values[straight].astype(str), return_inverse=True)[1]
+    y = None if label is None else np.unique(labels.strings(data[label].values[straight]), return_inverse=True)[1]
     options = {"resamples": resamples, "permutations": permutations, "level": level, "seed": seed}
     rng = np.random.default_rng(seed)
     sample = rng.permutation(len(straight))[:selection_images]
@@ -176,7 +177,7 @@ def compare(
     >>> bool(compare(three, two).ami_low > 0)
     True
     """
-    check_resampling(resamples, level)
+    check_resampling(resamples, level, seed)
     for name, given in (("first", first), ("second", second)):
         if not isinstance(given, xr.Dataset) or "assignment" not in given or label not in given.coords:
             raise InputError(
@@ -187,9 +188,11 @@ def compare(
     one = second.sizes["sigma"] == 1
     if not one and not np.array_equal(first["sigma"].values, second["sigma"].values):
         raise InputError(f"noise levels {first['sigma'].values} and {second['sigma'].values} differ: select the same")
-    ids = np.sort(first["image"].values.astype(str))
-    first, second = (given[["assignment"]].sel(image=ids) for given in (first, second))
-    y = np.unique(first[label].values.astype(str), return_inverse=True)[1]
+    ids = np.sort(labels.strings(first["image"].values))
+    first, second = (
+        given[["assignment"]].isel(image=np.argsort(labels.strings(given["image"].values))) for given in (first, second)
+    )
+    y = np.unique(labels.strings(first[label].values), return_inverse=True)[1]
     chosen = _agreement.halves(len(ids), resamples, seed)
     own, other = (_scored(given["assignment"].values, y, chosen) for given in (first, second))
     whole, half = (a[:, :, :, None] - b[:, :, None, :] for a, b in zip(own, other, strict=True))
@@ -241,7 +244,7 @@ def embed(data: xr.Dataset, *, max_images: int = 2000, perplexity: float = 30.0,
     count = min(max_images, data.sizes["image"])
     if not 0 < perplexity < count:
         raise InputError(f"perplexity={perplexity} for {count} images: give a positive number below that of images")
-    straight = np.argsort(data["image"].values.astype(str))
+    straight = np.argsort(labels.strings(data["image"].values))
     kept = straight[np.sort(np.random.default_rng(seed).permutation(len(straight))[:count])]
     data = data[["phi"]].isel(image=kept).compute()
     blocks = _blocks(data)
@@ -318,7 +321,7 @@ def _blocks(data: xr.Dataset) -> list[str]:
 
 def _sites(data: xr.Dataset) -> Iterator[tuple[str, int, np.ndarray]]:
     """(block, position of the noise level, positions of channels) of every tap and noise level."""
-    taps = data["tap"].values.astype(str)
+    taps = labels.strings(data["tap"].values)
     for block in _blocks(data):
         for s in range(data.sizes["sigma"]):
             yield block, s, np.flatnonzero(taps == block)
@@ -374,6 +377,8 @@ def _check(
             f"the data has no coordinate {label!r} along image: give classes with "
             "data.assign_coords(label=('image', names)), or cluster without them, label=None"
         )
+    if label is not None and pd.isna(data[label].values).any():
+        raise InputError(f"{label} is missing for some images: leave these out, or give them a class, or label=None")
     if label is not None and len(set(map(str, data[label].values))) < 2:
         raise InputError(f"all images are of class {data[label].values[0]!r}: give two at least, or label=None")
     # A number is chosen on halves of a sample.

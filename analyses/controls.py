@@ -119,7 +119,7 @@ def table(
         If classes are missing or one, ids are in both sets, the training images lack a class, images are too few, or
         an option is out of its range.
     """
-    check_resampling(resamples, level)
+    check_resampling(resamples, level, seed)
     if untrained < 0:
         raise InputError(f"untrained={untrained}: give a number ≥ 0")
     measured_on, fitted_on = image_sources.load(images), None if train is None else image_sources.load(train)
@@ -316,7 +316,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         images = image_sources.load(Path(given.images), size=given.size)
         parts = [image_sources.load(Path(path), size=given.size) for path in given.train]
-        given.out.mkdir(parents=True, exist_ok=True)
+        with _findings.writing_to(given.out):
+            given.out.mkdir(parents=True, exist_ok=True)
         found = table(
             images,
             train=image_sources.concatenate(parts) if parts else None,
@@ -330,8 +331,9 @@ def main(arguments: list[str] | None = None) -> int:
             store=given.out / "controls-stores",
         )
         written = [given.out / "controls.nc", given.out / "controls.png"]
-        found.to_netcdf(written[0], engine="h5netcdf")
-        plot(found).savefig(written[1], dpi=150)
+        with _findings.writing_to(given.out):
+            found.to_netcdf(written[0], engine="h5netcdf")
+            plot(found).savefig(written[1], dpi=150)
     except ProbeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1

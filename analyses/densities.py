@@ -15,6 +15,7 @@ from analyses._density_distances import LEAST_SAMPLES, MEASURES, measured
 from analyses._findings import variable
 from analyses._pair_ranks import chosen_pairs, distances, permutation_p, resampled_correlations, spearman
 from analyses._stats import check_resampling, interval
+from probekit import labels
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def correlate(
     >>> bool(found.correlation_low.item() > 0.9), found.p.item()
     (True, 0.001)
     """
-    check_resampling(resamples, level)
+    check_resampling(resamples, level, seed)
     if isinstance(permutations, bool) or not isinstance(permutations, int) or permutations < 100:
         raise InputError(f"permutations={permutations!r}: give a whole number ≥ 100, so that p can be small")
     pairs, ids = _checked_pairs(density, least_pairs)
@@ -335,7 +336,7 @@ def _checked_pairs(density: Any, least: int) -> tuple[np.ndarray, np.ndarray]:
         raise InputError("density lacks the coordinates first and second: give the ids of each pair's conditions")
     if not np.isfinite(density.values).all():
         raise InputError("density holds NaN or infinite distances: leave those pairs out, e.g. .dropna('pair')")
-    named = np.stack([density["first"].values.astype(str), density["second"].values.astype(str)], axis=1)
+    named = np.stack([labels.strings(density["first"].values), labels.strings(density["second"].values)], axis=1)
     ids, positions = np.unique(named, return_inverse=True)
     pairs = positions.reshape(named.shape)
     if (pairs[:, 0] == pairs[:, 1]).any():

@@ -14,6 +14,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from analyses import _gist
+from analyses._stats import check_seed
 from probekit import images as image_sources
 from probekit import labels
 from probekit.errors import InputError
@@ -361,6 +362,7 @@ def _pca(train: ImageSet, shape: tuple[int, int, int], n_components: int, seed: 
     if train.shape != shape:
         raise InputError(f"training images have shape {train.shape}, images {shape}: bring both to one size")
     n, size = len(train), math.prod(shape)
+    check_seed(seed)
     if n_components > min(n, size):
         raise InputError(
             f"n_components={n_components} of {n} training images of {size} pixels: give at most {min(n, size)}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy.stats import binomtest
 
@@ -103,12 +104,12 @@ def analyse(
     True
     """
     _check(train, test, label, protocol, penalties, tuning_images, sizes, top, epochs)
-    check_resampling(resamples, level)
+    check_resampling(resamples, level, seed)
     # Folds and samples are drawn in the order of ids, so that the order of images changes nothing.
-    train = train[["phi"]].isel(image=np.argsort(train["image"].values.astype(str))).compute()
+    train = train[["phi"]].isel(image=np.argsort(labels.strings(train["image"].values))).compute()
     test = test[["phi"]].compute()
-    names, y = np.unique(train[label].values.astype(str), return_inverse=True)
-    y_test = np.searchsorted(names, test[label].values.astype(str))
+    names, y = np.unique(labels.strings(train[label].values), return_inverse=True)
+    y_test = np.searchsorted(names, labels.strings(test[label].values))
     fit = partial(
         _fit, classes=len(names), protocol=protocol, penalties=penalties, tuning=tuning_images, epochs=epochs, seed=seed
     )
@@ -169,7 +170,7 @@ def compare(
     >>> compare(findings, findings).p_value.item()
     1.0
     """
-    check_resampling(resamples, level)
+    check_resampling(resamples, level, seed)
     for name, given in (("first", first), ("second", second)):
         lacking = [v for v in MEASURES.values() if not isinstance(given, xr.Dataset) or v not in given]
         if lacking:
@@ -244,7 +245,7 @@ def _site(
     seed: int,
 ) -> dict[str, Any]:
     """What is found at one noise level and tap, without labels."""
-    columns = np.flatnonzero(train["tap"].values.astype(str) == block)
+    columns = np.flatnonzero(labels.strings(train["tap"].values) == block)
     x, x_test = (data["phi"].values[:, s, columns] for data in (train, test))
     if not np.isfinite(_softmax.standardised(x)[1]).any():
         raise InputError(
@@ -352,6 +353,8 @@ def _check(
                 f"the {name} set has no coordinate {label!r} along image: classes are needed, e.g. "
                 "data.assign_coords(label=('image', names)), or name another with label="
             )
+        if pd.isna(data[label].values).any():
+            raise InputError(f"{label} is missing for some images of the {name} set: leave these out")
         if not all(data.sizes.values()):
             raise InputError(f"the {name} set has sizes {dict(data.sizes)}: give at least one of each")
     for dim in ("sigma", "tap", "unit"):

@@ -134,7 +134,7 @@ def correlate(
     >>> bool((found.correlation_low > 0.2).all())
     True
     """
-    data, metrics = checked(data, distances, level=level)
+    data, metrics = checked(data, distances, level=level, seed=seed)
     kinds = chosen("statistics", statistics, STATISTICS)
     _check_sizes(data, permutations, max_images)
     rows = _subsample(data.sizes["image"], max_images, seed)
@@ -289,7 +289,7 @@ def analyse(
     >>> bool((found.precision_low > found.precision_chance).all())
     True
     """
-    data, metrics = checked(data, distances, resamples, level)
+    data, metrics = checked(data, distances, resamples, level, seed)
     compared: dict[str, Other] = {}
     if label is not None or "label" in data.coords:
         compared["label"] = label or "label"
@@ -328,7 +328,10 @@ def descriptors(path: str | Path) -> dict[str, xr.DataArray]:
         file = xr.load_dataset(path, engine="h5netcdf")
     except OSError as error:
         raise InputError(f"{path} is no netCDF file ({error}): give one of variables (image, feature)") from error
-    return {str(name): values for name, values in file.data_vars.items() if "image" in values.dims}
+    found = {str(name): values for name, values in file.data_vars.items() if "image" in values.dims}
+    if not found:
+        raise InputError(f"{path} has no variable along image: give a netCDF file of variables (image, feature)")
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
