@@ -16,6 +16,7 @@ from analyses._pairs import deviations, prepared
 from analyses._semantic_findings import PLACE, blocks_of, checked, coords, defined, places, text, whole
 from analyses._semantic_tables import classes_of
 from analyses._stats import interval, resampled_means
+from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["neighbours", "stability"]
@@ -86,7 +87,7 @@ def stability(
     if not len(at):
         levels = ", ".join(f"{s:g}" for s in data["sigma"].values)
         raise InputError(f"reference={reference!r} is not among the noise levels {levels}: give one of these")
-    groups = _dealt(data.sizes["image"], among, seed)
+    groups = _dealt(data["image"].values, among, seed)
     pairs = [("shared", [(data["phi"], data["phi"])])]
     if data.sizes.get("draw", 0) > 1 and "phi_draws" in data:
         draws = data["phi_draws"]
@@ -129,11 +130,11 @@ def stability(
     )
 
 
-def _dealt(images: int, among: int, seed: int) -> np.ndarray:
-    """Random groups of images, (groups, images of a group)."""
-    n = min(among, images)
-    order = np.random.default_rng(seed).permutation(images)
-    return np.sort(order[: images // n * n].reshape(-1, n), axis=1)
+def _dealt(ids: np.ndarray, among: int, seed: int) -> np.ndarray:
+    """Random groups of images, (groups, images of a group): the same in whatever order they are given."""
+    n = min(among, len(ids))
+    order = np.argsort(labels.strings(ids))[np.random.default_rng(seed).permutation(len(ids))]
+    return np.sort(order[: len(ids) // n * n].reshape(-1, n), axis=1)
 
 
 def _found_again(query: np.ndarray, key: np.ndarray, groups: np.ndarray, metric: str) -> np.ndarray:

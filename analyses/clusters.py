@@ -17,6 +17,7 @@ from analyses._cluster_plot import plot, plot_embedding, sheet
 from analyses._findings import variable
 from analyses._stats import check_resampling
 from probekit import labels
+from probekit.checks import whole
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -390,8 +391,8 @@ def _check(
         )
     if not 0 < threshold <= 1:
         raise InputError(f"threshold={threshold}: give a prediction strength in (0, 1], such as 0.8")
-    if splits < 1 or n_init < 1 or permutations < 99:
-        raise InputError(f"splits={splits}, n_init={n_init}, permutations={permutations}: give at least 1, 1 and 99")
+    for name, value, least in (("splits", splits, 1), ("n_init", n_init, 1), ("permutations", permutations, 99)):
+        whole(name, value, least=least)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from analyses import _findings, _softmax
 from analyses._findings import variable
 from analyses._stats import check_resampling, interval, resampled_means
 from probekit import labels
+from probekit.checks import whole
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -395,14 +396,10 @@ def _check_options(
         or len(set(penalties)) < len(penalties)
     ):
         raise InputError(f"penalties={penalties!r}: give different positive numbers")
-    if tuning < FOLDS:
-        raise InputError(f"tuning_images={tuning}: give at least {FOLDS}")
-    if any(not 1 <= size <= images for size in sizes):
+    for name, value, least in (("tuning_images", tuning, FOLDS), ("top", top, 1), ("epochs", epochs, 1)):
+        whole(name, value, least=least)
+    if any(whole("sizes", size, least=1) > images for size in sizes):
         raise InputError(f"sizes={list(sizes)}: give numbers of training images, 1 to {images}")
-    if top < 1:
-        raise InputError(f"top={top}: give at least 1")
-    if epochs < 1:
-        raise InputError(f"epochs={epochs}: give at least 1")
 
 
 def plot(findings: xr.Dataset) -> Figure:

@@ -33,6 +33,7 @@ from analyses._semantic_findings import (
 from analyses._semantic_plot import plot
 from analyses._semantic_tables import Other, given_sets
 from analyses._wordnet import class_distances
+from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["analyse", "class_distances", "correlate", "main", "neighbours", "plot", "stability"]
@@ -137,7 +138,7 @@ def correlate(
     data, metrics = checked(data, distances, level=level, seed=seed)
     kinds = chosen("statistics", statistics, STATISTICS)
     _check_sizes(data, permutations, max_images)
-    rows = _subsample(data.sizes["image"], max_images, seed)
+    rows = _subsample(data["image"].values, max_images, seed)
     tables = _semantic_tables.matrices(others, data, rows, label)
     sets = given_sets(given, list(tables))
     orders = permutations_of(len(rows), permutations, seed)
@@ -217,10 +218,12 @@ def _check_sizes(data: xr.Dataset, permutations: int, max_images: int) -> None:
         raise InputError(f"permutations={permutations}: give 99 or more, so that p can be 0.01, or 0 for no test")
 
 
-def _subsample(images: int, most: int, seed: int) -> np.ndarray:
-    if images <= most:
-        return np.arange(images)
-    return np.sort(np.random.default_rng(seed).choice(images, most, replace=False))
+def _subsample(ids: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Positions of at most so many images: the same images in whatever order they are given."""
+    if len(ids) <= most:
+        return np.arange(len(ids))
+    chosen = np.random.default_rng(seed).choice(len(ids), most, replace=False)
+    return np.sort(np.argsort(labels.strings(ids))[chosen])
 
 
 def analyse(

@@ -113,7 +113,7 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: analysed(DATA.isel(image=slice(10))), "give 20 images at least"),
     (lambda: analysed(DATA.isel(image=[0] * 30)), "ids of images occur more than once"),
     (lambda: analysed(threshold=0.0), "threshold=0.0: give a prediction strength"),
-    (lambda: analysed(splits=0), "splits=0, n_init=2, permutations=99: give at least"),
+    (lambda: analysed(splits=0), "splits=0: give a whole number ≥ 1"),
     (lambda: analysed(resamples=5), "resamples=5: give a whole number ≥ 100"),
     (lambda: clusters.compare(DATA, DATA), "first lacks `assignment`"),
     (lambda: clusters.compare(analysed(), analysed(dataset(30))), "the two are of different images"),

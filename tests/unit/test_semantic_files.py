@@ -85,3 +85,25 @@ def test_what_cannot_be_written_or_read_is_one_line_and_a_status(tmp_path, capsy
     with pytest.raises(InputError, match=r"classes.csv cannot be read"):
         semantics.class_distances(tmp_path / "classes.csv")
     assert capsys.readouterr().err.count("python -m analyses.controls:") == 2
+
+
+def test_the_order_of_images_does_not_decide_which_are_drawn() -> None:
+    data = drawn()
+    shuffled = data.isel(image=np.random.default_rng(0).permutation(90))
+    for call in (
+        lambda d: semantics.correlate(d, {"label": "label"}, permutations=0, max_images=40).correlation,
+        lambda d: semantics.stability(d.isel(sigma=[0]), reference=0.1, among=30).reciprocal_rank,
+    ):
+        np.testing.assert_allclose(call(shuffled), call(data), rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"splits": 1.5}, {"n_init": 2.0}, {"permutations": 99.5}])
+def test_counts_of_clusters_are_whole(options) -> None:
+    with pytest.raises(InputError, match="give a whole number"):
+        clusters.analyse(drawn(), n_clusters=3, **options)
+
+
+@pytest.mark.parametrize("options", [{"top": 1.5}, {"sizes": [10.5]}, {"tuning_images": 10.5}, {"epochs": 1.5}])
+def test_counts_of_probes_are_whole(options) -> None:
+    with pytest.raises(InputError, match="give a whole number"):
+        probe.analyse(drawn(), other_images(drawn(seed=1)), **options)
