@@ -130,7 +130,7 @@ def _typed(
     if not (np.isfinite(known) & (known >= 0)).all():
         raise InputError("energy holds values that are negative or not finite: give mean squares")
     at = 0 if sigma is None else int(np.abs(levels - sigma).argmin())
-    return labels.strings(findings["type"].values)[at, here], findings["unit"].values[here], known
+    return labels.strings(findings["type"].values[at, here]), findings["unit"].values[here], known
 
 
 def random_group(

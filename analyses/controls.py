@@ -17,6 +17,7 @@ from analyses._control_rows import GROUPS, Source, balanced, check_sets, digest,
 from analyses._findings import variable
 from analyses._stats import check_resampling
 from probekit import images as image_sources
+from probekit import labels
 from probekit.averages import noise_levels
 from probekit.denoiser import Denoiser
 from probekit.errors import InputError, ProbeError
@@ -188,7 +189,7 @@ class _Subjects:
             self._reference = (subject if source is first else self.subject(first)).block("mid")
         kept = self._file(source, subject)
         if kept is not None and kept.exists():
-            return xr.load_dataset(kept, engine="h5netcdf")
+            return _with_whole_names(xr.load_dataset(kept, engine="h5netcdf"))
         made = self._labelled(source, subject, _control_measures.measures(subject, self._reference))
         if kept is not None:
             # Whole or not at all: a file is in place only when it is finished.
@@ -239,6 +240,12 @@ class _Subjects:
         bare = xr.Dataset(attrs={"probekit_version": subject.data.attrs["probekit_version"]})
         how |= {"draws": self.noise["draws"], "table_seed": s.seed}
         return _findings.findings(made, bare, analysis="controls", coords=coords, **how)
+
+
+def _with_whole_names(findings: xr.Dataset) -> xr.Dataset:
+    """Findings from a file with names as objects: joining strings of fixed width would cut the longer ones."""
+    names = {name: c for name, c in findings.coords.items() if c.dtype.kind not in "iuf"}
+    return findings.assign_coords({name: (c.dims, labels.strings(c.values), c.attrs) for name, c in names.items()})
 
 
 def _others(images: ImageSet, classes: Any) -> dict[str, Any]:

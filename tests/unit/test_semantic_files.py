@@ -107,3 +107,12 @@ def test_counts_of_clusters_are_whole(options) -> None:
 def test_counts_of_probes_are_whole(options) -> None:
     with pytest.raises(InputError, match="give a whole number"):
         probe.analyse(drawn(), other_images(drawn(seed=1)), **options)
+
+
+def test_rows_from_files_keep_their_whole_names_when_joined(tmp_path) -> None:
+    parts = []
+    for i, name in enumerate(["short", "a much longer name"]):
+        made = xr.Dataset({"value": ("row", [float(i)])}, coords={"row": ("row", np.array([name], object))})
+        made.to_netcdf(tmp_path / f"{i}.nc", engine="h5netcdf")
+        parts.append(controls._with_whole_names(xr.load_dataset(tmp_path / f"{i}.nc", engine="h5netcdf")))
+    assert xr.concat(parts, "row").row.values.tolist() == ["short", "a much longer name"]
