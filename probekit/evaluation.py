@@ -11,6 +11,7 @@ import xarray as xr
 from torch import nn
 
 from probekit.denoiser import as_denoiser
+from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.modes import evaluating
 from probekit.noise import standard_normal
@@ -57,7 +58,8 @@ def psnr_curve(
         Dims (image, sigma), in dB.
     """
     denoiser = as_denoiser(denoiser)
-    device = next((p.device for p in denoiser.parameters()), torch.device("cpu"))
+    tensors = (t for kind in (denoiser.parameters(), denoiser.buffers()) for t in kind)
+    device = next((t.device for t in tensors), torch.device("cpu"))
     rows = []
     with evaluating(denoiser), torch.inference_mode():
         for start in range(0, len(images), batch_size):
@@ -76,9 +78,17 @@ def psnr_curve(
 
 
 def card_table(
-    denoiser: nn.Module, held_out: ImageSet, *, fitted_on: ImageSet, sigma: Sequence[float] = CARD_SIGMA
+    denoiser: nn.Module,
+    held_out: ImageSet,
+    *,
+    fitted_on: ImageSet,
+    compare: Mapping[str, nn.Module] | None = None,
+    sigma: Sequence[float] = CARD_SIGMA,
+    batch_size: int = 250,
 ) -> Mapping[str, Any]:
     """The table of a model card: mean PSNR over held-out images against σ, beside what it must beat.
+
+    Everything is computed where the denoiser's parameters are, but for the blur.
 
     Parameters
     ----------
@@ -88,14 +98,25 @@ def card_table(
         Images on which nothing was fitted.
     fitted_on
         Training images, on which the references are fitted.
+    compare
+        Other denoisers to measure on the same images, by name.
     sigma
         Noise levels in intensity units.
+    batch_size
+        Images denoised together.
 
     Returns
     -------
     dict
         "sigma" and, for each method, mean PSNR in dB rounded to 0.01: "denoiser", "noisy",
-        "gaussian_blur" (the best width at each σ), "patch_wiener" (8×8 patches, told σ).
+        "gaussian_blur" (the best width at each σ), "patch_wiener" (8×8 patches, told σ), each of
+        `compare`; and "on_training", the denoiser's on `fitted_on`, as many images as are held out
+        (at most all; "training_count"), which exceeds "denoiser" by what it has learnt by heart.
+
+    Raises
+    ------
+    InputError
+        If a denoiser of `compare` has the name of another row.
     """
     methods = {
         "denoiser": denoiser,
@@ -103,8 +124,23 @@ def card_table(
         "gaussian_blur": GaussianBlur(fitted_on, sigma=sigma),
         "patch_wiener": PatchWiener(fitted_on),
     }
-    table: dict[str, Any] = {"sigma": list(map(float, sigma))}
-    for name, method in methods.items():
-        curve = psnr_curve(method, held_out, sigma=sigma).mean("image")
-        table[name] = [round(float(v), 2) for v in curve]
-    return table | {"images": held_out.name, "count": len(held_out), "units": "dB, mean over images, unclipped"}
+    taken = {*methods, "sigma", "on_training", "training_count", "images", "count", "units"} & set(compare or {})
+    if taken:
+        raise InputError(f"compare has {', '.join(sorted(taken))}, a row that the table has already: rename it")
+    device = next((p.device for p in denoiser.parameters()), torch.device("cpu"))
+    # Evenly spread, so that every class of a sorted set is there.
+    seen = fitted_on.subset(np.linspace(0, len(fitted_on) - 1, min(len(fitted_on), len(held_out))).astype(int).tolist())
+
+    def row(method: nn.Module, images: ImageSet) -> list[float]:
+        curve = psnr_curve(method.to(device), images, sigma=sigma, batch_size=batch_size)
+        return [round(float(v), 2) for v in curve.mean("image")]
+
+    return {
+        "sigma": list(map(float, sigma)),
+        **{name: row(method, held_out) for name, method in (methods | dict(compare or {})).items()},
+        "on_training": row(denoiser, seen),
+        "training_count": len(seen),
+        "images": held_out.name,
+        "count": len(held_out),
+        "units": "dB, mean over images, unclipped",
+    }

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["PATCH", "GaussianBlur", "PatchWiener"]
 
 PATCH = 8
+# Numbers in the patches that are filtered together: some 128 MiB.
+NUMBERS = 2**25
 
 
 class PatchWiener(nn.Module):
@@ -67,6 +69,12 @@ class PatchWiener(nn.Module):
             raise InputError("the Wiener filter is told the noise level: pass sigma")
         if min(y.shape[-2:]) < self.patch:
             raise InputError(f"images of {y.shape[-2]}×{y.shape[-1]} hold no {self.patch}×{self.patch} patch")
+        # Each pixel lies in up to patch² patches: a few images at a time, so that memory does not grow with the batch.
+        few = max(1, NUMBERS // (self.patch**2 * y[0].numel()))
+        parts = zip(y.split(few), levels.split(few), strict=True)
+        return torch.cat([self._filtered(part, level) for part, level in parts])
+
+    def _filtered(self, y: Tensor, levels: Tensor) -> Tensor:
         size = (y.shape[-2], y.shape[-1])
         patches = nn.functional.unfold(y, self.patch) - self.mean[:, None]
         gains = self.variances / (self.variances + levels[:, None].clamp_min(1e-6) ** 2)

@@ -28,7 +28,7 @@ LAYERS = [
     {"probekit.representation", "probekit.averages", "probekit.jobs", "probekit.store"},
     {"probekit"},
     {"analyses"},
-    {"probekit.cli", "probekit.demo", "analyses.report"},
+    {"probekit.__main__", "probekit.cli", "probekit.demo", "analyses.report"},
 ]
 MODULES = sorted(p for package in ("probekit", "analyses") for p in (ROOT / package).rglob("*.py"))
 

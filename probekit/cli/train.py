@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
+from torch import nn
 
 from probekit.cli.arguments import images_called, numbers
 from probekit.denoiser import Denoiser
-from probekit.errors import InputError
+from probekit.errors import InputError, ProbeError
 from probekit.evaluation import card_table
 from probekit.images import ImageSet
 from probekit.models import zoo
 from probekit.models.dncnn import DnCNN
 from probekit.models.unet import SigmaUNet, UNet
 from probekit.references import PATCH
-from probekit.train import Recipe, progress_of
+from probekit.train import Recipe, launched, progress_of
 from probekit.train import train as run_training
 
 
@@ -30,6 +33,13 @@ class Architecture(StrEnum):
     dncnn = "dncnn"
 
 
+class Precision(StrEnum):
+    """Number formats that the forward pass can be made in."""
+
+    bf16 = "bf16"
+    float32 = "float32"
+
+
 def train(
     images: Annotated[
         list[str], typer.Argument(help="Folders or zips of training images, or shapes:COUNT; several are joined.")
@@ -38,32 +48,51 @@ def train(
     held_out: Annotated[str, typer.Option(help="Images like those to measure PSNR on, for log and card.")],
     name: Annotated[str, typer.Option(help="Name of the denoiser: OUT/NAME.safetensors.")] = "denoiser",
     size: Annotated[int, typer.Option(help="Reduce images to this shorter side (box filter) and cut a square.")] = 32,
+    crop: Annotated[
+        int | None, typer.Option(help="Train on squares of this side, cut at random from those of --size.")
+    ] = None,
     model: Annotated[Architecture, typer.Option(help="Blind UNet, UNet told σ, or DnCNN.")] = Architecture.unet,
     channels: Annotated[
         str, typer.Option(help="UNet: channels from fine to coarse, then the middle. DnCNN: one width.")
     ] = "16,32,64,128",
     depth: Annotated[int, typer.Option(help="DnCNN only: convolutions in all.")] = 17,
     steps: Annotated[int, typer.Option(help="Optimiser steps in all.")] = Recipe.steps,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = Recipe.batch_size,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after this time, at a checkpoint; the same command goes on from there.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Images per step, over all processes.")] = Recipe.batch_size,
     lr: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = Recipe.lr,
     sigma_max: Annotated[float, typer.Option(help="σ is uniform in (0, this].")] = Recipe.sigma_max,
     weight_power: Annotated[float, typer.Option(help="Weight the loss by σ^−this; 0 is the paper's.")] = 0.0,
     ema: Annotated[float, typer.Option(help="Average the weights over this fraction of the steps made.")] = Recipe.ema,
     seed: Annotated[int, typer.Option(help="Of initial weights, order, noise and flips.")] = 0,
     init: Annotated[str | None, typer.Option(help="Start from this denoiser: a bundled name or a path.")] = None,
+    compare: Annotated[
+        list[str] | None, typer.Option(help="Another denoiser for the card, by name or path; can be repeated.")
+    ] = None,
     evaluations: Annotated[int, typer.Option(help="How often PSNR goes into the log.")] = 20,
     max_held_out: Annotated[int, typer.Option(help="Held-out images for the log; the card uses all.")] = 500,
     threads: Annotated[int | None, typer.Option(help="CPU threads; torch's own choice by default.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU is taken if there is one.")] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Of the forward pass; by default bf16 on a GPU, float32 on a CPU.")
+    ] = None,
     compile: Annotated[
         bool, typer.Option("--compile", help="Use torch.compile (on CPU: needs a C++ compiler).")
+    ] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="On a GPU: the same bits each time, at some cost in speed.")
     ] = False,
     export: Annotated[
         bool, typer.Option("--export", help="Train no further: write weights and card as they are.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Train a denoiser and write its weights with a model card."""
+    """Train a denoiser and write its weights with a model card.
+
+    On several GPUs, start it by torchrun: torchrun --nproc-per-node 8 -m probekit train …
+    """
+    began = time.monotonic()
     if threads is not None:
         torch.set_num_threads(threads)
     recipe = Recipe(
@@ -74,37 +103,74 @@ def train(
         weight_power=weight_power,
         ema=ema,
         seed=seed,
+        crop=crop,
     )
-    if size < PATCH:
-        raise InputError(f"--size {size}: the card's reference filters {PATCH}×{PATCH} patches; give at least {PATCH}")
-    data = images_called(images, size=size, crop=size)
-    validation = images_called([held_out], size=size, crop=size)
-    torch.manual_seed(seed)
-    denoiser = zoo.load(init) if init is not None else _new_denoiser(model, numbers(channels), depth)
-    if export:
-        progress_of(out)
-    denoiser = run_training(
-        denoiser,
-        data,
-        recipe=recipe,
-        out=out,
-        held_out=_thinned(validation, max_held_out),
-        evaluations=evaluations,
-        device=device,
-        compile=compile,
-        progress=not quiet,
-        until=0 if export else None,
-    )
-    card = _card(denoiser, data, validation, progress_of(out), init, _device_name(device, threads))
+    if (side := crop or size) < PATCH:
+        option = "--size" if crop is None else "--crop"
+        raise InputError(
+            f"{option} {side}: the card's reference filters {PATCH}×{PATCH} patches; give at least {PATCH}"
+        )
+    with launched() as rank:
+        data = images_called(images, size=size, crop=size)
+        validation = images_called([held_out], size=size, crop=side)
+        others = _compared(compare or [], validation)
+        torch.manual_seed(seed)
+        denoiser = zoo.load(init) if init is not None else _new_denoiser(model, numbers(channels), depth)
+        if export:
+            progress_of(out)
+        denoiser = run_training(
+            denoiser,
+            data,
+            recipe=recipe,
+            out=out,
+            held_out=_thinned(validation, max_held_out),
+            evaluations=evaluations,
+            device=device,
+            precision=None if precision is None else precision.value,
+            compile=compile,
+            deterministic=deterministic,
+            progress=not quiet,
+            until=0 if export else None,
+            # Reading the images counts too.
+            minutes=None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60),
+        )
+        processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    if rank:
+        return
+    made = progress_of(out)
+    if made["step"] < steps and not export:
+        typer.echo(f"stopped after {made['step']} of {steps} steps: the same command goes on from there")
+        return
+    card = _card(denoiser, data, validation, made, init, _device_name(device, threads, processes), others)
     path = zoo.save(denoiser, out / f"{name}.safetensors", card=card)
     typer.echo(_psnr_table(card["psnr"]))
     typer.echo(f"wrote {path} and {path.with_suffix('.json').name}")
 
 
+def _compared(names: Sequence[str], validation: ImageSet) -> Mapping[str, nn.Module]:
+    """Denoisers to compare with; that they can take the images is seen before the training, not after it."""
+    found = {}
+    for name in names:
+        other = zoo.load(name)
+        try:
+            with torch.inference_mode():
+                other(validation.read([0]), 0.5)
+        except ProbeError as error:
+            raise InputError(f"--compare {name}: {error}") from error
+        found[other.name] = other
+    return found
+
+
 def _card(
-    denoiser: Denoiser, data: ImageSet, validation: ImageSet, made: dict[str, Any], init: str | None, device: str
+    denoiser: Denoiser,
+    data: ImageSet,
+    validation: ImageSet,
+    made: dict[str, Any],
+    init: str | None,
+    device: str,
+    others: Mapping[str, nn.Module],
 ) -> dict[str, Any]:
-    """The model card: how the weights came about, and how well they denoise beside classical references."""
+    """The model card: how the weights came about, and how well they denoise beside other denoisers."""
     seen = made["step"] * made["recipe"]["batch_size"]
     start: Any = f"Kaiming-normal, seed {made['recipe']['seed']}"
     if init is not None:
@@ -120,7 +186,8 @@ def _card(
         "images seen": seen,
         "wall time in s": round(made["seconds"]),
         "device": device,
-        "psnr": card_table(denoiser.to("cpu"), validation, fitted_on=_thinned(data, 5000)),
+        "precision": made.get("precision", "float32"),
+        "psnr": card_table(denoiser, validation, fitted_on=_thinned(data, 5000), compare=others),
     }
 
 
@@ -142,16 +209,19 @@ def _thinned(images: ImageSet, count: int) -> ImageSet:
     return images.subset(range(0, len(images), max(1, len(images) // count)))
 
 
-def _device_name(device: str | None, threads: int | None) -> str:
+def _device_name(device: str | None, threads: int | None, processes: int) -> str:
+    many = f"{processes} × " if processes > 1 else ""
     if device != "cpu" and torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"CPU, {threads or torch.get_num_threads()} threads"
+        return many + torch.cuda.get_device_name()
+    return f"{many}CPU, {threads or torch.get_num_threads()} threads"
 
 
-def _psnr_table(table: dict) -> str:
+def _psnr_table(table: Mapping[str, Any]) -> str:
     """The card's PSNR table as text, one method a line."""
+    rows = {key: value for key, value in table.items() if isinstance(value, list)}
+    width = max(14, *map(len, rows))
     lines = [f"PSNR in dB, mean over {table['count']} images of {table['images']}"]
-    for key in ("sigma", "denoiser", "noisy", "gaussian_blur", "patch_wiener"):
-        cells = (f"{v:7g}" if key == "sigma" else f"{v:7.2f}" for v in table[key])
-        lines.append(f"{key.replace('_', ' '):>14}" + "".join(cells))
+    for key, row in rows.items():
+        cells = (f"{v:7g}" if key == "sigma" else f"{v:7.2f}" for v in row)
+        lines.append(f"{key.replace('_', ' '):>{width}}" + "".join(cells))
     return "\n".join(lines)

@@ -1,20 +1,21 @@
-"""Denoisers on disk: half-precision safetensors beside a JSON description with a card and a checksum."""
+"""Denoisers on disk: half-precision safetensors, in one file or several, beside a JSON description."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from probekit.denoiser import Denoiser
 from probekit.errors import InputError, ModelError
 from probekit.models.dncnn import DnCNN
+from probekit.models.parts import files_of, in_parts, part_of, stored
 from probekit.models.unet import SigmaUNet, UNet
 from probekit.parametrisation import shown
 from probekit.weights import weights_sha256
@@ -25,17 +26,27 @@ WEIGHTS = Path(__file__).parent / "weights"
 ARCHITECTURES: Mapping[str, type[nn.Module]] = {"unet": UNet, "sigma-unet": SigmaUNet, "dncnn": DnCNN}
 FORMAT = 1
 SETTINGS = ("predicts", "sigma_to", "scaling", "data_range", "sigma_data")
+# Files of a size that every hosting of source code takes.
+MAX_BYTES = 16 * 2**20
 
 
 def available() -> tuple[str, ...]:
     """Names of the bundled denoisers, as `load` takes them."""
-    return tuple(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
+    return tuple(sorted(path.stem for path in WEIGHTS.glob("*.json")))
 
 
-def save(denoiser: Denoiser | nn.Module, path: str | Path, *, card: Mapping[str, Any] | None = None) -> Path:
+def save(
+    denoiser: Denoiser | nn.Module,
+    path: str | Path,
+    *,
+    card: Mapping[str, Any] | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> Path:
     """Write a denoiser as `path` (half-precision safetensors) and a JSON description beside it.
 
-    Both files are written whole or not at all.
+    Weights that do not fit one file go into NAME-00001-of-00002.safetensors and so on, as Hugging Face names them,
+    which the description lists under "files". Each file is written whole or not at all, the description last, and
+    files of an earlier denoiser of this name are removed.
 
     Parameters
     ----------
@@ -45,17 +56,19 @@ def save(denoiser: Denoiser | nn.Module, path: str | Path, *, card: Mapping[str,
         Ends in ``.safetensors``; its stem becomes the denoiser's name.
     card
         What else the description should hold, under "card": data, steps, PSNR table, …
+    max_bytes
+        Size that no weights file exceeds.
 
     Returns
     -------
     Path
-        The weights file.
+        `path`, by which `load` finds it, also where the weights are in several files.
 
     Raises
     ------
     InputError
-        If the path has another suffix, the network is none of the package's, or it is told σ or scaled
-        by a function or a table, which a description cannot hold.
+        If the path has another suffix, the network is none of the package's, it is told σ or scaled
+        by a function or a table, which a description cannot hold, or one tensor exceeds `max_bytes`.
     ModelError
         If a weight does not fit half precision.
     """
@@ -81,6 +94,7 @@ def save(denoiser: Denoiser | nn.Module, path: str | Path, *, card: Mapping[str,
     spoilt = [k for k, v in half.items() if not bool(torch.isfinite(v).all())]
     if spoilt:
         raise ModelError(f"weights {', '.join(spoilt[:5])} are not finite in half precision: the training diverged")
+    parts = in_parts(half, path, max_bytes)
     description = {
         "format": FORMAT,
         "name": path.stem,
@@ -88,6 +102,7 @@ def save(denoiser: Denoiser | nn.Module, path: str | Path, *, card: Mapping[str,
         "config": denoiser.model.config,
         **settings,
         "weights_sha256": weights_sha256({k: v.float() for k, v in half.items()}),
+        **({"files": list(parts)} if len(parts) > 1 else {}),
         "card": dict(card or {}),
     }
     try:
@@ -98,13 +113,17 @@ def save(denoiser: Denoiser | nn.Module, path: str | Path, *, card: Mapping[str,
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     # The description goes last: a kill in between leaves weights that `load` refuses, never wrong ones.
-    _replace(path, lambda partial: save_file(half, partial))
-    _replace(path.with_suffix(".json"), lambda partial: partial.write_text(text, encoding="utf-8"))
+    for name, tensors in parts.items():
+        _replace(path.with_name(name), partial(save_file, tensors))
+    _replace(path.with_suffix(".json"), lambda whole: whole.write_text(text, encoding="utf-8"))
+    for other in files_of(path):
+        if other.name not in parts:
+            other.unlink()
     return path
 
 
 def load(name: str | Path) -> Denoiser:
-    """A denoiser by bundled name, or by the path of its ``.safetensors`` file.
+    """A denoiser by bundled name, or by the path NAME.safetensors that it was saved as, in one file or several.
 
     Weights come back in float32, in evaluation mode, laid out channels-last.
 
@@ -118,7 +137,7 @@ def load(name: str | Path) -> Denoiser:
     InputError
         If there is no such name or file.
     ModelError
-        If the weights or the description are truncated, altered or of a newer format.
+        If the weights or the description are truncated, altered, of a newer format, or if a part is missing.
 
     Examples
     --------
@@ -127,16 +146,15 @@ def load(name: str | Path) -> Denoiser:
     """
     path = _located(name)
     description = describe(path)
-    try:
-        stored = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} cannot be read ({error}): it is truncated or altered; get it again") from error
-    state = {key: value.float() for key, value in stored.items()}
+    state = {key: value.float() for key, value in stored(path, description.get("files")).items()}
     found = weights_sha256(state)
     if found != description["weights_sha256"]:
+        which = "one of the two files was altered; get both again"
+        if "files" in description:
+            which = "one of the files was altered or is of another denoiser; get all of them again"
         raise ModelError(
             f"{path} does not hold the weights that its description names (SHA-256 {found[:12]}… instead of "
-            f"{str(description['weights_sha256'])[:12]}…): one of the two files was altered; get both again"
+            f"{str(description['weights_sha256'])[:12]}…): {which}"
         )
     # Descriptions written by earlier versions lack the settings that these did not have.
     settings = {key: description[key] for key in SETTINGS if key in description}
@@ -209,9 +227,16 @@ def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
 def _located(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix == ".safetensors":
-        if not path.is_file():
-            raise InputError(f"{path} does not exist: give the path of a .safetensors file, or a bundled name")
-        return path
+        if path.with_suffix(".json").is_file():
+            return path
+        owner = part_of(path)
+        if owner and (whole := path.with_name(f"{owner}.safetensors")).with_suffix(".json").is_file():
+            raise InputError(
+                f"{path} is one part of a denoiser in several: give {whole}, also where there is no such file"
+            )
+        if path.is_file():
+            return path
+        raise InputError(f"{path} does not exist: give the path of a .safetensors file, or a bundled name")
     if str(name) in available():
         return WEIGHTS / f"{name}.safetensors"
     raise InputError(
@@ -221,9 +246,9 @@ def _located(name: str | Path) -> Path:
 
 
 def _replace(path: Path, write: Any) -> None:
-    partial = path.with_name(path.name + ".partial")
+    unfinished = path.with_name(path.name + ".partial")
     try:
-        write(partial)
-        partial.replace(path)
+        write(unfinished)
+        unfinished.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)

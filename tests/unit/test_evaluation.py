@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from probekit.denoiser import Denoiser
+from probekit.errors import InputError
 from probekit.evaluation import CARD_SIGMA, card_table, psnr, psnr_curve
 from probekit.images import ImageSet, load
 from probekit.references import GaussianBlur, PatchWiener
@@ -146,7 +147,7 @@ def test_the_card_holds_the_mean_psnr_of_the_denoiser_and_of_what_it_must_beat()
         "gaussian_blur": GaussianBlur(fitted_on, sigma=CARD_SIGMA),
         "patch_wiener": PatchWiener(fitted_on, patch=8),
     }
-    assert set(table) == {"sigma", "images", "count", "units", *expected}
+    assert set(table) == {"sigma", "images", "count", "units", "on_training", "training_count", *expected}
     assert table["sigma"] == list(CARD_SIGMA)
     assert (table["images"], table["count"]) == (held_out.name, 5)
     for name, method in expected.items():
@@ -162,3 +163,48 @@ def test_the_card_of_other_levels_is_measured_at_them() -> None:
     assert table["sigma"] == [0.25]
     assert table["denoiser"] == table["noisy"]
     assert len(table["patch_wiener"]) == 1
+
+
+def test_other_denoisers_stand_in_the_table_under_their_names_measured_on_the_same_images() -> None:
+    images = photographs(3, side=8)
+    table = card_table(Shrinking(), images, fitted_on=images, compare={"other": nn.Identity()}, sigma=(0.1, 0.5))
+    assert table["other"] == table["noisy"]
+    for name in ("noisy", "on_training", "count"):
+        with pytest.raises(InputError, match=rf"compare has {name}, a row that the table has already: rename it"):
+            card_table(nn.Identity(), images, fitted_on=images, compare={name: nn.Identity()}, sigma=(0.1,))
+
+
+class Knowing(nn.Module):
+    """Returns the nearest of the images it knows: it has learnt them by heart, and nothing else."""
+
+    def __init__(self, known: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("known", known)
+
+    known: Tensor
+
+    def forward(self, y: Tensor) -> Tensor:
+        apart = torch.cdist(y.flatten(1), self.known.flatten(1))
+        return self.known[apart.argmin(dim=1)]
+
+
+def test_what_is_learnt_by_heart_shows_in_the_row_of_training_images() -> None:
+    training, held_out = photographs(40, side=8, seed=1), photographs(7, side=8)
+    table = card_table(Knowing(training.read(range(40)) + 0.01), held_out, fitted_on=training, sigma=(0.05,))
+    # 192 uniform values differ by √(1/6) on average, 7.8 dB; of those known by heart 0.01 is left, 40 dB.
+    assert table["on_training"] == [40.0]
+    assert table["denoiser"][0] < 10
+    assert table["training_count"] == 7
+
+
+def test_the_row_of_training_images_is_over_images_spread_evenly_over_the_set() -> None:
+    values = np.linspace(0.1, 0.9, 9, dtype=np.float32)[:, None, None, None]
+    training = load(np.broadcast_to(values, (9, 1, 8, 8)).copy())
+
+    class Zero(nn.Module):
+        def forward(self, y: Tensor) -> Tensor:
+            return 0 * y
+
+    table = card_table(Zero(), training.subset([0, 1, 2]), fitted_on=training, sigma=(0.1,))
+    # The first, the middle and the last: −20 log₁₀ of 0.1, 0.5 and 0.9.
+    assert table["on_training"] == [round(float(np.mean(-20 * np.log10([0.1, 0.5, 0.9]))), 2)]

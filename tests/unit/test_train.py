@@ -28,7 +28,9 @@ from probekit.errors import InputError, ModelError
 from probekit.evaluation import CARD_SIGMA
 from probekit.images import ImageSet, load
 from probekit.models.unet import UNet
-from probekit.train import Recipe, _held, _Run, progress_of, train
+from probekit.train import Recipe, progress_of, train
+from probekit.train.data import held
+from probekit.train.run import Run
 
 CPU = torch.device("cpu")
 TINY = {"channels": (4, 8), "encoder_convs": (2,), "middle_convs": 1, "decoder_convs": (2,)}
@@ -73,8 +75,8 @@ class Recording(nn.Module):
         return estimate
 
 
-def run_of(model: nn.Module, recipe: Recipe, sigma_to: Any = "sigma") -> _Run:
-    return _Run(Denoiser(model, sigma_to=sigma_to), recipe, CPU, False)
+def run_of(model: nn.Module, recipe: Recipe, sigma_to: Any = "sigma") -> Run:
+    return Run(Denoiser(model, sigma_to=sigma_to), recipe, CPU)
 
 
 # The loss and what it is taken over
@@ -196,21 +198,21 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 )
 def test_training_images_are_held_without_loss(levels: np.ndarray, scale: float, offset: float) -> None:
     source = (levels / scale + offset).astype(np.float32)
-    held = _held(load(source), CPU)
-    values = held.float() / 255 if held.dtype == torch.uint8 else held
+    data = held(load(source), CPU)
+    values = data.float() / 255 if data.dtype == torch.uint8 else data
     np.testing.assert_allclose(values.numpy(), source, rtol=1e-6, atol=1e-6)
 
 
 def test_eight_bit_images_are_held_as_eight_bits_and_a_single_other_one_makes_all_floats() -> None:
     array = np.random.default_rng(0).integers(0, 256, (1030, 1, 2, 2), dtype=np.uint8)
-    held = _held(load(array), CPU)
-    assert held.dtype == torch.uint8
-    np.testing.assert_array_equal(held.numpy(), array)
+    data = held(load(array), CPU)
+    assert data.dtype == torch.uint8
+    np.testing.assert_array_equal(data.numpy(), array)
     mixed = array.astype(np.float32) / 255
     mixed[-1, 0, 0, 0] = 0.5  # lies between two levels
-    held = _held(load(mixed), CPU)
-    assert held.dtype == torch.float32
-    np.testing.assert_allclose(held.numpy(), mixed, rtol=1e-6)
+    data = held(load(mixed), CPU)
+    assert data.dtype == torch.float32
+    np.testing.assert_allclose(data.numpy(), mixed, rtol=1e-6)
 
 
 # The schedule and the average

@@ -374,3 +374,122 @@ def test_the_untrained_control_has_the_same_shape_and_weights_by_seed() -> None:
 def test_the_untrained_control_of_a_foreign_network_is_refused() -> None:
     with pytest.raises(InputError, match="Conv2d is not one of the package's networks: make its untrained twin"):
         zoo.untrained(Denoiser(nn.Conv2d(3, 3, 3, padding=1)))
+
+
+# Weights in several files
+
+
+def parts(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.safetensors"))
+
+
+@pytest.fixture
+def in_parts(tmp_path: Path) -> Path:
+    return zoo.save(network(), tmp_path / "big.safetensors", max_bytes=2000)
+
+
+@given(max_bytes=st.integers(1500, 12_000))
+def test_no_file_is_larger_than_allowed_and_the_denoiser_is_the_same_in_however_many(
+    tmp_path_factory: pytest.TempPathFactory, max_bytes: int
+) -> None:
+    folder = tmp_path_factory.mktemp("parts")
+    path = zoo.save(network(), folder / "big.safetensors", max_bytes=max_bytes)
+    files = parts(folder)
+    assert all((folder / name).stat().st_size <= max_bytes for name in files)
+    if len(files) > 1:
+        assert files == described(path)["files"]
+        assert files == [f"big-{n:05d}-of-{len(files):05d}.safetensors" for n in range(1, len(files) + 1)]
+    else:
+        assert files == ["big.safetensors"]
+        assert "files" not in described(path)
+    back = zoo.load(path)
+    expected = {k: v.half().float() for k, v in network().state_dict().items()}
+    assert back.model.state_dict().keys() == expected.keys()
+    assert all(torch.equal(v, expected[k]) for k, v in back.model.state_dict().items())
+    assert described(path)["weights_sha256"] == weights_sha256(expected)
+
+
+def test_the_papers_network_comes_in_two_files_of_under_16_mib(tmp_path: Path) -> None:
+    path = zoo.save(UNet(), tmp_path / "photo64.safetensors")
+    assert parts(tmp_path) == ["photo64-00001-of-00002.safetensors", "photo64-00002-of-00002.safetensors"]
+    sizes = [(tmp_path / name).stat().st_size for name in parts(tmp_path)]
+    # 13.68 M parameters of two bytes.
+    assert max(sizes) <= 16 * 2**20
+    assert 27.3e6 < sum(sizes) < 27.5e6
+    assert sum(v.numel() for v in zoo.load(path).model.state_dict().values()) * 2 < sum(sizes)
+
+
+def test_bundled_names_are_those_of_denoisers_and_not_of_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo.save(network(), tmp_path / "big.safetensors", max_bytes=2000)
+    zoo.save(network(), tmp_path / "small.safetensors")
+    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
+    assert zoo.available() == ("big", "small")
+    assert zoo.load("big").name == "big"
+
+
+@pytest.mark.parametrize(("first", "second"), [(2000, 10**6), (10**6, 2000), (2000, 4000)])
+def test_files_of_an_earlier_denoiser_of_the_name_are_removed_and_others_are_not(
+    tmp_path: Path, first: int, second: int
+) -> None:
+    zoo.save(network(2), tmp_path / "bigger.safetensors", max_bytes=first)
+    others = parts(tmp_path)
+    zoo.save(network(1), tmp_path / "big.safetensors", max_bytes=first)
+    path = zoo.save(network(), tmp_path / "big.safetensors", max_bytes=second)
+    own = described(path).get("files", ["big.safetensors"])
+    assert parts(tmp_path) == sorted([*own, *others])
+    assert torch.equal(zoo.load(path).model.middle[0].weight, network().middle[0].weight.half().float())
+    assert zoo.load(tmp_path / "bigger.safetensors").name == "bigger"
+
+
+def test_missing_parts_are_named(in_parts: Path) -> None:
+    files = described(in_parts)["files"]
+    assert len(files) > 2
+    in_parts.with_name(files[1]).unlink()
+    with pytest.raises(ModelError, match=rf"^{files[1]} of the {len(files)} parts of big lack beside .*big\.json: get"):
+        zoo.load(in_parts)
+
+
+def test_a_part_of_another_denoiser_is_refused(in_parts: Path, tmp_path: Path) -> None:
+    other = zoo.save(network(1), tmp_path / "other/big.safetensors", max_bytes=2000)
+    name = described(in_parts)["files"][2]
+    in_parts.with_name(name).write_bytes(other.with_name(name).read_bytes())
+    with pytest.raises(ModelError, match=r"big\.safetensors does not hold the weights .* or is of another denoiser"):
+        zoo.load(in_parts)
+
+
+def test_a_truncated_part_is_refused_by_name(in_parts: Path) -> None:
+    path = in_parts.with_name(described(in_parts)["files"][1])
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ModelError, match=rf"{path.name} cannot be read .*truncated or altered; get it again"):
+        zoo.load(in_parts)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [[1], "big", ["../big-00001-of-00002.safetensors"], ["small-00001-of-00002.safetensors"], ["big.safetensors"]],
+)
+def test_a_description_that_lists_other_files_than_its_parts_is_refused(in_parts: Path, files: Any) -> None:
+    redescribe(in_parts, described(in_parts) | {"files": files})
+    with pytest.raises(ModelError, match=r"big\.json lists files=.*: they are not parts of big; get it again"):
+        zoo.load(in_parts)
+
+
+def test_the_path_of_one_part_is_answered_with_that_of_the_whole(in_parts: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"00001-of-\d+\.safetensors is one part of .*: give .*/big\.safetensors, also"
+    ):
+        zoo.load(in_parts.with_name(described(in_parts)["files"][0]))
+
+
+def test_weights_that_are_gone_are_missed_by_name(saved: Path) -> None:
+    saved.unlink()
+    with pytest.raises(InputError, match=r"mine\.safetensors does not exist: its description is there, but not"):
+        zoo.load(saved)
+
+
+def test_a_limit_that_one_tensor_exceeds_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the tensor \S+ alone takes \d+ bytes: give a larger max_bytes than 300"):
+        zoo.save(network(), tmp_path / "a.safetensors", max_bytes=300)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,65 @@
+"""A run on disk: tensors and the plan that they belong to, whole or not at all, for any device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from probekit.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from probekit.train.recipe import Recipe
+
+__all__ = ["CHECKPOINT", "differences", "part", "read", "write"]
+
+CHECKPOINT = "checkpoint.safetensors"
+LABELS = {"images": "training images"}
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], plan: Mapping[str, Any]) -> None:
+    """Keep tensors and plan, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    save_file(contiguous, partial, metadata={"plan": json.dumps(plan)})
+    partial.replace(path)
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Plan and tensors, on the CPU.
+
+    Raises
+    ------
+    ModelError
+        If the file is truncated or is no checkpoint.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            plan = json.loads(file.metadata()["plan"])
+            return plan, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}): remove it to start anew") from error
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin so, without the beginning."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def differences(plan: Mapping[str, Any], recipe: Recipe, **others: str | None) -> list[str]:
+    """In what a plan differs from a recipe and other settings; None, and what it does not name, match anything."""
+    mine = asdict(recipe)
+    # A plan written before the recipe had a field was made with the field's default.
+    there = {f.name: plan["recipe"].get(f.name, f.default) for f in fields(recipe)}
+    found = [f"{k}: {there[k]!r} there, {mine[k]!r} now" for k in mine if there[k] != mine[k]]
+    for name, value in others.items():
+        if value is not None and plan.get(name, value) != value:
+            found.append(f"{LABELS.get(name, name)}: {plan[name]} there, {value} now")
+    return found

@@ -1,0 +1,285 @@
+"""The loop of training: steps, reports, checkpoints, and when to stop."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from probekit.denoiser import Denoiser
+from probekit.errors import InputError, ModelError
+from probekit.evaluation import CARD_SIGMA, psnr_curve
+from probekit.modes import flushed_denormals
+from probekit.train import checkpoint
+from probekit.train.checkpoint import CHECKPOINT
+from probekit.train.data import fingerprint, held
+from probekit.train.processes import Processes
+from probekit.train.recipe import Recipe
+from probekit.train.run import Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from probekit.images import ImageSet
+
+__all__ = ["progress_of", "train"]
+
+LOG = "log.jsonl"
+
+
+def train(
+    denoiser: Denoiser | nn.Module,
+    images: ImageSet,
+    *,
+    recipe: Recipe | None = None,
+    out: str | Path | None = None,
+    held_out: ImageSet | None = None,
+    evaluations: int = 20,
+    checkpoint_minutes: float = 5.0,
+    device: str | torch.device | None = None,
+    precision: Literal["bf16", "float32"] | None = None,
+    compile: bool = False,
+    deterministic: bool = False,
+    progress: bool = True,
+    until: int | None = None,
+    minutes: float | None = None,
+) -> Denoiser:
+    """Train a denoiser in place, and give it the averaged weights at the end.
+
+    The loss is that of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912), ‖D(x + σz) − x‖², with an optional weight
+    over σ. Weights, their average and the optimiser's state are float32 throughout; convolutions run channels-last,
+    and denormals are flushed to zero while it trains. Images are kept on the device, and flipped and cut there.
+
+    Where processes are joined (see `launched`), each takes its share of every batch, gradients are averaged by
+    ``DistributedDataParallel``, and the first process alone writes. An image's σ, noise, flip and crop follow from
+    seed, step and its place in the batch, so any number of processes makes the same steps, up to float rounding; not
+    so in networks with batch normalisation, whose statistics are over each process's share.
+
+    Parameters
+    ----------
+    denoiser
+        What to train, starting from the weights it has. A bare network is taken as blind.
+    images
+        Clean training images, held in memory (as uint8 where they came as 8-bit files).
+    recipe
+        The run; ``Recipe()`` by default.
+    out
+        Folder for ``checkpoint.safetensors`` and ``log.jsonl`` (one JSON object a line). If it holds a
+        checkpoint of the same recipe, the run goes on from there, whatever device wrote it, and ends with the
+        same weights as an uninterrupted one: bit for bit on a CPU with as many processes, and on a
+        GPU of the same kind with `deterministic`. None keeps nothing.
+    held_out
+        Images whose PSNR against σ is written to the log.
+    evaluations
+        How often that is done, evenly over the run.
+    checkpoint_minutes
+        Time between checkpoints, which is what an interrupted run loses at most; the last one is
+        written at the end.
+    device
+        Where to train: by default on the GPU, if there is one; each process on its own.
+    precision
+        Of the forward pass: "bf16", bfloat16 where torch's autocast allows it; "float32". None: what the checkpoint
+        was made with, else "bf16" on a GPU and "float32" on a CPU.
+    compile
+        Whether to run the network through ``torch.compile`` (on a CPU this needs a C++ compiler).
+    deterministic
+        On a GPU: only algorithms that give the same bits each time, instead of the fastest ones.
+    progress
+        Whether to show a progress bar, with images/s and time left.
+    until
+        Stop when this many steps have been made in all, short of ``recipe.steps``; the learning rate
+        still falls towards ``recipe.steps``, and a later call goes on from there.
+    minutes
+        Likewise, stop at the first step that ends later than so many minutes after the call.
+
+    Returns
+    -------
+    Denoiser
+        Around the network given, with the averaged weights, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If `out` holds the checkpoint of another recipe, precision or network, which is named; if the denoiser
+        predicts something else than the clean image, or scales or shifts its input; if the batch cannot be
+        shared evenly by the processes.
+    ModelError
+        If the loss stops being finite, or the checkpoint cannot be read.
+
+    Examples
+    --------
+    >>> from probekit.images import load
+    >>> images = load(torch.zeros(4, 1, 8, 8))
+    >>> trained = train(nn.Conv2d(1, 1, 3, padding=1), images, recipe=Recipe(steps=2, batch_size=2), progress=False)
+    >>> trained.training
+    False
+    """
+    began = time.monotonic()
+    if minutes is not None and not minutes >= 0:
+        raise InputError(f"minutes={minutes!r}: give a time of at least 0, or None to train to the end")
+    recipe = recipe or Recipe()
+    denoiser = _trainable(denoiser)
+    processes = Processes()
+    place = processes.place(device)
+    run = Run(
+        denoiser,
+        recipe,
+        place,
+        compile=compile,
+        precision=precision,
+        images=fingerprint(images),
+        processes=processes,
+    )
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / CHECKPOINT).exists():
+            run.restore(folder / CHECKPOINT)
+    plan = _Plan(
+        folder if processes.rank == 0 else None,
+        held_out if processes.rank == 0 else None,
+        max(1, recipe.steps // max(1, evaluations)),
+        60 * checkpoint_minutes,
+        progress and processes.rank == 0,
+        recipe.steps if until is None else min(recipe.steps, until),
+        math.inf if minutes is None else began + 60 * minutes,
+    )
+    with flushed_denormals(), _algorithms(deterministic):
+        if run.step < plan.last:
+            _drive(run, held(images, place), plan)
+    run.adopt_average()
+    return denoiser
+
+
+def progress_of(out: str | Path) -> dict[str, Any]:
+    """How far the run kept in folder `out` has come: its "step", "seconds", "recipe" and "precision".
+
+    Raises
+    ------
+    InputError
+        If the folder holds no checkpoint.
+    ModelError
+        If the checkpoint cannot be read.
+    """
+    path = Path(out) / CHECKPOINT
+    if not path.exists():
+        raise InputError(f"{out} holds no {CHECKPOINT}: train into it first")
+    return checkpoint.read(path)[0]
+
+
+class _Plan(NamedTuple):
+    """What a call does beside making steps; folder and held-out images in the first process only."""
+
+    folder: Path | None
+    held_out: ImageSet | None
+    report_every: int
+    keep_every: float
+    progress: bool
+    last: int
+    deadline: float
+
+
+def _trainable(denoiser: Denoiser | nn.Module) -> Denoiser:
+    if not isinstance(denoiser, Denoiser):
+        denoiser = Denoiser(denoiser)
+    if denoiser.predicts != "clean" or denoiser.scaling is not None or denoiser.data_range not in (None, (0, 1)):
+        raise InputError(
+            f"{denoiser.name} has {denoiser.extra_repr()}: what is trained here predicts the clean image from the "
+            "noisy one as it is; give Denoiser(model, sigma_to=...) alone, with data_range (0, 1) or None"
+        )
+    return denoiser
+
+
+@contextmanager
+def _algorithms(deterministic: bool) -> Iterator[None]:
+    """On GPUs, the fastest convolutions as they are found by trying, or those that always give the same bits."""
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = not deterministic, deterministic
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before
+
+
+def _drive(run: Run, data: Tensor, plan: _Plan) -> None:
+    n = run.recipe.batch_size
+    log = _Log(plan.folder, run.step)
+    began = saved = time.monotonic()
+    earlier = run.seconds
+    losses: list[Tensor] = []
+    ended = False
+    with tqdm(
+        total=run.recipe.steps * n, initial=run.step * n, unit="img", unit_scale=True, disable=not plan.progress
+    ) as bar:
+        while not ended:
+            losses.append(run.advance(data))
+            now = time.monotonic()
+            bar.update(n)
+            late, due = run.processes.agreed(now > plan.deadline, now - saved > plan.keep_every)
+            ended = late or run.step >= plan.last
+            report = ended or run.step % plan.report_every == 0
+            if not (report or due):
+                continue
+            # Waits for the device, so that the time that follows is true.
+            loss = _mean_loss(run, losses)
+            run.seconds = earlier + time.monotonic() - began
+            if report:
+                log.write(_report(run, loss, plan.held_out, bar))
+                losses.clear()
+            if ended or due:
+                run.seconds = earlier + time.monotonic() - began
+                if plan.folder is not None:
+                    run.keep(plan.folder / CHECKPOINT)
+                saved = time.monotonic()
+
+
+def _report(run: Run, loss: float, held_out: ImageSet | None, bar: Any) -> dict[str, Any]:
+    """One line of the log: where the run stands, and how well the averaged weights denoise."""
+    line = {
+        "step": run.step,
+        "images": run.step * run.recipe.batch_size,
+        "seconds": round(run.seconds, 1),
+        "loss": loss,
+        "lr": run.recipe.lr_at(run.step - 1),
+    }
+    if held_out is not None:
+        with run.averaged() as denoiser:
+            curve = psnr_curve(denoiser, held_out, sigma=CARD_SIGMA).mean("image")
+        line["psnr"] = {f"{s:g}": round(float(v), 2) for s, v in zip(CARD_SIGMA, curve, strict=True)}
+        bar.set_postfix({"loss": f"{loss:.4g}", "dB at 0.2": line["psnr"]["0.2"]}, refresh=False)
+    return line
+
+
+def _mean_loss(run: Run, losses: list[Tensor]) -> float:
+    """Mean loss since the last report, over all processes; a training that diverged ends here, before it is kept."""
+    loss = run.processes.mean(torch.stack(losses).mean()) if losses else 0.0
+    if not math.isfinite(loss):
+        raise ModelError(
+            f"the loss is {loss} after {run.step} steps: the training diverged; lower lr (now {run.recipe.lr}) "
+            "and give another folder"
+        )
+    return loss
+
+
+class _Log:
+    """Appends JSON lines to a file, if there is a folder for it."""
+
+    def __init__(self, folder: Path | None, step: int) -> None:
+        self.path = None if folder is None else folder / LOG
+        if self.path is not None and self.path.exists():
+            # What a killed run reported after its last checkpoint is done again.
+            lines = [text for text in self.path.read_text().splitlines() if json.loads(text)["step"] <= step]
+            self.path.write_text("".join(text + "\n" for text in lines), encoding="utf-8")
+
+    def write(self, line: dict[str, Any]) -> None:
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")

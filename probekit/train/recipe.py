@@ -1,0 +1,99 @@
+"""What a training run consists of, and what follows from it for each step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from probekit.errors import InputError
+
+__all__ = ["Recipe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a training run consists of; the same recipe, images and machine give the same weights.
+
+    Attributes
+    ----------
+    steps : int
+        Optimiser steps in all.
+    batch_size : int
+        Images per step, over all processes together.
+    lr : float
+        Peak learning rate of Adam; it rises linearly over the first `warmup` of the steps and
+        falls to 0 as a half cosine.
+    warmup : float
+        Fraction of the steps, in [0, 1).
+    sigma_max : float
+        σ is uniform in (0, sigma_max] for each image, in intensity units.
+    weight_power : float
+        The squared error of an image is weighted by (σ + 0.01)^−weight_power. 0 is the paper's
+        loss, which is ruled by large σ; 1 makes all σ count about equally, since the error of a
+        good denoiser of photographs grows about as σ. The minimiser at each σ is the same.
+    ema : float
+        The weights that are evaluated and returned are an average over about this fraction of the
+        steps made so far, in [0, 1]; 0 returns the last weights.
+    flip : bool
+        Whether images are mirrored left-right at random.
+    seed : int
+        Of the order of images, the noise, the flips and the crops.
+    crop : int or None
+        Side in pixels of the square that is cut from each image, anew and at random in each step;
+        None trains on whole images.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range; the message names all that are.
+
+    Examples
+    --------
+    >>> recipe = Recipe(steps=100, lr=0.01, warmup=0.1)
+    >>> recipe.lr_at(0), recipe.lr_at(9), round(recipe.lr_at(99), 6)
+    (0.001, 0.01, 3e-06)
+    """
+
+    steps: int = 20_000
+    batch_size: int = 128
+    lr: float = 1e-3
+    warmup: float = 0.02
+    sigma_max: float = 1.0
+    weight_power: float = 0.0
+    ema: float = 0.1
+    flip: bool = True
+    seed: int = 0
+    crop: int | None = None
+
+    def __post_init__(self) -> None:
+        rules: tuple[tuple[str, str, type, Callable[[Any], bool]], ...] = (
+            ("steps", "a positive int", Integral, lambda v: v >= 1),
+            ("batch_size", "a positive int", Integral, lambda v: v >= 1),
+            ("lr", "a positive number", Real, lambda v: 0 < v < math.inf),
+            ("warmup", "a fraction in [0, 1)", Real, lambda v: 0 <= v < 1),
+            ("sigma_max", "a positive number", Real, lambda v: 0 < v < math.inf),
+            ("weight_power", "a finite number", Real, math.isfinite),
+            ("ema", "a fraction in [0, 1]", Real, lambda v: 0 <= v <= 1),
+            ("crop", "a positive int, or None", Integral, lambda v: v >= 1),
+        )
+        wrong = [
+            f"{name}={getattr(self, name)!r} (expected {expected})"
+            for name, expected, kind, holds in rules
+            if not (isinstance(getattr(self, name), kind) and holds(getattr(self, name)))
+            and not (name == "crop" and self.crop is None)
+        ]
+        if wrong:
+            raise InputError(f"the recipe cannot be followed: {'; '.join(wrong)}")
+
+    def lr_at(self, step: int) -> float:
+        """Learning rate of step number `step`, counted from 0."""
+        rise = max(1, round(self.warmup * self.steps))
+        fall = (step - rise) / max(1, self.steps - rise)
+        return self.lr * min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * max(0.0, fall))))
+
+    def ema_weight(self, step: int) -> float:
+        """How far the average moves towards the weights after step number `step`, counted from 0."""
+        return 1 / max(1.0, self.ema * (step + 1))

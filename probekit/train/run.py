@@ -1,0 +1,211 @@
+"""Everything that changes while training: weights, their average, the optimiser's state, the step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from probekit.errors import InputError
+from probekit.train import checkpoint
+from probekit.train.data import views
+from probekit.train.processes import Processes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from probekit.denoiser import Denoiser
+    from probekit.train.recipe import Recipe
+
+    Precision = Literal["bf16", "float32"]
+
+__all__ = ["Run"]
+
+# Streams of random numbers are told apart by the second number of their address.
+ORDER, NOISE, CROPS = 0, 1, 2
+
+
+class Run:
+    """A run that can make a step, be kept, and be restored."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        recipe: Recipe,
+        device: torch.device,
+        *,
+        compile: bool = False,
+        precision: Precision | None = None,
+        images: str = "",
+        processes: Processes | None = None,
+    ) -> None:
+        if precision not in (None, "bf16", "float32"):
+            raise InputError(f'precision={precision!r}: give "bf16", "float32", or None for what suits the device')
+        self.denoiser, self.recipe, self.device, self.images = denoiser, recipe, device, images
+        self.processes = processes or Processes()
+        self.mine = self.processes.share(recipe.batch_size)
+        self.asked = precision
+        self.precision: Precision = precision or ("bf16" if device.type == "cuda" else "float32")
+        self.model = denoiser.model.to(device).to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+        self.parameters = list(self.model.parameters())
+        self.optimiser = torch.optim.Adam(
+            self.parameters, lr=recipe.lr, betas=(0.9, 0.99), fused=device.type == "cuda" or None
+        )
+        self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.step = 0
+        self.seconds = 0.0
+        self._compile = compile
+        self._forward: Callable[..., Tensor] | None = None
+        self._epoch: tuple[int, Tensor] | None = None
+
+    def advance(self, data: Tensor) -> Tensor:
+        """Make one step on this process's share of the batch. Returns the loss over it."""
+        clean, sigma, z = self._batch(data)
+        noisy = clean + sigma.view(-1, 1, 1, 1) * z
+        if self._forward is None:
+            # Here, not earlier: what processes begin with is compared and made equal when they are joined.
+            joined = self.processes.joined(self.model, self.device)
+            self._forward = torch.compile(joined) if self._compile else joined
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            estimate = self._forward(*self.denoiser.arguments(noisy, sigma))
+        error = ((estimate.float() - clean) ** 2).flatten(1).mean(1)
+        loss = (error * (sigma + 0.01) ** -self.recipe.weight_power).mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.lr_at(self.step)
+        self.optimiser.step()
+        self._move_average()
+        self.step += 1
+        return loss.detach()
+
+    def _batch(self, data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Clean images, noise levels and noise of this process's share.
+
+        All randomness is addressed by (seed, step) and drawn for the whole batch, so that an image gets the same by
+        its position in the batch however many processes share it; noise costs next to nothing beside the network.
+        """
+        recipe, n = self.recipe, self.recipe.batch_size
+        generator = _generator(self.device, recipe.seed, NOISE, self.step)
+        # 1 − U with U in [0, 1) lies in (0, 1].
+        sigma = recipe.sigma_max * (1 - torch.rand(n, generator=generator, device=self.device))
+        mirrored = torch.rand(n, generator=generator, device=self.device)[self.mine] < 0.5 if recipe.flip else None
+        positions = self._order(len(data))[self.mine]
+        if recipe.crop is None:
+            clean = views(data, positions, mirrored=mirrored)
+        else:
+            corners = self._corners(data)[self.mine]
+            clean = views(data, positions, mirrored=mirrored, corners=corners, side=recipe.crop)
+        z = torch.empty((n, *clean.shape[1:]), device=self.device, memory_format=torch.channels_last)
+        return clean, sigma[self.mine], z.normal_(generator=generator)[self.mine]
+
+    def _corners(self, data: Tensor) -> Tensor:
+        """Top row and left column (n, 2) of this step's squares, uniform over those that lie within the images."""
+        side, (rows, cols) = self.recipe.crop or 0, data.shape[2:]
+        if side > min(rows, cols):
+            raise InputError(
+                f"crop={side}: images of {rows}×{cols} hold no such square; give at most {min(rows, cols)}"
+            )
+        generator = _generator(self.device, self.recipe.seed, CROPS, self.step)
+        free = torch.tensor([rows - side + 1, cols - side + 1], device=self.device)
+        unit = torch.rand((self.recipe.batch_size, 2), generator=generator, device=self.device)
+        # A product rounded up to the whole width would lie outside.
+        return torch.minimum((unit * free).long(), free - 1)
+
+    def _order(self, count: int) -> Tensor:
+        """Positions of this step's images: each epoch is a permutation of its own, and none is cut short."""
+        start = self.step * self.recipe.batch_size
+        positions = []
+        for epoch in range(start // count, (start + self.recipe.batch_size - 1) // count + 1):
+            if self._epoch is None or self._epoch[0] != epoch:
+                generator = _generator(torch.device("cpu"), self.recipe.seed, ORDER, epoch)
+                self._epoch = epoch, torch.randperm(count, generator=generator).to(self.device)
+            first = max(start - epoch * count, 0)
+            positions.append(self._epoch[1][first : start + self.recipe.batch_size - epoch * count])
+        return torch.cat(positions)
+
+    @torch.no_grad()
+    def _move_average(self) -> None:
+        weight = self.recipe.ema_weight(self.step)
+        state = self.model.state_dict()
+        floating = [k for k, v in state.items() if v.is_floating_point()]
+        # All at once: on a GPU a call for each tensor would take as long as a small network's step.
+        averages, now = [self.average[k] for k in floating], [state[k] for k in floating]
+        torch._foreach_lerp_(averages, now, weight)  # pyright: ignore[reportPrivateImportUsage]
+        for name in state.keys() - set(floating):
+            self.average[name].copy_(state[name])
+
+    @contextmanager
+    def averaged(self) -> Iterator[Denoiser]:
+        """The denoiser with the averaged weights, in evaluation mode, while the block runs."""
+        own = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.adopt_average()
+        try:
+            yield self.denoiser
+        finally:
+            self.model.load_state_dict(own)
+            self.denoiser.train()
+
+    def adopt_average(self) -> None:
+        """Give the denoiser the averaged weights, in evaluation mode."""
+        self.model.load_state_dict(self.average)
+        self.denoiser.eval()
+
+    def keep(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
+        plan = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "recipe": asdict(self.recipe),
+            "network": self._network_described(),
+            "images": self.images,
+            "precision": self.precision,
+        }
+        checkpoint.write(path, tensors, plan)
+
+    def _network_described(self) -> str:
+        try:
+            return json.dumps(self.model.config, sort_keys=True)
+        except (AttributeError, TypeError):
+            return type(self.model).__name__
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint of the same recipe, images and network, whatever device wrote it."""
+        plan, tensors = checkpoint.read(path)
+        model = checkpoint.part(tensors, "model.")
+        # Networks may differ where their weights' shapes do not, as in how they normalise.
+        differing = checkpoint.differences(
+            plan, self.recipe, images=self.images, network=self._network_described(), precision=self.asked
+        )
+        shapes = {k: v.shape for k, v in self.model.state_dict().items()}
+        if differing or shapes != {k: v.shape for k, v in model.items()}:
+            raise InputError(
+                f"{path} belongs to another run ({'; '.join(differing) or 'a network of another shape'}): "
+                "give another folder, or remove it to start anew"
+            )
+        self.model.load_state_dict(model)
+        self.average = {k: v.to(self.device) for k, v in checkpoint.part(tensors, "average.").items()}
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in checkpoint.part(tensors, "optimiser.").items():
+            index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = value
+        if state:
+            groups = self.optimiser.state_dict()["param_groups"]
+            self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.precision = plan.get("precision", self.precision)
+        self.step, self.seconds = plan["step"], plan["seconds"]
+
+
+def _generator(device: torch.device, *address: int) -> torch.Generator:
+    seed = int(np.random.SeedSequence([a % 2**32 for a in address]).generate_state(1, np.uint64)[0])
+    return torch.Generator(device).manual_seed(seed >> 1)
