@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench results clean
 
 demo: .venv/demo.done
 	$(BIN)/probekit demo --out demo
@@ -26,6 +26,15 @@ bench: .venv/bench.done
 	$(BIN)/python benchmarks/subspaces.py
 	$(BIN)/python benchmarks/semantics.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/training.py --channels 8,16 --size 16 --batch-size 8
+	$(BIN)/python benchmarks/gpu.py
+
+# docs/results.md and its figures, from PHOTOGRAPHS/{val,train-0}.zip and synsets.csv.
+results: .venv/bench.done
+	$(BIN)/python -m analyses.report --denoiser photo32 --images $(PHOTOGRAPHS)/val.zip --size 32 --train $(PHOTOGRAPHS)/train-0.zip \
+		--classes $(PHOTOGRAPHS)/synsets.csv --no-pictures -o results
+	cp results/report.md docs/results.md
+	cp results/figures/*.png docs/figures/
 
 clean:
 	rm -rf .venv demo build *.egg-info

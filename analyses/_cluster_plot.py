@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from analyses._validity import check_findings
+from probekit import checks, labels
 from probekit import images as image_sources
 from probekit.errors import InputError
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["plot", "plot_embedding", "sheet"]
+
+SITE = ("sigma", "block")
 
 
 def plot(findings: xr.Dataset) -> Figure:
@@ -28,9 +32,17 @@ def plot(findings: xr.Dataset) -> Figure:
     Returns
     -------
     Figure
+
+    Raises
+    ------
+    InputError
+        If these are no findings of `clusters.analyse`, or lack dims or attributes.
     """
     from matplotlib.figure import Figure
 
+    check_findings(findings, "clusters", ("size", *SITE), dims=(*SITE, "cluster"))
+    if "strength" in findings:
+        check_findings(findings, "clusters", ("strength_se", "silhouette"), dims=("number",), attrs=("threshold",))
     middle = findings.sizes["sigma"] // 2
     panels = [name for name in ("strength", "silhouette", "size", "ami") if name in findings]
     figure = Figure(figsize=(3.7 * len(panels), 3.5), layout="constrained")
@@ -83,17 +95,24 @@ def plot_embedding(embedding: xr.Dataset, findings: xr.Dataset, *, label: str = 
     Raises
     ------
     InputError
-        If images of the map have no cluster.
+        If these are not what they should be, images of the map have no cluster, or some have no class.
     """
     from matplotlib.figure import Figure
 
+    check_findings(embedding, "clusters", ("embedding", *SITE), dims=("image", *SITE), verb="embed")
+    check_findings(findings, "clusters", ("assignment", *SITE), dims=("image", *SITE))
+    checks.text("label", label, "the name of a coordinate along image")
     unknown = sorted(set(embedding["image"].values) - set(findings["image"].values))
     if unknown:
         raise InputError(
             f"{len(unknown)} images of the map, such as {unknown[0]}, are in no cluster: give the same data"
         )
+    for dim in SITE:
+        if not np.array_equal(embedding[dim].values, findings[dim].values):
+            raise InputError(f"{dim} differs between the map and the findings: give both of the same data")
     here = findings["assignment"].sel(image=embedding["image"].values)
-    classes = [] if label not in embedding.coords else [np.unique(embedding[label].values, return_inverse=True)[1]]
+    known = [] if label not in embedding.coords else [labels.classes(embedding, label, of="the map", least=1)]
+    classes = [np.unique(one, return_inverse=True)[1] for one in known]
     middle, blocks = embedding.sizes["sigma"] // 2, embedding["block"].values
     figure = Figure(figsize=(4 * (1 + len(classes)), 3.8 * len(blocks)), layout="constrained")
     axes = figure.subplots(len(blocks), 1 + len(classes), squeeze=False)
@@ -142,15 +161,21 @@ def sheet(
     """
     from matplotlib.figure import Figure
 
+    check_findings(findings, "clusters", ("assignment", "centre_distance", *SITE), dims=("image", *SITE))
+    checks.whole("cluster", cluster, least=0)
+    checks.whole("n", n, least=1)
     source = image_sources.load(images)
     blocks, sigmas = list(map(str, findings["block"].values)), findings["sigma"].values
     block = block if block is not None else "mid" if "mid" in blocks else blocks[-1]
-    sigma = float(sigmas[len(sigmas) // 2]) if sigma is None else sigma
-    if block not in blocks or sigma not in sigmas or n < 1:
-        raise InputError(
-            f"block={block!r}, sigma={sigma}, n={n}: give one of {blocks}, one of {list(sigmas)}, and n ≥ 1"
-        )
-    here = findings[["assignment", "centre_distance"]].sel(block=block, sigma=sigma)
+    if not isinstance(block, str) or block not in blocks:
+        raise InputError(f"{checks.given('block', block)}: give one of {', '.join(blocks)}")
+    wanted = f"one of the noise levels {', '.join(f'{s:g}' for s in sigmas)}"
+    middle = float(sigmas[len(sigmas) // 2])
+    sigma = checks.number(
+        "sigma", middle if sigma is None else sigma, wanted, good=lambda value: bool(np.isclose(sigmas, value).any())
+    )
+    at = int(np.isclose(sigmas, sigma).argmax())
+    here = findings[["assignment", "centre_distance"]].sel(block=block).isel(sigma=at)
     members = np.flatnonzero(here["assignment"].values == cluster)
     if not len(members):
         raise InputError(

@@ -15,10 +15,11 @@ from analyses._stats import interval, resampled_means
 from probekit import labels
 from probekit.errors import InputError
 
-__all__ = ["FIELDS", "Settings", "Subject", "measures"]
+__all__ = ["FIELDS", "PERMUTATIONS", "Settings", "Subject", "correlations", "measures"]
 
-FIELDS = ("value", "low", "high", "difference", "difference_low", "difference_high", "chance")
+FIELDS = ("value", "low", "high", "difference", "difference_low", "difference_high", "chance", "p")
 NEIGHBOURS = 10
+PERMUTATIONS = 999
 
 
 class Settings(NamedTuple):
@@ -134,7 +135,7 @@ def measures(subject: Subject, reference: Subject) -> dict[str, np.ndarray]:
         ),
         "precision": _per_image(subject.precision[0], reference.precision[0], subject.precision[1], settings),
     }
-    found |= _correlations(subject, reference)
+    found |= correlations(subject, reference)
     own = subject.clusters
     against = clusters.compare(own, reference.clusters, resamples=200, level=settings.level, seed=settings.seed)
     for name in ("nmi", "ami"):
@@ -155,7 +156,7 @@ def _per_image(own: np.ndarray, reference: np.ndarray, chance: float, settings: 
     for values in fields:
         resampled = resampled_means(values, resamples=settings.resamples, seed=settings.seed)
         made += [np.nanmean(values, axis=0), *interval(resampled, settings.level)]
-    return np.stack([*made, np.full(own.shape[1:], chance)])
+    return np.stack([*made, np.full(own.shape[1:], chance), np.full(own.shape[1:], np.nan)])
 
 
 def _of_findings(own: xr.Dataset, against: xr.Dataset, name: str, chance: Any) -> np.ndarray:
@@ -163,11 +164,14 @@ def _of_findings(own: xr.Dataset, against: xr.Dataset, name: str, chance: Any) -
     ends = ("", "_low", "_high")
     values = [own[name + end].transpose("sigma", "block").values for end in ends]
     values += [against[name + end].isel(other_block=0).transpose("sigma", "block").values for end in ends]
-    return np.stack([*values, np.broadcast_to(chance, values[0].shape)])
+    return np.stack([*values, np.broadcast_to(chance, values[0].shape), np.full(values[0].shape, np.nan)])
 
 
-def _correlations(subject: Subject, reference: Subject) -> dict[str, np.ndarray]:
-    """Correlations of distances with those in class, gist and colour; of a descriptor with itself none."""
+def correlations(subject: Subject, reference: Subject) -> dict[str, np.ndarray]:
+    """Correlations of distances with those in class, gist and colour; of a descriptor with itself none.
+
+    Fields by measure, as of `measures`; `p` is of Mantel's permutations, images' rows and columns together.
+    """
     settings, data = subject.settings, subject.data[["phi"]]
     others = {name: other for name, other in settings.others.items() if name != subject.name}
     described = [name for name in ("gist", "colour") if name in others]
@@ -191,7 +195,7 @@ def _correlations(subject: Subject, reference: Subject) -> dict[str, np.ndarray]
                 distances=["euclidean"],
                 statistics=[settings.statistic],
                 controls={"reference": beside},
-                permutations=0,
+                permutations=PERMUTATIONS,
                 max_images=settings.pairs_images,
                 level=settings.level,
                 seed=settings.seed,
@@ -201,7 +205,7 @@ def _correlations(subject: Subject, reference: Subject) -> dict[str, np.ndarray]
                 one = result.sel(other=other, given=fixed)
                 values = [one[f"correlation{end}"].values for end in ("", "_low", "_high")]
                 values += [one[f"difference{end}"].isel(control=0).values for end in ("", "_low", "_high")]
-                found[name][:6, s], found[name][6, s] = np.stack(values), 0.0
+                found[name][:, s] = np.stack([*values, np.zeros(shape[2]), one["p_permutation"].values])
     if itself and reference.blocks[0] in subject.blocks:
         # A difference of a row from itself is 0 exactly, not up to rounding.
         same = subject.blocks.index(reference.blocks[0])

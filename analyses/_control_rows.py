@@ -13,7 +13,7 @@ from torch import nn
 
 from analyses import _softmax, descriptors
 from probekit import labels, tap
-from probekit.checks import whole
+from probekit.checks import given
 from probekit.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.images import ImageSet
@@ -56,6 +56,8 @@ def sources(
     images: ImageSet, *, train: ImageSet | None, denoiser: str | Path | Denoiser, untrained: int, seed: int
 ) -> list[Source]:
     """The trained denoiser's blocks first, then its untrained twins, the descriptors and the bundled other networks."""
+    if not isinstance(denoiser, Denoiser | str | Path):
+        raise InputError(f"{given('denoiser', denoiser)}: give a bundled name, a path or a probekit.Denoiser")
     trained = denoiser if isinstance(denoiser, Denoiser) else zoo.load(denoiser)
     if "mid" not in zoo.tap_names(trained):
         raise InputError(f"{trained.name} declares no block `mid`, to which all else is compared: give a UNet")
@@ -119,8 +121,6 @@ def _checked(source: Source, data: xr.Dataset) -> xr.Dataset:
 
 def balanced(images: ImageSet, most: int | None, seed: int) -> ImageSet:
     """At most so many images, at random, classes keeping their shares; in the order of ids, whatever it was."""
-    if most is not None:
-        whole("n_images and n_train", most, least=1)
     images = images.subset(sorted(range(len(images)), key=lambda i: images.ids[i]))
     if most is None or most >= len(images):
         return images
@@ -130,13 +130,13 @@ def balanced(images: ImageSet, most: int | None, seed: int) -> ImageSet:
 
 def check_sets(images: ImageSet, train: ImageSet | None) -> None:
     """Refuse sets that no table can be made of, before anything is measured."""
-    for name, given in (("images", images), ("train", train)):
-        if given is None:
+    for name, one in (("images", images), ("train", train)):
+        if one is None:
             continue
-        if given.labels is None:
-            raise InputError(f"{name}: {given.name} has no classes: give a folder of a class each, or labels=")
-        if len(set(given.labels)) < 2:
-            raise InputError(f"{name}: all of {given.name} are of class {given.labels[0]!r}: give two classes at least")
+        if one.labels is None:
+            raise InputError(f"{name}: {one.name} has no classes: give a folder of a class each, or labels=")
+        if len(set(one.labels)) < 2:
+            raise InputError(f"{name}: all of {one.name} are of class {one.labels[0]!r}: give two classes at least")
     if train is None:
         return
     if train.shape != images.shape:
@@ -152,6 +152,6 @@ def check_sets(images: ImageSet, train: ImageSet | None) -> None:
         raise InputError(f"classes {', '.join(unknown[:5])} are in no training image: give some")
 
 
-def digest(*given: Any) -> str:
+def digest(*parts: Any) -> str:
     """A short name for settings and image ids, so that results are taken up only for what they were made of."""
-    return hashlib.sha256(repr(given).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

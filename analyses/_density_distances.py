@@ -9,7 +9,7 @@ import numpy as np
 
 from probekit.errors import InputError
 
-__all__ = ["LEAST_SAMPLES", "MEASURES", "measured"]
+__all__ = ["LEAST_SAMPLES", "MEASURES", "TILE", "measured", "tiles"]
 
 # Fewer samples than this leave nothing to average over.
 LEAST_SAMPLES = 4
@@ -22,7 +22,12 @@ MEASURES: Mapping[str, str] = {
     "the laws (Gelbrich 1990): biased upward, much so where samples are fewer than dimensions",
     "gaussian_wasserstein_debiased": "W₂² between such normal laws of halves of the samples of two laws, less the "
     "mean of that between halves of each law: of mean 0 for one law, may be below 0",
+    "patch_wasserstein": "W₂ between normal laws of tiles of 4×4 pixels, wherever in the image, times the root of "
+    "their number: a lower bound of W₂ between the laws, precise from few samples",
 }
+
+# Side of the tiles: 48 numbers with three bands, whose covariance a few samples of many tiles determine.
+TILE = 4
 
 
 def energy(a: np.ndarray, b: np.ndarray, *, statistic: Literal["u_statistic", "v_statistic"]) -> float:
@@ -55,10 +60,43 @@ def gaussian_wasserstein(a: np.ndarray, b: np.ndarray) -> float:
     (dimensions, dimensions) is made.
     """
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
-    a, b = (a - mean_a) / np.sqrt(len(a)), (b - mean_b) / np.sqrt(len(b))
+    a, b = (_short((x - mean) / np.sqrt(len(x))) for x, mean in ((a, mean_a), (b, mean_b)))
     shared = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     square = ((mean_a - mean_b) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * shared
     return float(np.sqrt(max(square, 0)))
+
+
+def _short(a: np.ndarray) -> np.ndarray:
+    """A matrix of no more rows than columns, of the same aᵀa."""
+    return np.asarray(np.linalg.qr(a, mode="r")) if len(a) > a.shape[1] else a
+
+
+def tiles(samples: np.ndarray, side: int = TILE) -> np.ndarray:
+    """Tiles (n, tiles, numbers) of samples (n, bands, rows, cols); what no whole tile covers is left out.
+
+    Parameters
+    ----------
+    samples
+        Images.
+    side
+        Of the tiles, in pixels; less where images are smaller.
+    """
+    n, bands, rows, cols = samples.shape
+    side = min(side, rows, cols)
+    whole = samples[:, :, : rows // side * side, : cols // side * side]
+    parts = whole.reshape(n, bands, rows // side, side, cols // side, side)
+    return parts.transpose(0, 2, 4, 1, 3, 5).reshape(n, -1, bands * side * side)
+
+
+def patch_wasserstein(a: np.ndarray, b: np.ndarray) -> float:
+    """√T times `gaussian_wasserstein` between tiles pooled over samples and places, T tiles in an image.
+
+    W₂² of two laws is at least the sum over tiles of W₂² between the tiles' laws, since a coupling of images couples
+    tiles; this is at least T times W₂² between the mean over places of the tiles' laws, W₂² being convex in both; and
+    normal laws of the same means and covariances are no further apart (Gelbrich 1990).
+    """
+    count = a.shape[1] if a.ndim == 3 else 1
+    return float(np.sqrt(count)) * gaussian_wasserstein(*(x.reshape(-1, x.shape[-1]) for x in (a, b)))
 
 
 def debiased(a: np.ndarray, b: np.ndarray) -> float:
@@ -71,12 +109,12 @@ def debiased(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def measured(a: np.ndarray, b: np.ndarray, measure: str, *, projections: int, seed: int) -> float:
-    """Distance between the laws of samples (n, dimensions) and (m, dimensions).
+    """Distance between the laws of samples (n, dimensions) and (m, dimensions), or of `tiles` of them.
 
     Parameters
     ----------
     a, b
-        Samples.
+        Samples; for "patch_wasserstein" as `tiles` gives them, else each is one tile.
     measure
         A key of `MEASURES`.
     projections, seed
@@ -86,6 +124,8 @@ def measured(a: np.ndarray, b: np.ndarray, measure: str, *, projections: int, se
         return sliced_wasserstein(a, b, projections=projections, seed=seed)
     if measure == "gaussian_wasserstein":
         return gaussian_wasserstein(a, b)
+    if measure == "patch_wasserstein":
+        return patch_wasserstein(a, b)
     if measure == "gaussian_wasserstein_debiased":
         return debiased(a, b)
     return energy(a, b, statistic="u_statistic" if measure == "energy" else "v_statistic")

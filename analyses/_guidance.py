@@ -17,6 +17,10 @@ __all__ = ["Goal", "Guided", "adam", "losses", "rescale"]
 # A rejected step is tried again at a quarter; after so many rejections in a row a sample rests where it is.
 SHORTER = 0.25
 PATIENCE = 8
+# Moves that a sample's curvature is remembered along.
+MEMORY = 10
+# Curvature along a move is trusted above this cosine between the move and the change of gradient.
+FLAT = 1e-8
 # Whether a step grows the loss is not told from rounding below this share of the first loss.
 ROUNDING = 1e-20
 
@@ -56,6 +60,11 @@ def losses(goal: Goal, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     ModelError
         If a loss is not finite.
     """
+    return _seen(goal, y, rows)[:2]
+
+
+def _seen(goal: Goal, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss and gradient of each image, as `losses` has them, and the differences (n, K) that they are of."""
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()
         difference = goal.features(leaf, rows) - goal.target[rows]
@@ -64,7 +73,7 @@ def losses(goal: Goal, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     loss = loss.detach()
     if not bool(torch.isfinite(loss).all()):
         raise ModelError(f"the guidance loss of {int((~torch.isfinite(loss)).sum())} samples is not finite")
-    return loss, gradient
+    return loss, gradient, difference.detach()
 
 
 def adam(
@@ -115,61 +124,52 @@ def rescale(
     """Move along the gradient by the length that a linear feature would need to reach its target.
 
     With one feature the step −2 L ∇L/‖∇L‖² is Newton's, (a* − a) ∇a/‖∇a‖², the least move to the level set;
-    for the energy of a coefficient map it rescales the map. With several features further steps take the length
-    of Barzilai & Borwein (1988), and a step that grows the loss is taken back and shortened. All of it is
+    for the energy of a coefficient map it rescales the map. With several features further steps are those of
+    limited-memory BFGS (Nocedal 1980), and a step that grows the loss is taken back and shortened. All of it is
     equivariant to rotations. A sample leaves at `tolerance` times its first loss, or `tolerance` itself if `absolute`.
 
     Where level sets are curved unevenly it matters along which way a point reaches them: with `flowing` the first
     step follows the line of steepest descent to second order (Heun's rule), see docs/sampling.md.
     """
     y = y.clone()
-    everyone = torch.arange(len(y), device=y.device)
-    loss, gradient = losses(goal, y, everyone)
-    first = loss.clone()
+    rows = torch.arange(len(y), device=y.device)
+    loss, gradient, difference = _seen(goal, y, rows)
+    first, last = loss, loss.clone()
     enough = torch.full_like(first, tolerance) if absolute else tolerance * first
+    enough = torch.maximum(enough, ROUNDING * first)
     count = torch.ones(len(y), dtype=torch.long, device=y.device)
-    if flowing:
-        rows = (loss > enough).nonzero()[:, 0]
-        if len(rows):
-            trial = _flowed(goal, y[rows], gradient[rows], _newton(loss[rows], gradient[rows]), rows)
-            trial_loss, trial_gradient = losses(goal, trial, rows)
-            count[rows] += 2
-            better = trial_loss < loss[rows]
-            kept = rows[better]
-            y[kept], loss[kept], gradient[kept] = trial[better], trial_loss[better], trial_gradient[better]
-    length = _newton(loss, gradient)
-    refused = torch.zeros_like(count)
-    for _ in range(steps):
-        busy = (loss > enough) & (loss > ROUNDING * first) & (refused < PATIENCE) & (length > 0)
-        rows = busy.nonzero()[:, 0]
+    secants, share, refused = Secants(), torch.ones_like(first), torch.zeros_like(count)
+    for step in range(steps + flowing):
+        busy = (loss > enough[rows]) & (refused < PATIENCE) & (_dot(gradient, gradient) > 0)
+        rows, loss, gradient, share, refused = (v[busy] for v in (rows, loss, gradient, share, refused))
+        secants.keep(busy)
         if not len(rows):
             break
-        trial = y[rows] - _along(length[rows]) * gradient[rows]
-        trial_loss, trial_gradient = losses(goal, trial, rows)
+        here, move = y[rows], -_along(_newton(loss, gradient)) * gradient
+        if flowing and step == 0:
+            move = (move + _pulled(goal, here + move, difference[rows], rows, _newton(loss, gradient))) / 2
+            count[rows] += 1
+        else:
+            move = -_along(share) * secants.preconditioned(gradient, _newton(loss, gradient))
+        trial_loss, trial_gradient = losses(goal, here + move, rows)
         count[rows] += 1
-        better = trial_loss < loss[rows]
-        worse, rows = rows[~better], rows[better]
-        length[worse] *= SHORTER
-        refused[worse] += 1
-        move, change = trial[better] - y[rows], trial_gradient[better] - gradient[rows]
-        y[rows], loss[rows], gradient[rows] = trial[better], trial_loss[better], trial_gradient[better]
-        refused[rows] = 0
-        curved = (move * change).flatten(1).sum(1)
-        spectral = move.square().flatten(1).sum(1) / curved.clamp(min=torch.finfo(y.dtype).tiny)
-        newton = _newton(loss[rows], gradient[rows])
-        # Where features are many, Newton's length for one is too long: the secant tells how much.
-        length[rows] = torch.where(curved > 0, torch.minimum(spectral, newton), newton)
-    return Guided(y, first, loss, count)
+        better = trial_loss < loss
+        secants.add(move, trial_gradient - gradient, better)
+        y[rows[better]] += move[better]
+        last[rows] = loss = torch.where(better, trial_loss, loss)
+        gradient = torch.where(_along(better), trial_gradient, gradient)
+        share = torch.where(better | (flowing and step == 0), 1.0, SHORTER * share)
+        refused = torch.where(better, 0, refused + 1)
+    return Guided(y, first, last, count)
 
 
-def _flowed(goal: Goal, y: Tensor, gradient: Tensor, length: Tensor, rows: Tensor) -> Tensor:
-    """One step against the mean of the gradient here and, with the same differences, there where it leads."""
+def _pulled(goal: Goal, y: Tensor, difference: Tensor, rows: Tensor, length: Tensor) -> Tensor:
+    """The step that the differences given, of other images, would make with the gradients of the features here."""
     with torch.enable_grad():
-        here = goal.features(y, rows).detach() - goal.target[rows]
-        leaf = (y - _along(length) * gradient).requires_grad_()
-        pulled = (goal.weight[rows] * here * goal.features(leaf, rows)).mean(dim=1)
-        (there,) = torch.autograd.grad(2 * pulled.sum(), leaf)
-    return y - _along(length) * (gradient + there) / 2
+        leaf = y.detach().requires_grad_()
+        pulled = (goal.weight[rows] * difference * goal.features(leaf, rows)).mean(dim=1)
+        (gradient,) = torch.autograd.grad(2 * pulled.sum(), leaf)
+    return -_along(length) * gradient
 
 
 def _newton(loss: Tensor, gradient: Tensor) -> Tensor:
@@ -180,3 +180,40 @@ def _newton(loss: Tensor, gradient: Tensor) -> Tensor:
 
 def _along(values: Tensor) -> Tensor:
     return values[:, None, None, None]
+
+
+class Secants:
+    """Curvature of samples' losses along their last moves: the inverse Hessian of limited-memory BFGS, row by row."""
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def add(self, move: Tensor, change: Tensor, made: Tensor) -> None:
+        """Remember how gradients changed along the moves made; what shows no upward curvature counts for nothing."""
+        curved = _dot(move, change)
+        sure = made & (curved > FLAT * (_dot(move, move) * _dot(change, change)).sqrt())
+        inverse = torch.where(sure, 1 / torch.where(sure, curved, 1.0), 0.0)
+        self._pairs = [*self._pairs, (move, change, inverse)][-MEMORY:]
+
+    def keep(self, busy: Tensor) -> None:
+        """Forget the rows that are done."""
+        self._pairs = [(move[busy], change[busy], inverse[busy]) for move, change, inverse in self._pairs]
+
+    def preconditioned(self, gradient: Tensor, length: Tensor) -> Tensor:
+        """H ∇L by the two-loop recursion; before there is any curvature, ∇L by the length given."""
+        found, shares = gradient, []
+        for move, change, inverse in reversed(self._pairs):
+            shares.append(inverse * _dot(move, found))
+            found = found - _along(shares[-1]) * change
+        for _, change, inverse in self._pairs:
+            # The newest pair that shows curvature sets the scale.
+            sure = inverse > 0
+            length = torch.where(sure, 1 / torch.where(sure, inverse * _dot(change, change), 1.0), length)
+        found = _along(length) * found
+        for (move, change, inverse), share in zip(self._pairs, reversed(shares), strict=True):
+            found = found + _along(share - inverse * _dot(change, found)) * move
+        return found
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(1)

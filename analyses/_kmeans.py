@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import silhouette_score
 
 from analyses._agreement import counts
@@ -47,9 +49,15 @@ def scaled(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def partition(x: np.ndarray, k: int, *, seed: int, n_init: int) -> Partition:
-    """The best of `n_init` runs of Lloyd's algorithm from k-means++ seeds; in batches for very many images."""
+    """The best of `n_init` runs of Lloyd's algorithm from k-means++ seeds; in batches for very many images.
+
+    Of fewer than k different images some clusters are empty, and the last of these are.
+    """
     kind: Any = KMeans if len(x) <= WHOLE else MiniBatchKMeans
-    found = kind(k, n_init=n_init, random_state=seed).fit(x)
+    with warnings.catch_warnings():
+        # A half of images may hold too few different ones though the whole does not: no number is chosen by it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = kind(k, n_init=n_init, random_state=seed).fit(x)
     order = np.argsort(-np.bincount(found.labels_, minlength=k), kind="stable")
     centre: np.ndarray = found.cluster_centers_[order]
     cluster = np.argsort(order)[found.labels_]

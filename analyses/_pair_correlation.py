@@ -14,7 +14,7 @@ from scipy.stats import t as student
 
 from analyses._pairs import STATISTICS
 
-__all__ = ["Variable", "gram", "jackknife", "partial", "products", "variable"]
+__all__ = ["Variable", "gram", "jackknife", "levelled", "partial", "products", "variable"]
 
 ROWS = 256
 # A remainder of variance below this is what float32 distances leave of nothing.
@@ -65,56 +65,112 @@ def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return out
 
 
-def gram(first: list[Variable], second: list[Variable]) -> np.ndarray:
-    """Inner products over pairs, of all images and without each.
+def gram(first: list[Variable], second: list[Variable], groups: np.ndarray | None = None) -> np.ndarray:
+    """Inner products over pairs, of all images and without each image, or without each group of images.
 
-    Without image i they are exact for values and for U-centred distances; for ranks, to first order in 1/n, the
-    change of all other ranks included.
+    Of the images left they are exact for values and for U-centred distances; for ranks, to first order in the share
+    of pairs left out, the change of all other ranks included.
+
+    Parameters
+    ----------
+    first, second
+        Variables of the same images and statistic.
+    groups
+        (images), the number of each image's group, from 0; by default every image is left out alone.
 
     Returns
     -------
     ndarray
-        (1 + images, first, second): over all images, then without each in turn.
+        (1 + groups, first, second): over all images, then without each group in turn.
     """
-    n = len(first[0].rows)
-    out = np.empty((1 + n, len(first), len(second)))
+    count = len(first[0].rows) if groups is None else int(groups.max()) + 1
+    out = np.empty((1 + count, len(first), len(second)))
     for p, a in enumerate(first):
         for q, b in enumerate(second):
             if first is second and q < p:
                 out[:, p, q] = out[:, q, p]
             else:
-                out[:, p, q] = _without_each(a, b)
+                out[:, p, q] = _without_each(a, b, groups)
     return out
 
 
-def _without_each(a: Variable, b: Variable) -> np.ndarray:
-    n = len(a.rows)
+def _without_each(a: Variable, b: Variable, groups: np.ndarray | None) -> np.ndarray:
     row = products(a.matrix, b.matrix)
+    if a.statistic == "spearman":
+        return _ranks_without(a, b, row, groups)
     total = row.sum()
+    n = len(row)
+    if groups is None:
+        if a.statistic == "pearson":
+            # Sums of pairs without i, less the mean of those pairs: the mean over all pairs is 0.
+            without = total - 2 * row - 4 * a.rows * b.rows / ((n - 1) * (n - 2))
+        else:
+            # U-centring is a projection, so what is left of U-centred rows is centred again by their own remainders.
+            without = total - 2 * row * (n - 2) / (n - 3)
+        return np.concatenate([[total], without])
+    left = n - np.bincount(groups)
+    # Pairs with both images in the group were taken off twice.
+    without = total - 2 * np.bincount(groups, row) + _within(groups, a.matrix, b.matrix)
+    sums = [-2 * np.bincount(groups, v.rows) + _within(groups, v.matrix) for v in (a, b)]
     if a.statistic == "pearson":
-        # Sums of pairs without i, less the mean of those pairs: the mean over all pairs is 0.
-        without = total - 2 * row - 4 * a.rows * b.rows / ((n - 1) * (n - 2))
-    elif a.statistic == "distance_correlation":
-        # U-centring is a projection, so what is left of U-centred rows is centred again by their own remainders.
-        without = total - 2 * row * (n - 2) / (n - 3)
+        without -= sums[0] * sums[1] / (left * (left - 1))
     else:
-        pairs = n * (n - 1)
-        influence = (row + _rank_influence(a, b) + (_rank_influence(b, a))) / (n - 1) - 3 * total / pairs
-        return np.concatenate([[total / pairs], total / pairs - 2 / (n - 2) * influence])
+        own = np.arange(n), groups
+        # Rows of U-centred distances sum to 0: what is left of a row is minus what it had with the group.
+        taken = [_to_each(v.matrix, groups) for v in (a, b)]
+        both = taken[0] * taken[1]
+        rows = both.sum(axis=0) - np.bincount(groups, both[own])
+        without += -2 * rows / (left - 2) + sums[0] * sums[1] / ((left - 1) * (left - 2))
     return np.concatenate([[total], without])
 
 
-def _rank_influence(a: Variable, b: Variable) -> np.ndarray:
-    """Σ_j of E[(1(a_ij < a) + ½1(a_ij = a)) b] over pairs: what a pair contributes to the others' ranks."""
-    n = len(a.rows)
+def _ranks_without(a: Variable, b: Variable, row: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Mean products of ranks over pairs, of all images and without each group, to first order."""
+    n = len(row)
+    pairs = n * (n - 1) / 2
+    mean = row.sum() / (2 * pairs)
     i, j = np.triu_indices(n, 1)
+    each = _rank_influence(a, b) + _rank_influence(b, a)
+    touching = row + np.bincount(i, each, minlength=n) + np.bincount(j, each, minlength=n)
+    lost = np.full(n, n - 1.0)
+    if groups is not None:
+        # A pair within the group is lost once, though both its images are.
+        inside = groups[i] == groups[j]
+        twice = np.bincount(groups[i[inside]], each[inside], minlength=int(groups.max()) + 1)
+        touching = np.bincount(groups, touching) - _within(groups, a.matrix, b.matrix) / 2 - twice
+        left = n - np.bincount(groups)
+        lost = pairs - left * (left - 1) / 2
+    change = lost / (pairs - lost) * (touching / lost - 3 * mean)
+    return np.concatenate([[mean], mean - change])
+
+
+def _rank_influence(a: Variable, b: Variable) -> np.ndarray:
+    """E[(1(a_ij < a) + ½1(a_ij = a)) b] of each pair i < j: what it contributes to the others' ranks."""
+    i, j = np.triu_indices(len(a.rows), 1)
     weights = b.matrix[i, j].astype(np.float64)[a.order]
     runs = np.add.reduceat(weights, a.starts)
     above = runs.sum() - np.cumsum(runs) + runs / 2
     counts = np.diff(np.append(a.starts, len(weights)))
     each = np.empty(len(weights))
     each[a.order] = np.repeat(above, counts) / len(weights)
-    return np.bincount(i, each, minlength=n) + np.bincount(j, each, minlength=n)
+    return each
+
+
+def _within(groups: np.ndarray, *matrices: np.ndarray) -> np.ndarray:
+    """Σ over pairs within each group, both orders, of the product of matrices' entries."""
+    order = np.argsort(groups, kind="stable")
+    out = []
+    for members in np.split(order, np.cumsum(np.bincount(groups))[:-1]):
+        inside = np.ix_(members, members)
+        out.append(np.prod([m[inside].astype(np.float64) for m in matrices], axis=0).sum())
+    return np.array(out)
+
+
+def _to_each(matrix: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Sums (images, groups) of each image's entries with each group."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(groups))[:-1]])
+    return np.add.reduceat(matrix[:, order], starts, axis=1, dtype=np.float64)
 
 
 def partial(products: np.ndarray, given: tuple[int, ...]) -> np.ndarray:
@@ -161,8 +217,10 @@ def inverted(among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.linalg.pinv(among / scale, rcond=NOTHING, hermitian=True) / scale, sound
 
 
-def jackknife(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Interval and p-value of correlations from values over all images and without each.
+def jackknife(
+    values: np.ndarray, level: float, shares: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Interval and p-value of correlations from values over all images and without each, or each group of them.
 
     On Fisher's scale z = artanh r, error² = (n − 1)/n Σ (z₍ᵢ₎ − mean)², Student's t with n − 1 degrees of freedom. No
     image is ever paired with a copy of itself, as resampling with replacement would pair it.
@@ -170,9 +228,11 @@ def jackknife(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray,
     Parameters
     ----------
     values
-        (1 + images, ...).
+        (1 + groups, ...).
     level
         Coverage.
+    shares
+        (groups), each group's share of the images; by default all are alike.
 
     Returns
     -------
@@ -182,14 +242,27 @@ def jackknife(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray,
     n = len(values) - 1
     # A correlation of ±1 has no finite z.
     z = np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12))
-    error = deviation(z[1:])
+    error = deviation(levelled(z, shares))
     reach = student.ppf((1 + level) / 2, n - 1) * error
     with np.errstate(invalid="ignore", divide="ignore"):
         p = 2 * student.sf(np.abs(z[0]) / error, n - 1)
     return np.tanh(z[0] - reach), np.tanh(z[0] + reach), p
 
 
+def levelled(values: np.ndarray, shares: np.ndarray | None) -> np.ndarray:
+    """Values (groups, ...) without each group, moved so that `deviation` holds for groups of unlike sizes too.
+
+    Leaving out a share s moves a mean by s/(1 − s) times what sets the group apart, which adds s times that to the
+    mean's error: the move counts (1 − s), in units of the 1 − 1/n that it is for n equal groups.
+    """
+    if shares is None:
+        return values[1:]
+    n = len(shares)
+    weights = ((1 - shares) * n / (n - 1)).reshape(-1, *[1] * (values.ndim - 1))
+    return values[0] + weights * (values[1:] - values[0])
+
+
 def deviation(without: np.ndarray) -> np.ndarray:
-    """Jackknife standard error from values (images, ...) without each image."""
+    """Jackknife standard error from values (groups, ...) without each group."""
     n = len(without)
     return np.sqrt((n - 1) / n * ((without - without.mean(axis=0)) ** 2).sum(axis=0))

@@ -13,10 +13,10 @@ from scipy.special import digamma
 from analyses import _findings, _neighbours
 from analyses._findings import variable
 from analyses._pairs import deviations, prepared
-from analyses._semantic_findings import PLACE, blocks_of, checked, coords, defined, places, text, whole
-from analyses._semantic_tables import classes_of
+from analyses._semantic_findings import ALONE, PLACE, blocks_of, checked, coords, defined, grouped, places, same, text
 from analyses._stats import interval, resampled_means
-from probekit import labels
+from analyses.sparsity import widened
+from probekit import checks, labels
 from probekit.errors import InputError
 
 __all__ = ["neighbours", "stability"]
@@ -28,6 +28,7 @@ def stability(
     reference: float = 0.1,
     among: int = 1000,
     distances: Sequence[str] | None = None,
+    clusters: str | None = None,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -50,9 +51,12 @@ def stability(
     distances
         Some of "euclidean", "cosine", "standardised" (by the channels' standard deviations at the reference);
         default all.
+    clusters
+        Coordinate along `image` whose groups, 10 at least, are resampled whole: for images that are not independent, as
+        crops of one photograph. By default images are.
     resamples, level, seed
-        Of the bootstrap over images (percentile intervals, those searched held fixed): number ≥ 100, coverage in
-        (0, 1); seed also of the dealing.
+        Of the bootstrap over images (percentiles moved outwards as Student's t asks; those searched held fixed): number
+        ≥ 100, coverage in (0, 1); seed also of the dealing.
 
     Returns
     -------
@@ -66,12 +70,14 @@ def stability(
     Raises
     ------
     InputError
-        If phi is missing or not finite, lacks the reference level, or an option is out of its range.
+        If phi is missing or not finite, ids occur twice, φ lacks the reference level, groups are missing or too few, or
+        an option is out of its range.
 
     Warns
     -----
     RuntimeWarning
-        Where a distance is undefined (NaN): cosine of an image without activity.
+        Where a distance is undefined (NaN): cosine of an image without activity. Where φ is the same for all images,
+        which are then found again at chance.
 
     Examples
     --------
@@ -82,10 +88,12 @@ def stability(
     [[1.0]]
     """
     data, metrics = checked(data, distances, resamples, level, seed)
-    whole("among", among, 2)
-    at = np.flatnonzero(np.isclose(data["sigma"].values, reference))
+    checks.whole("among", among, least=2)
+    members = grouped(data, clusters)
+    levels = ", ".join(f"{s:g}" for s in data["sigma"].values)
+    sought = checks.number("reference", reference, f"one of the noise levels {levels}")
+    at = np.flatnonzero(np.isclose(data["sigma"].values, sought))
     if not len(at):
-        levels = ", ".join(f"{s:g}" for s in data["sigma"].values)
         raise InputError(f"reference={reference!r} is not among the noise levels {levels}: give one of these")
     groups = _dealt(data["image"].values, among, seed)
     pairs = [("shared", [(data["phi"], data["phi"])])]
@@ -98,13 +106,17 @@ def stability(
     scores = np.empty(shape)
     for v, (_, sides) in enumerate(pairs):
         for s, b, m, columns in places(data, blocks, metrics):
+            where = f"σ = {data['sigma'].values[s]:g}, block {blocks[b]}"
             both = [
-                _found_again(query.values[:, s, columns], key.values[:, at[0], columns], groups, metrics[m])
+                _found_again(query.values[:, s, columns], key.values[:, at[0], columns], groups, metrics[m], where)
                 for query, key in sides
             ]
             scores[:, :, v, s, b, m] = np.mean(both, axis=0)
     n = groups.shape[1]
-    low, high = interval(resampled_means(scores[:, :2], resamples=resamples, seed=seed), level)
+    # Resampled in the order of ids, so that the order of images changes nothing.
+    rows = groups.ravel()
+    order = np.argsort(labels.strings(data["image"].values)[rows])
+    low, high = _interval(scores[order, :2], None if members is None else members[rows[order]], resamples, level, seed)
     dims, percent = ("noise", *PLACE), f"{100 * level:g} % interval"
     found: dict[str, Any] = {
         "top1_chance": variable((), 1 / n, "top1 by chance"),
@@ -121,9 +133,10 @@ def stability(
         data,
         analysis="semantics.stability",
         coords={**coords(blocks, metrics), "noise": noise},
-        reference_sigma=float(reference),
+        reference_sigma=sought,
         among=n,
         queries=groups.size,
+        clusters=clusters or ALONE,
         resamples=resamples,
         level=level,
         bootstrap_seed=seed,
@@ -137,17 +150,30 @@ def _dealt(ids: np.ndarray, among: int, seed: int) -> np.ndarray:
     return np.sort(order[: len(ids) // n * n].reshape(-1, n), axis=1)
 
 
-def _found_again(query: np.ndarray, key: np.ndarray, groups: np.ndarray, metric: str) -> np.ndarray:
+def _interval(
+    values: np.ndarray, members: np.ndarray | None, resamples: int, level: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of means over axis 0, images or groups of them, being resampled."""
+    units = len(values) if members is None else len(set(members))
+    drawn = resampled_means(values, clusters=members, resamples=resamples, seed=seed)
+    return interval(drawn, widened(level, units))
+
+
+def _found_again(query: np.ndarray, key: np.ndarray, groups: np.ndarray, metric: str, where: str) -> np.ndarray:
     """Top-1, 1/rank and rank (images, 3) of each image among its group, in expectation over ties."""
     spread = deviations(key)
     q, k = (prepared(side, metric, spread) for side in (query, key))
     if not (np.isfinite(q).all() and np.isfinite(k).all()):
         warnings.warn(
-            f"the {metric} distance is undefined for images without any activity: findings there are NaN",
+            f"at {where} the {metric} distance is undefined for images without any activity: findings there are NaN",
             RuntimeWarning,
             stacklevel=3,
         )
         return np.full((groups.size, 3), np.nan)
+    if same(query) or same(key):
+        warnings.warn(
+            f"at {where} φ is the same for all images: they are found again at chance", RuntimeWarning, stacklevel=3
+        )
     nearer, equal = np.concatenate([_neighbours.ranks(q[rows], k[rows]) for rows in groups], axis=1)
     top1 = (nearer == 0) / (1 + equal)
     reciprocal = _harmonic(nearer, nearer + equal + 1) / (equal + 1)
@@ -165,6 +191,7 @@ def neighbours(
     k: int = 10,
     label: str | None = None,
     distances: Sequence[str] | None = None,
+    clusters: str | None = None,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -183,8 +210,10 @@ def neighbours(
         Coordinate along image; by default "label", where there is one.
     distances
         Some of "euclidean", "cosine", "standardised"; default all.
+    clusters
+        Coordinate along `image` whose groups, 10 at least, are resampled whole; by default images are independent.
     resamples, level, seed
-        Of the bootstrap over query images (percentile intervals, those searched held fixed).
+        Of the bootstrap over query images (percentiles moved outwards as Student's t asks; those searched held fixed).
 
     Returns
     -------
@@ -197,8 +226,8 @@ def neighbours(
     Raises
     ------
     InputError
-        If phi is missing or not finite, k is not below the number of images, or `label` is no coordinate, missing for
-        some images, or the same for all.
+        If phi is missing or not finite, ids occur twice, k is not below the number of images, `label` is no coordinate,
+        missing for some images, or the same for all, groups are missing or too few, or an option is out of its range.
 
     Warns
     -----
@@ -214,9 +243,11 @@ def neighbours(
     """
     data, metrics = checked(data, distances, resamples, level, seed)
     n = data.sizes["image"]
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k < n:
+    if checks.whole("k", k, least=1) >= n:
         raise InputError(f"k={k!r}: give a whole number of neighbours between 1 and {n - 1}, one less than the images")
-    classes = None if label is None and "label" not in data.coords else classes_of(data, label)
+    members = grouped(data, clusters)
+    named = "label" if label is None and "label" in data.coords else label
+    classes = None if named is None else labels.classes(data, named)
     blocks = blocks_of(data)
     place = (data.sizes["sigma"], len(blocks), len(metrics))
     index, distance = np.full((*place, n, k), -1, np.int32), np.full((*place, n, k), np.nan, np.float32)
@@ -231,7 +262,8 @@ def neighbours(
         "neighbor_distance": variable(dims, distance, "distance to the neighbour"),
     }
     if classes is not None:
-        found |= _precision(index, classes, resamples, level, seed)
+        order = np.argsort(labels.strings(data["image"].values))
+        found |= _precision(index, classes, order, members, resamples, level, seed)
     rank = {"neighbor": ("neighbor", np.arange(k), {"long_name": "number of the neighbour, 0 the nearest"})}
     return _findings.findings(
         found,
@@ -239,18 +271,29 @@ def neighbours(
         analysis="semantics.neighbours",
         coords={**coords(blocks, metrics), **rank},
         k=k,
-        label=None if classes is None else label or "label",
+        label=named,
+        clusters=clusters or ALONE,
         resamples=resamples,
         level=level,
         bootstrap_seed=seed,
     )
 
 
-def _precision(index: np.ndarray, classes: np.ndarray, resamples: int, level: float, seed: int) -> dict[str, Any]:
+def _precision(
+    index: np.ndarray,
+    classes: np.ndarray,
+    order: np.ndarray,
+    members: np.ndarray | None,
+    resamples: int,
+    level: float,
+    seed: int,
+) -> dict[str, Any]:
     codes, sizes = np.unique(classes, return_inverse=True, return_counts=True)[1:]
     share = (codes[index] == codes[:, None]).mean(axis=-1)
     share[index[..., 0] < 0] = np.nan
-    low, high = interval(resampled_means(np.moveaxis(share, -1, 0), resamples=resamples, seed=seed), level)
+    # Resampled in the order of ids, so that the order of images changes nothing.
+    values = np.moveaxis(share, -1, 0)[order]
+    low, high = _interval(values, None if members is None else members[order], resamples, level, seed)
     chance = float((sizes * (sizes - 1)).sum() / (len(codes) * (len(codes) - 1)))
     percent = f"{100 * level:g} % interval"
     return {

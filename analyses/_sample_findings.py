@@ -244,17 +244,20 @@ def _to_references(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distance to, and position of, the nearest reference whose name is not the image's own."""
     rows = flat.reshape(-1, flat.shape[2])
-    owners = np.repeat(own, flat.shape[1])
+    owners = np.repeat(np.asarray(own, dtype=object), flat.shape[1])
+    size = np.square(rows).mean(axis=1)
     best, where = np.full(len(rows), np.inf), np.full(len(rows), len(others))
     for start in range(0, len(others), CHUNK):
         chosen = list(range(start, min(start + CHUNK, len(others))))
         images = _standardised(others.read(chosen).numpy().reshape(len(chosen), -1).astype(float))
-        for r in range(len(rows)):
-            distance = np.sqrt(np.square(images - rows[r]).mean(axis=1))
-            distance[[names[c] == owners[r] for c in chosen]] = np.inf
-            least = int(distance.argmin())
-            if distance[least] < best[r]:
-                best[r], where[r] = distance[least], start + least
+        # (a − b)² = a² + b² − 2ab, in one product; rounding may take it a little below 0.
+        square = np.square(images).mean(axis=1) + size[:, None] - 2 / images.shape[1] * rows @ images.T
+        distance = np.sqrt(np.clip(square, 0, None))
+        distance[np.array([names[c] for c in chosen], dtype=object) == owners[:, None]] = np.inf
+        least = distance.argmin(axis=1)
+        found = distance[np.arange(len(rows)), least]
+        nearer = found < best
+        best[nearer], where[nearer] = found[nearer], start + least[nearer]
     return best.reshape(flat.shape[:2]), where.reshape(flat.shape[:2])
 
 

@@ -17,7 +17,7 @@ from probekit.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from analyses._walk import Kernel
+    from analyses._walk import Features, Kernel
 
 __all__ = ["METHODS", "Method", "method_of"]
 
@@ -113,55 +113,75 @@ class ScoreOnly(_Linear):
 class Langevin(_Geometric):
     """Annealed Langevin dynamics on the level sets of the features; derived in docs/sampling.md.
 
-    From level σ to σ' the images go by y ← D + r (y − D) + σ' √(1 − r) z, r = (σ'/σ)², and are put on the level
-    set ā(y) = φ_σ'; then `correctors` times y ← y + h (D(y) − y) + √(2h) σ' z and back onto the level set.
+    From level σ to σ' the images go by y ← D + (σ'/σ) (y − D), and are put on the level set ā(y) = φ_σ'; then
+    `correctors` times y ← y + h (D(y) − y) + √(2h) σ' (z + z₋)/2, with z₋ the z of the step before (Leimkuhler &
+    Matthews 2013), and back onto the level set.
     Squared differences are divided by the variance of one draw's features, so that `tolerance` is in units of it.
+    At the end y is moved until the clean estimate's own φ, ā(D(y) + σz) averaged over `final_draws` of z, is the
+    target: a denoiser changes features where it is not exact.
     """
 
     correctors: int = 3
     step: float = 0.8
     guidance_steps: int = 20
     tolerance: float = 0.1
+    final_draws: int = 4
     guides: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_positive(self, "tolerance", "step")
         check_count(self, "guidance_steps", 1)
         check_count(self, "correctors", 0, DRAWS - 2)
+        check_count(self, "final_draws", 0, DRAWS)
         if self.step > 1:
             raise InputError(f"step={self.step}: give the share of the noise taken off in a step, in (0, 1]")
 
     def run(self, walk: Walk) -> Tensor:
         sigmas = walk.task.sigmas
-        y = walk.task.start + sigmas[0] * walk.noise(0)
+        y, before = walk.task.start + sigmas[0] * walk.noise(0), self._before(walk)
         for t, sigma in enumerate(sigmas):
             if t:
-                y = self._descended(walk, y, t)
+                x = walk.denoise(y, sigmas[t - 1])
+                walk.task.seen(x)
+                y = x + sigma / sigmas[t - 1] * (y - x)
             walk.enter(sigma)
             y = self._put(walk, y, t)
             for k in range(self.correctors):
                 x = walk.denoise(y, sigma)
                 noise = walk.noise(t * DRAWS + 1 + k)
-                y = self._put(walk, y + self.step * (x - y) + (2 * self.step) ** 0.5 * sigma * noise, t)
-        x = walk.denoise(y, sigmas[-1])
+                moved = y + self.step * (x - y) + (2 * self.step) ** 0.5 * sigma * (noise + before) / 2
+                y, before = self._put(walk, moved, t), noise
+        x = walk.denoise(self._ended(walk, y), sigmas[-1])
         walk.task.seen(x)
         return x
 
-    def _descended(self, walk: Walk, y: Tensor, t: int) -> Tensor:
-        before, sigma = walk.task.sigmas[t - 1 : t + 1]
-        x = walk.denoise(y, before)
-        walk.task.seen(x)
-        kept = (sigma / before) ** 2
-        return x + kept * (y - x) + sigma * (1 - kept) ** 0.5 * walk.noise(t * DRAWS)
+    def _before(self, walk: Walk) -> Tensor:
+        """The z of a step before the first: in the steady state an image holds √(h/2) σ of its last step's z."""
+        held = self.step / 2
+        return held**0.5 * walk.noise(0) + (1 - held) ** 0.5 * walk.noise(DRAWS - 1)
 
-    def _put(self, walk: Walk, y: Tensor, t: int) -> Tensor:
+    def _put(self, walk: Walk, y: Tensor, t: int, features: Features | None = None) -> Tensor:
         if not self.guides:
             return y
         kernel = partial(
             _guidance.rescale, steps=self.guidance_steps, tolerance=self.tolerance, absolute=True, flowing=True
         )
         weight = walk.task.weight / walk.task.scale(t).square()
-        return walk.guide(kernel, y, walk.task.target[t], weight, walk.task.sigmas[t])
+        return walk.guide(kernel, y, walk.task.target[t], weight, walk.task.sigmas[t], features=features)
+
+    def _ended(self, walk: Walk, y: Tensor) -> Tensor:
+        """The images moved until what their clean estimates show, seen through fresh noise, is the last target."""
+        if not (self.guides and self.final_draws):
+            return y
+        levels = len(walk.task.sigmas)
+        noise = [walk.task.sigmas[-1] * walk.noise(levels * DRAWS + k) for k in range(self.final_draws)]
+
+        def features(part: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+            clean = walk.task.denoise(part, sigma)
+            walk.count(rows)
+            return torch.stack([walk.task.features(clean + z[rows], sigma) for z in noise]).mean(dim=0)
+
+        return self._put(walk, y, levels - 1, features)
 
 
 @dataclass(frozen=True, kw_only=True)

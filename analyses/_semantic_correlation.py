@@ -12,10 +12,23 @@ from analyses._pair_correlation import Variable, gram, partial, products, variab
 __all__ = ["Comparison", "permutations_of"]
 
 
-def permutations_of(n: int, count: int, seed: int) -> np.ndarray:
-    """So many random orders of n images, (count, n)."""
+def permutations_of(n: int, count: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """So many random orders of n images, (count, n).
+
+    Groups of images (images, numbered from 0) are exchanged whole, each with one of its size, their images in order.
+    """
     rng = np.random.default_rng(seed)
-    return rng.permuted(np.tile(np.arange(n, dtype=np.int32), (count, 1)), axis=1)
+    if groups is None:
+        return rng.permuted(np.tile(np.arange(n, dtype=np.int32), (count, 1)), axis=1)
+    out = np.empty((count, n), np.int32)
+    sizes = np.bincount(groups)
+    place = np.argsort(groups, kind="stable").astype(np.int32)
+    starts = np.cumsum(sizes) - sizes
+    for size in np.unique(sizes):
+        members = place[starts[sizes == size][:, None] + np.arange(size)]
+        orders = rng.permuted(np.tile(np.arange(len(members)), (count, 1)), axis=1)
+        out[:, members.ravel()] = members[orders].reshape(count, -1)
+    return out
 
 
 class Comparison:
@@ -29,6 +42,8 @@ class Comparison:
         Transformed distances.
     given
         Sets of numbers of others that are held fixed; () for none.
+    groups
+        (images), the number of the group that each is left out with; None for each alone.
     """
 
     def __init__(
@@ -37,12 +52,14 @@ class Comparison:
         statistic: str,
         given: Sequence[tuple[int, ...]],
         permutations: np.ndarray,
+        groups: np.ndarray | None = None,
     ) -> None:
         self.statistic = statistic
+        self.groups = groups
         self.others: list[Variable] = [variable(d, statistic) for d in matrices.values()]
         self.given = list(given)
         self._permutations = permutations
-        self._among = gram(self.others, self.others)
+        self._among = gram(self.others, self.others, groups)
         self._fixed = [other.matrix for other in self.others]
         # Inner products of what is held fixed, permuted, with all others: the same for every representation.
         self._held = sorted({g for one in given for g in one})
@@ -53,7 +70,7 @@ class Comparison:
             )
 
     def correlations(self, own: Variable) -> np.ndarray:
-        """Of a representation with each other given each set: (1 + images, others, given); see `jackknife`."""
+        """Of a representation with each other given each set: (1 + groups, others, given); see `jackknife`."""
         inner = self._products(own)
         out = np.full((len(inner), len(self.others), len(self.given)), np.nan)
         for k, g, chosen in self._cases():
@@ -89,11 +106,11 @@ class Comparison:
         ]
 
     def _products(self, own: Variable) -> np.ndarray:
-        """Inner products (1 + images, 1 + others, 1 + others) of the representation and all others."""
-        across = gram([own], self.others)
+        """Inner products (1 + groups, 1 + others, 1 + others) of the representation and all others."""
+        across = gram([own], self.others, self.groups)
         size = len(self.others) + 1
         inner = np.empty((len(across), size, size))
-        inner[:, :1, :1] = gram([own], [own])
+        inner[:, :1, :1] = gram([own], [own], self.groups)
         inner[:, :1, 1:] = across
         inner[:, 1:, :1] = np.swapaxes(across, 1, 2)
         inner[:, 1:, 1:] = self._among

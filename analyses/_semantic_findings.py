@@ -11,13 +11,15 @@ import xarray as xr
 from scipy.stats import t as student
 
 from analyses._findings import variable
-from analyses._pair_correlation import deviation, jackknife
+from analyses._pair_correlation import deviation, jackknife, levelled
 from analyses._pairs import METRICS
 from analyses._stats import check_resampling
-from probekit import labels
+from analyses._validity import check_numbers
+from probekit import checks, labels
 from probekit.errors import InputError
 
 __all__ = [
+    "ALONE",
     "PLACE",
     "blocks_of",
     "checked",
@@ -27,21 +29,27 @@ __all__ = [
     "coords",
     "defined",
     "differences",
+    "grouped",
     "places",
+    "same",
     "summary",
     "text",
-    "whole",
 ]
 
 PLACE = ("sigma", "block", "distance")
 COMPARED = ("statistic", "other", "given")
+# Groups of images that an interval over groups needs, and what findings say where images are not grouped.
+GROUPS = 10
+ALONE = "none: images are independent"
 
 
 def checked(
     data: xr.Dataset, distances: Sequence[str] | None, resamples: int = 100, level: float = 0.95, seed: int = 0
 ) -> tuple[xr.Dataset, list[str]]:
     """The data in memory, and the names of the distances, both found fit for use."""
+    check_numbers(data, "phi", "phi_draws")
     labels.check(data, "phi")
+    labels.check_ids(data)
     if "phi_draws" in data:
         labels.check(data, "phi_draws")
     if not (data.sizes["sigma"] and data.sizes["channel"]) or data.sizes["image"] < 2:
@@ -56,7 +64,7 @@ def chosen(option: str, names: Sequence[str] | None, known: Mapping[str, Any]) -
     """The names that an option gives, by default all; one name may stand for itself."""
     if names is None:
         return list(known)
-    found = [names] if isinstance(names, str) else list(dict.fromkeys(names))
+    found = checks.names(option, names, f"one or several of {', '.join(known)}, or None for all")
     unknown = [name for name in found if name not in known]
     if unknown or not found:
         what = repr(unknown[0]) if unknown else "an empty list"
@@ -64,10 +72,9 @@ def chosen(option: str, names: Sequence[str] | None, known: Mapping[str, Any]) -
     return found
 
 
-def whole(option: str, value: Any, least: int) -> None:
-    """Refuse an option that is no whole number from `least` on."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{option}={value!r}: give a whole number ≥ {least}")
+def grouped(data: xr.Dataset, clusters: str | None) -> np.ndarray | None:
+    """The group of each image that is resampled or left out whole; None where images are independent."""
+    return None if clusters is None else labels.classes(data, clusters, option="clusters", least=GROUPS)
 
 
 def blocks_of(data: xr.Dataset) -> list[str]:
@@ -91,13 +98,18 @@ def defined(x: np.ndarray, where: str, metric: str, *, warn: bool = True) -> boo
     if not np.isfinite(x).all():
         images = int((~np.isfinite(x).all(axis=1)).sum())
         what = f"the {metric} distance is undefined for {images} images without any activity"
-    elif x.size == 0 or not np.ptp(x, axis=0).max(initial=0) > 1e-12 * np.abs(x).max(initial=0):
+    elif same(x):
         what = f"φ is the same for all images, so the {metric} distance tells nothing"
     else:
         return True
     if warn:
         warnings.warn(f"at {where} {what}: findings there are NaN", RuntimeWarning, stacklevel=3)
     return False
+
+
+def same(x: np.ndarray) -> bool:
+    """Whether all images (images, channels) are alike, rounding aside."""
+    return x.size == 0 or not np.ptp(x, axis=0).max(initial=0) > 1e-12 * np.abs(x).max(initial=0)
 
 
 def text(dim: str, values: Sequence[str], long_name: str) -> tuple[str, np.ndarray, dict[str, str]]:
@@ -115,15 +127,15 @@ def coords(blocks: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def summary(values: np.ndarray, p: np.ndarray, level: float) -> np.ndarray:
-    """Of correlations (1 + images, …), and p-values (…) of permutations: what `comparisons` labels, (5, …)."""
-    return np.stack([values[0], *jackknife(values, level), p])
+def summary(values: np.ndarray, p: np.ndarray, level: float, shares: np.ndarray | None = None) -> np.ndarray:
+    """Of correlations (1 + groups, …), and p-values (…) of permutations: what `comparisons` labels, (5, …)."""
+    return np.stack([values[0], *jackknife(values, level, shares), p])
 
 
-def contrast(values: np.ndarray, control: np.ndarray, level: float) -> np.ndarray:
-    """Of correlations (1 + images, …) in φ and in a control: what `differences` labels, (4, …)."""
+def contrast(values: np.ndarray, control: np.ndarray, level: float, shares: np.ndarray | None = None) -> np.ndarray:
+    """Of correlations (1 + groups, …) in φ and in a control: what `differences` labels, (4, …)."""
     less = values - control
-    reach = student.ppf((1 + level) / 2, len(values) - 2) * deviation(less[1:])
+    reach = student.ppf((1 + level) / 2, len(values) - 2) * deviation(levelled(less, shares))
     return np.stack([control[0], less[0], less[0] - reach, less[0] + reach])
 
 

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyses._validity import check_findings
+from probekit.errors import InputError
+
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["plot"]
+
+DIMS = ("sigma", "block", "distance")
 
 
 def plot(findings: xr.Dataset) -> Figure:
@@ -27,12 +32,20 @@ def plot(findings: xr.Dataset) -> Figure:
     -------
     Figure
         Bars are the intervals, dotted lines chance.
+
+    Raises
+    ------
+    InputError
+        If these are no findings of `analyse`, or lack dims or attributes.
     """
     from matplotlib.figure import Figure
 
+    check_findings(findings, "semantics", DIMS, dims=DIMS, attrs=("level",))
     one = findings.isel(distance=0)
     figure = Figure(figsize=(13, 4), layout="constrained")
     panels = [draw for name, draw in PANELS.items() if name in findings]
+    if not panels and "neighbor_index" not in findings:
+        raise InputError(f"the findings have none of {', '.join(PANELS)}: give what semantics.analyse returns")
     for axis, draw in zip(figure.subplots(1, max(1, len(panels)), squeeze=False)[0], panels, strict=False):
         draw(axis, one)
     figure.suptitle(
@@ -47,7 +60,7 @@ def _found_again(axis: Axes, one: xr.Dataset) -> None:
     # With independent noise where it is known: shared noise makes it easier.
     _over_sigma(axis, one.isel(noise=-1), "top1")
     axis.axhline(one["top1_chance"].item(), color="0.5", ls=":")
-    axis.set(title=f"found again among {one.attrs['among']}", ylabel="share at rank 1", ylim=(-0.03, 1.03))
+    axis.set(title=f"found again among {one.attrs.get('among', 'all')}", ylabel="share at rank 1", ylim=(-0.03, 1.03))
 
 
 def _labels(axis: Axes, one: xr.Dataset) -> None:

@@ -10,35 +10,15 @@ import pandas as pd
 import xarray as xr
 
 from analyses._pairs import distance_matrix
+from analyses._validity import check_numbers
 from analyses._wordnet import class_table
-from probekit import labels
+from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["Other", "classes_of", "given_sets", "matrices", "representation"]
+__all__ = ["Other", "given_sets", "matrices", "representation"]
 
 Other = str | xr.DataArray | xr.Dataset | pd.DataFrame | Callable[[np.ndarray], np.ndarray]
 NOTHING_GIVEN = "nothing"
-
-
-def classes_of(data: xr.Dataset, label: str | None) -> np.ndarray:
-    """The class of each image, as strings.
-
-    Raises
-    ------
-    InputError
-        If there is no such coordinate along image, an image has no class, or all have the same.
-    """
-    name = label or "label"
-    if name not in data.coords or data[name].dims != ("image",):
-        known = ", ".join(str(c) for c in data.coords if data[c].dims == ("image",))
-        raise InputError(f"{name!r} is no coordinate along image: give one of {known}, or assign_coords(label=…)")
-    missing = int(pd.isna(data[name].values).sum())
-    if missing:
-        raise InputError(f"{name} is missing for {missing} images: leave these out, or give them a class")
-    classes = labels.strings(data[name].values)
-    if len(np.unique(classes)) < 2:
-        raise InputError(f"{name} has one class only, {str(classes[0])!r}: images of at least two classes are needed")
-    return classes
 
 
 def matrices(
@@ -62,14 +42,15 @@ def matrices(
     InputError
         If something lacks an image, is no distance or is equal for all pairs of images.
     """
-    if not others or not isinstance(others, Mapping):
+    others = checks.mapping("others", others, "a mapping, e.g. {'label': 'label', 'gist': gist}")
+    if not others:
         raise InputError("others is empty: give a mapping, e.g. {'label': 'label', 'gist': gist}")
     found = {}
     for name, other in others.items():
-        if name == NOTHING_GIVEN or "+" in str(name):
+        if name == NOTHING_GIVEN or "+" in name:
             raise InputError(f"others: the name {name!r} stands for sets of names: give another one")
-        found[str(name)] = _matrix(str(name), other, data, rows, label)
-        pairs = found[str(name)][np.triu_indices(len(rows), 1)]
+        found[name] = _matrix(name, other, data, rows, label)
+        pairs = found[name][np.triu_indices(len(rows), 1)]
         if not np.isfinite(pairs).all():
             raise InputError(f"others[{name!r}] gives distances that are NaN or infinite: leave out those images")
         if np.ptp(pairs) == 0:
@@ -79,9 +60,9 @@ def matrices(
 
 def _matrix(name: str, other: Any, data: xr.Dataset, rows: np.ndarray, label: str | None) -> np.ndarray:
     if isinstance(other, str):
-        return _identity(classes_of(data, other)[rows])
+        return _identity(labels.classes(data, other, option=f"others[{name!r}]")[rows])
     if isinstance(other, pd.DataFrame) or (isinstance(other, xr.DataArray) and "image" not in other.dims):
-        names, codes = np.unique(classes_of(data, label)[rows], return_inverse=True)
+        names, codes = np.unique(labels.classes(data, "label" if label is None else label)[rows], return_inverse=True)
         return class_table(other, names).astype(np.float32)[codes][:, codes]
     if isinstance(other, xr.DataArray) and set(other.dims) == {"image", "other_image"}:
         other = aligned(name, other.transpose("image", "other_image"), data, rows)
@@ -91,16 +72,27 @@ def _matrix(name: str, other: Any, data: xr.Dataset, rows: np.ndarray, label: st
             other = other.isel(other_image=rows)
         return _checked(name, other.values, len(rows))
     if isinstance(other, xr.DataArray | xr.Dataset):
-        one = aligned(name, _features(name, other), data, rows)
-        if one.dtype.kind in "OUSb":
-            return _identity(labels.strings(one.values))
-        return distance_matrix(_finite(name, one), "euclidean")
+        one = aligned(name, _features(f"others[{name!r}]", other), data, rows)
+        if one.ndim == 1 and one.dtype.kind in "OUSTb":
+            return _identity(_classes(name, one))
+        return distance_matrix(_finite(f"others[{name!r}]", one), "euclidean")
     if callable(other):
         return _checked(name, np.asarray(other(data["image"].values[rows])), len(rows))
     raise InputError(
         f"others[{name!r}] is a {type(other).__name__}: give a coordinate's name, a DataArray (image, feature), a "
         "square table between classes, or a function from image ids to distances"
     )
+
+
+def _classes(name: str, one: xr.DataArray) -> np.ndarray:
+    if one.dtype.kind == "O" and not all(isinstance(value, str | bool | np.bool_) for value in one.values):
+        raise InputError(
+            f"others[{name!r}] holds objects that are no names of classes: give strings for every image, or numbers, "
+            "e.g. with .astype(float)"
+        )
+    if (labels.strings(one.values) == "").any():
+        raise InputError(f"others[{name!r}] has images of no class, '': leave these out, or give them a class")
+    return labels.strings(one.values)
 
 
 def _identity(classes: np.ndarray) -> np.ndarray:
@@ -111,15 +103,23 @@ def _identity(classes: np.ndarray) -> np.ndarray:
 def _features(name: str, other: xr.DataArray | xr.Dataset) -> xr.DataArray:
     if isinstance(other, xr.Dataset):
         if "phi" not in other:
-            raise InputError(f"{name!r} is a Dataset without phi: give what a tap returns, or one DataArray")
+            raise InputError(f"{name} is a Dataset without phi: give what a tap returns, or one DataArray")
+        _check_phi(name, other)
         if other.sizes["sigma"] != 1:
-            raise InputError(
-                f"{name!r} is φ at {other.sizes['sigma']} noise levels: select one, e.g. .sel(sigma=[0.1])"
-            )
+            raise InputError(f"{name} is φ at {other.sizes['sigma']} noise levels: select one, e.g. .sel(sigma=[0.1])")
         other = other["phi"]
     if "image" not in other.dims:
-        raise InputError(f"{name!r} has dims {other.dims}: give one whose dims are (image, feature)")
+        raise InputError(f"{name} has dims {other.dims}: give one whose dims are (image, feature)")
     return other.transpose("image", ...)
+
+
+def _check_phi(name: str, data: xr.Dataset) -> None:
+    """Refuse what is no representation, whatever images it holds besides those that are used."""
+    try:
+        labels.check(data, "phi", finite=False)
+        check_numbers(data, "phi")
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def aligned(name: str, other: xr.DataArray, data: xr.Dataset, rows: np.ndarray, dim: str = "image") -> xr.DataArray:
@@ -146,15 +146,21 @@ def aligned(name: str, other: xr.DataArray, data: xr.Dataset, rows: np.ndarray, 
 
 
 def _finite(name: str, one: xr.DataArray) -> np.ndarray:
+    if one.dtype.kind not in "fiub":
+        raise InputError(f"{name} is of type {one.dtype}: give real numbers, e.g. with .astype(float)")
     values = np.asarray(one.values, np.float64).reshape(one.sizes["image"], -1)
     if not np.isfinite(values).all():
-        raise InputError(f"{name!r} holds NaN or infinite values: leave out those images")
+        raise InputError(f"{name} holds NaN or infinite values: leave out those images")
+    if not values.shape[1]:
+        raise InputError(f"{name} has no features: give one at least")
     return values
 
 
 def _checked(name: str, d: np.ndarray, n: int) -> np.ndarray:
     if d.shape != (n, n):
         raise InputError(f"others[{name!r}] gives distances of shape {d.shape}: ({n}, {n}) was expected")
+    if d.dtype.kind not in "fiub" or not np.isfinite(d).all():
+        raise InputError(f"others[{name!r}] gives distances that are not all finite numbers: leave out those images")
     d = d.astype(np.float32)
     # Rounding of how they were computed is forgiven.
     slack = 1e-5 * float(np.abs(d).max(initial=0))
@@ -173,14 +179,15 @@ def given_sets(given: Sequence[str | Sequence[str]], names: Sequence[str]) -> di
     InputError
         If a name is not among those that are compared with.
     """
+    said = f"names or sets of names among {', '.join(names)}, such as ({names[0]!r},), or () for none"
     sets: dict[str, tuple[int, ...]] = {NOTHING_GIVEN: ()}
-    for one in given:
-        parts = (one,) if isinstance(one, str) else tuple(one)
+    for one in [given] if isinstance(given, str) else checks.listed("given", given, said):
+        parts = tuple(checks.names("given", one, said))
         unknown = [name for name in parts if name not in names]
         if unknown or not parts:
             what = repr(unknown[0]) if unknown else "an empty set"
             raise InputError(f"given: {what} is not among others: name one or several of {', '.join(names)}")
-        sets["+".join(dict.fromkeys(parts))] = tuple(names.index(name) for name in dict.fromkeys(parts))
+        sets["+".join(parts)] = tuple(names.index(name) for name in parts)
     return sets
 
 
@@ -190,6 +197,7 @@ def representation(name: str, control: Any, data: xr.Dataset, rows: np.ndarray, 
     A Dataset gives its φ of the same noise level and tap; an array is the same beside all.
     """
     if isinstance(control, xr.Dataset) and "phi" in control:
+        _check_phi(f"controls[{name!r}]", control)
         level = np.flatnonzero(np.isclose(control["sigma"].values, sigma))
         columns = np.flatnonzero(labels.strings(control["tap"].values) == block)
         if not (len(level) and len(columns)):
@@ -197,4 +205,5 @@ def representation(name: str, control: Any, data: xr.Dataset, rows: np.ndarray, 
         control = control["phi"].isel(sigma=level[:1], channel=columns)
     if not isinstance(control, xr.DataArray | xr.Dataset):
         raise InputError(f"controls[{name!r}] is a {type(control).__name__}: give φ, or a DataArray (image, feature)")
-    return _finite(name, aligned(name, _features(name, control), data, rows))
+    shown = f"controls[{name!r}]"
+    return _finite(shown, aligned(name, _features(shown, control), data, rows))

@@ -78,16 +78,46 @@ def check_fraction(name: str, value: Any, what: str) -> None:
         raise InputError(f"{name}={value!r}: give {what}")
 
 
-def check_findings(findings: Any, analysis: str, names: Collection[str]) -> None:
+def check_findings(
+    findings: Any,
+    analysis: str,
+    names: Collection[str],
+    *,
+    dims: Collection[str] = (),
+    attrs: Collection[str] = (),
+    verb: str = "analyse",
+) -> None:
     """Refuse to draw what an analysis did not return.
+
+    Parameters
+    ----------
+    findings
+        What was given.
+    analysis, verb
+        Module and function that should have returned it.
+    names, dims, attrs
+        Variables, dims and attributes that are needed.
 
     Raises
     ------
     InputError
         Naming what is lacking.
     """
+    source = f"{analysis}.{verb} returns"
     if not isinstance(findings, xr.Dataset):
-        raise InputError(f"the findings are a {type(findings).__name__}: give what {analysis}.analyse returns")
+        raise InputError(f"the findings are a {type(findings).__name__}: give what {source}")
     lacking = [name for name in names if name not in findings.variables]
     if lacking:
-        raise InputError(f"the findings lack {', '.join(lacking)}: give what {analysis}.analyse returns, with all dims")
+        raise InputError(f"the findings lack {', '.join(lacking)}: give what {source}, with all dims")
+    squeezed = [dim for dim in dims if dim not in findings.dims]
+    if squeezed:
+        raise InputError(
+            f"the findings have no dim {', '.join(squeezed)}: give what {source} with all dims; select with a list, "
+            f"e.g. .isel({squeezed[0]}=[0])"
+        )
+    lost = [name for name in attrs if name not in findings.attrs]
+    if lost:
+        raise InputError(
+            f"the findings lost their attributes {', '.join(lost)}: give what {source}, or compute under "
+            "xarray.set_options(keep_attrs=True)"
+        )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Kernel = Callable[[Goal, Tensor], Guided]
+    # From noisy images (n, C, H, W), their noise levels and their rows in the batch to features (n, K).
+    Features = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 __all__ = ["DRAWS", "Task", "Walk", "check_count", "check_positive"]
 
@@ -21,6 +23,8 @@ __all__ = ["DRAWS", "Task", "Walk", "check_count", "check_positive"]
 DRAWS = 64
 # Channels that vary less than this share of the most variable one are weighted as if they varied so much.
 LEAST_SPREAD = 0.1
+# Where nothing is known of how channels vary, they are weighed as if by this share of the largest feature.
+PRESUMED_SPREAD = 0.01
 
 
 class Task(NamedTuple):
@@ -59,10 +63,11 @@ class Task(NamedTuple):
     seen: Callable[[Tensor], None] = lambda _: None
 
     def scale(self, t: int) -> Tensor:
-        """(N, K) > 0, on which differences of features count at a level: the spread of one draw, or their size."""
+        """(N, K) > 0, on which differences of features count at a level: the spread of one draw, known or presumed."""
         known = torch.nan_to_num(self.spread[t], nan=0.0)
         floor = LEAST_SPREAD * known.amax(dim=1, keepdim=True)
-        scale = torch.where(floor > 0, torch.maximum(known, floor), self.target[t].abs().amax(1, keepdim=True))
+        presumed = PRESUMED_SPREAD * self.target[t].abs().amax(1, keepdim=True)
+        scale = torch.where(floor > 0, torch.maximum(known, floor), presumed)
         return scale.clamp(min=torch.finfo(scale.dtype).tiny ** 0.25)
 
 
@@ -102,12 +107,15 @@ class Walk:
         rows = self.everyone if rows is None else rows
         with torch.no_grad():
             clean = self.task.denoise(y, self._levels(sigma, rows))
-        # A row may stand for several particles.
-        self.denoised += torch.bincount(rows, minlength=len(self.denoised))
+        self.count(rows)
         finite = torch.isfinite(clean.flatten(1).sum(1))
         if not bool(finite.all()):
             raise ModelError(self._broken("clean estimate", rows[~finite], sigma))
         return clean
+
+    def count(self, rows: Tensor) -> None:
+        """Count a pass through the whole network of each of these rows, of which one may stand for many particles."""
+        self.denoised += torch.bincount(rows, minlength=len(self.denoised))
 
     def enter(self, sigma: float | Tensor) -> None:
         """Begin a level."""
@@ -125,11 +133,21 @@ class Walk:
         weight: Tensor,
         sigma: float | Tensor,
         rows: Tensor | None = None,
+        features: Features | None = None,
     ) -> Tensor:
-        """The images moved towards their targets, recorded at the level entered last."""
+        """The images moved until their features, the task's unless told others, are near their targets.
+
+        What that took and reached is recorded at the level entered last.
+        """
         rows = self.everyone if rows is None else rows
         levels = self._levels(sigma, rows)
-        goal = Goal(lambda part, chosen: self.task.features(part, levels[chosen]), target, weight)
+
+        def seen(part: Tensor, chosen: Tensor) -> Tensor:
+            if features is None:
+                return self.task.features(part, levels[chosen])
+            return features(part, levels[chosen], rows[chosen])
+
+        goal = Goal(seen, target, weight)
         try:
             guided = kernel(goal, y)
         except ModelError as error:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from probekit import checks
 from probekit.errors import InputError
 
 __all__ = ["class_distances", "class_table"]
@@ -48,6 +49,7 @@ def class_distances(table: str | Path | pd.DataFrame, *, separator: str = " > ")
     >>> class_distances(animals).sel(label="dog").values.tolist()
     [0.0, 2.0, 5.0]
     """
+    checks.text("separator", separator, "what stands between the ids of a chain, e.g. ' > '")
     rows = _rows(table)
     names = rows["wnid"].astype(str).tolist()
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -77,20 +79,25 @@ def class_distances(table: str | Path | pd.DataFrame, *, separator: str = " > ")
 
 def _rows(table: str | Path | pd.DataFrame) -> pd.DataFrame:
     if not isinstance(table, pd.DataFrame):
+        if not isinstance(table, str | Path):
+            raise InputError(f"{checks.given('table', table)}: give a DataFrame or a CSV file with columns wnid, …")
         try:
             table = pd.read_csv(table, dtype=str)
         except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             raise InputError(f"{table} cannot be read ({error}): give a CSV file with columns wnid, …") from error
-    missing = [name for name in COLUMNS if name not in table]
+    missing = [name for name in COLUMNS if list(table.columns).count(name) != 1]
     if missing:
         raise InputError(
-            f"the class table has columns {', '.join(map(str, table.columns))} and no {missing[0]!r}: name the class "
-            "column wnid, and the chain of hypernyms hypernym_wnids"
+            f"the class table has columns {', '.join(map(str, table.columns))} and not one {missing[0]!r}: name the "
+            "class column wnid, and the chain of hypernyms hypernym_wnids"
         )
-    empty = np.array([any(pd.isna(cell) or cell == "" for cell in row) for row in table[list(COLUMNS)].values])
+    if table.empty:
+        raise InputError("the class table has no rows: give one for each class")
+    cells = table[list(COLUMNS)]
+    empty = (np.asarray(cells.isna()) | np.asarray(cells.astype(str) == "")).any(axis=1)
     if empty.any():
         raise InputError(
-            f"row {int(np.flatnonzero(empty)[0])} of the class table lacks its wnid or hypernyms: fill in or drop it"
+            f"row {int(empty.argmax())} of the class table lacks its wnid or hypernyms: fill in or drop it"
         )
     return table
 
@@ -104,6 +111,8 @@ def class_table(table: xr.DataArray | pd.DataFrame, classes: np.ndarray) -> np.n
         If the table is not square, symmetric, finite and 0 on its diagonal, or lacks a class.
     """
     frame = table if isinstance(table, pd.DataFrame) else _frame(table)
+    if isinstance(frame.index, pd.MultiIndex) or isinstance(frame.columns, pd.MultiIndex):
+        raise InputError("the class table has several levels of names: give one name for each class")
     rows, columns = frame.index.astype(str), frame.columns.astype(str)
     if not (rows.is_unique and columns.is_unique and set(rows) == set(columns)):
         raise InputError(f"the class table is {frame.shape}: give a square one, with the same classes down and across")
@@ -113,7 +122,13 @@ def class_table(table: xr.DataArray | pd.DataFrame, classes: np.ndarray) -> np.n
             f"the class table lacks class {str(lacking[0])!r} ({len(lacking)} of {len(classes)} are missing): "
             "add it, or leave out its images"
         )
-    values = frame.set_axis(rows, axis=0).set_axis(columns, axis=1).loc[list(classes), list(classes)].to_numpy(float)
+    part = frame.set_axis(rows, axis=0).set_axis(columns, axis=1).loc[list(classes), list(classes)]
+    try:
+        values = part.to_numpy(float)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the class table holds what is no number ({error}): give distances between classes"
+        ) from error
     good = np.isfinite(values).all() and (values >= 0).all() and np.array_equal(values, values.T)
     if not good or np.diagonal(values).any():
         raise InputError("the class table is no table of distances: make it finite, ≥ 0, symmetric, 0 on the diagonal")
@@ -121,6 +136,8 @@ def class_table(table: xr.DataArray | pd.DataFrame, classes: np.ndarray) -> np.n
 
 
 def _frame(table: xr.DataArray) -> pd.DataFrame:
+    if not isinstance(table, xr.DataArray):
+        raise InputError(f"the class table is a {type(table).__name__}: give a DataFrame or a DataArray, square")
     if table.ndim != 2 or any(dim not in table.coords for dim in table.dims):
         raise InputError(f"the class table has dims {table.dims}: give two, each with a coordinate of class names")
     down, across = (table.indexes[dim] for dim in table.dims)

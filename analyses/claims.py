@@ -4,7 +4,7 @@ Each claim of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) has a few crite
 95 % interval must exclude a bound, or a share or rate that must reach one. A claim *holds* where all its criteria do,
 *partly* where some do, and *does not hold* where none does. Claim 4 asks for a union that beats one PCA of as many
 parameters; such a PCA can hold all the subspaces of the union, so this asks much, and comparisons at equal numbers per
-image and at equal non-zero parameters are reported beside it.
+image and at equal non-zero parameters are reported beside it. Claims 6 and 7 are about samples, not noise levels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from analyses._stats import interval, resampled_means
 from probekit import labels
 from probekit.errors import InputError
 
-__all__ = ["CLAIMS", "markdown", "table", "verdicts"]
+__all__ = ["CLAIMS", "CRITERIA", "HEADER", "cells", "markdown", "table", "verdicts"]
 
 CLAIMS: Mapping[int, str] = {
     1: "Sparsity grows at the middle",
@@ -27,13 +27,35 @@ CLAIMS: Mapping[int, str] = {
     3: "Two types of channel",
     4: "Union of subspaces",
     5: "Euclidean distance in φ is semantic",
+    6: "Stochastic reconstruction",
+    7: "Distances between φ's follow distances between conditional densities",
     8: "Object identity is partly linear in φ",
 }
+CRITERIA: Mapping[int, str] = {
+    1: "the participation ratio of ā is lower at the output of the middle block than at its input, more so than "
+    "untrained, and encoder blocks do not lower it",
+    2: "at σ = 0.3 nine images of ten are nearest to themselves at the least σ among 1,000, more than untrained and in "
+    "pixels",
+    3: "a tenth of the middle block's channels at least are selective and a tenth common, the selective have heavier "
+    "tails, and there are more of them than untrained",
+    4: "a union of subspaces explains more of held-out images than one PCA of as many parameters, and active sets "
+    "overlap more within its groups than between; more so than with channels shuffled, and than untrained",
+    5: "distance in φ is correlated with gist given colour, and with label given gist and colour, more than in pixels, "
+    "their PCA and untrained",
+    6: "the median relative error of φ is 5 % at most, near copies of the condition are 5 % at most, and samples are "
+    "nearer to their condition in φ of other blocks than unconditional samples are",
+    7: "the rank correlation of distances in φ with distances between conditional laws is 0.5 at least over 200 pairs, "
+    "and above that of pixels",
+    8: "a linear probe is above chance, and above pixels, their PCA and untrained",
+}
+HEADER = ("measured", "σ", "value", "95 % interval", "untrained", "as claimed")
 LEAST_SHARE = 0.1
 RANK = 4
 NOT_DROPPING = ("enc2", "enc3")
 STABLE_AT, STABLE = 0.3, 0.9
 LEVEL = 0.95
+MATCHED, COPIED = 0.05, 0.05
+LEAST_PAIRS, RELATED = 200, 0.5
 SEMANTIC = ("correlation: gist given colour", "correlation: label given gist and colour")
 Findings = Mapping[str, xr.Dataset]
 
@@ -61,7 +83,13 @@ def _criterion(
 
 
 def table(
-    trained: Findings, untrained: Findings, *, controls: xr.Dataset | None = None, block: str = "mid"
+    trained: Findings,
+    untrained: Findings,
+    *,
+    controls: xr.Dataset | None = None,
+    variants: xr.Dataset | None = None,
+    densities: xr.Dataset | Sequence[xr.Dataset] | None = None,
+    block: str = "mid",
 ) -> xr.Dataset:
     """Judge the claims on findings of a trained network and of its untrained control.
 
@@ -69,24 +97,30 @@ def table(
     ----------
     trained, untrained
         Findings by analysis ("sparsity", "selectivity", "subspaces") of the same images and noise levels; a claim
-        whose findings are absent is left out.
+        whose findings are absent is left out. In `untrained` also "densities", the control of those below.
     controls
         What `controls.table` returns, for claims 2 (if it has σ = 0.3), 5 and 8 (if it has a probe's accuracy).
+    variants
+        What `variants.table` returns, for claim 6, which is judged by its first row.
+    densities
+        What `densities.analyse` returns of samples of the trained network (see `variants.laws`), for claim 7; where
+        they are by several measures, it is judged by the first, and the others are reported beside it.
     block
         The middle block.
 
     Returns
     -------
     Dataset
-        Along `criterion`: claim, what, sigma, value, low, high (95 % interval; NaN where the number has none),
-        control (the same number of the untrained network, or the mean of several), holds, and counts, False for
-        numbers that are reported beside the criteria. Along `claim`: verdict, "holds", "partly" or "does not hold".
+        Along `criterion`: claim, what, sigma (NaN where it is of none), value, low, high (95 % interval; NaN where the
+        number has none), control (the same number of the untrained network, or the mean of several), holds, and
+        counts, False for numbers that are reported beside the criteria. Along `claim`: verdict, "holds", "partly" or
+        "does not hold".
 
     Raises
     ------
     InputError
         If the two are of different images, noise levels or taps, lack the block or what feeds it, or have intervals of
-        another coverage than 95 %.
+        another coverage than 95 %. If densities are of fewer than 200 pairs, or were not compared with pixels.
     """
     judges = {"sparsity": _sparsity, "selectivity": _selectivity, "subspaces": _subspaces}
     rows: list[Criterion] = []
@@ -96,6 +130,10 @@ def table(
             rows += judge(trained[name], untrained[name], block)
     if controls is not None:
         rows += _semantics(controls, block)
+    if variants is not None:
+        rows += _reconstruction(variants, block)
+    if densities is not None:
+        rows += _densities(_several(densities), _several(untrained.get("densities", ())))
     if not rows:
         raise InputError(f"no findings to judge by: give {', '.join(judges)} of a trained and an untrained network")
     columns = dict(zip(Criterion._fields, zip(*rows, strict=True), strict=True))
@@ -115,7 +153,8 @@ def table(
         for name, text in names.items()
     }
     verdict = np.array([_verdict([r for r in rows if r.claim == claim]) for claim in claims], object)
-    source = next(iter(trained.values()), xr.Dataset()).attrs
+    given = [*trained.values(), *(f for f in (variants, controls) if f is not None), *_several(densities or ())]
+    source = next(iter(given), xr.Dataset()).attrs
     kept = {
         k: source[k]
         for k in ("probekit_version", "denoiser", "weights_sha256", "image_source", "draws", "seed")
@@ -133,28 +172,27 @@ def verdicts(judged: xr.Dataset) -> dict[int, str]:
     return {int(c): str(v) for c, v in zip(judged["claim"].values, judged["verdict"].values, strict=True)}
 
 
+def cells(judged: xr.Dataset, claim: int) -> list[list[str]]:
+    """The criteria of a claim as text, a row each, under `HEADER`."""
+    rows = judged.isel(criterion=judged["of_claim"].values == claim)
+    found = []
+    for i in range(rows.sizes["criterion"]):
+        row = rows.isel(criterion=i)
+        ends = [row[name].item() for name in ("low", "high")]
+        spread = f"{ends[0]:.3g} to {ends[1]:.3g}" if np.isfinite(ends).all() else "–"
+        holds = ("yes" if row["holds"] else "no") if row["counts"] else "reported only"
+        numbers = [_number(row[name]) for name in ("sigma", "value", "control")]
+        found.append([row["what"].item(), *numbers[:2], spread, numbers[2], holds])
+    return found
+
+
 def markdown(judged: xr.Dataset) -> str:
     """The table as text: for each claim its verdict and its criteria."""
     lines = []
     for claim, verdict in verdicts(judged).items():
         lines += [f"**Claim {claim}. {CLAIMS[claim]}: {verdict}.**", ""]
-        lines += ["| measured | σ | value | 95 % interval | untrained | as claimed |", "|---|---|---|---|---|---|"]
-        rows = judged.isel(criterion=judged["of_claim"].values == claim)
-        for i in range(rows.sizes["criterion"]):
-            row = rows.isel(criterion=i)
-            ends = [row[name].item() for name in ("low", "high")]
-            spread = f"{ends[0]:.3g} to {ends[1]:.3g}" if np.isfinite(ends).all() else "–"
-            holds = ("yes" if row["holds"] else "no") if row["counts"] else "reported only"
-            cells = [
-                row["what"].item(),
-                f"{row['sigma'].item():g}",
-                _number(row["value"]),
-                spread,
-                _number(row["control"]),
-                holds,
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
+        rows = ["| " + " | ".join(row) + " |" for row in (HEADER, *cells(judged, claim))]
+        lines += [rows[0], "|" + "---|" * len(HEADER), *rows[1:], ""]
     return "\n".join(lines)
 
 
@@ -310,6 +348,78 @@ def _semantics(controls: xr.Dataset, block: str) -> Iterator[Criterion]:
             part = here.sel(measure="accuracy")
             chance = part["chance"].sel(row=reference).item()
             yield from _against(8, part, what, chance, reference, ("pixels", "pca"))
+
+
+def _reconstruction(variants: xr.Dataset, block: str) -> Iterator[Criterion]:
+    """Claim 6: samples match φ, are no copies, and are nearer to their condition in other blocks than free ones are."""
+    names, networks = (labels.strings(variants[name].values) for name in ("variant", "network"))
+    first = variants.isel(variant=0)
+    if first["block"].item() != block or networks[0] != "trained":
+        raise InputError(
+            f"the first row, {names[0]!r}, holds {first['block'].item()} of the {networks[0]} network, and the claims "
+            f"are about {block!r} of the trained: give what variants.table(block={block!r}) returns"
+        )
+    _check_level(variants)
+    control = variants.isel(variant=list(names).index("untrained")) if "untrained" in names else None
+
+    def row(measure: str) -> tuple[tuple[float, float, float], float]:
+        here = first.sel(measure=measure)
+        other = np.nan if control is None else control["value"].sel(measure=measure).item()
+        return (here["value"].item(), here["low"].item(), here["high"].item()), other
+
+    number, other = row("error of φ")
+    what = f"median relative error of φ, at most {MATCHED:g}"
+    yield _criterion(6, what, np.nan, number, other, number[0] <= MATCHED)
+    for measure, counts in (("near copies", True), ("near copies of references", False)):
+        if measure in labels.strings(variants["measure"].values):
+            number, other = row(measure)
+            of = "the condition" if counts else "a training image"
+            what = f"share of samples that are near copies of {of}, at most {COPIED:g}"
+            yield _criterion(6, what, np.nan, number, other, number[0] <= COPIED, counts)
+    sigma = float(variants.attrs["phi_sigma"])
+    others = [name for name in str(variants.attrs["held_out"]).split(", ") if name and name != block]
+    if not others:
+        raise InputError("the variants were compared in no other block: give variants.table the taps held_out=")
+    for name in others:
+        number, other = row(f"nearer in {name}")
+        what = f"distance to the condition's φ of {name}, unconditional samples' less samples', above 0"
+        yield _criterion(6, what, sigma, number, other, number[1] > 0)
+
+
+def _several(findings: xr.Dataset | Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    return [findings] if isinstance(findings, xr.Dataset) else list(findings)
+
+
+def _densities(trained: Sequence[xr.Dataset], untrained: Sequence[xr.Dataset]) -> Iterator[Criterion]:
+    """Claim 7: distances in φ rank pairs as distances between conditional laws do, and better than pixels."""
+    controls = {str(findings.attrs["measure"]): findings for findings in untrained}
+    for n, findings in enumerate(trained):
+        _check_level(findings)
+        pairs, measure = findings.sizes["pair"], str(findings.attrs["measure"])
+        if pairs < LEAST_PAIRS or "difference" not in findings:
+            compared = "" if "difference" in findings else ", not compared with pixels"
+            raise InputError(
+                f"the densities are of {pairs} pairs{compared}: the criterion asks for {LEAST_PAIRS} pairs at least, "
+                "and for the conditioning images as pixels"
+            )
+        here, control = findings.sel(feature="phi"), controls.get(measure)
+        number = _number_of(here, "correlation")
+        other, less = (
+            (np.nan, np.nan)
+            if control is None
+            else (control["correlation"].sel(feature="phi").item(), control["difference"].item())
+        )
+        what = f"rank correlation of distances in φ and between laws ({measure.replace('_', ' ')}, {pairs} pairs)"
+        counts = n == 0
+        yield _criterion(7, f"{what}, at least {RELATED:g}", np.nan, number, other, number[0] >= RELATED, counts)
+        yield _criterion(7, "the same, interval above 0", np.nan, number, other, number[1] > 0, counts)
+        more = _number_of(findings, "difference")
+        yield _criterion(7, "the same less that of pixels, above 0", np.nan, more, less, more[1] > 0, counts)
+
+
+def _check_level(findings: xr.Dataset) -> None:
+    if findings.attrs.get("level", LEVEL) != LEVEL:
+        raise InputError(f"intervals of coverage {findings.attrs['level']}: the criteria ask for {LEVEL}, the default")
 
 
 def _against(

@@ -8,16 +8,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy.stats import norm
 
 from analyses import _agreement, _findings, _kmeans
 from analyses._cluster_plot import plot, plot_embedding, sheet
 from analyses._findings import variable
-from analyses._stats import check_resampling
-from probekit import labels
-from probekit.checks import whole
+from analyses._stats import check_resampling, check_seed
+from analyses._validity import check_numbers
+from probekit import checks, labels
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,8 +91,8 @@ def analyse(
     Raises
     ------
     InputError
-        If classes are missing or one, φ is constant, there are more clusters than different images, or an option is
-        out of its range.
+        If classes are missing or one, ids occur twice, φ is constant, there are more clusters than different images, or
+        an option is out of its range.
 
     Examples
     --------
@@ -104,13 +103,14 @@ def analyse(
     >>> bool(findings.ari > 0.9), bool(abs(findings.ari_chance) < 0.05)
     (True, True)
     """
+    _check_phi(data)
     numbers = _numbers(n_clusters, data)
-    _check(data, label, numbers, threshold, splits, n_init, selection_images, permutations)
+    _check(data, numbers, threshold, splits, n_init, selection_images, permutations)
     check_resampling(resamples, level, seed)
     # Everything is drawn in the order of ids, so that the order of images changes nothing.
     straight = np.argsort(labels.strings(data["image"].values))
+    y = None if label is None else np.unique(labels.classes(data, label)[straight], return_inverse=True)[1]
     data = data[["phi"]].compute()
-    y = None if label is None else np.unique(labels.strings(data[label].values[straight]), return_inverse=True)[1]
     options = {"resamples": resamples, "permutations": permutations, "level": level, "seed": seed}
     rng = np.random.default_rng(seed)
     sample = rng.permutation(len(straight))[:selection_images]
@@ -154,7 +154,7 @@ def compare(
         What `analyse` returned for both, on the same images in any order. Noise levels must be the same, unless
         `second` has one only, which is then compared with all.
     label
-        Coordinate with the classes.
+        Coordinate with the classes, which both must have, and the same.
     resamples, level, seed
         Of the halves of images, the same for both, whence differences are paired.
 
@@ -167,7 +167,8 @@ def compare(
     Raises
     ------
     InputError
-        If these are no findings of `analyse`, lack the classes, or are of different images or noise levels.
+        If these are no findings of `analyse`, lack the classes or differ in them, or are of different images or noise
+        levels.
 
     Examples
     --------
@@ -179,24 +180,37 @@ def compare(
     True
     """
     check_resampling(resamples, level, seed)
+    classes = {}
     for name, given in (("first", first), ("second", second)):
-        if not isinstance(given, xr.Dataset) or "assignment" not in given or label not in given.coords:
+        if not isinstance(given, xr.Dataset) or "assignment" not in given:
+            raise InputError(f"{name} lacks `assignment`: give what clusters.analyse returned")
+        if given["assignment"].dims != ("image", "sigma", "block"):
             raise InputError(
-                f"{name} lacks `assignment` or {label!r}: give what clusters.analyse returned for data with it"
+                f"assignment of {name} has dims {given['assignment'].dims}: keep image, sigma and block, e.g. select "
+                "with a list"
             )
-    if set(first["image"].values) != set(second["image"].values):
+        labels.check_ids(given, of=name)
+        classes[name] = labels.classes(given, label, of=name)
+    orders = [np.argsort(labels.strings(given["image"].values)) for given in (first, second)]
+    ids, others = (labels.strings(d["image"].values)[o] for d, o in zip((first, second), orders, strict=True))
+    if not np.array_equal(ids, others):
         raise InputError("the two are of different images: cluster the same, so that they can be paired")
     one = second.sizes["sigma"] == 1
     if not one and not np.array_equal(first["sigma"].values, second["sigma"].values):
         raise InputError(f"noise levels {first['sigma'].values} and {second['sigma'].values} differ: select the same")
-    ids = np.sort(labels.strings(first["image"].values))
-    first, second = (
-        given[["assignment"]].isel(image=np.argsort(labels.strings(given["image"].values))) for given in (first, second)
-    )
-    y = np.unique(labels.strings(first[label].values), return_inverse=True)[1]
+    own, other = (classes[name][order] for name, order in zip(("first", "second"), orders, strict=True))
+    differ = np.flatnonzero(own != other)
+    if len(differ):
+        i = differ[0]
+        raise InputError(
+            f"{label} of {len(differ)} images differs between the two, such as {ids[i]}, {str(own[i])!r} in the first "
+            f"and {str(other[i])!r} in the second: compare both with the same classes"
+        )
+    y = np.unique(own, return_inverse=True)[1]
+    first, second = (d[["assignment"]].isel(image=o) for d, o in zip((first, second), orders, strict=True))
     chosen = _agreement.halves(len(ids), resamples, seed)
-    own, other = (_scored(given["assignment"].values, y, chosen) for given in (first, second))
-    whole, half = (a[:, :, :, None] - b[:, :, None, :] for a, b in zip(own, other, strict=True))
+    scored = [_scored(given["assignment"].values, y, chosen) for given in (first, second)]
+    whole, half = (a[:, :, :, None] - b[:, :, None, :] for a, b in zip(*scored, strict=True))
     reach = norm.ppf((1 + level) / 2) * half.std(axis=0, ddof=1)
     dims = ("sigma", "block", "other_block")
     made = {}
@@ -231,7 +245,7 @@ def embed(data: xr.Dataset, *, max_images: int = 2000, perplexity: float = 30.0,
     Raises
     ------
     InputError
-        If φ cannot be used or the perplexity is out of its range.
+        If φ cannot be used, ids occur twice, or an option is out of its range.
 
     Examples
     --------
@@ -241,10 +255,11 @@ def embed(data: xr.Dataset, *, max_images: int = 2000, perplexity: float = 30.0,
     """
     from sklearn.manifold import TSNE
 
-    labels.check(data, "phi")
-    count = min(max_images, data.sizes["image"])
-    if not 0 < perplexity < count:
-        raise InputError(f"perplexity={perplexity} for {count} images: give a positive number below that of images")
+    _check_phi(data)
+    check_seed(seed)
+    count = min(checks.whole("max_images", max_images, least=2), data.sizes["image"])
+    wanted = f"a positive number below that of images, which is {count}"
+    perplexity = checks.number("perplexity", perplexity, wanted, good=lambda value: 0 < value < count)
     straight = np.argsort(labels.strings(data["image"].values))
     kept = straight[np.sort(np.random.default_rng(seed).permutation(len(straight))[:count])]
     data = data[["phi"]].isel(image=kept).compute()
@@ -345,20 +360,28 @@ def _distinct(x: np.ndarray, enough: int) -> int:
     return part if part >= enough else len(np.unique(x, axis=0))
 
 
-def _numbers(n_clusters: int | Sequence[int] | None, data: Any) -> tuple[int, ...]:
+def _numbers(n_clusters: int | Sequence[int] | None, data: xr.Dataset) -> tuple[int, ...]:
     if n_clusters is None:
-        images = data.sizes.get("image", 0) if isinstance(data, xr.Dataset) else 0
-        return tuple(k for k in NUMBERS if k <= max(images // 10, 2))
-    given = [n_clusters] if isinstance(n_clusters, int | np.integer) else list(n_clusters)
+        return tuple(k for k in NUMBERS if k <= max(data.sizes["image"] // 10, 2))
+    wanted = "a whole number ≥ 1, different ones to choose from, or None"
+    one = isinstance(n_clusters, int | np.integer)
+    given = [n_clusters] if one else checks.listed("n_clusters", n_clusters, wanted)
     whole = all(isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 1 for k in given)
     if not given or not whole or len(set(given)) < len(given):
-        raise InputError(f"n_clusters={n_clusters!r}: give a whole number ≥ 1, different ones to choose from, or None")
+        raise InputError(f"{checks.given('n_clusters', n_clusters)}: give {wanted}")
     return tuple(sorted(int(k) for k in given))
+
+
+def _check_phi(data: xr.Dataset) -> None:
+    check_numbers(data, "phi")
+    labels.check(data, "phi")
+    labels.check_ids(data)
+    if not all(data["phi"].sizes.values()):
+        raise InputError(f"phi has sizes {dict(data['phi'].sizes)}: give at least one image, noise level and channel")
 
 
 def _check(
     data: xr.Dataset,
-    label: str | None,
     numbers: Sequence[int],
     threshold: float,
     splits: int,
@@ -366,33 +389,20 @@ def _check(
     selection_images: int,
     permutations: int,
 ) -> None:
-    labels.check(data, "phi")
-    if not (data.sizes["sigma"] and data.sizes["channel"]) or data.sizes["image"] < MIN_IMAGES:
-        raise InputError(
-            f"phi has sizes {dict(data['phi'].sizes)}: give {MIN_IMAGES} images at least, and some of each"
-        )
-    if len(set(map(str, data["image"].values))) < data.sizes["image"]:
-        raise InputError("ids of images occur more than once: give each image once")
-    if label is not None and (label not in data.coords or data[label].dims != ("image",)):
-        raise InputError(
-            f"the data has no coordinate {label!r} along image: give classes with "
-            "data.assign_coords(label=('image', names)), or cluster without them, label=None"
-        )
-    if label is not None and pd.isna(data[label].values).any():
-        raise InputError(f"{label} is missing for some images: leave these out, or give them a class, or label=None")
-    if label is not None and len(set(map(str, data[label].values))) < 2:
-        raise InputError(f"all images are of class {data[label].values[0]!r}: give two at least, or label=None")
+    if data.sizes["image"] < MIN_IMAGES:
+        raise InputError(f"phi is of {data.sizes['image']} images: give {MIN_IMAGES} images at least")
     # A number is chosen on halves of a sample.
+    checks.whole("selection_images", selection_images, least=2)
     room = data.sizes["image"] if len(numbers) == 1 else min(data.sizes["image"], selection_images) // 2
     if max(numbers) > room:
         raise InputError(
             f"{max(numbers)} clusters of {data.sizes['image']} images: give {room} at most"
             + ("" if len(numbers) == 1 else ", half of the images that the number is chosen on")
         )
-    if not 0 < threshold <= 1:
-        raise InputError(f"threshold={threshold}: give a prediction strength in (0, 1], such as 0.8")
+    wanted = "a prediction strength in (0, 1], such as 0.8"
+    checks.number("threshold", threshold, wanted, good=lambda value: 0 < value <= 1)
     for name, value, least in (("splits", splits, 1), ("n_init", n_init, 1), ("permutations", permutations, 99)):
-        whole(name, value, least=least)
+        checks.whole(name, value, least=least)
 
 
 def main(arguments: list[str] | None = None) -> int:

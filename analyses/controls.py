@@ -12,12 +12,16 @@ import numpy as np
 import xarray as xr
 
 from analyses import _control_measures, _findings, descriptors, semantics
-from analyses._control_measures import FIELDS, Settings, Subject
+from analyses._control_measures import FIELDS, PERMUTATIONS, Settings, Subject
 from analyses._control_rows import GROUPS, Source, balanced, check_sets, digest, measured, sources
 from analyses._findings import variable
+from analyses._pairs import STATISTICS
+from analyses._probe_checks import check_tuning, penalties_of
 from analyses._stats import check_resampling
+from analyses._validity import check_findings
+from analyses._wordnet import class_table
+from probekit import checks, labels
 from probekit import images as image_sources
-from probekit import labels
 from probekit.averages import noise_levels
 from probekit.denoiser import Denoiser
 from probekit.errors import InputError, ProbeError
@@ -81,7 +85,7 @@ def table(
         Noise levels and draws. With two draws or more an image is searched for under independent noise.
     store
         Folder in which φ and the numbers of each source are kept: a call that was stopped goes on, and one made
-        again is quick. Refused if begun with other images, noise or draws.
+        again is quick. Refused if begun with other images, noise or draws. Rows kept without `p` are given it.
     untrained
         Number of untrained twins.
     further
@@ -107,12 +111,13 @@ def table(
     -------
     Dataset
         Over (row, sigma, measure): `value`, `low`, `high`; `difference` from the trained `mid`, `difference_low`,
-        `difference_high`; `chance`. Measures: "stability" (top-1 rate of finding an image at the least noise level),
-        "precision" (share of the 10 nearest with the image's class), "correlation: …" of distances with those in class
-        ("label"), "classes", "gist" and "colour" of the clean images, also given others; "nmi", "ami" of k-means
-        clusters with classes; "accuracy" of the linear probe. A descriptor is not correlated with itself (NaN).
-        Coordinates `source`, `block`, `group` along row. Intervals are over images, the networks being as they are:
-        what another training would give is not in them.
+        `difference_high`; `chance`; and `p`, of correlations alone, the p-value of no relation by 999 permutations of
+        images (two-sided, never 0; see `semantics.correlate`). Measures: "stability" (top-1 rate of finding an image
+        at the least noise level), "precision" (share of the 10 nearest with the image's class), "correlation: …" of
+        distances with those in class ("label"), "classes", "gist" and "colour" of the clean images, also given others;
+        "nmi", "ami" of k-means clusters with classes; "accuracy" of the linear probe. A descriptor is not correlated
+        with itself (NaN). Coordinates `source`, `block`, `group` along row. Intervals are over images, the networks
+        being as they are: what another training would give is not in them.
 
     Raises
     ------
@@ -121,8 +126,12 @@ def table(
         an option is out of its range.
     """
     check_resampling(resamples, level, seed)
-    if untrained < 0:
-        raise InputError(f"untrained={untrained}: give a number ≥ 0")
+    levels = noise_levels(sigma)
+    for name, most in (("n_images", n_images), ("n_train", n_train), ("n_clusters", n_clusters)):
+        if most is not None:
+            checks.whole(name, most, least=1)
+    further = _check(untrained, draws, statistic, among, pairs_images, penalties, tuning_images, further)
+    folder = _folder(store)
     measured_on, fitted_on = image_sources.load(images), None if train is None else image_sources.load(train)
     check_sets(measured_on, fitted_on)
     source_names = {"image_source": measured_on.name, "train_source": None if fitted_on is None else fitted_on.name}
@@ -133,14 +142,17 @@ def table(
         raise InputError(
             f"{len(measured_on)} images: give {MIN_IMAGES} at least, and some hundred for narrow intervals"
         )
-    levels = noise_levels(sigma)
+    if fitted_on is not None and len(penalties) > 1:
+        names, y = np.unique(labels.strings(fitted_on.labels or ()), return_inverse=True)
+        check_tuning(y, names, tuning_images, seed)
     others = _others(measured_on, classes)
     count = len(set(measured_on.labels or ()))
     k = min(count, max(2, len(measured_on) // 10)) if n_clusters is None else n_clusters
+    if k > len(measured_on):
+        raise InputError(f"n_clusters={k} of {len(measured_on)} images: give {len(measured_on)} at most")
     settings = Settings(
         others, statistic, among, pairs_images, k, tuple(penalties), tuning_images, resamples, level, seed
     )
-    folder = None if store is None else Path(store)
     rows = [
         *sources(measured_on, train=fitted_on, denoiser=denoiser, untrained=untrained, seed=seed),
         *further,
@@ -188,9 +200,13 @@ class _Subjects:
         if self._reference is None:
             self._reference = (subject if source is first else self.subject(first)).block("mid")
         kept = self._file(source, subject)
+        made = None
         if kept is not None and kept.exists():
-            return _with_whole_names(xr.load_dataset(kept, engine="h5netcdf"))
-        made = self._labelled(source, subject, _control_measures.measures(subject, self._reference))
+            made = _with_whole_names(xr.load_dataset(kept, engine="h5netcdf"))
+            if made.attrs.get("permutations") == PERMUTATIONS and "p" in made:
+                return made
+        found = _control_measures.measures if made is None else _control_measures.correlations
+        made = self._labelled(source, subject, found(subject, self._reference), made)
         if kept is not None:
             # Whole or not at all: a file is in place only when it is finished.
             partial = kept.with_suffix(".partial")
@@ -207,7 +223,15 @@ class _Subjects:
         name = digest(weights, tables, sets, self.noise, self.settings._replace(others={}), source[:2], source.taps)
         return self.folder / source.name.replace(" ", "-") / f"numbers-{name}.nc"
 
-    def _labelled(self, source: Source, subject: Subject, found: dict[str, np.ndarray]) -> xr.Dataset:
+    def _labelled(
+        self, source: Source, subject: Subject, found: dict[str, np.ndarray], known: xr.Dataset | None = None
+    ) -> xr.Dataset:
+        """Rows from fields by measure; measures that were not found again are taken from known rows."""
+        if known is not None:
+            bare = np.full(known["value"].shape, np.nan)
+            fields = [known[name].values if name in known and name != "p" else bare for name in FIELDS]
+            rows = dict(zip(known["measure"].values, np.stack(fields).transpose(3, 0, 2, 1), strict=True))
+            found = rows | found
         # (measure, field, sigma, block) to (field, row, sigma, measure), a row being a block.
         values = np.stack(list(found.values())).transpose(1, 3, 2, 0)
         dims = ("row", "sigma", "measure")
@@ -220,6 +244,7 @@ class _Subjects:
             "difference_low": f"difference: lower end of its {percent}, paired",
             "difference_high": f"difference: upper end of its {percent}, paired",
             "chance": "the measure by chance",
+            "p": "p-value of no relation, permutations of images, two-sided",
         }
         made = {name: variable(dims, values[i], texts[name]) for i, name in enumerate(FIELDS)}
 
@@ -238,7 +263,7 @@ class _Subjects:
         options = {name: getattr(s, name) for name in Settings._fields if name not in ("others", "seed")}
         how = {"images": len(self.images), "train_images": 0 if self.train is None else len(self.train), **options}
         bare = xr.Dataset(attrs={"probekit_version": subject.data.attrs["probekit_version"]})
-        how |= {"draws": self.noise["draws"], "table_seed": s.seed}
+        how |= {"draws": self.noise["draws"], "table_seed": s.seed, "permutations": PERMUTATIONS}
         return _findings.findings(made, bare, analysis="controls", coords=coords, **how)
 
 
@@ -248,11 +273,45 @@ def _with_whole_names(findings: xr.Dataset) -> xr.Dataset:
     return findings.assign_coords({name: (c.dims, labels.strings(c.values), c.attrs) for name, c in names.items()})
 
 
+def _check(
+    untrained: int,
+    draws: int,
+    statistic: str,
+    among: int,
+    pairs_images: int,
+    penalties: Sequence[float],
+    tuning_images: int,
+    further: Sequence[Source],
+) -> list[Source]:
+    """Refuse options before anything is measured; the further rows as a list."""
+    counts = {"untrained": (untrained, 0), "draws": (draws, 1), "among": (among, 2), "pairs_images": (pairs_images, 20)}
+    counts["tuning_images"] = tuning_images, 3
+    for name, (value, least) in counts.items():
+        checks.whole(name, value, least=least)
+    if not isinstance(statistic, str) or statistic not in STATISTICS:
+        raise InputError(f"{checks.given('statistic', statistic)}: give one of {', '.join(STATISTICS)}")
+    penalties_of(penalties)
+    wanted = "a list of controls.Source, or ()"
+    rows = [] if isinstance(further, Source) else checks.listed("further", further, wanted)
+    if isinstance(further, Source) or not all(isinstance(row, Source) for row in rows):
+        raise InputError(f"{checks.given('further', further)}: give {wanted}")
+    return rows
+
+
+def _folder(store: Any) -> Path | None:
+    if store is None:
+        return None
+    if not isinstance(store, str | Path) or not str(store):
+        raise InputError(f"{checks.given('store', store)}: give the path of a folder, or None")
+    return Path(store)
+
+
 def _others(images: ImageSet, classes: Any) -> dict[str, Any]:
     """What distances are correlated with."""
     found: dict[str, Any] = {"label": "label"}
     if classes is not None:
         found["classes"] = semantics.class_distances(classes) if isinstance(classes, str | Path) else classes
+        class_table(found["classes"], np.unique(labels.strings(images.labels or ())))
     return found | {"gist": descriptors.gist(images), "colour": descriptors.colour(images)}
 
 
@@ -268,9 +327,17 @@ def plot(findings: xr.Dataset) -> Figure:
     -------
     Figure
         Hollow marks do not differ from the trained `mid`: the interval of their difference holds 0. Dashed: chance.
+
+    Raises
+    ------
+    InputError
+        If these are no findings of `table`, or lack dims or attributes.
     """
     from matplotlib.figure import Figure
 
+    dims = ("row", "sigma", "measure")
+    known = [name for name in FIELDS if name != "p"]
+    check_findings(findings, "controls", (*known, "group"), dims=dims, attrs=("images", "reference"), verb="table")
     names, rows = findings["measure"].values, findings["row"].values
     cols = min(4, len(names))
     lines = -(-len(names) // cols)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from analyses import _findings
 from analyses._along_noise import along_noise, empirical_denoiser
-from analyses._density_distances import LEAST_SAMPLES, MEASURES, measured
+from analyses._density_distances import LEAST_SAMPLES, MEASURES, measured, tiles
 from analyses._findings import variable
 from analyses._pair_ranks import chosen_pairs, distances, permutation_p, resampled_correlations, spearman
 from analyses._stats import check_resampling, interval
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["along_noise", "analyse", "correlate", "distance", "empirical_denoiser", "main", "over_pairs", "plot"]
 
 LEAST_CONDITIONS = 8
+IMAGE = ("band", "row", "col")
 
 
 def distance(
@@ -38,10 +39,14 @@ def distance(
       the laws (Gelbrich 1990), with equality for two laws of one elliptical family; of samples it is biased upward,
       the more so the fewer samples there are for the dimensions;
     - "gaussian_wasserstein_debiased": the square of that between halves of the samples of the two laws, less the same
-      between halves of each law: its mean is 0 for one law, so that it can fall below 0.
+      between halves of each law: its mean is 0 for one law, so that it can fall below 0;
+    - "patch_wasserstein": W₂ between normal laws of tiles of 4×4 pixels, pooled over places, times the root of their
+      number: a lower bound of W₂ too, and near it where laws are the same everywhere in an image and reach no further.
 
-    In many dimensions the first two see little beyond the laws' means and total variances, since distances between
-    samples, and random projections, concentrate; the last two see how variance is shared among directions.
+    With few samples of many pixels only the last is precise: of 8 samples of each of 24 conditional laws of the patch
+    model on 32×32 pixels it ranks pairs as the exact W₂ does (Spearman > 0.99), where the others reach 0.7 at most. In
+    many dimensions the first two see little beyond the laws' means and total variances, since distances between
+    samples, and random projections, concentrate; the Gaussian ones see how variance is shared among directions.
 
     Parameters
     ----------
@@ -73,7 +78,7 @@ def distance(
     2.9
     """
     _check_measure(measure, projections)
-    a, b = _flat(samples_a, "samples_a"), _flat(samples_b, "samples_b")
+    a, b = _flat(samples_a, "samples_a", measure), _flat(samples_b, "samples_b", measure)
     sizes = [{d: n for d, n in x.sizes.items() if d != "sample"} for x in (samples_a, samples_b)]
     if sizes[0] != sizes[1]:
         raise InputError(f"samples of sizes {sizes[0]} and {sizes[1]}: give samples of images of one size")
@@ -113,7 +118,7 @@ def over_pairs(
     if n_pairs is not None and (isinstance(n_pairs, bool) or not isinstance(n_pairs, int) or n_pairs < 1):
         raise InputError(f"n_pairs={n_pairs!r}: give a whole number of pairs ≥ 1, or None for all")
     pairs = chosen_pairs(samples.sizes["image"], n_pairs, seed)
-    flat = [_flat(samples.isel(image=i), "the samples") for i in range(samples.sizes["image"])]
+    flat = [_flat(samples.isel(image=i), "the samples", measure) for i in range(samples.sizes["image"])]
     values = [measured(flat[i], flat[j], measure, projections=projections, seed=seed) for i, j in pairs]
     ids = _ids(samples)
     return xr.DataArray(
@@ -306,17 +311,21 @@ def _units(measure: str) -> str:
     return "squared intensity" if measure.endswith("debiased") else "intensity"
 
 
-def _flat(samples: Any, name: str) -> np.ndarray:
-    """Samples (n, dimensions) in double precision."""
+def _flat(samples: Any, name: str, measure: str) -> np.ndarray:
+    """Samples (n, dimensions) in double precision; for the measure of tiles (n, tiles, numbers)."""
     if not isinstance(samples, xr.DataArray) or "sample" not in samples.dims or samples.ndim < 2:
         got = samples.dims if isinstance(samples, xr.DataArray) else type(samples).__name__
         raise InputError(f"{name}: got {got}, which is no DataArray with dim sample and others: name the dims")
     if samples.sizes["sample"] < LEAST_SAMPLES:
         raise InputError(f"{name}: {samples.sizes['sample']} samples of a law: give at least {LEAST_SAMPLES}")
-    values = np.asarray(samples.transpose("sample", ...).values, np.float64).reshape(samples.sizes["sample"], -1)
+    if measure == "patch_wasserstein":
+        if not set(IMAGE) <= set(samples.dims):
+            raise InputError(f"{name}: dims {samples.dims}: {measure} is of images, give dims {', '.join(IMAGE)}")
+        samples = samples.transpose("sample", *IMAGE, ...)
+    values = np.asarray(samples.transpose("sample", ...).values, np.float64)
     if not np.isfinite(values).all():
         raise InputError(f"{name}: NaN or infinite values: leave those samples out, e.g. .dropna('sample')")
-    return values
+    return tiles(values) if measure == "patch_wasserstein" else values.reshape(len(values), -1)
 
 
 def _ids(data: xr.DataArray) -> np.ndarray:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from analyses import _gist
 from analyses._stats import check_seed
+from probekit import checks, labels
 from probekit import images as image_sources
-from probekit import labels
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.memory import refuse_if_too_large
@@ -28,6 +28,8 @@ BATCH = 256
 # Beyond so many numbers (400 MB), components are found batch by batch.
 WHOLE = 100_000_000
 MAX_FEATURES = 100_000
+# A share of the variance that single precision may leave of none, the rounding of the mean included.
+ROUNDING = 1e-7
 
 
 class Descriptor(nn.Module):
@@ -141,12 +143,13 @@ def pca(images: Any, *, train: Any = None, n_components: int = 128, seed: int = 
     -------
     DataArray
         float32 (image, feature): coordinates of x − mean along the components, strongest first; coordinate
-        `explained`, each one's share of the training variance.
+        `explained`, each one's share of the training variance. Where this is below 1e-7, as beyond the number of
+        different training images less one, the direction is rounding's and the coordinate 0.
 
     Raises
     ------
     InputError
-        If the images cannot be used, or the components are too many.
+        If the images cannot be used, training images are all the same, or the components are too many.
 
     Examples
     --------
@@ -259,16 +262,15 @@ def descriptor(kind: str, images: Any, *, train: Any = None, seed: int = 0, **se
     """
     defaults = {"pixels": {}, "pca": {"n_components": 128}, "colour": {"bins": 4}}
     defaults["gist"] = {"scales": 4, "orientations": 8, "grid": 4}
-    if kind not in KINDS:
-        raise InputError(f"kind={kind!r}: give one of {', '.join(map(repr, KINDS))}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise InputError(f"{checks.given('kind', kind)}: give one of {', '.join(map(repr, KINDS))}")
     unknown = sorted(set(settings) - set(defaults[kind]))
     if unknown:
         raise InputError(f"{kind} takes no {', '.join(unknown)}, only {', '.join(defaults[kind]) or 'images'}")
+    check_seed(seed)
     source = image_sources.load(images)
     settings = {**defaults[kind], **settings}
-    wrong = {k: v for k, v in settings.items() if isinstance(v, bool) or not isinstance(v, int | np.integer) or v < 1}
-    if wrong:
-        raise InputError(f"{', '.join(f'{k}={v!r}' for k, v in wrong.items())}: give whole numbers ≥ 1")
+    settings = {name: checks.whole(name, value, least=1) for name, value in settings.items()}
     if kind == "pca":
         return _pca(
             source if train is None else image_sources.load(train), source.shape, settings["n_components"], seed
@@ -297,7 +299,7 @@ def as_representation(features: xr.DataArray, *, sigma: float = 0.0) -> xr.Datas
     Raises
     ------
     InputError
-        If the array has other dims, no finite values, or ids that occur twice.
+        If the array has other dims, no finite values, ids that occur twice, or classes for some images only.
 
     Examples
     --------
@@ -310,20 +312,20 @@ def as_representation(features: xr.DataArray, *, sigma: float = 0.0) -> xr.Datas
         raise InputError(f"features are {given}: give a DataArray with dims image and feature")
     if "image" not in features.coords:
         raise InputError("features have no ids: give them a coordinate `image`")
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise InputError(f"sigma={sigma!r}: give a noise standard deviation ≥ 0")
+    sigma = checks.number("sigma", sigma, "a noise standard deviation ≥ 0", good=lambda value: value >= 0)
+    if features.dtype.kind not in "fiub":
+        raise InputError(f"features are of type {features.dtype}: give real numbers, e.g. features.astype(float)")
     values = features.transpose("image", "feature").values.astype(np.float32)
     if not np.isfinite(values).all():
         raise InputError("features hold NaN or infinite values: drop those images, e.g. features.dropna('image')")
-    ids = list(map(str, features["image"].values))
-    if len(set(ids)) < len(ids):
-        raise InputError("ids of images occur more than once: give each image its own id")
+    labels.check_ids(features)
+    known = "label" in features.coords
     name = str(features.name or "features")
     return labels.representation(
         {"phi": values[:, None], "phi_se": np.zeros_like(values[:, None])},
-        ids=ids,
-        labels=list(map(str, features["label"].values)) if "label" in features.coords else None,
-        sigma=[float(sigma)],
+        ids=list(map(str, features["image"].values)),
+        labels=labels.classes(features, "label", of="the features", least=1).tolist() if known else None,
+        sigma=[sigma],
         channels={name: values.shape[1]},
         attrs={"probekit_version": version("probekit"), "denoiser": name, **features.attrs},
     )
@@ -362,11 +364,11 @@ def _pca(train: ImageSet, shape: tuple[int, int, int], n_components: int, seed: 
     if train.shape != shape:
         raise InputError(f"training images have shape {train.shape}, images {shape}: bring both to one size")
     n, size = len(train), math.prod(shape)
-    check_seed(seed)
     if n_components > min(n, size):
         raise InputError(
             f"n_components={n_components} of {n} training images of {size} pixels: give at most {min(n, size)}"
         )
+    _check_different(train)
     if n * size <= WHOLE:
         flat = np.concatenate([_flat(train, start) for start in range(0, n, BATCH)])
         fitted = PCA(n_components, svd_solver="randomized", random_state=seed).fit(flat)
@@ -377,13 +379,26 @@ def _pca(train: ImageSet, shape: tuple[int, int, int], n_components: int, seed: 
         edges = [*range(0, max(n - step, 0) + 1, step), n]
         for start, end in pairwise(edges):
             fitted.partial_fit(train.read(range(start, end)).flatten(1).numpy())
+    explained = np.asarray(fitted.explained_variance_ratio_)
+    components = np.where(explained[:, None] > ROUNDING, np.asarray(fitted.components_), 0.0)
     return Descriptor(
         "pca",
         lambda y, mean, components: (y.flatten(1) - mean) @ components.T,
-        coords={"explained": np.asarray(fitted.explained_variance_ratio_)},
+        coords={"explained": explained},
         units="intensity",
         settings={},
-        arrays={"mean": np.asarray(fitted.mean_), "components": np.asarray(fitted.components_)},
+        arrays={"mean": np.asarray(fitted.mean_), "components": components},
+    )
+
+
+def _check_different(train: ImageSet) -> None:
+    """Refuse training images that are all the same; those of the first batch are, as a rule, not."""
+    first = _flat(train, 0)[:1]
+    for start in range(0, len(train), BATCH):
+        if np.abs(_flat(train, start) - first).max() > 1e-6 * max(float(np.abs(first).max()), 1e-6):
+            return
+    raise InputError(
+        f"the {len(train)} training images are all the same: give different ones, which principal components tell apart"
     )
 
 

@@ -7,28 +7,32 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy.stats import binomtest
 
 from analyses import _findings, _softmax
 from analyses._findings import variable
+from analyses._probe_checks import (
+    FOLDS,
+    PROTOCOLS,
+    check_sets,
+    check_tuning,
+    checked_options,
+    penalties_of,
+    sizes_of,
+    tuned_on,
+)
+from analyses._probe_plot import plot
 from analyses._stats import check_resampling, interval, resampled_means
 from probekit import labels
-from probekit.checks import whole
 from probekit.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["PENALTIES", "analyse", "compare", "main", "plot"]
 
 PENALTIES = (1.0, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0001)
-PROTOCOLS = ("softmax", "ddae")
-FOLDS = 3
 MEASURES = {"accuracy": "correct", "top_accuracy": "top_correct", "log_loss": "loss"}
 
 
@@ -41,7 +45,7 @@ def analyse(
     penalties: Sequence[float] = PENALTIES,
     tuning_images: int = 5000,
     sizes: Sequence[int] = (),
-    top: int = 5,
+    top: int | None = None,
     epochs: int = 15,
     resamples: int = 1000,
     level: float = 0.95,
@@ -68,11 +72,14 @@ def analyse(
     penalties
         Penalties tried, > 0; one alone is used as it is. The default's ends are far from the best in usual sets.
     tuning_images
-        At most so many training images, classes keeping their shares, are used to choose the penalty.
+        At most so many training images, classes keeping their shares, are used to choose the penalty: 3 for each class
+        at least. Images of classes that have fewer there have no say in it.
     sizes
-        Numbers of training images for a learning curve, each at most those given.
+        Numbers of training images for a learning curve, each at most those given. Classes of which a sample holds no
+        image are not named.
     top
-        For `top_accuracy`: how many classes may be named.
+        For `top_accuracy`: how many classes may be named, fewer than there are; by default 5, or one less than there
+        are classes.
     epochs
         Of "ddae".
     resamples, level, seed
@@ -92,8 +99,14 @@ def analyse(
     Raises
     ------
     InputError
-        If an image is in both sets, classes are missing, single or only in the test set, noise levels or channels
-        differ, φ does not vary over training images, or an option is out of its range.
+        If an image is in both sets or twice in one, classes are missing, single or only in the test set, noise levels
+        or channels differ, φ does not vary over training images, there are too few images of each class to choose a
+        penalty on, or an option is out of its range.
+
+    Warns
+    -----
+    RuntimeWarning
+        If some classes have too few images to have a say in the penalty.
 
     Examples
     --------
@@ -104,13 +117,17 @@ def analyse(
     >>> bool(analyse(train, test).accuracy > 0.9)
     True
     """
-    _check(train, test, label, protocol, penalties, tuning_images, sizes, top, epochs)
+    check_sets(train, test, label)
     check_resampling(resamples, level, seed)
-    # Folds and samples are drawn in the order of ids, so that the order of images changes nothing.
-    train = train[["phi"]].isel(image=np.argsort(labels.strings(train["image"].values))).compute()
-    test = test[["phi"]].compute()
+    # Everything is drawn in the order of ids, so that the order of images changes nothing.
+    train, _ = _by_id(train)
+    test, place_test = _by_id(test)
     names, y = np.unique(labels.strings(train[label].values), return_inverse=True)
     y_test = np.searchsorted(names, labels.strings(test[label].values))
+    penalties, sizes = penalties_of(penalties), sizes_of(sizes, len(y))
+    top = checked_options(protocol, tuning_images, top, epochs, len(names))
+    if protocol == "softmax" and len(penalties) > 1:
+        check_tuning(y, names, tuning_images, seed)
     fit = partial(
         _fit, classes=len(names), protocol=protocol, penalties=penalties, tuning=tuning_images, epochs=epochs, seed=seed
     )
@@ -119,19 +136,20 @@ def analyse(
         for s in range(train.sizes["sigma"])
         for block in _blocks(train)
     ]
-    kept = {"classes": len(names), "train_images": train.sizes["image"], "train_source": _source(train)}
+    kept = {"classes": len(names), "train_images": len(y), "train_source": _source(train), "label": label}
     options = {"protocol": protocol, "top": top, "level": level, "resamples": resamples, "probe_seed": seed}
     coords = {
         "class": ("class", names.astype(object), {"long_name": "class"}),
         "block": ("block", np.array(_blocks(train), dtype=object), {"long_name": "block, by the tap at its output"}),
     }
-    if sizes and len(sizes):
+    if sizes:
         coords["size"] = ("size", np.asarray(sizes, int), {"long_name": "number of training images"})
     if protocol == "softmax" and len(penalties) > 1:
         coords["choice"] = ("choice", np.asarray(penalties, float), {"long_name": "penalty tried"})
-    made = _labelled(train, parts, np.bincount(y, minlength=len(names)), y_test, bool(len(sizes)))
+    made = _labelled(train, parts, np.bincount(y, minlength=len(names)), y_test, bool(sizes))
     made |= _intervals(made, resamples, level, seed)
-    return _findings.findings(made, test, analysis="probe", coords=coords, **kept, **options)
+    found = _findings.findings(made, test, analysis="probe", coords=coords, **kept, **options)
+    return found.isel(image=np.argsort(place_test))
 
 
 def compare(
@@ -160,7 +178,7 @@ def compare(
     Raises
     ------
     InputError
-        If these are no findings of `analyse`, or their test images or noise levels differ.
+        If these are no findings of `analyse`, or their test images, these images' classes or noise levels differ.
 
     Examples
     --------
@@ -176,9 +194,18 @@ def compare(
         lacking = [v for v in MEASURES.values() if not isinstance(given, xr.Dataset) or v not in given]
         if lacking:
             raise InputError(f"{name} lacks {', '.join(lacking)}: give what probe.analyse returned")
-    if set(first["image"].values) != set(second["image"].values):
+        squeezed = [dim for dim in ("image", "sigma", "block") if dim not in given["correct"].dims]
+        if squeezed:
+            raise InputError(
+                f"{name} has no dim {', '.join(squeezed)}: select with a list, e.g. .isel({squeezed[0]}=[0])"
+            )
+        labels.check_ids(given, of=name)
+    # Resampled in the order of ids, so that the order of images changes nothing.
+    (first, _), (second, _) = _by_id(first), _by_id(second)
+    if not np.array_equal(labels.strings(first["image"].values), labels.strings(second["image"].values)):
         raise InputError("the two were tested on different images: test both on the same, so that they can be paired")
-    second = second[list(MEASURES.values())].sel(image=first["image"].values)
+    _check_same_classes(first, second)
+    second = second[list(MEASURES.values())].assign_coords(image=first["image"])
     if second.sizes["sigma"] == 1:
         second = second.isel(sigma=0, drop=True)
     elif not np.array_equal(first["sigma"].values, second["sigma"].values):
@@ -198,6 +225,27 @@ def compare(
     made["p_value"] = variable(dims, np.vectorize(_mcnemar)(*alone), "McNemar's exact p-value")
     coords = {"other_block": second["other_block"].variable}
     return _findings.findings(made, first, analysis="probe.compare", coords=coords, level=level, resamples=resamples)
+
+
+def _check_same_classes(first: xr.Dataset, second: xr.Dataset) -> None:
+    names = [given.attrs.get("label") for given in (first, second)]
+    if any(not isinstance(n, str) or n not in d.coords for n, d in zip(names, (first, second), strict=True)):
+        return
+    own, other = (labels.strings(d[n].values) for n, d in zip(names, (first, second), strict=True))
+    differ = np.flatnonzero(own != other)
+    if len(differ):
+        i = differ[0]
+        raise InputError(
+            f"classes of {len(differ)} images differ between the two, such as {first['image'].values[i]}, "
+            f"{str(own[i])!r} in the first and {str(other[i])!r} in the second: compare both with the same classes"
+        )
+
+
+def _by_id(data: xr.Dataset) -> tuple[xr.Dataset, np.ndarray]:
+    """The data in memory, in the order of ids, and the positions that put it so."""
+    place = np.argsort(labels.strings(data["image"].values))
+    names = ["phi"] if "phi" in data else list(MEASURES.values())
+    return data[names].isel(image=place).compute(), place
 
 
 def _mcnemar(first: int, second: int) -> float:
@@ -224,8 +272,9 @@ def _fit(
     if strength is None and len(penalties) == 1:
         strength = penalties[0] * len(y)
     elif strength is None:
-        part = _softmax.subset(y, min(tuning, len(y)), rng)
-        best, losses = _softmax.chosen_penalty(x[part], y[part], classes, penalties, FOLDS, rng)
+        part = tuned_on(_softmax.subset(y, min(tuning, len(y)), rng), y)
+        present, known = np.unique(y[part], return_inverse=True)
+        best, losses = _softmax.chosen_penalty(x[part], known, len(present), penalties, FOLDS, rng)
         strength = best * len(part) * (FOLDS - 1) / FOLDS
     mean, sd = _softmax.standardised(x)
     fit = _softmax.fitted(((x - mean) / sd).astype(np.float32), y, classes, strength / len(y))
@@ -334,113 +383,6 @@ def _blocks(data: xr.Dataset) -> list[str]:
 
 def _source(data: xr.Dataset) -> str:
     return str(data.attrs.get("image_source", "unknown"))
-
-
-def _check(
-    train: xr.Dataset,
-    test: xr.Dataset,
-    label: str,
-    protocol: str,
-    penalties: Sequence[float],
-    tuning: int,
-    sizes: Sequence[int],
-    top: int,
-    epochs: int,
-) -> None:
-    for name, data in (("train", train), ("test", test)):
-        labels.check(data, "phi")
-        if label not in data.coords or data[label].dims != ("image",):
-            raise InputError(
-                f"the {name} set has no coordinate {label!r} along image: classes are needed, e.g. "
-                "data.assign_coords(label=('image', names)), or name another with label="
-            )
-        if pd.isna(data[label].values).any():
-            raise InputError(f"{label} is missing for some images of the {name} set: leave these out")
-        if not all(data.sizes.values()):
-            raise InputError(f"the {name} set has sizes {dict(data.sizes)}: give at least one of each")
-    for dim in ("sigma", "tap", "unit"):
-        if not np.array_equal(train[dim].values, test[dim].values):
-            raise InputError(f"{dim} differs between the training and the test set: measure both in the same way")
-    both = sorted(set(map(str, train["image"].values)) & set(map(str, test["image"].values)))
-    if both:
-        raise InputError(
-            f"{len(both)} ids are in both sets, such as {', '.join(both[:3])}: test on images not trained on; "
-            "if they only share names, give others with ids="
-        )
-    for name, data in (("train", train), ("test", test)):
-        if len(set(map(str, data["image"].values))) < data.sizes["image"]:
-            raise InputError(f"ids of the {name} set occur more than once: give each image once")
-    known, asked = (set(map(str, data[label].values)) for data in (train, test))
-    if len(known) < 2:
-        raise InputError(f"all training images are of class {next(iter(known))!r}: give two classes at least")
-    if asked - known:
-        unknown = sorted(asked - known)
-        raise InputError(f"classes {', '.join(unknown[:5])} of the test set are in no training image: give some")
-    _check_options(train.sizes["image"], protocol, penalties, tuning, sizes, top, epochs)
-
-
-def _check_options(
-    images: int,
-    protocol: str,
-    penalties: Sequence[float],
-    tuning: int,
-    sizes: Sequence[int],
-    top: int,
-    epochs: int,
-) -> None:
-    if protocol not in PROTOCOLS:
-        raise InputError(f"protocol={protocol!r}: give one of {', '.join(map(repr, PROTOCOLS))}")
-    if (
-        not len(penalties)
-        or not all(np.isfinite(p) and p > 0 for p in penalties)
-        or len(set(penalties)) < len(penalties)
-    ):
-        raise InputError(f"penalties={penalties!r}: give different positive numbers")
-    for name, value, least in (("tuning_images", tuning, FOLDS), ("top", top, 1), ("epochs", epochs, 1)):
-        whole(name, value, least=least)
-    if any(whole("sizes", size, least=1) > images for size in sizes):
-        raise InputError(f"sizes={list(sizes)}: give numbers of training images, 1 to {images}")
-
-
-def plot(findings: xr.Dataset) -> Figure:
-    """Draw accuracy of each block against σ, and the learning curves where there are any.
-
-    Parameters
-    ----------
-    findings
-        What `analyse` returns.
-
-    Returns
-    -------
-    Figure
-    """
-    from matplotlib.figure import Figure
-
-    panels = [("accuracy", "top 1"), ("top_accuracy", f"top {findings.attrs['top']}")]
-    figure = Figure(figsize=(4 * (2 + ("curve" in findings)), 3.6), layout="constrained")
-    axes = figure.subplots(1, 2 + ("curve" in findings), squeeze=False)[0]
-    x = np.arange(findings.sizes["sigma"])
-    for axis, (name, text) in zip(axes, panels, strict=False):
-        for b, block in enumerate(findings["block"].values):
-            values, low, high = (findings[name + end].values[:, b] for end in ("", "_low", "_high"))
-            shift = 0.04 * (b - (findings.sizes["block"] - 1) / 2)
-            axis.errorbar(x + shift, values, (values - low, high - values), marker="o", ms=3, label=str(block))
-        axis.set_xticks(x, [f"{s:g}" for s in findings["sigma"].values])
-        axis.set(xlabel="σ", ylabel=f"{text} accuracy", ylim=(0, None))
-    axes[0].axhline(findings["chance"].item(), color="0.5", ls="--", lw=1)
-    axes[0].legend(frameon=False, fontsize=8)
-    if "curve" in findings:
-        middle = findings.sizes["sigma"] // 2
-        for b, block in enumerate(findings["block"].values):
-            axes[2].plot(findings["size"], findings["curve"].values[:, middle, b], "o-", ms=3, label=str(block))
-        axes[2].set(xscale="log", ylim=(0, None), xlabel="training images", ylabel="top 1 accuracy")
-        axes[2].set_title(f"σ = {findings['sigma'].values[middle]:g}", fontsize=9)
-    figure.suptitle(
-        f"{findings.attrs.get('denoiser', '')}: linear probe, {findings.attrs['classes']} classes, "
-        f"{findings.attrs['train_images']} training images; intervals over test images",
-        fontsize=9,
-    )
-    return figure
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,31 +1,31 @@
 """All claims on one set of images by one command: measure φ, analyse it, judge, and write it down.
 
-``python -m analyses.report val.zip --size 32 -o results/`` measures the denoiser and its untrained control into
-stores, runs the analyses, and writes their findings (netCDF), figures (PNG) and the table of claims
-(claims.nc, claims.md). What is there already is not done again. With ``--train train.zip`` the claims that need classes
-are judged too, from a table of controls.
+``python -m analyses.report --images val.zip --size 32 -o results/`` measures the denoiser and its untrained control
+into stores, runs the analyses, and writes their findings (netCDF), the table of claims (claims.nc) and the report
+itself: report.html, one file with all figures in it, and report.md beside the folder of figures. What is there already
+is not done again. With ``--train train.zip`` the claims that need classes are judged too, from a table of controls.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
+import shlex
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import xarray as xr
 
 import probekit
-from analyses import _findings, claims, controls, selectivity, sparsity, subspaces
+from analyses import _findings, _page, _report_page, claims, controls, selectivity, sparsity, subspaces
+from analyses._report_conditional import Sampling, conditional
+from analyses._report_page import Shown
+from analyses._report_study import Study
+from probekit.averages import noise_levels
+from probekit.checks import whole
 from probekit.errors import InputError, ProbeError
 from probekit.models import zoo
-from probekit.modes import flushed_denormals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,21 +37,33 @@ __all__ = ["main", "run"]
 SIGMA, DRAWS, MIDDLE = (0.1, 0.2, 0.5), 2, "mid"
 MIN_IMAGES = 40
 TRAINED, UNTRAINED = "trained", "untrained"
+WITH_CLASSES, CONDITIONAL = {2, 5, 8}, {6, 7}
 
 
 class Part(NamedTuple):
-    """An analysis that is run on each network: of which taps, and how."""
+    """An analysis that is run on both networks: for which claim, of which taps, how, and what its figure shows."""
 
+    claim: int
     analyse: Callable[..., xr.Dataset]
     plot: Callable[[xr.Dataset], Figure]
     middle_only: bool
     options: Mapping[str, Any]
+    caption: str
 
 
 PARTS: Mapping[str, Part] = {
-    "sparsity": Part(sparsity.analyse, sparsity.plot, False, {}),
-    "selectivity": Part(selectivity.analyse, selectivity.plot, False, {}),
-    "subspaces": Part(subspaces.analyse, subspaces.plot, True, {"dimensions": False}),
+    "sparsity": Part(
+        1, sparsity.analyse, sparsity.plot, False, {}, "Five measures of sparsity for each block and noise level"
+    ),
+    "selectivity": Part(3, selectivity.analyse, selectivity.plot, False, {}, "Types of channel in each block"),
+    "subspaces": Part(
+        4,
+        subspaces.analyse,
+        subspaces.plot,
+        True,
+        {"dimensions": False},
+        "Supports, explained variance, overlap and confidence of the subspaces found",
+    ),
 }
 
 
@@ -68,6 +80,14 @@ def run(
     block: str = MIDDLE,
     train: Any = None,
     classes: str | Path | None = None,
+    n_images: int | None = 5000,
+    n_train: int | None = 12500,
+    conditions: int = 24,
+    n_samples: int = 8,
+    levels: int = 20,
+    only: Sequence[int] | None = None,
+    pictures: bool = True,
+    command: str = "",
     say: Callable[[str], object] = print,
     progress: bool | None = None,
 ) -> xr.Dataset:
@@ -78,14 +98,14 @@ def run(
     images
         Anything that `probekit.images.load` takes; at least 40 images.
     out
-        Folder for stores, findings, figures and the table, made if need be. A run that was stopped goes on from
+        Folder for stores, findings, figures and the report, made if need be. A run that was stopped goes on from
         what is there; findings are made again where the data or options differ.
     denoiser
         A bundled name or the path of weights.
     size
         Scale the shorter side of files to this.
     sigma, draws, seed
-        Noise levels, draws for each image and level, seed of the noise.
+        Noise levels, draws for each image and level, seed of the noise and of everything drawn.
     clusters
         Coordinate along image whose groups are resampled whole, where images are not independent: for the intervals
         of claim 1. Those of claims 3 and 4 take images, or channels, as independent.
@@ -93,7 +113,20 @@ def run(
         The tap that the claims are about, and whose subspaces are looked for.
     train, classes
         Other images of the same classes, and a CSV file of their hypernyms, as `controls.table` takes them: with
-        `train` claims 2, 5 and 8 are judged too, at σ = 0.3 besides.
+        `train` claims 2, 5 and 8 are judged too, at σ = 0.3 besides; and samples are compared with these images.
+    n_images, n_train
+        Images and training images of the table of controls, at most; None for all.
+    conditions, n_samples
+        Of claims 6 and 7: so many of the images, evenly spread, are conditioned on, with so many samples each. 21
+        conditions make the 200 pairs that claim 7 asks for.
+    levels
+        Noise levels that samples go through.
+    only
+        Claims to judge; by default all that can be.
+    pictures
+        Whether figures may show the images themselves, which others may own: if not, only built-in ones are shown.
+    command
+        Named in the report as what made it.
     say
         Where progress is told, line by line.
     progress
@@ -102,15 +135,15 @@ def run(
     Returns
     -------
     Dataset
-        What `claims.table` returns; also written to claims.nc and claims.md.
+        What `claims.table` returns; also written to claims.nc.
 
     Raises
     ------
     InputError
-        If images, noise levels or names cannot be used.
+        If images, noise levels or names cannot be used, or a claim cannot be judged with what is given.
     """
-    out = Path(out)
     network = zoo.load(denoiser)
+    wanted = _wanted(only, train)
     source = probekit.images.load(images, size=size)
     if len(source) < MIN_IMAGES:
         raise InputError(f"{len(source)} images: the claims need {MIN_IMAGES} at least, and some hundred to be judged")
@@ -119,101 +152,143 @@ def run(
             f"the network declares the taps {', '.join(zoo.tap_names(network))} and no {block!r}: say which block the "
             "claims are about with block="
         )
-    found: dict[str, dict[str, xr.Dataset]] = {}
-    for role, model in ((TRAINED, network), (UNTRAINED, zoo.untrained(network))):
-        with _timed(say, f"φ of {len(source)} images, {role}"):
-            data = _measured(model, source, out / "stores" / f"{role}.zarr", sigma, draws, seed, progress)
-        found[role] = {}
-        for name, part in PARTS.items():
+    _check_sampling(wanted, len(source), conditions, n_samples)
+    others = None if train is None else probekit.images.load(train, size=size)
+    study = Study(Path(out), network, source, tuple(noise_levels(sigma)), draws, seed, block, say, progress)
+    shown = Shown()
+    found = _alone(study, wanted, clusters, shown)
+    further: dict[str, Any] = {}
+    if wanted & WITH_CLASSES:
+        further["controls"] = _compared(study, others, classes, n_images, n_train, shown)
+    if wanted & CONDITIONAL:
+        how = Sampling(conditions, n_samples, levels, pictures)
+        sampled = conditional(study, wanted, others, how, shown)
+        further |= sampled.further
+        found[UNTRAINED] |= sampled.untrained
+    judged = claims.table(found[TRAINED], found[UNTRAINED], **further, block=block)
+    judged = judged.isel(claim=[int(c) in wanted for c in judged["claim"].values]).isel(
+        criterion=[int(c) in wanted for c in judged["of_claim"].values]
+    )
+    study.write("claims", judged)
+    page = _report_page.page(
+        judged,
+        card=zoo.describe(denoiser).get("card", {}),
+        shown=shown,
+        command=command or "analyses.report.run",
+        settings=_settings(study, others, wanted, conditions, n_samples),
+    )
+    with _findings.writing_to(study.out):
+        (study.out / "report.html").write_text(_page.html(page), encoding="utf-8")
+        (study.out / "report.md").write_text(_page.markdown(page, study.out), encoding="utf-8")
+    for claim, verdict in claims.verdicts(judged).items():
+        say(f"claim {claim}. {claims.CLAIMS[claim]}: {verdict}")
+    say(f"wrote {study.out / 'report.html'}")
+    return judged
+
+
+def _wanted(only: Sequence[int] | None, train: Any) -> set[int]:
+    """Claims to judge, checked before anything is measured."""
+    possible = set(claims.CLAIMS) - (WITH_CLASSES if train is None else set())
+    if only is None:
+        return possible
+    unknown = sorted(set(only) - set(claims.CLAIMS))
+    if unknown or not only:
+        raise InputError(
+            f"only={list(only)!r}: give numbers of claims, from {min(claims.CLAIMS)} to {max(claims.CLAIMS)}"
+        )
+    beyond = sorted(set(only) - possible)
+    if beyond:
+        raise InputError(
+            f"claims {', '.join(map(str, beyond))} need images of the same classes to train on: give train="
+        )
+    return set(only)
+
+
+def _check_sampling(wanted: set[int], images: int, conditions: int, n_samples: int) -> None:
+    """What would make the samples useless, said before an hour is spent on them."""
+    whole("conditions", conditions, least=2)
+    whole("n_samples", n_samples, least=4)
+    pairs = min(conditions, images) * (min(conditions, images) - 1) // 2
+    if 7 in wanted and pairs < claims.LEAST_PAIRS:
+        raise InputError(
+            f"conditions={conditions} of {images} images make {pairs} pairs, and claim 7 asks for "
+            f"{claims.LEAST_PAIRS}: give 21 conditions at least, or leave the claim out, only="
+        )
+
+
+def _alone(study: Study, wanted: set[int], clusters: str | None, shown: Shown) -> dict[str, dict[str, Any]]:
+    """What the analyses find in the network and in its untrained control."""
+    found: dict[str, dict[str, Any]] = {TRAINED: {}, UNTRAINED: {}}
+    parts = {name: part for name, part in PARTS.items() if part.claim in wanted}
+    if not parts:
+        return found
+    for role, model in ((TRAINED, study.network), (UNTRAINED, zoo.untrained(study.network))):
+        data = study.phi(model, role)
+        for name, part in parts.items():
             options = dict(part.options) | ({"clusters": clusters} if clusters and name == "sparsity" else {})
-            analysed = _part(data, block if part.middle_only else None)
-            with _timed(say, f"{name}, {role}"):
-                found[role][name] = _kept(out / f"{name}-{role}.nc", part.analyse, analysed, options)
-            with _findings.writing_to(out):
-                part.plot(found[role][name]).savefig(out / f"{name}-{role}.png", dpi=150)
-    compared = None
-    if train is not None:
-        with _timed(say, "controls"):
-            compared = controls.table(
-                source,
-                train=probekit.images.load(train, size=size),
-                classes=classes,
-                denoiser=network,
-                sigma=sorted({*sigma, claims.STABLE_AT}),
-                draws=draws,
-                store=out / "stores" / "controls",
-                seed=seed,
-                progress=progress,
-            )
-        with _findings.writing_to(out):
-            compared.to_netcdf(out / "controls.nc", engine="h5netcdf")
-            controls.plot(compared).savefig(out / "controls.png", dpi=150)
-    table = claims.table(found[TRAINED], found[UNTRAINED], controls=compared, block=block)
-    with _findings.writing_to(out):
-        table.to_netcdf(out / "claims.nc", engine="h5netcdf")
-        (out / "claims.md").write_text(claims.markdown(table))
-    say(claims.markdown(table))
-    return table
+            analysed = study.middle(data) if part.middle_only else data
+            found[role][name] = study.findings(f"{name}-{role}", part.analyse, analysed, options)
+            picture = study.draw(f"{name}-{role}", part.plot(found[role][name]))
+            shown.picture(part.claim, picture, f"{part.caption}: {role}")
+    return found
 
 
-def _measured(
-    model: probekit.Denoiser,
-    source: ImageSet,
-    store: Path,
-    sigma: Sequence[float],
-    draws: int,
-    seed: int,
-    progress: bool | None,
+def _compared(
+    study: Study,
+    train: ImageSet | None,
+    classes: str | Path | None,
+    n_images: int | None,
+    n_train: int | None,
+    shown: Shown,
 ) -> xr.Dataset:
-    tap = probekit.tap(model, *zoo.tap_names(model))
-    with flushed_denormals():
-        return tap(source, sigma=sigma, draws=draws, seed=seed, keep_draws=True, store=store, progress=progress).load()
+    """The table of controls."""
+    with study.timed("controls"):
+        compared = controls.table(
+            study.source,
+            train=train,
+            classes=classes,
+            denoiser=study.network,
+            sigma=sorted({*study.sigma, claims.STABLE_AT}),
+            draws=study.draws,
+            n_images=n_images,
+            n_train=n_train,
+            store=study.out / "stores" / "controls",
+            seed=study.seed,
+            progress=study.progress,
+        )
+    study.write("controls", compared)
+    picture = study.draw("controls", controls.plot(compared))
+    shown.picture(2, picture, "Every measure for every row of the table of controls, with 95 % intervals")
+    for claim, measures in ((2, ("stability",)), (5, claims.SEMANTIC), (8, ("accuracy",))):
+        for measure in measures:
+            shown.table(claim, *_report_page.measure_table(compared, measure))
+    return compared
 
 
-def _part(data: xr.Dataset, block: str | None) -> xr.Dataset:
-    return data if block is None else data.isel(channel=data["tap"].values == block)
-
-
-def _kept(path: Path, analyse: Callable[..., xr.Dataset], data: xr.Dataset, options: Mapping[str, Any]) -> xr.Dataset:
-    """Findings from a file, if they were made of the same data with the same options; else made and kept."""
-    key = _fingerprint(data, options)
-    if path.exists():
-        kept = xr.load_dataset(path, engine="h5netcdf")
-        if kept.attrs.get("made_of") == key:
-            return kept
-    findings = analyse(data, **options).assign_attrs(made_of=key)
-    unfinished = path.with_suffix(".part")
-    with _findings.writing_to(path.parent):
-        findings.to_netcdf(unfinished, engine="h5netcdf")
-        unfinished.replace(path)
-    return findings
-
-
-def _fingerprint(data: xr.Dataset, options: Mapping[str, Any]) -> str:
-    """SHA-256 of everything that findings are made of."""
-    described = {
-        "attrs": {key: str(value) for key, value in data.attrs.items()},
-        "coords": {str(name): list(map(str, data[name].values)) for name in data.coords},
-        "options": {key: str(value) for key, value in options.items()},
+def _settings(
+    study: Study, train: ImageSet | None, wanted: Iterable[int], conditions: int, n_samples: int
+) -> dict[str, Any]:
+    """What is not said by the findings' own attributes."""
+    made = {
+        "images": len(study.source),
+        "image shape": " × ".join(map(str, study.source.shape)),
+        "noise levels": ", ".join(f"{s:g}" for s in study.sigma),
+        "block": study.block,
     }
-    made_of = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for name in sorted(map(str, data.data_vars)):
-        made_of.update(name.encode() + np.ascontiguousarray(data[name].values).tobytes())
-    return made_of.hexdigest()
-
-
-@contextmanager
-def _timed(say: Callable[[str], object], what: str) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    say(f"{what}: {time.monotonic() - began:.0f} s")
+    if train is not None:
+        made["training images"] = f"{train.name} ({len(train)})"
+    if set(wanted) & CONDITIONAL:
+        made |= {"conditions": conditions, "samples of each condition": n_samples}
+    return made
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run from the shell: ``python -m analyses.report val.zip --size 32 -o results/``."""
-    about = "Measure a denoiser on images, run the analyses, and judge the claims."
+    """Run from the shell: ``python -m analyses.report --denoiser photo32 --images val.zip --size 32 -o results/``."""
+    about = "Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report."
     parser = argparse.ArgumentParser(prog="python -m analyses.report", description=about)
-    parser.add_argument("images", nargs="+", help="folders or zips of images, or samples for the built-in ones")
+    parser.add_argument(
+        "--images", nargs="+", required=True, help="folders or zips of images, or samples for the built-in ones"
+    )
     parser.add_argument("-o", "--out", type=Path, default=Path("results"), help="folder (default: results)")
     parser.add_argument("--denoiser", default="photo32", help="bundled name or path of weights (default: photo32)")
     parser.add_argument("--size", type=int, help="scale the shorter side of files to this")
@@ -224,20 +299,36 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--block", default=MIDDLE, help=f"tap that the claims are about (default: {MIDDLE})")
     parser.add_argument("--train", nargs="+", help="folders or zips of training images, for claims 2, 5 and 8")
     parser.add_argument("--classes", help="CSV file of classes with columns wnid, hypernym_wnids")
+    parser.add_argument("--n-images", type=int, default=5000, help="images of the table of controls (default: 5000)")
+    parser.add_argument("--n-train", type=int, default=12500, help="its training images (default: 12500)")
+    parser.add_argument("--conditions", type=int, default=24, help="images conditioned on (default: 24)")
+    parser.add_argument("--samples", type=int, default=8, help="samples of each (default: 8)")
+    parser.add_argument("--levels", type=int, default=20, help="noise levels of sampling (default: 20)")
+    parser.add_argument("--claims", help="claims to judge, e.g. 1,3,4 (default: all that can be)")
+    parser.add_argument("--no-pictures", action="store_true", help="show none of the images, only built-in ones")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     given = parser.parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
     try:
         run(
             _joined(given.images, given.size),
             out=given.out,
             denoiser=given.denoiser,
-            sigma=_numbers(given.sigma),
+            sigma=_numbers("--sigma", given.sigma, float),
             draws=given.draws,
             seed=given.seed,
             clusters=given.clusters,
             block=given.block,
             train=_joined(given.train, given.size) if given.train else None,
             classes=given.classes,
+            n_images=given.n_images,
+            n_train=given.n_train,
+            conditions=given.conditions,
+            n_samples=given.samples,
+            levels=given.levels,
+            only=None if given.claims is None else _numbers("--claims", given.claims, int),
+            pictures=not given.no_pictures,
+            command=f"{parser.prog} {_short(typed)}",
             progress=False if given.quiet else None,
         )
     except ProbeError as error:
@@ -246,16 +337,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _short(typed: Sequence[str]) -> str:
+    """The command's arguments as typed, files by their names."""
+    return shlex.join(Path(word).name if "/" in word else word for word in typed)
+
+
 def _joined(names: Sequence[str], size: int | None) -> ImageSet:
     sources = [probekit.images.load(name, size=size) for name in names]
     return sources[0] if len(sources) == 1 else probekit.images.concatenate(sources)
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(option: str, text: str, kind: type) -> list[Any]:
     try:
-        return [float(part) for part in text.split(",")]
+        return [kind(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(f"--sigma {text}: give numbers separated by commas, e.g. 0.1,0.2,0.5") from error
+        example = "0.1,0.2,0.5" if kind is float else "1,3,4"
+        raise InputError(f"{option} {text}: give numbers separated by commas, e.g. {example}") from error
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def reconstruct(
         Noise levels, falling, in intensity units; by default the method's own.
     method
         "langevin", dynamics on the level sets of the features (options: correctors, step, guidance_steps,
-        tolerance); "algorithm1", the paper's, with its settings as defaults (guidance "adam" or "rescale",
+        tolerance, final_draws); "algorithm1", the paper's, with its settings as defaults (guidance "adam" or "rescale",
         guidance_steps, tolerance, lr, eps, and average_loss, whether gradients are of the loss averaged over the batch
         as in the authors' script, in which case batches matter); "adaptive", with σ estimated from the residual
         (the same, and h0, beta, until, most_levels); "guidance" and "score", Algorithm 1 without its other half;
@@ -145,8 +145,9 @@ def reconstruct(
     -------
     Dataset
         `samples` (image, sample, band, row, col), in intensity units, not clipped. Along `level`: `loss_before`,
-        `loss` (weighted mean squared difference; under "langevin" in units of one draw's variance), `guidance_steps`
-        (gradient evaluations) and `noise_level`. `evaluations` (image, sample), full passes. `match` (image,
+        `loss` (weighted mean squared difference; under "langevin" in units of one draw's variance, and in the end that
+        of the clean estimate), `guidance_steps` (gradient evaluations) and `noise_level`. `evaluations` (image,
+        sample), full passes. `match` (image,
         sample), ‖φ(x) − φ*‖/‖φ*‖ over the weighted channels at the last noise level. `condition`, where it is images,
         and `trajectory` on request.
 

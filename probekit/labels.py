@@ -7,11 +7,21 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from probekit.checks import given
 from probekit.errors import InputError
 
-__all__ = ["activation_maps", "check", "provenance", "representation", "strings"]
+__all__ = [
+    "activation_maps",
+    "check",
+    "check_ids",
+    "classes",
+    "provenance",
+    "representation",
+    "strings",
+]
 
 SIGMA_UNITS = "standard deviation in intensity units of [0, 1] images"
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -152,6 +162,74 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
             raise InputError(f"{name} lacks the coordinates {_spoken(missing)}: give what a tap returns")
         if finite and not bool(np.isfinite(data[name]).all()):
             raise InputError(f"{name} holds NaN or infinite values: drop those images, e.g. data.dropna('image')")
+
+
+def check_ids(data: xr.Dataset | xr.DataArray, *, of: str = "images") -> None:
+    """Refuse image ids that occur more than once.
+
+    Parameters
+    ----------
+    data
+        With a coordinate `image`.
+    of
+        What the ids are of, as the error says it.
+
+    Raises
+    ------
+    InputError
+        Naming one of them.
+    """
+    ids = pd.Index(strings(data["image"].values))
+    if not ids.is_unique:
+        twice = ids[ids.duplicated()][0]
+        raise InputError(f"ids of {of} occur more than once, such as {twice}: give each image once, under its own id")
+
+
+def classes(
+    data: xr.Dataset | xr.DataArray, name: Any, *, option: str = "label", of: str = "the data", least: int = 2
+) -> np.ndarray:
+    """The class of each image, or whatever groups a coordinate sorts images into, as strings.
+
+    Parameters
+    ----------
+    data
+        With coordinates along `image`.
+    name
+        Of the coordinate.
+    option
+        Option that named the coordinate, and
+    of
+        what `data` is, as the error says it.
+    least
+        Number of different classes that are needed.
+
+    Returns
+    -------
+    ndarray
+        (image), str objects.
+
+    Raises
+    ------
+    InputError
+        If there is no such coordinate along `image`, an image has no class (None, NaN or an empty string, which is what
+        files keep of these), or there are fewer classes than are needed.
+    """
+    if not isinstance(name, str) or name not in data.coords or data[name].dims != ("image",):
+        known = _spoken(c for c in data.coords if data[c].dims == ("image",))
+        raise InputError(
+            f"{given(option, name)} is no coordinate along image of {of}, which has {known}: give one of these, or add "
+            f"it with assign_coords({name if isinstance(name, str) and name.isidentifier() else option}=('image', …))"
+        )
+    values = data[name].values
+    found = strings(values)
+    missing = int((pd.isna(values) | (found == "")).sum())
+    if missing:
+        raise InputError(f"{name} is missing for {missing} images of {of}: leave these out, or give them a class")
+    count = len(set(found))
+    if count < least:
+        only = f"all images are of class {str(found[0])!r}" if count == 1 else f"there are {count} different classes"
+        raise InputError(f"{name} of {of}: {only}, and {least} at least are needed: give more, or another {option}=")
+    return found
 
 
 def strings(values: Iterable[Any]) -> np.ndarray:

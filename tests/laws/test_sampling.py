@@ -151,14 +151,30 @@ def test_energies_are_phi_within_what_noise_and_tolerance_leave(
     energy = np.square(c).mean(axis=2)
     # The last guidance leaves the weighted mean square under its tolerance of 0.1 over 4 channels: |r_c| ≤ √0.4 s_c,
     # s_c at least a tenth of the largest spread; targets themselves are means of 10 draws, within 6 s_c/√10 of the
-    # truth; spreads of 10 draws are at most √(29/9) ≈ 1.8 times the true ones (χ²₉ > 29 has probability 7e-4). D
-    # multiplies energies by (λ/(λ + σ²))², and ā(y) is about φ + σ².
+    # truth, and what clean estimates show are means of 4, within 6 s_c/√4 of their φ; spreads of 10 draws are at most
+    # √(29/9) ≈ 1.8 times the true ones (χ²₉ > 29 has probability 7e-4).
     spread = np.sqrt((4 * last**2 * phi + 2 * last**4) / positions)
-    slack = (1.8 * math.sqrt(0.4) + 6 / math.sqrt(10)) * np.maximum(spread, 0.1 * spread.max())
-    wiener = np.array(variances)[held] / (np.array(variances)[held] + last**2)
-    middle = wiener**2 * (phi[held] + last**2)
-    assert (np.abs(energy[:, held] - middle) <= slack[held]).all()
+    slack = (1.8 * math.sqrt(0.4) + 6 / math.sqrt(10) + 6 / 2) * np.maximum(spread, 0.1 * spread.max())
+    assert (np.abs(energy - phi)[:, held] <= slack[held]).all()
     assert energy[:, ~held].max(initial=0) < 1e-12
+
+
+class Faded(PatchModel):
+    """A denoiser that takes a tenth off everything, at any noise level."""
+
+    def forward(self, y: torch.Tensor, sigma: Any = None) -> torch.Tensor:
+        return 0.9 * super().forward(y, sigma)
+
+
+def test_phi_of_samples_is_as_asked_though_the_denoiser_errs_at_the_end() -> None:
+    model = Faded([1.0], [[0.2, 0.05, 0, 0]]).double()
+    images = condition(model, [0.2, 0.05, 0, 0], 64)
+    made = {n: np.square(sampled(model, images, 20, final_draws=n)).mean(axis=2)[:, :2] for n in (0, 4)}
+    away = {n: np.abs(energy / [0.2, 0.05] - 1) for n, energy in made.items()}
+    # Nine tenths of the amplitude are 0.81 of the energy. At σ = 0.003 a draw's relative standard deviation is
+    # 2σ/√(Pē) = 0.0017 and 0.0034: bounds as for the energies above.
+    assert (away[0] > 0.15).all()
+    assert (away[4] < (1.8 * math.sqrt(0.4) + 6 / math.sqrt(10) + 6 / 2) * np.array([0.0017, 0.0034])).all()
 
 
 @pytest.mark.parametrize("case", range(len(POOLED)))
@@ -174,6 +190,51 @@ def test_it_does_so_for_any_two_variances(first: float, second: float, share: fl
     phi = share * (first + second)
     model, law = pooled_model((first, second)), SplitLaw([first, second], phi=phi, positions=positions)
     assert splits_as_the_prior_does(sampled(model, condition(model, [phi, 0], positions), 300), law)
+
+
+@pytest.mark.parametrize(
+    ("variances", "prior", "phi", "most"),
+    [
+        # Shares are the same at every level, so that none is frozen in.
+        ([[0.2, 0.05], [0.05, 0.2]], [0.7, 0.3], 0.25, 0.0),
+        # p(k | ā(y) = φ_σ) of the first class goes from 0.50 at σ = 1 to 0.57: what is frozen in may be as far off.
+        ([[0.3, 0.02], [0.1, 0.15]], [0.5, 0.5], 0.29, 0.07),
+    ],
+)
+def test_classes_are_drawn_as_the_prior_and_phi_say(
+    variances: list[list[float]], prior: list[float], phi: float, most: float
+) -> None:
+    model = PatchModel(prior, [[*v, 0, 0] for v in variances], pool=[[0, 1], [2, 3]]).double()
+    images = condition(model, [phi, 0], 64)
+    exact = model.posterior_given_phi([phi, 0], rows=16, cols=16)[0, 0]
+    energy = np.square(sampled(model, images, 400)).mean(axis=2)[:, :2]
+    first, second = (32 * (np.log(v) + energy / v).sum(axis=1) for v in np.array(variances))
+    share = (prior[0] * np.exp(-first) / (prior[0] * np.exp(-first) + prior[1] * np.exp(-second))).mean()
+    # The mean of 400 shares in [0, 1] has a standard error of at most √(p(1 − p)/400).
+    assert abs(share - exact) < most + 3 * math.sqrt(exact * (1 - exact) / 400)
+
+
+@st.composite
+def mixtures(draw: st.DrawFn) -> PatchModel:
+    """One to three classes with components 0 and 1 in all their supports, others in some; channels pooled or not."""
+    variance = st.floats(0.03, 1)
+    rows = [
+        [draw(variance), draw(variance), *(draw(st.one_of(st.just(0.0), variance)) for _ in range(2))]
+        for _ in range(draw(st.integers(1, 3)))
+    ]
+    pool = draw(st.sampled_from([None, [[0, 1], [2, 3]], [[0, 2], [1, 3]], [[0], [1, 2, 3]]]))
+    weight = np.array(draw(st.lists(st.floats(0.2, 1), min_size=len(rows), max_size=len(rows))))
+    return PatchModel(list(weight / weight.sum()), rows, pool=pool).double()
+
+
+@settings(max_examples=6)
+@given(mixtures(), st.integers(0, 2**16))
+def test_directions_are_uniform_for_any_classes_supports_and_pools(model: PatchModel, seed: int) -> None:
+    images = model.draw(1, rows=8, cols=8, seed=seed).images
+    c = sampled(model, images, 100, sigmas=np.geomspace(1, 0.003, 12))
+    # Each map is isotropic whatever its energy. Bonferroni over examples too, as many as are drawn in ten runs.
+    p_values = sphere_p_values(c, HELD)
+    assert min(p_values) * len(p_values) > LEVEL / 60
 
 
 @pytest.mark.parametrize("sigmas", [np.geomspace(1, 0.005, 25), np.linspace(1, 0.005, 40)])

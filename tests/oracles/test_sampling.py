@@ -103,6 +103,80 @@ def test_on_unevenly_curved_level_sets_flowing_gives_the_conditional_density_and
     assert on_an_ellipse(flowing=True) < (exact + wrong) / 2 < on_an_ellipse(flowing=False)
 
 
+def on_a_curve(mixing: list[list[float]], weight: list[float], *, step: float = 0.005, points: int = 700) -> float:
+    """E y₁² of Langevin steps in space, each put back onto two features, which are told mixed and weighted."""
+    rng = torch.Generator().manual_seed(0)
+    mixed = torch.tensor(mixing, dtype=torch.float64).T
+
+    def features(y: torch.Tensor, _rows: torch.Tensor) -> torch.Tensor:
+        first, second, third = y[:, 0, 0].unbind(1)
+        return torch.stack([first**2 + 4 * second**2, third + 0.3 * first], dim=1) @ mixed
+
+    target = (torch.tensor([[4, 0.5]], dtype=torch.float64) @ mixed).expand(points, 2)
+    goal = Goal(features, target, torch.tensor([weight], dtype=torch.float64).expand(points, 2))
+    y = torch.randn(points, 1, 1, 3, dtype=torch.float64, generator=rng)
+    means = []
+    for t in range(int(2.5 / step)):
+        y = (1 - step) * y + math.sqrt(2 * step) * torch.randn(y.shape, dtype=torch.float64, generator=rng)
+        y = _guidance.rescale(goal, y, steps=30, tolerance=1e-4, absolute=True, flowing=True).y
+        if t > 1.25 / step:
+            means.append(float(y[:, 0, 0, 0].square().mean()))
+    return float(np.mean(means))
+
+
+@pytest.mark.parametrize(
+    ("mixing", "weight"),
+    [([[1, 0], [0, 1]], [1.0, 50.0]), ([[0.25, 1], [0.25, -1]], [1.0, 1.0])],
+)
+def test_the_conditional_density_does_not_depend_on_how_features_are_weighed_or_mixed(
+    mixing: list[list[float]], weight: list[float]
+) -> None:
+    # p(y | a₁ = 4, a₂ = 0.5) is the normal density over √det(JJᵀ) along the curve: E y₁² = 1.244; over det(JJᵀ), where
+    # whole Newton steps lead, 1.534. The halfway value tells them apart, as for one feature; here steps of 0.005 and
+    # 700 points leave a standard error of at most 1.4/√700 = 0.05.
+    angle = np.linspace(0, 2 * np.pi, 20001)
+    y = np.stack([2 * np.cos(angle), np.sin(angle), 0.5 - 0.6 * np.cos(angle)])
+    along = np.sqrt((2 * np.sin(angle)) ** 2 + np.cos(angle) ** 2 + (0.6 * np.sin(angle)) ** 2)
+    determinant = (4 * y[0] ** 2 + 64 * y[1] ** 2) * 1.09 - (0.6 * y[0]) ** 2
+    law = along * np.exp(-np.square(y).sum(axis=0) / 2)
+    exact, wrong = (float(np.average(y[0] ** 2, weights=law / determinant**power)) for power in (0.5, 1))
+    assert abs(on_a_curve(mixing, weight) - exact) < abs(wrong - exact) / 2
+
+
+def test_curvature_of_past_moves_is_that_of_dense_bfgs() -> None:
+    rng = np.random.default_rng(0)
+    secants = _guidance.Secants()
+    inverse = np.tile(np.eye(6), (4, 1, 1))
+    scale = np.full(4, 0.3)
+    pairs = []
+    for number in range(5):
+        move, change = rng.standard_normal((2, 4, 6))
+        # Upward curvature everywhere but in one row, whose pair counts for nothing; the last one was not made.
+        change *= np.where(np.einsum("ni,ni->n", move, change) > 0, 1, -1)[:, None]
+        made = torch.ones(4, dtype=torch.bool)
+        if number == 1:
+            change[2] *= -1
+        made[3] = number != 4
+        secants.add(torch.from_numpy(move).view(4, 1, 2, 3), torch.from_numpy(change).view(4, 1, 2, 3), made)
+        pairs.append((move, change, made.numpy() & ~((number == 1) & (np.arange(4) == 2))))
+    for row in range(4):
+        kept = [(m[row], c[row]) for m, c, counts in pairs if counts[row]]
+        last = kept[-1]
+        dense = inverse[row] * (last[0] @ last[1]) / (last[1] @ last[1])
+        for move, change in kept:
+            rho = 1 / (move @ change)
+            left = np.eye(6) - rho * np.outer(move, change)
+            dense = left @ dense @ left.T + rho * np.outer(move, move)
+        gradient = rng.standard_normal(6)
+        given = torch.from_numpy(np.tile(gradient, (4, 1))).view(4, 1, 2, 3)
+        found = secants.preconditioned(given, torch.from_numpy(scale))[row].flatten().numpy()
+        np.testing.assert_allclose(found, dense @ gradient, rtol=1e-9)
+        # The secant equation, by which it is defined.
+        changed = torch.from_numpy(np.tile(last[1], (4, 1))).view(4, 1, 2, 3)
+        back = secants.preconditioned(changed, torch.from_numpy(scale))[row].flatten().numpy()
+        np.testing.assert_allclose(back, last[0], rtol=1e-9)
+
+
 def test_steps_of_the_adaptive_schedule_are_those_of_its_formula() -> None:
     assert [_schedules.step_length(t, 0.01) for t in (1, 2)] == pytest.approx([0.01, 0.02 / 1.01])
     assert _schedules.noise_share(0.1, 0.5) == pytest.approx(math.sqrt(0.95**2 - 0.9**2))

@@ -1,5 +1,6 @@
 """Distances, neighbours, correlations, permutation tests against scipy, scikit-learn, dcor, scikit-bio, brute force."""
 
+import math
 import warnings
 from itertools import permutations
 
@@ -11,7 +12,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import pearsonr, spearmanr
 from sklearn.neighbors import NearestNeighbors
 
-from analyses import _mantel, _neighbours, _pair_correlation, _pairs, semantics
+from analyses import _mantel, _neighbours, _pair_correlation, _pair_ranks, _pairs, _semantic_correlation, semantics
 from probekit import labels
 
 N = 40
@@ -147,6 +148,113 @@ def test_partial_mantel_statistics_are_those_of_permuted_matrices_spelt_out(resi
     source = squareform(left(columns[0]), checks=False) if residuals else mats[0].astype(float)
     expected = [pearsonr(left(pairs(source[np.ix_(p, p)])), left(columns[1])).statistic for p in orders]
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["pearson", "spearman"])
+def test_pairwise_mantel_tests_are_those_of_scikit_bio(method: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stats = pytest.importorskip("skbio.stats.distance")
+        rng = np.random.default_rng(8)
+        x = rng.normal(size=(N, 3))
+        ids = [f"image {i}" for i in range(N)]
+        # One weakly related, one not at all, in orders of their own: both match by id.
+        place = {"related": rng.permutation(N), "unrelated": rng.permutation(N)}
+        values = {
+            "related": (0.4 * x + rng.normal(size=(N, 3)))[place["related"]],
+            "unrelated": rng.normal(size=(N, 3)),
+        }
+        d = {name: _pairs.distance_matrix(one, "euclidean") for name, one in values.items()}
+        theirs = [stats.DistanceMatrix(_pairs.distance_matrix(x, "euclidean").astype(float), ids)]
+        theirs += [stats.DistanceMatrix(d[name].astype(float), [ids[i] for i in place[name]]) for name in place]
+        expected = stats.pwmantel(theirs, labels=["phi", *place], method=method, permutations=1999, seed=6)
+    others = {
+        name: xr.DataArray(d[name], dims=("image", "other_image"), coords=named(place[name], ids)) for name in place
+    }
+    found = semantics.correlate(
+        dataset(np.ascontiguousarray(x[:, None])), others, distances="euclidean", statistics=method, permutations=1999
+    ).squeeze()
+    for name in place:
+        r, p = expected.loc[("phi", name), ["statistic", "p-value"]]
+        assert found.correlation.sel(other=name).item() == pytest.approx(r, abs=1e-5)
+        assert 0.001 < p < 0.999
+        # Two independent estimates of one p, each of variance ≤ p(1 − p)/1999: 5 standard deviations of the difference.
+        far = abs(found.p_permutation.sel(other=name).item() - p)
+        assert far <= 5 * np.sqrt(2 * p * (1 - p) / 1999) + 2 / 2000
+
+
+def named(place: np.ndarray, ids: list[str]) -> dict[str, tuple[str, np.ndarray]]:
+    """Coordinates of a matrix of distances whose rows are of the images at these places."""
+    names = np.array([ids[i] for i in place], dtype=object)
+    return {dim: (dim, names) for dim in ("image", "other_image")}
+
+
+@pytest.mark.parametrize("statistic", ["pearson", "distance_correlation"])
+@pytest.mark.parametrize("count", [2, 4])
+def test_the_jackknife_leaves_out_each_group_exactly(statistic: str, count: int) -> None:
+    given = matrices(count=count)
+    groups = np.random.default_rng(2).integers(12, size=N)
+    groups = np.unique(groups, return_inverse=True)[1]
+    variables = [_pair_correlation.variable(d, statistic) for d in given]
+    conditions = tuple(range(2, count))
+    without = _pair_correlation.partial(_pair_correlation.gram(variables, variables, groups), conditions)[1:]
+    for g in range(groups.max() + 1):
+        kept = np.flatnonzero(groups != g)
+        again = correlation([d[np.ix_(kept, kept)] for d in given], statistic)[0]
+        assert without[g] == pytest.approx(again, abs=1e-5)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_groups_of_one_image_are_images(statistic: str) -> None:
+    variables = [_pair_correlation.variable(d, statistic) for d in matrices(count=3)]
+    alone = _pair_correlation.gram(variables, variables)
+    np.testing.assert_allclose(_pair_correlation.gram(variables, variables, np.arange(N)), alone, rtol=1e-6, atol=1e-9)
+
+
+def test_the_jackknife_of_ranks_without_groups_is_the_derivative_of_weighted_ranks() -> None:
+    a, b = matrices(count=2)
+    groups = np.unique(np.random.default_rng(3).integers(9, size=N), return_inverse=True)[1]
+    variables = [_pair_correlation.variable(d, "spearman") for d in (a, b)]
+    found = _pair_correlation.gram(variables, variables, groups)[:, 0, 1]
+    i, j = np.triu_indices(N, 1)
+    count, step = len(i), 1e-4
+    for g in range(groups.max() + 1):
+        touching = (groups[i] == g) | (groups[j] == g)
+        weights = np.where(touching, np.array([[1 - step], [1 + step]]), 1.0)
+        share = weights / weights.sum(axis=1, keepdims=True)
+        rank = [
+            _pair_ranks.weighted_ranks(pairs(d), weights) / weights.sum(axis=1, keepdims=True) - 0.5 for d in (a, b)
+        ]
+        less, more = (share * rank[0] * rank[1]).sum(axis=1)
+        # Weights of 1 − h take off a share h of the group; without all of it the rest counts 1/(1 − its share).
+        slope = (less - more) / (2 * step) * count / (count - touching.sum())
+        assert found[1 + g] - found[0] == pytest.approx(slope, rel=1e-3, abs=1e-7)
+
+
+def test_errors_over_groups_of_unlike_sizes_are_those_robust_to_clusters() -> None:
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(12), rng.integers(1, 9, size=12))
+    x = rng.normal(size=len(groups)) + rng.normal(size=12)[groups]
+    sizes = np.bincount(groups)
+    values = np.array([x.mean(), *(x[groups != g].mean() for g in range(12))])
+    found = _pair_correlation.deviation(_pair_correlation.levelled(values, sizes / len(x)))
+    # Of a mean: G/(G − 1) Σ (Σ residuals of a group)² / n².
+    residuals = np.bincount(groups, x - x.mean())
+    assert found == pytest.approx(math.sqrt(12 / 11 * (residuals**2).sum()) / len(x))
+
+
+def test_permutations_exchange_whole_groups_of_one_size() -> None:
+    groups = np.array([0, 1, 1, 0, 2, 3, 3, 2, 4, 4, 4, 5, 6, 5, 5, 6, 6])
+    orders = _semantic_correlation.permutations_of(len(groups), 200, 0, groups)
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), np.arange(len(groups)))
+        moved = {(int(g), int(groups[k])) for g, k in zip(groups, order, strict=True)}
+        # Each group comes from one group, of its size, its images in order.
+        assert len(moved) == 7
+        assert all((groups == g).sum() == (groups == k).sum() for g, k in moved)
+        assert all((np.diff(order[groups == g]) > 0).all() for g in range(7))
+    # 4! · 3! arrangements of equal chance: 200 draws miss none of 4 places with probability 4 (3/4)²⁰⁰.
+    assert {int(groups[order[0]]) for order in orders} == {0, 1, 2, 3}
 
 
 def test_mantel_p_values_are_those_of_scikit_bio() -> None:

@@ -196,3 +196,106 @@ def test_what_does_not_exceed_its_bound_or_its_controls_does_not_hold(numbers, v
 def test_controls_of_another_block_are_refused() -> None:
     with pytest.raises(InputError, match="compared with 'net mid', and the claims are about 'enc3'"):
         claims.table({}, {}, controls=of_controls(**ALL), block="enc3")
+
+
+def of_variants(**numbers: tuple[float, float]) -> xr.Dataset:
+    """A table of variants with these numbers (trained, untrained), give or take 0.02."""
+    made = {
+        "error of φ": (0.03, 0.3),
+        "near copies": (0.01, 0.0),
+        "near copies of references": (0.2, 0.0),
+        "nearer in enc2": (0.1, 0.01),
+        "nearer in dec3": (0.05, 0.01),
+        "nearer in mid": (0.2, 0.1),
+        **{name.replace("_", " "): pair for name, pair in numbers.items()},
+    }
+    values = np.array(list(made.values())).T
+    over = ("variant", "measure")
+    return xr.Dataset(
+        {"value": (over, values), "low": (over, values - 0.02), "high": (over, values + 0.02)},
+        coords={
+            "variant": ["langevin", "untrained"],
+            "measure": list(made),
+            "block": ("variant", ["mid", "mid"]),
+            "network": ("variant", ["trained", "untrained"]),
+        },
+        attrs={"held_out": "enc2, dec3", "phi_sigma": 0.1, "level": 0.95},
+    )
+
+
+def of_densities(value: float, difference: float, measure: str = "patch_wasserstein", pairs: int = 276) -> xr.Dataset:
+    """Correlations of distances, give or take 0.1."""
+    made = {}
+    for name, at in (("correlation", [value, value - difference]), ("difference", difference)):
+        for end, shift in (("", 0.0), ("_low", -0.1), ("_high", 0.1)):
+            made[name + end] = ("feature" if name == "correlation" else (), np.array(at) + shift)
+    coords = {"feature": ["phi", "pixels"], "pair": np.arange(pairs)}
+    return xr.Dataset(made, coords=coords, attrs={"measure": measure, "level": 0.95})
+
+
+def test_samples_that_match_vary_and_share_other_blocks_are_a_reconstruction() -> None:
+    judged = claims.table({}, {}, variants=of_variants())
+    assert claims.verdicts(judged) == {6: "holds"}
+    # Match, copies of the condition and, reported only, of training images; two held-out blocks and not the one held.
+    assert judged.sizes["criterion"] == 5
+    np.testing.assert_allclose(judged.control, [0.3, 0, 0, 0.01, 0.01])
+    assert judged.counts.values.tolist() == [True, True, False, True, True]
+    assert not judged.holds.values[2]
+
+
+@pytest.mark.parametrize(
+    ("number", "criterion"),
+    [
+        ({"error_of_φ": (0.051, 0.3)}, 0),
+        ({"error_of_φ": (np.nan, 0.3)}, 0),
+        ({"near_copies": (0.06, 0.0)}, 1),
+        ({"nearer_in_enc2": (0.019, 0.0)}, 3),
+        ({"nearer_in_dec3": (-0.1, 0.0)}, 4),
+    ],
+)
+def test_each_criterion_of_the_reconstruction_turns_its_verdict(number, criterion: int) -> None:
+    judged = claims.table({}, {}, variants=of_variants(**number))
+    assert claims.verdicts(judged) == {6: "partly"}
+    assert np.flatnonzero(~judged.holds.values & judged.counts.values).tolist() == [criterion]
+
+
+def test_what_has_no_noise_level_is_printed_without_one_and_round_trips(tmp_path) -> None:
+    judged = claims.table({}, {}, variants=of_variants(), densities=of_densities(0.7, 0.3))
+    lines = [line for line in claims.markdown(judged).splitlines() if line.startswith("| ") and "measured" not in line]
+    assert [line.split(" | ")[1] for line in lines] == ["–", "–", "–", "0.1", "0.1", "–", "–", "–"]
+    judged.to_netcdf(tmp_path / "claims.nc", engine="h5netcdf")
+    kept = xr.load_dataset(tmp_path / "claims.nc", engine="h5netcdf")
+    assert claims.markdown(kept) == claims.markdown(judged)
+
+
+def test_distances_in_phi_that_follow_those_of_laws_and_beat_pixels_are_found_to_do_so() -> None:
+    trained = [of_densities(0.7, 0.3), of_densities(0.2, 0.0, "energy")]
+    judged = claims.table({}, {"densities": of_densities(0.4, -0.2)}, densities=trained)
+    assert claims.verdicts(judged) == {7: "holds"}
+    # The measure that comes second is reported beside the first, and only the first has a control.
+    assert judged.counts.values.tolist() == [True] * 3 + [False] * 3
+    np.testing.assert_allclose(judged.control, [0.4, 0.4, -0.2, np.nan, np.nan, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "failing"), [((0.45, 0.3), [0]), ((0.05, 0.3), [0, 1]), ((0.7, 0.05), [2]), ((0.09, -0.3), [0, 1, 2])]
+)
+def test_each_criterion_of_the_densities_turns_its_verdict(numbers: tuple[float, float], failing: list[int]) -> None:
+    judged = claims.table({}, {}, densities=of_densities(*numbers))
+    assert np.flatnonzero(~judged.holds.values).tolist() == failing
+    assert claims.verdicts(judged) == {7: "partly" if len(failing) < 3 else "does not hold"}
+
+
+def test_variants_and_densities_that_the_criteria_are_not_about_are_refused() -> None:
+    refused = [
+        ({"variants": of_variants(), "block": "enc3"}, "holds mid of the trained network"),
+        ({"variants": of_variants().isel(variant=[1])}, "of the untrained network"),
+        ({"variants": of_variants().assign_attrs(held_out="")}, "in no other block"),
+        ({"variants": of_variants().assign_attrs(level=0.5)}, "coverage 0.5"),
+        ({"densities": of_densities(0.7, 0.3, pairs=190)}, "of 190 pairs"),
+        ({"densities": of_densities(0.7, 0.3).drop_vars("difference")}, "not compared with pixels"),
+        ({"densities": of_densities(0.7, 0.3).assign_attrs(level=0.5)}, "coverage 0.5"),
+    ]
+    for given, words in refused:
+        with pytest.raises(InputError, match=words):
+            claims.table({}, {}, **given)

@@ -60,6 +60,16 @@ def test_centres_are_means_and_distances_go_to_them() -> None:
     np.testing.assert_allclose(found.centre_distance.sel(block="mid").values[:, 1], expected, rtol=1e-4)
 
 
+def test_a_half_with_fewer_different_images_than_clusters_speaks_against_so_many() -> None:
+    # 22 different images, of which a half of 60 misses some: with probability (21/22)³⁰ = ¼ each.
+    rng = np.random.default_rng(1)
+    places = rng.normal(size=(22, 1, 1)) * np.ones((1, 2, 6)) + np.arange(22)[:, None, None]
+    data = DATA.assign(phi=(DATA.phi.dims, places[np.arange(60) % 22].astype(np.float32)))
+    found = analysed(data, n_clusters=(2, 22), label=None)
+    assert (found.strength.sel(number=22) == 0).all()
+    assert (found.n_clusters == 2).all()
+
+
 def test_without_classes_there_is_no_agreement() -> None:
     found = analysed(DATA.drop_vars("label"), label=None)
     assert "ami" not in found
@@ -102,7 +112,10 @@ def test_the_command_line_writes_findings_and_a_figure(tmp_path: Path) -> None:
 IMAGES = np.zeros((60, 3, 4, 4), np.float32)
 FEW = DATA.isel(image=[0, 1, 2] * 20).assign_coords(image=[str(i) for i in range(60)])
 WRONG: list[tuple[Any, str]] = [
-    (lambda: analysed(DATA.drop_vars("label")), "the data has no coordinate 'label' along image"),
+    (
+        lambda: analysed(DATA.drop_vars("label")),
+        "label='label' is no coordinate along image of the data, which has image",
+    ),
     (lambda: analysed(DATA.isel(image=np.arange(60) % 3 == 0)), "all images are of class 'class 0'"),
     (lambda: analysed(n_clusters=61), "61 clusters of 60 images: give 60 at most"),
     (lambda: analysed(n_clusters=(2, 31)), "31 clusters of 60 images: give 30 at most"),
@@ -118,7 +131,10 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: clusters.compare(DATA, DATA), "first lacks `assignment`"),
     (lambda: clusters.compare(analysed(), analysed(dataset(30))), "the two are of different images"),
     (lambda: clusters.compare(analysed(), analysed().assign_coords(sigma=[0.3, 0.4])), "noise levels"),
-    (lambda: clusters.embed(DATA, perplexity=60), "perplexity=60 for 60 images"),
+    (
+        lambda: clusters.embed(DATA, perplexity=60),
+        "perplexity=60: give a positive number below that of images, which is 60",
+    ),
     (lambda: clusters.embed(DATA * 0, perplexity=5), "φ of enc1 at σ = 0.1 is the same for all images"),
     (lambda: clusters.plot_embedding(clusters.embed(DATA, perplexity=5), analysed(dataset(30))), "are in no cluster"),
     (lambda: clusters.sheet(IMAGES, analysed(), 7), "cluster=7: mid has clusters 0 to 2"),

@@ -176,6 +176,39 @@ def test_a_table_made_again_is_read_from_its_store(tmp_path: Path, monkeypatch: 
         tabled(store=tmp_path, draws=3)
 
 
+def test_correlations_have_p_values_of_permutations_and_other_measures_have_none(found: xr.Dataset) -> None:
+    told = np.array([str(name).startswith("correlation") for name in found.measure.values])
+    assert found.p.isel(measure=~told).isnull().all()
+    known = found.value.isel(measure=told).notnull()
+    assert (found.p.isel(measure=told).notnull() == known).all()
+    # 999 permutations, and the data themselves.
+    np.testing.assert_allclose((found.p * 1000) % 1, np.where(found.p.notnull(), 0, np.nan), atol=1e-9)
+    assert (found.p.isel(measure=told) >= 0.001).where(known, True).all()
+    data = probekit.tap(denoiser(), "mid")(images("a").subset(order("a", 48)), sigma=SMALL["sigma"], draws=2)
+    one = semantics.correlate(data, {"label": "label"}, distances="euclidean", statistics="spearman")
+    mid = found.sel(row="small mid", measure="correlation: label")
+    np.testing.assert_allclose(mid.p, one.p_permutation.sel(given="nothing").squeeze())
+    # The shades are the classes: no arrangement of 48 images comes near.
+    assert (found.p.sel(row="colour", measure="correlation: label") == 0.001).all()
+
+
+def test_rows_kept_without_p_values_are_given_them_and_nothing_else_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from analyses import _control_measures
+
+    first = tabled(store=tmp_path)
+    for path in tmp_path.rglob("numbers-*.nc"):
+        row = xr.load_dataset(path, engine="h5netcdf").drop_vars("p")
+        del row.attrs["permutations"]
+        row.to_netcdf(path, engine="h5netcdf")
+    monkeypatch.setattr(_control_measures, "measures", None)
+    xr.testing.assert_allclose(tabled(store=tmp_path), first)
+    # By now they are kept with p, and read as they are.
+    monkeypatch.setattr(_control_measures, "correlations", None)
+    xr.testing.assert_allclose(tabled(store=tmp_path), first)
+
+
 def test_without_training_images_there_is_no_accuracy_and_images_are_subsampled_by_class() -> None:
     found = tabled(train=None, n_images=44, draws=1, sigma=0.2)
     assert "accuracy" not in found.measure
@@ -205,7 +238,7 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: tabled(train=images("a")), "48 ids are in both sets"),
     (lambda: tabled(train=images("b", labels=["class 0", "class 1"] * 24)), "classes class 2, class 3 are in no"),
     (lambda: tabled(images("a", 30)), "30 images: give 40 at least"),
-    (lambda: tabled(untrained=-1), "untrained=-1: give a number ≥ 0"),
+    (lambda: tabled(untrained=-1), "untrained=-1: give a whole number ≥ 0"),
     (lambda: tabled(resamples=10), "resamples=10"),
     (lambda: tabled(denoiser="photo32-dncnn"), "declares no block `mid`"),
     (lambda: tabled(further=[controls.Source("gist", "descriptor", Blind(), ("layer",))]), "two sources have one name"),

@@ -33,6 +33,20 @@ def test_reading_in_batches_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     xr.testing.assert_allclose(descriptors.gist(IMAGES), whole)
 
 
+@pytest.mark.parametrize("batches", [False, True])
+def test_components_that_training_images_do_not_have_are_0_for_all_images(
+    batches: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Three different images span two directions about their mean.
+    train = np.repeat(IMAGES[:3], 200, axis=0)
+    if batches:
+        monkeypatch.setattr(descriptors, "WHOLE", 0)
+    found = descriptors.pca(IMAGES, train=train, n_components=6)
+    assert (np.abs(found.values[:, :2]).max(axis=0) > 0.1).all()
+    assert found.explained.values[:2].sum() == pytest.approx(1, abs=1e-5)
+    assert (found.values[:, 2:] == 0).all()
+
+
 def test_colours_beyond_the_range_count_in_the_outermost_bins() -> None:
     images = np.array([[[[-0.5, 0.2], [0.9, 1.7]]]], np.float32)
     found = descriptors.colour(images, bins=2).values[0, 2:]
@@ -54,7 +68,7 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: descriptors.colour(IMAGES, bins=1), "bins=1 for 3 bands: give at least 2"),
     (lambda: descriptors.colour(IMAGES, bins=100), "bins=100 for 3 bands"),
     (lambda: descriptors.gist(IMAGES, grid=9), "grid=9 on images of 8×8 pixels"),
-    (lambda: descriptors.gist(IMAGES, scales=0), "scales=0: give whole numbers ≥ 1"),
+    (lambda: descriptors.gist(IMAGES, scales=0), "scales=0: give a whole number ≥ 1"),
     (lambda: descriptors.pca(IMAGES, n_components=6), "n_components=6 of 5 training images"),
     (lambda: descriptors.pca(IMAGES, train=IMAGES[:, :1], n_components=2), "training images have shape (1, 8, 8)"),
     (lambda: as_representation(IMAGES), "features are ndarray"),  # type: ignore[arg-type]

@@ -313,3 +313,41 @@ def test_the_advice_for_values_that_are_not_finite_mends_them() -> None:
 def test_the_advice_for_a_missing_dim_names_the_dim_that_is_missing(dim: str) -> None:
     with pytest.raises(InputError, match=rf"\.isel\({dim}=\[0\]\)"):
         labels.check(dataset().isel({dim: 0}), "phi")
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), ""])
+def test_an_image_without_a_class_is_refused_also_as_a_file_gives_it_back(value: Any, tmp_path: Path) -> None:
+    data = dataset(3, labels=None).assign_coords(label=("image", np.array(["x", value, "y"], dtype=object)))
+    data.to_netcdf(tmp_path / "phi.nc", engine="h5netcdf")
+    for one in (data, xr.load_dataset(tmp_path / "phi.nc", engine="h5netcdf")):
+        with pytest.raises(InputError, match="label is missing for 1 images of the data"):
+            labels.classes(one, "label")
+
+
+def test_classes_are_strings_whatever_they_were() -> None:
+    data = dataset(3, labels=None).assign_coords(kind=("image", [7, 8, 7]), side=("image", [True, False, True]))
+    assert labels.classes(data, "kind").tolist() == ["7", "8", "7"]
+    assert labels.classes(data, "side").tolist() == ["True", "False", "True"]
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "message"),
+    [
+        ("word", 2, r"label='word' is no coordinate along image of the data, which has image, .*assign_coords\(word="),
+        ("tap", 2, "label='tap' is no coordinate along image"),
+        (["kind"], 2, r"label=\['kind'\] is no coordinate along image"),
+        ("kind", 3, "there are 2 different classes, and 3 at least are needed"),
+        ("same", 2, "all images are of class '1', and 2 at least are needed"),
+    ],
+)
+def test_what_sorts_no_images_into_classes_is_refused(name: Any, least: int, message: str) -> None:
+    data = dataset(3, labels=None).assign_coords(kind=("image", [7, 8, 7]), same=("image", [1, 1, 1]))
+    with pytest.raises(InputError, match=message):
+        labels.classes(data, name, least=least)
+
+
+def test_ids_that_read_alike_are_refused() -> None:
+    data = dataset(2).assign_coords(image=np.array([1, "1"], dtype=object))
+    with pytest.raises(InputError, match="ids of the sketches occur more than once, such as 1: give each image once"):
+        labels.check_ids(data, of="the sketches")
+    labels.check_ids(dataset(2))

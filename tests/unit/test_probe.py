@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from analyses import probe
+from analyses import _softmax, probe
 from probekit import labels
 from probekit.errors import InputError
 
@@ -64,6 +64,36 @@ def test_a_constant_channel_is_left_out() -> None:
     assert (analysed(train, test).coefficient.isel(channel=0) == 0).all()
 
 
+def test_classes_of_fewer_images_than_folds_have_no_say_in_the_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = TRAIN.isel(image=[0, 4, *(i for i in range(40) if i % 4)])
+    seen = []
+    right = _softmax.chosen_penalty
+
+    def watched(x: np.ndarray, y: np.ndarray, *rest: Any) -> Any:
+        seen.append(np.bincount(y).tolist())
+        return right(x, y, *rest)
+
+    monkeypatch.setattr(_softmax, "chosen_penalty", watched)
+    with pytest.warns(RuntimeWarning, match="1 classes, such as class 0, have fewer than 3 images"):
+        found = analysed(rare)
+    assert seen == [[10, 10, 10]] * 4
+    assert found["class"].values.tolist() == [f"class {k}" for k in range(4)]
+    # Chosen on classes that each fold knows: naming one of three at random loses log 3.
+    assert (found.tuning_loss.min("choice") < np.log(3)).all()
+
+
+def test_a_single_penalty_needs_no_images_to_be_chosen_on() -> None:
+    assert (analysed(TRAIN.isel(image=range(8)), penalties=(0.1,)).penalty == 0.1).all()
+
+
+def test_of_few_classes_fewer_may_be_named() -> None:
+    assert analysed().attrs["top"] == 3
+    two = [d.isel(image=np.isin(d.label, ["class 0", "class 1"])) for d in (TRAIN, TEST)]
+    found = analysed(*two)
+    assert found.attrs["top"] == 1
+    xr.testing.assert_equal(found.top_accuracy.drop_attrs(), found.accuracy.drop_attrs())
+
+
 def test_classes_may_be_under_another_name() -> None:
     renamed = [d.rename(label="kind") for d in (TRAIN, TEST)]
     xr.testing.assert_equal(analysed(*renamed, label="kind").accuracy, analysed().accuracy)
@@ -93,9 +123,9 @@ def constant(data: xr.Dataset) -> xr.Dataset:
 
 WRONG: list[tuple[Any, str]] = [
     (lambda: analysed(TRAIN, TRAIN), "40 ids are in both sets, such as a0, a1, a10"),
-    (lambda: analysed(TRAIN.drop_vars("label")), "the train set has no coordinate 'label'"),
-    (lambda: analysed(test=TEST.drop_vars("label")), "the test set has no coordinate 'label'"),
-    (lambda: analysed(TRAIN.isel(image=[0, 4, 8])), "all training images are of class 'class 0'"),
+    (lambda: analysed(TRAIN.drop_vars("label")), "label='label' is no coordinate along image of the train set"),
+    (lambda: analysed(test=TEST.drop_vars("label")), "label='label' is no coordinate along image of the test set"),
+    (lambda: analysed(TRAIN.isel(image=[0, 4, 8])), "label of the train set: all images are of class 'class 0'"),
     (lambda: analysed(TRAIN.isel(image=[0, 1, 4, 5])), "classes class 2, class 3 of the test set"),
     (lambda: analysed(test=TEST.isel(sigma=[0])), "sigma differs"),
     (lambda: analysed(test=TEST.isel(channel=slice(3))), "tap differs"),
@@ -104,9 +134,9 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: analysed(TRAIN, TEST.isel(image=[])), "the test set has sizes"),
     (lambda: analysed(TRAIN.phi), "the data is a DataArray"),  # type: ignore[arg-type]
     (lambda: analysed(protocol="svm"), "protocol='svm': give one of 'softmax', 'ddae'"),
-    (lambda: analysed(penalties=(0.0,)), "penalties=(0.0,): give different positive numbers"),
-    (lambda: analysed(penalties=()), "penalties=(): give different positive numbers"),
-    (lambda: analysed(sizes=[41]), "sizes=[41]: give numbers of training images, 1 to 40"),
+    (lambda: analysed(penalties=(0.0,)), "penalties=0.0: give a list of different positive numbers"),
+    (lambda: analysed(penalties=()), "penalties=(): give a list of different positive numbers"),
+    (lambda: analysed(sizes=[41]), "sizes=[41]: give a list of different numbers of training images, 1 to 40"),
     (lambda: analysed(top=0), "top=0: give a whole number ≥ 1"),
     (lambda: analysed(tuning_images=2), "tuning_images=2: give a whole number ≥ 3"),
     (lambda: analysed(epochs=0), "epochs=0: give a whole number ≥ 1"),

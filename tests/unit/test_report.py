@@ -3,6 +3,7 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import probekit
 from analyses import claims, report
 from probekit.errors import InputError, ProbeError
 
-FEW = {"sigma": (0.1, 0.5), "progress": False, "say": lambda _: None}
+FEW: dict[str, Any] = {"sigma": (0.1, 0.5), "only": (1, 3, 4), "progress": False, "say": lambda _: None}
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,7 @@ def test_findings_figures_and_the_table_are_written(made) -> None:
             findings = xr.load_dataset(out / f"{name}-{role}.nc", engine="h5netcdf")
             assert findings.attrs["analysis"] == name
             assert findings.attrs["denoiser"] == ("photo32" if role == "trained" else "photo32-untrained")
-            assert (out / f"{name}-{role}.png").read_bytes().startswith(b"\x89PNG")
-    assert (out / "claims.md").read_text() == claims.markdown(judged)
+            assert (out / "figures" / f"{name}-{role}.png").read_bytes().startswith(b"\x89PNG")
     assert set(claims.verdicts(judged)) == {1, 3, 4}
     xr.testing.assert_equal(xr.load_dataset(out / "claims.nc", engine="h5netcdf"), judged)
 
@@ -94,6 +94,11 @@ def test_small_numbers_are_as_they_were_afterwards(made) -> None:
     ("arguments", "says"),
     [
         (["nowhere.zip"], "nowhere.zip"),
+        (["samples", "--size", "32", "--claims", "1,9"], r"only=\[1, 9\]: give numbers of claims, from 1 to 8"),
+        (["samples", "--size", "32", "--claims", "1,5"], "claims 5 need images of the same classes"),
+        (["samples", "--size", "32", "--claims", "one"], "--claims one: give numbers separated by commas, e.g. 1,3,4"),
+        (["samples", "--size", "32", "--conditions", "20"], "make 190 pairs, and claim 7 asks for 200"),
+        (["samples", "--size", "32", "--samples", "3"], "n_samples=3: give a whole number ≥ 4"),
         (["samples", "--size", "32", "--sigma", "0.1,x"], "--sigma 0.1,x: give numbers separated by commas"),
         (["samples", "--size", "32", "--denoiser", "photo33"], "photo33"),
         (["shapes:10"], "shapes:10"),
@@ -101,5 +106,5 @@ def test_small_numbers_are_as_they_were_afterwards(made) -> None:
     ],
 )
 def test_the_command_says_what_is_wrong(arguments, says: str, tmp_path: Path, capsys) -> None:
-    assert report.main([*arguments, "-o", str(tmp_path / "out"), "--quiet"]) == 1
+    assert report.main(["--images", *arguments, "-o", str(tmp_path / "out"), "--quiet"]) == 1
     assert re.search(says, capsys.readouterr().err)

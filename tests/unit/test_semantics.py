@@ -186,7 +186,7 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], object], str]] = {
     "k": (lambda d: semantics.neighbours(d, k=N), "k=30: give a whole number of neighbours between 1 and 29"),
     "k bool": (lambda d: semantics.neighbours(d, k=True), "k=True"),
     "no label": (lambda d: semantics.neighbours(d, label="word"), "'word' is no coordinate along image"),
-    "one class": (lambda d: semantics.neighbours(changed(d, ["a"] * N)), "one class only, 'a'"),
+    "one class": (lambda d: semantics.neighbours(changed(d, ["a"] * N)), "all images are of class 'a'"),
     "missing label": (lambda d: semantics.neighbours(changed(d, [None, *"ab" * 20][:N])), "missing for 1 images"),
     "distance": (lambda d: semantics.neighbours(d, distances=["manhattan"]), "'manhattan' was given: choose among"),
     "no distance": (lambda d: semantics.stability(d, distances=[]), "an empty list was given"),
@@ -207,7 +207,7 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], object], str]] = {
         lambda d: semantics.correlate(d, {"a": descriptor(d)[1:].drop_vars("image")}),
         "29 images without ids and the data 30",
     ),
-    "nan": (lambda d: semantics.correlate(d, {"a": descriptor(d) * np.nan}), "'a' holds NaN"),
+    "nan": (lambda d: semantics.correlate(d, {"a": descriptor(d) * np.nan}), r"others\['a'\] holds NaN"),
     "constant": (lambda d: semantics.correlate(d, {"a": 0 * descriptor(d)}), "the same for all pairs"),
     "type": (lambda d: semantics.correlate(d, {"a": 3}), "is a int: give a coordinate's name"),
     "function": (lambda d: semantics.correlate(d, {"a": lambda _: np.ones((2, 2))}), r"of shape \(2, 2\)"),
@@ -239,7 +239,7 @@ def test_phi_that_is_not_finite_is_refused() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ({"wnid": ["a"]}, "no 'hypernym_wnids'"),
+        ({"wnid": ["a"]}, "not one 'hypernym_wnids'"),
         ({"wnid": ["a", "a"], "hypernym_wnids": ["r", "r"]}, "'a' has several rows"),
         ({"wnid": ["a", "b"], "hypernym_wnids": ["r", "s"]}, "'a' and 'b' share no hypernym"),
     ],
