@@ -21,7 +21,7 @@ from probekit.modes import flushed_denormals
 if TYPE_CHECKING:
     from probekit.images import ImageSet
 
-__all__ = ["Sampled", "Sampling", "conditional"]
+__all__ = ["Sampled", "Sampling", "conditional", "sheet"]
 
 CONCEPTS_AT = 0.1
 # Training images among which a sample's nearest is looked for.
@@ -78,7 +78,7 @@ def conditional(study: Study, wanted: set[int], train: ImageSet | None, how: Sam
     with flushed_denormals():
         if 6 in wanted:
             found.further["variants"] = _varied(study, train, how, shown)
-            _sheet(study, how, shown)
+            sheet(study, how, shown)
             _concepts(study, how, shown)
         if 7 in wanted:
             related = _related(study, how, shown)
@@ -106,8 +106,8 @@ def _varied(study: Study, train: ImageSet | None, how: Sampling, shown: Shown) -
     caption = f"What each ingredient of sampling does, over {found.sizes['image']} conditions, with 95 % intervals"
     shown.picture(6, picture, caption)
     if how.pictures:
-        sheet = study.draw("variants-sheet", variants.sheet(found))
-        shown.picture(6, sheet, "Conditions, and samples by each variant of sampling")
+        drawn = study.draw("variants-sheet", variants.sheet(found))
+        shown.picture(6, drawn, "Conditions, and samples by each variant of sampling")
     names = [m for m in labels.strings(found["measure"].values) if m in BRIEF or m.startswith("nearer")]
     rows = [
         [v, *(_interval(found.sel(variant=v, measure=m)) for m in names)]
@@ -128,7 +128,7 @@ def _interval(part: xr.Dataset) -> str:
     return interval_cell(*(part[name].item() for name in ("value", "low", "high")))
 
 
-def _sheet(study: Study, how: Sampling, shown: Shown) -> None:
+def sheet(study: Study, how: Sampling, shown: Shown) -> None:
     """The sheet of built-in photographs, where they can be had in the network's bands."""
     bands, rows, _ = study.source.shape
     try:
