@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Shown", "interval_cell", "measure_table", "page"]
 
+# Criteria that are about the number of the one before begin so.
+SAME = "the same"
 PSNR_ROWS = {"denoiser": "network", "patch_wiener": "patch-PCA Wiener", "gaussian_blur": "best blur", "noisy": "noisy"}
 
 
@@ -66,8 +68,8 @@ def page(
         "all its criteria do at all noise levels, partly where some do, and does not hold where none does. Intervals "
         "are 95 %.",
         Table(
-            ["claim", "verdict", "criteria met", "not as claimed"],
-            [[f"{c}. {claims.CLAIMS[c]}", v, *_in_short(_rows(judged, c))] for c, v in verdicts.items()],
+            ["claim", "verdict", "criteria met"],
+            [[f"{c}. {claims.CLAIMS[c]}", v, _met(_rows(judged, c))] for c, v in verdicts.items()],
         ),
         f"Made by `{command}`.",
     ]
@@ -123,17 +125,22 @@ def _rows(judged: xr.Dataset, claim: int) -> xr.Dataset:
     return judged.isel(criterion=judged["of_claim"].values == claim)
 
 
-def _in_short(rows: xr.Dataset) -> tuple[str, str]:
+def _met(rows: xr.Dataset) -> str:
     counted = rows["counts"].values.astype(bool)
-    met = rows["holds"].values.astype(bool) & counted
-    return f"{met.sum()} of {counted.sum()}", _failing(rows) or "–"
+    return f"{(rows['holds'].values.astype(bool) & counted).sum()} of {counted.sum()}"
 
 
 def _failing(rows: xr.Dataset) -> str:
     """What is not as claimed, with the noise levels at which it is not."""
     failed: dict[str, list[float]] = {}
-    for i in np.flatnonzero(~rows["holds"].values.astype(bool) & rows["counts"].values.astype(bool)):
-        failed.setdefault(str(rows["what"].values[i]), []).append(float(rows["sigma"].values[i]))
+    subject = ""
+    for i, what in enumerate(labels.strings(rows["what"].values)):
+        if what.startswith(SAME):
+            what = f"{subject}{what[len(SAME) :]}"
+        else:
+            subject = what.rpartition(", ")[0]
+        if rows["counts"].values[i] and not rows["holds"].values[i]:
+            failed.setdefault(what, []).append(float(rows["sigma"].values[i]))
     return "; ".join(what + _at(levels) for what, levels in failed.items())
 
 
