@@ -27,7 +27,6 @@ bench: .venv/bench.done
 	$(BIN)/python benchmarks/semantics.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/training.py --channels 8,16 --size 16 --batch-size 8
-	$(BIN)/python benchmarks/gpu.py
 
 # docs/results.md and its figures, from PHOTOGRAPHS/{val,train-0}.zip and synsets.csv.
 results: .venv/bench.done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import NamedTuple
 __all__ = ["Page", "Picture", "Section", "Table", "html", "markdown"]
 
 # Verdicts by colour, so that the summary is read at a glance.
-COLOURS = {"holds": "#1a7f37", "partly": "#9a6700", "does not hold": "#b42318"}
+COLOURS = {"holds": "#1a7f37", "partly": "#9a6700", "does not hold": "#b42318", "yes": "#1a7f37", "no": "#b42318"}
+WORD = re.compile(r"[^\W\d_]{3}")
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1f2328; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 3rem; border-top: 1px solid #d0d7de; padding-top: 1rem; }
@@ -96,7 +98,7 @@ def _html(part: str | Table | Picture) -> str:
 def _cell(text: str) -> str:
     if text in COLOURS:
         return f"<td>{_verdict(text)}</td>"
-    kind = ' class="number"' if text[:1] in set("-–0123456789") else ""
+    kind = ' class="number"' if text[:1] in set("-–0123456789") and not WORD.search(text) else ""
     return f"<td{kind}>{_code(text)}</td>"
 
 

@@ -19,6 +19,8 @@ __all__ = ["Shown", "interval_cell", "measure_table", "page"]
 
 # Criteria that are about the number of the one before begin so.
 SAME = "the same"
+# Failing criteria named in words; the table holds all.
+MOST = 6
 PSNR_ROWS = {"denoiser": "network", "patch_wiener": "patch-PCA Wiener", "gaussian_blur": "best blur", "noisy": "noisy"}
 
 
@@ -49,7 +51,7 @@ def page(
     Parameters
     ----------
     judged
-        What `claims.table` returns.
+        What `claims.table` returns, with the names of the denoiser and the images among its attrs.
     card
         The denoiser's model card; may be empty.
     shown
@@ -59,8 +61,7 @@ def page(
     settings
         How, by name.
     """
-    name = str(judged.attrs.get("denoiser", "the denoiser"))
-    source = str(judged.attrs.get("image_source", "the images"))
+    name, source = str(judged.attrs["denoiser"]), str(judged.attrs["image_source"])
     verdicts = claims.verdicts(judged)
     lead: list[str | Table | Picture] = [
         f"The claims of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) judged on `{name}` with the images of "
@@ -141,7 +142,9 @@ def _failing(rows: xr.Dataset) -> str:
             subject = what.rpartition(", ")[0]
         if rows["counts"].values[i] and not rows["holds"].values[i]:
             failed.setdefault(what, []).append(float(rows["sigma"].values[i]))
-    return "; ".join(what + _at(levels) for what, levels in failed.items())
+    named = [what + _at(levels) for what, levels in failed.items()]
+    more = [f"and {len(named) - MOST} more"] if len(named) > MOST else []
+    return "; ".join(named[:MOST] + more)
 
 
 def _at(levels: Sequence[float]) -> str:

@@ -169,6 +169,7 @@ def run(
     judged = judged.isel(claim=[int(c) in wanted for c in judged["claim"].values]).isel(
         criterion=[int(c) in wanted for c in judged["of_claim"].values]
     )
+    judged = judged.assign_attrs(denoiser=network.name, image_source=source.name)
     study.write("claims", judged)
     page = _report_page.page(
         judged,
