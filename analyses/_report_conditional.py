@@ -176,20 +176,24 @@ def _concepts(study: Study, how: Sampling, shown: Shown) -> None:
         return
     study.write("concepts", found)
     columns = [(a, w) for a in labels.strings(found["against"].values) for w in labels.strings(found["witness"].values)]
+    reached = found["reached"].median(("exciting", "sample")).values
     rows = [
         [
-            str(found["channel"].values[c]),
+            str(found["held"].values[c]),
+            f"{100 * reached[c]:.0f} %",
             *(_nearer(found.isel(concept=c).sel(against=a, witness=w)) for a, w in columns),
         ]
         for c in range(found.sizes["concept"])
     ]
     said = (
-        f"The {len(rows)} most selective channels of `{study.block}`, each held at what its most exciting images make "
-        "of it: probability that such a sample is nearer to its image than another sample is (½: no effect), by the "
-        "channel held, by all other channels, and by a classifier that reads the concept from other channels; with "
-        "95 % intervals, and p of a permutation test after Holm's correction."
+        f"The {len(rows)} most selective channels of `{study.block}`, each held with the selective channels that its "
+        "most exciting images raise besides, at what these images make of them: how far they came (median), and the "
+        "probability that such a sample is nearer to its image than another sample is (½: no effect), by the channels "
+        "held, by all other channels, and by a classifier that reads the concept from other channels; with 95 % "
+        "intervals, and p of a permutation test after Holm's correction."
     )
-    shown.table(6, said, Table(["channel", *(f"{w}, against {a}" for a, w in columns)], rows))
+    header = ["channels held", "reached", *(f"{w}, against {a}" for a, w in columns)]
+    shown.table(6, said, Table(header, rows))
     if how.pictures:
         shown.picture(6, study.draw("concepts", concepts.plot(found)), "Held concepts, exciting images and samples")
 

@@ -95,6 +95,8 @@ def _panel(axis: Axes, part: xr.Dataset) -> None:
     axis.tick_params(labelsize=7)
     if wide:
         axis.minorticks_off()
+    else:
+        axis.locator_params(axis="x", nbins=4)
 
 
 def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2) -> Figure:

@@ -359,6 +359,7 @@ def plot(findings: xr.Dataset) -> Figure:
         axis.axvline(float(findings["chance"].sel(measure=name).mean()), color="0.6", ls="--", lw=0.8)
         axis.set_title(str(name).replace("correlation: ", "correlation with\n"), fontsize=8)
         axis.tick_params(labelsize=7)
+        axis.locator_params(axis="x", nbins=5)
     for axis in axes.flat[len(names) :]:
         axis.set_axis_off()
     axes[0, 0].set_yticks(range(len(rows)), [str(row) for row in rows])
