@@ -377,6 +377,11 @@ def _reconstruction(variants: xr.Dataset, block: str) -> Iterator[Criterion]:
             what = f"share of samples that are near copies of {of}, at most {COPIED:g}"
             yield _criterion(6, what, np.nan, number, other, number[0] <= COPIED, counts)
     sigma = float(variants.attrs["phi_sigma"])
+    if f"distance in {block}" in labels.strings(variants["measure"].values):
+        # φ is matched at the last noise level; at others it is as near as the images are alike.
+        number, other = row(f"distance in {block}")
+        what = f"relative distance to the condition's φ of {block}, at most {MATCHED:g}"
+        yield _criterion(6, what, sigma, number, other, number[0] <= MATCHED, False)
     others = [name for name in str(variants.attrs["held_out"]).split(", ") if name and name != block]
     if not others:
         raise InputError("the variants were compared in no other block: give variants.table the taps held_out=")

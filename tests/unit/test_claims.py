@@ -243,6 +243,15 @@ def test_samples_that_match_vary_and_share_other_blocks_are_a_reconstruction() -
     assert not judged.holds.values[2]
 
 
+def test_how_far_φ_is_at_another_noise_level_is_reported_and_turns_no_verdict() -> None:
+    judged = claims.table({}, {}, variants=of_variants(distance_in_mid=(0.2, 0.5)))
+    assert claims.verdicts(judged) == {6: "holds"}
+    (at,) = np.flatnonzero(["φ of mid" in what for what in judged.what.values])
+    assert judged.value.values[at] == 0.2
+    assert not judged.counts.values[at]
+    assert judged.sigma.values[at] == 0.1
+
+
 @pytest.mark.parametrize(
     ("number", "criterion"),
     [
