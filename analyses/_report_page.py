@@ -43,9 +43,7 @@ class Shown:
         return self._parts.get(claim, [])
 
 
-def page(
-    judged: xr.Dataset, *, card: Mapping[str, Any], shown: Shown, command: str, settings: Mapping[str, Any]
-) -> Page:
+def page(judged: xr.Dataset, *, card: Any, shown: Shown, command: str, settings: Mapping[str, Any]) -> Page:
     """The report as a page.
 
     Parameters
@@ -53,7 +51,7 @@ def page(
     judged
         What `claims.table` returns, with the names of the denoiser and the images among its attrs.
     card
-        The denoiser's model card; may be empty.
+        The denoiser's model card, whatever it holds.
     shown
         What stands under the criteria of each claim.
     command
@@ -152,18 +150,26 @@ def _at(levels: Sequence[float]) -> str:
     return f" (σ = {', '.join(known)})" if known else ""
 
 
-def _network(name: str, card: Mapping[str, Any]) -> list[Section]:
-    psnr = card.get("psnr")
-    if not psnr:
+def _network(name: str, card: Any) -> list[Section]:
+    """How well the network denoises, as far as its card, which anybody may have written, says so."""
+    psnr = card.get("psnr") if isinstance(card, Mapping) else None
+    if not isinstance(psnr, Mapping) or "sigma" not in psnr:
         return []
     shown = {key: text for key, text in PSNR_ROWS.items() if key in psnr}
     table = Table(
-        ["σ", *(f"{s:g}" for s in psnr["sigma"])],
-        [[text, *(f"{value:.2f}" for value in psnr[key])] for key, text in shown.items()],
+        ["σ", *map(_given, psnr["sigma"])], [[text, *map(_decibel, psnr[key])] for key, text in shown.items()]
     )
-    seen = f", {card['images seen']:,} images seen" if "images seen" in card else ""
+    seen = f", {_given(card['images seen'])} images seen" if "images seen" in card else ""
     said = f"PSNR in dB of `{name}`{seen}, mean over {psnr.get('count', '')} images of {psnr.get('images', '')}:"
     return [Section("How well the network denoises", [said, table])]
+
+
+def _given(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _decibel(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else str(value)
 
 
 def _made_with(judged: xr.Dataset, settings: Mapping[str, Any]) -> Section:

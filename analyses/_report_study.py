@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["Study", "kept", "spread"]
+__all__ = ["Study", "kept"]
 
 
 class Study(NamedTuple):
@@ -71,13 +71,22 @@ class Study(NamedTuple):
             findings.to_netcdf(unfinished, engine="h5netcdf")
             unfinished.replace(self.out / f"{name}.nc")
 
+    def text(self, name: str, text: str) -> Path:
+        """A text file in the folder, whole or not at all."""
+        with _findings.writing_to(self.out):
+            self.out.mkdir(parents=True, exist_ok=True)
+            unfinished = self.out / f"{name}.part"
+            unfinished.write_text(text, encoding="utf-8")
+            return unfinished.replace(self.out / name)
+
     def draw(self, name: str, figure: Figure) -> Path:
         """A figure into NAME.png in the folder of figures."""
         path = self.out / "figures" / f"{name}.png"
         with _findings.writing_to(self.out):
             path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=150)
-        return path
+            unfinished = path.with_suffix(".part")
+            figure.savefig(unfinished, dpi=150, format="png")
+            return unfinished.replace(path)
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -90,10 +99,9 @@ class Study(NamedTuple):
 def kept(path: Path, analyse: Callable[..., xr.Dataset], data: xr.Dataset, options: Mapping[str, Any]) -> xr.Dataset:
     """Findings from a file, if they were made of the same data with the same options; else made and kept."""
     key = _fingerprint(data, options)
-    if path.exists():
-        there = xr.load_dataset(path, engine="h5netcdf")
-        if there.attrs.get("made_of") == key:
-            return there
+    there = _readable(path)
+    if there is not None and there.attrs.get("made_of") == key:
+        return there
     findings = analyse(data, **options).assign_attrs(made_of=key)
     unfinished = path.with_suffix(".part")
     with _findings.writing_to(path.parent):
@@ -102,11 +110,12 @@ def kept(path: Path, analyse: Callable[..., xr.Dataset], data: xr.Dataset, optio
     return findings
 
 
-def spread(images: ImageSet, count: int) -> ImageSet:
-    """At most so many images, evenly over the set, so that every class of a sorted set has its share."""
-    if count >= len(images):
-        return images
-    return images.subset([i * len(images) // count for i in range(count)])
+def _readable(path: Path) -> xr.Dataset | None:
+    """Findings from a file; nothing where there is none, or it was cut short and is to be made again."""
+    try:
+        return xr.load_dataset(path, engine="h5netcdf") if path.exists() else None
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _fingerprint(data: xr.Dataset, options: Mapping[str, Any]) -> str:

@@ -26,6 +26,8 @@ from probekit.denoiser import as_denoiser
 from probekit.errors import InputError, ProbeError
 from probekit.evaluation import CARD_SIGMA, psnr_curve
 from probekit.labels import COORDINATES
+from probekit.train.checkpoint import prepared
+from probekit.train.processes import usable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -246,7 +248,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _made(given: argparse.Namespace) -> list[Path]:
-    device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = usable(given.device)
+    # Samples take minutes: that the folder can be written to is seen before.
+    prepared(given.out)
     sets = (
         image_sources.concatenate([image_sources.load(Path(n), size=given.size, crop=given.size) for n in names])
         for names in (given.train, given.held_out)
@@ -261,7 +265,6 @@ def _made(given: argparse.Namespace) -> list[Path]:
     )
     written = [given.out / "generalisation.nc", given.out / "generalisation.png"]
     with writing_to(given.out):
-        given.out.mkdir(parents=True, exist_ok=True)
         findings.to_netcdf(written[0], engine="h5netcdf")
         plot(findings).savefig(written[1], dpi=150)
     return written

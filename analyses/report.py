@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import xarray as xr
 
 import probekit
-from analyses import _findings, _page, _report_page, claims, controls, selectivity, sparsity, subspaces
+from analyses import _page, _report_page, claims, controls, selectivity, sparsity, subspaces
 from analyses._report_conditional import Sampling, conditional
 from analyses._report_page import Shown
 from analyses._report_study import Study
@@ -173,14 +173,13 @@ def run(
     study.write("claims", judged)
     page = _report_page.page(
         judged,
-        card=zoo.describe(denoiser).get("card", {}),
+        card=zoo.describe(denoiser).get("card"),
         shown=shown,
         command=command or "analyses.report.run",
         settings=_settings(study, others, wanted, conditions, n_samples),
     )
-    with _findings.writing_to(study.out):
-        (study.out / "report.html").write_text(_page.html(page), encoding="utf-8")
-        (study.out / "report.md").write_text(_page.markdown(page, study.out), encoding="utf-8")
+    study.text("report.html", _page.html(page))
+    study.text("report.md", _page.markdown(page, study.out))
     for claim, verdict in claims.verdicts(judged).items():
         say(f"claim {claim}. {claims.CLAIMS[claim]}: {verdict}")
     say(f"wrote {study.out / 'report.html'}")

@@ -22,8 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from probekit.errors import InputError, ProbeError
 from probekit.evaluation import CARD_SIGMA, psnr_curve
 from probekit.images import load
+from probekit.models.zoo import describe
 
 
 class Authors(nn.Module):
@@ -70,6 +72,14 @@ def installed(wanted: str | None) -> tuple[str, nn.Module] | None:
     return None
 
 
+def described(path: Path) -> dict[str, Any]:
+    """The description in this file, which must have a table of PSNR."""
+    found = describe(path.with_suffix(".safetensors"))
+    if not isinstance(found["card"], dict) or not isinstance(found["card"].get("psnr"), dict):
+        raise InputError(f"{path} has no table of PSNR: give the .json that probekit train wrote")
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--held-out", type=Path, required=True)
@@ -78,6 +88,8 @@ def main() -> int:
     parser.add_argument("--implementation", choices=list(IMPLEMENTATIONS))
     parser.add_argument("--card", type=Path, help="a denoiser's .json, to write the row into")
     options = parser.parse_args()
+    if options.images < 2:
+        parser.error(f"--images {options.images}: a standard error needs at least 2")
     found = installed(options.implementation)
     if found is None:
         print(
@@ -86,7 +98,13 @@ def main() -> int:
         )
         return 1
     name, method = found
-    images = load(options.held_out, size=options.size, crop=options.size)
+    try:
+        # Before the filter, which takes minutes.
+        images = load(options.held_out, size=options.size, crop=options.size)
+        description = None if options.card is None else described(options.card)
+    except ProbeError as error:
+        print(f"bm3d_psnr.py: {error}", file=sys.stderr)
+        return 1
     count = min(options.images, len(images))
     some = images.subset(np.linspace(0, len(images) - 1, count).astype(int).tolist())
     curve = psnr_curve(method, some, sigma=CARD_SIGMA, batch_size=20)
@@ -94,12 +112,13 @@ def main() -> int:
     print(f"{name}, {len(some)} images of {images.name}")
     for level, value, spread in zip(CARD_SIGMA, mean.values, error.values, strict=True):
         print(f"σ = {level:4g}: {value:6.2f} ± {spread:.2f} dB")
-    if options.card is not None:
-        description = json.loads(options.card.read_text(encoding="utf-8"))
+    if options.card is not None and description is not None:
         table = description["card"]["psnr"]
         table["bm3d"] = [round(float(v), 2) for v in mean.values]
         table["bm3d_made_by"] = f"{name}, {len(some)} of the images"
-        options.card.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        unfinished = options.card.with_name(options.card.name + ".partial")
+        unfinished.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        unfinished.replace(options.card)
     return 0
 
 

@@ -36,9 +36,11 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
         return time.perf_counter() - began
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize(device)
-    begin.record()
+    # The device's own queue, also where it is not the current device.
+    queue = torch.cuda.current_stream(device)
+    begin.record(queue)
     work()
-    end.record()
+    end.record(queue)
     end.synchronize()
     return begin.elapsed_time(end) / 1000
 

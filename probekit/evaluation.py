@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-__all__ = ["CARD_SIGMA", "card_table", "psnr", "psnr_curve"]
+__all__ = ["CARD_ROWS", "CARD_SIGMA", "card_table", "psnr", "psnr_curve"]
 
 CARD_SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
+# What a card's table has of its own, so that no denoiser it is compared with can be called so.
+METHODS = ("denoiser", "noisy", "gaussian_blur", "patch_wiener")
+CARD_ROWS = frozenset({"sigma", "on_training", "training_count", "images", "count", "units", *METHODS})
 
 
 def psnr(clean: Float[Tensor, "n ..."], estimate: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
@@ -118,15 +121,14 @@ def card_table(
     InputError
         If a denoiser of `compare` has the name of another row.
     """
+    if taken := CARD_ROWS & set(compare or {}):
+        raise InputError(f"compare has {', '.join(sorted(taken))}, a row that the table has already: rename it")
     methods = {
         "denoiser": denoiser,
         "noisy": nn.Identity(),
         "gaussian_blur": GaussianBlur(fitted_on, sigma=sigma),
         "patch_wiener": PatchWiener(fitted_on),
     }
-    taken = {*methods, "sigma", "on_training", "training_count", "images", "count", "units"} & set(compare or {})
-    if taken:
-        raise InputError(f"compare has {', '.join(sorted(taken))}, a row that the table has already: rename it")
     device = next((p.device for p in denoiser.parameters()), torch.device("cpu"))
     # Evenly spread, so that every class of a sorted set is there.
     seen = fitted_on.subset(np.linspace(0, len(fitted_on) - 1, min(len(fitted_on), len(held_out))).astype(int).tolist())

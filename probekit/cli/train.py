@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,14 +16,21 @@ from torch import nn
 from probekit.cli.arguments import images_called, numbers
 from probekit.denoiser import Denoiser
 from probekit.errors import InputError, ProbeError
-from probekit.evaluation import card_table
+from probekit.evaluation import CARD_ROWS, card_table
 from probekit.images import ImageSet
 from probekit.models import zoo
 from probekit.models.dncnn import DnCNN
+from probekit.models.parts import part_of
 from probekit.models.unet import SigmaUNet, UNet
+from probekit.modes import evaluating
 from probekit.references import PATCH
 from probekit.train import Recipe, launched, progress_of
 from probekit.train import train as run_training
+from probekit.train.checkpoint import CHECKPOINT
+from probekit.train.processes import usable
+from probekit.weights import weights_sha256
+
+CHANNELS, DEPTH = "16,32,64,128", 17
 
 
 class Architecture(StrEnum):
@@ -51,11 +59,12 @@ def train(
     crop: Annotated[
         int | None, typer.Option(help="Train on squares of this side, cut at random from those of --size.")
     ] = None,
-    model: Annotated[Architecture, typer.Option(help="Blind UNet, UNet told σ, or DnCNN.")] = Architecture.unet,
+    model: Annotated[Architecture | None, typer.Option(help="Blind UNet (the default), UNet told σ, or DnCNN.")] = None,
     channels: Annotated[
-        str, typer.Option(help="UNet: channels from fine to coarse, then the middle. DnCNN: one width.")
-    ] = "16,32,64,128",
-    depth: Annotated[int, typer.Option(help="DnCNN only: convolutions in all.")] = 17,
+        str | None,
+        typer.Option(help=f"UNet: channels from fine to coarse, then the middle ({CHANNELS}). DnCNN: one width."),
+    ] = None,
+    depth: Annotated[int | None, typer.Option(help=f"DnCNN only: convolutions in all ({DEPTH}).")] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps in all.")] = Recipe.steps,
     minutes: Annotated[
         float | None, typer.Option(help="Stop after this time, at a checkpoint; the same command goes on from there.")
@@ -71,8 +80,8 @@ def train(
         list[str] | None, typer.Option(help="Another denoiser for the card, by name or path; can be repeated.")
     ] = None,
     evaluations: Annotated[int, typer.Option(help="How often PSNR goes into the log.")] = 20,
-    max_held_out: Annotated[int, typer.Option(help="Held-out images for the log; the card uses all.")] = 500,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; torch's own choice by default.")] = None,
+    max_held_out: Annotated[int, typer.Option(min=1, help="Held-out images for the log; the card uses all.")] = 500,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; torch's own choice by default.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU is taken if there is one.")] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="Of the forward pass; by default bf16 on a GPU, float32 on a CPU.")
@@ -93,6 +102,10 @@ def train(
     On several GPUs, start it by torchrun: torchrun --nproc-per-node 8 -m probekit train …
     """
     began = time.monotonic()
+    if minutes is not None and not minutes >= 0:
+        raise InputError(f"--minutes {minutes}: give a time of at least 0, or leave it out to train to the end")
+    if not name or Path(name).name != name or part_of(Path(f"{name}.safetensors")):
+        raise InputError(f"--name {name!r}: give the name of a file without its ending, and not that of a part of one")
     if threads is not None:
         torch.set_num_threads(threads)
     recipe = Recipe(
@@ -112,12 +125,15 @@ def train(
         )
     with launched() as rank:
         data = images_called(images, size=size, crop=size)
-        validation = images_called([held_out], size=size, crop=side)
+        validation = _centred(images_called([held_out], size=size, crop=side), side)
         others = _compared(compare or [], validation)
         torch.manual_seed(seed)
-        denoiser = zoo.load(init) if init is not None else _new_denoiser(model, numbers(channels), depth)
-        if export:
-            progress_of(out)
+        denoiser = _begun(init, model, None if channels is None else numbers(channels), depth)
+        with evaluating(denoiser), torch.inference_mode():
+            # An image that the network cannot take is refused before the training.
+            denoiser(validation.read([0]), 0.5)
+        if export or (out / CHECKPOINT).exists():
+            _check_start(progress_of(out), denoiser, init)
         denoiser = run_training(
             denoiser,
             data,
@@ -141,7 +157,8 @@ def train(
     if made["step"] < steps and not export:
         typer.echo(f"stopped after {made['step']} of {steps} steps: the same command goes on from there")
         return
-    card = _card(denoiser, data, validation, made, init, _device_name(device, threads, processes), others)
+    made_on = _device_name(device, threads, processes)
+    card = _card(denoiser, data, validation, made, init, made_on, others)
     path = zoo.save(denoiser, out / f"{name}.safetensors", card=card)
     typer.echo(_psnr_table(card["psnr"]))
     typer.echo(f"wrote {path} and {path.with_suffix('.json').name}")
@@ -157,6 +174,11 @@ def _compared(names: Sequence[str], validation: ImageSet) -> Mapping[str, nn.Mod
                 other(validation.read([0]), 0.5)
         except ProbeError as error:
             raise InputError(f"--compare {name}: {error}") from error
+        if other.name in CARD_ROWS or other.name in found:
+            raise InputError(
+                f"--compare {name}: the card has a row {other.name} already; save it under another name, or leave it "
+                "out"
+            )
         found[other.name] = other
     return found
 
@@ -172,6 +194,8 @@ def _card(
 ) -> dict[str, Any]:
     """The model card: how the weights came about, and how well they denoise beside other denoisers."""
     seen = made["step"] * made["recipe"]["batch_size"]
+    # As large as what is held out, which is as large as what it is trained on.
+    fitted_on = _centred(_thinned(data, 5000), validation.shape[1])
     start: Any = f"Kaiming-normal, seed {made['recipe']['seed']}"
     if init is not None:
         before = zoo.describe(init)
@@ -187,8 +211,46 @@ def _card(
         "wall time in s": round(made["seconds"]),
         "device": device,
         "precision": made.get("precision", "float32"),
-        "psnr": card_table(denoiser, validation, fitted_on=_thinned(data, 5000), compare=others),
+        "psnr": card_table(denoiser, validation, fitted_on=fitted_on, compare=others),
     }
+
+
+def _begun(init: str | None, model: Architecture | None, channels: list[int] | None, depth: int | None) -> Denoiser:
+    """The denoiser to train: a new one, or that of --init, which what is asked for besides must fit."""
+    if init is None:
+        return _new_denoiser(model or Architecture.unet, channels or numbers(CHANNELS), depth or DEPTH)
+    begun, kind = zoo.load(init), zoo.describe(init)["architecture"]
+    config: Mapping[str, Any] = begun.model.config  # pyright: ignore[reportAssignmentType]
+    there = {"model": kind, "channels": config.get("channels", [config.get("width")]), "depth": config.get("depth")}
+    asked = {"model": None if model is None else model.value, "channels": channels, "depth": depth}
+    differing = [
+        f"--{key} {_typed(value)}, where it has {_typed(there[key]) or 'none'}"
+        for key, value in asked.items()
+        if value is not None and value != there[key]
+    ]
+    if differing:
+        raise InputError(f"--init {init} is another network: {'; '.join(differing)}; leave these options out")
+    return begun
+
+
+def _check_start(made: Mapping[str, Any], denoiser: Denoiser, init: str | None) -> None:
+    """What the card says that a run began with is what it began with."""
+    start = made.get("start")
+    if start is None:
+        return
+    # New weights follow from the seed, which the recipe names; bit for bit only on machines of one kind.
+    same = start["name"] == denoiser.name and (
+        init is None or start["weights_sha256"] == weights_sha256(denoiser.model.state_dict())
+    )
+    if not same:
+        raise InputError(
+            f"the run in --out began from {start['name']} ({start['weights_sha256'][:12]}…), not from "
+            f"{denoiser.name if init is None else init}: give the --init of the first command, or another folder"
+        )
+
+
+def _typed(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
 
 
 def _new_denoiser(model: Architecture, channels: list[int], depth: int) -> Denoiser:
@@ -204,6 +266,19 @@ def _new_denoiser(model: Architecture, channels: list[int], depth: int) -> Denoi
     return Denoiser(UNet(channels, **convs))
 
 
+def _centred(images: ImageSet, side: int) -> ImageSet:
+    """The squares of this side in the middle of the images."""
+    bands, rows, cols = images.shape
+    if (rows, cols) == (side, side) or side > min(rows, cols):
+        return images
+    top, left = (rows - side) // 2, (cols - side) // 2
+
+    def read(positions: Sequence[int]) -> torch.Tensor:
+        return images.read(positions)[:, :, top : top + side, left : left + side]
+
+    return replace(images, shape=(bands, side, side), _read=read)
+
+
 def _thinned(images: ImageSet, count: int) -> ImageSet:
     """About `count` of the images, evenly spread, so that every class of a sorted set is there."""
     return images.subset(range(0, len(images), max(1, len(images) // count)))
@@ -211,8 +286,8 @@ def _thinned(images: ImageSet, count: int) -> ImageSet:
 
 def _device_name(device: str | None, threads: int | None, processes: int) -> str:
     many = f"{processes} × " if processes > 1 else ""
-    if device != "cpu" and torch.cuda.is_available():
-        return many + torch.cuda.get_device_name()
+    if (place := usable(device)).type == "cuda":
+        return many + torch.cuda.get_device_name(place)
     return f"{many}CPU, {threads or torch.get_num_threads()} threads"
 
 

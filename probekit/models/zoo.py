@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
 from probekit.denoiser import Denoiser
-from probekit.errors import InputError, ModelError
+from probekit.errors import CapacityError, InputError, ModelError
 from probekit.models.dncnn import DnCNN
 from probekit.models.parts import files_of, in_parts, part_of, stored
 from probekit.models.unet import SigmaUNet, UNet
@@ -67,14 +68,18 @@ def save(
     Raises
     ------
     InputError
-        If the path has another suffix, the network is none of the package's, it is told σ or scaled
-        by a function or a table, which a description cannot hold, or one tensor exceeds `max_bytes`.
+        If the path has another suffix or is called like a part, the network is none of the package's, it is
+        told σ or scaled by a function or a table, which a description cannot hold, or one tensor exceeds `max_bytes`.
     ModelError
         If a weight does not fit half precision.
+    CapacityError
+        If the files cannot be written.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path} must end in .safetensors")
+    if (owner := part_of(path)) is not None:
+        raise InputError(f"{path} is called like a part of {owner}: give a name without -00001-of-00002 at its end")
     if not isinstance(denoiser, Denoiser):
         denoiser = Denoiser(denoiser)
     kind = next((name for name, cls in ARCHITECTURES.items() if type(denoiser.model) is cls), None)
@@ -111,15 +116,24 @@ def save(
         raise InputError(
             f"the card cannot be written as JSON ({error}): give strings, numbers, lists and dicts"
         ) from error
+    try:
+        _written(path, parts, text)
+    except (OSError, SafetensorError) as error:
+        raise CapacityError(
+            f"cannot write {path} ({error}): give a path that can be made and written to, with space left"
+        ) from error
+    return path
+
+
+def _written(path: Path, parts: Mapping[str, Mapping[str, torch.Tensor]], description: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The description goes last: a kill in between leaves weights that `load` refuses, never wrong ones.
     for name, tensors in parts.items():
-        _replace(path.with_name(name), partial(save_file, tensors))
-    _replace(path.with_suffix(".json"), lambda whole: whole.write_text(text, encoding="utf-8"))
+        _replace(path.with_name(name), partial(save_file, dict(tensors)))
+    _replace(path.with_suffix(".json"), lambda whole: whole.write_text(description, encoding="utf-8"))
     for other in files_of(path):
         if other.name not in parts:
             other.unlink()
-    return path
 
 
 def load(name: str | Path) -> Denoiser:

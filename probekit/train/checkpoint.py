@@ -3,33 +3,58 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from probekit.errors import ModelError
+from probekit.errors import CapacityError, ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from probekit.train.recipe import Recipe
 
-__all__ = ["CHECKPOINT", "differences", "part", "read", "write"]
+__all__ = ["CHECKPOINT", "differences", "part", "prepared", "read", "write", "writing_to"]
 
 CHECKPOINT = "checkpoint.safetensors"
 LABELS = {"images": "training images"}
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Failures to write are clear errors."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise CapacityError(
+            f"cannot write into {folder} ({error}): give a folder that can be made and written to, with space left"
+        ) from error
+
+
+def prepared(folder: Path) -> None:
+    """Make the folder, and see before anything is trained that it can be written to."""
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Several processes may try at once: a file without a name is in nobody's way.
+        TemporaryFile(dir=folder).close()
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], plan: Mapping[str, Any]) -> None:
     """Keep tensors and plan, whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    save_file(contiguous, partial, metadata={"plan": json.dumps(plan)})
-    partial.replace(path)
+    with writing_to(path.parent):
+        try:
+            save_file(contiguous, partial, metadata={"plan": json.dumps(plan)})
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -15,7 +15,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from probekit.denoiser import Denoiser
-from probekit.errors import InputError, ModelError
+from probekit.errors import CapacityError, InputError, ModelError
 from probekit.evaluation import CARD_SIGMA, psnr_curve
 from probekit.modes import flushed_denormals
 from probekit.train import checkpoint
@@ -113,6 +113,8 @@ def train(
         shared evenly by the processes.
     ModelError
         If the loss stops being finite, or the checkpoint cannot be read.
+    CapacityError
+        If `out` cannot be written to, the batch does not fit into the GPU's memory, or ``torch.compile`` does not work.
 
     Examples
     --------
@@ -140,7 +142,7 @@ def train(
     )
     folder = None if out is None else Path(out)
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        checkpoint.prepared(folder)
         if (folder / CHECKPOINT).exists():
             run.restore(folder / CHECKPOINT)
     plan = _Plan(
@@ -152,7 +154,7 @@ def train(
         recipe.steps if until is None else min(recipe.steps, until),
         math.inf if minutes is None else began + 60 * minutes,
     )
-    with flushed_denormals(), _algorithms(deterministic):
+    with flushed_denormals(), _algorithms(deterministic), _within_means(recipe.batch_size):
         if run.step < plan.last:
             _drive(run, held(images, place), plan)
     run.adopt_average()
@@ -207,6 +209,26 @@ def _algorithms(deterministic: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before
+
+
+@contextmanager
+def _within_means(batch_size: int) -> Iterator[None]:
+    """What the machine lacks, memory or a compiler, is a clear error."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise CapacityError(
+            f"batch_size={batch_size} does not fit into the GPU's memory beside the images "
+            f"({str(error).splitlines()[0]}): give a smaller one, or start more processes"
+        ) from error
+    except RuntimeError as error:
+        # Their classes are not named here, since naming them takes seconds that only compiling needs.
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        raise CapacityError(
+            f"torch.compile does not work here ({str(error).splitlines()[0]}): train without compile, or install a "
+            "C++ compiler"
+        ) from error
 
 
 def _drive(run: Run, data: Tensor, plan: _Plan) -> None:
@@ -275,11 +297,22 @@ class _Log:
     def __init__(self, folder: Path | None, step: int) -> None:
         self.path = None if folder is None else folder / LOG
         if self.path is not None and self.path.exists():
-            # What a killed run reported after its last checkpoint is done again.
-            lines = [text for text in self.path.read_text().splitlines() if json.loads(text)["step"] <= step]
-            self.path.write_text("".join(text + "\n" for text in lines), encoding="utf-8")
+            # What a killed run reported after its last checkpoint, perhaps not to the end of a line, is done again.
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+            unfinished = self.path.with_name(self.path.name + ".partial")
+            with checkpoint.writing_to(self.path.parent):
+                unfinished.write_text("".join(x + "\n" for x in lines if _step_of(x) <= step), encoding="utf-8")
+                unfinished.replace(self.path)
 
     def write(self, line: dict[str, Any]) -> None:
         if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as file:
+            with checkpoint.writing_to(self.path.parent), self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of the log; infinity where the line is none, as what a kill leaves of one."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf

@@ -16,7 +16,7 @@ from probekit.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Processes", "launched"]
+__all__ = ["Processes", "launched", "usable"]
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def launched() -> Iterator[int]:
     Raises
     ------
     InputError
-        If each process is to have a GPU of its own and there are fewer.
+        If WORLD_SIZE asks for several processes that cannot be joined.
 
     Examples
     --------
@@ -39,11 +39,40 @@ def launched() -> Iterator[int]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']}, but the processes cannot be joined ({error}): start them with "
+            "torchrun, or unset WORLD_SIZE"
+        ) from error
     try:
         yield dist.get_rank()
     finally:
         dist.destroy_process_group()
+
+
+def usable(device: str | torch.device | None) -> torch.device:
+    """The device of this name, by default a GPU if there is one.
+
+    Raises
+    ------
+    InputError
+        If it is neither a CPU nor a GPU that is there.
+    """
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    try:
+        found = torch.device(device or ("cuda" if there else "cpu"))
+    except RuntimeError:
+        raise InputError(f"device={device!r}: give cpu, cuda, or cuda:0 and so on") from None
+    if found.type not in ("cpu", "cuda"):
+        raise InputError(f"device={str(found)!r}: training and sampling run on cpu or cuda")
+    if found.type == "cuda" and (found.index or 0) >= there:
+        raise InputError(
+            f"device={str(found)!r}: this torch ({torch.__version__}) sees {there} GPUs; give cpu, or install a torch "
+            "that is built for the machine's CUDA"
+        )
+    return found
 
 
 class Processes:
@@ -64,9 +93,11 @@ class Processes:
 
     def place(self, device: str | torch.device | None) -> torch.device:
         """The device to train on: by default a GPU, this process's own, if there is one."""
-        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if found.type != "cuda" or found.index is not None or self.alone:
+        found = usable(device)
+        if found.type != "cuda" or self.alone:
             return found
+        if found.index is not None:
+            raise InputError(f"device={str(found)!r} for {self.count} processes: give cuda, and each takes its own GPU")
         local = int(os.environ.get("LOCAL_RANK", self.rank))
         if local >= torch.cuda.device_count():
             raise InputError(

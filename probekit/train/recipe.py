@@ -77,6 +77,8 @@ class Recipe:
             ("sigma_max", "a positive number", Real, lambda v: 0 < v < math.inf),
             ("weight_power", "a finite number", Real, math.isfinite),
             ("ema", "a fraction in [0, 1]", Real, lambda v: 0 <= v <= 1),
+            # What torch's generators take.
+            ("seed", "an int of 64 bits", Integral, lambda v: -(2**63) <= v < 2**63),
             ("crop", "a positive int, or None", Integral, lambda v: v >= 1),
         )
         wrong = [

@@ -16,6 +16,7 @@ from probekit.errors import InputError
 from probekit.train import checkpoint
 from probekit.train.data import views
 from probekit.train.processes import Processes
+from probekit.weights import weights_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +51,8 @@ class Run:
         self.denoiser, self.recipe, self.device, self.images = denoiser, recipe, device, images
         self.processes = processes or Processes()
         self.mine = self.processes.share(recipe.batch_size)
+        # What the run began with; a resumed one began with what its checkpoint says.
+        self.start = {"name": denoiser.name, "weights_sha256": weights_sha256(denoiser.model.state_dict())}
         self.asked = precision
         self.precision: Precision = precision or ("bf16" if device.type == "cuda" else "float32")
         self.model = denoiser.model.to(device).to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
@@ -169,6 +172,7 @@ class Run:
             "recipe": asdict(self.recipe),
             "network": self._network_described(),
             "images": self.images,
+            "start": self.start,
             "precision": self.precision,
         }
         checkpoint.write(path, tensors, plan)
@@ -187,22 +191,31 @@ class Run:
         differing = checkpoint.differences(
             plan, self.recipe, images=self.images, network=self._network_described(), precision=self.asked
         )
-        shapes = {k: v.shape for k, v in self.model.state_dict().items()}
-        if differing or shapes != {k: v.shape for k, v in model.items()}:
+        shapes, there = ({k: tuple(v.shape) for k, v in s.items()} for s in (self.model.state_dict(), model))
+        if not differing and shapes != there:
+            key = next(k for k in [*there, *shapes] if shapes.get(k) != there.get(k))
+            differing = [f"a network of another shape: {key} is {there.get(key)} there, {shapes.get(key)} now"]
+        if differing:
             raise InputError(
-                f"{path} belongs to another run ({'; '.join(differing) or 'a network of another shape'}): "
-                "give another folder, or remove it to start anew"
+                f"{path} belongs to another run ({'; '.join(differing)}): give another folder, or remove it to start "
+                "anew"
             )
         self.model.load_state_dict(model)
-        self.average = {k: v.to(self.device) for k, v in checkpoint.part(tensors, "average.").items()}
+        # In place, so that the average keeps the memory layout of the weights; a checkpoint has none.
+        for key, value in checkpoint.part(tensors, "average.").items():
+            self.average[key].copy_(value)
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in checkpoint.part(tensors, "optimiser.").items():
             index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = value
+            parameter = self.parameters[int(index)]
+            # Fused Adam takes moments only in the memory layout of their parameters.
+            moment = value.shape == parameter.shape and name != "step"
+            state.setdefault(int(index), {})[name] = torch.empty_like(parameter).copy_(value) if moment else value
         if state:
             groups = self.optimiser.state_dict()["param_groups"]
             self.optimiser.load_state_dict({"state": state, "param_groups": groups})
         self.precision = plan.get("precision", self.precision)
+        self.start = plan.get("start", self.start)
         self.step, self.seconds = plan["step"], plan["seconds"]
 
 

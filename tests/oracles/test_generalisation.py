@@ -190,6 +190,18 @@ def test_the_figure_shows_the_samples_nearest_to_training_images_first(by_heart:
         generalisation.plot(xr.Dataset())
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(("--device", "cuda:99"), "device='cuda:99'"), (("-o", __file__), "cannot write into")],
+)
+def test_what_cannot_be_done_is_said_before_images_are_read(
+    capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
+) -> None:
+    arguments = ["--denoiser", "photo32", "--train", "nowhere", "--held-out", "nowhere", *options]
+    assert generalisation.main(arguments) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_the_command_writes_findings_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     for name in ("train", "val"):

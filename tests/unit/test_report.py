@@ -55,6 +55,16 @@ def test_what_is_there_is_not_done_again_and_what_is_missing_is(images, made) ->
     assert {name for name in before if before[name] != after[name]} == {"sparsity-trained.nc"}
 
 
+def test_a_file_cut_short_is_made_again(images, made) -> None:
+    out, judged = made
+    cut = out / "sparsity-trained.nc"
+    whole = cut.read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    xr.testing.assert_equal(report.run(images, out=out, **FEW), judged)
+    assert len(cut.read_bytes()) == len(whole)
+    assert not list(out.rglob("*.part"))
+
+
 def test_other_options_make_other_findings(images, made) -> None:
     out, judged = made
     wider = report.run(images, out=out, clusters="label", **FEW)

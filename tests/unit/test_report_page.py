@@ -55,6 +55,12 @@ def test_the_card_of_the_network_is_shown_where_there_is_one(judged) -> None:
     assert section.parts[1].rows == [["network", "26.90", "23.50"], ["noisy", "20.00", "14.00"]]  # pyright: ignore
 
 
+@pytest.mark.parametrize("card", [None, "text", {"psnr": 1}, {"psnr": {}}, {"psnr": {"denoiser": [1]}}])
+def test_a_card_without_such_numbers_is_passed_over(judged, card) -> None:
+    made = page(judged, card=card, shown=Shown(), command="", settings={})
+    assert not [s for s in made.sections if s.title.startswith("How well")]
+
+
 def test_arrows_say_which_rows_differ_from_the_reference() -> None:
     rows = ["a mid", "pixels", "pca", "none"]
     difference = [[0, 0.2, -0.2, np.nan], [0, 0.1, -0.3, np.nan], [0, 0.3, -0.1, np.nan]]

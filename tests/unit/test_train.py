@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from probekit.denoiser import Denoiser
-from probekit.errors import InputError, ModelError
+from probekit.errors import CapacityError, InputError, ModelError
 from probekit.evaluation import CARD_SIGMA
 from probekit.images import ImageSet, load
 from probekit.models.unet import UNet
@@ -500,6 +500,33 @@ def test_a_run_that_was_killed_and_resumed_ends_bit_for_bit_like_one_that_was_no
     whole = quietly(network(), out=tmp_path / "whole")
     assert same(checkpoint(tmp_path / "whole"), checkpoint(killed))
     assert same(dict(whole.model.state_dict()), dict(resumed.model.state_dict()))
+
+
+@pytest.mark.parametrize("left", [b'{"step": 3, "ima', b"\x00\x00\n", b"\xff\n", b"[1]\n"])
+def test_a_line_of_the_log_that_a_kill_left_unfinished_is_written_again(tmp_path: Path, left: bytes) -> None:
+    quietly(network(), out=tmp_path / "whole")
+    quietly(network(), out=tmp_path / "parts", until=2)
+    with (tmp_path / "parts/log.jsonl").open("ab") as log:
+        log.write(left)
+    quietly(network(1), out=tmp_path / "parts")
+    whole, parts = ([{**x, "seconds": 0} for x in log_of(tmp_path / p)] for p in ("whole", "parts"))
+    assert whole == parts
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    model = network()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    for out in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(CapacityError, match=r"cannot write into .*: give a folder that can be made"):
+            quietly(model, out=out)
+    assert same(before, dict(model.state_dict()))
+
+
+def test_a_checkpoint_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.safetensors.partial").mkdir()
+    with pytest.raises(CapacityError, match="cannot write into"):
+        quietly(network(), out=tmp_path)
 
 
 def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:

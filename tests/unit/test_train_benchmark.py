@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+from probekit.models import zoo
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -98,3 +103,40 @@ def test_without_bm3d_its_benchmark_says_what_to_install(
         monkeypatch.setitem(sys.modules, name, None)
     assert benchmark("bm3d_psnr", "--held-out", "nowhere").main() == 1
     assert "pip install bm3d (for non-commercial use only)" in capsys.readouterr().err
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    (tmp_path / "pictures").mkdir()
+    for k in range(3):
+        Image.fromarray(np.full((16, 16, 3), 60 * k, np.uint8)).save(tmp_path / f"pictures/{k}.png")
+    return tmp_path / "pictures"
+
+
+def test_a_card_without_a_table_is_refused_before_anything_is_filtered(
+    benchmark, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pictures: Path
+) -> None:
+    # Filters nothing: the implementation must not be called.
+    monkeypatch.setitem(sys.modules, "bm3d", SimpleNamespace())
+    card = Path(zoo.__file__).parent / "weights/photo32.json"
+    empty = pictures.parent / "empty.json"
+    empty.write_text(json.dumps(json.loads(card.read_text(encoding="utf-8")) | {"card": {}}), encoding="utf-8")
+    for given, message in ((empty, "has no table of PSNR"), (pictures.parent / "none.json", "does not exist")):
+        arguments = ("--held-out", pictures, "--size", 16, "--images", 3, "--card", given)
+        assert benchmark("bm3d_psnr", *arguments).main() == 1
+        assert message in capsys.readouterr().err
+
+
+def test_the_row_of_another_implementation_goes_into_the_card(
+    benchmark, monkeypatch: pytest.MonkeyPatch, pictures: Path
+) -> None:
+    # An implementation that returns grey, whose error each image's own grey gives.
+    monkeypatch.setitem(sys.modules, "bm3d", SimpleNamespace(bm3d_rgb=lambda pixels, _: 0 * pixels + 0.5))
+    card = pictures.parent / "photo32.json"
+    card.write_bytes((Path(zoo.__file__).parent / "weights/photo32.json").read_bytes())
+    arguments = ("--held-out", pictures, "--size", 16, "--images", 3, "--card", card)
+    assert benchmark("bm3d_psnr", *arguments).main() == 0
+    squares = [(60 * k / 255 - 0.5) ** 2 for k in range(3)]
+    expected = round(float(np.mean(-10 * np.log10(squares))), 2)
+    assert json.loads(card.read_text(encoding="utf-8"))["card"]["psnr"]["bm3d"] == [expected] * 7
+    assert [path.name for path in pictures.parent.iterdir() if path.is_file()] == ["photo32.json"]

@@ -117,3 +117,94 @@ def test_a_denoiser_that_cannot_take_the_images_is_refused_before_anything_is_tr
 def test_a_crop_that_the_card_cannot_be_measured_on_is_refused(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--crop 4: the card's reference filters 8×8 patches; give at least 8"):
         trained(pictures, tmp_path, "--crop", 4)
+
+
+def test_a_network_that_crops_suit_but_whole_images_do_not_gets_its_card(pictures: Path, tmp_path: Path) -> None:
+    # 18 is no multiple of 4, which this network halves images by; 8 is.
+    trained(pictures, tmp_path, "--size", 18, "--crop", 8, "--channels", "4,4,8")
+    card = card_of(tmp_path)
+    assert card["data"]["size"] == 18
+    assert np.isfinite(card["psnr"]["on_training"]).all()
+
+
+def test_procedural_images_are_measured_at_the_side_of_the_crops_too(tmp_path: Path) -> None:
+    arguments = "train shapes:6 --held-out shapes:3:1 --name tiny --size 18 --crop 8 --channels 4,4,8 --steps 1"
+    result = CliRunner().invoke(app, [*arguments.split(), "--batch-size", "2", "--quiet", "--out", str(tmp_path)])
+    # At a side of 18 the network could not take them.
+    assert result.exception is None
+
+
+def test_images_that_the_network_cannot_take_are_refused_before_anything_is_trained(
+    pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"18×18 .* multiples of 4"):
+        trained(pictures, tmp_path / "run", "--size", 18, "--channels", "4,4,8")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_denoiser_called_like_a_row_of_the_card_or_given_twice_is_refused_before_anything_is_trained(
+    pictures: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = UNet((4, 8), encoder_convs=(2,), middle_convs=1, decoder_convs=(2,))
+    noisy, other = (zoo.save(model, tmp_path / f"{name}.safetensors") for name in ("noisy", "other"))
+    for given in ((noisy,), (other, other)):
+        with pytest.raises(InputError, match=f"the card has a row {given[0].stem} already"):
+            trained(pictures, tmp_path / "run", *(word for path in given for word in ("--compare", path)))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--model", "dncnn"), "--model dncnn, where it has unet"),
+        (("--channels", "4,16"), "--channels 4,16, where it has 4,8"),
+        (("--depth", 5), "--depth 5, where it has none"),
+    ],
+)
+def test_a_start_that_is_another_network_than_asked_for_is_refused(
+    pictures: Path, tmp_path: Path, options: tuple[Any, ...], message: str
+) -> None:
+    torch.manual_seed(0)
+    start = zoo.save(UNet((4, 8), encoder_convs=(2,), decoder_convs=(5,)), tmp_path / "start.safetensors")
+    with pytest.raises(InputError, match=message):
+        trained(pictures, tmp_path / "run", "--init", start, *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--minutes", -1), "--minutes -1.0: give a time of at least 0"),
+        (("--minutes", "nan"), "--minutes nan: give a time of at least 0"),
+        (("--name", ""), "--name '': give the name of a file"),
+        (("--name", "a/b"), "--name 'a/b': give the name of a file"),
+        (("--name", "a-00001-of-00002"), "not that of a part of one"),
+        (("--seed", 2**64), "an int of 64 bits"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_before_anything_is_read(
+    pictures: Path, tmp_path: Path, options: tuple[Any, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        trained(pictures / "nowhere", tmp_path / "run", *options)
+
+
+@pytest.mark.parametrize("option", ["--threads", "--max-held-out"])
+def test_numbers_below_one_are_errors_of_use(option: str) -> None:
+    arguments = ["train", "nowhere", "--held-out", "nowhere", "--out", "nowhere", option]
+    assert CliRunner().invoke(app, [*arguments, "0"]).exit_code == 2
+    assert isinstance(CliRunner().invoke(app, [*arguments, "1"]).exception, InputError)
+
+
+def test_a_run_goes_on_only_from_the_start_that_it_began_with(pictures: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    starts = [UNet((4, 8), encoder_convs=(2,), decoder_convs=(5,)) for _ in range(2)]
+    one, other = (zoo.save(model, tmp_path / f"{k}.safetensors") for k, model in enumerate(starts))
+    trained(pictures, tmp_path / "run", "--init", one, "--minutes", 0)
+    trained(pictures, tmp_path / "new", "--minutes", 0)
+    for out, given, began in (("run", ("--init", other), "0"), ("run", (), "0"), ("new", ("--init", one), "UNet")):
+        with pytest.raises(InputError, match=f"the run in --out began from {began} .*: give the --init of the first"):
+            trained(pictures, tmp_path / out, *given)
+    trained(pictures, tmp_path / "run", "--init", one)
+    assert card_of(tmp_path / "run")["initial weights"]["name"] == "0"
+    assert "wrote" in trained(pictures, tmp_path / "new")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from probekit.denoiser import Denoiser
-from probekit.errors import InputError, ModelError
+from probekit.errors import CapacityError, InputError, ModelError
 from probekit.models import zoo
 from probekit.models.dncnn import DnCNN
 from probekit.models.unet import SigmaUNet, UNet
@@ -216,9 +216,21 @@ def test_a_card_that_json_cannot_hold_leaves_the_folder_as_it_was(tmp_path: Path
     assert contents(tmp_path) == before
 
 
+def test_a_name_that_only_parts_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"called like a part of a: give a name without"):
+        zoo.save(network(), tmp_path / "a-00001-of-00002.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CapacityError, match=r"cannot write .*a\.safetensors"):
+        zoo.save(network(), tmp_path / "file/a.safetensors")
+
+
 def test_a_failure_while_writing_leaves_no_partial_file(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").mkdir()  # a folder cannot be replaced by a file
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(CapacityError, match="directory"):
         zoo.save(network(), tmp_path / "a.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
 
