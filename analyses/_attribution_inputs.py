@@ -9,24 +9,27 @@ import numpy as np
 import torch
 import xarray as xr
 
+from probekit import checks
 from probekit.averages import clean_and_noise
 from probekit.denoiser import as_denoiser, clean_range
 from probekit.errors import InputError
 from probekit.labels import COORDINATES
+from probekit.representation import Tap
 from probekit.sites import network_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from probekit.images import ImageSet
-    from probekit.representation import Tap
 
 __all__ = ["batches", "check_count", "chosen_channels", "labels_of", "middle", "place_of", "same_network"]
 
 
-def same_network(denoiser: nn.Module, tap: Tap) -> nn.Module:
+def same_network(denoiser: nn.Module, tap: Any) -> nn.Module:
     """The denoiser, if the tap is one of its network."""
     denoiser = as_denoiser(denoiser)
+    if not isinstance(tap, Tap):
+        raise InputError(f"{checks.given('tap', tap)}: give a tap, probekit.tap(denoiser, name)")
     if network_of(denoiser) is not network_of(tap.denoiser):
         raise InputError(f"{tap} is not of this denoiser: make the tap of it, probekit.tap(denoiser, name)")
     return denoiser
@@ -34,8 +37,7 @@ def same_network(denoiser: nn.Module, tap: Tap) -> nn.Module:
 
 def check_count(name: str, value: Any, least: int) -> None:
     """Refuse what is no whole number ≥ `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{name}={value!r}: give a whole number ≥ {least}")
+    checks.whole(name, value, least=least)
 
 
 def chosen_channels(channels: Any, count: int, name: str = "channels") -> np.ndarray:

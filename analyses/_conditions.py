@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from analyses._validity import check_numbers
 from probekit import images as image_sources
 from probekit import labels
+from probekit.checks import given as shown
+from probekit.checks import number
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
     from probekit.representation import Tap
 
-__all__ = ["Condition", "centroid", "condition_of", "interpolate", "project", "weights_of"]
+__all__ = ["Condition", "centroid", "condition_of", "interpolate", "project", "real_numbers", "weights_of"]
 
 # What two representations must share for one to stand for the other.
 SAME = ("weights_sha256", "denoiser_settings", "taps", "reduce")
 CLOSE = 1e-9
+# What says which channel is which.
+CHANNELS = ("tap", "unit")
 
 
 class Condition(NamedTuple):
@@ -54,12 +59,16 @@ def condition_of(
         If φ is of another denoiser or tap, lacks levels, or comes without the images' shape.
     """
     if isinstance(condition, xr.Dataset):
+        if ids is not None:
+            raise InputError("ids= are of images, and the condition is φ, which has ids of its own: leave them out")
         return _given(tap, condition, sigmas, shape=shape)
     if isinstance(condition, xr.DataArray) and "channel" in condition.dims:
         raise InputError(
             "the condition is a DataArray of φ: give the Dataset that a tap returns, whose attrs say of what"
         )
     source = image_sources.load(condition, ids=ids)
+    if shape is not None and _shape(shape) != source.shape:
+        raise InputError(f"shape={shape} and the condition's images are {source.shape}: samples have their shape")
     data = tap(source, sigma=list(sigmas), draws=draws, seed=seed, progress=progress)
     phi, spread = _numbers(data)
     images = source.read(range(len(source))).numpy()
@@ -68,12 +77,13 @@ def condition_of(
 
 
 def _given(tap: Tap, data: xr.Dataset, sigmas: Sequence[float], *, shape: Sequence[int] | None) -> Condition:
+    check_numbers(data, "phi", "phi_se")
     labels.check(data, "phi")
-    if shape is None or len(shape) != 3 or min(shape) < 1:
+    if not data.sizes["image"] or not data.sizes["sigma"]:
         raise InputError(
-            f"shape={shape}: φ does not say how large images are; give shape=(bands, rows, cols) with a φ condition"
+            f"φ of {data.sizes['image']} images at {data.sizes['sigma']} levels: give one at least of each"
         )
-    bands, rows, cols = map(int, shape)
+    bands, rows, cols = _shape(shape)
     # One look at a blank image tells what this tap of this denoiser calls itself.
     own = tap(np.zeros((1, bands, rows, cols), np.float32), sigma=float(sigmas[0]), draws=1, progress=False)
     differ = [
@@ -81,10 +91,12 @@ def _given(tap: Tap, data: xr.Dataset, sigmas: Sequence[float], *, shape: Sequen
         for key in SAME
         if data.attrs.get(key) != own.attrs[key]
     ]
-    if differ or data.sizes["channel"] != own.sizes["channel"]:
+    same_channels = all(np.array_equal(labels.strings(data[c].values), labels.strings(own[c].values)) for c in CHANNELS)
+    if differ or not same_channels:
         raise InputError(
-            f"this φ is of another denoiser or tap ({'; '.join(differ) or 'other channels'}): measure it with this, "
-            "tap(images, sigma=…); where φ is edited keep its attrs, xarray.set_options(keep_attrs=True)"
+            f"this φ is of another denoiser or tap ({'; '.join(differ) or 'other channels, or in another order'}): "
+            "measure it with this, tap(images, sigma=…); where φ is edited keep its attrs, "
+            "xarray.set_options(keep_attrs=True)"
         )
     phi, spread = _numbers(data)
     known = data["sigma"].values.astype(float)
@@ -108,10 +120,21 @@ def _given(tap: Tap, data: xr.Dataset, sigmas: Sequence[float], *, shape: Sequen
     )
 
 
+def _shape(shape: Any) -> tuple[int, int, int]:
+    given = [] if shape is None or not np.iterable(shape) else list(shape)
+    if len(given) != 3 or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in given):
+        raise InputError(
+            f"shape={shape!r}: φ does not say how large images are; give shape=(bands, rows, cols) with a φ condition"
+        )
+    return int(given[0]), int(given[1]), int(given[2])
+
+
 def _numbers(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """φ, and the standard deviation of one draw of it, as float64; NaN where it is not known."""
     phi = data["phi"].values.astype(np.float64)
-    draws = float(data.attrs.get("draws", 1))
+    draws = number("the attr draws of φ", data.attrs.get("draws", 1), "the number of draws, ≥ 1", good=lambda n: n >= 1)
+    if "phi_se" in data and bool(((data["phi_se"] < 0) | np.isinf(data["phi_se"])).any()):
+        raise InputError("phi_se is negative or infinite in places: give standard errors ≥ 0, or drop the variable")
     spread = data["phi_se"].values.astype(np.float64) * draws**0.5 if "phi_se" in data else np.full(phi.shape, np.nan)
     return phi, spread
 
@@ -142,7 +165,7 @@ def weights_of(
         np.put_along_axis(mask, order[:, :top], 1.0, axis=1)
         found *= mask
     if weights is not None:
-        given = np.asarray(weights, float)
+        given = real_numbers("weights", weights)
         if given.shape != (count,) or not (np.isfinite(given) & (given >= 0)).all():
             raise InputError(f"weights has shape {given.shape}: give {count} finite numbers ≥ 0, one per channel")
         found *= given
@@ -171,7 +194,7 @@ def centroid(data: xr.Dataset, *, name: str = "centroid") -> xr.Dataset:
     Raises
     ------
     InputError
-        If `data` is not what a tap returns.
+        If `data` is not what a tap returns, or is of no image.
 
     Examples
     --------
@@ -182,6 +205,8 @@ def centroid(data: xr.Dataset, *, name: str = "centroid") -> xr.Dataset:
     1
     """
     labels.check(data, "phi")
+    if not data.sizes["image"]:
+        raise InputError("φ of no image has no average: give one image at least")
     kept = [v for v in ("phi", "phi_se") if v in data]
     mean = data[kept].mean("image", keep_attrs=True).expand_dims(image=np.array([name], dtype=object))
     return mean.transpose("image", "sigma", "channel")
@@ -205,7 +230,7 @@ def interpolate(first: xr.Dataset, second: xr.Dataset, shares: Sequence[float]) 
     Raises
     ------
     InputError
-        If either is not φ of one image, or they do not fit together.
+        If either is not φ of one image, they do not fit together, or shares are no different finite numbers.
 
     Examples
     --------
@@ -220,11 +245,17 @@ def interpolate(first: xr.Dataset, second: xr.Dataset, shares: Sequence[float]) 
         if data.sizes["image"] != 1:
             raise InputError(f"φ of {data.sizes['image']} images: give one on each side, data.isel(image=[0])")
     same = [first.attrs.get(k) == second.attrs.get(k) for k in (*SAME, "draws")]
-    if not all(same) or not np.array_equal(first["sigma"].values, second["sigma"].values):
+    if not all(same) or not all(np.array_equal(first[c].values, second[c].values) for c in ("sigma", *CHANNELS)):
         raise InputError("the two φ's are of other denoisers, taps, draws or noise levels: measure both with one tap")
+    given = real_numbers("shares", shares)
+    named = {f"{s:g}" for s in given.ravel()}
+    if given.ndim != 1 or not given.size or not np.isfinite(given).all() or len(named) < given.size:
+        raise InputError(
+            f"{shown('shares', shares)}: give a list of finite numbers, different in six digits, e.g. [0, 0.5, 1]"
+        )
     a, b = (str(d["image"].values[0]) for d in (first, second))
-    ids = np.array([f"{a}→{b}/{s:g}" for s in shares], dtype=object)
-    along = xr.DataArray(np.asarray(shares, float), dims="image", coords={"image": ids})
+    ids = np.array([f"{a}→{b}/{s:g}" for s in given], dtype=object)
+    along = xr.DataArray(given, dims="image", coords={"image": ids})
     kept = [v for v in ("phi", "phi_se") if v in first and v in second]
     one, two = (d[kept].isel(image=0, drop=True) for d in (first, second))
     with xr.set_options(keep_attrs=True):
@@ -252,7 +283,7 @@ def project(data: xr.Dataset, basis: Any, *, centre: Any = 0.0) -> xr.Dataset:
     Raises
     ------
     InputError
-        If the basis has another number of channels or is not finite.
+        If the basis has another number of channels, is not finite or spans nothing; if the centre is no such point.
 
     Examples
     --------
@@ -265,15 +296,37 @@ def project(data: xr.Dataset, basis: Any, *, centre: Any = 0.0) -> xr.Dataset:
     labels.check(data, "phi")
     orthonormal = orthonormal_basis(basis, data.sizes["channel"])
     phi = data["phi"]
-    away = phi.values - centre
-    projected = centre + (away @ orthonormal.T) @ orthonormal
+    point = real_numbers("centre", centre)
+    if point.shape not in ((), (data.sizes["channel"],)) or not np.isfinite(point).all():
+        raise InputError(f"centre has shape {point.shape}: give a finite number, or one for each channel")
+    away = phi.values - point
+    projected = point + (away @ orthonormal.T) @ orthonormal
     return data.assign(phi=phi.copy(data=projected.astype(phi.dtype)))
 
 
 def orthonormal_basis(basis: Any, channels: int) -> np.ndarray:
     """Rows (r, channel) that are orthonormal and span what the rows given span."""
-    given = np.asarray(basis, float)
+    given = real_numbers("basis", basis)
     if given.ndim != 2 or given.shape[1] != channels or not len(given) or not np.isfinite(given).all():
         raise InputError(f"basis has shape {given.shape}: give finite rows of {channels} channels, (r, {channels})")
+    if not given.any():
+        raise InputError("basis is 0 throughout and spans nothing: give rows that differ from 0")
     _, sizes, rows = np.linalg.svd(given, full_matrices=False)
     return rows[sizes > 1e-10 * max(sizes[0], np.finfo(float).tiny)]
+
+
+def real_numbers(name: str, value: Any) -> np.ndarray:
+    """An argument as an array of float64.
+
+    Raises
+    ------
+    InputError
+        If it is no array of real numbers.
+    """
+    try:
+        found = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{shown(name, value)}: give an array of numbers, with rows of one length") from error
+    if found.dtype.kind not in "fiub":
+        raise InputError(f"{shown(name, value)}: give real numbers")
+    return found.astype(float)

@@ -15,6 +15,7 @@ from analyses._findings import variable
 from analyses._stats import check_resampling, interval, resampled_means
 from probekit import images as image_sources
 from probekit.averages import noise_levels
+from probekit.checks import listed, mapping, number
 from probekit.errors import InputError
 from probekit.modes import evaluating
 
@@ -98,13 +99,15 @@ def effects(
     check_resampling(resamples, level, seed)
     for name, value in (("draws", draws), ("batch_size", batch_size)):
         check_count(name, value, 1)
-    if not np.isfinite(factor):
-        raise InputError(f"factor={factor!r}: give a finite number, 0 to silence")
+    factor = number("factor", factor, "a finite number, 0 to silence")
+    groups = mapping("groups", groups, "channels of each group by name, e.g. {'a': [0, 1]}")
+    controls = mapping("controls", {} if controls is None else controls, "names of groups to compare each group with")
     denoiser = same_network(denoiser, tap)
     levels = noise_levels(sigma)
     source = image_sources.load(images, ids=ids)
     reference = tap.maps(source.subset([0]), sigma=levels, seed=seed)
-    compared = _checked_groups(groups, controls or {}, reference.sizes["channel"])
+    compared = _checked_groups(groups, controls, reference.sizes["channel"])
+    groups = {name: np.atleast_1d(group).tolist() for name, group in groups.items()}
     noisy = batches(source, draws, seed, batch_size, place_of(denoiser))
     change, edited, plain = _edited(
         denoiser, tap, noisy, list(groups.values()), images=len(source), levels=levels, factor=factor, draws=draws
@@ -163,11 +166,12 @@ def _edited(
         for rows, x, z in noisy:
             for s, level in enumerate(levels):
                 y = x + level * z
-                clean = denoiser(y, level)
+                # A network may change its input in place, and y is used again.
+                clean = denoiser(y.clone(), level)
                 plain[rows, s] += _mean_square(clean - x) / draws
                 for g, channels in enumerate(groups):
                     with tap.scale(list(channels), factor) if factor else tap.ablate(list(channels)):
-                        other = denoiser(y, level)
+                        other = denoiser(y.clone(), level)
                     change[rows, g, s] += _mean_square(other - clean) / draws
                     edited[rows, g, s] += _mean_square(other - x) / draws
     return change, edited, plain
@@ -205,8 +209,9 @@ def _checked_groups(
     if not groups:
         raise InputError("groups is empty: give at least one group of channels by name")
     for name, group in groups.items():
-        chosen_channels(list(group), channels, f"group {name!r}")
+        chosen_channels(group, channels, f"group {name!r}")
     for name, others in controls.items():
+        listed(f"controls of {name!r}", others, "a list of names of groups")
         unknown = [other for other in (name, *others) if other not in groups]
         if unknown or not others:
             raise InputError(

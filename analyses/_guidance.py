@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from probekit.errors import ModelError
+from probekit.errors import ModelError, TapError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,9 @@ def losses(goal: Goal, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     Raises
     ------
     ModelError
-        If a loss is not finite.
+        If a loss or its gradient is not finite.
+    TapError
+        If the features do not depend on the images by anything that has a gradient.
     """
     return _seen(goal, y, rows)[:2]
 
@@ -67,12 +69,20 @@ def _seen(goal: Goal, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Loss and gradient of each image, as `losses` has them, and the differences (n, K) that they are of."""
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()
-        difference = goal.features(leaf, rows) - goal.target[rows]
+        # A network may change its input in place, which a leaf does not bear.
+        difference = goal.features(leaf.clone(), rows) - goal.target[rows]
         loss = (goal.weight[rows] * difference.square()).mean(dim=1)
+        if not loss.requires_grad:
+            raise TapError(
+                "what is matched has no gradient with respect to the image: the network computes it without one "
+                "(torch.no_grad, detach), or not from the image; tap another place"
+            )
         (gradient,) = torch.autograd.grad(loss.sum(), leaf)
     loss = loss.detach()
-    if not bool(torch.isfinite(loss).all()):
-        raise ModelError(f"the guidance loss of {int((~torch.isfinite(loss)).sum())} samples is not finite")
+    for what, values in (("guidance loss", loss), ("gradient of the guidance loss", gradient)):
+        broken = ~torch.isfinite(values).reshape(len(loss), -1).all(dim=1)
+        if bool(broken.any()):
+            raise ModelError(f"the {what} of {int(broken.sum())} samples is not finite")
     return loss, gradient, difference.detach()
 
 
@@ -167,7 +177,7 @@ def _pulled(goal: Goal, y: Tensor, difference: Tensor, rows: Tensor, length: Ten
     """The step that the differences given, of other images, would make with the gradients of the features here."""
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()
-        pulled = (goal.weight[rows] * difference * goal.features(leaf, rows)).mean(dim=1)
+        pulled = (goal.weight[rows] * difference * goal.features(leaf.clone(), rows)).mean(dim=1)
         (gradient,) = torch.autograd.grad(2 * pulled.sum(), leaf)
     return -_along(length) * gradient
 

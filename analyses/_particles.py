@@ -10,7 +10,7 @@ import torch
 
 from analyses import _schedules
 from analyses._guidance import Goal, losses
-from probekit.errors import InputError
+from probekit.checks import number, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,10 +35,8 @@ class Particles:
     resample_below: float = 0.5
 
     def __post_init__(self) -> None:
-        if isinstance(self.particles, bool) or not isinstance(self.particles, int) or self.particles < 2:
-            raise InputError(f"particles={self.particles!r}: give a whole number ≥ 2")
-        if not 0 <= self.resample_below <= 1:
-            raise InputError(f"resample_below={self.resample_below!r}: give a share of the particles, in [0, 1]")
+        whole("particles", self.particles, least=2)
+        number("resample_below", self.resample_below, "a share of the particles, in [0, 1]", good=lambda v: 0 <= v <= 1)
 
     def schedule(self) -> list[float]:
         """Levels close enough for the transitions to be nearly exact."""

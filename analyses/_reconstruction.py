@@ -72,7 +72,7 @@ def _batch(job: Job, pairs: Sequence[tuple[int, int]]) -> xr.Dataset:
         match = _match(job, task, x, pairs)
     along = ("one", "level")
     values = {
-        "samples": (("one", "band", "row", "col"), x.cpu().numpy()),
+        "samples": (("one", "band", "row", "col"), _array(x)),
         "loss_before": (along, _numpy(walk.first)),
         "loss": (along, _numpy(walk.last)),
         "guidance_steps": (along, _numpy(walk.steps).astype(float)),
@@ -83,7 +83,7 @@ def _batch(job: Job, pairs: Sequence[tuple[int, int]]) -> xr.Dataset:
     if walk.ess:
         values["ess"] = (along, _numpy(walk.ess))
     if job.trajectory:
-        stacked = torch.stack(estimates, dim=1).cpu().numpy()
+        stacked = _array(torch.stack(estimates, dim=1))
         values["trajectory"] = (("one", "level", "band", "row", "col"), stacked)
     return xr.Dataset(values, coords={"level": np.arange(len(walk.sigma))})
 
@@ -137,7 +137,7 @@ def _match(job: Job, task: Task, x: Tensor, pairs: Sequence[tuple[int, int]]) ->
             total += task.features(x + sigma * z, levels)
     root = task.weight.sqrt()
     away = (root * (total / job.draws - task.target[-1])).norm(dim=1)
-    return (away / (root * task.target[-1]).norm(dim=1)).cpu().numpy()
+    return _array(away / (root * task.target[-1]).norm(dim=1))
 
 
 @contextmanager
@@ -154,7 +154,12 @@ def _frozen(network: nn.Module) -> Iterator[None]:
 
 
 def _numpy(by_level: Sequence[Tensor]) -> np.ndarray:
-    return torch.stack(list(by_level), dim=1).cpu().numpy()
+    return _array(torch.stack(list(by_level), dim=1))
+
+
+def _array(values: Tensor) -> np.ndarray:
+    # numpy has no bfloat16.
+    return (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
 
 
 def fitting(job: Job) -> int:

@@ -10,15 +10,18 @@ import torch
 import xarray as xr
 
 from analyses._findings import findings, variable
+from analyses._stats import check_seed
+from analyses._validity import check_fraction
 from probekit import images as image_sources
 from probekit import labels
+from probekit.checks import given as shown
 from probekit.errors import InputError
+from probekit.representation import Tap
 
 if TYPE_CHECKING:
     from probekit.images import ImageSet
-    from probekit.representation import Tap
 
-__all__ = ["describe"]
+__all__ = ["check_samples", "describe"]
 
 # Pairs of different images that the threshold of near copies is taken from, at most.
 PAIRS = 20_000
@@ -26,6 +29,7 @@ CHUNK = 256
 # Smallest side of images for MS-SSIM, whose coarsest of five scales must still hold its window of 11.
 LEAST_SIDE = 161
 WINDOW = 11
+DIMS = ("image", "sample", "band", "row", "col")
 
 
 def describe(
@@ -76,12 +80,14 @@ def describe(
         images; with references the same of the nearest one, as `distance_reference` and so on, and its id, `nearest`.
         With `tap` `diversity_phi` (image, block), the distance between two samples' φ relative to their norm,
         and, where conditions are known, `distance_phi` (image, sample, block), to the condition's φ; the same
-        of unconditional samples as `distance_phi_unconditional` (image, block), mean over them.
+        of unconditional samples as `distance_phi_unconditional` (image, block), mean over them; NaN where the φ
+        compared with is 0.
 
     Raises
     ------
     InputError
-        If `samples` is not what `reconstruct` returns, or the references are of another size.
+        If `samples` is not what `reconstruct` returns, the references are of another size, or an option is out of its
+        range.
 
     Examples
     --------
@@ -95,14 +101,17 @@ def describe(
     >>> float(found.median_match) < 0.1, found.variance_map.dims
     (True, ('image', 'band', 'row', 'col'))
     """
-    if not isinstance(samples, xr.Dataset) or "samples" not in samples:
-        raise InputError("describe takes the Dataset that reconstruct returns, with the variable samples")
-    values = samples["samples"].transpose("image", "sample", "band", "row", "col").values.astype(float)
+    check_samples(samples)
+    if tap is not None and not isinstance(tap, Tap):
+        raise InputError(f"{shown('tap', tap)}: give a tap, probekit.tap(denoiser, names)")
+    if unconditional is not None:
+        check_samples(unconditional, "unconditional")
+    check_seed(seed)
+    check_fraction("quantile", quantile, "a share of pairs, between 0 and 1")
+    values = samples["samples"].transpose(*DIMS).values.astype(float)
     others = None if reference is None else image_sources.load(reference)
     if others is not None and others.shape != values.shape[2:]:
         raise InputError(f"reference images are {others.shape} and samples {values.shape[2:]}: bring them to one size")
-    if not 0 < quantile < 1:
-        raise InputError(f"quantile={quantile}: give a share of pairs, between 0 and 1")
     similar, kind = _similarity(values)
     pixels = ("image", "band", "row", "col")
     found: dict[str, Any] = {
@@ -122,6 +131,26 @@ def describe(
     return findings(
         found, samples, analysis="sampling", coords=coords, quantile=quantile, similarity=kind, described_at=sigma
     )
+
+
+def check_samples(samples: Any, name: str = "samples") -> None:
+    """Refuse what `reconstruct` does not return.
+
+    Raises
+    ------
+    InputError
+        If variables or dims are missing, or there is no image or sample, or values are not finite.
+    """
+    if not isinstance(samples, xr.Dataset) or "samples" not in samples or "match" not in samples:
+        raise InputError(f"{name}: give the Dataset that reconstruct returns, with samples and match")
+    found = samples["samples"]
+    if set(found.dims) != set(DIMS) or not all(found.shape) or "image" not in samples.coords:
+        raise InputError(
+            f"{name} has sizes {dict(found.sizes)}: give one image and one sample at least, with all dims; select with "
+            "a list, e.g. .isel(image=[0])"
+        )
+    if not bool(np.isfinite(found).all()):
+        raise InputError(f"{name} holds NaN or infinite values: leave those images out")
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
@@ -306,7 +335,7 @@ def _in_phi(
         for i, part in enumerate(phi[..., chosen]):
             apart = _pairs(part) * len(chosen) ** 0.5
             if apart.size:
-                diversity[i, b] = apart.mean() / np.linalg.norm(part, axis=1).mean()
+                diversity[i, b] = _shares(apart.mean(), np.linalg.norm(part, axis=1).mean())
     found = {
         "diversity_phi": variable(("image", "block"), diversity, "mean distance between two samples' phi, relative")
     }
@@ -330,13 +359,14 @@ def _in_phi(
 
 def _relative(phi: np.ndarray, given: np.ndarray, columns: list[np.ndarray]) -> np.ndarray:
     """‖φ − φ*‖/‖φ*‖ (image, sample, block)."""
-    return np.stack(
-        [
-            np.linalg.norm(phi[..., c] - given[..., c], axis=-1) / np.linalg.norm(given[..., c], axis=-1)
-            for c in columns
-        ],
-        axis=-1,
-    )
+    away = [np.linalg.norm(phi[..., c] - given[..., c], axis=-1) for c in columns]
+    size = [np.broadcast_to(np.linalg.norm(given[..., c], axis=-1), away[0].shape) for c in columns]
+    return _shares(np.stack(away, axis=-1), np.stack(size, axis=-1))
+
+
+def _shares(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part/whole; NaN where there is nothing to be a share of."""
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def _phi(tap: Tap, values: np.ndarray, sigma: float, draws: int, seed: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 from analyses import _guidance, _schedules
 from analyses._particles import Particles
 from analyses._walk import DRAWS, Task, Walk, check_count, check_positive
+from probekit.checks import number
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ class Guiding:
 
     def __post_init__(self) -> None:
         check_positive(self, "tolerance", "lr")
+        number("eps", self.eps, "a finite number ≥ 0", good=lambda v: v >= 0)
         check_count(self, "guidance_steps", 1)
+        if not isinstance(self.average_loss, bool):
+            raise InputError(f"average_loss={self.average_loss!r}: give True or False")
         if self.guidance not in ("adam", "rescale"):
             raise InputError(f'guidance={self.guidance!r}: give "adam" or "rescale"')
 
@@ -209,6 +213,7 @@ class Adaptive(_Linear, Guiding):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive(self, "h0", "beta", "until")
+        check_count(self, "most_levels", 1)
         if self.h0 > 1 or self.beta > 1:
             raise InputError(f"h0={self.h0}, beta={self.beta}: both are shares, in (0, 1]")
 
@@ -271,7 +276,7 @@ def method_of(name: str, options: Mapping[str, Any]) -> Method:
     InputError
         If there is no such method, it has no such option, or an option is out of its range.
     """
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         raise InputError(f"method={name!r}: give one of {', '.join(METHODS)}")
     known = list(METHODS[name].__dataclass_fields__)
     unknown = [key for key in options if key not in known]

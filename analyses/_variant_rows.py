@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,15 +17,17 @@ from torch import nn
 
 import probekit
 from analyses import sampling
+from analyses._findings import writing_to
 from probekit import images as image_sources
-from probekit.checks import whole
+from probekit.averages import noise_levels
+from probekit.checks import given, whole
 from probekit.denoiser import Denoiser, as_denoiser
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.models import zoo
 from probekit.sites import network_of
 
-__all__ = ["Making", "Variant", "chosen", "named", "network", "rows", "samples_of", "schedule"]
+__all__ = ["Making", "Variant", "chosen", "folder_of", "named", "network", "rows", "samples_of", "schedule"]
 
 
 class Variant(NamedTuple):
@@ -68,7 +71,18 @@ class Making(NamedTuple):
 
 def network(denoiser: Any) -> nn.Module:
     """A denoiser of a bundled name, a path, or a module."""
-    return as_denoiser(denoiser) if isinstance(denoiser, nn.Module) else zoo.load(denoiser)
+    if isinstance(denoiser, nn.Module):
+        return as_denoiser(denoiser)
+    if not isinstance(denoiser, str | Path):
+        raise InputError(f"{given('denoiser', denoiser)}: give a bundled name, a path or a module")
+    return zoo.load(denoiser)
+
+
+def folder_of(store: Any) -> Path:
+    """The folder that samples are kept in, whether it exists yet or not."""
+    if not isinstance(store, str | PathLike) or (Path(store).exists() and not Path(store).is_dir()):
+        raise InputError(f"{given('store', store)} is no folder: give the path of one, or a new name")
+    return Path(store)
 
 
 def rows(denoiser: nn.Module, block: str, *, options: Mapping[str, Mapping[str, Any]], seed: int) -> list[Variant]:
@@ -135,7 +149,7 @@ def named(names: Sequence[str], size: int) -> ImageSet:
 def schedule(method: str, sigmas: Sequence[float] | None, levels: int) -> list[float]:
     """The levels given, or so many of the method's own, from its first to its last, as densely spread."""
     if sigmas is not None:
-        return [float(s) for s in sigmas]
+        return noise_levels(sigmas)
     own = sampling.levels(method)
     return [
         float(s)
@@ -172,8 +186,16 @@ def _each(spent: float, count: int, kept: Path | None) -> float:
     total = {"seconds": spent if count else 0.0, "samples": count}
     if kept is not None:
         if kept.exists():
-            earlier = json.loads(kept.read_text(encoding="utf-8"))
-            total = {key: total[key] + earlier[key] for key in total}
+            try:
+                earlier = json.loads(kept.read_text(encoding="utf-8"))
+                total = {key: total[key] + earlier[key] for key in total}
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                raise InputError(
+                    f"{kept} cannot be read ({error}): delete it, and only what is made from now on is timed"
+                ) from error
         if count:
-            kept.write_text(json.dumps(total), encoding="utf-8")
+            part = kept.with_suffix(".part")
+            with writing_to(kept.parent):
+                part.write_text(json.dumps(total), encoding="utf-8")
+                part.replace(kept)
     return total["seconds"] / total["samples"] if total["samples"] else float("nan")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
 from analyses._guidance import Goal, Guided
+from probekit.checks import number
 from probekit.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -106,9 +108,10 @@ class Walk:
         """Clean estimates, counted; refused where they are not finite."""
         rows = self.everyone if rows is None else rows
         with torch.no_grad():
-            clean = self.task.denoise(y, self._levels(sigma, rows))
+            # A network may change its input in place, and y is used again.
+            clean = self.task.denoise(y.clone(), self._levels(sigma, rows))
         self.count(rows)
-        finite = torch.isfinite(clean.flatten(1).sum(1))
+        finite = torch.isfinite(clean).flatten(1).all(1)
         if not bool(finite.all()):
             raise ModelError(self._broken("clean estimate", rows[~finite], sigma))
         return clean
@@ -180,11 +183,10 @@ class Walk:
 def check_positive(given: Any, *names: str) -> None:
     for name in names:
         value = getattr(given, name)
-        if not (isinstance(value, int | float) and 0 < value < float("inf")):
-            raise InputError(f"{name}={value!r}: give a finite number > 0")
+        number(name, value, "a finite number > 0", good=lambda v: v > 0)
 
 
 def check_count(given: Any, name: str, least: int, most: int = 10**6) -> None:
     value = getattr(given, name)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
         raise InputError(f"{name}={value!r}: give a whole number from {least} to {most}")

@@ -31,9 +31,11 @@ from analyses._channel_groups import Matched, matched_groups
 from analyses._concept import concept, hold_concept
 from analyses._effects import effects
 from analyses._findings import variable
+from analyses._stats import check_seed
 from probekit import images as image_sources
 from probekit.averages import noise_levels
-from probekit.errors import InputError, ProbeError
+from probekit.checks import number, whole
+from probekit.errors import InputError, ProbeError, TapError
 from probekit.modes import evaluating
 
 if TYPE_CHECKING:
@@ -113,6 +115,8 @@ def attribute(
     InputError
         If a channel does not exist, σ is missing or invalid, the images are of a size that the network cannot take,
         or an option is out of its range.
+    TapError
+        If integrated gradients are asked for and what the tap sees has none with respect to the image.
 
     Examples
     --------
@@ -128,8 +132,8 @@ def attribute(
     """
     if method not in ("integrated_gradients", "occlusion"):
         raise InputError(f"method={method!r}: give 'integrated_gradients' or 'occlusion'")
-    if not tolerance > 0:
-        raise InputError(f"tolerance={tolerance!r}: give the largest relative completeness error, > 0, e.g. 0.01")
+    number("tolerance", tolerance, "the largest relative completeness error, > 0, e.g. 0.01", good=lambda v: v > 0)
+    check_seed(seed)
     for name, value, least in (("draws", draws, 1), ("n_steps", n_steps, 2), ("window", window, 1)):
         check_count(name, value, least)
     denoiser = same_network(denoiser, tap)
@@ -138,9 +142,9 @@ def attribute(
     # Only for its labels, and for what it refuses.
     reference = tap(source.subset([0]), sigma=levels, draws=1, seed=seed)
     chosen = chosen_channels(channels, reference.sizes["channel"])
-    stride = window if stride is None else stride
+    stride = window if stride is None else whole("stride", stride, least=1)
     _check_window(window, stride, source.shape)
-    constant = middle(denoiser) if baseline is None else float(baseline)
+    constant = middle(denoiser) if baseline is None else number("baseline", baseline, "a finite intensity")
     if method == "integrated_gradients":
         make: Make = partial(_integrated, n_steps=n_steps)
         together = PIXELS // (n_steps * math.prod(source.shape))
@@ -197,7 +201,7 @@ def _averaged(
     for rows, x, z in noisy:
         for s, level in enumerate(levels):
             y, rest = x + level * z, torch.full_like(x, constant) + level * z
-            read = partial(tap.features, sigma=level)
+            read = partial(_features, tap, sigma=level)
             with torch.no_grad():
                 change = (read(y) - read(rest))[:, channels].double().cpu().numpy()
             difference[rows, s] += change / draws
@@ -208,9 +212,19 @@ def _averaged(
     return maps, difference, error
 
 
+def _features(tap: Tap, y: Tensor, sigma: float) -> Tensor:
+    # A network may change its input in place, and y is used again.
+    return tap.features(y.clone(), sigma=sigma)
+
+
 def _integrated(read: Callable[..., Tensor], y: Tensor, rest: Tensor, channel: int, *, n_steps: int) -> Tensor:
     from captum.attr import IntegratedGradients
 
+    if not read(y[:1].detach().requires_grad_()).requires_grad:
+        raise TapError(
+            "what the tap sees has no gradient with respect to the image: the network computes it without one "
+            "(torch.no_grad, detach), or not from the image; take method='occlusion', or tap another place"
+        )
     found: Any = IntegratedGradients(read).attribute(
         y, baselines=rest, target=channel, n_steps=n_steps, internal_batch_size=max(len(y), PIXELS // y[0].numel())
     )

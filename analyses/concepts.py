@@ -18,14 +18,16 @@ from torch import nn
 
 import probekit
 from analyses import _findings, sampling, selectivity
+from analyses._attribution_inputs import chosen_channels
 from analyses._concept import concept, hold_concept
 from analyses._concept_plot import plot
 from analyses._findings import variable
-from analyses._validity import check_fraction
-from analyses._variant_rows import chosen, named, network, schedule
+from analyses._stats import check_resampling
+from analyses._validity import check_findings, check_fraction
+from analyses._variant_rows import chosen, folder_of, named, network, schedule
 from probekit import images as image_sources
 from probekit import labels
-from probekit.checks import whole
+from probekit.checks import listed, number, whole
 from probekit.errors import InputError, ProbeError
 
 if TYPE_CHECKING:
@@ -125,12 +127,20 @@ def analyse(
     Raises
     ------
     InputError
-        If data and images do not belong together or are of several taps, σ is not among the data's, channels are too
+        If data are not of these images, of this network or of one tap, σ is not among the data's, channels are too
         few or none is selective, or an option is out of its range.
     """
     for name, value, least in (("together", together, 1), ("n_images", n_images, 1), ("n_samples", n_samples, 2)):
         whole(name, value, least=least)
+    check_resampling(resamples, level, seed)
+    whole("permutations", permutations, least=100)
+    labels.check(data, "phi")
+    folder = None if store is None else folder_of(store)
     source, at = image_sources.load(images), _position(data, sigma)
+    if n_images > len(source):
+        raise InputError(
+            f"n_images={n_images}: there are {len(source)} images: give fewer exciting ones, or more images"
+        )
     if tuple(labels.strings(data["image"].values)) != tuple(source.ids):
         raise InputError("data are of other images than those given, or of another order: give φ of these images")
     names = list(dict.fromkeys(labels.strings(data["tap"].values)))
@@ -140,12 +150,26 @@ def analyse(
         )
     net = network(denoiser)
     tap = probekit.tap(net, names[0])
+    own = tap(source.subset([0]), sigma=sigma, draws=1, seed=seed, progress=False)
+    other = [key for key in ("weights_sha256", "taps", "reduce") if data.attrs.get(key) != own.attrs[key]]
+    if other or data.sizes["channel"] != own.sizes["channel"]:
+        raise InputError(
+            f"data are of another denoiser or tap than {net.__class__.__name__} at {names[0]!r} "
+            f"({', '.join(other) or 'other channels'} differ): measure φ with it, tap(images, sigma=…)"
+        )
     found = selectivity.analyse(data, resamples=100) if findings is None else findings
+    _check_findings(found)
+    if found.sizes["channel"] != data.sizes["channel"]:
+        raise InputError(
+            f"findings of {found.sizes['channel']} channels and φ of {data.sizes['channel']}: give the same"
+        )
     if channels is None:
         channels = most_selective(found, sigma=sigma, n_channels=n_channels)
+    given = listed("channels", channels, "a list of channels' numbers")
+    held = chosen_channels(given, data.sizes["channel"]).tolist()
     phi = data["phi"].values[:, at].astype(float)
-    selective = np.flatnonzero(labels.strings(found["type"].values[at]) == "selective")
-    concepts = [_held(phi, int(c), selective, together, n_images) for c in channels]
+    selective = np.flatnonzero(labels.strings(found["type"].values[_position(found, sigma)]) == "selective")
+    concepts = [_held(phi, c, selective, together, n_images) for c in held]
     options = {"sigma": sigma, "draws": draws, "permutations": permutations, "resamples": resamples, "level": level}
     settings = {
         "sigmas": schedule(sampling.DEFAULT, sigmas, levels),
@@ -153,11 +177,11 @@ def analyse(
         "progress": False if progress is None else progress,
     }
     made = [
-        _tested(net, tap, source.subset(one.images), one, phi, n_samples, settings, {**options, "seed": seed}, store)
+        _tested(net, tap, source.subset(one.images), one, phi, n_samples, settings, {**options, "seed": seed}, folder)
         for one in concepts
     ]
     others = _against_others(tap, concepts, made, {**options, "seed": seed})
-    return _labelled(concepts, made, others, found, at)
+    return _labelled(concepts, made, others, found, _position(found, sigma))
 
 
 def most_selective(
@@ -190,6 +214,7 @@ def most_selective(
         If there is no selective channel, or no such noise level.
     """
     whole("n_channels", n_channels, least=1)
+    _check_findings(findings)
     at = _position(findings, sigma)
     check_fraction("least_active", least_active, "a share of the images, between 0 and 1, e.g. 0.05")
     active = findings["activity_fraction"].values[at] >= least_active
@@ -215,7 +240,14 @@ def holm(p: np.ndarray) -> np.ndarray:
     return out
 
 
+def _check_findings(findings: Any) -> None:
+    check_findings(
+        findings, "selectivity", ["type", "activity_fraction", "lifetime_sparseness"], dims=["sigma", "channel"]
+    )
+
+
 def _position(data: xr.Dataset, sigma: float) -> int:
+    number("sigma", sigma, "one noise standard deviation of the data")
     levels = data["sigma"].values
     if not np.isclose(levels, sigma).any():
         raise InputError(f"sigma={sigma}: give one of the data's noise levels, {levels.tolist()}")
@@ -224,8 +256,6 @@ def _position(data: xr.Dataset, sigma: float) -> int:
 
 def _held(phi: np.ndarray, channel: int, selective: np.ndarray, together: int, n_images: int) -> Held:
     """A channel with those held beside it: raised most by its most exciting images."""
-    if not 0 <= channel < phi.shape[1]:
-        raise InputError(f"channels: {channel} does not exist among 0…{phi.shape[1] - 1}")
     images = np.argsort(-phi[:, channel], kind="stable")[:n_images]
     spread = phi.std(axis=0)
     raised = np.divide(
@@ -261,7 +291,7 @@ def _tested(
     n_samples: int,
     settings: Mapping[str, Any],
     options: Mapping[str, Any],
-    store: str | Path | None,
+    store: Path | None,
 ) -> dict[str, Any]:
     """What holding a concept does, with its samples."""
     kept: dict[str, Any] = {}
@@ -269,7 +299,7 @@ def _tested(
     def sampler(*given: Any, method: str = sampling.DEFAULT, **more: Any) -> xr.Dataset:
         part = "free" if method == "unconditional" else "held"
         name = f"{'-'.join(map(str, one.channels))}-{part}"
-        folder = None if store is None else Path(store) / name
+        folder = None if store is None else store / name
         kept[part] = sampling.reconstruct(*given, method=method, store=folder, **more)
         return kept[part]
 

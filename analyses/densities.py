@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +16,10 @@ from analyses._along_noise import along_noise, empirical_denoiser
 from analyses._density_distances import LEAST_SAMPLES, MEASURES, measured, tiles
 from analyses._findings import variable
 from analyses._pair_ranks import chosen_pairs, distances, permutation_p, resampled_correlations, spearman
-from analyses._stats import check_resampling, interval
+from analyses._stats import check_resampling, check_seed, interval
+from analyses._validity import check_findings
 from probekit import labels
+from probekit.checks import whole
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -113,10 +117,13 @@ def over_pairs(
         As for `distance`; if there are fewer than two conditions.
     """
     _check_measure(measure, projections)
+    if not isinstance(samples, xr.DataArray):
+        raise InputError(f"the samples are a {type(samples).__name__}: give a DataArray (image, sample, ...)")
     if "image" not in samples.dims or samples.sizes["image"] < 2:
         raise InputError(f"the samples have sizes {dict(samples.sizes)}: give dim image with two conditions at least")
-    if n_pairs is not None and (isinstance(n_pairs, bool) or not isinstance(n_pairs, int) or n_pairs < 1):
-        raise InputError(f"n_pairs={n_pairs!r}: give a whole number of pairs ≥ 1, or None for all")
+    check_seed(seed)
+    if n_pairs is not None:
+        whole("n_pairs", n_pairs, least=1)
     pairs = chosen_pairs(samples.sizes["image"], n_pairs, seed)
     flat = [_flat(samples.isel(image=i), "the samples", measure) for i in range(samples.sizes["image"])]
     values = [measured(flat[i], flat[j], measure, projections=projections, seed=seed) for i, j in pairs]
@@ -166,7 +173,8 @@ def correlate(
     -------
     Dataset
         Over `feature` ("phi", "pixels"): `correlation`, its interval `correlation_low`, `correlation_high`,
-        one-sided `p` of a permutation test against no relation, ≥ 1/(1 + permutations). With pixels `difference`, φ's
+        one-sided `p` of a permutation test against no relation, ≥ 1/(1 + permutations); NaN, with a warning, where all
+        pairs are equally far apart. With pixels `difference`, φ's
         correlation less theirs, paired, and `difference_low`, `difference_high`. Over `pair`: `density_distance`, and
         `feature_distance` (feature, pair), Euclidean.
 
@@ -186,14 +194,15 @@ def correlate(
     (True, 0.001)
     """
     check_resampling(resamples, level, seed)
-    if isinstance(permutations, bool) or not isinstance(permutations, int) or permutations < 100:
-        raise InputError(f"permutations={permutations!r}: give a whole number ≥ 100, so that p can be small")
+    whole("permutations", permutations, least=100)
+    whole("least_pairs", least_pairs, least=1)
     pairs, ids = _checked_pairs(density, least_pairs)
     target = np.asarray(density.values, float)
     rows = {"phi": _rows(phi, ids, "phi")} | ({} if pixels is None else {"pixels": _rows(pixels, ids, "pixels")})
     found = [distances(x, pairs) for x in rows.values()]
     drawn = resampled_correlations(found, target, pairs, resamples=resamples, seed=seed)
     values = np.array([spearman(d, target) for d in found])
+    _warn_of_constants({**dict(zip(rows, found, strict=True)), "density": target})
     low, high = interval(drawn, level)
     percent = f"{100 * level:g} % interval, conditions resampled"
     p = [permutation_p(x, target, pairs, permutations=permutations, seed=seed) for x in rows.values()]
@@ -280,7 +289,15 @@ def plot(findings: xr.Dataset) -> Figure:
     Returns
     -------
     Figure
+
+    Raises
+    ------
+    InputError
+        If these are other findings.
     """
+    check_findings(
+        findings, "densities", ["correlation", "feature_distance"], dims=["feature", "pair"], attrs=["conditions"]
+    )
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * findings.sizes["feature"], 4.5), layout="constrained")
@@ -300,11 +317,20 @@ def plot(findings: xr.Dataset) -> Figure:
     return figure
 
 
+def _warn_of_constants(distances: Mapping[str, np.ndarray]) -> None:
+    same = [name for name, d in distances.items() if np.ptp(d) == 0]
+    if same:
+        warnings.warn(
+            f"all pairs are equally far apart in {', '.join(same)}: there are no ranks to correlate, and what needs "
+            "them is NaN",
+            stacklevel=3,
+        )
+
+
 def _check_measure(measure: str, projections: int) -> None:
-    if measure not in MEASURES:
+    if not isinstance(measure, str) or measure not in MEASURES:
         raise InputError(f"measure={measure!r}: give one of {', '.join(MEASURES)}")
-    if isinstance(projections, bool) or not isinstance(projections, int) or projections < 1:
-        raise InputError(f"projections={projections!r}: give a whole number of directions ≥ 1")
+    whole("projections", projections, least=1)
 
 
 def _units(measure: str) -> str:
@@ -318,6 +344,8 @@ def _flat(samples: Any, name: str, measure: str) -> np.ndarray:
         raise InputError(f"{name}: got {got}, which is no DataArray with dim sample and others: name the dims")
     if samples.sizes["sample"] < LEAST_SAMPLES:
         raise InputError(f"{name}: {samples.sizes['sample']} samples of a law: give at least {LEAST_SAMPLES}")
+    if samples.dtype.kind not in "fiu" or not samples.size:
+        raise InputError(f"{name}: {samples.size} values of type {samples.dtype}: give real numbers, one at least")
     if measure == "patch_wasserstein":
         if not set(IMAGE) <= set(samples.dims):
             raise InputError(f"{name}: dims {samples.dims}: {measure} is of images, give dims {', '.join(IMAGE)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,23 +17,33 @@ from tqdm import tqdm
 
 import probekit
 from analyses import _schedules
-from analyses._conditions import centroid, condition_of, interpolate, orthonormal_basis, project, weights_of
+from analyses._conditions import (
+    centroid,
+    condition_of,
+    interpolate,
+    orthonormal_basis,
+    project,
+    real_numbers,
+    weights_of,
+)
 from analyses._findings import variable
 from analyses._pieces import Pieces
 from analyses._reconstruction import Job, fitting, images_of
-from analyses._sample_findings import describe
+from analyses._sample_findings import check_samples, describe
 from analyses._samplers import method_of
+from analyses._stats import check_seed
+from probekit import checks
+from probekit.checks import whole
 from probekit.denoiser import as_denoiser, clean_range
 from probekit.errors import InputError, ProbeError
 from probekit.labels import COORDINATES
+from probekit.representation import Tap
 from probekit.sites import network_of
 from probekit.weights import weights_sha256
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
-
-    from probekit.representation import Tap
 
 __all__ = ["centroid", "describe", "interpolate", "levels", "main", "plot", "project", "reconstruct"]
 
@@ -148,7 +159,8 @@ def reconstruct(
         `loss` (weighted mean squared difference; under "langevin" in units of one draw's variance, and in the end that
         of the clean estimate), `guidance_steps` (gradient evaluations) and `noise_level`. `evaluations` (image,
         sample), full passes. `match` (image,
-        sample), ‖φ(x) − φ*‖/‖φ*‖ over the weighted channels at the last noise level. `condition`, where it is images,
+        sample), ‖φ(x) − φ*‖/‖φ*‖ over the weighted channels at the last noise level, not finite (with a warning) where
+        φ* is 0. `condition`, where it is images,
         and `trajectory` on request.
 
     Raises
@@ -156,7 +168,11 @@ def reconstruct(
     InputError
         If the condition is of another network, tap or size, an option is out of range, or the store is of another plan.
     ModelError
-        If the network gives NaN or infinite values; images finished before are in the store.
+        If the network gives NaN or infinite values, or gradients; images finished before are in the store.
+    TapError
+        If what the tap sees has no gradient with respect to the image.
+    CapacityError
+        If the store cannot be written; images finished before are in it.
 
     Examples
     --------
@@ -170,7 +186,12 @@ def reconstruct(
     """
     _check_same_network(denoiser, tap)
     chosen = method_of(method, options)
-    _check_count("n_samples", n_samples)
+    n_samples, draws = whole("n_samples", n_samples, least=1), whole("draws", draws, least=1)
+    check_seed(seed)
+    if not isinstance(trajectory, bool | np.bool_):
+        raise InputError(f"trajectory={trajectory!r}: give True or False")
+    if basis is not None and any(option is not None for option in (channels, top, weights)):
+        raise InputError("basis with channels, top or weights: give rows that are 0 at channels not to be matched")
     schedule = chosen.schedule() if sigmas is None else _schedules.check(sigmas)
     given = condition_of(
         tap, condition, schedule, draws=draws, seed=seed, ids=ids, shape=shape, progress=False if not progress else None
@@ -187,11 +208,10 @@ def reconstruct(
         n_samples,
         seed,
         draws,
-        trajectory,
+        bool(trajectory),
     )
     attrs = _attrs(job, method)
-    size = fitting(job) if batch_size is None else batch_size
-    _check_count("batch_size", size)
+    size = fitting(job) if batch_size is None else whole("batch_size", batch_size, least=1)
     pieces = None if store is None else Pieces(store, attrs, given.ids)
     # Whole images at a time, so that each can be kept when it is done; an image of many samples in several batches.
     together = max(1, size // n_samples)
@@ -208,14 +228,26 @@ def reconstruct(
             bar.update(len(group))
     # Adaptive schedules end at different levels: what a sample no longer took part in is missing.
     joined = xr.concat(found, "image", join="outer", coords="minimal", compat="override", combine_attrs="drop")
+    _warn_of_no_match(joined)
     return _labelled(joined, job, attrs)
+
+
+def _warn_of_no_match(found: xr.Dataset) -> None:
+    lost = ~np.isfinite(found["match"].values).all(axis=1)
+    if lost.any():
+        warnings.warn(
+            f"φ at the last noise level is 0 in all channels matched for {int(lost.sum())} images, "
+            f"{found['image'].values[lost][0]} among them: their match, an error relative to it, is not finite; hold "
+            "channels or a tap that they excite",
+            stacklevel=3,
+        )
 
 
 def _start(start: Any, shape: tuple[int, int, int], denoiser: nn.Module) -> np.ndarray:
     if start is None:
         bounds = clean_range(as_denoiser(denoiser))
         start = 0.0 if bounds is None else (bounds[0] + bounds[1]) / 2
-    given = np.asarray(start, float)
+    given = real_numbers("start", start)
     try:
         found = np.broadcast_to(given, shape)
     except ValueError as error:
@@ -227,7 +259,9 @@ def _start(start: Any, shape: tuple[int, int, int], denoiser: nn.Module) -> np.n
     return found
 
 
-def _check_same_network(denoiser: nn.Module, tap: Tap) -> None:
+def _check_same_network(denoiser: nn.Module, tap: Any) -> None:
+    if not isinstance(tap, Tap):
+        raise InputError(f"{checks.given('tap', tap)}: give a tap, probekit.tap(denoiser, name)")
     mine, theirs = network_of(as_denoiser(denoiser)), network_of(tap.denoiser)
     if mine is not theirs and weights_sha256(mine.state_dict()) != weights_sha256(theirs.state_dict()):
         raise InputError(
@@ -236,16 +270,14 @@ def _check_same_network(denoiser: nn.Module, tap: Tap) -> None:
         )
 
 
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InputError(f"{name}={value!r}: give a whole number ≥ 1")
-
-
 def _attrs(job: Job, method: str) -> dict[str, Any]:
     """Provenance of the samples; also what a store must have been begun with."""
     measured = {k: v for k, v in job.condition.attrs.items() if k not in ("draws", "seed")}
     settings = ", ".join(f"{k}={v}" for k, v in asdict(job.method).items())  # pyright: ignore[reportArgumentType]
     parts = [job.weight, job.start, job.condition.phi] + ([] if job.basis is None else [job.basis])
+    if job.condition.images is None:
+        # Of images it follows from what is named above.
+        parts.append(job.condition.spread)
     return {
         **measured,
         "analysis": "sampling",
@@ -316,9 +348,8 @@ def plot(samples: xr.Dataset, *, most: int = 8) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    if not isinstance(samples, xr.Dataset) or "samples" not in samples:
-        raise InputError("give the Dataset that reconstruct returns")
-    shown = min(most, samples.sizes["sample"])
+    check_samples(samples)
+    shown = min(whole("most", most, least=1), samples.sizes["sample"])
     given = "condition" in samples
     count = samples.sizes["image"]
     figure = Figure(figsize=(1.3 * (shown + given) + 0.4, 1.45 * count + 0.5), layout="constrained")
@@ -347,7 +378,7 @@ def _range_of(samples: xr.Dataset) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     if low >= -0.5 and high <= 1.5:
         return 0.0, 1.0
-    return low, high
+    return low, high if high > low else low + 1
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,12 +15,17 @@ from torch import nn
 
 import probekit
 from analyses import _findings, _variant_numbers, densities, sampling
+from analyses._density_distances import LEAST_SAMPLES
 from analyses._findings import variable
+from analyses._samplers import method_of
 from analyses._stats import check_resampling
+from analyses._validity import check_fraction
 from analyses._variant_plot import plot, sheet
-from analyses._variant_rows import Making, Variant, chosen, named, network, rows, samples_of
+from analyses._variant_rows import Making, Variant, chosen, folder_of, named, network, rows, samples_of
 from probekit import images as image_sources
-from probekit.checks import whole
+from probekit.averages import noise_levels
+from probekit.checks import listed, mapping, number, whole
+from probekit.checks import names as checks_names
 from probekit.errors import InputError, ModelError, ProbeError
 from probekit.sites import network_of
 
@@ -132,13 +137,28 @@ def table(
     np.int64(0)
     """
     check_resampling(resamples, level, seed)
+    check_fraction("quantile", quantile, "a share of pairs, between 0 and 1")
+    number("sigma", sigma, "one noise standard deviation ≥ 0", good=lambda s: s >= 0)
+    options = mapping(
+        "options", {} if options is None else options, 'options by method, e.g. {"langevin": {"step": 0.5}}'
+    )
+    for method, settings in options.items():
+        method_of(method, mapping(f"options of {method!r}", settings, "options by name"))
+    further = listed("further", further, "a list of variants.Variant")
+    if not all(isinstance(row, Variant) for row in further):
+        raise InputError("further= holds what is no row: give a list of variants.Variant")
+    held_out = checks_names("held_out", held_out, "a list of names of taps")
+    # Whatever is wrong with the references shows before hours of sampling.
+    reference = None if reference is None else image_sources.load(reference)
     trained = network(denoiser)
     known = list(getattr(network_of(trained), "tap_aliases", {}))
     missing = [name for name in held_out if name not in known]
     if missing:
         raise InputError(f"held_out={list(held_out)}: there is no tap {', '.join(missing)} among {', '.join(known)}")
     source = chosen(image_sources.load(images), n_images, seed)
-    variants = [*rows(trained, block, options=options or {}, seed=seed), *further]
+    if reference is not None and reference.shape != source.shape:
+        raise InputError(f"references are {reference.shape} and images {source.shape}: bring them to one size")
+    variants = [*rows(trained, block, options=options, seed=seed), *further]
     if len({v.name for v in variants}) < len(variants):
         raise InputError("two rows have one name: give those under further= names of their own")
     making = Making(
@@ -149,7 +169,7 @@ def table(
         draws,
         seed,
         batch_size,
-        None if store is None else Path(store),
+        None if store is None else folder_of(store),
         progress,
     )
     made, seconds = _made(variants, making)
@@ -303,9 +323,12 @@ def laws(
     36
     """
     net = network(denoiser)
+    whole("n_samples", n_samples, least=LEAST_SAMPLES)
+    noise_levels(sigma)
+    options = mapping("options", {} if options is None else options, "options of the method by name")
     source = chosen(image_sources.load(images), n_images, seed)
-    row = Variant(method, "", net, block, method, options or {})
-    folder = None if store is None else Path(store)
+    row = Variant(method, "", net, block, method, options)
+    folder = None if store is None else folder_of(store)
     samples, _ = samples_of(row, Making(source, n_samples, sigmas, levels, draws, seed, batch_size, folder, progress))
     phi = probekit.tap(net, block)(source, sigma=sigma, draws=draws, seed=seed, progress=False)["phi"]
     return samples[["samples", "condition"]].assign(phi=phi.drop_vars("label", errors="ignore"))

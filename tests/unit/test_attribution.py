@@ -15,7 +15,7 @@ from probekit.errors import InputError, TapError
 from probekit.models.unet import UNet
 from probekit.synthetic.patch_model import PatchModel
 
-QUICK = {"resamples": 100, "permutations": 100}
+QUICK: dict[str, Any] = {"resamples": 100, "permutations": 100}
 
 
 @pytest.fixture
@@ -66,6 +66,11 @@ def test_integrated_gradients_with_too_few_steps_are_warned_of(model: UNet) -> N
         ({"channels": []}, "at least one channel"),
         ({"channels": [1, 1]}, "names a channel twice"),
         ({"channels": [0.5]}, "give the number"),
+        ({"baseline": "a"}, "baseline='a'"),
+        ({"baseline": np.nan}, "baseline=nan"),
+        ({"stride": "a"}, "stride='a'"),
+        ({"tolerance": None}, "tolerance=None"),
+        ({"seed": "a"}, "seed='a'"),
         ({"sigma": []}, "sigma is empty"),
         ({"sigma": -1}, "noise standard deviations are finite"),
         ({"sigma": None}, "sigma"),
@@ -88,6 +93,11 @@ def test_what_cannot_be_attributed_is_refused(model: UNet, options: dict, words:
     ("options", "words"),
     [
         ({"groups": {}}, "groups is empty"),
+        ({"groups": 5}, "groups=5: give channels of each group by name"),
+        ({"groups": {"a": None}}, "group 'a'.*at least one channel"),
+        ({"factor": "a"}, "factor='a'"),
+        ({"controls": 5}, "controls=5"),
+        ({"controls": {"a": "a"}}, "controls of 'a'='a'"),
         ({"groups": {"a": []}}, "group 'a'.*at least one channel"),
         ({"groups": {"a": [6]}}, r"group 'a': channels \[6\] do not exist"),
         ({"groups": {"a": [2, 2]}}, "names a channel twice"),
@@ -133,6 +143,51 @@ def findings(n: int = 40, taps: tuple[str, ...] = ("mid",)) -> tuple[xr.Dataset,
         },
     )
     return found, xr.DataArray(np.random.default_rng(0).gamma(2, size=n * len(taps)), dims="channel")
+
+
+class Changing(torch.nn.Module):
+    """A denoiser that changes its input in place where it is told to, and taps of which one has no gradient."""
+
+    def __init__(self, changing: bool) -> None:
+        super().__init__()
+        self.seen, self.detached, self.changing = torch.nn.Conv2d(3, 2, 3, padding=1), torch.nn.Identity(), changing
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        clean = 0.5 * y + self.seen(y).mean(1, keepdim=True)
+        self.detached(y.detach().clone())
+        if self.changing:
+            y -= 5
+        return clean
+
+
+def test_a_network_that_changes_its_input_has_the_findings_of_one_that_does_not() -> None:
+    plain = Changing(False)
+    changing = Changing(True)
+    changing.load_state_dict(plain.state_dict())
+    made = []
+    for one in (plain, changing):
+        tap = probekit.tap(one, "seen")
+        given = {"channels": [0], "sigma": [0.1, 0.3], "n_steps": 8}
+        maps = attribution.attribute(one, tap, images(), **given)
+        occluded = attribution.attribute(one, tap, images(), method="occlusion", **given)
+        of = attribution.effects(one, tap, images(), groups={"a": [0], "b": [1]}, sigma=[0.1, 0.3], resamples=100)
+        made.append((maps.attribution, occluded.attribution, of.change, of.error))
+    for first, second in zip(*made, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_integrated_gradients_of_what_has_none_are_refused_and_occlusion_is_not() -> None:
+    model = Changing(False)
+    tap = probekit.tap(model, "detached")
+    with pytest.raises(TapError, match="no gradient with respect to the image"):
+        attribution.attribute(model, tap, images(), channels=[0], sigma=0.1)
+    found = attribution.attribute(model, tap, images(), channels=[0], sigma=0.1, method="occlusion")
+    assert bool(np.isfinite(found.attribution).all())
+
+
+def test_what_is_no_tap_is_refused(model: UNet) -> None:
+    with pytest.raises(InputError, match="tap='mid': give a tap"):
+        attribution.attribute(model, "mid", images(), channels=[0], sigma=0.1)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("match", ["number", "energy"])

@@ -59,7 +59,7 @@ def test_a_channel_that_decides_the_class_brings_the_rest_of_the_class_with_it(f
     against = of.sel(against="free samples")
     assert (against.p_holm.sel(witness=["held", "other"]) < 0.02).all()
     assert against.p_holm.sel(witness="classifier") <= 0.05
-    assert (against.nearer_low > 0.5).all()
+    assert (against.nearer_low.sel(witness=["held", "other"]) > 0.5).all()
     assert of.held_samples.dims == ("exciting", "sample", "band", "row", "col")
     # Samples are told from those of the other concept, by the channel itself and by what comes with it.
     assert (of.p.sel(against="samples of other concepts", witness=["held", "other"]) < 0.02).all()
@@ -154,14 +154,26 @@ def test_what_cannot_be_held_is_refused() -> None:
     given = {"denoiser": model(), "channels": [1], **QUICK}
     refused = [
         ({"sigma": 0.5}, "give one of the data's noise levels"),
-        ({"channels": [9]}, "9 does not exist among 0…3"),
+        ({"channels": [9]}, r"channels \[9\] do not exist"),
         ({"together": 6}, "together=6"),
         ({"n_samples": 1}, "n_samples=1"),
         ({"n_images": 0}, "n_images=0"),
+        ({"n_images": N + 1}, f"there are {N} images"),
+        ({"channels": []}, "at least one channel"),
+        ({"channels": 5}, "a list of channels"),
+        ({"channels": [0.5]}, "at least one channel"),
+        ({"channels": [1, 1]}, "names a channel twice"),
+        ({"sigma": "a"}, "sigma='a'"),
+        ({"findings": data}, "findings lack type"),
+        ({"permutations": 10}, "permutations=10"),
+        ({"level": 2}, "level=2"),
+        ({"store": 5}, "store=5 is no folder"),
     ]
     for options, words in refused:
         with pytest.raises(InputError, match=words):
             concepts.analyse(images, data, **{**given, **options})
+    with pytest.raises(InputError, match=r"another denoiser or tap .* \(weights_sha256 differ\)"):
+        concepts.analyse(images, data.assign_attrs(weights_sha256="other"), **given)
     with pytest.raises(InputError, match="data are of other images"):
         concepts.analyse(images.subset(range(N - 1)), data, **given)
     two = data.assign_coords(tap=("channel", np.array(["mid", "mid", "enc1", "enc1"], dtype=object)))
@@ -190,3 +202,15 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert (code == 1) == ("python -m analyses.concepts: " in said.err)
     assert concepts.main(["samples", "nothing", "-o", str(tmp_path)]) == 1
     assert "no built-in images ['nothing']" in capsys.readouterr().err
+
+
+def test_types_are_looked_up_at_the_findings_own_level() -> None:
+    _, data = measured()
+    types = selectivity.analyse(data, resamples=100)
+    kept = types.assign(type=types.type.copy(data=np.full(types.type.shape, "selective", dtype=object)))
+    # Channels are held by what they are at σ = 0.02, wherever it stands among the findings.
+    given = {"findings": kept, "together": 2, "sigmas": [1, 0.1], "n_samples": 2}
+    straight = held([1], **given)
+    turned = kept.isel(sigma=[1, 0]).copy(deep=True)
+    turned["type"][0] = "common"
+    assert held([1], **{**given, "findings": turned}).held.values.tolist() == straight.held.values.tolist()

@@ -81,8 +81,12 @@ def changed(value: float) -> xr.DataArray:
         (data().samples[0].values, data().samples[1], {}, "samples_a: got ndarray.*dim sample"),
         (data().samples[0], data().samples[1], {"measure": "kl"}, "measure='kl': give one of energy"),
         (data().samples[0], data().samples[1], {"projections": 0}, "projections=0: give a whole number"),
+        (data().samples[0], data().samples[1], {"measure": []}, r"measure=\[\]: give one of energy"),
+        (data().samples[0].astype(str), data().samples[1], {}, "samples_a: .* of type <U.*give real numbers"),
+        (data().samples[0], data().samples[1].astype(complex), {}, "samples_b: .* of type complex128"),
+        (data().samples[0, :, :, :0], data().samples[1, :, :, :0], {}, "samples_a: 0 values"),
     ],
-    ids=["few", "sizes", "NaN", "array", "measure", "projections"],
+    ids=["few", "sizes", "NaN", "array", "measure", "projections", "no measure", "text", "complex", "empty"],
 )
 def test_samples_and_measures_that_cannot_be_used_are_refused(a: Any, b: Any, options: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
@@ -111,6 +115,8 @@ def test_conditions_that_cannot_be_paired_are_refused(given: xr.DataArray, words
         densities.over_pairs(given, measure=FAST)
     with pytest.raises(InputError, match="n_pairs=0"):
         densities.over_pairs(data().samples, measure=FAST, n_pairs=0)
+    with pytest.raises(InputError, match="the samples are a ndarray"):
+        densities.over_pairs(data().samples.values, measure=FAST)  # pyright: ignore[reportArgumentType]
 
 
 def itself() -> xr.DataArray:
@@ -132,6 +138,8 @@ def itself() -> xr.DataArray:
         (itself(), data().phi, {}, "paired with itself"),
         (over_pairs(data()), data().phi, {"permutations": 10}, "permutations=10: give a whole number ≥ 100"),
         (over_pairs(data()), data().phi, {"resamples": 10}, "resamples=10"),
+        (over_pairs(data()), data().phi, {"least_pairs": "a"}, "least_pairs='a'"),
+        (over_pairs(data()), data().phi, {"least_pairs": 0}, "least_pairs=0"),
         (over_pairs(data()), data().phi, {"level": 95}, "level=95"),
     ],
 )
@@ -140,6 +148,23 @@ def test_pairs_and_features_that_cannot_be_correlated_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=words):
         densities.correlate(density, phi, **{**QUICK, **options})
+
+
+@pytest.mark.parametrize(("name", "said"), [("phi", "phi"), ("condition", "pixels"), ("samples", "density")])
+def test_distances_that_are_all_the_same_are_warned_of_and_have_no_correlation(name: str, said: str) -> None:
+    given = data()
+    with pytest.warns(UserWarning, match=f"equally far apart in {said}"):
+        found = densities.analyse(given.assign({name: given[name] * 0}), measure=FAST, **QUICK)
+    lost = {"phi": ["phi"], "condition": ["pixels"], "samples": ["phi", "pixels"]}[name]
+    for variable in ("correlation", "correlation_low", "p"):
+        assert found[variable].sel(feature=lost).isnull().all()
+    assert found.p.notnull().sum() == 2 - len(lost)
+
+
+def test_other_findings_are_not_drawn() -> None:
+    for given in (None, data()):
+        with pytest.raises(InputError, match=r"give what densities\.analyse returns"):
+            densities.plot(given)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_dataset_without_samples_is_refused() -> None:

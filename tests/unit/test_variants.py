@@ -310,3 +310,45 @@ def test_the_command_writes_table_figures_and_distances(tmp_path: Path, capsys: 
     assert all((tmp_path / "out" / f"variants{end}.png").stat().st_size for end in ("", "-sheet"))
     assert variants.main([*given, "--block", "nowhere"]) == 1
     assert "no 'nowhere'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"quantile": 2}, "quantile=2"),
+        ({"sigma": "a"}, "sigma='a'"),
+        ({"reference": np.zeros((2, 1, 4, 4), np.float32)}, r"references are \(1, 4, 4\) and images \(1, 8, 8\)"),
+        ({"options": 5}, "options=5"),
+        ({"options": {"nope": {}}}, "method='nope'"),
+        ({"options": {"algorithm1": 5}}, "options of 'algorithm1'=5"),
+        ({"options": {"algorithm1": {"lr": "a"}}}, "lr='a'"),
+        ({"further": ["row"]}, "further= holds what is no row"),
+        ({"held_out": 3}, "held_out=3"),
+        ({"sigmas": "a"}, "sigma='a'"),
+        ({"denoiser": 5}, "denoiser=5: give a bundled name"),
+        ({"store": 5}, "store=5 is no folder"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_sampling(
+    options: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sampled(*_: Any, **__: Any) -> None:
+        raise AssertionError("a sample was begun")
+
+    monkeypatch.setattr(_variant_rows.sampling, "reconstruct", sampled)
+    with pytest.raises(InputError, match=words):
+        variants.table(conditions(2), **{"denoiser": model(), **QUICK, **options})
+
+
+def test_seconds_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"denoiser": model(), "n_samples": 4, "levels": 2, "draws": 1, "store": tmp_path}
+    variants.laws(conditions(1), **given)
+    for text in ('{"sec', "[]", "{}"):
+        (tmp_path / "langevin" / "seconds.json").write_text(text)
+        with pytest.raises(InputError, match=r"seconds\.json cannot be read .* delete it"):
+            variants.laws(conditions(1), **given)
+
+
+def test_laws_of_too_few_samples_are_refused() -> None:
+    with pytest.raises(InputError, match="n_samples=3"):
+        variants.laws(conditions(1), denoiser=model(), n_samples=3)
