@@ -21,7 +21,7 @@ from probekit.modes import flushed_denormals
 if TYPE_CHECKING:
     from probekit.images import ImageSet
 
-__all__ = ["Sampled", "Sampling", "conditional", "sheet"]
+__all__ = ["Sampling", "conditional", "sheet"]
 
 CONCEPTS_AT = 0.1
 # Training images among which a sample's nearest is looked for.
@@ -51,15 +51,8 @@ class Sampling(NamedTuple):
     pictures: bool
 
 
-class Sampled(NamedTuple):
-    """What `claims.table` takes besides findings of the network: by keyword, and findings of the untrained one."""
-
-    further: dict[str, Any]
-    untrained: dict[str, Any]
-
-
-def conditional(study: Study, wanted: set[int], train: ImageSet | None, how: Sampling, shown: Shown) -> Sampled:
-    """Findings for claims 6 and 7.
+def conditional(study: Study, wanted: set[int], train: ImageSet | None, how: Sampling, shown: Shown) -> dict[str, Any]:
+    """Findings for claims 6 and 7, by the names under which `claims.table` takes them.
 
     Parameters
     ----------
@@ -74,15 +67,14 @@ def conditional(study: Study, wanted: set[int], train: ImageSet | None, how: Sam
     shown
         Where figures and tables go.
     """
-    found = Sampled({}, {})
+    found: dict[str, Any] = {}
     with flushed_denormals():
         if 6 in wanted:
-            found.further["variants"] = _varied(study, train, how, shown)
+            found["variants"] = _varied(study, train, how, shown)
             sheet(study, how, shown)
             _concepts(study, how, shown)
         if 7 in wanted:
-            related = _related(study, how, shown)
-            found.further["densities"], found.untrained["densities"] = related["trained"], related["untrained"]
+            found["densities"] = _related(study, how, shown)
     return found
 
 
@@ -204,26 +196,28 @@ def _nearer(part: xr.Dataset) -> str:
     return f"{text}, p = {p:.2g}" if np.isfinite(p) else text
 
 
-def _related(study: Study, how: Sampling, shown: Shown) -> dict[str, list[xr.Dataset]]:
-    """Distances between conditional laws against distances in φ, of the network and untrained."""
-    found: dict[str, list[xr.Dataset]] = {}
-    for role, model in (("trained", study.network), ("untrained", zoo.untrained(study.network, seed=study.seed))):
-        with study.timed(f"samples of conditional laws, {role}"):
-            data = variants.laws(
-                study.source,
-                denoiser=model,
-                block=study.block,
-                n_images=how.conditions,
-                n_samples=how.n_samples,
-                levels=how.levels,
-                seed=study.seed,
-                store=study.out / "stores" / f"laws-{role}",
-                progress=study.progress,
-            )
-        found[role] = [
-            study.findings(f"densities-{measure}-{role}", densities.analyse, data, {"measure": measure})
-            for measure in MEASURES
-        ]
-        picture = study.draw(f"densities-{role}", densities.plot(found[role][0]))
-        shown.picture(7, picture, f"Distances between conditional laws against distances in φ and in pixels: {role}")
+def _related(study: Study, how: Sampling, shown: Shown) -> list[xr.Dataset]:
+    """Distances between conditional laws against distances in φ and in pixels, by each measure.
+
+    The criteria compare with pixels. Samples of an untrained network, which take longest of all, are left out;
+    `variants.laws` makes them.
+    """
+    with study.timed("samples of conditional laws"):
+        data = variants.laws(
+            study.source,
+            denoiser=study.network,
+            block=study.block,
+            n_images=how.conditions,
+            n_samples=how.n_samples,
+            levels=how.levels,
+            seed=study.seed,
+            store=study.out / "stores" / "laws-trained",
+            progress=study.progress,
+        )
+    found = [
+        study.findings(f"densities-{measure}-trained", densities.analyse, data, {"measure": measure})
+        for measure in MEASURES
+    ]
+    picture = study.draw("densities-trained", densities.plot(found[0]))
+    shown.picture(7, picture, "Distances between conditional laws against distances in φ and in pixels")
     return found

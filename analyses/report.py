@@ -162,9 +162,7 @@ def run(
         further["controls"] = _compared(study, others, classes, n_images, n_train, shown)
     if wanted & CONDITIONAL:
         how = Sampling(conditions, n_samples, levels, pictures)
-        sampled = conditional(study, wanted, others, how, shown)
-        further |= sampled.further
-        found[UNTRAINED] |= sampled.untrained
+        further |= conditional(study, wanted, others, how, shown)
     judged = claims.table(found[TRAINED], found[UNTRAINED], **further, block=block)
     judged = judged.isel(claim=[int(c) in wanted for c in judged["claim"].values]).isel(
         criterion=[int(c) in wanted for c in judged["of_claim"].values]

@@ -87,11 +87,12 @@ def test_built_in_photographs_are_sampled_where_they_fit(network: str, tmp_path:
     assert picture.path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_claim_7_is_judged_of_the_network_and_untrained(network: str, images, tmp_path: Path) -> None:
+def test_claim_7_is_judged_against_pixels(network: str, images, tmp_path: Path) -> None:
     how = {**SMALL, "only": (7,), "conditions": 21, "n_samples": 4, "say": lambda _: None}
     judged = report.run(images, out=tmp_path, denoiser=network, **how)
     assert set(claims.verdicts(judged)) == {7}
-    assert np.isfinite(judged.control.values[judged.counts.values]).any()
-    assert {p.name for p in (tmp_path / "figures").iterdir()} == {"densities-trained.png", "densities-untrained.png"}
+    assert np.isfinite(judged.value.values).all()
+    assert ["pixels" in what for what in judged.what.values[judged.counts.values]] == [False, False, True]
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {"densities-trained.png"}
     found = xr.load_dataset(tmp_path / "densities-patch_wasserstein-trained.nc", engine="h5netcdf")
     assert found.sizes["pair"] == 210
