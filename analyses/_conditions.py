@@ -76,6 +76,13 @@ def condition_of(
     return Condition(list(source.ids), kept, phi, spread, data["tap"].values, source.shape, images, dict(data.attrs))
 
 
+def same(data: xr.Dataset, own: xr.Dataset, key: str) -> bool:
+    """Whether an attr of φ is the tap's own; the part of one tap of a φ of several names them all under "taps"."""
+    if key != "taps":
+        return data.attrs.get(key) == own.attrs[key]
+    return set(own.attrs[key].split(", ")) <= set(str(data.attrs.get(key, "")).split(", "))
+
+
 def _given(tap: Tap, data: xr.Dataset, sigmas: Sequence[float], *, shape: Sequence[int] | None) -> Condition:
     check_numbers(data, "phi", "phi_se")
     labels.check(data, "phi")
@@ -86,11 +93,7 @@ def _given(tap: Tap, data: xr.Dataset, sigmas: Sequence[float], *, shape: Sequen
     bands, rows, cols = _shape(shape)
     # One look at a blank image tells what this tap of this denoiser calls itself.
     own = tap(np.zeros((1, bands, rows, cols), np.float32), sigma=float(sigmas[0]), draws=1, progress=False)
-    differ = [
-        f"{key}: {data.attrs.get(key)!r}, not {own.attrs[key]!r}"
-        for key in SAME
-        if data.attrs.get(key) != own.attrs[key]
-    ]
+    differ = [f"{key}: {data.attrs.get(key)!r}, not {own.attrs[key]!r}" for key in SAME if not same(data, own, key)]
     same_channels = all(np.array_equal(labels.strings(data[c].values), labels.strings(own[c].values)) for c in CHANNELS)
     if differ or not same_channels:
         raise InputError(

@@ -21,6 +21,7 @@ from analyses import _findings, sampling, selectivity
 from analyses._attribution_inputs import chosen_channels
 from analyses._concept import concept, hold_concept
 from analyses._concept_plot import plot
+from analyses._conditions import same
 from analyses._findings import variable
 from analyses._stats import check_resampling
 from analyses._validity import check_findings, check_fraction
@@ -151,7 +152,7 @@ def analyse(
     net = network(denoiser)
     tap = probekit.tap(net, names[0])
     own = tap(source.subset([0]), sigma=sigma, draws=1, seed=seed, progress=False)
-    other = [key for key in ("weights_sha256", "taps", "reduce") if data.attrs.get(key) != own.attrs[key]]
+    other = [key for key in ("weights_sha256", "taps", "reduce") if not same(data, own, key)]
     if other or data.sizes["channel"] != own.sizes["channel"]:
         raise InputError(
             f"data are of another denoiser or tap than {net.__class__.__name__} at {names[0]!r} "

@@ -174,6 +174,8 @@ def test_what_cannot_be_held_is_refused() -> None:
             concepts.analyse(images, data, **{**given, **options})
     with pytest.raises(InputError, match=r"another denoiser or tap .* \(weights_sha256 differ\)"):
         concepts.analyse(images, data.assign_attrs(weights_sha256="other"), **given)
+    with pytest.raises(InputError, match=r"another denoiser or tap .* \(taps differ\)"):
+        concepts.analyse(images, data.assign_attrs(taps="enc1=encoder.0"), **given)
     with pytest.raises(InputError, match="data are of other images"):
         concepts.analyse(images.subset(range(N - 1)), data, **given)
     two = data.assign_coords(tap=("channel", np.array(["mid", "mid", "enc1", "enc1"], dtype=object)))

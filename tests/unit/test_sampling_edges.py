@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import probekit
 from analyses import sampling
 from probekit.errors import CapacityError, InputError, ModelError, TapError
+from probekit.models.unet import UNet
 from probekit.synthetic.patch_model import PatchModel
 
 LEVELS = [1.0, 0.3, 0.1]
@@ -293,3 +294,18 @@ def test_findings_and_sheet_refuse_what_reconstruct_does_not_return(model: Patch
             sampling.describe(samples, **option)
     with pytest.raises(InputError, match="most=0"):
         sampling.plot(samples, most=0)
+
+
+def test_the_part_of_one_tap_of_a_φ_of_several_is_a_condition_for_it() -> None:
+    torch.manual_seed(0)
+    network = UNet((4, 6), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,)).eval()
+    x = torch.rand(1, 3, 8, 8)
+    both = probekit.tap(network, "enc1", "mid")(x, sigma=[0.1], draws=2)
+    mid = both.isel(channel=both["tap"].values == "mid")
+    tap = probekit.tap(network, "mid")
+    how = {"shape": (3, 8, 8), "n_samples": 1, "sigmas": [0.1, 0.05]}
+    made = sampling.reconstruct(network, tap, mid, **how)
+    alone = sampling.reconstruct(network, tap, tap(x, sigma=[0.1], draws=2), **how)
+    np.testing.assert_array_equal(made.samples, alone.samples)
+    with pytest.raises(InputError, match="another denoiser or tap"):
+        sampling.reconstruct(network, tap, both.isel(channel=both["tap"].values == "enc1"), **how)
