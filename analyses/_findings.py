@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,9 @@ from probekit.errors import CapacityError, InputError, ProbeError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["findings", "run", "variable", "writing_to"]
+    from probekit.images import ImageSet
+
+__all__ = ["command", "findings", "images_called", "run", "variable", "writing_to"]
 
 OPTION = (str, int, float)
 
@@ -102,8 +104,9 @@ def run(
     options(parser)
     given = vars(parser.parse_args(arguments))
     source, out = given.pop("data"), given.pop("out")
-    written = [out / f"{name}.nc", out / f"{name}.png"]
-    try:
+
+    def written() -> list[Path]:
+        paths = [out / f"{name}.nc", out / f"{name}.png"]
         data = read(source)
         with writing_to(out):
             out.mkdir(parents=True, exist_ok=True)
@@ -112,13 +115,46 @@ def run(
             probe.unlink()
         result = analyse(data, **given)
         with writing_to(out):
-            result.to_netcdf(written[0], engine="h5netcdf")
-            plot(result).savefig(written[1], dpi=150)
+            result.to_netcdf(paths[0], engine="h5netcdf")
+            plot(result).savefig(paths[1], dpi=150)
+        return paths
+
+    return command(parser, written)
+
+
+def command(parser: argparse.ArgumentParser, make: Callable[[], Iterable[Path]]) -> int:
+    """Run what a command does, and print the paths that it wrote, or in one line why it could not.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 after an error that the package raised.
+    """
+    try:
+        written = make()
     except ProbeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     print("\n".join(map(str, written)))
     return 0
+
+
+def images_called(names: Sequence[str], size: int) -> ImageSet:
+    """Images of folders and zips, or built-in photographs: all of "samples", or those of the ids that follow it.
+
+    Raises
+    ------
+    InputError
+        If there are none of such a name.
+    """
+    if names[0] == "samples":
+        builtin = probekit.images.load("samples", size=size)
+        missing = [n for n in names[1:] if n not in builtin.ids]
+        if missing:
+            raise InputError(f"no built-in images {missing}: ids are {', '.join(builtin.ids[:3])}, …")
+        return builtin.subset([builtin.ids.index(n) for n in names[1:]]) if names[1:] else builtin
+    sets = [probekit.images.load(name, size=size, crop=size) for name in names]
+    return sets[0] if len(sets) == 1 else probekit.images.concatenate(sets)
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from torch import nn
 import probekit
 from analyses import sampling
 from analyses._findings import writing_to
-from probekit import images as image_sources
 from probekit.averages import noise_levels
 from probekit.checks import given, whole
 from probekit.denoiser import Denoiser, as_denoiser
@@ -27,7 +26,7 @@ from probekit.images import ImageSet
 from probekit.models import zoo
 from probekit.sites import network_of
 
-__all__ = ["Making", "Variant", "chosen", "folder_of", "named", "network", "rows", "samples_of", "schedule"]
+__all__ = ["Making", "Variant", "chosen", "folder_of", "network", "rows", "samples_of", "schedule"]
 
 
 class Variant(NamedTuple):
@@ -133,17 +132,6 @@ def chosen(images: ImageSet, most: int | None, seed: int) -> ImageSet:
         drawn = np.random.default_rng(seed).permutation(len(order))[:most]
         order = [order[i] for i in sorted(drawn.tolist())]
     return images.subset(order)
-
-
-def named(names: Sequence[str], size: int) -> ImageSet:
-    """Images of folders and zips, or built-in photographs: all of "samples", or those of the ids that follow it."""
-    if names[0] == "samples":
-        builtin = image_sources.load("samples", size=size)
-        missing = [n for n in names[1:] if n not in builtin.ids]
-        if missing:
-            raise InputError(f"no built-in images {missing}: ids are {', '.join(builtin.ids[:3])}, …")
-        return builtin.subset([builtin.ids.index(n) for n in names[1:]]) if names[1:] else builtin
-    return image_sources.concatenate([image_sources.load(Path(name), size=size, crop=size) for name in names])
 
 
 def schedule(method: str, sigmas: Sequence[float] | None, levels: int) -> list[float]:

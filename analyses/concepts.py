@@ -25,11 +25,11 @@ from analyses._conditions import same
 from analyses._findings import variable
 from analyses._stats import check_resampling
 from analyses._validity import check_findings, check_fraction
-from analyses._variant_rows import chosen, folder_of, named, network, schedule
+from analyses._variant_rows import chosen, folder_of, network, schedule
 from probekit import images as image_sources
 from probekit import labels
 from probekit.checks import listed, number, whole
-from probekit.errors import InputError, ProbeError
+from probekit.errors import InputError
 
 if TYPE_CHECKING:
     from probekit.images import ImageSet
@@ -408,17 +408,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
     parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for results and stores (default: here)")
     given = parser.parse_args(arguments)
-    try:
-        written = _written(given)
-    except ProbeError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(map(str, written)))
-    return 0
+    return _findings.command(parser, lambda: _written(given))
 
 
 def _written(given: argparse.Namespace) -> list[Path]:
-    images = chosen(named(given.images, given.size), given.n_images, given.seed)
+    images = chosen(_findings.images_called(given.images, given.size), given.n_images, given.seed)
     net = network(given.denoiser)
     with _findings.writing_to(given.out):
         given.out.mkdir(parents=True, exist_ok=True)

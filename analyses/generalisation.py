@@ -14,7 +14,7 @@ import xarray as xr
 from scipy.stats import binomtest
 
 import probekit
-from analyses._findings import variable, writing_to
+from analyses._findings import command, variable, writing_to
 from analyses._generalisation_plot import plot
 from analyses._nearest_training import nearest_training, threshold
 from analyses._stats import check_resampling, interval, resampled_means
@@ -23,7 +23,7 @@ from analyses._validity import check_fraction
 from probekit import images as image_sources
 from probekit.checks import whole
 from probekit.denoiser import as_denoiser
-from probekit.errors import InputError, ProbeError
+from probekit.errors import InputError
 from probekit.evaluation import CARD_SIGMA, psnr_curve
 from probekit.labels import COORDINATES
 from probekit.train.checkpoint import prepared
@@ -238,13 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", help="cpu or cuda; a GPU is taken if there is one")
     parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for the results (default: here)")
     given = parser.parse_args(arguments)
-    try:
-        written = _made(given)
-    except ProbeError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(map(str, written)))
-    return 0
+    return command(parser, lambda: _made(given))
 
 
 def _made(given: argparse.Namespace) -> list[Path]:

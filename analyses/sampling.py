@@ -16,7 +16,7 @@ import xarray as xr
 from tqdm import tqdm
 
 import probekit
-from analyses import _schedules
+from analyses import _findings, _schedules
 from analyses._conditions import (
     centroid,
     condition_of,
@@ -35,7 +35,7 @@ from analyses._stats import check_seed
 from probekit import checks
 from probekit.checks import whole
 from probekit.denoiser import as_denoiser, clean_range
-from probekit.errors import InputError, ProbeError
+from probekit.errors import InputError
 from probekit.labels import COORDINATES
 from probekit.representation import Tap
 from probekit.sites import network_of
@@ -397,19 +397,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--store", type=Path, help="folder that finished images are kept in")
     parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for the results (default: here)")
     given = parser.parse_args(arguments)
-    try:
-        written = _made(given)
-    except ProbeError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(map(str, written)))
-    return 0
+    return _findings.command(parser, lambda: _made(given))
 
 
 def _made(given: argparse.Namespace) -> list[Path]:
     denoiser = probekit.load(given.denoiser)
     tap = probekit.tap(denoiser, given.tap)
-    images = _sources(given.images, given.size)
+    images = _findings.images_called(given.images, given.size)
     ends = levels(given.method)
     sigmas = None if given.levels is None else _schedules.geometric(ends[0], ends[-1], given.levels)
     samples = reconstruct(
@@ -429,18 +423,6 @@ def _made(given: argparse.Namespace) -> list[Path]:
     found.to_netcdf(written[1], engine="h5netcdf")
     plot(samples).savefig(written[2], dpi=150)
     return written
-
-
-def _sources(names: Sequence[str], size: int) -> Any:
-    """Images of folders and zips, or built-in photographs: all of "samples", or those of the ids that follow it."""
-    if names[0] == "samples":
-        builtin = probekit.images.load("samples", size=size)
-        missing = [n for n in names[1:] if n not in builtin.ids]
-        if missing:
-            raise InputError(f"no built-in images {missing}: ids are {', '.join(builtin.ids[:3])}, …")
-        return builtin.subset([builtin.ids.index(n) for n in names[1:]]) if names[1:] else builtin
-    sets = [probekit.images.load(name, size=size, crop=size) for name in names]
-    return sets[0] if len(sets) == 1 else probekit.images.concatenate(sets)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ from analyses._samplers import method_of
 from analyses._stats import check_resampling
 from analyses._validity import check_fraction
 from analyses._variant_plot import plot, sheet
-from analyses._variant_rows import Making, Variant, chosen, folder_of, named, network, rows, samples_of
+from analyses._variant_rows import Making, Variant, chosen, folder_of, network, rows, samples_of
 from probekit import images as image_sources
 from probekit.averages import noise_levels
 from probekit.checks import listed, mapping, number, whole
 from probekit.checks import names as checks_names
-from probekit.errors import InputError, ModelError, ProbeError
+from probekit.errors import InputError, ModelError
 from probekit.sites import network_of
 
 __all__ = ["Variant", "laws", "main", "plot", "sheet", "table"]
@@ -353,20 +353,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
     parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for results and stores (default: here)")
     given = parser.parse_args(arguments)
-    try:
-        written = _written(given)
-    except ProbeError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(map(str, written)))
-    return 0
+    return _findings.command(parser, lambda: _written(given))
 
 
 def _written(given: argparse.Namespace) -> list[Path]:
-    images = named(given.images, given.size)
+    images = _findings.images_called(given.images, given.size)
     reference = None
     if given.reference:
-        reference = chosen(named(given.reference, given.size), given.n_reference, given.seed)
+        reference = chosen(_findings.images_called(given.reference, given.size), given.n_reference, given.seed)
     with _findings.writing_to(given.out):
         given.out.mkdir(parents=True, exist_ok=True)
     same = {"block": given.block, "n_images": given.n_images, "levels": given.levels, "seed": given.seed}
