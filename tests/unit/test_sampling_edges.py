@@ -10,7 +10,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 import probekit
-from analyses import sampling
+from analyses import _reconstruction, sampling
 from probekit.errors import CapacityError, InputError, ModelError, TapError
 from probekit.models.unet import UNet
 from probekit.synthetic.patch_model import PatchModel
@@ -309,3 +309,47 @@ def test_the_part_of_one_tap_of_a_φ_of_several_is_a_condition_for_it() -> None:
     np.testing.assert_array_equal(made.samples, alone.samples)
     with pytest.raises(InputError, match="another denoiser or tap"):
         sampling.reconstruct(network, tap, both.isel(channel=both["tap"].values == "enc1"), **how)
+
+
+def test_targets_of_all_levels_are_measured_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = PatchModel([1.0], [[0.2, 0.05, 0, 0]])
+    images, tap = model.draw(3, rows=8, cols=8, seed=0).images, probekit.tap(model, "mid")
+    called: list[int] = []
+    measured = type(tap).__call__
+
+    def counted(self: Any, *given: Any, **options: Any) -> xr.Dataset:
+        called.append(len(np.atleast_1d(options["sigma"])))
+        return measured(self, *given, **options)
+
+    monkeypatch.setattr(type(tap), "__call__", counted)
+    sampling.reconstruct(model, tap, images, n_samples=4, sigmas=[1, 0.3, 0.1], batch_size=2)
+    assert called == [3]
+
+
+def test_batches_fit_the_memory_that_is_free_and_change_no_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = PatchModel([1.0], [[0.2, 0.05, 0, 0]]).double()
+    images, tap = model.draw(3, rows=8, cols=8, seed=0).images, probekit.tap(model, "mid")
+    sizes: list[int] = []
+    batch = _reconstruction._batch
+
+    def seen(job: Any, pairs: Any) -> xr.Dataset:
+        sizes.append(len(pairs))
+        return batch(job, pairs)
+
+    monkeypatch.setattr(_reconstruction, "_batch", seen)
+    ample = sampling.reconstruct(model, tap, images, n_samples=4, sigmas=[1, 0.3, 0.1])
+    assert sizes == [12]
+    sizes.clear()
+    monkeypatch.setattr(_reconstruction, "available_bytes", lambda _: 1)
+    scarce = sampling.reconstruct(model, tap, images, n_samples=4, sigmas=[1, 0.3, 0.1])
+    assert sizes == [1] * 12
+    np.testing.assert_allclose(scarce.samples, ample.samples, rtol=1e-6, atol=1e-9)
+
+
+def test_the_progress_bar_counts_images_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    model = PatchModel([1.0], [[0.2, 0.05, 0, 0]])
+    images, tap = model.draw(3, rows=8, cols=8, seed=0).images, probekit.tap(model, "mid")
+    sampling.reconstruct(model, tap, images, n_samples=1, sigmas=[1, 0.3], progress=False)
+    assert capsys.readouterr().err == ""
+    sampling.reconstruct(model, tap, images, n_samples=1, sigmas=[1, 0.3], progress=True)
+    assert "3/3" in capsys.readouterr().err
