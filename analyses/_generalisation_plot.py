@@ -8,12 +8,13 @@ import numpy as np
 import xarray as xr
 
 from analyses._validity import check_findings
+from probekit.checks import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot"]
+__all__ = ["plot", "sheet"]
 
 NEEDED = ("psnr_training", "psnr_held_out", "gap", "samples", "nearest_image", "relative_distance", "threshold")
 
@@ -51,15 +52,56 @@ def plot(findings: xr.Dataset, *, most: int = 12) -> Figure:
     for column, k in zip(axes.T, shown, strict=True):
         here = findings.isel(sample=k)
         for axis, name in zip(column, ("samples", "nearest_image"), strict=True):
-            pixels = np.clip(np.moveaxis(here[name].values.astype(float), 0, -1), 0, 1)
-            axis.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
-            axis.set_xticks([])
-            axis.set_yticks([])
+            _show(axis, here[name])
         near = bool(here["near_copy"])
         column[0].set_title(f"{float(here['relative_distance']):.2f}", fontsize=8, color="tab:red" if near else "black")
     axes[0][0].set_ylabel("samples", fontsize=8)
     axes[1][0].set_ylabel("nearest", fontsize=8)
     return figure
+
+
+def sheet(findings: xr.Dataset, *, columns: int = 16) -> Figure:
+    """Draw all samples, and nothing that they were learnt from.
+
+    Parameters
+    ----------
+    findings
+        What `analyse` returns.
+    columns
+        Samples in a row, ≥ 1.
+
+    Returns
+    -------
+    Figure
+        Intensities outside [0, 1] are clipped.
+
+    Raises
+    ------
+    InputError
+        If the findings are not of this analysis, or `columns` is out of its range.
+    """
+    from matplotlib.figure import Figure
+
+    check_findings(findings, "generalisation", NEEDED)
+    whole("columns", columns, least=1)
+    samples = findings["samples"]
+    rows = -(-samples.sizes["sample"] // columns)
+    height = samples.sizes["row"] / samples.sizes["col"]
+    figure = Figure(figsize=(0.6 * columns, 0.6 * rows * height + 0.4), layout="constrained")
+    figure.suptitle(f"Unconditional samples of {findings.attrs['denoiser']}", fontsize=9)
+    for axis in figure.subplots(rows, columns, squeeze=False).ravel():
+        axis.set_axis_off()
+    for axis, k in zip(figure.axes, range(samples.sizes["sample"]), strict=False):
+        _show(axis, samples.isel(sample=k))
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)  # pyright: ignore
+    return figure
+
+
+def _show(axis: Axes, image: xr.DataArray) -> None:
+    pixels = np.clip(np.moveaxis(image.values.astype(float), 0, -1), 0, 1)
+    axis.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
+    axis.set_xticks([])
+    axis.set_yticks([])
 
 
 def _curves(axis: Axes, findings: xr.Dataset) -> None:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "fitting", "images_of"]
 
-# Memory that one batch may take unless told otherwise, and at most which share of what is free.
-BUDGET, SHARE = 2**30, 0.5
+# Memory that one batch may take unless told otherwise: what a CPU's caches can still follow, what keeps a large GPU
+# busy, and at most which share of what is free.
+BUDGET, BUDGET_GPU, SHARE = 2**28, 2**33, 0.5
 
 
 class Job(NamedTuple):
@@ -169,6 +170,7 @@ def fitting(job: Job) -> int:
     visits = survey(job.denoiser, blank, torch.full((1,), job.sigmas[0], dtype=place.dtype, device=place.device))
     elements = sum(math.prod(s) for v in visits for s in v.shapes.values())
     free = available_bytes(place.device)
-    budget = BUDGET if free is None else min(BUDGET, SHARE * free)
+    wanted = BUDGET if place.device.type == "cpu" else BUDGET_GPU
+    budget = wanted if free is None else min(wanted, SHARE * free)
     each = 2 * elements * place.dtype.itemsize * getattr(job.method, "particles", 1)
     return max(1, int(budget // each))

@@ -15,17 +15,18 @@ from scipy.stats import binomtest
 
 import probekit
 from analyses._findings import command, variable, writing_to
-from analyses._generalisation_plot import plot
+from analyses._generalisation_plot import plot, sheet
 from analyses._nearest_training import nearest_training, threshold
 from analyses._stats import check_resampling, interval, resampled_means
 from analyses._unconditional import sample
-from analyses._validity import check_fraction
+from analyses._validity import check_findings, check_fraction
 from probekit import images as image_sources
 from probekit.checks import whole
 from probekit.denoiser import as_denoiser
 from probekit.errors import InputError
 from probekit.evaluation import CARD_SIGMA, psnr_curve
 from probekit.labels import COORDINATES
+from probekit.models import zoo
 from probekit.train.checkpoint import prepared
 from probekit.train.processes import usable
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["analyse", "main", "plot", "sample"]
+__all__ = ["analyse", "card_entry", "main", "plot", "sample", "sheet"]
 
 # Each set is drawn anew on its own.
 SEEDS = {"training": 0, "held_out": 1}
@@ -152,6 +153,43 @@ def analyse(
     )
 
 
+def card_entry(findings: xr.Dataset) -> dict[str, Any]:
+    """What a model card says of generalisation, as JSON takes it.
+
+    Parameters
+    ----------
+    findings
+        What `analyse` returns.
+
+    Returns
+    -------
+    dict
+        PSNR on both sets and its gap with interval, in dB, against σ; samples, near copies among them and the
+        interval of their share.
+
+    Raises
+    ------
+    InputError
+        If the findings are not of this analysis.
+    """
+    check_findings(findings, "generalisation", ("gap", "gap_low", "gap_high", "near_copy", "near_copy_rate"))
+
+    def rounded(name: str, digits: int = 2) -> Any:
+        return findings[name].values.round(digits).tolist()
+
+    return {
+        "sigma": findings["sigma"].values.tolist(),
+        **{name: rounded(name) for name in ("psnr_training", "psnr_held_out", "gap", "gap_low", "gap_high")},
+        "samples": findings.sizes["sample"],
+        "near_copies": int(findings["near_copy"].sum()),
+        **{name: rounded(name, 4) for name in ("near_copy_rate", "near_copy_rate_low", "near_copy_rate_high")},
+        "training": findings.attrs["training_images"],
+        "held_out": findings.attrs["held_out_images"],
+        "share": findings.attrs["share"],
+        "level": findings.attrs["level"],
+    }
+
+
 def _psnr(
     denoiser: nn.Module,
     seen: ImageSet,
@@ -235,6 +273,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=1000, help="images of each set for the PSNR (default: 1000)")
     parser.add_argument("--share", type=float, default=0.01, help="of unseen images that would count as near copies")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--card", type=Path, help="the denoiser's .json, to write the outcome into")
     parser.add_argument("--device", help="cpu or cuda; a GPU is taken if there is one")
     parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for the results (default: here)")
     given = parser.parse_args(arguments)
@@ -245,23 +284,37 @@ def _made(given: argparse.Namespace) -> list[Path]:
     device = usable(given.device)
     # Samples take minutes: that the folder can be written to is seen before.
     prepared(given.out)
+    denoiser = probekit.load(given.denoiser)
+    if given.card is not None:
+        _check_card(given.card, given.denoiser)
     sets = (
         image_sources.concatenate([image_sources.load(Path(n), size=given.size, crop=given.size) for n in names])
         for names in (given.train, given.held_out)
     )
     findings = analyse(
-        probekit.load(given.denoiser).to(device),
+        denoiser.to(device),
         *sets,
         n_samples=given.samples,
         n_images=given.images,
         share=given.share,
         seed=given.seed,
     )
-    written = [given.out / "generalisation.nc", given.out / "generalisation.png"]
+    written = [given.out / f"{name}" for name in ("generalisation.nc", "generalisation.png", "samples.png")]
     with writing_to(given.out):
         findings.to_netcdf(written[0], engine="h5netcdf")
         plot(findings).savefig(written[1], dpi=150)
+        sheet(findings).savefig(written[2], dpi=150)
+    if given.card is not None:
+        zoo.amend(given.card, lambda card: card.update(generalisation=card_entry(findings)))
+        written.append(given.card)
     return written
+
+
+def _check_card(card: Path, denoiser: str) -> None:
+    """Refuse to write into the card of another denoiser."""
+    of, own = (zoo.describe(name)["weights_sha256"] for name in (card.with_suffix(".safetensors"), denoiser))
+    if of != own:
+        raise InputError(f"{card} describes other weights than those of {denoiser}: give the .json beside them")
 
 
 if __name__ == "__main__":

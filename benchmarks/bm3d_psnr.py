@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 from probekit.errors import InputError, ProbeError
 from probekit.evaluation import CARD_SIGMA, psnr_curve
 from probekit.images import load
-from probekit.models.zoo import describe
+from probekit.models.zoo import amend, describe
 
 
 class Authors(nn.Module):
@@ -72,12 +71,11 @@ def installed(wanted: str | None) -> tuple[str, nn.Module] | None:
     return None
 
 
-def described(path: Path) -> dict[str, Any]:
-    """The description in this file, which must have a table of PSNR."""
-    found = describe(path.with_suffix(".safetensors"))
-    if not isinstance(found["card"], dict) or not isinstance(found["card"].get("psnr"), dict):
+def check(path: Path) -> None:
+    """Refuse a description without a table of PSNR."""
+    card = describe(path.with_suffix(".safetensors"))["card"]
+    if not isinstance(card, dict) or not isinstance(card.get("psnr"), dict):
         raise InputError(f"{path} has no table of PSNR: give the .json that probekit train wrote")
-    return found
 
 
 def main() -> int:
@@ -101,7 +99,8 @@ def main() -> int:
     try:
         # Before the filter, which takes minutes.
         images = load(options.held_out, size=options.size, crop=options.size)
-        description = None if options.card is None else described(options.card)
+        if options.card is not None:
+            check(options.card)
     except ProbeError as error:
         print(f"bm3d_psnr.py: {error}", file=sys.stderr)
         return 1
@@ -112,13 +111,12 @@ def main() -> int:
     print(f"{name}, {len(some)} images of {images.name}")
     for level, value, spread in zip(CARD_SIGMA, mean.values, error.values, strict=True):
         print(f"σ = {level:4g}: {value:6.2f} ± {spread:.2f} dB")
-    if options.card is not None and description is not None:
-        table = description["card"]["psnr"]
-        table["bm3d"] = [round(float(v), 2) for v in mean.values]
-        table["bm3d_made_by"] = f"{name}, {len(some)} of the images"
-        unfinished = options.card.with_name(options.card.name + ".partial")
-        unfinished.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        unfinished.replace(options.card)
+    if options.card is not None:
+        row = {
+            "bm3d": [round(float(v), 2) for v in mean.values],
+            "bm3d_made_by": f"{name}, {len(some)} of the images",
+        }
+        amend(options.card, lambda card: card["psnr"].update(row))
     return 0
 
 

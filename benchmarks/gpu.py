@@ -1,9 +1,10 @@
 """φ at the middle block on a GPU: speed, share of the arithmetic limit, what noise made on the CPU costs, agreement.
 
-Prints images/s of `probekit.tap`, whose noise is made on the CPU; of the same pass written out by hand with the
-device's own noise; of the pass alone on images that are noisy already; and of the CPU's noise alone. Operations are
-those of the network cut off after the middle block, as torch counts them, and the limit is a large matrix product in
-the same precision (TF32 where convolutions use it) in the same run. Then φ on the CPU and on the GPU are compared.
+Prints images/s of `probekit.tap`, whose noise the CPU makes while the GPU computes; of the same pass written out by
+hand with the device's own noise; of the pass alone on images that are noisy already; and of the CPU's noise alone.
+Operations are those of the network cut off after the middle block, as torch counts them, and the limit is a large
+matrix product in the same precision (TF32 where convolutions use it) in the same run. Then φ on the CPU and on the GPU
+are compared.
 
 Run: python benchmarks/gpu.py [--images 4096] [--rounds 7] [--batch 512]
 """
@@ -63,7 +64,9 @@ def main() -> int:
         "probekit.tap, noise of the CPU": lambda: tap(x, sigma=SIGMA, draws=1, batch_size=options.batch),
         "by hand, noise of the device": lambda: phi_by_hand(there, clean, sigma=SIGMA, batch=options.batch),
         "the pass alone": pass_alone,
-        "noise of the CPU alone": lambda: standard_normal(x.shape[1:], seed=0, ids=ids, draws=[0] * len(ids)),
+        "noise of the CPU alone": lambda: standard_normal(
+            x.shape[1:], seed=0, ids=ids, draws=[0] * len(ids), threads=torch.get_num_threads()
+        ),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     products = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from probekit.ahead import ahead
 from probekit.errors import InputError
 from probekit.noise import standard_normal
 
@@ -87,6 +88,7 @@ def averages(
     place: Tensor,
     positions: range | None = None,
     advance: Callable[[int], Any] = lambda _: None,
+    early: bool | None = None,
 ) -> Iterator[Average]:
     """Read every image of a set at every noise level and draw; yield averages, a few images at a time.
 
@@ -109,6 +111,9 @@ def averages(
         the first of these; the same groups give the same numbers to the last bit.
     advance
         Told the number of noisy images just read.
+    early
+        Whether images are read, and noise is made, in a thread of their own while the network is busy; by default
+        where it is not on the CPU, whose threads it would take away from the network.
 
     Yields
     ------
@@ -120,13 +125,23 @@ def averages(
     silent = [s for s, level in enumerate(levels) if level == 0]
     everything = range(len(source)) if positions is None else positions
     together, block = images_together(source, levels, draws, batch), _block(source, batch)
-    for start in range(everything.start, everything.stop, together):
-        group = range(start, min(start + together, everything.stop))
+    groups = [range(a, min(a + together, everything.stop)) for a in range(everything.start, everything.stop, together)]
+    # Noisy images of a group in order, image by image and draw by draw: the blocks in which they are made.
+    blocks = {group.start: range(0, len(group) * draws if noisy else 0, block) for group in groups}
+    threads = torch.get_num_threads()
+
+    def made() -> Iterator[tuple[Tensor, Tensor]]:
+        for group in groups:
+            for first in blocks[group.start]:
+                chosen = range(first, min(first + block, len(group) * draws))
+                images, of = [group[k // draws] for k in chosen], [k % draws for k in chosen]
+                yield _made(source, images, of, seed=seed, threads=threads, pinned=place.device.type == "cuda")
+
+    pairs = ahead(made()) if (place.device.type != "cpu" if early is None else early) else made()
+    for group in groups:
         values: dict[int, list[list[Tensor]]] = {s: [] for s in range(len(levels))}
-        pairs = [(i, d) for i in group for d in range(draws)]
-        for first in range(0, len(pairs) if noisy else 0, block):
-            part = pairs[first : first + block]
-            x, z = clean_and_noise(source, [i for i, _ in part], [d for _, d in part], seed=seed, place=place)
+        for _ in blocks[group.start]:
+            x, z = (_placed(part, place) for part in next(pairs))
             for clean, noise in zip(x.split(batch), z.split(batch), strict=True):
                 for s in noisy:
                     values[s].append(read(clean + levels[s] * noise, levels[s]))
@@ -148,12 +163,21 @@ def clean_and_noise(
     source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, place: Tensor
 ) -> tuple[Float[Tensor, "n band row col"], Float[Tensor, "n band row col"]]:
     """Images of the set with the standard normal noise of one draw each, of the type and on the device of `place`."""
+    clean, noise = _made(source, indices, draws, seed=seed, threads=torch.get_num_threads(), pinned=False)
+    return _placed(clean, place), _placed(noise, place)
+
+
+def _made(
+    source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, threads: int, pinned: bool
+) -> tuple[Tensor, Tensor]:
+    """Images and noise in main memory; pinned, a GPU fetches them while it computes."""
     distinct = {index: row for row, index in enumerate(dict.fromkeys(indices))}
     clean = source.read(list(distinct))
     if len(distinct) < len(indices):
         clean = clean[[distinct[i] for i in indices]]
-    noise = standard_normal(source.shape, seed=seed, ids=[source.ids[i] for i in indices], draws=draws)
-    return _placed(clean, place), _placed(noise, place)
+    ids = [source.ids[i] for i in indices]
+    noise = standard_normal(source.shape, seed=seed, ids=ids, draws=draws, threads=threads)
+    return (clean.pin_memory(), noise.pin_memory()) if pinned else (clean, noise)
 
 
 def _average(positions: range, kept: np.ndarray, silent: Sequence[int]) -> Average:
@@ -171,4 +195,5 @@ def _joined(batches: Sequence[Sequence[Tensor]]) -> np.ndarray:
 
 
 def _placed(images: Tensor, place: Tensor) -> Tensor:
-    return images.to(device=place.device, dtype=place.dtype)
+    # What comes from pinned memory is not waited for here: the device's next work is.
+    return images.to(place.device, non_blocking=images.is_pinned()).to(place.dtype)

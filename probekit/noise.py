@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,12 @@ __all__ = ["SOURCE", "standard_normal"]
 SOURCE = "Philox keyed by blake2b(seed, image id, draw), Box-Muller, on the CPU"
 # Numbers transformed together: few enough that what is computed on the way stays in a core's cache.
 CACHED = 2**14
+# Numbers below which starting a thread takes longer than it saves.
+WORTH_A_THREAD = 2**17
 
 
 def standard_normal(
-    shape: Sequence[int], *, seed: int, ids: Sequence[str], draws: Sequence[int]
+    shape: Sequence[int], *, seed: int, ids: Sequence[str], draws: Sequence[int], threads: int = 1
 ) -> Float[Tensor, "n ..."]:
     """Draw one standard normal array for each pair of an image id and a draw number.
 
@@ -41,6 +44,8 @@ def standard_normal(
         Any integer.
     ids, draws
         Image ids and draw numbers, of equal length n.
+    threads
+        How many threads share the work; the numbers are the same to the last bit.
 
     Returns
     -------
@@ -55,22 +60,34 @@ def standard_normal(
     True
     """
     half = (math.prod(shape) + 1) // 2
-    rows = max(1, CACHED // half)
     z = np.empty((len(ids), 2 * half), np.float32)
+    # The two numbers come first: an id may hold any character, so that no two triples spell one key.
+    addresses = [f"{seed}:{draw}:{name}" for name, draw in zip(ids, draws, strict=True)]
+    share = -(-len(addresses) // max(1, min(threads, z.size // WORTH_A_THREAD)))
+    starts = range(0, len(addresses), max(1, share))
+    if len(starts) < 2:
+        _fill(z, addresses)
+    else:
+        with ThreadPoolExecutor(len(starts)) as pool:
+            list(pool.map(lambda start: _fill(z[start : start + share], addresses[start : start + share]), starts))
+    return torch.from_numpy(z[:, : math.prod(shape)].reshape(len(ids), *shape))
+
+
+def _fill(z: np.ndarray, addresses: Sequence[str]) -> None:
+    """Standard normals into the rows of z, each from the stream of its address."""
+    half = z.shape[1] // 2
+    rows = max(1, CACHED // half)
     stream = np.random.Philox(0)
     fresh: Any = stream.state
-    addresses = list(zip(ids, draws, strict=True))
     for start in range(0, len(addresses), rows):
         bits = []
-        for name, draw in addresses[start : start + rows]:
-            # The two numbers come first: an id may hold any character, so that no two triples spell one key.
-            key = blake2b(f"{seed}:{draw}:{name}".encode(errors="surrogatepass"), digest_size=16).digest()
+        for address in addresses[start : start + rows]:
+            key = blake2b(address.encode(errors="surrogatepass"), digest_size=16).digest()
             # Setting the key of one generator is several times as fast as making a generator for each.
             fresh["state"]["key"][:] = np.frombuffer(key, "<u8")
             stream.state = fresh
             bits.append(stream.random_raw(half))
         _box_muller(np.stack(bits), out=z[start : start + rows])
-    return torch.from_numpy(z[:, : math.prod(shape)].reshape(len(ids), *shape))
 
 
 def _box_muller(bits: np.ndarray, *, out: np.ndarray) -> None:

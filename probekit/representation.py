@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tap", "tap"]
 
-# Elements of the largest activation in a batch: about what two cores' caches and a GPU's memory both like.
-BATCH_ELEMENTS = 2**22
+# Elements of the largest activation in a batch: what a CPU's caches like, and what keeps a large GPU busy.
+BATCH_ELEMENTS, BATCH_ELEMENTS_GPU = 2**22, 2**27
 MAX_BATCH = 1024
 # A forward pass that keeps no gradients holds a few activations at a time: input, output, skips.
 LIVE_ACTIVATIONS = 6
@@ -407,7 +407,8 @@ class Tap:
             whole("batch_size", given, least=1)
             return given
         largest = max((math.prod(s) for v in visits for s in v.shapes.values()), default=1)
-        size = min(count, MAX_BATCH, max(1, BATCH_ELEMENTS // largest))
+        elements = BATCH_ELEMENTS if self._place().device.type == "cpu" else BATCH_ELEMENTS_GPU
+        size = min(count, MAX_BATCH, max(1, elements // largest))
         free = available_bytes(self._place().device)
         return size if free is None else max(1, min(size, free // (2 * per_image)))
 

@@ -10,7 +10,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # From the bottom up; a module imports from its own layer or below.
 LAYERS = [
-    {"probekit.labels", "probekit.errors", "probekit.checks", "probekit.memory", "probekit.modes", "probekit.weights"},
+    {
+        "probekit.ahead",
+        "probekit.checks",
+        "probekit.errors",
+        "probekit.labels",
+        "probekit.memory",
+        "probekit.modes",
+        "probekit.weights",
+    },
     {
         "probekit.denoiser",
         "probekit.parametrisation",

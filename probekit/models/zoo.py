@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from probekit.models.unet import SigmaUNet, UNet
 from probekit.parametrisation import shown
 from probekit.weights import weights_sha256
 
-__all__ = ["available", "describe", "load", "save", "tap_names", "untrained"]
+__all__ = ["amend", "available", "describe", "load", "save", "tap_names", "untrained"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 ARCHITECTURES: Mapping[str, type[nn.Module]] = {"unet": UNet, "sigma-unet": SigmaUNet, "dncnn": DnCNN}
@@ -110,12 +110,7 @@ def save(
         **({"files": list(parts)} if len(parts) > 1 else {}),
         "card": dict(card or {}),
     }
-    try:
-        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-    except TypeError as error:
-        raise InputError(
-            f"the card cannot be written as JSON ({error}): give strings, numbers, lists and dicts"
-        ) from error
+    text = _as_json(description)
     try:
         _written(path, parts, text)
     except (OSError, SafetensorError) as error:
@@ -123,6 +118,15 @@ def save(
             f"cannot write {path} ({error}): give a path that can be made and written to, with space left"
         ) from error
     return path
+
+
+def _as_json(description: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    except TypeError as error:
+        raise InputError(
+            f"the card cannot be written as JSON ({error}): give strings, numbers, lists and dicts"
+        ) from error
 
 
 def _written(path: Path, parts: Mapping[str, Mapping[str, torch.Tensor]], description: str) -> None:
@@ -211,6 +215,33 @@ def describe(name: str | Path) -> dict[str, Any]:
             f"reads format {FORMAT} and {', '.join(ARCHITECTURES)}: upgrade probekit"
         )
     return description
+
+
+def amend(path: str | Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change the model card of a denoiser on disk, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        A path written by `save`, of the weights or of the description.
+    edit
+        Changes the card that it is given, in place.
+
+    Raises
+    ------
+    InputError, ModelError
+        As for `describe`; and if the changed card cannot be written as JSON.
+    CapacityError
+        If the description cannot be written.
+    """
+    path = Path(path).with_suffix(".safetensors")
+    description = describe(path)
+    edit(description["card"])
+    text = _as_json(description)
+    try:
+        _replace(path.with_suffix(".json"), lambda whole: whole.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise CapacityError(f"cannot write {path.with_suffix('.json')} ({error}): see that it can be") from error
 
 
 def tap_names(denoiser: Denoiser) -> tuple[str, ...]:

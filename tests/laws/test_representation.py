@@ -1,6 +1,7 @@
 """Laws of φ: it belongs to images, not to batches; its error is honest; symmetries of the network show in it."""
 
 import math
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from networks import DiffusersStyle
 from torch import nn
 
 import probekit
+from probekit import averages
 from probekit.models.unet import UNet
 
 SIGMA = [0.0, 0.1, 0.6]
@@ -69,6 +71,55 @@ def test_more_draws_begin_with_the_same_draws_and_one_z_serves_every_sigma(draws
     np.testing.assert_allclose(
         few.phi_draws.values, many.phi_draws.sel(sigma=[0.3], draw=slice(0, draws - 1)).values, rtol=1e-4, atol=1e-6
     )
+
+
+@given(st.integers(1, 7), st.integers(1, 3), st.integers(1, 4))
+def test_reading_ahead_changes_no_bit(count: int, draws: int, batch: int) -> None:
+    source = probekit.images.load(pictures(count))
+    found = [
+        list(
+            averages.averages(
+                lambda y, s: [y.mean((2, 3)), s * y.amax((2, 3))],
+                source,
+                SIGMA,
+                draws=draws,
+                seed=0,
+                batch=batch,
+                place=torch.zeros(()),
+                early=early,
+            )
+        )
+        for early in (False, True)
+    ]
+    for one, other in zip(*found, strict=True):
+        assert one.positions == other.positions
+        for name in ("phi", "phi_se", "phi_draws"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_reading_ahead_reads_the_next_images_while_the_network_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(averages, "GROUP", 1)
+    asked = [threading.Event() for _ in range(4)]
+
+    class Watched(torch.utils.data.Dataset[torch.Tensor]):
+        def __len__(self) -> int:
+            return len(asked)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            asked[index].set()
+            return torch.full((1, 2, 2), float(index))
+
+    source = probekit.images.load(Watched())
+    for event in asked:
+        event.clear()
+
+    def busy(y: torch.Tensor, _: float) -> list[torch.Tensor]:
+        following = min(round(float(y.mean())) + 1, len(asked) - 1)
+        assert asked[following].wait(60), "the next image is not read before the network is done with this one"
+        return [y.mean((2, 3))]
+
+    options = {"draws": 1, "seed": 0, "batch": 1, "place": torch.zeros(())}
+    assert len(list(averages.averages(busy, source, [0.01], **options, early=True))) == len(asked)
 
 
 def test_phi_and_its_standard_error_are_the_mean_and_its_error_over_the_draws_kept() -> None:

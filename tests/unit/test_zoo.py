@@ -216,6 +216,24 @@ def test_a_card_that_json_cannot_hold_leaves_the_folder_as_it_was(tmp_path: Path
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_an_amended_card_keeps_everything_else(saved: Path, suffix: str) -> None:
+    before, weights = zoo.describe(saved), saved.read_bytes()
+    zoo.amend(saved.with_suffix(suffix), lambda card: card.update(rows=[1.5]))
+    assert zoo.describe(saved) == before | {"card": before["card"] | {"rows": [1.5]}}
+    assert saved.read_bytes() == weights
+    zoo.load(saved)
+
+
+def test_a_card_that_cannot_be_amended_is_left_as_it_was(saved: Path) -> None:
+    files = {path: path.read_bytes() for path in saved.parent.iterdir()}
+    with pytest.raises(InputError, match="cannot be written as JSON"):
+        zoo.amend(saved, lambda card: card.update(rows=np.zeros(2)))
+    with pytest.raises(InputError, match="does not exist"):
+        zoo.amend(saved.with_name("nobody.json"), lambda card: card.clear())
+    assert {path: path.read_bytes() for path in saved.parent.iterdir()} == files
+
+
 def test_a_name_that_only_parts_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"called like a part of a: give a name without"):
         zoo.save(network(), tmp_path / "a-00001-of-00002.safetensors")
