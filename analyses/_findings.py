@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +12,15 @@ import numpy as np
 import xarray as xr
 
 import probekit
-from probekit.errors import CapacityError, InputError, ProbeError
+from probekit.errors import InputError, ProbeError
+from probekit.folders import prepared, writing_to
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from probekit.images import ImageSet
 
-__all__ = ["command", "findings", "images_called", "run", "variable", "writing_to"]
+__all__ = ["command", "findings", "images_called", "keep", "run", "variable"]
 
 OPTION = (str, int, float)
 
@@ -106,18 +106,10 @@ def run(
     source, out = given.pop("data"), given.pop("out")
 
     def written() -> list[Path]:
-        paths = [out / f"{name}.nc", out / f"{name}.png"]
         data = read(source)
-        with writing_to(out):
-            out.mkdir(parents=True, exist_ok=True)
-            probe = out / f".{name}"
-            probe.touch()
-            probe.unlink()
+        prepared(out)
         result = analyse(data, **given)
-        with writing_to(out):
-            result.to_netcdf(paths[0], engine="h5netcdf")
-            plot(result).savefig(paths[1], dpi=150)
-        return paths
+        return keep(out, (name, result), (name, plot(result)))
 
     return command(parser, written)
 
@@ -139,6 +131,36 @@ def command(parser: argparse.ArgumentParser, make: Callable[[], Iterable[Path]])
     return 0
 
 
+def keep(out: Path, *results: tuple[str, xr.Dataset | Figure]) -> list[Path]:
+    """Write Datasets as NAME.nc and figures as NAME.png into a folder, each whole or not at all.
+
+    Returns
+    -------
+    list of Path
+        What was written, in order.
+
+    Raises
+    ------
+    CapacityError
+        If the folder cannot be written to.
+    """
+    written = []
+    for name, result in results:
+        path = out / (f"{name}.nc" if isinstance(result, xr.Dataset) else f"{name}.png")
+        unfinished = path.with_name(path.name + ".partial")
+        with writing_to(out):
+            try:
+                if isinstance(result, xr.Dataset):
+                    result.to_netcdf(unfinished, engine="h5netcdf")
+                else:
+                    result.savefig(unfinished, dpi=150, format="png")
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+        written.append(path)
+    return written
+
+
 def images_called(names: Sequence[str], size: int) -> ImageSet:
     """Images of folders and zips, or built-in photographs: all of "samples", or those of the ids that follow it.
 
@@ -155,17 +177,6 @@ def images_called(names: Sequence[str], size: int) -> ImageSet:
         return builtin.subset([builtin.ids.index(n) for n in names[1:]]) if names[1:] else builtin
     sets = [probekit.images.load(name, size=size, crop=size) for name in names]
     return sets[0] if len(sets) == 1 else probekit.images.concatenate(sets)
-
-
-@contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Failures to write are clear errors."""
-    try:
-        yield
-    except OSError as error:
-        raise CapacityError(
-            f"cannot write into {folder} ({error}): give a folder that can be made and written to, with space left"
-        ) from error
 
 
 def read(path: Path) -> xr.Dataset:

@@ -10,8 +10,8 @@ from typing import Any
 
 import xarray as xr
 
-from analyses._findings import writing_to
 from probekit.errors import InputError
+from probekit.folders import writing_to
 
 __all__ = ["Pieces"]
 

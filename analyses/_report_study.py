@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 
 import probekit
-from analyses import _findings
+from analyses._findings import keep
+from probekit.folders import prepared, writing_to
 from probekit.models import zoo
 from probekit.modes import flushed_denormals
 
@@ -66,14 +67,11 @@ class Study(NamedTuple):
 
     def write(self, name: str, findings: xr.Dataset) -> None:
         """Findings into NAME.nc in the folder, whole or not at all."""
-        with _findings.writing_to(self.out):
-            unfinished = self.out / f"{name}.part"
-            findings.to_netcdf(unfinished, engine="h5netcdf")
-            unfinished.replace(self.out / f"{name}.nc")
+        keep(self.out, (name, findings))
 
     def text(self, name: str, text: str) -> Path:
         """A text file in the folder, whole or not at all."""
-        with _findings.writing_to(self.out):
+        with writing_to(self.out):
             self.out.mkdir(parents=True, exist_ok=True)
             unfinished = self.out / f"{name}.part"
             unfinished.write_text(text, encoding="utf-8")
@@ -81,12 +79,8 @@ class Study(NamedTuple):
 
     def draw(self, name: str, figure: Figure) -> Path:
         """A figure into NAME.png in the folder of figures."""
-        path = self.out / "figures" / f"{name}.png"
-        with _findings.writing_to(self.out):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(".part")
-            figure.savefig(unfinished, dpi=150, format="png")
-            return unfinished.replace(path)
+        prepared(self.out / "figures")
+        return keep(self.out / "figures", (name, figure))[0]
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -103,10 +97,7 @@ def kept(path: Path, analyse: Callable[..., xr.Dataset], data: xr.Dataset, optio
     if there is not None and there.attrs.get("made_of") == key:
         return there
     findings = analyse(data, **options).assign_attrs(made_of=key)
-    unfinished = path.with_suffix(".part")
-    with _findings.writing_to(path.parent):
-        findings.to_netcdf(unfinished, engine="h5netcdf")
-        unfinished.replace(path)
+    keep(path.parent, (path.stem, findings))
     return findings
 
 

@@ -14,8 +14,7 @@ from analyses import _findings, _neighbours
 from analyses._findings import variable
 from analyses._pairs import deviations, prepared
 from analyses._semantic_findings import ALONE, PLACE, blocks_of, checked, coords, defined, grouped, places, same, text
-from analyses._stats import interval, resampled_means
-from analyses.sparsity import widened
+from analyses._stats import interval, resampled_means, widened
 from probekit import checks, labels
 from probekit.errors import InputError
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtr
+from scipy.stats import t as student
 
 from analyses._validity import check_fraction
 from probekit.errors import InputError
@@ -14,6 +16,7 @@ __all__ = [
     "interval",
     "participation_ratio",
     "resampled_means",
+    "widened",
 ]
 
 # Resamples and columns taken at once: the weights and sums of one step stay within some ten MiB.
@@ -115,6 +118,16 @@ def interval(resampled: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarra
     tail = (1 - level) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
     return low, high
+
+
+def widened(level: float, units: int) -> float:
+    """The level at which a percentile interval of a mean is as wide as Student's t makes it.
+
+    Resampling n units spreads their mean by √((n − 1)/n) of its standard error and takes that for known; the
+    percentiles are moved outwards accordingly (Hesterberg, Am. Stat. 69, 371, 2015).
+    """
+    reach = student.ppf((1 + level) / 2, units - 1) * np.sqrt(units / (units - 1))
+    return float(2 * ndtr(reach) - 1)
 
 
 def cluster_bootstrap_mean(

@@ -17,11 +17,11 @@ from torch import nn
 
 import probekit
 from analyses import sampling
-from analyses._findings import writing_to
 from probekit.averages import noise_levels
 from probekit.checks import given, whole
 from probekit.denoiser import Denoiser, as_denoiser
 from probekit.errors import InputError
+from probekit.folders import writing_to
 from probekit.images import ImageSet
 from probekit.models import zoo
 from probekit.sites import network_of

@@ -35,7 +35,8 @@ from analyses._stats import check_seed
 from probekit import images as image_sources
 from probekit.averages import noise_levels
 from probekit.checks import number, whole
-from probekit.errors import InputError, ProbeError, TapError
+from probekit.errors import InputError, TapError
+from probekit.folders import prepared
 from probekit.modes import evaluating
 
 if TYPE_CHECKING:
@@ -281,29 +282,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for the results (default: here)")
     given = parser.parse_args(arguments)
-    try:
-        denoiser = probekit.load(given.model)
-        crop = None if given.images == "samples" else given.size
-        source = image_sources.load(given.images, size=given.size, crop=crop)
-        found = attribute(
-            denoiser,
-            probekit.tap(denoiser, given.tap),
-            source.subset(range(min(given.first, len(source)))),
-            channels=given.channels,
-            sigma=given.sigma,
-            method=given.method,
-            draws=given.draws,
-            seed=given.seed,
-        )
-        given.out.mkdir(parents=True, exist_ok=True)
-        written = [given.out / "attribution.nc", given.out / "attribution.png"]
-        found.to_netcdf(written[0], engine="h5netcdf")
-        plot(found).savefig(written[1], dpi=150)
-    except ProbeError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(map(str, written)))
-    return 0
+    return _findings.command(parser, lambda: _written(given))
+
+
+def _written(given: argparse.Namespace) -> list[Path]:
+    denoiser = probekit.load(given.model)
+    tap = probekit.tap(denoiser, given.tap)
+    crop = None if given.images == "samples" else given.size
+    source = image_sources.load(given.images, size=given.size, crop=crop)
+    prepared(given.out)
+    found = attribute(
+        denoiser,
+        tap,
+        source.subset(range(min(given.first, len(source)))),
+        channels=given.channels,
+        sigma=given.sigma,
+        method=given.method,
+        draws=given.draws,
+        seed=given.seed,
+    )
+    return _findings.keep(given.out, ("attribution", found), ("attribution", plot(found)))
 
 
 if __name__ == "__main__":

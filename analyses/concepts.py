@@ -30,6 +30,7 @@ from probekit import images as image_sources
 from probekit import labels
 from probekit.checks import listed, number, whole
 from probekit.errors import InputError
+from probekit.folders import prepared
 
 if TYPE_CHECKING:
     from probekit.images import ImageSet
@@ -414,8 +415,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _written(given: argparse.Namespace) -> list[Path]:
     images = chosen(_findings.images_called(given.images, given.size), given.n_images, given.seed)
     net = network(given.denoiser)
-    with _findings.writing_to(given.out):
-        given.out.mkdir(parents=True, exist_ok=True)
+    prepared(given.out)
     data = probekit.tap(net, given.block)(images, sigma=given.sigma, draws=given.phi_draws, seed=given.seed)
     found = analyse(
         images,
@@ -430,11 +430,7 @@ def _written(given: argparse.Namespace) -> list[Path]:
         seed=given.seed,
         store=given.out / "concepts-stores",
     )
-    written = [given.out / "concepts.nc", given.out / "concepts.png"]
-    with _findings.writing_to(given.out):
-        found.to_netcdf(written[0], engine="h5netcdf")
-        plot(found).savefig(written[1], dpi=150)
-    return written
+    return _findings.keep(given.out, ("concepts", found), ("concepts", plot(found)))
 
 
 if __name__ == "__main__":

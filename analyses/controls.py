@@ -24,7 +24,8 @@ from probekit import checks, labels
 from probekit import images as image_sources
 from probekit.averages import noise_levels
 from probekit.denoiser import Denoiser
-from probekit.errors import InputError, ProbeError
+from probekit.errors import InputError
+from probekit.folders import prepared
 from probekit.images import ImageSet
 
 if TYPE_CHECKING:
@@ -388,32 +389,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
     parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for results and stores (default: here)")
     given = parser.parse_args(arguments)
-    try:
-        images = image_sources.load(Path(given.images), size=given.size)
-        parts = [image_sources.load(Path(path), size=given.size) for path in given.train]
-        with _findings.writing_to(given.out):
-            given.out.mkdir(parents=True, exist_ok=True)
-        found = table(
-            images,
-            train=image_sources.concatenate(parts) if parts else None,
-            classes=given.classes,
-            denoiser=given.denoiser,
-            sigma=given.sigma,
-            draws=given.draws,
-            n_images=given.n_images,
-            n_train=given.n_train,
-            seed=given.seed,
-            store=given.out / "controls-stores",
-        )
-        written = [given.out / "controls.nc", given.out / "controls.png"]
-        with _findings.writing_to(given.out):
-            found.to_netcdf(written[0], engine="h5netcdf")
-            plot(found).savefig(written[1], dpi=150)
-    except ProbeError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(map(str, written)))
-    return 0
+    return _findings.command(parser, lambda: _written(given))
+
+
+def _written(given: argparse.Namespace) -> list[Path]:
+    images = image_sources.load(Path(given.images), size=given.size)
+    parts = [image_sources.load(Path(path), size=given.size) for path in given.train]
+    prepared(given.out)
+    found = table(
+        images,
+        train=image_sources.concatenate(parts) if parts else None,
+        classes=given.classes,
+        denoiser=given.denoiser,
+        sigma=given.sigma,
+        draws=given.draws,
+        n_images=given.n_images,
+        n_train=given.n_train,
+        seed=given.seed,
+        store=given.out / "controls-stores",
+    )
+    return _findings.keep(given.out, ("controls", found), ("controls", plot(found)))
 
 
 def _numbers(text: str) -> tuple[float, ...]:

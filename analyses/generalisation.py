@@ -14,7 +14,7 @@ import xarray as xr
 from scipy.stats import binomtest
 
 import probekit
-from analyses._findings import command, variable, writing_to
+from analyses._findings import command, keep, variable
 from analyses._generalisation_plot import plot, sheet
 from analyses._nearest_training import nearest_training, threshold
 from analyses._stats import check_resampling, interval, resampled_means
@@ -25,9 +25,9 @@ from probekit.checks import whole
 from probekit.denoiser import as_denoiser
 from probekit.errors import InputError
 from probekit.evaluation import CARD_SIGMA, psnr_curve
+from probekit.folders import prepared
 from probekit.labels import COORDINATES
 from probekit.models import zoo
-from probekit.train.checkpoint import prepared
 from probekit.train.processes import usable
 
 if TYPE_CHECKING:
@@ -299,11 +299,8 @@ def _made(given: argparse.Namespace) -> list[Path]:
         share=given.share,
         seed=given.seed,
     )
-    written = [given.out / f"{name}" for name in ("generalisation.nc", "generalisation.png", "samples.png")]
-    with writing_to(given.out):
-        findings.to_netcdf(written[0], engine="h5netcdf")
-        plot(findings).savefig(written[1], dpi=150)
-        sheet(findings).savefig(written[2], dpi=150)
+    figures = ("generalisation", plot(findings)), ("samples", sheet(findings))
+    written = keep(given.out, ("generalisation", findings), *figures)
     if given.card is not None:
         zoo.amend(given.card, lambda card: card.update(generalisation=card_entry(findings)))
         written.append(given.card)

@@ -150,7 +150,7 @@ def run(
     if block not in zoo.tap_names(network):
         raise InputError(
             f"the network declares the taps {', '.join(zoo.tap_names(network))} and no {block!r}: say which block the "
-            "claims are about with block="
+            "claims are about, block= or --block"
         )
     _check_sampling(wanted, len(source), conditions, n_samples)
     others = None if train is None else probekit.images.load(train, size=size)
@@ -197,7 +197,7 @@ def _wanted(only: Sequence[int] | None, train: Any) -> set[int]:
     beyond = sorted(set(only) - possible)
     if beyond:
         raise InputError(
-            f"claims {', '.join(map(str, beyond))} need images of the same classes to train on: give train="
+            f"claims {', '.join(map(str, beyond))} need images of the same classes to train on: give train= or --train"
         )
     return set(only)
 
@@ -210,7 +210,7 @@ def _check_sampling(wanted: set[int], images: int, conditions: int, n_samples: i
     if 7 in wanted and pairs < claims.LEAST_PAIRS:
         raise InputError(
             f"conditions={conditions} of {images} images make {pairs} pairs, and claim 7 asks for "
-            f"{claims.LEAST_PAIRS}: give 21 conditions at least, or leave the claim out, only="
+            f"{claims.LEAST_PAIRS}: give 21 conditions at least, or leave the claim out, only= or --claims"
         )
 
 

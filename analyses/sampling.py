@@ -36,6 +36,7 @@ from probekit import checks
 from probekit.checks import whole
 from probekit.denoiser import as_denoiser, clean_range
 from probekit.errors import InputError
+from probekit.folders import prepared
 from probekit.labels import COORDINATES
 from probekit.representation import Tap
 from probekit.sites import network_of
@@ -403,6 +404,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _made(given: argparse.Namespace) -> list[Path]:
     denoiser = probekit.load(given.denoiser)
     tap = probekit.tap(denoiser, given.tap)
+    prepared(given.out)
     images = _findings.images_called(given.images, given.size)
     ends = levels(given.method)
     sigmas = None if given.levels is None else _schedules.geometric(ends[0], ends[-1], given.levels)
@@ -417,12 +419,7 @@ def _made(given: argparse.Namespace) -> list[Path]:
         store=given.store,
     )
     found = describe(samples)
-    given.out.mkdir(parents=True, exist_ok=True)
-    written = [given.out / name for name in ("samples.nc", "sampling.nc", "sampling.png")]
-    samples.to_netcdf(written[0], engine="h5netcdf")
-    found.to_netcdf(written[1], engine="h5netcdf")
-    plot(samples).savefig(written[2], dpi=150)
-    return written
+    return _findings.keep(given.out, ("samples", samples), ("sampling", found), ("sampling", plot(samples)))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy.special import ndtr
 from scipy.stats import t as student
 
 from analyses import _findings
 from analyses._findings import variable
 from analyses._sparseness import MEASURES, group_moments, kendall, measures, pooled, spectrum_moments
 from analyses._sparsity_plot import plot
-from analyses._stats import check_resampling, check_seed, interval, resampled_means
+from analyses._stats import check_resampling, check_seed, interval, resampled_means, widened
 from analyses._validity import check_numbers
 from probekit import labels
 from probekit.errors import InputError
@@ -156,16 +155,6 @@ class Bootstrap(NamedTuple):
             unknown = np.full(resampled.shape[1:], np.nan)
             return unknown, unknown
         return interval(resampled, widened(self.level, self.units))
-
-
-def widened(level: float, units: int) -> float:
-    """The level at which a percentile interval of a mean is as wide as Student's t makes it.
-
-    Resampling n units spreads their mean by √((n − 1)/n) of its standard error and takes that for known; the
-    percentiles are moved outwards accordingly (Hesterberg, Am. Stat. 69, 371, 2015).
-    """
-    reach = student.ppf((1 + level) / 2, units - 1) * np.sqrt(units / (units - 1))
-    return float(2 * ndtr(reach) - 1)
 
 
 def by_id(ids: np.ndarray) -> np.ndarray:

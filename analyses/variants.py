@@ -27,6 +27,7 @@ from probekit.averages import noise_levels
 from probekit.checks import listed, mapping, number, whole
 from probekit.checks import names as checks_names
 from probekit.errors import InputError, ModelError
+from probekit.folders import prepared
 from probekit.sites import network_of
 
 __all__ = ["Variant", "laws", "main", "plot", "sheet", "table"]
@@ -361,8 +362,7 @@ def _written(given: argparse.Namespace) -> list[Path]:
     reference = None
     if given.reference:
         reference = chosen(_findings.images_called(given.reference, given.size), given.n_reference, given.seed)
-    with _findings.writing_to(given.out):
-        given.out.mkdir(parents=True, exist_ok=True)
+    prepared(given.out)
     same = {"block": given.block, "n_images": given.n_images, "levels": given.levels, "seed": given.seed}
     stores = given.out / "variants-stores"
     net = network(given.denoiser)
@@ -375,11 +375,8 @@ def _written(given: argparse.Namespace) -> list[Path]:
         store=stores,
         **same,
     )
-    written = [given.out / name for name in ("variants.nc", "variants.png", "variants-sheet.png")]
-    with _findings.writing_to(given.out):
-        found.to_netcdf(written[0], engine="h5netcdf")
-        plot(found).savefig(written[1], dpi=150)
-        sheet(found).savefig(written[2], dpi=150)
+    figures = ("variants", plot(found)), ("variants-sheet", sheet(found))
+    written = _findings.keep(given.out, ("variants", found), *figures)
     if given.laws is None:
         return written
     twin = [v.network for v in rows(net, given.block, options={}, seed=given.seed) if v.name == "untrained"]
@@ -394,11 +391,8 @@ def _distances(data: xr.Dataset, out: Path, role: str) -> list[Path]:
     written = []
     for measure in DISTANCES:
         found = densities.analyse(data, measure=measure)
-        path = out / f"densities-{measure.replace('_', '-')}-{role}"
-        with _findings.writing_to(out):
-            found.to_netcdf(path.with_suffix(".nc"), engine="h5netcdf")
-            densities.plot(found).savefig(path.with_suffix(".png"), dpi=150)
-        written += [path.with_suffix(".nc"), path.with_suffix(".png")]
+        name = f"densities-{measure.replace('_', '-')}-{role}"
+        written += _findings.keep(out, (name, found), (name, densities.plot(found)))
     return written
 
 

@@ -14,6 +14,7 @@ LAYERS = [
         "probekit.ahead",
         "probekit.checks",
         "probekit.errors",
+        "probekit.folders",
         "probekit.labels",
         "probekit.memory",
         "probekit.modes",

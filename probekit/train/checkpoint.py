@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from probekit.errors import CapacityError, ModelError
+from probekit.errors import ModelError
+from probekit.folders import writing_to
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from probekit.train.recipe import Recipe
 
-__all__ = ["CHECKPOINT", "differences", "part", "prepared", "read", "write", "writing_to"]
+__all__ = ["CHECKPOINT", "differences", "part", "read", "write"]
 
 CHECKPOINT = "checkpoint.safetensors"
 LABELS = {"images": "training images"}
-
-
-@contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Failures to write are clear errors."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise CapacityError(
-            f"cannot write into {folder} ({error}): give a folder that can be made and written to, with space left"
-        ) from error
-
-
-def prepared(folder: Path) -> None:
-    """Make the folder, and see before anything is trained that it can be written to."""
-    with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        # Several processes may try at once: a file without a name is in nobody's way.
-        TemporaryFile(dir=folder).close()
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], plan: Mapping[str, Any]) -> None:

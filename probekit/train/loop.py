@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from probekit.denoiser import Denoiser
 from probekit.errors import CapacityError, InputError, ModelError
 from probekit.evaluation import CARD_SIGMA, psnr_curve
+from probekit.folders import prepared, writing_to
 from probekit.modes import flushed_denormals
 from probekit.train import checkpoint
 from probekit.train.checkpoint import CHECKPOINT
@@ -142,7 +143,7 @@ def train(
     )
     folder = None if out is None else Path(out)
     if folder is not None:
-        checkpoint.prepared(folder)
+        prepared(folder)
         if (folder / CHECKPOINT).exists():
             run.restore(folder / CHECKPOINT)
     plan = _Plan(
@@ -300,13 +301,13 @@ class _Log:
             # What a killed run reported after its last checkpoint, perhaps not to the end of a line, is done again.
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
             unfinished = self.path.with_name(self.path.name + ".partial")
-            with checkpoint.writing_to(self.path.parent):
+            with writing_to(self.path.parent):
                 unfinished.write_text("".join(x + "\n" for x in lines if _step_of(x) <= step), encoding="utf-8")
                 unfinished.replace(self.path)
 
     def write(self, line: dict[str, Any]) -> None:
         if self.path is not None:
-            with checkpoint.writing_to(self.path.parent), self.path.open("a", encoding="utf-8") as file:
+            with writing_to(self.path.parent), self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
 

@@ -62,7 +62,7 @@ def test_a_file_cut_short_is_made_again(images, made) -> None:
     cut.write_bytes(whole[: len(whole) // 2])
     xr.testing.assert_equal(report.run(images, out=out, **FEW), judged)
     assert len(cut.read_bytes()) == len(whole)
-    assert not list(out.rglob("*.part"))
+    assert not list(out.rglob("*.part*"))
 
 
 def test_other_options_make_other_findings(images, made) -> None:
