@@ -22,6 +22,7 @@ from probekit.models import zoo
 from probekit.models.dncnn import DnCNN
 from probekit.models.parts import part_of
 from probekit.models.unet import SigmaUNet, UNet
+from probekit.models.widening import widened
 from probekit.modes import evaluating
 from probekit.references import PATCH
 from probekit.train import Recipe, launched, progress_of
@@ -75,7 +76,9 @@ def train(
     weight_power: Annotated[float, typer.Option(help="Weight the loss by σ^−this; 0 is the paper's.")] = 0.0,
     ema: Annotated[float, typer.Option(help="Average the weights over this fraction of the steps made.")] = Recipe.ema,
     seed: Annotated[int, typer.Option(help="Of initial weights, order, noise and flips.")] = 0,
-    init: Annotated[str | None, typer.Option(help="Start from this denoiser: a bundled name or a path.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Start from this denoiser, by name or path; --channels widens it.")
+    ] = None,
     compare: Annotated[
         list[str] | None, typer.Option(help="Another denoiser for the card, by name or path; can be repeated.")
     ] = None,
@@ -201,6 +204,8 @@ def _card(
         before = zoo.describe(init)
         start = {key: before[key] for key in ("name", "weights_sha256")}
         start |= {key: before["card"][key] for key in ("recipe", "initial weights", "steps") if key in before["card"]}
+        if before["config"] != denoiser.model.config:
+            start["widened from"] = before["config"]
         seen += before["card"].get("images seen", 0)
     return {
         "data": {"training": data.name, "images": len(data), "size": data.shape[1], "resize": "box filter"},
@@ -216,13 +221,13 @@ def _card(
 
 
 def _begun(init: str | None, model: Architecture | None, channels: list[int] | None, depth: int | None) -> Denoiser:
-    """The denoiser to train: a new one, or that of --init, which what is asked for besides must fit."""
+    """The denoiser to train: a new one, or that of --init, made wider on request; the rest asked for must fit it."""
     if init is None:
         return _new_denoiser(model or Architecture.unet, channels or numbers(CHANNELS), depth or DEPTH)
     begun, kind = zoo.load(init), zoo.describe(init)["architecture"]
     config: Mapping[str, Any] = begun.model.config  # pyright: ignore[reportAssignmentType]
-    there = {"model": kind, "channels": config.get("channels", [config.get("width")]), "depth": config.get("depth")}
-    asked = {"model": None if model is None else model.value, "channels": channels, "depth": depth}
+    there = {"model": kind, "depth": config.get("depth")}
+    asked = {"model": None if model is None else model.value, "depth": depth}
     differing = [
         f"--{key} {_typed(value)}, where it has {_typed(there[key]) or 'none'}"
         for key, value in asked.items()
@@ -230,7 +235,12 @@ def _begun(init: str | None, model: Architecture | None, channels: list[int] | N
     ]
     if differing:
         raise InputError(f"--init {init} is another network: {'; '.join(differing)}; leave these options out")
-    return begun
+    if channels is None or channels == config.get("channels", [config.get("width")]):
+        return begun
+    try:
+        return widened(begun, channels)
+    except InputError as error:
+        raise InputError(f"--init {init} --{error}") from error
 
 
 def _check_start(made: Mapping[str, Any], denoiser: Denoiser, init: str | None) -> None:
@@ -250,7 +260,7 @@ def _check_start(made: Mapping[str, Any], denoiser: Denoiser, init: str | None) 
 
 
 def _typed(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
+    return str(value or "")
 
 
 def _new_denoiser(model: Architecture, channels: list[int], depth: int) -> Denoiser:

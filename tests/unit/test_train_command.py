@@ -158,7 +158,7 @@ def test_a_denoiser_called_like_a_row_of_the_card_or_given_twice_is_refused_befo
     ("options", "message"),
     [
         (("--model", "dncnn"), "--model dncnn, where it has unet"),
-        (("--channels", "4,16"), "--channels 4,16, where it has 4,8"),
+        (("--channels", "4,12"), r"channels=\[4, 12\]: a network of \[4, 8\] is widened"),
         (("--depth", 5), "--depth 5, where it has none"),
     ],
 )
@@ -194,6 +194,21 @@ def test_numbers_below_one_are_errors_of_use(option: str) -> None:
     arguments = ["train", "nowhere", "--held-out", "nowhere", "--out", "nowhere", option]
     assert CliRunner().invoke(app, [*arguments, "0"]).exit_code == 2
     assert isinstance(CliRunner().invoke(app, [*arguments, "1"]).exception, InputError)
+
+
+def test_a_wider_run_begins_where_a_narrower_one_ended_and_its_card_says_so(pictures: Path, tmp_path: Path) -> None:
+    trained(pictures, tmp_path / "narrow")
+    start = tmp_path / "narrow/tiny.safetensors"
+    options = ("--init", start, "--channels", "8,16")
+    trained(pictures, tmp_path / "wide", *options, "--minutes", 0)
+    trained(pictures, tmp_path / "wide", *options)
+    found = zoo.describe(tmp_path / "wide/tiny.safetensors")
+    assert found["config"]["channels"] == [8, 16]
+    assert found["card"]["initial weights"]["widened from"]["channels"] == [4, 8]
+    assert found["card"]["images seen"] == 2 * 3 * 4
+    # The same run in one part: the wider start follows from the seed.
+    trained(pictures, tmp_path / "whole", *options)
+    assert zoo.describe(tmp_path / "whole/tiny.safetensors")["weights_sha256"] == found["weights_sha256"]
 
 
 def test_a_run_goes_on_only_from_the_start_that_it_began_with(pictures: Path, tmp_path: Path) -> None:
