@@ -175,7 +175,7 @@ def card_entry(findings: xr.Dataset) -> dict[str, Any]:
     check_findings(findings, "generalisation", ("gap", "gap_low", "gap_high", "near_copy", "near_copy_rate"))
 
     def rounded(name: str, digits: int = 2) -> Any:
-        return findings[name].values.round(digits).tolist()
+        return findings[name].values.astype(float).round(digits).tolist()
 
     return {
         "sigma": findings["sigma"].values.tolist(),
