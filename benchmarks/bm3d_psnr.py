@@ -4,7 +4,8 @@ BM3D is no dependency of this package. Two implementations are used where they a
 authors, which may be used for non-commercial purposes only; and `bm3d-triton` (BSD), for CUDA devices, which filters
 colours one by one and takes images in [0, 1] only, so that noisy images are scaled into it. Noise is that of
 `psnr_curve`, so that images and noise are those of the card. With --card the row is written into a denoiser's
-description, under "bm3d", with the implementation and the number of images.
+description, under "bm3d", with the implementation and the number of images, and the denoiser's own on these images
+under "beside_bm3d".
 
 Run: python benchmarks/bm3d_psnr.py --held-out val.zip --size 64 [--images 200] [--card runs/photo64/photo64.json]
 """
@@ -25,6 +26,7 @@ from probekit.errors import InputError, ProbeError
 from probekit.evaluation import CARD_SIGMA, psnr_curve
 from probekit.images import load
 from probekit.models.zoo import amend, describe
+from probekit.models.zoo import load as load_denoiser
 
 
 class Authors(nn.Module):
@@ -99,8 +101,10 @@ def main() -> int:
     try:
         # Before the filter, which takes minutes.
         images = load(options.held_out, size=options.size, crop=options.size)
+        own = None
         if options.card is not None:
             check(options.card)
+            own = load_denoiser(options.card.with_suffix(".safetensors"))
     except ProbeError as error:
         print(f"bm3d_psnr.py: {error}", file=sys.stderr)
         return 1
@@ -111,8 +115,11 @@ def main() -> int:
     print(f"{name}, {len(some)} images of {images.name}")
     for level, value, spread in zip(CARD_SIGMA, mean.values, error.values, strict=True):
         print(f"σ = {level:4g}: {value:6.2f} ± {spread:.2f} dB")
-    if options.card is not None:
+    if options.card is not None and own is not None:
+        beside = psnr_curve(own, some, sigma=CARD_SIGMA).mean("image").values
+        print(f"{own.name}: {', '.join(f'{v:.2f}' for v in beside)} dB")
         row = {
+            "beside_bm3d": [round(float(v), 2) for v in beside],
             "bm3d": [round(float(v), 2) for v in mean.values],
             "bm3d_made_by": f"{name}, {len(some)} of the images",
         }

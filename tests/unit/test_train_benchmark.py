@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from probekit.evaluation import psnr_curve
+from probekit.images import load
 from probekit.models import zoo
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -133,10 +135,15 @@ def test_the_row_of_another_implementation_goes_into_the_card(
     # An implementation that returns grey, whose error each image's own grey gives.
     monkeypatch.setitem(sys.modules, "bm3d", SimpleNamespace(bm3d_rgb=lambda pixels, _: 0 * pixels + 0.5))
     card = pictures.parent / "photo32.json"
-    card.write_bytes((Path(zoo.__file__).parent / "weights/photo32.json").read_bytes())
+    for file in (card, card.with_suffix(".safetensors")):
+        file.write_bytes((Path(zoo.__file__).parent / "weights" / file.name).read_bytes())
     arguments = ("--held-out", pictures, "--size", 16, "--images", 3, "--card", card)
     assert benchmark("bm3d_psnr", *arguments).main() == 0
     squares = [(60 * k / 255 - 0.5) ** 2 for k in range(3)]
     expected = round(float(np.mean(-10 * np.log10(squares))), 2)
-    assert json.loads(card.read_text(encoding="utf-8"))["card"]["psnr"]["bm3d"] == [expected] * 7
-    assert [path.name for path in pictures.parent.iterdir() if path.is_file()] == ["photo32.json"]
+    table = json.loads(card.read_text(encoding="utf-8"))["card"]["psnr"]
+    assert table["bm3d"] == [expected] * 7
+    own = psnr_curve(zoo.load("photo32"), load(pictures, size=16), sigma=table["sigma"]).mean("image")
+    np.testing.assert_allclose(table["beside_bm3d"], own, atol=0.01)
+    files = {path.name for path in pictures.parent.iterdir() if path.is_file()}
+    assert files == {"photo32.json", "photo32.safetensors"}
