@@ -128,14 +128,13 @@ def averages(
     groups = [range(a, min(a + together, everything.stop)) for a in range(everything.start, everything.stop, together)]
     # Noisy images of a group in order, image by image and draw by draw: the blocks in which they are made.
     blocks = {group.start: range(0, len(group) * draws if noisy else 0, block) for group in groups}
-    threads = torch.get_num_threads()
 
     def made() -> Iterator[tuple[Tensor, Tensor]]:
         for group in groups:
             for first in blocks[group.start]:
                 chosen = range(first, min(first + block, len(group) * draws))
                 images, of = [group[k // draws] for k in chosen], [k % draws for k in chosen]
-                yield _made(source, images, of, seed=seed, threads=threads, pinned=place.device.type == "cuda")
+                yield _made(source, images, of, seed=seed, pinned=place.device.type == "cuda")
 
     pairs = ahead(made()) if (place.device.type != "cpu" if early is None else early) else made()
     for group in groups:
@@ -163,12 +162,12 @@ def clean_and_noise(
     source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, place: Tensor
 ) -> tuple[Float[Tensor, "n band row col"], Float[Tensor, "n band row col"]]:
     """Images of the set with the standard normal noise of one draw each, of the type and on the device of `place`."""
-    clean, noise = _made(source, indices, draws, seed=seed, threads=torch.get_num_threads(), pinned=False)
+    clean, noise = _made(source, indices, draws, seed=seed, pinned=False)
     return _placed(clean, place), _placed(noise, place)
 
 
 def _made(
-    source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, threads: int, pinned: bool
+    source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, pinned: bool
 ) -> tuple[Tensor, Tensor]:
     """Images and noise in main memory; pinned, a GPU fetches them while it computes."""
     distinct = {index: row for row, index in enumerate(dict.fromkeys(indices))}
@@ -176,7 +175,7 @@ def _made(
     if len(distinct) < len(indices):
         clean = clean[[distinct[i] for i in indices]]
     ids = [source.ids[i] for i in indices]
-    noise = standard_normal(source.shape, seed=seed, ids=ids, draws=draws, threads=threads)
+    noise = standard_normal(source.shape, seed=seed, ids=ids, draws=draws)
     return (clean.pin_memory(), noise.pin_memory()) if pinned else (clean, noise)
 
 

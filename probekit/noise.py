@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +23,10 @@ __all__ = ["SOURCE", "standard_normal"]
 SOURCE = "Philox keyed by blake2b(seed, image id, draw), Box-Muller, on the CPU"
 # Numbers transformed together: few enough that what is computed on the way stays in a core's cache.
 CACHED = 2**14
-# Numbers below which starting a thread takes longer than it saves.
-WORTH_A_THREAD = 2**17
 
 
 def standard_normal(
-    shape: Sequence[int], *, seed: int, ids: Sequence[str], draws: Sequence[int], threads: int = 1
+    shape: Sequence[int], *, seed: int, ids: Sequence[str], draws: Sequence[int]
 ) -> Float[Tensor, "n ..."]:
     """Draw one standard normal array for each pair of an image id and a draw number.
 
@@ -44,8 +41,6 @@ def standard_normal(
         Any integer.
     ids, draws
         Image ids and draw numbers, of equal length n.
-    threads
-        How many threads share the work; the numbers are the same to the last bit.
 
     Returns
     -------
@@ -63,13 +58,7 @@ def standard_normal(
     z = np.empty((len(ids), 2 * half), np.float32)
     # The two numbers come first: an id may hold any character, so that no two triples spell one key.
     addresses = [f"{seed}:{draw}:{name}" for name, draw in zip(ids, draws, strict=True)]
-    share = -(-len(addresses) // max(1, min(threads, z.size // WORTH_A_THREAD)))
-    starts = range(0, len(addresses), max(1, share))
-    if len(starts) < 2:
-        _fill(z, addresses)
-    else:
-        with ThreadPoolExecutor(len(starts)) as pool:
-            list(pool.map(lambda start: _fill(z[start : start + share], addresses[start : start + share]), starts))
+    _fill(z, addresses)
     return torch.from_numpy(z[:, : math.prod(shape)].reshape(len(ids), *shape))
 
 

@@ -2,14 +2,12 @@
 
 import math
 import random
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probekit import noise
 from probekit.noise import standard_normal
 
 # Few characters, digits and the separator among them, so that carelessly joined addresses would collide.
@@ -29,26 +27,6 @@ def test_noise_of_an_image_and_draw_does_not_depend_on_its_batch(
     together = standard_normal(shape, seed=seed, ids=[i for i, _ in pairs], draws=[d for _, d in pairs])
     for z, (name, draw) in zip(together, pairs, strict=True):
         assert torch.equal(z, standard_normal(shape, seed=seed, ids=[name], draws=[draw])[0])
-
-
-@pytest.mark.parametrize("threads", [2, 3, 7])
-def test_threads_share_the_work_and_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noise, "WORTH_A_THREAD", 1)
-    for n in (1, 2, 5, 8):
-        address: dict[str, Any] = {"seed": 0, "ids": list(map(str, range(n))), "draws": range(n)}
-        alone = standard_normal((3, 5), **address)
-        assert torch.equal(standard_normal((3, 5), **address, threads=threads), alone)
-
-
-def test_work_too_small_to_share_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    def started(_: int) -> None:
-        raise AssertionError("a thread for sixteen numbers")
-
-    monkeypatch.setattr(noise, "ThreadPoolExecutor", started)
-    standard_normal((8,), seed=0, ids=["a", "b"], draws=[0, 0], threads=4)
-    n = noise.WORTH_A_THREAD
-    with pytest.raises(AssertionError, match="a thread"):
-        standard_normal((n,), seed=0, ids=["a", "b"], draws=[0, 0], threads=4)
 
 
 @given(one=st.tuples(seeds, names, draws), other=st.tuples(seeds, names, draws))
