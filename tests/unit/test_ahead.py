@@ -33,16 +33,18 @@ def test_the_next_item_is_made_while_the_present_one_is_in_use() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_no_more_than_the_items_asked_for_are_made_ahead(count: int) -> None:
-    made = 0
+    begun = [threading.Event() for _ in range(10)]
 
     def items() -> Iterator[int]:
-        nonlocal made
-        for n in range(20):
-            made += 1
+        for n, event in enumerate(begun):
+            event.set()
             yield n
 
     for n in ahead(items(), count):
-        assert made <= n + 1 + count
+        if n + count + 1 < len(begun):
+            assert begun[n + count].wait(PATIENCE)
+            # Nothing holds the thread now: what it may make is made at once.
+            assert not begun[n + count + 1].wait(0.05)
 
 
 def test_what_making_an_item_raises_is_raised_in_its_place() -> None:
@@ -64,3 +66,22 @@ def test_an_iteration_left_early_ends_its_thread() -> None:
     assert threading.active_count() == before + 1
     made.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert threading.active_count() == before
+
+
+def test_an_iteration_left_early_begins_no_further_item() -> None:
+    made, go = 0, threading.Event()
+
+    def items() -> Iterator[int]:
+        nonlocal made
+        for n in range(10):
+            made += 1
+            if n == 1:
+                go.wait(PATIENCE)
+            yield n
+
+    iteration = ahead(items(), 5)
+    assert next(iteration) == 0
+    # Let the second item be made only after the iteration has been left.
+    threading.Timer(0.5, go.set).start()
+    iteration.close()  # pyright: ignore[reportAttributeAccessIssue]
+    assert made == 2

@@ -277,3 +277,10 @@ def test_results_on_a_gpu_agree_with_those_on_the_cpu(unet: UNet) -> None:
     on_gpu = probekit.tap(unet.cuda(), "enc1", "mid")(x, sigma=[0.0, 0.3], draws=3)
     # tf32 convolutions keep ten bits of each factor
     np.testing.assert_allclose(on_gpu.phi, on_cpu.phi, rtol=2e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize(("device", "batch"), [("cpu", 16), ("meta", 512)])
+def test_batches_are_as_large_as_keeps_the_device_busy(device: str, batch: int) -> None:
+    # A device without memory of its own stands for one that is no CPU: 2²⁷ elements of 64 maps of 64×64.
+    tap = probekit.tap(UNet((64, 128, 256, 512)).to(device), "mid")
+    assert tap._batch_size(None, tap._survey((3, 64, 64)), 1, 10_000) == batch
