@@ -229,7 +229,7 @@ def _begun(init: str | None, model: Architecture | None, channels: list[int] | N
     there = {"model": kind, "depth": config.get("depth")}
     asked = {"model": None if model is None else model.value, "depth": depth}
     differing = [
-        f"--{key} {_typed(value)}, where it has {_typed(there[key]) or 'none'}"
+        f"--{key} {value}, where it has {there[key] or 'none'}"
         for key, value in asked.items()
         if value is not None and value != there[key]
     ]
@@ -257,10 +257,6 @@ def _check_start(made: Mapping[str, Any], denoiser: Denoiser, init: str | None) 
             f"the run in --out began from {start['name']} ({start['weights_sha256'][:12]}…), not from "
             f"{denoiser.name if init is None else init}: give the --init of the first command, or another folder"
         )
-
-
-def _typed(value: Any) -> str:
-    return str(value or "")
 
 
 def _new_denoiser(model: Architecture, channels: list[int], depth: int) -> Denoiser:
