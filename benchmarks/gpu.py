@@ -1,10 +1,10 @@
-"""φ at the middle block on a GPU: speed, share of the arithmetic limit, what noise made on the CPU costs, agreement.
+"""φ at the middle block on a GPU: speed, share of the arithmetic limit, what noise costs, agreement.
 
-Prints images/s of `probekit.tap`, whose noise the CPU makes while the GPU computes; of the same pass written out by
-hand with the device's own noise; of the pass alone on images that are noisy already; and of the CPU's noise alone.
-Operations are those of the network cut off after the middle block, as torch counts them, and the limit is a large
-matrix product in the same precision (TF32 where convolutions use it) in the same run. Then φ on the CPU and on the GPU
-are compared.
+Prints images/s of `probekit.tap`, whose random bits the CPU makes while the GPU computes; of the same pass written
+out by hand with the device's own noise; of the pass alone on images that are noisy already; and of the CPU's bits
+alone. Operations are those of the network cut off after the middle block, as torch counts them, and the limit is a
+large matrix product in the same precision (TF32 where convolutions use it) in the same run. Then φ on the CPU and on
+the GPU are compared.
 
 Run: python benchmarks/gpu.py [--images 4096] [--rounds 7] [--batch 512]
 """
@@ -23,7 +23,7 @@ from rates import device_name, flops_of, product_rate, seconds_of
 
 import probekit
 from probekit.models.unet import UNet
-from probekit.noise import standard_normal
+from probekit.noise import random_bits
 
 SIGMA = 0.2
 
@@ -61,10 +61,10 @@ def main() -> int:
                 means_at_mid(there, part)
 
     ways: dict[str, Callable[[], object]] = {
-        "probekit.tap, noise of the CPU": lambda: tap(x, sigma=SIGMA, draws=1, batch_size=options.batch),
+        "probekit.tap, bits of the CPU": lambda: tap(x, sigma=SIGMA, draws=1, batch_size=options.batch),
         "by hand, noise of the device": lambda: phi_by_hand(there, clean, sigma=SIGMA, batch=options.batch),
         "the pass alone": pass_alone,
-        "noise of the CPU alone": lambda: standard_normal(x.shape[1:], seed=0, ids=ids, draws=[0] * len(ids)),
+        "bits of the CPU alone": lambda: random_bits(x.shape[1:], seed=0, ids=ids, draws=[0] * len(ids)),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     products = []
@@ -82,7 +82,7 @@ def main() -> int:
     print(f"arithmetic to mid: {each / 1e9:.3g} GFLOP an image; a large product: {limit / 1e12:.3g} TFLOP/s")
     for name, took in seconds.items():
         rate = len(x) / float(np.median(took))
-        share = "" if name.startswith("noise") else f", {rate * each / limit:.0%} of the product's"
+        share = "" if name.startswith("bits") else f", {rate * each / limit:.0%} of the product's"
         print(f"{name:>31}: {rate:9.0f} images/s{share}")
 
     few = x[:64]

@@ -11,7 +11,7 @@ import torch
 
 from probekit.ahead import ahead
 from probekit.errors import InputError
-from probekit.noise import standard_normal
+from probekit.noise import from_bits, random_bits, standard_normal
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -112,8 +112,9 @@ def averages(
     advance
         Told the number of noisy images just read.
     early
-        Whether images are read, and noise is made, in a thread of their own while the network is busy; by default
-        where it is not on the CPU, whose threads it would take away from the network.
+        Whether images are read, and the noise's random bits made, in a thread of their own while the network is busy,
+        and the bits become noise where the network is. By default where that is not the CPU, whose threads this would
+        take away from the network.
 
     Yields
     ------
@@ -128,19 +129,26 @@ def averages(
     groups = [range(a, min(a + together, everything.stop)) for a in range(everything.start, everything.stop, together)]
     # Noisy images of a group in order, image by image and draw by draw: the blocks in which they are made.
     blocks = {group.start: range(0, len(group) * draws if noisy else 0, block) for group in groups}
+    if early is None:
+        early = place.device.type != "cpu"
+    made_of = random_bits if early else standard_normal
 
     def made() -> Iterator[tuple[Tensor, Tensor]]:
         for group in groups:
             for first in blocks[group.start]:
                 chosen = range(first, min(first + block, len(group) * draws))
                 images, of = [group[k // draws] for k in chosen], [k % draws for k in chosen]
-                yield _made(source, images, of, seed=seed, pinned=place.device.type == "cuda")
+                clean, random = _made(source, images, of, seed=seed, noise=made_of)
+                pinned = place.device.type == "cuda"
+                yield (clean.pin_memory(), random.pin_memory()) if pinned else (clean, random)
 
-    pairs = ahead(made()) if (place.device.type != "cpu" if early is None else early) else made()
+    pairs = ahead(made()) if early else made()
     for group in groups:
         values: dict[int, list[list[Tensor]]] = {s: [] for s in range(len(levels))}
         for _ in blocks[group.start]:
-            x, z = (_placed(part, place) for part in next(pairs))
+            x, random = (_moved(part, place) for part in next(pairs))
+            z = (from_bits(random, source.shape) if early else random).to(place.dtype)
+            x = x.to(place.dtype)
             for clean, noise in zip(x.split(batch), z.split(batch), strict=True):
                 for s in noisy:
                     values[s].append(read(clean + levels[s] * noise, levels[s]))
@@ -162,21 +170,20 @@ def clean_and_noise(
     source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, place: Tensor
 ) -> tuple[Float[Tensor, "n band row col"], Float[Tensor, "n band row col"]]:
     """Images of the set with the standard normal noise of one draw each, of the type and on the device of `place`."""
-    clean, noise = _made(source, indices, draws, seed=seed, pinned=False)
+    clean, noise = _made(source, indices, draws, seed=seed, noise=standard_normal)
     return _placed(clean, place), _placed(noise, place)
 
 
 def _made(
-    source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, pinned: bool
+    source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, noise: Callable[..., Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Images and noise in main memory; pinned, a GPU fetches them while it computes."""
+    """Images and noise, or what it is made of, in main memory."""
     distinct = {index: row for row, index in enumerate(dict.fromkeys(indices))}
     clean = source.read(list(distinct))
     if len(distinct) < len(indices):
         clean = clean[[distinct[i] for i in indices]]
     ids = [source.ids[i] for i in indices]
-    noise = standard_normal(source.shape, seed=seed, ids=ids, draws=draws)
-    return (clean.pin_memory(), noise.pin_memory()) if pinned else (clean, noise)
+    return clean, noise(source.shape, seed=seed, ids=ids, draws=draws)
 
 
 def _average(positions: range, kept: np.ndarray, silent: Sequence[int]) -> Average:
@@ -194,5 +201,9 @@ def _joined(batches: Sequence[Sequence[Tensor]]) -> np.ndarray:
 
 
 def _placed(images: Tensor, place: Tensor) -> Tensor:
+    return _moved(images, place).to(place.dtype)
+
+
+def _moved(values: Tensor, place: Tensor) -> Tensor:
     # What comes from pinned memory is not waited for here: the device's next work is.
-    return images.to(place.device, non_blocking=images.is_pinned()).to(place.dtype)
+    return values.to(place.device, non_blocking=values.is_pinned())

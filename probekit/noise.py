@@ -7,20 +7,22 @@ their errors are correlated along σ.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
-__all__ = ["SOURCE", "standard_normal"]
+__all__ = ["SOURCE", "SOURCE_DEVICE", "from_bits", "random_bits", "standard_normal"]
 
 SOURCE = "Philox keyed by blake2b(seed, image id, draw), Box-Muller, on the CPU"
+SOURCE_DEVICE = "Philox keyed by blake2b(seed, image id, draw) on the CPU, Box-Muller on the device"
 # Numbers transformed together: few enough that what is computed on the way stays in a core's cache.
 CACHED = 2**14
 
@@ -56,27 +58,68 @@ def standard_normal(
     """
     half = (math.prod(shape) + 1) // 2
     z = np.empty((len(ids), 2 * half), np.float32)
-    # The two numbers come first: an id may hold any character, so that no two triples spell one key.
-    addresses = [f"{seed}:{draw}:{name}" for name, draw in zip(ids, draws, strict=True)]
-    _fill(z, addresses)
+    streams = _streams(seed, ids, draws, half)
+    rows = max(1, CACHED // half)
+    for start in range(0, len(ids), rows):
+        bits = np.stack(list(islice(streams, rows)))
+        _box_muller(bits, out=z[start : start + rows])
     return torch.from_numpy(z[:, : math.prod(shape)].reshape(len(ids), *shape))
 
 
-def _fill(z: np.ndarray, addresses: Sequence[str]) -> None:
-    """Standard normals into the rows of z, each from the stream of its address."""
-    half = z.shape[1] // 2
-    rows = max(1, CACHED // half)
+def random_bits(shape: Sequence[int], *, seed: int, ids: Sequence[str], draws: Sequence[int]) -> Int[Tensor, "n bits"]:
+    """The bits that `standard_normal` makes noise of, for a device that makes it itself: a third of the work.
+
+    Parameters
+    ----------
+    shape, seed, ids, draws
+        As for `standard_normal`.
+
+    Returns
+    -------
+    Tensor
+        int32, shape (n, numbers in one array, rounded up to an even number), on the CPU.
+    """
+    half = (math.prod(shape) + 1) // 2
+    bits = np.empty((len(ids), half), np.uint64)
+    for row, stream in zip(bits, _streams(seed, ids, draws, half), strict=True):
+        row[:] = stream
+    return torch.from_numpy(bits.view(np.int32))
+
+
+def from_bits(bits: Int[Tensor, "n bits"], shape: Sequence[int]) -> Float[Tensor, "n ..."]:
+    """Standard normals of `random_bits`, on their device: those of `standard_normal`, up to rounding.
+
+    Parameters
+    ----------
+    bits
+        What `random_bits` returned, on any device.
+    shape
+        Shape of one array.
+
+    Returns
+    -------
+    Tensor
+        float32, shape (n, *shape).
+    """
+    unit = (bits.long() & 0xFFFFFFFF).float() * 2**-32
+    uniform, turn = unit.chunk(2, dim=1)
+    radius = (-2 * (uniform + 2**-33).log()).sqrt()
+    turn = turn * (2 * math.pi)
+    z = torch.cat([radius * turn.cos(), radius * turn.sin()], dim=1)
+    return z[:, : math.prod(shape)].reshape(len(bits), *shape)
+
+
+def _streams(seed: int, ids: Sequence[str], draws: Sequence[int], count: int) -> Iterator[np.ndarray]:
+    """The first `count` numbers of 64 bits of each address."""
     stream = np.random.Philox(0)
     fresh: Any = stream.state
-    for start in range(0, len(addresses), rows):
-        bits = []
-        for address in addresses[start : start + rows]:
-            key = blake2b(address.encode(errors="surrogatepass"), digest_size=16).digest()
-            # Setting the key of one generator is several times as fast as making a generator for each.
-            fresh["state"]["key"][:] = np.frombuffer(key, "<u8")
-            stream.state = fresh
-            bits.append(stream.random_raw(half))
-        _box_muller(np.stack(bits), out=z[start : start + rows])
+    for name, draw in zip(ids, draws, strict=True):
+        # The two numbers come first: an id may hold any character, so that no two triples spell one key.
+        key = blake2b(f"{seed}:{draw}:{name}".encode(errors="surrogatepass"), digest_size=16).digest()
+        # Setting the key of one generator is several times as fast as making a generator for each.
+        fresh["state"]["key"][:] = np.frombuffer(key, "<u8")
+        stream.state = fresh
+        yield stream.random_raw(count)
 
 
 def _box_muller(bits: np.ndarray, *, out: np.ndarray) -> None:

@@ -24,7 +24,7 @@ from probekit.inputs import check_batch, first
 from probekit.jobs import Job
 from probekit.memory import available_bytes, refuse_if_too_large
 from probekit.modes import evaluating
-from probekit.noise import SOURCE
+from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.sites import Site, Visit, network_of, resolve, survey
 from probekit.store import planned
 from probekit.tap import editing, observing, reduction, setting
@@ -438,7 +438,7 @@ class Tap:
             reduce=reduce,
             draws=draws,
             seed=seed,
-            noise=SOURCE,
+            noise=SOURCE if self._place().device.type == "cpu" else SOURCE_DEVICE,
             images=source.name,
         )
 

@@ -21,8 +21,9 @@ from probekit.synthetic.patch_model import PatchModel
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
-# What the package stores is float32.
-STORED = {"rtol": 1e-5, "atol": 1e-7}
+# What the package stores is float32, and so is noise, whose logarithms and cosines each device rounds in its own way:
+# a few 1e-7 of numbers of order 1.
+STORED = {"rtol": 2e-5, "atol": 2e-6}
 
 
 def pictures(n: int = 3) -> torch.Tensor:

@@ -2,13 +2,14 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probekit.noise import standard_normal
+from probekit.noise import from_bits, random_bits, standard_normal
 
 # Few characters, digits and the separator among them, so that carelessly joined addresses would collide.
 names = st.text("01:a/é", max_size=4)
@@ -27,6 +28,28 @@ def test_noise_of_an_image_and_draw_does_not_depend_on_its_batch(
     together = standard_normal(shape, seed=seed, ids=[i for i, _ in pairs], draws=[d for _, d in pairs])
     for z, (name, draw) in zip(together, pairs, strict=True):
         assert torch.equal(z, standard_normal(shape, seed=seed, ids=[name], draws=[draw])[0])
+
+
+@given(
+    seed=seeds,
+    pairs=st.lists(st.tuples(names, draws), min_size=1, max_size=6),
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+)
+def test_noise_made_of_its_bits_elsewhere_is_the_same_up_to_rounding(
+    seed: int, pairs: list[tuple[str, int]], shape: list[int]
+) -> None:
+    address: dict[str, Any] = {"seed": seed, "ids": [i for i, _ in pairs], "draws": [d for _, d in pairs]}
+    z = from_bits(random_bits(shape, **address), shape)
+    assert (z.dtype, z.shape) == (torch.float32, (len(pairs), *shape))
+    # Numbers below 6.8, whose logarithm, root, cosine and product are each rounded once or twice.
+    torch.testing.assert_close(z, standard_normal(shape, **address), rtol=0, atol=6 * 6.8 * 2**-23)
+
+
+def test_the_extremes_of_the_bits_give_finite_noise() -> None:
+    z = from_bits(torch.tensor([[0, -1, 0, 0], [-1, 0, -1, -1]], dtype=torch.int32), (4,))
+    assert torch.isfinite(z).all()
+    # The least uniform is 2⁻³³: √(66 ln 2) = 6.76.
+    assert float(z.abs().max()) == pytest.approx((66 * math.log(2)) ** 0.5, rel=1e-6)
 
 
 @given(one=st.tuples(seeds, names, draws), other=st.tuples(seeds, names, draws))
