@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from probekit.errors import InputError, ProbeError
-from probekit.evaluation import CARD_SIGMA, psnr_curve
+from probekit.evaluation.psnr import CARD_SIGMA, psnr_curve
 from probekit.images import load
 from probekit.models.zoo import amend, describe
 from probekit.models.zoo import load as load_denoiser

@@ -46,12 +46,16 @@ def part_of(archive: Path, a_class: int, out: Path) -> Path:
 def recorded(out: Path, photographs: Path | None) -> None:
     """Run the commands, and write what their files hold into numbers.npz."""
     out.mkdir(parents=True, exist_ok=True)
-    alone = os.environ | {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    alone = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     commands = {"demo": [sys.executable, "-m", "probekit", "demo", "--out", str(out / "demo"), "--draws", "4"]}
     if photographs is not None:
         images = part_of(photographs / "val.zip", A_CLASS, out / "images.zip")
         train = part_of(photographs / "train-0.zip", TRAIN_A_CLASS, out / "train.zip")
-        options = {"--images": str(images), "--train": str(train), "--classes": str(photographs / "synsets.csv")} | REPORT
+        options = {
+            "--images": str(images),
+            "--train": str(train),
+            "--classes": str(photographs / "synsets.csv"),
+        } | REPORT
         typed = [word for pair in options.items() for word in pair]
         commands["report"] = [sys.executable, "-m", "analyses.report", *typed, "-o", str(out / "report"), "--quiet"]
     for name, command in commands.items():

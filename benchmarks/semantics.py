@@ -21,10 +21,10 @@ import time
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from analyses._mantel import permuted_products
-from analyses._neighbours import nearest
-from analyses._pairs import centred, distance_matrix
-from analyses._semantic_correlation import permutations_of
+from analyses.semantics.kernels_comparison import permutations_of
+from analyses.semantics.kernels_mantel import permuted_products
+from analyses.semantics.kernels_neighbours import nearest
+from analyses.semantics.kernels_pairs import centred, distance_matrix
 
 QUERIES, SAMPLES, LIBRARY_QUERIES = 20, 5, 1000
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 
 import probekit
 from analyses import descriptors, semantics
+from probekit.machine.modes import flushed_denormals
 from probekit.models import zoo
-from probekit.modes import flushed_denormals
 from probekit.synthetic import shapes
 
 SIGMA, SEED = 0.1, 2

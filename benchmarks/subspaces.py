@@ -21,7 +21,8 @@ import xarray as xr
 from sklearn.cluster import SpectralClustering
 from sklearn.linear_model import orthogonal_mp_gram
 
-from analyses import _subspace_fit, subspaces
+from analyses import subspaces
+from analyses.subspaces import kernels_fit
 from probekit.synthetic.subspaces import SubspaceData, union_of_subspaces
 
 NUMBER = 10
@@ -73,7 +74,7 @@ def side_by_side(count: int) -> None:
         else:
             labels = subspaces.fit(data.data, method=name, splits=0, n_subspaces=NUMBER).subspace.values
         seconds[name] = time.perf_counter() - began
-        shares[name] = _subspace_fit.agreement(data.truth.subspace.values, labels)
+        shares[name] = kernels_fit.agreement(data.truth.subspace.values, labels)
     for name, spent in seconds.items():
         print(
             f"{count} images, told the number, {name}: {spent:.1f} s, {seconds['naive'] / spent:.1f} times as fast as "

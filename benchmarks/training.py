@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from rates import device_name, flops_of, peak_of, product_rate, seconds_of
 
-from probekit.denoiser import Denoiser
+from probekit.denoising.denoiser import Denoiser
+from probekit.machine.modes import flushed_denormals
 from probekit.models.unet import UNet
-from probekit.modes import flushed_denormals
 from probekit.train import Recipe
 from probekit.train.run import Run
 

@@ -1,12 +1,12 @@
 """Look inside convolutional image denoisers: named activation taps, results as labelled arrays."""
 
 from probekit import errors, images, models
-from probekit.denoiser import Denoiser
+from probekit.capture.sites import taps
+from probekit.denoising.denoiser import Denoiser
 from probekit.errors import CapacityError, InputError, ModelError, ProbeError, TapError
 from probekit.models.zoo import load
-from probekit.representation import Tap, tap
-from probekit.sites import taps
-from probekit.store import open
+from probekit.phi.store import open
+from probekit.phi.tap import Tap, tap
 
 __all__ = [
     "CapacityError",

@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+# Before torch is loaded: tiny networks gain nothing by a second thread, and workers of several threads each wait for
+# one another far longer than they compute. Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -13,6 +17,7 @@ from probekit.models.unet import UNet
 quiet = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
 settings.register_profile("local", max_examples=20, **quiet)
 settings.register_profile("ci", max_examples=50, derandomize=True, **quiet)
+torch.set_num_threads(1)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))
 
 PHOTOGRAPHS = Path(

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import probekit
-from probekit.evaluation import psnr_curve
+from probekit.evaluation.psnr import psnr_curve
+from probekit.evaluation.references import GaussianBlur
 from probekit.images import load
 from probekit.models import zoo
-from probekit.references import GaussianBlur
 from probekit.synthetic import shapes
 
 LEVELS = [0.2, 0.5, 1.0]

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from analyses.report.demo import run as run_demo
+from probekit.capture.sites import taps as table_of_taps
 from probekit.cli.arguments import denoiser_called, images_called, numbers
-from probekit.demo import run as run_demo
 from probekit.errors import InputError
 from probekit.models import zoo
-from probekit.representation import tap as make_tap
-from probekit.sites import taps as table_of_taps
+from probekit.phi.tap import tap as make_tap
 
 __all__ = ["demo", "models", "phi", "taps"]
 

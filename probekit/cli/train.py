@@ -14,22 +14,22 @@ import typer
 from torch import nn
 
 from probekit.cli.arguments import images_called, numbers
-from probekit.denoiser import Denoiser
+from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError, ProbeError
-from probekit.evaluation import CARD_ROWS, card_table
+from probekit.evaluation.psnr import CARD_ROWS, card_table
+from probekit.evaluation.references import PATCH
 from probekit.images import ImageSet
+from probekit.machine.modes import evaluating
+from probekit.machine.weights import weights_sha256
 from probekit.models import zoo
 from probekit.models.dncnn import DnCNN
 from probekit.models.parts import part_of
 from probekit.models.unet import SigmaUNet, UNet
 from probekit.models.widening import widened
-from probekit.modes import evaluating
-from probekit.references import PATCH
 from probekit.train import Recipe, launched, progress_of
 from probekit.train import train as run_training
 from probekit.train.checkpoint import CHECKPOINT
 from probekit.train.processes import usable
-from probekit.weights import weights_sha256
 
 CHANNELS, DEPTH = "16,32,64,128", 17
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
+from probekit.denoising.inputs import check_sigma, size_message
 from probekit.errors import InputError
-from probekit.inputs import check_sigma, size_message
 from probekit.models.blocks import NormKind, check_norm, conv_block, initialise
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from probekit.denoiser import Denoiser
+from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 
 __all__ = ["widened"]

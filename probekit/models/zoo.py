@@ -13,13 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from probekit.denoiser import Denoiser
+from probekit.denoising.denoiser import Denoiser
+from probekit.denoising.parametrisation import shown
 from probekit.errors import CapacityError, InputError, ModelError
+from probekit.machine.weights import weights_sha256
 from probekit.models.dncnn import DnCNN
 from probekit.models.parts import files_of, in_parts, part_of, stored
 from probekit.models.unet import SigmaUNet, UNet
-from probekit.parametrisation import shown
-from probekit.weights import weights_sha256
 
 __all__ = ["amend", "available", "describe", "load", "save", "tap_names", "untrained"]
 

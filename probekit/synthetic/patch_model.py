@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from probekit.denoising.inputs import check_batch, check_sigma
 from probekit.errors import InputError
-from probekit.inputs import check_batch, check_sigma
 from probekit.synthetic import patch_draws
 from probekit.synthetic.patch_draws import Mixture, PatchData
 from probekit.synthetic.patch_gate import Gate, Square

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from probekit.errors import ModelError
-from probekit.folders import writing_to
+from probekit.machine.files import writing_to
 
 if TYPE_CHECKING:
     from torch import Tensor

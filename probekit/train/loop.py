@@ -14,11 +14,11 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from probekit.denoiser import Denoiser
+from probekit.denoising.denoiser import Denoiser
 from probekit.errors import CapacityError, InputError, ModelError
-from probekit.evaluation import CARD_SIGMA, psnr_curve
-from probekit.folders import prepared, writing_to
-from probekit.modes import flushed_denormals
+from probekit.evaluation.psnr import CARD_SIGMA, psnr_curve
+from probekit.machine.files import prepared, writing_to
+from probekit.machine.modes import flushed_denormals
 from probekit.train import checkpoint
 from probekit.train.checkpoint import CHECKPOINT
 from probekit.train.data import fingerprint, held

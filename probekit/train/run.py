@@ -13,15 +13,15 @@ import numpy as np
 import torch
 
 from probekit.errors import InputError
+from probekit.machine.weights import weights_sha256
 from probekit.train import checkpoint
 from probekit.train.data import views
 from probekit.train.processes import Processes
-from probekit.weights import weights_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from probekit.denoiser import Denoiser
+    from probekit.denoising.denoiser import Denoiser
     from probekit.train.recipe import Recipe
 
     Precision = Literal["bf16", "float32"]

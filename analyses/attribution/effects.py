@@ -1,0 +1,220 @@
+"""What groups of channels cause: denoised images with and without them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from analyses import ground
+from analyses.attribution.inputs import batches, check_count, chosen_channels, labels_of, place_of, same_network
+from analyses.ground import check_resampling, interval, resampled_means, variable
+from probekit import images as image_sources
+from probekit.checks import listed, mapping, number
+from probekit.errors import InputError
+from probekit.machine.modes import evaluating
+from probekit.phi.averages import noise_levels
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from probekit.phi.tap import Tap
+
+__all__ = ["effects"]
+
+
+def effects(
+    denoiser: nn.Module,
+    tap: Tap,
+    images: Any,
+    *,
+    groups: Mapping[str, Sequence[int]],
+    sigma: float | Sequence[float],
+    factor: float = 0.0,
+    controls: Mapping[str, Sequence[str]] | None = None,
+    draws: int = 1,
+    seed: int = 0,
+    ids: Sequence[Any] | None = None,
+    batch_size: int = 64,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> xr.Dataset:
+    """Measure what groups of channels cause: the denoised image with the group silenced or scaled, against without.
+
+    Of each image, averaged over draws: the change is the mean over pixels of (D'(y) − D(y))², D' being the
+    edited network, and the error the mean of (D(y) − x)².
+
+    Parameters
+    ----------
+    denoiser, tap
+        A denoiser, and one tap of it.
+    images
+        Clean images, as `probekit.images.load` takes them.
+    groups
+        Channels of each group by name, numbered within the tap; none empty.
+    sigma
+        Noise levels in intensity units.
+    factor
+        What the group's maps are multiplied by; 0 silences them.
+    controls
+        From a group to the groups that it is compared with, as `matched_groups` gives.
+    draws, seed, ids
+        Noise draws, seed, image ids: the noise that `tap` uses.
+    batch_size
+        Noisy images in one forward pass.
+    resamples, level
+        Of the bootstrap over images, which all groups share: number ≥ 100, coverage in (0, 1).
+
+    Returns
+    -------
+    Dataset
+        Over (group, sigma), means over images with intervals `…_low`, `…_high` (NaN for one image): `change`, and
+        `error_change`, error of the edited less the plain network's, both in squared intensity; `psnr_change` in dB,
+        images of no error left out; with controls `excess`, the change less the mean of the controls', NaN for
+        groups without. `per_image_change` and `per_image_error_change` (image, group, sigma); `error` (image, sigma);
+        `size` (group), the number of channels.
+
+    Raises
+    ------
+    InputError
+        If a group is empty, names a channel twice or one that does not exist, or a control is unknown; if the tap
+        is of another network; if images or options cannot be used.
+    TapError
+        If there are several taps.
+
+    Examples
+    --------
+    >>> from probekit import tap
+    >>> from probekit.synthetic.patch_model import PatchModel
+    >>> model = PatchModel([0.5, 0.5], [[0.2, 0.05, 0, 0], [0.2, 0, 0.05, 0]])
+    >>> images = model.draw(20, rows=8, cols=8, seed=0).images
+    >>> found = effects(model, tap(model, "mid"), images, groups={"split": [1, 2], "none": [3]}, sigma=0.2)
+    >>> bool(found.error_change.sel(group="split").item() > 0)
+    True
+    """
+    check_resampling(resamples, level, seed)
+    for name, value in (("draws", draws), ("batch_size", batch_size)):
+        check_count(name, value, 1)
+    factor = number("factor", factor, "a finite number, 0 to silence")
+    groups = mapping("groups", groups, "channels of each group by name, e.g. {'a': [0, 1]}")
+    controls = mapping("controls", {} if controls is None else controls, "names of groups to compare each group with")
+    denoiser = same_network(denoiser, tap)
+    levels = noise_levels(sigma)
+    source = image_sources.load(images, ids=ids)
+    reference = tap.maps(source.subset([0]), sigma=levels, seed=seed)
+    compared = _checked_groups(groups, controls, reference.sizes["channel"])
+    groups = {name: np.atleast_1d(group).tolist() for name, group in groups.items()}
+    noisy = batches(source, draws, seed, batch_size, place_of(denoiser))
+    change, edited, plain = _edited(
+        denoiser, tap, noisy, list(groups.values()), images=len(source), levels=levels, factor=factor, draws=draws
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        psnr = 10 * np.log10(plain[:, None] / edited)
+    measured = {
+        "change": (change, "mean squared change of the denoised image", "squared intensity"),
+        "error_change": (edited - plain[:, None], "mean squared error, edited less plain", "squared intensity"),
+        "psnr_change": (np.where(np.isfinite(psnr), psnr, np.nan), "PSNR, edited less plain", "dB"),
+    }
+    if compared:
+        names = list(groups)
+        excess = np.full_like(change, np.nan)
+        for group, others in compared.items():
+            of = [names.index(other) for other in others]
+            excess[:, names.index(group)] = change[:, names.index(group)] - change[:, of].mean(axis=1)
+        measured["excess"] = (excess, "change less the mean of the controls'", "squared intensity")
+    variables: dict[str, Any] = {}
+    for name, (values, words, units) in measured.items():
+        variables |= _with_interval(name, values, words, units, resamples, level, seed)
+    over = ("image", "group", "sigma")
+    variables |= {
+        "per_image_change": variable(over, *measured["change"]),
+        "per_image_error_change": variable(over, *measured["error_change"]),
+        "error": variable(("image", "sigma"), plain, "mean squared error of the plain network", "squared intensity"),
+        "size": variable("group", [len(g) for g in groups.values()], "number of channels", "channels"),
+    }
+    return ground.findings(
+        variables,
+        labels_of(source, reference),
+        analysis="attribution",
+        coords={"group": ("group", np.array(list(groups), dtype=object), {"long_name": "group of channels"})},
+        factor=factor,
+        draws=draws,
+        resamples=resamples,
+        level=level,
+    )
+
+
+def _edited(
+    denoiser: nn.Module,
+    tap: Tap,
+    noisy: Iterator[tuple[slice, Tensor, Tensor]],
+    groups: Sequence[Sequence[int]],
+    *,
+    images: int,
+    levels: Sequence[float],
+    factor: float,
+    draws: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Change and error with each group edited (image, group, sigma), and error without (image, sigma)."""
+    change, edited = np.zeros((2, images, len(groups), len(levels)))
+    plain = np.zeros((images, len(levels)))
+    with torch.no_grad(), evaluating(denoiser):
+        for rows, x, z in noisy:
+            for s, level in enumerate(levels):
+                y = x + level * z
+                # A network may change its input in place, and y is used again.
+                clean = denoiser(y.clone(), level)
+                plain[rows, s] += _mean_square(clean - x) / draws
+                for g, channels in enumerate(groups):
+                    with tap.scale(list(channels), factor) if factor else tap.ablate(list(channels)):
+                        other = denoiser(y.clone(), level)
+                    change[rows, g, s] += _mean_square(other - clean) / draws
+                    edited[rows, g, s] += _mean_square(other - x) / draws
+    return change, edited, plain
+
+
+def _mean_square(x: Tensor) -> np.ndarray:
+    return x.double().square().flatten(1).mean(dim=1).cpu().numpy()
+
+
+def _with_interval(
+    name: str, values: np.ndarray, words: str, units: str, resamples: int, level: float, seed: int
+) -> dict[str, Any]:
+    """The mean over images (group, sigma), and its percentile interval."""
+    known = np.isfinite(values)
+    mean = np.divide(
+        np.where(known, values, 0).sum(axis=0),
+        known.sum(axis=0),
+        out=np.full(values.shape[1:], np.nan),
+        where=known.any(axis=0),
+    )
+    low = high = np.full_like(mean, np.nan)
+    if len(values) > 1:
+        low, high = interval(resampled_means(values, resamples=resamples, seed=seed), level)
+    percent = f"{100 * level:g} % interval over images"
+    return {
+        name: variable(("group", "sigma"), mean, f"{words}, mean over images", units),
+        f"{name}_low": variable(("group", "sigma"), low, f"{words}: lower end of its {percent}", units),
+        f"{name}_high": variable(("group", "sigma"), high, f"{words}: upper end of its {percent}", units),
+    }
+
+
+def _checked_groups(
+    groups: Mapping[str, Sequence[int]], controls: Mapping[str, Sequence[str]], channels: int
+) -> Mapping[str, Sequence[str]]:
+    if not groups:
+        raise InputError("groups is empty: give at least one group of channels by name")
+    for name, group in groups.items():
+        chosen_channels(group, channels, f"group {name!r}")
+    for name, others in controls.items():
+        listed(f"controls of {name!r}", others, "a list of names of groups")
+        unknown = [other for other in (name, *others) if other not in groups]
+        if unknown or not others:
+            raise InputError(
+                f"controls of {name!r} name {', '.join(map(repr, unknown)) or 'nothing'}: give names of the groups, "
+                f"{', '.join(groups)}"
+            )
+    return controls

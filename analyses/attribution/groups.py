@@ -1,0 +1,210 @@
+"""Groups of channels by type, and random groups that match them in number and in energy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from analyses.attribution.inputs import check_count
+from probekit import labels
+from probekit.errors import InputError
+
+__all__ = ["Matched", "matched_groups", "random_group"]
+
+# A descent that has tried this many starts has shown that the pool holds no such group, or hardly any.
+STARTS = 50
+
+
+class Matched(NamedTuple):
+    """Groups of channels, and the random groups that each is to be compared with.
+
+    Attributes
+    ----------
+    groups : dict[str, list[int]]
+        Channels of each group, numbered within their tap.
+    controls : dict[str, list[str]]
+        From a group to the names of the random groups that match it.
+    """
+
+    groups: dict[str, list[int]]
+    controls: dict[str, list[str]]
+
+
+def matched_groups(
+    findings: xr.Dataset,
+    energy: xr.DataArray,
+    *,
+    sigma: float | None = None,
+    tap: str | None = None,
+    kinds: Sequence[str] = ("selective", "common"),
+    size: int | None = None,
+    match: Literal["number", "energy"] = "energy",
+    n_random: int = 10,
+    tolerance: float = 0.1,
+    seed: int = 0,
+) -> Matched:
+    """Groups of channels by type, each with random groups of as many channels and, if wanted, as much energy.
+
+    Silencing channels that do much changes an image more, whatever they mean: a fair comparison takes away as many
+    channels of as much energy. Random channels are drawn from those outside the group.
+
+    Parameters
+    ----------
+    findings
+        What `selectivity.analyse` returns: `type` (sigma, channel).
+    energy
+        (channel), energy of each channel ≥ 0 at the noise level in question: e.g. the mean over images of φ of a tap
+        made with ``reduce="energy"``.
+    sigma, tap
+        Which noise level and tap of the findings; may be left out where there is one.
+    kinds
+        Types to make groups of.
+    size
+        Channels of each group, drawn at random from those of the type; by default all.
+    match
+        "number" alone, or "energy" also, to `tolerance`.
+    n_random
+        Random groups of each, ≥ 1.
+    tolerance
+        Largest relative deviation of a random group's total energy from the group's, > 0.
+    seed
+        Of everything drawn.
+
+    Returns
+    -------
+    Matched
+        Named "selective", "selective, random 0" and so on; channels numbered within the tap, as edits take them.
+
+    Raises
+    ------
+    InputError
+        If there is no channel of a type or fewer than `size`; if a group is larger than the pool outside it, or the
+        pool holds no group of its energy; if energies do not belong to the findings; if an option is out of its range.
+    """
+    for name, value in (("n_random", n_random), *((("size", size),) if size is not None else ())):
+        check_count(name, value, 1)
+    if match not in ("number", "energy") or not tolerance > 0:
+        raise InputError(f"match={match!r}, tolerance={tolerance!r}: give 'number' or 'energy', and a tolerance > 0")
+    types, units, energies = _typed(findings, energy, sigma, tap)
+    rng = np.random.default_rng(seed)
+    groups, controls = {}, {}
+    for kind in kinds:
+        of_kind = np.flatnonzero(types == kind)
+        count = len(of_kind) if size is None else size
+        if not len(of_kind) or count > len(of_kind):
+            raise InputError(f"{count or 'no'} of {len(of_kind)} {kind} channels: give another type or a smaller size")
+        group = np.sort(rng.choice(of_kind, size=count, replace=False))
+        pool = np.setdiff1d(np.arange(len(types)), group)
+        within = {"energy": energies[pool], "target": energies[group].sum()} if match == "energy" else {}
+        groups[kind] = units[group].tolist()
+        controls[kind] = [f"{kind}, random {k}" for k in range(n_random)]
+        for name in controls[kind]:
+            groups[name] = units[random_group(count, pool, rng=rng, tolerance=tolerance, **within)].tolist()
+    return Matched(groups, controls)
+
+
+def _typed(
+    findings: Any, energy: Any, sigma: float | None, tap: str | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Type, number within the tap, and energy of each channel of one tap at one noise level."""
+    if not isinstance(findings, xr.Dataset) or "type" not in findings or findings["type"].dims != ("sigma", "channel"):
+        raise InputError("the findings have no type (sigma, channel): give what selectivity.analyse returns")
+    if not isinstance(energy, xr.DataArray) or energy.dims != ("channel",):
+        got = energy.dims if isinstance(energy, xr.DataArray) else type(energy).__name__
+        raise InputError(f"energy: got {got}: give a DataArray (channel)")
+    if energy.sizes["channel"] != findings.sizes["channel"]:
+        raise InputError(
+            f"energies of {energy.sizes['channel']} channels and findings of {findings.sizes['channel']}: give the same"
+        )
+    levels, taps = findings["sigma"].values, labels.strings(findings["tap"].values)
+    if (sigma is None and len(levels) > 1) or (sigma is not None and not np.isclose(levels, sigma).any()):
+        raise InputError(f"sigma={sigma}: give one of the findings' noise levels, {levels.tolist()}")
+    names = list(dict.fromkeys(taps))
+    if (tap is None and len(names) > 1) or (tap is not None and tap not in names):
+        raise InputError(f"tap={tap!r}: give one of the findings' taps, {', '.join(names)}")
+    here = taps == (names[0] if tap is None else tap)
+    known = np.asarray(energy.values, float)[here]
+    if not (np.isfinite(known) & (known >= 0)).all():
+        raise InputError("energy holds values that are negative or not finite: give mean squares")
+    at = 0 if sigma is None else int(np.abs(levels - sigma).argmin())
+    return labels.strings(findings["type"].values[at, here]), findings["unit"].values[here], known
+
+
+def random_group(
+    size: int,
+    pool: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    energy: np.ndarray | None = None,
+    target: float = 0.0,
+    tolerance: float = 0.1,
+) -> np.ndarray:
+    """Draw channels of a pool, of a total energy near the target's where energies are given.
+
+    A uniform draw is changed by exchanges of one channel for another, each chosen at random among those that at
+    least halve the gap, or else the best, until the gap is within tolerance.
+
+    Parameters
+    ----------
+    size
+        Number of channels.
+    pool
+        Channels to draw from.
+    rng
+        Source of the draws.
+    energy
+        Energy of each channel of the pool; None matches in number only.
+    target, tolerance
+        Total energy to reach, and the largest relative deviation from it.
+
+    Returns
+    -------
+    ndarray
+        (size), sorted.
+
+    Raises
+    ------
+    InputError
+        If the pool is smaller than the group, or no such group is found in it.
+    """
+    if size > len(pool):
+        raise InputError(f"a group of {size} channels from a pool of {len(pool)}: make the group smaller")
+    for _ in range(STARTS):
+        order = rng.permutation(len(pool))
+        chosen, others = order[:size], order[size:]
+        if energy is None or _approached(chosen, others, energy, target, tolerance, rng):
+            return np.sort(pool[chosen])
+    assert energy is not None
+    ordered = np.sort(energy)
+    raise InputError(
+        f"no {size} channels of the pool were found with a total energy within {100 * tolerance:g} % of {target:.3g}: "
+        f"groups of that size there have {ordered[:size].sum():.3g} to {ordered[-size:].sum():.3g}; "
+        "match in number only, take fewer channels, or allow a larger tolerance"
+    )
+
+
+def _approached(
+    chosen: np.ndarray,
+    others: np.ndarray,
+    energy: np.ndarray,
+    target: float,
+    tolerance: float,
+    rng: np.random.Generator,
+) -> bool:
+    """Exchange channels between the two, in place, until the energy is right; False if no exchange helps."""
+    gap = energy[chosen].sum() - target
+    while abs(gap) > tolerance * abs(target):
+        if not len(others):
+            return False
+        after = np.abs(gap - energy[chosen][:, None] + energy[others])
+        halved = np.flatnonzero(after <= abs(gap) / 2)
+        pick = rng.choice(halved) if len(halved) else after.argmin()
+        out, into = np.unravel_index(pick, after.shape)
+        if not after[out, into] < abs(gap):
+            return False
+        chosen[out], others[into] = others[into], chosen[out]
+        gap = energy[chosen].sum() - target
+    return True

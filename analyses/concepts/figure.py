@@ -1,0 +1,108 @@
+"""The figure of held concepts: what excites each, what samples show with it held, and without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from analyses.ground import check_findings
+from probekit.labels import strings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot"]
+
+MOST_IMAGES, MOST_SAMPLES = 3, 6
+WORDS = {"held": "held channels", "other": "other channels", "classifier": "classifier"}
+
+
+def plot(findings: xr.Dataset) -> Figure:
+    """Draw for each concept its exciting images, samples with it held, samples without, and how near they are.
+
+    Parameters
+    ----------
+    findings
+        What `analyse` returns.
+
+    Returns
+    -------
+    Figure
+        At the right each witness's probability that a held sample is the nearer, with its interval over images: filled
+        against free samples, hollow against samples of other concepts; dashed ½, no effect; beside it p after Holm's
+        correction. Intensities outside [0, 1] are clipped; without that range, the exciting images' extremes are ends.
+
+    Raises
+    ------
+    InputError
+        If the findings are not of this analysis.
+    """
+    from matplotlib.figure import Figure
+
+    check_findings(findings, "concepts", ("nearer", "p_holm", "exciting", "held_samples", "free_samples"))
+    shown = min(MOST_IMAGES, findings.sizes["exciting"])
+    each = min(MOST_SAMPLES, findings.sizes["sample"] * findings.sizes["exciting"])
+    count = findings.sizes["concept"]
+    wide = [1.0] * shown + [0.15] + [1.0] * each + [0.15] + [1.0] * each + [3.2]
+    figure = Figure(figsize=(0.85 * sum(wide) + 1.2, 1.05 * count + 0.8), layout="constrained")
+    axes = figure.subplots(count, len(wide), squeeze=False, width_ratios=wide)
+    for axis in axes[:, :-1].flat:
+        axis.set_axis_off()
+    low, high = _range(findings["exciting"].values)
+    starts = (0, shown + 1, shown + each + 2)
+    for c in range(count):
+        one = findings.isel(concept=c)
+        # The first sample of each exciting image, then the second of each.
+        parts = [one["exciting"].values[:shown]]
+        parts += [np.concatenate(np.moveaxis(one[f"{name}_samples"].values, 1, 0))[:each] for name in ("held", "free")]
+        for start, images in zip(starts, parts, strict=True):
+            for k, image in enumerate(images):
+                _drawn(axes[c, start + k], image, low, high)
+        reached = 100 * one["reached"].median().item()
+        said = f"channel {one['channel'].item()}\nheld: {one['held'].item()}\nreached: {reached:.0f} %"
+        axes[c, 0].text(
+            -0.1,
+            0.5,
+            said,
+            fontsize=8,
+            ha="right",
+            va="center",
+            transform=axes[c, 0].transAxes,
+        )
+        _nearness(axes[c, -1], one, last=c == count - 1)
+    titles = ("most exciting images", "samples, held", "samples, free")
+    for start, title in zip(starts, titles, strict=True):
+        axes[0, start].set_title(title, fontsize=9, loc="left")
+    axes[0, -1].set_title("held nearer than free (●), than others' (○)", fontsize=8)
+    figure.suptitle(f"{findings.attrs.get('denoiser', '')}: what is held with a selective channel", fontsize=10)
+    return figure
+
+
+def _nearness(axis: Axes, one: xr.Dataset, *, last: bool) -> None:
+    names = strings(one["witness"].values)
+    for a, fill in enumerate(("tab:blue", "white")):
+        part = one.isel(against=a)
+        y = np.arange(len(names)) + (0.18 if a else -0.18)
+        axis.hlines(y, part["nearer_low"], part["nearer_high"], color="tab:blue", lw=1)
+        axis.plot(part["nearer"], y, "o", ms=4, color="tab:blue", mfc=fill)
+        for w, p in enumerate(part["p_holm"].values):
+            if np.isfinite(p):
+                axis.text(1.08, y[w], f"p {p:.2g}", fontsize=6, va="center")
+    axis.axvline(0.5, color="0.6", ls="--", lw=0.8)
+    axis.set_xlim(-0.03, 1.45)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_yticks(range(len(names)), [WORDS.get(str(n), str(n)) for n in names], fontsize=6)
+    axis.set_xticks([0, 0.5, 1], ["0", "½", "1"] if last else ["", "", ""], fontsize=6)
+
+
+def _drawn(axis: Axes, image: np.ndarray, low: float, high: float) -> None:
+    pixels = np.clip((np.moveaxis(image.astype(float), 0, -1) - low) / (high - low), 0, 1)
+    axis.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    return (0.0, 1.0) if low >= -0.5 and high <= 1.5 else (low, high)

@@ -1,0 +1,7 @@
+"""Run from the shell: ``python -m analyses.generalisation``."""
+
+import sys
+
+from analyses.generalisation import main
+
+sys.exit(main())

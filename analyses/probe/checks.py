@@ -1,0 +1,113 @@
+"""What the probe refuses of its sets of images and its options, and which images choose its penalty."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from analyses.ground import check_numbers
+from analyses.probe import kernels
+from probekit import checks, labels
+from probekit.errors import InputError
+
+__all__ = [
+    "FOLDS",
+    "PROTOCOLS",
+    "check_sets",
+    "check_tuning",
+    "checked_options",
+    "penalties_of",
+    "sizes_of",
+    "tuned_on",
+]
+
+PROTOCOLS = ("softmax", "ddae")
+FOLDS, TOP = 3, 5
+
+
+def check_sets(train: xr.Dataset, test: xr.Dataset, label: str) -> None:
+    """Refuse sets that nothing can be fitted on and tested on, by name."""
+    known = []
+    for name, data in (("train", train), ("test", test)):
+        check_numbers(data, "phi")
+        labels.check(data, "phi")
+        if not all(data.sizes[dim] for dim in data["phi"].dims):
+            raise InputError(f"the {name} set has sizes {dict(data['phi'].sizes)}: give at least one of each")
+        labels.check_ids(data, of=f"the {name} set")
+        known.append(set(labels.classes(data, label, of=f"the {name} set", least=2 if data is train else 1)))
+    for dim in ("sigma", "tap", "unit"):
+        if not np.array_equal(train[dim].values, test[dim].values):
+            raise InputError(f"{dim} differs between the training and the test set: measure both in the same way")
+    both = sorted(set(map(str, train["image"].values)) & set(map(str, test["image"].values)))
+    if both:
+        raise InputError(
+            f"{len(both)} ids are in both sets, such as {', '.join(both[:3])}: test on images not trained on; "
+            "if they only share names, give others with ids="
+        )
+    unknown = sorted(known[1] - known[0])
+    if unknown:
+        raise InputError(f"classes {', '.join(unknown[:5])} of the test set are in no training image: give some")
+
+
+def checked_options(protocol: str, tuning: int, top: int | None, epochs: int, classes: int) -> int:
+    """How many classes may be named, all options being in range."""
+    if not isinstance(protocol, str) or protocol not in PROTOCOLS:
+        raise InputError(f"{checks.given('protocol', protocol)}: give one of {', '.join(map(repr, PROTOCOLS))}")
+    checks.whole("tuning_images", tuning, least=FOLDS)
+    checks.whole("epochs", epochs, least=1)
+    if top is None:
+        return min(TOP, classes - 1)
+    if checks.whole("top", top, least=1) >= classes:
+        raise InputError(f"top={top} of {classes} classes is always right: give {classes - 1} at most")
+    return top
+
+
+def penalties_of(penalties: Sequence[float]) -> tuple[float, ...]:
+    """Penalties to choose from, found fit for use."""
+    wanted = "a list of different positive numbers, e.g. [0.1, 0.01]"
+    found = checks.listed("penalties", penalties, wanted)
+    values = [checks.number("penalties", one, wanted, good=lambda value: value > 0) for one in found]
+    if not values or len(set(values)) < len(values):
+        raise InputError(f"{checks.given('penalties', penalties)}: give {wanted}")
+    return tuple(values)
+
+
+def sizes_of(sizes: Sequence[int], images: int) -> tuple[int, ...]:
+    """Sizes of samples of so many images, found fit for use."""
+    wanted = f"a list of different numbers of training images, 1 to {images}, or () for no curve"
+    found = [checks.whole("sizes", one, least=1) for one in checks.listed("sizes", sizes, wanted)]
+    if any(one > images for one in found) or len(set(found)) < len(found):
+        raise InputError(f"{checks.given('sizes', sizes)}: give {wanted}")
+    return tuple(found)
+
+
+def check_tuning(y: np.ndarray, names: np.ndarray, tuning: int, seed: int) -> None:
+    """Refuse too few images to choose a penalty on, and warn of classes that have no say in it."""
+    if tuning < FOLDS * len(names):
+        raise InputError(
+            f"tuning_images={tuning} for {len(names)} classes: give {FOLDS * len(names)} at least, {FOLDS} of each for "
+            f"{FOLDS}-fold cross-validation, or a single penalty, which needs no choice"
+        )
+    drawn = kernels.subset(y, min(tuning, len(y)), np.random.default_rng(seed))
+    heard = np.unique(y[tuned_on(drawn, y)])
+    if len(heard) < 2:
+        raise InputError(
+            f"fewer than two classes have {FOLDS} training images for {FOLDS}-fold cross-validation: give more images, "
+            "or a single penalty, which needs no choice"
+        )
+    if len(heard) < len(names):
+        unheard = np.delete(names, heard)
+        warnings.warn(
+            f"{len(unheard)} classes, such as {unheard[0]}, have fewer than {FOLDS} images among those that the "
+            "penalty is chosen on: it is chosen without them",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def tuned_on(part: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Of these positions, those of classes with an image for every fold: no fold's fit must meet a class unseen."""
+    return part[np.bincount(y[part], minlength=int(y.max()) + 1)[y[part]] >= FOLDS]

@@ -1,0 +1,296 @@
+"""The main job: φ of the built-in photographs at every tap of a trained denoiser, and what the analyses find in it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.spatial.distance import cdist
+
+from analyses import sampling, selectivity, semantics, sparsity, subspaces
+from probekit.denoising.denoiser import Denoiser
+from probekit.images import ImageSet, load
+from probekit.machine.modes import flushed_denormals
+from probekit.models import zoo
+from probekit.phi.tap import tap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+
+
+__all__ = ["run"]
+
+SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
+SHOWN_SIGMA = 0.2
+SELECTIVE, SHOWN, ALIKE = 6, 8, 2
+QUERIES = ("chelsea", "coffee", "china", "grass", "rocket", "page")
+NEIGHBOURS = 7
+CONDITIONS, SAMPLES, LEVELS = ("chelsea", "coffee", "flower", "rocket"), 4, 20
+TRAINED, UNTRAINED = "trained", "untrained"
+
+
+def run(
+    out: str | Path, *, name: str = "photo32", draws: int = 10, seed: int = 0, say: Callable[[str], object] = print
+) -> Path:
+    """Measure, analyse, save and draw.
+
+    The folder then holds ``phi.nc`` and ``phi-untrained.nc``, the findings of `analyses.sparsity`, `selectivity` and
+    `subspaces` on both networks and samples of `analyses.sampling` (netCDF), and the figures.
+
+    Parameters
+    ----------
+    out
+        Folder for the results, made if need be.
+    name
+        Denoiser: a bundled name or the path of its weights.
+    draws
+        Noise draws per image and noise level.
+    seed
+        Of the noise.
+    say
+        Where the summary goes, line by line.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    began = time.monotonic()
+    out = Path(out)
+    denoiser = zoo.load(name)
+    images = load("samples", size=32)
+    blocks = zoo.tap_names(denoiser)
+    say(f"{denoiser.name}: φ of {len(images)} photograph crops at {', '.join(blocks)} for {len(SIGMA)} noise levels")
+    data, found = {}, {}
+    for role, model in ((TRAINED, denoiser), (UNTRAINED, zoo.untrained(denoiser))):
+        data[role] = tap(model, *blocks)(images, sigma=SIGMA, draws=draws, seed=seed, keep_draws=True)
+        found[role] = _findings(data[role])
+    out.mkdir(parents=True, exist_ok=True)
+    for role, suffix in ((TRAINED, ""), (UNTRAINED, "-untrained")):
+        data[role].drop_vars(["phi_draws", "draw"]).to_netcdf(out / f"phi{suffix}.nc", engine="h5netcdf")
+        for analysis, findings in found[role].items():
+            findings.to_netcdf(out / f"{analysis}{suffix}.nc", engine="h5netcdf")
+
+    mid = _middle(data[TRAINED]).sel(sigma=SHOWN_SIGMA)
+    pixels = images.read(range(len(images))).numpy()
+    types = _middle(found[TRAINED]["selectivity"]).sel(sigma=SHOWN_SIGMA)
+    selective = _shown_channels(types)
+    samples = _samples(denoiser, images, seed)
+    samples.to_netcdf(out / "samples.nc", engine="h5netcdf")
+    figures = {
+        "participation_ratio.png": _sparsity_figure(found, denoiser.name),
+        "channel_types.png": selectivity.plot(found[TRAINED]["selectivity"]),
+        "selective_channels.png": _selective_figure(mid, types, selective, pixels, denoiser.name),
+        "subspaces.png": subspaces.plot(found[TRAINED]["subspaces"]),
+        "neighbours.png": _neighbours_figure(mid, pixels, denoiser.name),
+        "samples.png": sampling.plot(samples),
+    }
+    for file, figure in figures.items():
+        figure.savefig(out / file, dpi=130)
+    for line in [*_summary(found), *_neighbours_summary(data, pixels)]:
+        say(line)
+    say(f"samples from p(x given φ): median error of φ {100 * samples['match'].median().item():.0f} %")
+    say(f"wrote φ, findings and {', '.join(figures)} to {out} in {time.monotonic() - began:.0f} s")
+    return out
+
+
+def _middle(data: xr.Dataset) -> xr.Dataset:
+    return data.isel(channel=(data["tap"] == "mid").values)
+
+
+def _findings(data: xr.Dataset) -> dict[str, xr.Dataset]:
+    """What the analyses find; crops of one photograph are not independent, so photographs are resampled."""
+    return {
+        "sparsity": sparsity.analyse(data, clusters="label"),
+        "selectivity": selectivity.analyse(data),
+        "subspaces": subspaces.analyse(_shown(data).drop_vars(["phi_draws", "draw"]), dimensions=False),
+    }
+
+
+def _samples(denoiser: Denoiser, images: ImageSet, seed: int) -> xr.Dataset:
+    """Images that share φ with whole photographs."""
+    whole = images.subset([images.ids.index(next(i for i in images.ids if i.startswith(name))) for name in CONDITIONS])
+    with flushed_denormals():
+        return sampling.reconstruct(
+            denoiser,
+            tap(denoiser, "mid"),
+            whole,
+            n_samples=SAMPLES,
+            sigmas=list(np.geomspace(1, 0.03, LEVELS)),
+            seed=seed,
+            progress=False,
+        )
+
+
+def _shown_channels(types: xr.Dataset) -> list[int]:
+    """Selective channels of the middle block to show: heaviest tails first, no two that would show much the same."""
+    selective = types.isel(channel=types["type"].values == "selective").sortby("kurtosis", ascending=False)
+    chosen: list[int] = []
+    shown: list[set[str]] = []
+    for k in range(selective.sizes["channel"]):
+        pictures = set(selective["top_image"].isel(channel=k, rank=slice(SHOWN)).values)
+        strength = selective["top_activity"].isel(channel=k).values
+        # A single odd picture is no pattern: the last one shown reaches a third of the first.
+        if strength[SHOWN - 1] > strength[0] / 3 and all(len(pictures & other) <= ALIKE for other in shown):
+            chosen.append(int(selective["channel"].values[k]))
+            shown.append(pictures)
+    return chosen[:SELECTIVE]
+
+
+def _ratio(findings: xr.Dataset) -> xr.Dataset:
+    """Participation ratio of ā: mean, low, high over (sigma, block)."""
+    names = {"sparsity": "mean", "sparsity_low": "low", "sparsity_high": "high"}
+    return findings[list(names)].sel(vector="draw", measure="participation_ratio").rename(names)
+
+
+def _sparsity_figure(found: dict[str, dict[str, xr.Dataset]], name: str) -> Figure:
+    trained, untrained = (_ratio(found[role]["sparsity"]) for role in (TRAINED, UNTRAINED))
+    blocks = list(map(str, trained["block"].values))
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    by_sigma, by_block = figure.subplots(1, 2, sharey=True)
+    for block, colour in zip(blocks, _block_colours(blocks), strict=True):
+        here = trained.sel(block=block)
+        width = 2.6 if block == "mid" else 1.4
+        by_sigma.plot(SIGMA, here["mean"], "o-", ms=3, lw=width, color=colour, label=block)
+        by_sigma.fill_between(SIGMA, here["low"], here["high"], color=colour, alpha=0.15, lw=0)
+    by_sigma.set_xscale("log")
+    by_sigma.set_xticks(SIGMA, [f"{s:g}" for s in SIGMA])
+    by_sigma.minorticks_off()
+    by_sigma.set(
+        xlabel="noise standard deviation σ (image intensity)", ylabel="participation ratio of channel averages"
+    )
+    by_sigma.legend(frameon=False, ncols=2, fontsize=8)
+    by_sigma.set_title("each block against σ", fontsize=10)
+    for level, shade in ((0.1, "0.65"), (0.3, "0.4"), (1.0, "0.0")):
+        here = trained.sel(sigma=level)
+        errors = np.abs(np.stack([here["low"], here["high"]]) - here["mean"].values)
+        by_block.errorbar(blocks, here["mean"], errors, fmt="o-", ms=4, color=shade, label=f"trained, σ = {level:g}")
+    control = untrained["mean"].sel(sigma=0.3)
+    by_block.plot(blocks, control, "s--", ms=4, color="tab:red", label="untrained, σ = 0.3")
+    by_block.set(xlabel="block, in order of the forward pass", ylim=(0, 1))
+    by_block.legend(frameon=False, fontsize=8)
+    by_block.set_title("along the network", fontsize=10)
+    figure.suptitle(
+        f"{name}: how many channels share the activity (1: all equally; bands: 95 %, photographs resampled)",
+        fontsize=10,
+    )
+    return figure
+
+
+def _selective_figure(mid: xr.Dataset, types: xr.Dataset, channels: list[int], pixels: np.ndarray, name: str) -> Figure:
+    figure = Figure(figsize=(10, 1.25 * max(len(channels), 1) + 0.6), layout="constrained")
+    figure.suptitle(f"{name}: the images that most excite selective channels (value of φ above each)", fontsize=10)
+    if not channels:
+        figure.text(0.5, 0.4, "no selective channel", ha="center")
+        return figure
+    place = {image: i for i, image in enumerate(mid["image"].values)}
+    grid = figure.add_gridspec(len(channels), SHOWN + 1, width_ratios=[2.4] + [1] * SHOWN)
+    for r, c in enumerate(channels):
+        phi, rest = mid["phi"].sel(channel=c), mid["rest"].sel(channel=c)
+        axis = figure.add_subplot(grid[r, 0])
+        axis.hist(phi, bins=40, color="0.35")
+        axis.axvline(float(rest), color="tab:orange", lw=1.5, label="rest" if r == 0 else None)
+        axis.set_yscale("log")
+        axis.tick_params(labelsize=6)
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.set_ylabel("images", fontsize=7)
+        unit = int(mid["unit"].sel(channel=c))
+        axis.text(0.97, 0.9, f"channel {unit}", transform=axis.transAxes, ha="right", va="top", fontsize=8)
+        if r == 0:
+            axis.set_title(f"φ at mid, σ = {SHOWN_SIGMA:g}", fontsize=8)
+            axis.legend(fontsize=6, frameon=False, loc="center right")
+        for k, image in enumerate(types["top_image"].sel(channel=c).values[:SHOWN]):
+            _picture(figure.add_subplot(grid[r, k + 1]), pixels[place[image]], f"{float(phi.sel(image=image)):.2g}")
+    return figure
+
+
+def _neighbours_figure(mid: xr.Dataset, pixels: np.ndarray, name: str) -> Figure:
+    photographs = mid["label"].values
+    phi = mid["phi"].transpose("image", "channel").values
+    queries = [int(np.flatnonzero(photographs == q)[2]) for q in QUERIES]
+    distances = cdist(phi[queries], phi)
+    figure = Figure(figsize=(10, 1.35 * len(queries) + 0.6), layout="constrained")
+    axes = figure.subplots(len(queries), NEIGHBOURS + 1)
+    for row, query, d in zip(axes, queries, distances, strict=True):
+        order = [i for i in np.argsort(d) if i != query][:NEIGHBOURS]
+        _picture(row[0], pixels[query], f"query: {photographs[query]}", frame="tab:orange")
+        for axis, i in zip(row[1:], order, strict=True):
+            _picture(axis, pixels[i], f"{photographs[i]}, {d[i]:.2g}")
+    figure.suptitle(
+        f"{name}: nearest in φ at mid (σ = {SHOWN_SIGMA:g}, Euclidean distance after each photograph's name)",
+        fontsize=10,
+    )
+    return figure
+
+
+def _picture(axis: Axes, image: np.ndarray, title: str, frame: str | None = None) -> None:
+    axis.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
+    axis.set(xticks=[], yticks=[])
+    axis.set_title(title, fontsize=6, pad=2)
+    for spine in axis.spines.values():
+        spine.set(visible=frame is not None, color=frame, linewidth=2)
+
+
+def _block_colours(blocks: list[str]) -> list[str]:
+    known = {"mid": "black"}
+    encoder = iter(("#9ecae1", "#4292c6", "#084594", "#08306b"))
+    decoder = iter(("#a63603", "#e6550d", "#fdae6b", "#fdd0a2"))
+    return [known.get(b) or next(encoder if b.startswith("enc") else decoder, "0.6") for b in blocks]
+
+
+def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:
+    """Sparsity, types of channel and subspaces at the shown noise level, trained and untrained."""
+    trained, untrained = (_ratio(found[role]["sparsity"]).sel(sigma=SHOWN_SIGMA) for role in (TRAINED, UNTRAINED))
+    lines = [f"participation ratio at σ = {SHOWN_SIGMA:g} (95 % interval over photographs; untrained network):"]
+    for block in trained["block"].values:
+        here = trained.sel(block=block)
+        lines.append(
+            f"  {block:>5} {here['mean'].item():.3f} [{here['low'].item():.3f}, {here['high'].item():.3f}]; "
+            f"{untrained['mean'].sel(block=block).item():.3f}"
+        )
+    for role in (TRAINED, UNTRAINED):
+        number = found[role]["selectivity"]["number"].sel(sigma=SHOWN_SIGMA, block="mid")
+        types = ", ".join(f"{int(number.sel(kind=kind))} {kind}" for kind in number["kind"].values)
+        here = found[role]["subspaces"].isel(sigma=0, block=0)
+        lines.append(f"channels of mid at σ = {SHOWN_SIGMA:g}, {role}: {types}")
+        lines.append(
+            f"subspaces of mid, {role}: {here['n_subspaces'].item()} found with confidence "
+            f"{here['confidence'].item():.2f}; overlap of active sets {here['overlap_within'].item():.2f} within, "
+            f"{here['overlap_between'].item():.2f} between"
+        )
+    return lines
+
+
+def _neighbours_summary(data: dict[str, xr.Dataset], pixels: np.ndarray) -> list[str]:
+    """How often the nearest crop is of the same photograph, and an image is found again in other noise."""
+    lines = []
+    for role in (TRAINED, UNTRAINED):
+        near = semantics.neighbours(_shown(data[role]), k=1, distances=["euclidean"]).isel(sigma=0, block=0, distance=0)
+        kept = semantics.stability(_middle(data[role]).sel(sigma=[0.1, 0.3]), reference=0.1, distances=["euclidean"])
+        found = kept["top1"].sel(sigma=0.3, noise="shared").isel(block=0, distance=0)
+        lines.append(
+            f"nearest crop in φ at σ = {SHOWN_SIGMA:g} of the same photograph, {role}: "
+            f"{100 * near['precision'].item():.0f} %; found again by φ at σ = 0.3 among those at 0.1: "
+            f"{100 * found.item():.0f} %"
+        )
+    labels = data[TRAINED]["label"].values
+    rate = _same_photograph(pixels.reshape(len(pixels), -1), labels)
+    chance = near["precision_chance"].item()
+    return [*lines, f"the same in pixels: {100 * rate:.0f} %; by chance: {100 * chance:.0f} %"]
+
+
+def _shown(data: xr.Dataset) -> xr.Dataset:
+    return _middle(data).sel(sigma=[SHOWN_SIGMA])
+
+
+def _same_photograph(vectors: np.ndarray, labels: np.ndarray) -> float:
+    distances = cdist(vectors, vectors)
+    np.fill_diagonal(distances, np.inf)
+    return float((labels[distances.argmin(axis=1)] == labels).mean())

@@ -1,0 +1,178 @@
+"""What a report says: verdicts, the criteria behind them, figures, and how all of it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyses.report import claims
+from analyses.report.page import Page, Picture, Section, Table
+from probekit import labels
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Shown", "interval_cell", "measure_table", "page"]
+
+# Criteria that are about the number of the one before begin so.
+SAME = "the same"
+# Failing criteria named in words; the table holds all.
+MOST = 6
+PSNR_ROWS = {"denoiser": "network", "patch_wiener": "patch-PCA Wiener", "gaussian_blur": "best blur", "noisy": "noisy"}
+
+
+class Shown:
+    """Pictures and tables, collected claim by claim."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[str | Table | Picture]] = {}
+
+    def picture(self, claim: int, path: Path, caption: str) -> None:
+        """Add a figure."""
+        self._parts.setdefault(claim, []).append(Picture(path, caption))
+
+    def table(self, claim: int, said: str, table: Table) -> None:
+        """Add a table, with a sentence that says what it holds."""
+        self._parts.setdefault(claim, []).extend([said, table])
+
+    def of(self, claim: int) -> list[str | Table | Picture]:
+        """All of a claim, in the order added."""
+        return self._parts.get(claim, [])
+
+
+def page(judged: xr.Dataset, *, card: Any, shown: Shown, command: str, settings: Mapping[str, Any]) -> Page:
+    """The report as a page.
+
+    Parameters
+    ----------
+    judged
+        What `claims.table` returns, with the names of the denoiser and the images among its attrs.
+    card
+        The denoiser's model card, whatever it holds.
+    shown
+        What stands under the criteria of each claim.
+    command
+        That made it.
+    settings
+        How, by name.
+    """
+    name, source = str(judged.attrs["denoiser"]), str(judged.attrs["image_source"])
+    verdicts = claims.verdicts(judged)
+    lead: list[str | Table | Picture] = [
+        f"The claims of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) judged on `{name}` with the images of "
+        f"{source}, beside the same network untrained. The criteria were fixed before the results. A claim holds where "
+        "all its criteria do at all noise levels, partly where some do, and does not hold where none does. Intervals "
+        "are 95 %.",
+        Table(
+            ["claim", "verdict", "criteria met"],
+            [[f"{c}. {claims.CLAIMS[c]}", v, _met(_rows(judged, c))] for c, v in verdicts.items()],
+        ),
+        f"Made by `{command}`.",
+    ]
+    sections = [_section(judged, claim, shown) for claim in verdicts]
+    return Page(f"Report: {name} on {source}", lead, [*sections, *_network(name, card), _made_with(judged, settings)])
+
+
+def measure_table(compared: xr.Dataset, measure: str) -> tuple[str, Table]:
+    """One measure of a table of controls: rows by noise level, with intervals."""
+    part = compared.sel(measure=measure)
+    reference = str(compared.attrs["reference"])
+    levels = [f"{s:g}" for s in part["sigma"].values]
+    rows = []
+    for row in labels.strings(part["row"].values):
+        here = part.sel(row=row)
+        if not np.isfinite(here["value"].values).any():
+            continue
+        cells = []
+        for s in range(len(levels)):
+            at = here.isel(sigma=s)
+            low, high = at["difference_low"].item(), at["difference_high"].item()
+            # Its own difference is 0, and no finding.
+            mark = "" if row == reference or not np.isfinite(low) else " ↑" if low > 0 else " ↓" if high < 0 else ""
+            cells.append(interval_cell(at["value"].item(), at["low"].item(), at["high"].item()) + mark)
+        rows.append([row, *cells])
+    chance = part["chance"].values
+    by_chance = f"; by chance {np.nanmean(chance):.3g}" if np.isfinite(chance).any() else ""
+    said = f"{measure[0].upper()}{measure[1:]}{by_chance}. Arrows: above or below {reference}, paired over images."
+    return said, Table(["row", *(f"σ = {level}" for level in levels)], rows)
+
+
+def interval_cell(value: float, low: float, high: float) -> str:
+    """A number with its interval, or a dash."""
+    if not np.isfinite(value):
+        return "–"
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return f"{value:.3g}"
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def _section(judged: xr.Dataset, claim: int, shown: Shown) -> Section:
+    failing = _failing(_rows(judged, claim))
+    parts: list[str | Table | Picture] = [
+        f"Holds when: {claims.CRITERIA[claim]}.",
+        f"Not as claimed: {failing}." if failing else "All is as claimed.",
+        Table(claims.HEADER, claims.cells(judged, claim)),
+        *shown.of(claim),
+    ]
+    return Section(f"Claim {claim}. {claims.CLAIMS[claim]}", parts, claims.verdicts(judged)[claim])
+
+
+def _rows(judged: xr.Dataset, claim: int) -> xr.Dataset:
+    return judged.isel(criterion=judged["of_claim"].values == claim)
+
+
+def _met(rows: xr.Dataset) -> str:
+    counted = rows["counts"].values.astype(bool)
+    return f"{(rows['holds'].values.astype(bool) & counted).sum()} of {counted.sum()}"
+
+
+def _failing(rows: xr.Dataset) -> str:
+    """What is not as claimed, with the noise levels at which it is not."""
+    failed: dict[str, list[float]] = {}
+    subject = ""
+    for i, what in enumerate(labels.strings(rows["what"].values)):
+        if what.startswith(SAME):
+            what = f"{subject}{what[len(SAME) :]}"
+        else:
+            subject = what.rpartition(", ")[0]
+        if rows["counts"].values[i] and not rows["holds"].values[i]:
+            failed.setdefault(what, []).append(float(rows["sigma"].values[i]))
+    named = [what + _at(levels) for what, levels in failed.items()]
+    more = [f"and {len(named) - MOST} more"] if len(named) > MOST else []
+    return "; ".join(named[:MOST] + more)
+
+
+def _at(levels: Sequence[float]) -> str:
+    known = [f"{level:g}" for level in levels if np.isfinite(level)]
+    return f" (σ = {', '.join(known)})" if known else ""
+
+
+def _network(name: str, card: Any) -> list[Section]:
+    """How well the network denoises, as far as its card, which anybody may have written, says so."""
+    psnr = card.get("psnr") if isinstance(card, Mapping) else None
+    if not isinstance(psnr, Mapping) or "sigma" not in psnr:
+        return []
+    shown = {key: text for key, text in PSNR_ROWS.items() if key in psnr}
+    table = Table(
+        ["σ", *map(_given, psnr["sigma"])], [[text, *map(_decibel, psnr[key])] for key, text in shown.items()]
+    )
+    seen = f", {_given(card['images seen'])} images seen" if "images seen" in card else ""
+    said = f"PSNR in dB of `{name}`{seen}, mean over {psnr.get('count', '')} images of {psnr.get('images', '')}:"
+    return [Section("How well the network denoises", [said, table])]
+
+
+def _given(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _decibel(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else str(value)
+
+
+def _made_with(judged: xr.Dataset, settings: Mapping[str, Any]) -> Section:
+    made = {**{str(k): v for k, v in judged.attrs.items()}, **settings}
+    rows = [[name.replace("_", " "), f"`{value}`"] for name, value in made.items() if str(value)]
+    return Section("Made with", [Table(["setting", "value"], rows)])

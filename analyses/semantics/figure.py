@@ -1,0 +1,114 @@
+"""The figure of semantics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyses.ground import check_findings
+from probekit.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot"]
+
+DIMS = ("sigma", "block", "distance")
+
+
+def plot(findings: xr.Dataset) -> Figure:
+    """Draw how often images are found again, whose label neighbours have, and what distances correlate with.
+
+    Parameters
+    ----------
+    findings
+        What `analyse` returns. The first of its distances is drawn; of correlations Spearman's where there are several
+        statistics, plain (filled) and given the last set (open), at the middle noise level.
+
+    Returns
+    -------
+    Figure
+        Bars are the intervals, dotted lines chance.
+
+    Raises
+    ------
+    InputError
+        If these are no findings of `analyse`, or lack dims or attributes.
+    """
+    from matplotlib.figure import Figure
+
+    check_findings(findings, "semantics", DIMS, dims=DIMS, attrs=("level",))
+    one = findings.isel(distance=0)
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    panels = [draw for name, draw in PANELS.items() if name in findings]
+    if not panels and "neighbor_index" not in findings:
+        raise InputError(f"the findings have none of {', '.join(PANELS)}: give what semantics.analyse returns")
+    for axis, draw in zip(figure.subplots(1, max(1, len(panels)), squeeze=False)[0], panels, strict=False):
+        draw(axis, one)
+    figure.suptitle(
+        f"{findings.attrs.get('denoiser', '')}: {one['distance'].item()} distance in φ "
+        f"(bars: {100 * float(findings.attrs['level']):g} % intervals)",
+        fontsize=10,
+    )
+    return figure
+
+
+def _found_again(axis: Axes, one: xr.Dataset) -> None:
+    # With independent noise where it is known: shared noise makes it easier.
+    _over_sigma(axis, one.isel(noise=-1), "top1")
+    axis.axhline(one["top1_chance"].item(), color="0.5", ls=":")
+    axis.set(title=f"found again among {one.attrs.get('among', 'all')}", ylabel="share at rank 1", ylim=(-0.03, 1.03))
+
+
+def _labels(axis: Axes, one: xr.Dataset) -> None:
+    _over_sigma(axis, one, "precision")
+    axis.axhline(one["precision_chance"].item(), color="0.5", ls=":")
+    axis.set(title=f"neighbours ({one.sizes['neighbor']}) with the label", ylabel="precision")
+
+
+def _over_sigma(axis: Axes, one: xr.Dataset, name: str) -> None:
+    for block in one["block"].values:
+        part = one.sel(block=block)
+        middle, low, high = (part[f"{name}{end}"].values for end in ("", "_low", "_high"))
+        # A percentile interval need not hold the estimate.
+        errors = np.maximum(0, np.stack([middle - low, high - middle]))
+        axis.errorbar(part["sigma"].values, middle, errors, fmt="o-", ms=3, lw=1, label=str(block))
+    axis.set_xlabel("σ")
+    axis.legend(frameon=False, fontsize=8)
+
+
+def _correlations(axis: Axes, one: xr.Dataset) -> None:
+    kinds = list(map(str, one["statistic"].values))
+    kind = "spearman" if "spearman" in kinds else kinds[0]
+    one = one.sel(statistic=kind).isel(sigma=one.sizes["sigma"] // 2)
+    sets = [0, one.sizes["given"] - 1] if one.sizes["given"] > 1 else [0]
+    lines = one.sizes["block"] * len(sets)
+    for b, block in enumerate(one["block"].values):
+        for k, g in enumerate(sets):
+            part = one.sel(block=block).isel(given=g)
+            middle, low, high = (part[f"correlation{end}"].values for end in ("", "_low", "_high"))
+            # Set apart a little, so that blocks can be told.
+            y = np.arange(len(middle)) + 0.6 * ((b * len(sets) + k + 0.5) / lines - 0.5)
+            axis.errorbar(
+                middle,
+                y,
+                xerr=np.maximum(0, np.stack([middle - low, high - middle])),
+                fmt="o",
+                ms=4,
+                lw=1,
+                color=f"C{b}",
+                markerfacecolor="white" if k else f"C{b}",
+                label="_" if k else str(block),
+            )
+    axis.axvline(0, color="0.5", lw=0.8)
+    axis.set_yticks(range(one.sizes["other"]), list(map(str, one["other"].values)))
+    axis.invert_yaxis()
+    said = f" (open: given {one['given'].values[-1]})" if len(sets) > 1 else ""
+    axis.set_title(f"{kind.replace('_', ' ')}, σ = {one['sigma'].item():g}{said}", fontsize=9)
+    axis.legend(frameon=False, fontsize=8)
+
+
+PANELS = {"top1": _found_again, "precision": _labels, "correlation": _correlations}

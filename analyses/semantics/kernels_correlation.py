@@ -1,0 +1,268 @@
+"""Correlations of distances over pairs of images, plain and partial, and their jackknife over images; numpy only.
+
+Each statistic is a correlation of transformed matrices: values less their mean (Pearson), ranks (Spearman) or
+U-centred distances (bias-corrected distance correlation). So one matrix of inner products, with and without
+each image, gives them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from analyses.semantics.kernels_pairs import STATISTICS
+
+__all__ = ["Variable", "gram", "jackknife", "levelled", "partial", "products", "variable"]
+
+ROWS = 256
+# A remainder of variance below this is what float32 distances leave of nothing.
+NOTHING = 1e-6
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One transformed matrix of distances, and what its jackknife needs.
+
+    Attributes
+    ----------
+    statistic
+        A key of `STATISTICS`.
+    matrix
+        (images, images), transformed, float32, 0 on the diagonal.
+    rows
+        (images), row sums.
+    order, starts
+        For ranks: pairs i < j sorted by distance, and where each run of equal distances starts.
+    """
+
+    statistic: str
+    matrix: np.ndarray
+    rows: np.ndarray
+    order: np.ndarray
+    starts: np.ndarray
+
+
+def variable(distances: np.ndarray, statistic: str) -> Variable:
+    """Transform a matrix of distances (images, images) for a statistic."""
+    matrix = STATISTICS[statistic](distances)
+    order = starts = np.zeros(0, np.int32)
+    if statistic == "spearman":
+        values = distances[np.triu_indices(len(distances), 1)]
+        order = values.argsort(kind="stable").astype(np.int32)
+        values = values[order]
+        starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])).astype(np.int32)
+    return Variable(statistic, matrix, matrix.sum(axis=1, dtype=np.float64), order, starts)
+
+
+def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Σ_j a_ij b_ij of each row, in double precision."""
+    out = np.empty(len(a))
+    for start in range(0, len(a), ROWS):
+        rows = slice(start, start + ROWS)
+        out[rows] = np.einsum("ij,ij->i", a[rows].astype(np.float64), b[rows].astype(np.float64))
+    return out
+
+
+def gram(first: list[Variable], second: list[Variable], groups: np.ndarray | None = None) -> np.ndarray:
+    """Inner products over pairs, of all images and without each image, or without each group of images.
+
+    Of the images left they are exact for values and for U-centred distances; for ranks, to first order in the share
+    of pairs left out, the change of all other ranks included.
+
+    Parameters
+    ----------
+    first, second
+        Variables of the same images and statistic.
+    groups
+        (images), the number of each image's group, from 0; by default every image is left out alone.
+
+    Returns
+    -------
+    ndarray
+        (1 + groups, first, second): over all images, then without each group in turn.
+    """
+    count = len(first[0].rows) if groups is None else int(groups.max()) + 1
+    out = np.empty((1 + count, len(first), len(second)))
+    for p, a in enumerate(first):
+        for q, b in enumerate(second):
+            if first is second and q < p:
+                out[:, p, q] = out[:, q, p]
+            else:
+                out[:, p, q] = _without_each(a, b, groups)
+    return out
+
+
+def _without_each(a: Variable, b: Variable, groups: np.ndarray | None) -> np.ndarray:
+    row = products(a.matrix, b.matrix)
+    if a.statistic == "spearman":
+        return _ranks_without(a, b, row, groups)
+    total = row.sum()
+    n = len(row)
+    if groups is None:
+        if a.statistic == "pearson":
+            # Sums of pairs without i, less the mean of those pairs: the mean over all pairs is 0.
+            without = total - 2 * row - 4 * a.rows * b.rows / ((n - 1) * (n - 2))
+        else:
+            # U-centring is a projection, so what is left of U-centred rows is centred again by their own remainders.
+            without = total - 2 * row * (n - 2) / (n - 3)
+        return np.concatenate([[total], without])
+    left = n - np.bincount(groups)
+    # Pairs with both images in the group were taken off twice.
+    without = total - 2 * np.bincount(groups, row) + _within(groups, a.matrix, b.matrix)
+    sums = [-2 * np.bincount(groups, v.rows) + _within(groups, v.matrix) for v in (a, b)]
+    if a.statistic == "pearson":
+        without -= sums[0] * sums[1] / (left * (left - 1))
+    else:
+        own = np.arange(n), groups
+        # Rows of U-centred distances sum to 0: what is left of a row is minus what it had with the group.
+        taken = [_to_each(v.matrix, groups) for v in (a, b)]
+        both = taken[0] * taken[1]
+        rows = both.sum(axis=0) - np.bincount(groups, both[own])
+        without += -2 * rows / (left - 2) + sums[0] * sums[1] / ((left - 1) * (left - 2))
+    return np.concatenate([[total], without])
+
+
+def _ranks_without(a: Variable, b: Variable, row: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Mean products of ranks over pairs, of all images and without each group, to first order."""
+    n = len(row)
+    pairs = n * (n - 1) / 2
+    mean = row.sum() / (2 * pairs)
+    i, j = np.triu_indices(n, 1)
+    each = _rank_influence(a, b) + _rank_influence(b, a)
+    touching = row + np.bincount(i, each, minlength=n) + np.bincount(j, each, minlength=n)
+    lost = np.full(n, n - 1.0)
+    if groups is not None:
+        # A pair within the group is lost once, though both its images are.
+        inside = groups[i] == groups[j]
+        twice = np.bincount(groups[i[inside]], each[inside], minlength=int(groups.max()) + 1)
+        touching = np.bincount(groups, touching) - _within(groups, a.matrix, b.matrix) / 2 - twice
+        left = n - np.bincount(groups)
+        lost = pairs - left * (left - 1) / 2
+    change = lost / (pairs - lost) * (touching / lost - 3 * mean)
+    return np.concatenate([[mean], mean - change])
+
+
+def _rank_influence(a: Variable, b: Variable) -> np.ndarray:
+    """E[(1(a_ij < a) + ½1(a_ij = a)) b] of each pair i < j: what it contributes to the others' ranks."""
+    i, j = np.triu_indices(len(a.rows), 1)
+    weights = b.matrix[i, j].astype(np.float64)[a.order]
+    runs = np.add.reduceat(weights, a.starts)
+    above = runs.sum() - np.cumsum(runs) + runs / 2
+    counts = np.diff(np.append(a.starts, len(weights)))
+    each = np.empty(len(weights))
+    each[a.order] = np.repeat(above, counts) / len(weights)
+    return each
+
+
+def _within(groups: np.ndarray, *matrices: np.ndarray) -> np.ndarray:
+    """Σ over pairs within each group, both orders, of the product of matrices' entries."""
+    order = np.argsort(groups, kind="stable")
+    out = []
+    for members in np.split(order, np.cumsum(np.bincount(groups))[:-1]):
+        inside = np.ix_(members, members)
+        out.append(np.prod([m[inside].astype(np.float64) for m in matrices], axis=0).sum())
+    return np.array(out)
+
+
+def _to_each(matrix: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Sums (images, groups) of each image's entries with each group."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(groups))[:-1]])
+    return np.add.reduceat(matrix[:, order], starts, axis=1, dtype=np.float64)
+
+
+def partial(products: np.ndarray, given: tuple[int, ...]) -> np.ndarray:
+    """Correlation of variables 0 and 1 after regression of both on the given ones.
+
+    Parameters
+    ----------
+    products
+        (..., variables, variables), inner products.
+    given
+        Numbers of the variables regressed on; () for the plain correlation.
+
+    Returns
+    -------
+    ndarray
+        (...), in [−1, 1]; NaN where a variable is constant, or nothing of it remains.
+    """
+    rest, explained = _remainder(products, given)
+    size = np.diagonal(products[..., :2, :2], axis1=-2, axis2=-1)
+    left = np.diagonal(rest, axis1=-2, axis2=-1)
+    known = ((left > NOTHING * size) & (size > 0)).all(axis=-1) & explained
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = rest[..., 0, 1] / np.sqrt(left[..., 0] * left[..., 1])
+    return np.where(known, np.clip(r, -1, 1), np.nan)
+
+
+def _remainder(products: np.ndarray, given: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Inner products (..., 2, 2) of what remains of 0 and 1, and whether the given could be regressed on."""
+    own = products[..., :2, :2]
+    if not given:
+        return own, np.ones(products.shape[:-2], bool)
+    g = list(given)
+    across = products[..., :2, :][..., g]
+    inverse, sound = inverted(products[..., g, :][..., g])
+    return own - across @ inverse @ np.swapaxes(across, -1, -2), sound
+
+
+def inverted(among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pseudo-inverse of inner products (..., m, m) in units of their sizes, and whether each variable varies."""
+    size = np.sqrt(np.diagonal(among, axis1=-2, axis2=-1))
+    sound = np.asarray((size > 0).all(axis=-1))
+    size = np.where(size > 0, size, 1)
+    scale = size[..., :, None] * size[..., None, :]
+    return np.linalg.pinv(among / scale, rcond=NOTHING, hermitian=True) / scale, sound
+
+
+def jackknife(
+    values: np.ndarray, level: float, shares: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Interval and p-value of correlations from values over all images and without each, or each group of them.
+
+    On Fisher's scale z = artanh r, error² = (n − 1)/n Σ (z₍ᵢ₎ − mean)², Student's t with n − 1 degrees of freedom. No
+    image is ever paired with a copy of itself, as resampling with replacement would pair it.
+
+    Parameters
+    ----------
+    values
+        (1 + groups, ...).
+    level
+        Coverage.
+    shares
+        (groups), each group's share of the images; by default all are alike.
+
+    Returns
+    -------
+    tuple of ndarray
+        Lower and upper end, and the two-sided p-value of a correlation of 0, each (...).
+    """
+    n = len(values) - 1
+    # A correlation of ±1 has no finite z.
+    z = np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12))
+    error = deviation(levelled(z, shares))
+    reach = student.ppf((1 + level) / 2, n - 1) * error
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = 2 * student.sf(np.abs(z[0]) / error, n - 1)
+    return np.tanh(z[0] - reach), np.tanh(z[0] + reach), p
+
+
+def levelled(values: np.ndarray, shares: np.ndarray | None) -> np.ndarray:
+    """Values (groups, ...) without each group, moved so that `deviation` holds for groups of unlike sizes too.
+
+    Leaving out a share s moves a mean by s/(1 − s) times what sets the group apart, which adds s times that to the
+    mean's error: the move counts (1 − s), in units of the 1 − 1/n that it is for n equal groups.
+    """
+    if shares is None:
+        return values[1:]
+    n = len(shares)
+    weights = ((1 - shares) * n / (n - 1)).reshape(-1, *[1] * (values.ndim - 1))
+    return values[0] + weights * (values[1:] - values[0])
+
+
+def deviation(without: np.ndarray) -> np.ndarray:
+    """Jackknife standard error from values (groups, ...) without each group."""
+    n = len(without)
+    return np.sqrt((n - 1) / n * ((without - without.mean(axis=0)) ** 2).sum(axis=0))

@@ -1,0 +1,7 @@
+"""Run from the shell: ``python -m analyses.variants``."""
+
+import sys
+
+from analyses.variants import main
+
+sys.exit(main())

@@ -1,0 +1,166 @@
+"""Figures of the variants of sampling: their numbers, and their samples side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from analyses.ground import check_findings
+from probekit.labels import strings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot", "sheet"]
+
+COLOURS = {"trained": "tab:blue", "untrained": "0.5"}
+UNITS = {"diversity": "intensity", "seconds": "s"}
+
+
+def plot(findings: xr.Dataset) -> Figure:
+    """Draw each measure as dots with intervals and numbers, one line for each variant.
+
+    Parameters
+    ----------
+    findings
+        What `table` returns.
+
+    Returns
+    -------
+    Figure
+        Grey: untrained. Hollow marks do not differ from the first variant: the interval of their difference holds 0.
+
+    Raises
+    ------
+    InputError
+        If the findings are not of this analysis.
+    """
+    from matplotlib.figure import Figure
+
+    check_findings(findings, "variants", ("value", "low", "high", "difference_low", "network", "measure"))
+    known = [m for m in strings(findings["measure"].values) if findings["value"].sel(measure=m).notnull().any()]
+    names = strings(findings["variant"].values)
+    cols = min(5, len(known))
+    lines = -(-len(known) // cols)
+    figure = Figure(figsize=(2.2 + 2.5 * cols, lines * (0.9 + 0.24 * len(names))), layout="constrained")
+    axes = figure.subplots(lines, cols, sharey=True, squeeze=False)
+    for axis, name in zip(axes.flat, known, strict=False):
+        _panel(axis, findings.sel(measure=name))
+        axis.set_title(f"{name}, {UNITS[name]}" if name in UNITS else name, fontsize=9)
+    for axis in axes.flat[len(known) :]:
+        axis.set_axis_off()
+    axes[0, 0].set_yticks(range(len(names)), names)
+    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
+    percent = 100 * float(findings.attrs["level"])
+    figure.suptitle(
+        f"{findings.attrs.get('denoiser', '')}: {findings.sizes['image']} conditions, {findings.sizes['sample']} "
+        f"samples each; {percent:g} % intervals over conditions; grey: untrained; hollow: no different from {names[0]}",
+        fontsize=9,
+    )
+    return figure
+
+
+def _panel(axis: Axes, part: xr.Dataset) -> None:
+    """One measure of all variants, each number beside its mark."""
+    value, low, high = (part[name].values for name in ("value", "low", "high"))
+    shown = np.concatenate([value, low, high])
+    shown = shown[np.isfinite(shown)]
+    # One variant that is far off must not press all others together.
+    middle = float(np.median(shown))
+    wide = shown.min() >= 0 and 0 < 20 * middle < shown.max()
+    if wide:
+        axis.set_xscale("symlog", linthresh=middle)
+    for v, (at, role) in enumerate(zip(value, strings(part["network"].values), strict=True)):
+        if not np.isfinite(at):
+            continue
+        colour = COLOURS.get(role, "tab:green")
+        alike = v > 0 and part["difference_low"].values[v] <= 0 <= part["difference_high"].values[v]
+        axis.plot([low[v], high[v]], [v, v], color=colour, lw=1)
+        axis.plot(at, v, "o", ms=4, color=colour, mfc="white" if alike else colour)
+        # Numbers in a column at the right, clear of marks and intervals.
+        axis.text(
+            1.03,
+            v,
+            f"{at:.2g}" if abs(at) < 100 else f"{at:.0f}",
+            fontsize=7,
+            va="center",
+            transform=axis.get_yaxis_transform(),
+        )
+    if shown.min() < 0 < shown.max() or "nearer" in str(part["measure"].item()):
+        axis.axvline(0, color="0.6", ls="--", lw=0.8)
+    axis.margins(x=0.12)
+    axis.tick_params(labelsize=7)
+    if wide:
+        axis.minorticks_off()
+    else:
+        axis.locator_params(axis="x", nbins=4)
+
+
+def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2) -> Figure:
+    """Draw a few conditions, and under each its samples by every variant.
+
+    Parameters
+    ----------
+    findings
+        What `table` returns.
+    conditions, samples
+        Most shown: conditions, from the first, and samples of each.
+
+    Returns
+    -------
+    Figure
+        Under each sample its error of φ, at the block of its row. Intensities outside [0, 1] are clipped; where
+        conditions are of no such range, the conditions' extremes are black and white.
+
+    Raises
+    ------
+    InputError
+        If the findings are not of this analysis.
+    """
+    from matplotlib.figure import Figure
+
+    check_findings(findings, "variants", ("samples", "condition", "match", "what", "network"))
+    count, each = min(conditions, findings.sizes["image"]), min(samples, findings.sizes["sample"])
+    names = strings(findings["variant"].values)
+    lines = len(names) + 1
+    figure = Figure(figsize=(2.9 + 0.95 * count * each, 0.4 + 1.0 * lines), layout="constrained")
+    axes = figure.subplots(lines, 1 + count * each, squeeze=False, width_ratios=[2.6] + [1] * (count * each))
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.set_frame_on(False)
+    given = findings["condition"].values
+    low, high = _range(given)
+    _said(axes[0, 0], "conditions", "photographs whose φ is measured")
+    for i in range(count):
+        _drawn(axes[0, 1 + i * each], given[i], low, high)
+    for v, name in enumerate(names):
+        _said(axes[v + 1, 0], name, str(findings["what"].values[v]))
+        for i in range(count):
+            for k in range(each):
+                axis = axes[v + 1, 1 + i * each + k]
+                _drawn(axis, findings["samples"].values[v, i, k], low, high)
+                axis.set_xlabel(f"{100 * findings['match'].values[v, i, k]:.2g} %", fontsize=6, labelpad=1)
+    figure.suptitle(
+        f"{findings.attrs.get('denoiser', '')}: {each} samples of each condition; error of φ at the block held",
+        fontsize=9,
+    )
+    return figure
+
+
+def _said(axis: Axes, name: str, what: str) -> None:
+    axis.text(0, 0.62, name, fontsize=9, fontweight="bold", va="center", transform=axis.transAxes)
+    axis.text(0, 0.38, what, fontsize=6.5, va="center", transform=axis.transAxes, wrap=True)
+
+
+def _drawn(axis: Axes, image: np.ndarray, low: float, high: float) -> None:
+    pixels = np.clip((np.moveaxis(image.astype(float), 0, -1) - low) / (high - low), 0, 1)
+    axis.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    return (0.0, 1.0) if low >= -0.5 and high <= 1.5 else (low, high)

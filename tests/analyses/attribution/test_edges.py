@@ -1,0 +1,357 @@
+"""What attribution accepts, refuses and writes; groups from findings; holding a concept."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from matplotlib.figure import Figure
+
+import probekit
+from analyses import attribution, concepts
+from probekit.errors import InputError, TapError
+from probekit.models.unet import UNet
+from probekit.synthetic.patch_model import PatchModel
+
+QUICK: dict[str, Any] = {"resamples": 100, "permutations": 100}
+
+
+@pytest.fixture
+def model() -> UNet:
+    torch.manual_seed(0)
+    return UNet((4, 6), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,)).eval()
+
+
+def images(n: int = 2, size: int = 8) -> np.ndarray:
+    return np.random.default_rng(0).random((n, 3, size, size), np.float32)
+
+
+def attributed(model: Any, x: Any = None, **options: Any) -> xr.Dataset:
+    options = {"channels": [0], "sigma": 0.2, "n_steps": 8, "tolerance": 1.0, **options}
+    return attribution.attribute(model, probekit.tap(model, "mid"), images() if x is None else x, **options)
+
+
+def effects(model: Any, x: Any = None, **options: Any) -> xr.Dataset:
+    options = {"groups": {"a": [0]}, "sigma": 0.2, "resamples": 100, **options}
+    return attribution.effects(model, probekit.tap(model, "mid"), images() if x is None else x, **options)
+
+
+def test_findings_carry_labels_and_provenance_and_are_written_unchanged(model: UNet, tmp_path: Path) -> None:
+    for name, found in (("maps", attributed(model)), ("effects", effects(model, groups={"a": [0], "b": [1, 2]}))):
+        assert found.attrs["analysis"] == "attribution"
+        assert found.attrs["weights_sha256"]
+        assert found.image.values.tolist() == ["0", "1"]
+        found.to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+        xr.testing.assert_identical(xr.load_dataset(tmp_path / f"{name}.nc", engine="h5netcdf"), found)
+
+
+def test_several_taps_are_attributed_by_their_joint_numbers(model: UNet) -> None:
+    tap = probekit.tap(model, "enc1", "mid")
+    found = attribution.attribute(model, tap, images(), channels=[1, 4], sigma=0.2, n_steps=4, tolerance=1.0)
+    assert found.tap.values.tolist() == ["enc1", "mid"]
+    assert found.unit.values.tolist() == [1, 0]
+
+
+def test_integrated_gradients_with_too_few_steps_are_warned_of(model: UNet) -> None:
+    with pytest.warns(UserWarning, match=r"miss completeness by up to .* \(tolerance 1e-09\).*more than n_steps=2"):
+        attributed(model, n_steps=2, tolerance=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"channels": [0, 6]}, r"channels \[6\] do not exist: there are channels 0…5"),
+        ({"channels": []}, "at least one channel"),
+        ({"channels": [1, 1]}, "names a channel twice"),
+        ({"channels": [0.5]}, "give the number"),
+        ({"baseline": "a"}, "baseline='a'"),
+        ({"baseline": np.nan}, "baseline=nan"),
+        ({"stride": "a"}, "stride='a'"),
+        ({"tolerance": None}, "tolerance=None"),
+        ({"seed": "a"}, "seed='a'"),
+        ({"sigma": []}, "sigma is empty"),
+        ({"sigma": -1}, "noise standard deviations are finite"),
+        ({"sigma": None}, "sigma"),
+        ({"x": images(size=9)}, "cannot be halved evenly"),
+        ({"x": images()[:, :1]}, "images of 3 channels"),
+        ({"method": "saliency"}, "method='saliency': give"),
+        ({"draws": 0}, "draws=0"),
+        ({"n_steps": 1}, "n_steps=1"),
+        ({"tolerance": 0}, "tolerance=0"),
+        ({"method": "occlusion", "window": 9}, "window=9 on images of 8×8"),
+        ({"method": "occlusion", "stride": 5}, "stride=5: give a step of 1 to window=4"),
+    ],
+)
+def test_what_cannot_be_attributed_is_refused(model: UNet, options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        attributed(model, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"groups": {}}, "groups is empty"),
+        ({"groups": 5}, "groups=5: give channels of each group by name"),
+        ({"groups": {"a": None}}, "group 'a'.*at least one channel"),
+        ({"factor": "a"}, "factor='a'"),
+        ({"controls": 5}, "controls=5"),
+        ({"controls": {"a": "a"}}, "controls of 'a'='a'"),
+        ({"groups": {"a": []}}, "group 'a'.*at least one channel"),
+        ({"groups": {"a": [6]}}, r"group 'a': channels \[6\] do not exist"),
+        ({"groups": {"a": [2, 2]}}, "names a channel twice"),
+        ({"controls": {"a": ["b"]}}, "controls of 'a' name 'b'"),
+        ({"controls": {"a": []}}, "controls of 'a' name nothing"),
+        ({"factor": np.inf}, "factor=inf"),
+        ({"draws": 0}, "draws=0"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"resamples": 5}, "resamples=5"),
+        ({"sigma": []}, "sigma is empty"),
+        ({"x": images(size=9)}, "cannot be halved evenly"),
+    ],
+)
+def test_effects_that_cannot_be_measured_are_refused(model: UNet, options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        effects(model, **options)
+
+
+def test_a_tap_of_another_network_and_edits_at_two_taps_are_refused(model: UNet) -> None:
+    other = UNet((4, 6), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,))
+    options = {"groups": {"a": [0]}, "sigma": 0.2}
+    with pytest.raises(InputError, match=r"is not of this denoiser: make the tap of it"):
+        attribution.effects(model, probekit.tap(other, "mid"), images(), **options)
+    with pytest.raises(TapError, match="one tap at a time"):
+        attribution.effects(model, probekit.tap(model, "enc1", "mid"), images(), **options)
+
+
+def test_one_image_has_effects_without_intervals(model: UNet) -> None:
+    found = effects(model, images(1))
+    assert found.change.notnull().all()
+    assert found.change_low.isnull().all()
+
+
+def findings(n: int = 40, taps: tuple[str, ...] = ("mid",)) -> tuple[xr.Dataset, xr.DataArray]:
+    kinds = np.array(["selective", "common", "mixed", "silent"], dtype=object)
+    names = np.repeat(np.array(taps, dtype=object), n)
+    found = xr.Dataset(
+        {"type": (("sigma", "channel"), np.tile(kinds, (2, n * len(taps) // 4)))},
+        coords={
+            "sigma": [0.1, 0.3],
+            "tap": ("channel", names),
+            "unit": ("channel", np.tile(np.arange(n), len(taps))),
+        },
+    )
+    return found, xr.DataArray(np.random.default_rng(0).gamma(2, size=n * len(taps)), dims="channel")
+
+
+class Changing(torch.nn.Module):
+    """A denoiser that changes its input in place where it is told to, and taps of which one has no gradient."""
+
+    def __init__(self, changing: bool) -> None:
+        super().__init__()
+        self.seen, self.detached, self.changing = torch.nn.Conv2d(3, 2, 3, padding=1), torch.nn.Identity(), changing
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        clean = 0.5 * y + self.seen(y).mean(1, keepdim=True)
+        self.detached(y.detach().clone())
+        if self.changing:
+            y -= 5
+        return clean
+
+
+def test_a_network_that_changes_its_input_has_the_findings_of_one_that_does_not() -> None:
+    plain = Changing(False)
+    changing = Changing(True)
+    changing.load_state_dict(plain.state_dict())
+    made = []
+    for one in (plain, changing):
+        tap = probekit.tap(one, "seen")
+        given = {"channels": [0], "sigma": [0.1, 0.3], "n_steps": 8}
+        maps = attribution.attribute(one, tap, images(), **given)
+        occluded = attribution.attribute(one, tap, images(), method="occlusion", **given)
+        of = attribution.effects(one, tap, images(), groups={"a": [0], "b": [1]}, sigma=[0.1, 0.3], resamples=100)
+        made.append((maps.attribution, occluded.attribution, of.change, of.error))
+    for first, second in zip(*made, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_integrated_gradients_of_what_has_none_are_refused_and_occlusion_is_not() -> None:
+    model = Changing(False)
+    tap = probekit.tap(model, "detached")
+    with pytest.raises(TapError, match="no gradient with respect to the image"):
+        attribution.attribute(model, tap, images(), channels=[0], sigma=0.1)
+    found = attribution.attribute(model, tap, images(), channels=[0], sigma=0.1, method="occlusion")
+    assert bool(np.isfinite(found.attribution).all())
+
+
+def test_what_is_no_tap_is_refused(model: UNet) -> None:
+    with pytest.raises(InputError, match="tap='mid': give a tap"):
+        attribution.attribute(model, "mid", images(), channels=[0], sigma=0.1)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("match", ["number", "energy"])
+def test_random_groups_match_and_are_the_same_for_one_seed(match: Any) -> None:
+    found, energy = findings(taps=("enc1", "mid"))
+    options = {"sigma": 0.3, "tap": "mid", "n_random": 5, "match": match, "seed": 1}
+    matched = attribution.matched_groups(found, energy, **options)
+    assert matched == attribution.matched_groups(found, energy, **options)
+    assert matched != attribution.matched_groups(found, energy, **{**options, "seed": 2})
+    assert matched.groups["selective"] == list(range(0, 40, 4))
+    of = energy.values[40:]
+    for kind, names in matched.controls.items():
+        assert len(names) == 5
+        assert len({tuple(matched.groups[name]) for name in names}) == 5
+        for name in names:
+            group = matched.groups[name]
+            assert len(set(group)) == 10
+            assert not set(group) & set(matched.groups[kind])
+            if match == "energy":
+                wanted = of[matched.groups[kind]].sum()
+                assert abs(of[group].sum() - wanted) <= 0.1 * wanted
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, r"sigma=None: give one of the findings' noise levels, \[0.1, 0.3\]"),
+        ({"sigma": 0.2}, "sigma=0.2: give one of"),
+        ({"sigma": 0.1, "tap": "enc1"}, "tap='enc1': give one of the findings' taps, mid"),
+        ({"sigma": 0.1, "kinds": ["rare"]}, "no of 0 rare channels|0 rare channels"),
+        ({"sigma": 0.1, "size": 11}, "11 of 10 selective channels: give another type or a smaller size"),
+        ({"sigma": 0.1, "n_random": 0}, "n_random=0"),
+        ({"sigma": 0.1, "match": "norm"}, "match='norm'"),
+    ],
+)
+def test_groups_that_cannot_be_made_are_refused(options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        attribution.matched_groups(*findings(), **options)
+
+
+def test_a_group_that_the_pool_cannot_match_is_refused() -> None:
+    found, energy = findings()
+    found["type"][:, :30] = "common"
+    with pytest.raises(InputError, match="a group of 32 channels from a pool of 8: make the group smaller"):
+        attribution.matched_groups(found, energy, sigma=0.1, kinds=["common"])
+    found, energy = findings()
+    energy[::4] = 1000.0
+    with pytest.raises(InputError, match=r"no 10 channels of the pool .* energy within 10 % of 1e\+04: groups"):
+        attribution.matched_groups(found, energy, sigma=0.1, kinds=["selective"])
+    with pytest.raises(InputError, match="negative or not finite"):
+        attribution.matched_groups(found, -energy, sigma=0.1)
+    with pytest.raises(InputError, match="energies of 5 channels and findings of 40"):
+        attribution.matched_groups(found, energy[:5], sigma=0.1)
+    with pytest.raises(InputError, match="have no type"):
+        attribution.matched_groups(found.drop_vars("type"), energy, sigma=0.1)
+
+
+def patch_model() -> PatchModel:
+    return PatchModel([0.5, 0.5], [[0.4, 0.2, 0, 0.05], [0.4, 0, 0.2, 0.05]])
+
+
+def exact_sampler(
+    model: PatchModel, tap: Any, condition: Any, *, channels: Any = (), n_samples: int, seed: int, method: str = "exact"
+) -> xr.Dataset:
+    """Draws in which the held channels have the condition's energy and the others a fresh image's, both exact."""
+    del tap
+    assert (method == "unconditional") == (not channels)
+    energy = model.phi(torch.from_numpy(condition.values), 0.0).numpy()
+    fresh = model.draw(len(energy) * n_samples, rows=8, cols=8, seed=seed).truth.phi.values
+    wanted = fresh.reshape(len(energy), n_samples, -1)
+    wanted[..., list(channels)] = energy[:, None, list(channels)]
+    # A class holds either component 1 or 2: what the held ones leave impossible goes.
+    if 1 in channels:
+        wanted[..., 2] = np.where(energy[:, None, 1] > 1e-6, 0, wanted[..., 2].clip(1e-3))
+    drawn = model.conditional(wanted.reshape(-1, 4), n=1, rows=8, cols=8, seed=seed).images
+    values = drawn.values.reshape(len(energy), n_samples, 1, 8, 8)
+    return xr.Dataset({"samples": (("image", "sample", "band", "row", "col"), values)})
+
+
+def held(channels: list[int], **options: Any) -> xr.Dataset:
+    model = patch_model()
+    condition = model.draw(6, rows=8, cols=8, seed=3).images
+    tap = probekit.tap(model, "mid")
+    options = {"n_samples": 8, "sampler": exact_sampler, "draws": 2, **QUICK, **options}
+    return concepts.hold_concept(model, tap, condition, channels=channels, **options)
+
+
+def test_holding_a_channel_is_borne_witness_to_by_it_and_by_a_classifier_of_what_it_decides() -> None:
+    found = held([1], classifier=lambda phi: np.stack([phi[:, 1] > phi[:, 2], phi[:, 1] <= phi[:, 2]], axis=1))
+    assert found.witness.values.tolist() == ["held", "other", "classifier"]
+    assert (found.p.sel(witness=["held", "classifier"]) == 1 / 101).all()
+    assert (found.nearer_low.sel(witness=["held", "classifier"]) > 0.5).all()
+    assert found.sizes["free_sample"] == found.sizes["sample"] == 8
+
+
+def test_holding_a_channel_that_decides_nothing_moves_only_itself() -> None:
+    # With little noise φ is the energy itself, which held samples share to the last digits.
+    found = held([3], sigma=0.01)
+    assert found.p.sel(witness="held").item() == 1 / 101
+    assert found.p.sel(witness="other") > 0.01
+
+
+def test_the_package_samples_where_no_other_sampler_is_given() -> None:
+    model = patch_model()
+    condition = model.draw(3, rows=8, cols=8, seed=3).images
+    tap = probekit.tap(model, "mid")
+    settings = {"sigmas": [1, 0.3, 0.1, 0.03, 0.01], "progress": False}
+    options = {"n_samples": 4, "settings": settings, "sigma": 0.01, "draws": 2, **QUICK}
+    found = concepts.hold_concept(model, tap, condition, channels=[0], **options)
+    assert found.sizes["sample"] == found.sizes["free_sample"] == 4
+    # What is held is matched to some per cent, far nearer than a free energy of 16 positions comes by chance: of all
+    # (8 over 4)³ labellings few do as well.
+    assert found.p.sel(witness="held") < 0.05
+    assert found.held_distance.sel(witness="held").mean() < found.free_distance.sel(witness="held").mean() / 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"channels": [0, 1, 2, 3]}, "all channels are held"),
+        ({"channels": [4]}, r"channels \[4\] do not exist"),
+        ({"n_samples": 1}, "n_samples=1"),
+        ({"permutations": 10}, "permutations=10"),
+        ({"classifier": lambda phi: phi[:, 0]}, "the classifier made"),
+    ],
+)
+def test_what_cannot_be_held_is_refused(options: dict, words: str) -> None:
+    model = patch_model()
+    condition = model.draw(2, rows=8, cols=8, seed=3).images
+    tap = probekit.tap(model, "mid")
+
+    def sampler(*_: Any, n_samples: int, **__: Any) -> xr.Dataset:
+        return xr.Dataset({"samples": condition.expand_dims(sample=n_samples)})
+
+    with pytest.raises(InputError, match=words):
+        concepts.hold_concept(model, tap, condition, **{"channels": [1], "sampler": sampler, **QUICK, **options})
+
+
+def test_samples_that_do_not_fit_their_conditions_are_refused() -> None:
+    model = patch_model()
+    condition = model.draw(2, rows=8, cols=8, seed=3).images
+    samples = condition.expand_dims(sample=3)
+    tap = probekit.tap(model, "mid")
+    for wrong, words in ((condition, "held: got"), (samples[:, :1], "at least 2 samples"), (samples[:1], "sizes")):
+        with pytest.raises(InputError, match=words):
+            concepts.concept(tap, wrong, samples, condition, channels=[1], **QUICK)
+
+
+def test_each_kind_of_findings_has_its_figure(model: UNet) -> None:
+    maps = attribution.plot(attributed(model, channels=[0, 1]))
+    assert len(maps.axes) == 4
+    of_effects = attribution.plot(effects(model, groups={"a": [0], "a, random 0": [1]}, sigma=[0.1, 0.2]))
+    assert len(of_effects.axes) == 3
+    of_concept = attribution.plot(held([1]))
+    assert isinstance(of_concept, Figure)
+    with pytest.raises(InputError, match="give what attribute, effects or concept returns"):
+        attribution.plot(xr.Dataset({"phi": 0}))
+
+
+def test_the_command_writes_maps_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["photo32", "samples", "--size", "32", "--first", "1", "--sigma", "0.3", "-o", str(tmp_path)]
+    assert attribution.main([*given, "--channels", "3", "--method", "occlusion"]) == 0
+    written = xr.load_dataset(tmp_path / "attribution.nc", engine="h5netcdf")
+    assert dict(written.attribution.sizes) == {"image": 1, "sigma": 1, "channel": 1, "band": 3, "row": 32, "col": 32}
+    assert (tmp_path / "attribution.png").stat().st_size > 0
+    assert attribution.main([*given, "--channels", "100000"]) == 1
+    assert "do not exist" in capsys.readouterr().err

@@ -1,0 +1,57 @@
+"""Agreement of partitions against scikit-learn; k-means against planted groups."""
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from analyses.clusters import kernels_agreement, kernels_kmeans
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_measures_are_scikit_learns(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(5, size=80), rng.integers(7, size=80)
+    second[:40] = first[:40]
+    found = kernels_agreement.measures(kernels_agreement.counts(first, second, (5, 7)))
+    direct = [
+        metrics.normalized_mutual_info_score(second, first),
+        metrics.adjusted_mutual_info_score(second, first),
+        metrics.adjusted_rand_score(second, first),
+        sum(np.bincount(second[first == k]).max() for k in range(5)) / 80,
+    ]
+    np.testing.assert_allclose(found, direct, atol=1e-10)
+
+
+def test_equal_partitions_agree_fully_and_one_cluster_says_nothing() -> None:
+    same = kernels_agreement.measures(np.diag([10, 20, 30]))
+    np.testing.assert_allclose(same, 1)
+    nothing = kernels_agreement.measures(np.array([[10, 20, 30]]))
+    np.testing.assert_allclose(nothing, [0, 0, 0, 0.5], atol=1e-12)
+
+
+def test_the_expected_information_is_the_mean_over_permutations() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(4, size=60), rng.integers(6, size=60)
+    found = kernels_agreement.expected_information(kernels_agreement.counts(first, second, (4, 6)))
+    drawn = [metrics.mutual_info_score(first, rng.permutation(second)) for _ in range(1000)]
+    # 3.5 standard errors of the mean of 1000 permutations.
+    assert abs(found - np.mean(drawn)) < 3.5 * np.std(drawn) / np.sqrt(1000)
+
+
+def test_prediction_strength_counts_pairs() -> None:
+    own, foreign = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([0, 0, 1, 1, 1, 1, 0])
+    # Of the 3 pairs of the first cluster one stays together, of the 6 of the second three do.
+    assert kernels_kmeans.predicted(own, foreign, 2) == pytest.approx(min(1 / 3, 3 / 6))
+    assert kernels_kmeans.predicted(own, own, 2) == 1
+    assert kernels_kmeans.predicted(np.array([0, 0, 1]), np.array([0, 0, 1]), 2) == 0
+
+
+def test_very_many_images_are_taken_in_batches_to_nearly_the_same_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.arange(3000) % 4
+    x = (8 * np.eye(4)[truth] + rng.normal(size=(3000, 4))).astype(np.float32)
+    monkeypatch.setattr(kernels_kmeans, "WHOLE", 100)
+    found = kernels_kmeans.partition(x, 4, seed=0, n_init=10)
+    # Centres are 8√2 apart: beyond half of that a unit normal goes with probability Φ(−5.6) = 1e-8.
+    assert metrics.adjusted_rand_score(truth, found.cluster) > 0.99
+    np.testing.assert_array_equal(np.sort(np.bincount(found.cluster))[::-1], np.bincount(found.cluster))

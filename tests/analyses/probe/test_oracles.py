@@ -1,0 +1,119 @@
+"""The probe against Bayes' rule, scikit-learn and scipy."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import chi2, norm
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, top_k_accuracy_score
+
+from analyses import probe
+from analyses.probe import kernels
+from probekit import labels
+
+
+def test_the_solver_finds_scikit_learns_minimum() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 6)).astype(np.float32)
+    y = (x[:, 0] + 2 * rng.normal(size=300) > 0).astype(int) + (x[:, 1] > 0)
+    penalty = 0.01
+    found = kernels.fitted(x, y, 3, penalty)
+    direct = LogisticRegression(C=1 / (penalty * 300), tol=1e-8, max_iter=1000).fit(x.astype(float), y)
+    # The objective is 0.01-strongly convex: a gradient of 1e-4 leaves coefficients within 1e-4/0.01.
+    np.testing.assert_allclose(found.coefficient, direct.coef_, atol=1e-2)
+    scored = kernels.scores(x, y, found, 2)
+    probabilities = direct.predict_proba(x)
+    # Log-loss is flat to second order: the square of that over twice the curvature.
+    assert scored.loss.mean() == pytest.approx(log_loss(y, probabilities), abs=1e-4)
+    assert scored.among.mean() == pytest.approx(top_k_accuracy_score(y, probabilities, k=2), abs=1 / 300)
+
+
+def test_on_gaussians_with_one_covariance_the_probe_is_as_good_as_bayes_rule() -> None:
+    rng = np.random.default_rng(1)
+    n_train, n_test, channels = 8000, 20_000, 3
+    mixing = np.array([[1.0, 0.4, 0.0], [0.0, 0.8, 0.3], [0.0, 0.0, 1.2]])
+    means = np.array([[0.0, 0, 0], [1.0, 1, 0], [-1.0, 0.5, 1]])
+
+    def drawn(n: int) -> tuple[np.ndarray, np.ndarray]:
+        y = rng.integers(3, size=n)
+        return (means[y] + rng.normal(size=(n, channels)) @ mixing).astype(np.float32), y
+
+    (x, y), (x_test, y_test) = drawn(n_train), drawn(n_test)
+    made = [
+        labels.representation(
+            {"phi": values[:, None]},
+            ids=[f"{name}{i}" for i in range(len(values))],
+            labels=list(map(str, known)),
+            sigma=[0.1],
+            channels={"mid": channels},
+            attrs={},
+        )
+        for name, values, known in (("a", x, y), ("b", x_test, y_test))
+    ]
+    found = probe.analyse(*made, resamples=100)
+    precision = np.linalg.inv(mixing.T @ mixing)
+    bayes = (x_test @ precision @ means.T - 0.5 * np.einsum("ki,ij,kj->k", means, precision, means)).argmax(axis=1)
+    right = bayes == y_test
+    difference = found.accuracy.item() - right.mean()
+    # Wilks: n times twice the excess log-loss is about χ² with as many degrees as there are free parameters. A plug-in
+    # rule loses at most twice the total variation between posteriors, and Pinsker bounds that by √(KL/2).
+    worst = chi2.ppf(0.999, 2 * (channels + 1)) / (2 * n_train)
+    lost = math.sqrt(2 * worst)
+    # Both rules are scored on the same images: only those that just one gets right make noise.
+    odd = (found.correct.values[:, 0, 0] != right).mean()
+    assert -lost - 3.5 * math.sqrt(odd / n_test) < difference < 3.5 * math.sqrt(odd / n_test)
+    assert lost < 0.06
+
+
+def test_two_gaussians_are_told_apart_as_often_as_the_normal_law_says() -> None:
+    rng = np.random.default_rng(2)
+    n, distance = 20_000, 1.5
+    y = np.arange(n) % 2
+    x = rng.normal(size=(n, 2)).astype(np.float32)
+    x[:, 0] += distance * y
+    fit = kernels.fitted(x[: n // 2], y[: n // 2], 2, 1e-6)
+    found = kernels.scores(x[n // 2 :], y[n // 2 :], fit, 1).first.mean()
+    # The rule's direction errs by about 1/√n, its accuracy by the square of that; the rest is binomial.
+    truth = norm.cdf(distance / 2)
+    assert abs(found - truth) < 3.5 * math.sqrt(truth * (1 - truth) / (n / 2)) + 10 / n
+
+
+def test_the_penalty_of_least_cross_validated_loss_is_the_one_that_tests_best() -> None:
+    rng = np.random.default_rng(3)
+    means = 0.3 * rng.normal(size=(10, 60))
+    y = np.arange(600) % 10
+    x = (means[y] + rng.normal(size=(600, 60))).astype(np.float32)
+    y_new = np.arange(5000) % 10
+    x_new = (means[y_new] + rng.normal(size=(5000, 60))).astype(np.float32)
+    penalties = (10.0, 1.0, 0.1, 0.01, 0.0001)
+    chosen, losses = kernels.chosen_penalty(x, y, 10, penalties, 3, rng)
+    tested = [kernels.scores(x_new, y_new, kernels.fitted(x, y, 10, p), 1).loss.mean() for p in penalties]
+    # Neighbours on a grid of tenfold steps: cross-validation sees two thirds of the images.
+    assert abs(penalties.index(chosen) - int(np.argmin(tested))) <= 1
+    assert losses[penalties.index(chosen)] == np.nanmin(losses)
+
+
+def test_the_ddae_probe_reaches_the_minimum_where_there_is_no_need_of_a_penalty() -> None:
+    rng = np.random.default_rng(4)
+    y = np.arange(6000) % 2
+    x = rng.normal(size=(6000, 3)).astype(np.float32)
+    x[:, 0] += y
+    adam = kernels.ddae(x, y, 2, epochs=60, seed=0)
+    best = kernels.fitted(x, y, 2, 1e-6)
+    losses = [kernels.scores(x, y, fit, 1).loss.mean() for fit in (adam, best)]
+    # A weight begins within 1/√3 and ends within 1/2 of 0: it has less than 1.1 to go. 60 epochs of 47 steps of 0.001,
+    # under a cosine, reach 1.4. A slope wrong by δ costs δ²/8 at most: 0.01 allows δ = 0.28.
+    assert losses[1] <= losses[0] + 1e-6
+    assert losses[0] - losses[1] < 0.01
+
+
+def test_samples_keep_the_shares_of_classes() -> None:
+    y = np.repeat([0, 1, 2], [600, 300, 100])
+    part = kernels.subset(y, 100, np.random.default_rng(0))
+    assert len(set(part)) == 100
+    # Evenly spaced places differ from a class's exact share by less than one image.
+    assert np.abs(np.bincount(y[part]) - [60, 30, 10]).max() <= 1
+    fold = kernels.folds_of(y, 3, np.random.default_rng(0))
+    for k in range(3):
+        assert np.abs(np.bincount(fold[y == k]) - np.sum(y == k) / 3).max() <= 1

@@ -1,0 +1,311 @@
+"""The claims are judged as their criteria say, on representations whose answer is known."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analyses import selectivity, sparsity, subspaces
+from analyses.report import claims
+from probekit import labels
+from probekit.errors import InputError
+from probekit.synthetic.subspaces import union_of_subspaces
+
+IMAGES, SIGMA = 960, (0.1, 0.5)
+SPARSE = {"n_channels": 60, "n_subspaces": 6, "support": 6, "common": 12, "noise": 0.02}
+DENSE = {"n_channels": 60, "n_subspaces": 1, "support": 1, "common": 59, "noise": 0.02}
+
+
+def network(**taps: dict) -> xr.Dataset:
+    """A representation at several taps, each a union of subspaces of its own."""
+    drawn = [
+        union_of_subspaces(IMAGES, sigma=SIGMA, seed=i, **settings).data for i, settings in enumerate(taps.values())
+    ]
+    axis = {"phi": 2, "phi_se": 2, "rest": 1, "rest_se": 1}
+    return labels.representation(
+        {name: np.concatenate([d[name].values for d in drawn], axis=at) for name, at in axis.items()},
+        ids=drawn[0].image.values.tolist(),
+        labels=None,
+        sigma=SIGMA,
+        channels={tap: d.sizes["channel"] for tap, d in zip(taps, drawn, strict=True)},
+        attrs=drawn[0].attrs,
+    )
+
+
+def findings(data: xr.Dataset) -> dict[str, xr.Dataset]:
+    mid = data.isel(channel=data.tap.values == "mid")
+    return {
+        "sparsity": sparsity.analyse(data, resamples=200),
+        "selectivity": selectivity.analyse(data, resamples=200),
+        "subspaces": subspaces.analyse(mid, dimensions=False, resamples=200),
+    }
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[str, xr.Dataset]:
+    return findings(network(enc2=DENSE, enc3=DENSE, mid=SPARSE))
+
+
+@pytest.fixture(scope="module")
+def untrained() -> dict[str, xr.Dataset]:
+    return findings(network(enc2=DENSE, enc3=DENSE, mid=DENSE))
+
+
+def test_a_sparse_selective_middle_is_found_to_be_so(trained, untrained) -> None:
+    judged = claims.table(trained, untrained)
+    held = claims.verdicts(judged)
+    assert held[1] == "holds"
+    assert held[3] == "holds"
+    by_number = judged.isel(criterion=judged.of_claim.values == 4)
+    # One PCA of as many parameters holds every subspace, so that only fewer numbers a picture, or fewer that are
+    # not 0, can tell a union from it.
+    overlap = by_number.isel(criterion=["overlap" in w for w in by_number.what.values])
+    assert overlap.holds.all()
+    sparse = by_number.isel(criterion=["nonzeros, above" in w for w in by_number.what.values])
+    assert sparse.holds.all()
+    assert not sparse.counts.any()
+
+
+def test_networks_that_are_alike_leave_no_claim_that_training_matters(trained, untrained) -> None:
+    assert claims.verdicts(claims.table(untrained, untrained))[1] != "holds"
+    assert claims.verdicts(claims.table(trained, trained))[1] == "partly"
+    judged = claims.table(trained, trained)
+    training = judged.isel(criterion=["untrained" in w for w in judged.what.values])
+    np.testing.assert_allclose(training.value, 0, atol=1e-12)
+    assert not training.holds.any()
+    assert (training.low <= 0).all()
+    assert (training.high >= 0).all()
+
+
+def test_an_encoder_that_drops_breaks_the_first_claim(untrained) -> None:
+    falling = findings(network(enc2=DENSE, enc3=SPARSE, mid={**SPARSE, "support": 2}))
+    judged = claims.table({"sparsity": falling["sparsity"]}, {"sparsity": untrained["sparsity"]})
+    assert claims.verdicts(judged) == {1: "partly"}
+    dropped = judged.isel(criterion=["enc3, not below" in w for w in judged.what.values])
+    assert not dropped.holds.any()
+
+
+def test_every_criterion_is_printed_with_its_interval(trained, untrained) -> None:
+    judged = claims.table(trained, untrained)
+    text = claims.markdown(judged)
+    assert text.count("\n| ") == judged.sizes["criterion"] + 3
+    for claim, verdict in claims.verdicts(judged).items():
+        assert f"**Claim {claim}. {claims.CLAIMS[claim]}: {verdict}.**" in text
+    inside = (judged.low <= judged.value) & (judged.value <= judged.high)
+    assert (inside | judged.low.isnull()).all()
+
+
+def test_the_table_round_trips_through_netcdf(trained, untrained, tmp_path) -> None:
+    judged = claims.table(trained, untrained)
+    judged.to_netcdf(tmp_path / "claims.nc", engine="h5netcdf")
+    kept = xr.load_dataset(tmp_path / "claims.nc", engine="h5netcdf")
+    xr.testing.assert_equal(kept, judged)
+    assert claims.markdown(kept) == claims.markdown(judged)
+
+
+def test_findings_that_do_not_fit_together_are_refused(trained, untrained) -> None:
+    with pytest.raises(InputError, match="differ along sigma"):
+        claims.table({"sparsity": trained["sparsity"].isel(sigma=[0])}, {"sparsity": untrained["sparsity"]})
+    with pytest.raises(InputError, match="no block 'dec2' among enc2, enc3, mid"):
+        claims.table({"sparsity": trained["sparsity"]}, {"sparsity": untrained["sparsity"]}, block="dec2")
+    with pytest.raises(InputError, match="no findings to judge by"):
+        claims.table(trained, {})
+
+
+def test_images_in_another_order_or_number_are_refused(trained, untrained) -> None:
+    for other in (slice(None, None, -1), slice(0, 400)):
+        with pytest.raises(InputError, match="differ along image"):
+            claims.table({"sparsity": trained["sparsity"]}, {"sparsity": untrained["sparsity"].isel(image=other)})
+
+
+def test_a_number_that_does_not_exist_holds_nothing(trained, untrained) -> None:
+    findings = trained["sparsity"].copy(deep=True)
+    for end in ("", "_low", "_high"):
+        findings[f"change{end}"].loc[{"block": ["enc3", "mid"]}] = np.nan
+    judged = claims.table({"sparsity": findings}, {"sparsity": untrained["sparsity"]})
+    assert not judged.holds[judged.value.isnull()].any()
+
+
+def test_images_that_come_in_groups_are_resampled_in_groups_throughout() -> None:
+    def grouped(data: xr.Dataset) -> dict[str, xr.Dataset]:
+        # Ten sources of 96 copies each: there are ten independent images.
+        copies = data.isel(image=np.repeat(np.arange(10), 96))
+        copies = copies.assign_coords(image=data.image, label=("image", np.repeat(list("abcdefghij"), 96)))
+        return {"sparsity": sparsity.analyse(copies, clusters="label", resamples=400)}
+
+    judged = claims.table(grouped(network(enc3=DENSE, mid=SPARSE)), grouped(network(enc3=DENSE, mid=DENSE)))
+    width = (judged.high - judged.low).values
+    own, excess = width[0], width[1]
+    # The untrained changes hardly vary, so that both intervals measure the same spread over ten images.
+    assert 0.5 < excess / own < 2
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda f: f.assign_attrs(level=0.5), "coverage"),
+        (lambda f: f.assign_coords(input=("block", np.array(["", "enc2", "enc2+enc3"], object))), "one tap feeds it"),
+    ],
+)
+def test_findings_made_otherwise_are_refused(trained, change, says: str) -> None:
+    findings = {"sparsity": change(trained["sparsity"])}
+    with pytest.raises(InputError, match=says):
+        claims.table(findings, findings)
+
+
+def of_controls(**numbers: float) -> xr.Dataset:
+    """A table of controls in which the trained middle block has these numbers and all others 0.2, give or take 0.05."""
+    rows = {"net mid": "trained", "net enc3": "trained", "untrained 0 mid": "untrained", "pixels": "descriptor"}
+    rows |= {"pca": "descriptor", "colour": "descriptor"}
+    values = np.full((len(rows), 2, len(numbers)), 0.2)
+    values[0] = list(numbers.values())
+    dims = ("row", "sigma", "measure")
+    made = {}
+    for name, array in (("", values), ("difference", values - values[0])):
+        for end, shift in (("", 0.0), ("_low", -0.05), ("_high", 0.05)):
+            made[(name + end) if name else end.strip("_") or "value"] = (dims, array + shift)
+    made["chance"] = (dims, np.full(values.shape, 0.1))
+    measures = [name.replace("_", " ").replace("correlation ", "correlation: ") for name in numbers]
+    coords = {"row": list(rows), "sigma": [0.1, 0.3], "measure": measures, "group": ("row", list(rows.values()))}
+    return xr.Dataset(made, coords=coords, attrs={"reference": "net mid"})
+
+
+ALL = {"stability": 0.95, "correlation_gist_given_colour": 0.5, "correlation_label_given_gist_and_colour": 0.4}
+
+
+def test_a_stable_semantic_representation_above_all_controls_is_found_to_be_so() -> None:
+    judged = claims.table({}, {}, controls=of_controls(**ALL, accuracy=0.6))
+    assert claims.verdicts(judged) == {2: "holds", 5: "holds", 8: "holds"}
+    # One noise level of stability, two of the others; each beside one untrained network and one or two descriptors.
+    assert [int((judged.of_claim == c).sum()) for c in (2, 5, 8)] == [3, 2 * 2 * 4, 2 * 4]
+    assert not any("colour, above" in what and "less that of colour" in what for what in judged.what.values)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "verdicts"),
+    [
+        ({**ALL, "stability": 0.85}, {2: "partly", 5: "holds"}),
+        ({**ALL, "stability": 0.1}, {2: "does not hold", 5: "holds"}),
+        ({**ALL, "correlation_gist_given_colour": 0.22}, {2: "holds", 5: "partly"}),
+        ({"accuracy": 0.12}, {8: "does not hold"}),
+        ({"accuracy": np.nan}, {8: "does not hold"}),
+    ],
+)
+def test_what_does_not_exceed_its_bound_or_its_controls_does_not_hold(numbers, verdicts) -> None:
+    assert claims.verdicts(claims.table({}, {}, controls=of_controls(**numbers))) == verdicts
+
+
+def test_controls_of_another_block_are_refused() -> None:
+    with pytest.raises(InputError, match="compared with 'net mid', and the claims are about 'enc3'"):
+        claims.table({}, {}, controls=of_controls(**ALL), block="enc3")
+
+
+def of_variants(**numbers: tuple[float, float]) -> xr.Dataset:
+    """A table of variants with these numbers (trained, untrained), give or take 0.02."""
+    made = {
+        "error of φ": (0.03, 0.3),
+        "near copies": (0.01, 0.0),
+        "near copies of references": (0.2, 0.0),
+        "nearer in enc2": (0.1, 0.01),
+        "nearer in dec3": (0.05, 0.01),
+        "nearer in mid": (0.2, 0.1),
+        **{name.replace("_", " "): pair for name, pair in numbers.items()},
+    }
+    values = np.array(list(made.values())).T
+    over = ("variant", "measure")
+    return xr.Dataset(
+        {"value": (over, values), "low": (over, values - 0.02), "high": (over, values + 0.02)},
+        coords={
+            "variant": ["langevin", "untrained"],
+            "measure": list(made),
+            "block": ("variant", ["mid", "mid"]),
+            "network": ("variant", ["trained", "untrained"]),
+        },
+        attrs={"held_out": "enc2, dec3", "phi_sigma": 0.1, "level": 0.95},
+    )
+
+
+def of_densities(value: float, difference: float, measure: str = "patch_wasserstein", pairs: int = 276) -> xr.Dataset:
+    """Correlations of distances, give or take 0.1."""
+    made = {}
+    for name, at in (("correlation", [value, value - difference]), ("difference", difference)):
+        for end, shift in (("", 0.0), ("_low", -0.1), ("_high", 0.1)):
+            made[name + end] = ("feature" if name == "correlation" else (), np.array(at) + shift)
+    coords = {"feature": ["phi", "pixels"], "pair": np.arange(pairs)}
+    return xr.Dataset(made, coords=coords, attrs={"measure": measure, "level": 0.95})
+
+
+def test_samples_that_match_vary_and_share_other_blocks_are_a_reconstruction() -> None:
+    judged = claims.table({}, {}, variants=of_variants())
+    assert claims.verdicts(judged) == {6: "holds"}
+    # Match, copies of the condition and, reported only, of training images; two held-out blocks and not the one held.
+    assert judged.sizes["criterion"] == 5
+    np.testing.assert_allclose(judged.control, [0.3, 0, 0, 0.01, 0.01])
+    assert judged.counts.values.tolist() == [True, True, False, True, True]
+    assert not judged.holds.values[2]
+
+
+def test_how_far_φ_is_at_another_noise_level_is_reported_and_turns_no_verdict() -> None:
+    judged = claims.table({}, {}, variants=of_variants(distance_in_mid=(0.2, 0.5)))
+    assert claims.verdicts(judged) == {6: "holds"}
+    (at,) = np.flatnonzero(["φ of mid" in what for what in judged.what.values])
+    assert judged.value.values[at] == 0.2
+    assert not judged.counts.values[at]
+    assert judged.sigma.values[at] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("number", "criterion"),
+    [
+        ({"error_of_φ": (0.051, 0.3)}, 0),
+        ({"error_of_φ": (np.nan, 0.3)}, 0),
+        ({"near_copies": (0.06, 0.0)}, 1),
+        ({"nearer_in_enc2": (0.019, 0.0)}, 3),
+        ({"nearer_in_dec3": (-0.1, 0.0)}, 4),
+    ],
+)
+def test_each_criterion_of_the_reconstruction_turns_its_verdict(number, criterion: int) -> None:
+    judged = claims.table({}, {}, variants=of_variants(**number))
+    assert claims.verdicts(judged) == {6: "partly"}
+    assert np.flatnonzero(~judged.holds.values & judged.counts.values).tolist() == [criterion]
+
+
+def test_what_has_no_noise_level_is_printed_without_one_and_round_trips(tmp_path) -> None:
+    judged = claims.table({}, {}, variants=of_variants(), densities=of_densities(0.7, 0.3))
+    lines = [line for line in claims.markdown(judged).splitlines() if line.startswith("| ") and "measured" not in line]
+    assert [line.split(" | ")[1] for line in lines] == ["–", "–", "–", "0.1", "0.1", "–", "–", "–"]
+    judged.to_netcdf(tmp_path / "claims.nc", engine="h5netcdf")
+    kept = xr.load_dataset(tmp_path / "claims.nc", engine="h5netcdf")
+    assert claims.markdown(kept) == claims.markdown(judged)
+
+
+def test_distances_in_phi_that_follow_those_of_laws_and_beat_pixels_are_found_to_do_so() -> None:
+    trained = [of_densities(0.7, 0.3), of_densities(0.2, 0.0, "energy")]
+    judged = claims.table({}, {"densities": of_densities(0.4, -0.2)}, densities=trained)
+    assert claims.verdicts(judged) == {7: "holds"}
+    # The measure that comes second is reported beside the first, and only the first has a control.
+    assert judged.counts.values.tolist() == [True] * 3 + [False] * 3
+    np.testing.assert_allclose(judged.control, [0.4, 0.4, -0.2, np.nan, np.nan, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "failing"), [((0.45, 0.3), [0]), ((0.05, 0.3), [0, 1]), ((0.7, 0.05), [2]), ((0.09, -0.3), [0, 1, 2])]
+)
+def test_each_criterion_of_the_densities_turns_its_verdict(numbers: tuple[float, float], failing: list[int]) -> None:
+    judged = claims.table({}, {}, densities=of_densities(*numbers))
+    assert np.flatnonzero(~judged.holds.values).tolist() == failing
+    assert claims.verdicts(judged) == {7: "partly" if len(failing) < 3 else "does not hold"}
+
+
+def test_variants_and_densities_that_the_criteria_are_not_about_are_refused() -> None:
+    refused = [
+        ({"variants": of_variants(), "block": "enc3"}, "holds mid of the trained network"),
+        ({"variants": of_variants().isel(variant=[1])}, "of the untrained network"),
+        ({"variants": of_variants().assign_attrs(held_out="")}, "in no other block"),
+        ({"variants": of_variants().assign_attrs(level=0.5)}, "coverage 0.5"),
+        ({"densities": of_densities(0.7, 0.3, pairs=190)}, "of 190 pairs"),
+        ({"densities": of_densities(0.7, 0.3).drop_vars("difference")}, "not compared with pixels"),
+        ({"densities": of_densities(0.7, 0.3).assign_attrs(level=0.5)}, "coverage 0.5"),
+    ]
+    for given, words in refused:
+        with pytest.raises(InputError, match=words):
+            claims.table({}, {}, **given)

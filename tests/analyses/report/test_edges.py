@@ -1,0 +1,121 @@
+"""The report: one command from images to judged claims, resumed where it stopped, clear where it cannot be."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import probekit
+from analyses import report
+from analyses.report import claims
+from probekit.errors import InputError, ProbeError
+
+FEW: dict[str, Any] = {"sigma": (0.1, 0.5), "only": (1, 3, 4), "progress": False, "say": lambda _: None}
+
+
+@pytest.fixture(scope="module")
+def images() -> probekit.images.ImageSet:
+    return probekit.images.load("samples", size=32).subset(range(0, 357, 7))
+
+
+@pytest.fixture(scope="module")
+def made(images, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, xr.Dataset]:
+    out = tmp_path_factory.mktemp("report")
+    return out, report.run(images, out=out, **FEW)
+
+
+def written(out: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in out.glob("*-*.nc")}
+
+
+def test_findings_figures_and_the_table_are_written(made) -> None:
+    out, judged = made
+    for name in report.PARTS:
+        for role in ("trained", "untrained"):
+            findings = xr.load_dataset(out / f"{name}-{role}.nc", engine="h5netcdf")
+            assert findings.attrs["analysis"] == name
+            assert findings.attrs["denoiser"] == ("photo32" if role == "trained" else "photo32-untrained")
+            assert (out / "figures" / f"{name}-{role}.png").read_bytes().startswith(b"\x89PNG")
+    assert set(claims.verdicts(judged)) == {1, 3, 4}
+    xr.testing.assert_equal(xr.load_dataset(out / "claims.nc", engine="h5netcdf"), judged)
+
+
+def test_what_is_there_is_not_done_again_and_what_is_missing_is(images, made) -> None:
+    out, judged = made
+    before = written(out)
+    (out / "sparsity-trained.nc").unlink()
+    again = report.run(images, out=out, **FEW)
+    xr.testing.assert_equal(again, judged)
+    after = written(out)
+    assert set(after) == set(before)
+    assert {name for name in before if before[name] != after[name]} == {"sparsity-trained.nc"}
+
+
+def test_a_file_cut_short_is_made_again(images, made) -> None:
+    out, judged = made
+    cut = out / "sparsity-trained.nc"
+    whole = cut.read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    xr.testing.assert_equal(report.run(images, out=out, **FEW), judged)
+    assert len(cut.read_bytes()) == len(whole)
+    assert not list(out.rglob("*.part*"))
+
+
+def test_other_options_make_other_findings(images, made) -> None:
+    out, judged = made
+    wider = report.run(images, out=out, clusters="label", **FEW)
+    rows = judged.of_claim.values == 1
+    np.testing.assert_array_equal(wider.value[rows], judged.value[rows])
+    assert not np.array_equal(wider.low[rows], judged.low[rows])
+
+
+def test_findings_of_other_noise_levels_or_images_are_not_taken_for_these(images, tmp_path: Path) -> None:
+    def value(chosen, sigma) -> float:
+        shutil.rmtree(tmp_path / "stores", ignore_errors=True)
+        return report.run(chosen, out=tmp_path, **FEW | {"sigma": sigma}).value.values[0]
+
+    first, second = images.subset(range(40)), images.subset(range(10, 50))
+    values = [value(first, (0.1,)), value(first, (0.2,)), value(second, (0.2,)), value(first, (0.1,))]
+    assert len(set(values)) == 3
+    assert values[0] == values[3]
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_measured(images, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ProbeError, match="file"):
+        report.run(images, out=tmp_path / "file", **FEW)
+
+
+def test_a_folder_of_another_measurement_is_refused(images, made) -> None:
+    with pytest.raises(InputError, match="seed"):
+        report.run(images, out=made[0], seed=1, **FEW)
+
+
+def test_small_numbers_are_as_they_were_afterwards(made) -> None:
+    assert made[1].sizes["criterion"] > 0
+    assert (torch.tensor([1e-42]) * 1).item() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere.zip"], "nowhere.zip"),
+        (["samples", "--size", "32", "--claims", "1,9"], r"only=\[1, 9\]: give numbers of claims, from 1 to 8"),
+        (["samples", "--size", "32", "--claims", "1,5"], "claims 5 need images of the same classes"),
+        (["samples", "--size", "32", "--claims", "one"], "--claims one: give numbers separated by commas, e.g. 1,3,4"),
+        (["samples", "--size", "32", "--conditions", "20"], "make 190 pairs, and claim 7 asks for 200"),
+        (["samples", "--size", "32", "--samples", "3"], "n_samples=3: give a whole number ≥ 4"),
+        (["samples", "--size", "32", "--sigma", "0.1,x"], "--sigma 0.1,x: give numbers separated by commas"),
+        (["samples", "--size", "32", "--denoiser", "photo33"], "photo33"),
+        (["shapes:10"], "shapes:10"),
+        (["samples", "--size", "32", "--denoiser", "photo32-dncnn"], "declares the taps layer1, .* and no 'mid'"),
+    ],
+)
+def test_the_command_says_what_is_wrong(arguments, says: str, tmp_path: Path, capsys) -> None:
+    assert report.main(["--images", *arguments, "-o", str(tmp_path / "out"), "--quiet"]) == 1
+    assert re.search(says, capsys.readouterr().err)

@@ -1,0 +1,101 @@
+"""The report's samples: claims 6 and 7 on a small network, from images to the page; what is there is not made again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import probekit
+from analyses import report
+from analyses.report import claims, conditional
+from analyses.report.conditional import Sampling
+from analyses.report.pages import Shown
+from analyses.report.study import Study
+from probekit.models import zoo
+from probekit.models.unet import UNet
+
+SMALL: dict[str, Any] = {"sigma": (0.1, 0.5), "draws": 2, "levels": 2, "conditions": 2, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("network") / "small.safetensors"
+    zoo.save(probekit.Denoiser(UNet((3, 4, 6), encoder_convs=(1, 1), middle_convs=1, decoder_convs=(2, 1))), path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def images() -> probekit.images.ImageSet:
+    return probekit.images.load(torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.fixture(scope="module")
+def reconstructed(network: str, images, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, xr.Dataset, list[str]]:
+    out, said = tmp_path_factory.mktemp("six"), []
+    judged = report.run(images, out=out, denoiser=network, only=(6,), say=said.append, **SMALL)
+    return out, judged, said
+
+
+def test_claim_6_is_judged_and_shown(reconstructed) -> None:
+    out, judged, said = reconstructed
+    assert set(claims.verdicts(judged)) == {6}
+    page = (out / "report.html").read_text()
+    words = (
+        "Stochastic reconstruction",
+        "langevin",
+        "algorithm1",
+        "unconditional",
+        "untrained",
+        "at enc2",
+        "near copies",
+    )
+    for text in words:
+        assert text in page
+    for name in ("variants", "variants-sheet"):
+        assert (out / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"figures/{name}.png" in (out / "report.md").read_text()
+    assert page.count("data:image/png") >= 2
+    assert any(line.startswith("claim 6") for line in said)
+    # A network that was never trained may have no selective channel; else the concepts are there.
+    assert (out / "concepts.nc").exists() or any("give channels= to hold, or more images" in line for line in said)
+    assert any("no sheet of built-in photographs: " in line for line in said)
+    assert xr.load_dataset(out / "variants.nc", engine="h5netcdf").sizes["image"] == SMALL["conditions"]
+
+
+def test_what_is_there_is_not_made_again_and_pictures_of_the_images_can_be_left_out(
+    reconstructed, network: str, images
+) -> None:
+    out, judged, _ = reconstructed
+    kept = {p: p.stat().st_mtime_ns for p in (out / "stores").rglob("*.nc")}
+    assert kept
+    for picture in (out / "figures").iterdir():
+        picture.unlink()
+    again = report.run(images, out=out, denoiser=network, only=(6,), pictures=False, say=lambda _: None, **SMALL)
+    xr.testing.assert_equal(again, judged)
+    assert {p: p.stat().st_mtime_ns for p in (out / "stores").rglob("*.nc")} == kept
+    assert [p.name for p in (out / "figures").iterdir()] == ["variants.png"]
+
+
+def test_built_in_photographs_are_sampled_where_they_fit(network: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(conditional, "SHOWN", ("chelsea", "rocket"))
+    photographs = probekit.images.load("samples", size=32)
+    study = Study(tmp_path, zoo.load(network), photographs, (0.1,), 1, 0, "mid", lambda _: None, False)
+    shown = Shown()
+    conditional.sheet(study, Sampling(2, 1, 2, True), shown)
+    (picture,) = shown.of(6)
+    assert picture.path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_claim_7_is_judged_against_pixels(network: str, images, tmp_path: Path) -> None:
+    how = {**SMALL, "only": (7,), "conditions": 21, "n_samples": 4, "say": lambda _: None}
+    judged = report.run(images, out=tmp_path, denoiser=network, **how)
+    assert set(claims.verdicts(judged)) == {7}
+    assert np.isfinite(judged.value.values).all()
+    assert ["pixels" in what for what in judged.what.values[judged.counts.values]] == [False, False, True]
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {"densities-trained.png"}
+    found = xr.load_dataset(tmp_path / "densities-patch_wasserstein-trained.nc", engine="h5netcdf")
+    assert found.sizes["pair"] == 210

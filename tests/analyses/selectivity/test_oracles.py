@@ -1,0 +1,145 @@
+"""Selectivity's kernels against scipy and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analyses.selectivity import kernels as kernels
+
+
+def marginals(n: int = 200, channels: int = 6) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.gamma(np.linspace(0.3, 4, channels), size=(n, channels)) - 0.4
+
+
+def test_moments_are_scipys_corrected_for_bias() -> None:
+    a = marginals()
+    found = kernels.shape(a)
+    np.testing.assert_allclose(found.skew, stats.skew(a, bias=False))
+    np.testing.assert_allclose(found.kurtosis, stats.kurtosis(a, bias=False))
+    np.testing.assert_allclose(found.sd, a.std(axis=0, ddof=1))
+
+
+def test_lifetime_sparseness_is_vinje_and_gallants_of_the_response_above_rest() -> None:
+    a = marginals()
+    n, r = len(a), np.where(a > 0, a, 0)
+    expected = (1 - (r.sum(axis=0) / n) ** 2 / ((r**2).sum(axis=0) / n)) / (1 - 1 / n)
+    np.testing.assert_allclose(kernels.shape(a).lifetime, expected)
+
+
+def test_the_tail_statistic_is_vuongs_of_the_fitted_laws() -> None:
+    a = marginals()
+    for column, found in zip(a.T, kernels.shape(a).tail, strict=True):
+        laplace = stats.laplace.logpdf(column, *stats.laplace.fit(column))
+        d = laplace - stats.norm.logpdf(column, *stats.norm.fit(column))
+        assert found == pytest.approx(math.sqrt(len(d)) * d.mean() / d.std())
+
+
+def test_the_tail_statistic_tells_laplace_from_normal_samples() -> None:
+    rng = np.random.default_rng(1)
+    n, channels = 400, 500
+    heavy, normal = rng.laplace(size=(n, channels)), rng.standard_normal((n, channels))
+    # Under the normal law the expected difference is ln √(π/2) + ½ ln 2π + ½ − ln 2 − 1 = −0.049, under Laplace's
+    # ½ ln 2 + ½ ln 2π + ½ − ln 2 − 1 = +0.072; means over the channels within 5 of their standard errors.
+    for a, expected in ((normal, -0.04857), (heavy, 0.07236)):
+        b = np.abs(a - np.median(a, axis=0)).mean(axis=0)
+        d = np.log(a.std(axis=0) / b) + 0.5 * np.log(2 * np.pi) - 0.5 - np.log(2)
+        # The fitted scales bring a bias of order 1/n each.
+        assert abs(d.mean() - expected) < 5 * d.std() / math.sqrt(channels) + 2 / n
+        assert np.sign(kernels.shape(a).tail.mean()) == np.sign(expected)
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.2, 0.5])
+def test_rates_are_tested_exactly(rate: float) -> None:
+    n, count = 50, np.arange(51)
+    np.testing.assert_allclose(kernels.at_least(count, n, rate), stats.binom.sf(count - 1, n, rate), atol=1e-14)
+    np.testing.assert_allclose(kernels.at_most(count, n, rate), stats.binom.cdf(count, n, rate), atol=1e-14)
+
+
+def test_rank_correlations_are_spearmans() -> None:
+    series = np.random.default_rng(2).normal(size=(3, 40, 2))
+    series[:, :5] = 0
+    found = kernels.rank_correlation(series)
+    for c in range(2):
+        for i, j in ((0, 0), (0, 1), (0, 2), (1, 2)):
+            expected, _ = stats.spearmanr(series[i, :, c], series[j, :, c])
+            assert found[i, j, c] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("top", [1, 7, 200])
+def test_the_strongest_images_are_the_first_of_a_descending_sort(top: int) -> None:
+    a = marginals()
+    np.testing.assert_array_equal(kernels.strongest(a, top), np.argsort(-a, axis=0, kind="stable")[:top])
+
+
+def test_histograms_are_numpys() -> None:
+    a = marginals()
+    counts, low, high = kernels.histogram(a, 12)
+    for c in range(a.shape[1]):
+        expected, edges = np.histogram(a[:, c], bins=12)
+        np.testing.assert_array_equal(counts[:, c], expected)
+        assert (low[c], high[c]) == pytest.approx((edges[0], edges[-1]))
+
+
+@pytest.mark.parametrize("n", [7, 60])
+def test_the_standard_error_is_the_largest_of_its_own_and_its_neighbours_and_includes_rests(n: int) -> None:
+    rng = np.random.default_rng(3)
+    a, se, rest_se = rng.normal(size=(n, 4)), rng.gamma(1.0, size=(n, 4)), rng.gamma(1.0, size=4)
+    found = kernels.standard_error(a, se, rest_se)
+    for c in range(4):
+        order = list(np.argsort(a[:, c]))
+        near = []
+        for i in range(n):
+            window = min(20, n)
+            first = min(max(order.index(i) - window // 2, 0), n - window)
+            near.append(float((se[order[first : first + window], c] ** 2).mean()))
+        rest = max(rest_se[c] ** 2, near[int(np.abs(a[:, c]).argmin())])
+        for i in range(n):
+            assert found[i, c] == pytest.approx(math.sqrt(max(se[i, c] ** 2, near[i]) + rest))
+
+
+def difference(law) -> tuple[float, float, float]:
+    """s/b of a law, and standard deviation and skewness of the difference of the fitted laws' log-likelihoods."""
+    # Up to where tails no longer count at the sixth power.
+    bounds = {"lb": law.ppf(1e-13), "ub": law.isf(1e-13), "limit": 400}
+    middle, mean, s = law.median(), law.mean(), law.std()
+    b = law.expect(lambda x: abs(x - middle), **bounds)
+
+    def d(x: float) -> float:
+        return 0.5 * ((x - mean) / s) ** 2 - abs(x - middle) / b
+
+    centre = law.expect(d, **bounds)
+    variance = law.expect(lambda x: (d(x) - centre) ** 2, **bounds)
+    return s / b, math.sqrt(variance), law.expect(lambda x: (d(x) - centre) ** 3, **bounds) / variance**1.5
+
+
+BOUNDARY = {
+    "exponential power": stats.gennorm(1.41645),
+    "Student's t": stats.t(7.13212),
+    "gamma": stats.gamma(2.89931),
+    "inverse Gaussian": stats.invgauss(0.138430),
+    "Weibull": stats.weibull_min(1.372432),
+    "lognormal": stats.lognorm(0.340422),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDARY)
+def test_under_laws_of_the_boundary_the_difference_is_no_wider_and_no_less_skewed_than_is_taken(name: str) -> None:
+    ratio, deviation, skew = difference(BOUNDARY[name])
+    assert ratio == pytest.approx(2 * math.sqrt(math.e) / math.sqrt(2 * math.pi), rel=1e-5)
+    assert deviation <= kernels.BOUNDARY_SD
+    # What lacks in skew has room in width.
+    assert skew >= kernels.BOUNDARY_SKEW or deviation < 0.7 * kernels.BOUNDARY_SD
+
+
+@pytest.mark.parametrize("n", [40, 100, 400])
+@pytest.mark.parametrize("name", BOUNDARY)
+def test_p_values_of_the_normal_law_under_laws_of_the_boundary_are_valid(name: str, n: int) -> None:
+    channels = 4000
+    a = BOUNDARY[name].rvs((n, channels), random_state=np.random.default_rng(4))
+    p = kernels.shape(a).p_normal
+    for size in (0.05, 0.01, 0.001):
+        # 3.5 binomial standard deviations.
+        assert (p <= size).mean() <= size + 3.5 * math.sqrt(size * (1 - size) / channels)

@@ -1,0 +1,71 @@
+"""Sizes are spoken plainly, and work that cannot fit is refused before it begins."""
+
+import os
+import re
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probekit.errors import CapacityError
+from probekit.machine.memory import available_bytes, refuse_if_too_large, spoken
+
+CPU = torch.device("cpu")
+UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (1.5 * 2**30, "1.5 GiB"),
+        (1000 * 2**20, "1000 MiB"),
+        (3 * 2**40, "3 TiB"),
+    ],
+)
+def test_bytes_are_spoken_in_the_largest_fitting_unit(count: float, words: str) -> None:
+    assert spoken(count) == words
+
+
+@given(st.integers(0, 2**50))
+def test_spoken_bytes_read_back_to_the_same_number_within_rounding(count: int) -> None:
+    number, unit = re.fullmatch(r"([\d.]+) (\w+)", spoken(count)).groups()
+    # Four significant digits: half a unit of the last one is at most 5·10⁻⁴ of the number.
+    assert float(number) * UNITS[unit] == pytest.approx(count, rel=5e-4)
+
+
+def test_available_memory_is_positive_and_at_most_what_the_machine_has() -> None:
+    free = available_bytes()
+    assert free is not None
+    assert 0 < free <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_work_that_fits_is_not_refused() -> None:
+    refuse_if_too_large(1000, 1000, device=CPU, hint="unused")
+
+
+def test_results_that_do_not_fit_are_refused_with_both_sizes_and_the_hint() -> None:
+    with pytest.raises(CapacityError, match=r"results 1024 TiB, one batch 1 MiB.* are free: pass store="):
+        refuse_if_too_large(2**50, 2**20, device=CPU, hint="pass store=")
+
+
+def test_results_and_a_batch_that_fit_one_by_one_but_not_together_are_refused_on_the_cpu() -> None:
+    part = int(0.7 * available_bytes())
+    refuse_if_too_large(part // 2, 0, device=CPU, hint="")
+    with pytest.raises(CapacityError, match="this needs about"):
+        refuse_if_too_large(part, part, device=CPU, hint="")
+
+
+def test_a_batch_that_does_not_fit_a_device_of_its_own_names_the_device_and_asks_for_smaller_batches() -> None:
+    with pytest.raises(CapacityError, match=r"one batch needs about 1024 TiB on meta .* smaller batch_size"):
+        refuse_if_too_large(0, 2**50, device=torch.device("meta"), hint="unused")
+
+
+@pytest.mark.gpu
+def test_available_memory_of_a_gpu_is_the_gpus_own() -> None:
+    free = available_bytes("cuda")
+    assert free is not None
+    assert 0 < free <= torch.cuda.get_device_properties(0).total_memory

@@ -1,0 +1,239 @@
+"""A store is what the call in memory would have returned, however often its writer was killed."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+import zarr.storage
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import probekit
+from probekit.errors import CapacityError, InputError
+from probekit.models.unet import UNet
+from probekit.phi import averages, store
+
+
+def small(seed: int = 0) -> UNet:
+    torch.manual_seed(seed)
+    return UNet((4, 8), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,))
+
+
+def pictures(count: int = 10) -> np.ndarray:
+    return np.random.default_rng(0).random((count, 3, 8, 8), dtype=np.float32)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(autouse=True)
+def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "CHUNK_BYTES", 400)
+    monkeypatch.setattr(averages, "GROUP", 1)
+
+
+@pytest.fixture(scope="module")
+def writer() -> Iterator[Callable[[Path, int | None], int]]:
+    """Write a store in a process of its own, killed once there are so many files; gives the exit status."""
+    script = Path(__file__).with_name("store_writer.py")
+    with subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        assert p.stdin is not None
+        assert p.stdout is not None
+
+        def write(path: Path, files: int | None) -> int:
+            path.parent.mkdir(exist_ok=True)
+            p.stdin.write(json.dumps([str(path), files]) + "\n")
+            p.stdin.flush()
+            return int(p.stdout.readline())
+
+        yield write
+        p.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(writer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a store written in one go."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert writer(folder / "phi.zarr", None) == 0
+    return contents(folder / "phi.zarr")
+
+
+@settings(max_examples=15)
+@given(moments=st.lists(st.floats(0, 1), min_size=1, max_size=3))
+def test_a_writer_killed_at_any_moments_and_resumed_leaves_the_same_bytes(
+    writer, uninterrupted, tmp_path_factory: pytest.TempPathFactory, moments: list[float]
+) -> None:
+    path = tmp_path_factory.mktemp("killed") / "phi.zarr"
+    for moment in sorted(moments):
+        assert writer(path, round(moment * len(uninterrupted))) in (0, -9)
+    assert writer(path, None) == 0
+    assert contents(path) == uninterrupted
+
+
+def test_writers_are_in_fact_killed_between_units(writer, uninterrupted, tmp_path: Path) -> None:
+    path = tmp_path / "phi.zarr"
+    assert writer(path, len(uninterrupted) - 20) == -9
+    done = zarr.open_group(path, mode="r")["progress/done"][:]
+    assert 0 < done.sum() < len(done) == 15
+
+
+@pytest.mark.parametrize("keep_draws", [False, True])
+@pytest.mark.parametrize("labels", [None, list("aabbccddee")])
+def test_a_store_holds_what_the_same_call_returns_in_memory(tmp_path: Path, keep_draws: bool, labels) -> None:
+    tap, images = probekit.tap(small(), "enc1", "mid"), probekit.images.load(pictures(), labels=labels)
+    options = {"sigma": [0.0, 0.3], "draws": 3, "keep_draws": keep_draws, "batch_size": 6}
+    stored = tap(images, **options, store=tmp_path / "phi.zarr")
+    xr.testing.assert_identical(stored.load(), tap(images, **options))
+    again = probekit.open(tmp_path / "phi.zarr")
+    xr.testing.assert_identical(again.load(), stored)
+
+
+def test_a_store_is_read_lazily(tmp_path: Path) -> None:
+    data = probekit.tap(small(), "mid")(pictures(), sigma=0.1, draws=1, store=tmp_path / "phi.zarr")
+    assert not data.phi.variable._in_memory
+    assert not probekit.open(tmp_path / "phi.zarr").phi.variable._in_memory
+
+
+def test_plain_xarray_opens_a_store_without_a_warning(tmp_path: Path) -> None:
+    data = probekit.tap(small(), "mid")(pictures(), sigma=0.1, draws=1, store=tmp_path / "phi.zarr")
+    plain = xr.open_zarr(tmp_path / "phi.zarr", chunks=None)
+    xr.testing.assert_equal(plain.drop_vars(["image", "tap"]), data.drop_vars(["image", "tap"]))
+    assert plain.image.values.tolist() == data.image.values.tolist()
+    assert plain.phi.dims == ("image", "sigma", "channel")
+
+
+def test_a_finished_store_is_opened_without_running_the_network_beyond_its_survey(tmp_path: Path) -> None:
+    model = small()
+    tap, path = probekit.tap(model, "mid"), tmp_path / "phi.zarr"
+    tap(pictures(), sigma=0.1, draws=1, store=path)
+    ran = []
+    model.register_forward_pre_hook(lambda *_: ran.append(1))
+    tap(pictures(), sigma=0.1, draws=1, store=path)
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"sigma": [0.2]}, "sigma"),
+        ({"draws": 3}, "draws"),
+        ({"seed": 1}, "seed"),
+        ({"keep_draws": True}, "keep_draws"),
+        ({"batch_size": 5}, "batch_size"),
+        ({"ids": list("abcdefghij")}, "ids_sha256"),
+    ],
+)
+def test_a_store_of_another_plan_is_refused_and_left_alone_and_the_difference_named(
+    tmp_path: Path, change: dict, named: str
+) -> None:
+    tap, path = probekit.tap(small(), "mid"), tmp_path / "phi.zarr"
+    options = {"sigma": [0.1], "draws": 2, "batch_size": 4}
+    tap(pictures(), **options, store=path)
+    before = contents(path)
+    with pytest.raises(InputError, match=rf"begun with another plan: .*{named} \(.* there, .* now\).*resume"):
+        tap(pictures(), **options | change, store=path)
+    assert contents(path) == before
+
+
+def test_other_weights_taps_and_reductions_are_other_plans(tmp_path: Path) -> None:
+    path, options = tmp_path / "phi.zarr", {"sigma": 0.1, "draws": 1}
+    probekit.tap(small(), "mid")(pictures(), **options, store=path)
+    for tap, named in (
+        (probekit.tap(small(1), "mid"), "weights_sha256"),
+        (probekit.tap(small(), "enc1"), "taps"),
+        (probekit.tap(small(), "mid", reduce="max"), "reduce"),
+    ):
+        with pytest.raises(InputError, match=f"{named} "):
+            tap(pictures(), **options, store=path)
+
+
+def test_the_batch_size_of_a_store_is_kept_when_it_is_resumed(tmp_path: Path) -> None:
+    tap, path = probekit.tap(small(), "mid"), tmp_path / "phi.zarr"
+    tap(pictures(), sigma=0.1, draws=2, batch_size=4, store=path)
+    tap(pictures(), sigma=0.1, draws=2, store=path)
+    assert store.planned(path, "batch_size") == 4
+
+
+@settings(max_examples=10)
+@given(st.floats(0, 1, exclude_max=True))
+def test_a_write_that_fails_leaves_a_store_that_can_be_resumed(
+    tmp_path_factory: pytest.TempPathFactory, share: float
+) -> None:
+    folder = tmp_path_factory.mktemp("full")
+    tap, options = probekit.tap(small(), "mid"), {"sigma": [0.1], "draws": 2, "batch_size": 4}
+    real, count, room = zarr.storage.LocalStore.set, 0, math.inf
+
+    async def limited(self, *arguments: object, **keywords: object) -> None:
+        nonlocal count
+        count += 1
+        if count > room:
+            raise OSError(28, "No space left on device")
+        await real(self, *arguments, **keywords)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zarr.storage.LocalStore, "set", limited)
+        tap(pictures(), **options, store=folder / "whole.zarr")
+        count, room = 0, int(share * count)
+        with pytest.raises(CapacityError, match=r"No space left.*make room and call again"):
+            tap(pictures(), **options, store=folder / "phi.zarr")
+    tap(pictures(), **options, store=folder / "phi.zarr")
+    assert contents(folder / "phi.zarr") == contents(folder / "whole.zarr")
+    assert {p.name for p in folder.iterdir()} == {"phi.zarr", "whole.zarr"}
+
+
+def test_two_writers_of_one_store_are_refused(tmp_path: Path) -> None:
+    tap, path = probekit.tap(small(), "mid"), tmp_path / "phi.zarr"
+    tap(pictures(), sigma=0.1, draws=1, store=path)
+    with store.locked(path), pytest.raises(CapacityError, match="being written by another process"):
+        tap(pictures(), sigma=0.1, draws=1, store=path)
+    tap(pictures(), sigma=0.1, draws=1, store=path)
+
+
+def test_an_unfinished_store_opens_with_a_warning_and_nan_where_it_lacks_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tap, path = probekit.tap(small(), "mid"), tmp_path / "phi.zarr"
+    monkeypatch.setattr(store, "CHUNK_BYTES", 160)
+    real = store.Store.write
+
+    def twice(self: store.Store, positions: range, arrays: dict) -> None:
+        if positions.start >= 4:
+            raise KeyboardInterrupt
+        real(self, positions, arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Store, "write", twice)
+        with pytest.raises(KeyboardInterrupt):
+            tap(pictures(), sigma=0.1, draws=1, batch_size=2, store=path)
+    with pytest.warns(UserWarning, match=r"unfinished: 2 of 5 units are done.*same arguments"):
+        data = probekit.open(path)
+    assert np.isfinite(data.phi[:4]).all()
+    assert data.phi[4:].isnull().all()
+
+
+@pytest.mark.parametrize("make", [lambda p: p.mkdir(), lambda p: p.write_text("mine"), lambda _: None])
+def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path, make) -> None:
+    path = tmp_path / "mine.zarr"
+    make(path)
+    with pytest.raises(InputError, match=r"mine.zarr is not a store that this package wrote"):
+        probekit.open(path)
+    if path.exists():
+        before = path.read_text() if path.is_file() else list(path.iterdir())
+        with pytest.raises(InputError, match="is not a store that this package wrote"):
+            probekit.tap(small(), "mid")(pictures(), sigma=0.1, draws=1, store=path)
+        assert (path.read_text() if path.is_file() else list(path.iterdir())) == before
+
+
+def test_a_copied_store_opens_elsewhere(tmp_path: Path) -> None:
+    data = probekit.tap(small(), "mid")(pictures(), sigma=0.1, draws=1, store=tmp_path / "a.zarr").load()
+    shutil.copytree(tmp_path / "a.zarr", tmp_path / "b.zarr")
+    xr.testing.assert_identical(probekit.open(tmp_path / "b.zarr").load(), data)
