@@ -7,9 +7,24 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from probekit.errors import InputError
 
-__all__ = ["given", "listed", "mapping", "names", "number", "text", "whole"]
+__all__ = [
+    "choice",
+    "flag",
+    "fraction",
+    "given",
+    "listed",
+    "mapping",
+    "names",
+    "number",
+    "resampling",
+    "seeded",
+    "text",
+    "whole",
+]
 
 LONGEST = 80
 
@@ -21,17 +36,91 @@ def given(name: str, value: Any) -> str:
     return f"{name}={shown}" if short else f"{name} is a {type(value).__name__}"
 
 
-def whole(name: str, value: Any, *, least: int) -> int:
-    """A whole number of at least `least`, as an int.
+def whole(name: str, value: Any, *, least: int, most: int | None = None) -> int:
+    """A whole number of at least `least`, and of at most `most` where that is given, as an int.
 
     Raises
     ------
     InputError
         If it is something else.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
-        raise InputError(f"{given(name, value)}: give a whole number ≥ {least}")
+    good = not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
+    if not good or (most is not None and int(value) > most):
+        span = f"≥ {least}" if most is None else f"from {least} to {most}"
+        raise InputError(f"{given(name, value)}: give a whole number {span}")
     return int(value)
+
+
+def seeded(value: Any, name: str = "seed") -> int:
+    """What seeds a generator: a whole number of at least 0, as an int.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    return whole(name, value, least=0)
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{given(name, value)}: give True or False")
+    return bool(value)
+
+
+def choice(name: str, value: Any, known: Iterable[str]) -> str:
+    """One of some names.
+
+    Raises
+    ------
+    InputError
+        If it is something else; the names are listed.
+    """
+    options = list(known)
+    if not isinstance(value, str) or value not in options:
+        raise InputError(f"{given(name, value)}: give one of {', '.join(options)}")
+    return value
+
+
+def fraction(name: str, value: Any, what: str) -> float:
+    """A number between 0 and 1, neither of them, as a float.
+
+    Parameters
+    ----------
+    name, value
+        Of the argument.
+    what
+        What it should be, with an example.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    return number(name, value, what, good=lambda v: 0 < v < 1)
+
+
+def resampling(resamples: Any, level: Any, seed: Any = 0) -> None:
+    """Refuse a number of resamples or a coverage that makes no interval, and what seeds no generator.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 100 resamples, the level is not between 0 and 1, or the seed is no whole number ≥ 0.
+    """
+    seeded(seed)
+    if isinstance(resamples, bool) or not isinstance(resamples, Integral) or int(resamples) < 100:
+        raise InputError(
+            f"{given('resamples', resamples)}: give a whole number ≥ 100, so that the interval's ends are known"
+        )
+    fraction("level", level, "the interval's coverage, between 0 and 1, e.g. 0.95")
 
 
 def number(name: str, value: Any, what: str, *, good: Callable[[float], bool] = lambda _: True) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,16 @@ from probekit.checks import given
 from probekit.errors import InputError
 
 __all__ = [
+    "Site",
     "activation_maps",
+    "blocks",
+    "by_id",
     "check",
     "check_ids",
     "classes",
     "provenance",
     "representation",
+    "sites",
     "strings",
 ]
 
@@ -230,6 +234,45 @@ def classes(
         only = f"all images are of class {str(found[0])!r}" if count == 1 else f"there are {count} different classes"
         raise InputError(f"{name} of {of}: {only}, and {least} at least are needed: give more, or another {option}=")
     return found
+
+
+class Site(NamedTuple):
+    """A noise level and a tap of a representation.
+
+    Attributes
+    ----------
+    level, block
+        Their positions, among the noise levels and the taps.
+    sigma, name
+        The noise level, and the tap's name.
+    channels
+        Positions of the tap's channels.
+    """
+
+    level: int
+    block: int
+    sigma: float
+    name: str
+    channels: np.ndarray
+
+
+def blocks(data: xr.Dataset | xr.DataArray) -> list[str]:
+    """The taps of a representation, in the order of their channels."""
+    return list(dict.fromkeys(map(str, data["tap"].values)))
+
+
+def sites(data: xr.Dataset | xr.DataArray) -> Iterator[Site]:
+    """Every tap at every noise level of a representation, tap by tap."""
+    taps = strings(data["tap"].values)
+    for block, name in enumerate(blocks(data)):
+        channels = np.flatnonzero(taps == name)
+        for level, sigma in enumerate(data["sigma"].values):
+            yield Site(level, block, float(sigma), name, channels)
+
+
+def by_id(data: xr.Dataset | xr.DataArray) -> np.ndarray:
+    """Positions of the images in the order of their ids: what is drawn by it does not depend on the images' order."""
+    return np.argsort(strings(data["image"].values), kind="stable")
 
 
 def strings(values: Iterable[Any]) -> np.ndarray:

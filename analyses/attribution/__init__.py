@@ -9,7 +9,6 @@ __all__ = [
     "check_count",
     "chosen_channels",
     "effects",
-    "hold_concept",
     "labels_of",
     "main",
     "matched_groups",

@@ -21,9 +21,9 @@ from analyses.attribution.effects import effects
 from analyses.attribution.figure import plot
 from analyses.attribution.groups import Matched, matched_groups
 from analyses.attribution.inputs import batches, check_count, chosen_channels, labels_of, middle, place_of, same_network
-from analyses.ground import check_seed, variable
+from analyses.ground import variable
 from probekit import images as image_sources
-from probekit.checks import number, whole
+from probekit.checks import number, seeded, whole
 from probekit.errors import InputError, TapError
 from probekit.machine.files import prepared
 from probekit.machine.modes import evaluating
@@ -124,7 +124,7 @@ def attribute(
     if method not in ("integrated_gradients", "occlusion"):
         raise InputError(f"method={method!r}: give 'integrated_gradients' or 'occlusion'")
     number("tolerance", tolerance, "the largest relative completeness error, > 0, e.g. 0.01", good=lambda v: v > 0)
-    check_seed(seed)
+    seeded(seed)
     for name, value, least in (("draws", draws, 1), ("n_steps", n_steps, 2), ("window", window, 1)):
         check_count(name, value, least)
     denoiser = same_network(denoiser, tap)
@@ -291,7 +291,7 @@ def _written(given: argparse.Namespace) -> list[Path]:
         draws=given.draws,
         seed=given.seed,
     )
-    return ground.keep(given.out, ("attribution", found), ("attribution", plot(found)))
+    return ground.saved(given.out, ("attribution", found), ("attribution", plot(found)))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import xarray as xr
 
 from analyses import ground
 from analyses.attribution.inputs import batches, check_count, chosen_channels, labels_of, place_of, same_network
-from analyses.ground import check_resampling, interval, resampled_means, variable
+from analyses.ground import interval, resampled_means, variable
 from probekit import images as image_sources
-from probekit.checks import listed, mapping, number
+from probekit.checks import listed, mapping, number, resampling
 from probekit.errors import InputError
 from probekit.machine.modes import evaluating
 from probekit.phi.averages import noise_levels
@@ -95,7 +95,7 @@ def effects(
     >>> bool(found.error_change.sel(group="split").item() > 0)
     True
     """
-    check_resampling(resamples, level, seed)
+    resampling(resamples, level, seed)
     for name, value in (("draws", draws), ("batch_size", batch_size)):
         check_count(name, value, 1)
     factor = number("factor", factor, "a finite number, 0 to silence")
@@ -193,7 +193,7 @@ def _with_interval(
     )
     low = high = np.full_like(mean, np.nan)
     if len(values) > 1:
-        low, high = interval(resampled_means(values, resamples=resamples, seed=seed), level)
+        low, high = interval(resampled_means(values, resamples=resamples, seed=seed), level, units=len(values))
     percent = f"{100 * level:g} % interval over images"
     return {
         name: variable(("group", "sigma"), mean, f"{words}, mean over images", units),

@@ -14,8 +14,9 @@ from scipy.stats import norm
 from analyses import ground
 from analyses.clusters import kernels_agreement, kernels_kmeans
 from analyses.clusters.figure import plot, plot_embedding, sheet
-from analyses.ground import check_numbers, check_resampling, check_seed, variable
+from analyses.ground import check_numbers, variable
 from probekit import checks, labels
+from probekit.checks import resampling, seeded
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def analyse(
     _check_phi(data)
     numbers = _numbers(n_clusters, data)
     _check(data, numbers, threshold, splits, n_init, selection_images, permutations)
-    check_resampling(resamples, level, seed)
+    resampling(resamples, level, seed)
     # Everything is drawn in the order of ids, so that the order of images changes nothing.
     straight = np.argsort(labels.strings(data["image"].values))
     y = None if label is None else np.unique(labels.classes(data, label)[straight], return_inverse=True)[1]
@@ -178,7 +179,7 @@ def compare(
     >>> bool(compare(three, two).ami_low > 0)
     True
     """
-    check_resampling(resamples, level, seed)
+    resampling(resamples, level, seed)
     classes = {}
     for name, given in (("first", first), ("second", second)):
         if not isinstance(given, xr.Dataset) or "assignment" not in given:
@@ -255,7 +256,7 @@ def embed(data: xr.Dataset, *, max_images: int = 2000, perplexity: float = 30.0,
     from sklearn.manifold import TSNE
 
     _check_phi(data)
-    check_seed(seed)
+    seeded(seed)
     count = min(checks.whole("max_images", max_images, least=2), data.sizes["image"])
     wanted = f"a positive number below that of images, which is {count}"
     perplexity = checks.number("perplexity", perplexity, wanted, good=lambda value: 0 < value < count)
@@ -411,7 +412,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument("--threshold", type=float, default=THRESHOLD, help="of prediction strength (default: 0.8)")
         parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
 
-    return ground.run(
+    return ground.legacy_run(
         analyse,
         plot,
         name="clusters",

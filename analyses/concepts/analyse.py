@@ -21,12 +21,13 @@ from analyses import ground, sampling, selectivity
 from analyses.attribution import chosen_channels
 from analyses.concepts.figure import plot
 from analyses.concepts.held import concept, hold_concept
-from analyses.ground import check_findings, check_fraction, check_resampling, variable
+from analyses.ground import check_findings, holm, variable
 from analyses.sampling import same
 from analyses.variants import chosen, folder_of, network, schedule
 from probekit import images as image_sources
 from probekit import labels
-from probekit.checks import listed, number, whole
+from probekit.checks import fraction, listed, number, resampling, whole
+from probekit.cli.arguments import images_called
 from probekit.errors import InputError
 from probekit.machine.files import prepared
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from probekit.images import ImageSet
     from probekit.phi.tap import Tap
 
-__all__ = ["analyse", "holm", "main", "most_selective", "plot"]
+__all__ = ["analyse", "main", "most_selective", "plot"]
 
 FREE, OTHERS = "free samples", "samples of other concepts"
 LEAST_ACTIVE = 0.05
@@ -132,7 +133,7 @@ def analyse(
     """
     for name, value, least in (("together", together, 1), ("n_images", n_images, 1), ("n_samples", n_samples, 2)):
         whole(name, value, least=least)
-    check_resampling(resamples, level, seed)
+    resampling(resamples, level, seed)
     whole("permutations", permutations, least=100)
     labels.check(data, "phi")
     folder = None if store is None else folder_of(store)
@@ -216,7 +217,7 @@ def most_selective(
     whole("n_channels", n_channels, least=1)
     _check_findings(findings)
     at = _position(findings, sigma)
-    check_fraction("least_active", least_active, "a share of the images, between 0 and 1, e.g. 0.05")
+    fraction("least_active", least_active, "a share of the images, between 0 and 1, e.g. 0.05")
     active = findings["activity_fraction"].values[at] >= least_active
     selective = np.flatnonzero(active & (labels.strings(findings["type"].values[at]) == "selective"))
     if not len(selective):
@@ -226,18 +227,6 @@ def most_selective(
         )
     sparseness = findings["lifetime_sparseness"].values[at, selective]
     return selective[np.argsort(-sparseness, kind="stable")][:n_channels].tolist()
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """p-values after Holm's step-down correction over axis 0 (Holm 1979); NaN stay so and do not count."""
-    out = np.full(p.shape, np.nan)
-    flat, into = p.reshape(len(p), -1), out.reshape(len(p), -1)
-    for c in range(flat.shape[1]):
-        known = np.flatnonzero(np.isfinite(flat[:, c]))
-        order = known[np.argsort(flat[known, c], kind="stable")]
-        factors = np.arange(len(order), 0, -1)
-        into[order, c] = np.minimum(1, np.maximum.accumulate(factors * flat[order, c]))
-    return out
 
 
 def _check_findings(findings: Any) -> None:
@@ -411,7 +400,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _written(given: argparse.Namespace) -> list[Path]:
-    images = chosen(ground.images_called(given.images, given.size), given.n_images, given.seed)
+    images = chosen(
+        images_called(given.images, size=given.size, crop=None if given.images[0] == "samples" else given.size),
+        given.n_images,
+        given.seed,
+    )
     net = network(given.denoiser)
     prepared(given.out)
     data = probekit.tap(net, given.block)(images, sigma=given.sigma, draws=given.phi_draws, seed=given.seed)
@@ -428,7 +421,7 @@ def _written(given: argparse.Namespace) -> list[Path]:
         seed=given.seed,
         store=given.out / "concepts-stores",
     )
-    return ground.keep(given.out, ("concepts", found), ("concepts", plot(found)))
+    return ground.saved(given.out, ("concepts", found), ("concepts", plot(found)))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ import xarray as xr
 from analyses import ground
 from analyses.attribution import check_count, chosen_channels, labels_of
 from analyses.concepts.kernels import nearer, relabelled_p
-from analyses.ground import check_resampling, interval, resampled_means, variable
+from analyses.ground import interval, resampled_means, variable
 from probekit import images as image_sources
+from probekit.checks import resampling
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def concept(
         If samples and conditions do not fit each other, channels do not exist or are all of them, the classifier
         returns something else, or an option is out of its range.
     """
-    check_resampling(resamples, level, seed)
+    resampling(resamples, level, seed)
     check_count("permutations", permutations, 100)
     source = image_sources.load(condition)
     for name, samples in (("held", held), ("free", free)):
@@ -96,7 +97,7 @@ def concept(
     each = np.stack([nearer(of_held[w], of_free[w]) for w in of_held], axis=1)
     low = high = np.full(each.shape[1], np.nan)
     if len(each) > 1:
-        low, high = interval(resampled_means(each, resamples=resamples, seed=seed), level)
+        low, high = interval(resampled_means(each, resamples=resamples, seed=seed), level, units=len(each))
     p = [relabelled_p(of_held[w], of_free[w], permutations=permutations, seed=seed) for w in of_held]
     over = ("witness", "image", "sample")
     words = "probability that a held sample is nearer to its condition than a free one"

@@ -15,11 +15,12 @@ from analyses import descriptors, ground, semantics
 from analyses.controls import measures
 from analyses.controls.measures import FIELDS, PERMUTATIONS, Settings, Subject
 from analyses.controls.rows import GROUPS, Source, balanced, check_sets, digest, measured, sources
-from analyses.ground import check_findings, check_resampling, variable
+from analyses.ground import check_findings, variable
 from analyses.probe import check_tuning, penalties_of
 from analyses.semantics import STATISTICS, class_table
 from probekit import checks, labels
 from probekit import images as image_sources
+from probekit.checks import resampling
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.images import ImageSet
@@ -124,7 +125,7 @@ def table(
         If classes are missing or one, ids are in both sets, the training images lack a class, images are too few, or
         an option is out of its range.
     """
-    check_resampling(resamples, level, seed)
+    resampling(resamples, level, seed)
     levels = noise_levels(sigma)
     for name, most in (("n_images", n_images), ("n_train", n_train), ("n_clusters", n_clusters)):
         if most is not None:
@@ -406,7 +407,7 @@ def _written(given: argparse.Namespace) -> list[Path]:
         seed=given.seed,
         store=given.out / "controls-stores",
     )
-    return ground.keep(given.out, ("controls", found), ("controls", plot(found)))
+    return ground.saved(given.out, ("controls", found), ("controls", plot(found)))
 
 
 def _numbers(text: str) -> tuple[float, ...]:

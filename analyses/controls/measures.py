@@ -156,7 +156,7 @@ def _per_image(own: np.ndarray, reference: np.ndarray, chance: float, settings: 
     made = []
     for values in fields:
         resampled = resampled_means(values, resamples=settings.resamples, seed=settings.seed)
-        made += [np.nanmean(values, axis=0), *interval(resampled, settings.level)]
+        made += [np.nanmean(values, axis=0), *interval(resampled, settings.level, units=len(values))]
     return np.stack([*made, np.full(own.shape[1:], chance), np.full(own.shape[1:], np.nan)])
 
 

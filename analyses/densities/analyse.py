@@ -15,9 +15,9 @@ from analyses import ground
 from analyses.densities.along_noise import along_noise, empirical_denoiser
 from analyses.densities.kernels_distances import LEAST_SAMPLES, MEASURES, measured, tiles
 from analyses.densities.kernels_ranks import chosen_pairs, distances, permutation_p, resampled_correlations, spearman
-from analyses.ground import check_findings, check_resampling, check_seed, interval, variable
+from analyses.ground import check_findings, interval, variable
 from probekit import labels
-from probekit.checks import whole
+from probekit.checks import resampling, seeded, whole
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def over_pairs(
         raise InputError(f"the samples are a {type(samples).__name__}: give a DataArray (image, sample, ...)")
     if "image" not in samples.dims or samples.sizes["image"] < 2:
         raise InputError(f"the samples have sizes {dict(samples.sizes)}: give dim image with two conditions at least")
-    check_seed(seed)
+    seeded(seed)
     if n_pairs is not None:
         whole("n_pairs", n_pairs, least=1)
     pairs = chosen_pairs(samples.sizes["image"], n_pairs, seed)
@@ -191,7 +191,7 @@ def correlate(
     >>> bool(found.correlation_low.item() > 0.9), found.p.item()
     (True, 0.001)
     """
-    check_resampling(resamples, level, seed)
+    resampling(resamples, level, seed)
     whole("permutations", permutations, least=100)
     whole("least_pairs", least_pairs, least=1)
     pairs, ids = _checked_pairs(density, least_pairs)
@@ -201,7 +201,7 @@ def correlate(
     drawn = resampled_correlations(found, target, pairs, resamples=resamples, seed=seed)
     values = np.array([spearman(d, target) for d in found])
     _warn_of_constants({**dict(zip(rows, found, strict=True)), "density": target})
-    low, high = interval(drawn, level)
+    low, high = interval(drawn, level, units=len(ids))
     percent = f"{100 * level:g} % interval, conditions resampled"
     p = [permutation_p(x, target, pairs, permutations=permutations, seed=seed) for x in rows.values()]
     variables = {
@@ -213,7 +213,7 @@ def correlate(
         "feature_distance": variable(("feature", "pair"), np.stack(found), "Euclidean distance", "activation"),
     }
     if pixels is not None:
-        ends = interval(drawn[:, 0] - drawn[:, 1], level)
+        ends = interval(drawn[:, 0] - drawn[:, 1], level, units=len(ids))
         names = ("difference", "difference_low", "difference_high")
         words = ("correlation of φ less that of pixels", f"lower end of its {percent}", f"upper end of its {percent}")
         for name, value, said in zip(names, (values[0] - values[1], *ends), words, strict=True):
@@ -414,7 +414,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument("--level", type=float, default=0.95, help="coverage of intervals (default: 0.95)")
         parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
 
-    return ground.run(
+    return ground.legacy_run(
         analyse,
         plot,
         name="densities",

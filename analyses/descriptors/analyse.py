@@ -14,9 +14,9 @@ import xarray as xr
 from torch import Tensor, nn
 
 from analyses.descriptors import kernels_gist
-from analyses.ground import check_seed
 from probekit import checks, labels
 from probekit import images as image_sources
+from probekit.checks import seeded
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.machine.memory import refuse_if_too_large
@@ -267,7 +267,7 @@ def descriptor(kind: str, images: Any, *, train: Any = None, seed: int = 0, **se
     unknown = sorted(set(settings) - set(defaults[kind]))
     if unknown:
         raise InputError(f"{kind} takes no {', '.join(unknown)}, only {', '.join(defaults[kind]) or 'images'}")
-    check_seed(seed)
+    seeded(seed)
     source = image_sources.load(images)
     settings = {**defaults[kind], **settings}
     settings = {name: checks.whole(name, value, least=1) for name, value in settings.items()}

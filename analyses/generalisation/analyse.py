@@ -18,17 +18,15 @@ from analyses.generalisation.figure import plot, sheet
 from analyses.generalisation.kernels import nearest_training, threshold
 from analyses.ground import (
     check_findings,
-    check_fraction,
-    check_resampling,
     command,
     interval,
-    keep,
     resampled_means,
+    saved,
     variable,
 )
 from analyses.sampling import sample
 from probekit import images as image_sources
-from probekit.checks import whole
+from probekit.checks import fraction, resampling, whole
 from probekit.denoising.denoiser import as_denoiser
 from probekit.errors import InputError
 from probekit.evaluation.psnr import CARD_SIGMA, psnr_curve
@@ -120,8 +118,8 @@ def analyse(
     >>> bool((findings.gap_low < 0).all() and (findings.gap_high > 0).all()), findings.sizes["sample"]
     (True, 8)
     """
-    check_resampling(resamples, level, seed)
-    check_fraction("share", share, "the share of unseen images that would count as copies, e.g. 0.01")
+    resampling(resamples, level, seed)
+    fraction("share", share, "the share of unseen images that would count as copies, e.g. 0.01")
     for name, value in (("n_samples", n_samples), ("n_images", n_images), ("neighbours", neighbours)):
         whole(name, value, least=1)
     seen, unseen = image_sources.load(training), image_sources.load(held_out)
@@ -223,8 +221,10 @@ def _psnr(
         "gap": "PSNR on training images less that on held-out ones",
     }
     found = {}
+    units = {f"psnr_{name}": len(curve) for name, curve in curves.items()}
+    units["gap"] = min(units.values())
     for name, text in texts.items():
-        low, high = interval(resampled[name], level)
+        low, high = interval(resampled[name], level, units=units[name])
         found[name] = variable("sigma", means[name], text, "dB")
         found[f"{name}_low"] = variable("sigma", low, f"{text}: lower end of its {100 * level:g} % interval", "dB")
         found[f"{name}_high"] = variable("sigma", high, f"{text}: upper end of its {100 * level:g} % interval", "dB")
@@ -307,7 +307,7 @@ def _made(given: argparse.Namespace) -> list[Path]:
         seed=given.seed,
     )
     figures = ("generalisation", plot(findings)), ("samples", sheet(findings))
-    written = keep(given.out, ("generalisation", findings), *figures)
+    written = saved(given.out, ("generalisation", findings), *figures)
     if given.card is not None:
         zoo.amend(given.card, lambda card: card.update(generalisation=card_entry(findings)))
         written.append(given.card)

@@ -1,31 +1,47 @@
-"""What all rooms stand on."""
+"""What all rooms stand on: findings by specification, intervals, kept results, pictures, the command line."""
 
-from analyses.ground.checks import check_errors, check_findings, check_fraction, check_numbers
-from analyses.ground.findings import command, findings, keep, variable
-from analyses.ground.intervals import (
-    check_resampling,
-    check_seed,
-    interval,
-    participation_ratio,
-    resampled_means,
-    widened,
-)
-from analyses.ground.keep import Pieces
+from analyses.ground.checks import check_errors, check_numbers
+from analyses.ground.figures import GUIDE, PALETTE, block_colours, level_colours, picture, shown_range
+from analyses.ground.findings import Estimate, Findings, Variable, along
+from analyses.ground.intervals import estimated_mean, holm, interval, jackknife_deviation, resampled_means, wilson
+from analyses.ground.keep import Kept, fingerprint, folder_of, read, saved
+from analyses.ground.legacy import check_findings, command, findings, legacy_run, variable
+from analyses.ground.shell import OUT, Clusters, Data, Level, Permutations, Resamples, run
 
 __all__ = [
-    "Pieces",
+    "GUIDE",
+    "OUT",
+    "PALETTE",
+    "Clusters",
+    "Data",
+    "Estimate",
+    "Findings",
+    "Kept",
+    "Level",
+    "Permutations",
+    "Resamples",
+    "Variable",
+    "along",
+    "block_colours",
     "check_errors",
     "check_findings",
-    "check_fraction",
     "check_numbers",
-    "check_resampling",
-    "check_seed",
     "command",
+    "estimated_mean",
     "findings",
+    "fingerprint",
+    "folder_of",
+    "holm",
     "interval",
-    "keep",
-    "participation_ratio",
+    "jackknife_deviation",
+    "legacy_run",
+    "level_colours",
+    "picture",
+    "read",
     "resampled_means",
+    "run",
+    "saved",
+    "shown_range",
     "variable",
-    "widened",
+    "wilson",
 ]

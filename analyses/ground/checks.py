@@ -1,8 +1,7 @@
-"""What analyses refuse of data, options and findings, beyond what the label schema says."""
+"""What analyses refuse of data, beyond what the label schema says; options are checked by `probekit.checks`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import xarray as xr
 
 from probekit.errors import InputError
 
-__all__ = ["check_errors", "check_findings", "check_fraction", "check_numbers"]
+__all__ = ["check_errors", "check_numbers"]
 
 
 def check_numbers(data: Any, *names: str) -> None:
@@ -56,68 +55,3 @@ def check_errors(data: xr.Dataset) -> None:
                     f"{name} is NaN in some places at sigma {level:g} and known in others: give all images the same "
                     "number of draws, drop those images, or drop the variable"
                 )
-
-
-def check_fraction(name: str, value: Any, what: str) -> None:
-    """Refuse an option that is no number between 0 and 1.
-
-    Parameters
-    ----------
-    name, value
-        Of the option.
-    what
-        What it should be, with an example.
-
-    Raises
-    ------
-    InputError
-        Saying so.
-    """
-    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not real or not 0 < value < 1:
-        raise InputError(f"{name}={value!r}: give {what}")
-
-
-def check_findings(
-    findings: Any,
-    analysis: str,
-    names: Collection[str],
-    *,
-    dims: Collection[str] = (),
-    attrs: Collection[str] = (),
-    verb: str = "analyse",
-) -> None:
-    """Refuse to draw what an analysis did not return.
-
-    Parameters
-    ----------
-    findings
-        What was given.
-    analysis, verb
-        Module and function that should have returned it.
-    names, dims, attrs
-        Variables, dims and attributes that are needed.
-
-    Raises
-    ------
-    InputError
-        Naming what is lacking.
-    """
-    source = f"{analysis}.{verb} returns"
-    if not isinstance(findings, xr.Dataset):
-        raise InputError(f"the findings are a {type(findings).__name__}: give what {source}")
-    lacking = [name for name in names if name not in findings.variables]
-    if lacking:
-        raise InputError(f"the findings lack {', '.join(lacking)}: give what {source}, with all dims")
-    squeezed = [dim for dim in dims if dim not in findings.dims]
-    if squeezed:
-        raise InputError(
-            f"the findings have no dim {', '.join(squeezed)}: give what {source} with all dims; select with a list, "
-            f"e.g. .isel({squeezed[0]}=[0])"
-        )
-    lost = [name for name in attrs if name not in findings.attrs]
-    if lost:
-        raise InputError(
-            f"the findings lost their attributes {', '.join(lost)}: give what {source}, or compute under "
-            "xarray.set_options(keep_attrs=True)"
-        )

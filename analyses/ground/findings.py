@@ -1,191 +1,226 @@
-"""What findings are made of: labels and provenance taken over from the data, files, and the command line."""
+"""Findings by specification: what a room returns is declared once, and labels, checks and tables come of it."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import xarray as xr
 
-import probekit
-from probekit.errors import InputError, ProbeError
-from probekit.machine.files import prepared, writing_to
+from probekit.errors import InputError
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from probekit.images import ImageSet
-
-__all__ = ["command", "findings", "images_called", "keep", "run", "variable"]
+__all__ = ["Estimate", "Findings", "Variable", "along"]
 
 OPTION = (str, int, float)
+MARK = "{findings}"
+WIDTH = 110
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def variable(
-    dims: tuple[str, ...] | str, values: Any, long_name: str, units: str = "1", **attrs: str
-) -> tuple[Any, np.ndarray, dict[str, str]]:
-    """A variable of findings, as `xarray.Dataset` takes it, with its long name and units."""
-    return dims, np.asarray(values), {"long_name": long_name, "units": units, **attrs}
+class Estimate(NamedTuple):
+    """A number, or an array of them, with the ends of its interval."""
+
+    value: Any
+    low: Any
+    high: Any
 
 
-def findings(
-    variables: Mapping[str, Any],
-    data: xr.Dataset,
-    *,
-    analysis: str,
-    coords: Mapping[str, Any] | None = None,
-    **options: Any,
-) -> xr.Dataset:
-    """Label an analysis' results.
+class Variable(NamedTuple):
+    """A variable of findings.
+
+    Attributes
+    ----------
+    dims
+        Its dims, in order.
+    long_name, units
+        As attributes; "1" is of no unit.
+    interval
+        What its interval is made of, e.g. "images resampled": the findings then have NAME_low and NAME_high.
+    optional
+        Whether findings may lack it.
+    """
+
+    dims: tuple[str, ...]
+    long_name: str
+    units: str = "1"
+    interval: str = ""
+    optional: bool = False
+
+
+class Findings:
+    """What an analysis returns.
 
     Parameters
     ----------
-    variables
-        What `variable` gives, by name.
-    data
-        What was analysed: coordinates along the dims that `variables` use, and all attrs, are taken over.
     analysis
-        Name of the analysis, kept in the attr of this name.
+        Name of the analysis, which its findings carry as an attribute, and of what returns them:
+        ``"semantics.stability"``, or ``"sparsity"`` for `sparsity.analyse`.
+    variables
+        Each variable, once.
     coords
-        Coordinates of further dims.
-    options
-        How it was done; kept as attrs (numbers and strings, others as printed; None is left out).
-
-    Returns
-    -------
-    Dataset
+        What each coordinate of the findings' own says.
     """
-    dims = {d for value in variables.values() for d in ([value[0]] if isinstance(value[0], str) else value[0])}
-    kept = {name: c.variable for name, c in data.coords.items() if c.dims and set(c.dims) <= dims}
-    shown = {
-        key: value if isinstance(value, OPTION) and not isinstance(value, bool) else str(value)
-        for key, value in options.items()
-        if value is not None
-    }
-    return xr.Dataset(variables, coords={**kept, **(coords or {})}, attrs={**data.attrs, "analysis": analysis, **shown})
+
+    def __init__(self, analysis: str, variables: Mapping[str, Variable], coords: Mapping[str, str] | None = None):
+        self.analysis, self.variables, self.coords = analysis, dict(variables), dict(coords or {})
+
+    @property
+    def source(self) -> str:
+        """The function that returns them."""
+        return self.analysis if "." in self.analysis else f"{self.analysis}.analyse"
+
+    def label(
+        self,
+        values: Mapping[str, Any],
+        data: xr.Dataset,
+        *,
+        coords: Mapping[str, Any] | None = None,
+        attrs: Mapping[str, Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> xr.Dataset:
+        """Label an analysis' results.
+
+        Parameters
+        ----------
+        values
+            Arrays by variable; an `Estimate` where the specification says interval.
+        data
+            What was analysed: coordinates along the dims that are used, and all attrs, are taken over.
+        coords
+            Coordinates of further dims: values along the dim of the same name, or (dim, values) with a text from the
+            specification, or whole xarray variables.
+        attrs
+            Further attributes of variables, also such as take the place of their long name and units.
+        options
+            How it was done, kept as attrs: numbers and strings, others as printed; None is left out.
+
+        Returns
+        -------
+        Dataset
+        """
+        unknown = [name for name in values if name not in self.variables]
+        lacking = [name for name, v in self.variables.items() if name not in values and not v.optional]
+        if unknown or lacking:
+            raise ValueError(f"{self.analysis} declares no {unknown} and was given no {lacking}")
+        made: dict[str, Any] = {}
+        for name, given in values.items():
+            for key, array in self._parts(name, given):
+                made[key] = (self.variables[name].dims, np.asarray(array), self._texts(name, key, options, attrs or {}))
+        dims = {d for variable in made.values() for d in variable[0]}
+        kept = {name: c.variable for name, c in data.coords.items() if c.dims and set(c.dims) <= dims}
+        shown = {
+            key: value if isinstance(value, OPTION) and not isinstance(value, bool) else str(value)
+            for key, value in options.items()
+            if value is not None
+        }
+        own = {name: self._coord(name, given) for name, given in (coords or {}).items()}
+        return xr.Dataset(made, coords={**kept, **own}, attrs={**data.attrs, "analysis": self.analysis, **shown})
+
+    def check(self, findings: Any, *names: str, dims: tuple[str, ...] = (), attrs: tuple[str, ...] = ()) -> None:
+        """Refuse what the analysis did not return.
+
+        Parameters
+        ----------
+        findings
+            What was given.
+        names
+            Variables that are needed, with their intervals; by default all that findings always have.
+        dims
+            Dims that are needed; by default those of the variables needed.
+        attrs
+            Attributes that are needed.
+
+        Raises
+        ------
+        InputError
+            Naming what is lacking.
+        """
+        source = f"{self.source} returns"
+        if not isinstance(findings, xr.Dataset):
+            raise InputError(f"the findings are a {type(findings).__name__}: give what {source}")
+        needed = names or tuple(name for name, v in self.variables.items() if not v.optional)
+        every = [key for name in needed for key in self._keys(name)]
+        lacking = [key for key in every if key not in findings.variables]
+        if lacking:
+            raise InputError(f"the findings lack {', '.join(lacking)}: give what {source}, with all dims")
+        wanted = dims or tuple(dict.fromkeys(d for n in needed if n in self.variables for d in self.variables[n].dims))
+        squeezed = [dim for dim in wanted if dim not in findings.dims]
+        if squeezed:
+            raise InputError(
+                f"the findings have no dim {', '.join(squeezed)}: give what {source} with all dims; select with a "
+                f"list, e.g. .isel({squeezed[0]}=[0])"
+            )
+        dropped = [name for name in attrs if name not in findings.attrs]
+        if dropped:
+            raise InputError(
+                f"the findings lost their attributes {', '.join(dropped)}: give what {source}, or compute under "
+                "xarray.set_options(keep_attrs=True)"
+            )
+
+    def rows(self) -> list[tuple[str, str, str, str, str]]:
+        """The table of variables: name, dims, meaning, units, interval."""
+        return [
+            (name, ", ".join(v.dims) or "–", v.long_name, "" if v.units == "1" else v.units, v.interval)
+            for name, v in self.variables.items()
+        ]
+
+    def described(self, function: F) -> F:
+        """Put the table where the function's docstring says ``{findings}``."""
+        said = function.__doc__ or ""
+        before, mark, after = said.partition(MARK)
+        if not mark:
+            raise ValueError(f"the docstring of {function.__name__} has no {MARK}")
+        margin = before[before.rfind("\n") + 1 :]
+        function.__doc__ = before + textwrap.indent(self._text(WIDTH - len(margin)), margin).lstrip() + after
+        return function
+
+    def _text(self, width: int) -> str:
+        lines = []
+        for name, dims, meaning, units, interval in self.rows():
+            of = f" ({dims})" if dims != "–" else ""
+            ends = f"; interval `{name}_low` to `{name}_high`: {interval}" if interval else ""
+            line = f"`{name}`{of}: {meaning}" + (f", in {units}" if units else "") + ends
+            lines.append(textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False))
+        return "\n".join(lines)
+
+    def _keys(self, name: str) -> list[str]:
+        with_ends = name in self.variables and self.variables[name].interval
+        return [name, f"{name}_low", f"{name}_high"] if with_ends else [name]
+
+    def _parts(self, name: str, given: Any) -> list[tuple[str, Any]]:
+        keys = self._keys(name)
+        if len(keys) > 1 and not (isinstance(given, tuple) and len(given) == len(keys)):
+            raise ValueError(f"{self.analysis}: {name} has an interval, give an Estimate")
+        return list(zip(keys, given if len(keys) > 1 else (given,), strict=True))
+
+    def _texts(
+        self, name: str, key: str, options: Mapping[str, Any], attrs: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        variable = self.variables[name]
+        said: dict[str, Any] = {"long_name": variable.long_name, "units": variable.units, **attrs.get(name, {})}
+        if key == name:
+            return said
+        end = "lower" if key.endswith("_low") else "upper"
+        percent = f"{100 * float(options['level']):g} % " if "level" in options else ""
+        return {
+            "long_name": f"{name}: {end} end of its {percent}interval, {variable.interval}",
+            "units": said["units"],
+        }
+
+    def _coord(self, name: str, given: Any) -> Any:
+        if isinstance(given, xr.Variable | xr.DataArray):
+            return given
+        dim, values, *rest = given if isinstance(given, tuple) else (name, given)
+        if rest:
+            return given
+        return along(dim, values, self.coords[name])
 
 
-def run(
-    analyse: Callable[..., xr.Dataset],
-    plot: Callable[[xr.Dataset], Figure],
-    *,
-    name: str,
-    description: str,
-    options: Callable[[argparse.ArgumentParser], None] = lambda _: None,
-    arguments: list[str] | None = None,
-) -> int:
-    """The command line of an analysis: read φ, analyse it, write NAME.nc and NAME.png into a folder.
-
-    Parameters
-    ----------
-    analyse
-        From the Dataset, and options by keyword, to findings.
-    plot
-        From findings to a figure.
-    name, description
-        Of the analysis.
-    options
-        Adds options to the parser; each is passed to `analyse` under its name.
-    arguments
-        Instead of the process's own.
-
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 after an error that the package raised, which is printed.
-    """
-    parser = argparse.ArgumentParser(prog=f"python -m analyses.{name}", description=description)
-    parser.add_argument("data", type=Path, help="φ as a Zarr store or a netCDF file, written by `probekit phi`")
-    parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for the results (default: here)")
-    options(parser)
-    given = vars(parser.parse_args(arguments))
-    source, out = given.pop("data"), given.pop("out")
-
-    def written() -> list[Path]:
-        data = read(source)
-        prepared(out)
-        result = analyse(data, **given)
-        return keep(out, (name, result), (name, plot(result)))
-
-    return command(parser, written)
-
-
-def command(parser: argparse.ArgumentParser, make: Callable[[], Iterable[Path]]) -> int:
-    """Run what a command does, and print the paths that it wrote, or in one line why it could not.
-
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 after an error that the package raised.
-    """
-    try:
-        written = make()
-    except ProbeError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(map(str, written)))
-    return 0
-
-
-def keep(out: Path, *results: tuple[str, xr.Dataset | Figure]) -> list[Path]:
-    """Write Datasets as NAME.nc and figures as NAME.png into a folder, each whole or not at all.
-
-    Returns
-    -------
-    list of Path
-        What was written, in order.
-
-    Raises
-    ------
-    CapacityError
-        If the folder cannot be written to.
-    """
-    written = []
-    for name, result in results:
-        path = out / (f"{name}.nc" if isinstance(result, xr.Dataset) else f"{name}.png")
-        unfinished = path.with_name(path.name + ".partial")
-        with writing_to(out):
-            try:
-                if isinstance(result, xr.Dataset):
-                    result.to_netcdf(unfinished, engine="h5netcdf")
-                else:
-                    result.savefig(unfinished, dpi=150, format="png")
-                unfinished.replace(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
-        written.append(path)
-    return written
-
-
-def images_called(names: Sequence[str], size: int) -> ImageSet:
-    """Images of folders and zips, or built-in photographs: all of "samples", or those of the ids that follow it.
-
-    Raises
-    ------
-    InputError
-        If there are none of such a name.
-    """
-    if names[0] == "samples":
-        builtin = probekit.images.load("samples", size=size)
-        missing = [n for n in names[1:] if n not in builtin.ids]
-        if missing:
-            raise InputError(f"no built-in images {missing}: ids are {', '.join(builtin.ids[:3])}, …")
-        return builtin.subset([builtin.ids.index(n) for n in names[1:]]) if names[1:] else builtin
-    sets = [probekit.images.load(name, size=size, crop=size) for name in names]
-    return sets[0] if len(sets) == 1 else probekit.images.concatenate(sets)
-
-
-def read(path: Path) -> xr.Dataset:
-    """φ from a Zarr store or a netCDF file, in memory."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist: give a store or netCDF file that `probekit phi` has written")
-    if path.is_dir():
-        return probekit.open(path).load()
-    try:
-        return xr.load_dataset(path, engine="h5netcdf")
-    except OSError as error:
-        raise InputError(f"{path} is no netCDF file ({error}): give what `probekit phi` has written") from error
+def along(dim: str, values: Any, long_name: str, **attrs: Any) -> tuple[str, np.ndarray, dict[str, Any]]:
+    """A coordinate along one dim; words as objects, which files keep at any length."""
+    array = np.asarray(values)
+    if array.dtype.kind in "US":
+        array = array.astype(object)
+    return dim, array, {"long_name": long_name, **attrs}

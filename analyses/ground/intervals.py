@@ -1,73 +1,18 @@
-"""Numpy kernels that the analyses share; no labels here."""
+"""Intervals and tests that all rooms share: resampling, Student's widening, jackknife, Wilson, Holm; arrays only."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.special import ndtr
+from scipy.stats import norm
 from scipy.stats import t as student
 
-from analyses.ground.checks import check_fraction
-from probekit.errors import InputError
+from analyses.ground.findings import Estimate
 
-__all__ = [
-    "check_resampling",
-    "check_seed",
-    "cluster_bootstrap_mean",
-    "interval",
-    "participation_ratio",
-    "resampled_means",
-    "widened",
-]
+__all__ = ["estimated_mean", "holm", "interval", "jackknife_deviation", "resampled_means", "wilson"]
 
 # Resamples and columns taken at once: the weights and sums of one step stay within some ten MiB.
 WEIGHTS, COLUMNS = 2_000_000, 64
-
-
-def participation_ratio(a: np.ndarray, axis: int = -1) -> np.ndarray:
-    """How many channels share the activity, as a fraction: (Σ a_c)² / (C Σ a_c²).
-
-    1 where all channels are equally active, 1/C where one is; NaN where none is. The measure of
-    Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) for non-negative a.
-
-    Parameters
-    ----------
-    a
-        Non-negative activities.
-    axis
-        Axis of the C channels, which the result lacks.
-    """
-    a = np.asarray(a, np.float64)
-    # The ratio does not depend on the scale; dividing it out keeps squares of tiny numbers from vanishing.
-    peak = a.max(axis=axis, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        a = a / peak
-        return a.sum(axis=axis) ** 2 / (a.shape[axis] * (a**2).sum(axis=axis))
-
-
-def check_resampling(resamples: int, level: float, seed: int = 0) -> None:
-    """Refuse a number of resamples or a coverage that makes no interval, and what seeds no generator.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than 100 resamples, the level is not between 0 and 1, or the seed is no whole number ≥ 0.
-    """
-    check_seed(seed)
-    if isinstance(resamples, bool) or not isinstance(resamples, int | np.integer) or resamples < 100:
-        raise InputError(f"resamples={resamples!r}: give a whole number ≥ 100, so that the interval's ends are known")
-    check_fraction("level", level, "the interval's coverage, between 0 and 1, e.g. 0.95")
-
-
-def check_seed(seed: int) -> None:
-    """Refuse what seeds no generator.
-
-    Raises
-    ------
-    InputError
-        If the seed is not a whole number of at least 0.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed={seed!r}: give a whole number ≥ 0")
 
 
 def resampled_means(
@@ -113,42 +58,74 @@ def resampled_means(
     return means.reshape(resamples, *values.shape[1:])
 
 
-def interval(resampled: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of statistics (resamples, ...): lower and upper end, NaN where a statistic is."""
-    tail = (1 - level) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
-    return low, high
-
-
-def widened(level: float, units: int) -> float:
-    """The level at which a percentile interval of a mean is as wide as Student's t makes it.
+def interval(resampled: np.ndarray, level: float, *, units: int) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of resampled statistics, moved outwards as Student's t asks.
 
     Resampling n units spreads their mean by √((n − 1)/n) of its standard error and takes that for known; the
     percentiles are moved outwards accordingly (Hesterberg, Am. Stat. 69, 371, 2015).
-    """
-    reach = student.ppf((1 + level) / 2, units - 1) * np.sqrt(units / (units - 1))
-    return float(2 * ndtr(reach) - 1)
-
-
-def cluster_bootstrap_mean(
-    values: np.ndarray, clusters: np.ndarray, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of the mean over axis 0, whole clusters being resampled.
-
-    Images of one source are not independent; resampling sources keeps what they share.
 
     Parameters
     ----------
-    values
-        (images, ...).
-    clusters
-        One label per image.
-    resamples, level, seed
-        Number of resamples, coverage in (0, 1), seed of the resampling.
+    resampled
+        (resamples, ...).
+    level
+        Coverage, in (0, 1).
+    units
+        Number n of what was resampled, images or whole clusters of them; of fewer than two nothing is known.
 
     Returns
     -------
     tuple of ndarray
-        Lower and upper end, each of the shape of ``values.mean(0)``.
+        Lower and upper end, NaN where a statistic is.
     """
-    return interval(resampled_means(values, clusters=clusters, resamples=resamples, seed=seed), level)
+    if units < 2:
+        return tuple(np.full((2, *np.shape(resampled)[1:]), np.nan))  # pyright: ignore[reportReturnType]
+    reach = student.ppf((1 + level) / 2, units - 1) * np.sqrt(units / (units - 1))
+    tail = float(ndtr(-reach))
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def estimated_mean(
+    values: np.ndarray, *, clusters: np.ndarray | None = None, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Estimate:
+    """The mean over axis 0, images, with its interval; see `resampled_means` and `interval`.
+
+    NaN values are left out of their column's mean; where a column holds nothing else, it is NaN.
+    """
+    values = np.asarray(values)
+    known = (~np.isnan(values)).sum(axis=0)
+    mean = np.nansum(values, axis=0, dtype=np.float64) / np.where(known, known, np.nan)
+    units = len(values) if clusters is None else len(set(np.asarray(clusters, str)))
+    drawn = resampled_means(values, clusters=clusters, resamples=resamples, seed=seed)
+    return Estimate(mean, *interval(drawn, level, units=units))
+
+
+def jackknife_deviation(without: np.ndarray) -> np.ndarray:
+    """Jackknife standard error from values (groups, ...) without each group: √((k − 1)/k Σ (θ₋ᵢ − θ̄)²)."""
+    k = len(without)
+    return np.sqrt((k - 1) / k * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
+
+
+def wilson(share: np.ndarray, n: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval of a mean of n independent numbers in [0, 1].
+
+    Their variance is at most p(1 − p), that of a binomial share, so that the interval is rather too wide than too
+    narrow; resampling numbers that are all 0 would give no width at all.
+    """
+    z2 = norm.isf((1 - level) / 2) ** 2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return middle - half, middle + half
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values after Holm's step-down correction over axis 0 (Holm 1979); NaN stay so and do not count."""
+    out = np.full(p.shape, np.nan)
+    flat, into = p.reshape(len(p), -1), out.reshape(len(p), -1)
+    for c in range(flat.shape[1]):
+        known = np.flatnonzero(np.isfinite(flat[:, c]))
+        order = known[np.argsort(flat[known, c], kind="stable")]
+        factors = np.arange(len(order), 0, -1)
+        into[order, c] = np.minimum(1, np.maximum.accumulate(factors * flat[order, c]))
+    return out

@@ -1,98 +1,213 @@
-"""Finished images of a long reconstruction, one netCDF file each, in a folder that says what it was begun with."""
+"""Results that are kept: one folder with a plan, each part whole or not at all; and files of findings and figures."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from probekit.errors import InputError
-from probekit.machine.files import writing_to
+from probekit.machine.files import whole, writing_to
 
-__all__ = ["Pieces"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Kept", "fingerprint", "folder_of", "read", "saved"]
 
 PLAN = "plan.json"
+MADE_OF = "made_of"
 
 
-class Pieces:
-    """A folder of pieces; refused if it was begun with another plan.
+def saved(out: Path, *results: tuple[str, xr.Dataset | Figure]) -> list[Path]:
+    """Write Datasets as NAME.nc and figures as NAME.png into a folder, each whole or not at all.
+
+    Returns
+    -------
+    list of Path
+        What was written, in order.
+
+    Raises
+    ------
+    CapacityError
+        If the folder cannot be written to.
+    """
+    written = []
+    for name, result in results:
+        path = out / (f"{name}.nc" if isinstance(result, xr.Dataset) else f"{name}.png")
+        with whole(path) as unfinished:
+            if isinstance(result, xr.Dataset):
+                result.to_netcdf(unfinished, engine="h5netcdf")
+            else:
+                result.savefig(unfinished, dpi=150, format="png")
+        written.append(path)
+    return written
+
+
+def read(path: Path) -> xr.Dataset:
+    """φ, samples or findings from a Zarr store or a netCDF file, in memory.
 
     Raises
     ------
     InputError
-        If the folder holds something else, or was begun with other arguments, which are named; if a plan or piece
-        cannot be read.
+        If there is no such file, or it is of neither kind.
+    """
+    import probekit
+
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give a store or netCDF file that `probekit phi` has written")
+    if path.is_dir():
+        return probekit.open(path).load()
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except OSError as error:
+        raise InputError(f"{path} is no netCDF file ({error}): give what `probekit phi` has written") from error
+
+
+def folder_of(store: Any) -> Path | None:
+    """The folder that results are kept in, whether it exists yet or not; None for none.
+
+    Raises
+    ------
+    InputError
+        If `store` is no path, or one of something that is no folder.
+    """
+    if store is None:
+        return None
+    if not isinstance(store, str | PathLike) or not str(store):
+        raise InputError(f"store={store!r}: give the path of a folder, or None")
+    if Path(store).exists() and not Path(store).is_dir():
+        raise InputError(f"store={str(store)!r} is no folder: give the path of one, or a new name")
+    return Path(store)
+
+
+def fingerprint(*parts: Any) -> str:
+    """SHA-256 of everything that a result is made of: Datasets with their values, arrays, settings as printed."""
+    made_of = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, xr.Dataset | xr.DataArray):
+            described = {
+                "attrs": {str(key): str(value) for key, value in part.attrs.items()},
+                "coords": {str(name): list(map(str, part[name].values.ravel())) for name in part.coords},
+            }
+            made_of.update(json.dumps(described, sort_keys=True).encode())
+            variables = part.data_vars if isinstance(part, xr.Dataset) else {"": part}
+            for name in sorted(map(str, variables)):
+                made_of.update(name.encode() + np.ascontiguousarray(variables[name].values).tobytes())
+        elif isinstance(part, np.ndarray):
+            made_of.update(f"{part.dtype}{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, Mapping):
+            made_of.update(fingerprint(*(x for key in sorted(part, key=str) for x in (key, part[key]))).encode())
+        else:
+            made_of.update(repr(part).encode())
+    return made_of.hexdigest()
+
+
+class Kept:
+    """A folder of finished parts, each a netCDF file NAME.nc; refused if it was begun with another plan.
+
+    Parameters
+    ----------
+    folder
+        Its path; made if need be.
+    plan
+        What the parts are made to, by name, as printed. Without, each part is judged by what it was made of alone
+        (see `made`).
+    what
+        What the parts are, for messages.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something else, or was begun with another plan, whose differences are named; if a plan or
+        part cannot be read.
     CapacityError
         If the folder cannot be written to.
     """
 
-    def __init__(self, folder: str | Path, plan: Mapping[str, Any], ids: Sequence[str]) -> None:
-        if not isinstance(folder, str | PathLike):
-            raise InputError(f"store={folder!r}: give the path of a folder")
-        self._folder = Path(folder)
-        wanted = {key: str(value) for key, value in plan.items()} | {"images": json.dumps(list(ids))}
-        path = self._folder / PLAN
-        if self._folder.exists() and not self._folder.is_dir():
-            raise InputError(f"{folder} is no folder: give a folder for the samples, or a new name")
+    def __init__(self, folder: str | PathLike[str], plan: Mapping[str, Any] | None = None, *, what: str = "results"):
+        found = folder_of(folder)
+        if found is None:
+            raise InputError("store=None: give the path of a folder")
+        self.folder, self._what = found, what
+        if plan is not None:
+            self._begin({key: str(value) for key, value in plan.items()})
+
+    def done(self, name: str) -> bool:
+        """Whether a part is finished."""
+        return self._path(name).exists()
+
+    def keep(self, name: str, part: xr.Dataset) -> xr.Dataset:
+        """Keep a finished part, whole or not at all; gives it back."""
+        with writing_to(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with whole(self._path(name)) as unfinished:
+            part.to_netcdf(unfinished, engine="h5netcdf")
+        return part
+
+    def read(self, name: str) -> xr.Dataset:
+        """A finished part."""
+        try:
+            return xr.load_dataset(self._path(name), engine="h5netcdf")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self._path(name)} cannot be read ({error}): delete it, and it is made again") from error
+
+    def made(self, name: str, make: Callable[[], xr.Dataset], *of: Any) -> xr.Dataset:
+        """A part from the folder if it was made of the same, else made and kept; one cut short is made again.
+
+        Parameters
+        ----------
+        name
+            Of the part.
+        make
+            Makes it.
+        of
+            All that it is made of; see `fingerprint`.
+        """
+        key = fingerprint(*of)
+        if self.done(name):
+            try:
+                found = xr.load_dataset(self._path(name), engine="h5netcdf")
+            except (OSError, ValueError, KeyError):
+                found = xr.Dataset()
+            if found.attrs.get(MADE_OF) == key:
+                return found
+        return self.keep(name, make().assign_attrs({MADE_OF: key}))
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.nc"
+
+    def _begin(self, wanted: dict[str, str]) -> None:
+        path = self.folder / PLAN
         if path.exists():
-            begun = _plan(path)
+            begun = self._plan(path)
             differ = sorted(k for k in {*begun, *wanted} if begun.get(k) != wanted.get(k))
             if differ:
                 shown = "; ".join(f"{k}: {_short(begun.get(k))}, now {_short(wanted.get(k))}" for k in differ)
                 raise InputError(
-                    f"{folder} was begun with another plan ({shown}): give another folder, or the same plan"
+                    f"{self.folder} was begun with another plan ({shown}): give another folder, or the same plan"
                 )
             return
-        if self._folder.exists() and any(p.name != _part(path).name for p in self._folder.iterdir()):
-            raise InputError(f"{folder} is not empty and holds no {PLAN}: give a new folder for the samples")
-        with writing_to(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-        _whole(path, lambda part: part.write_text(json.dumps(wanted, indent=1, ensure_ascii=False), encoding="utf-8"))
+        if self.folder.exists() and any(p.name != f"{PLAN}.partial" for p in self.folder.iterdir()):
+            raise InputError(f"{self.folder} is not empty and holds no {PLAN}: give a new folder for the {self._what}")
+        with writing_to(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with whole(path) as unfinished:
+            unfinished.write_text(json.dumps(wanted, indent=1, ensure_ascii=False), encoding="utf-8")
 
-    def done(self, i: int) -> bool:
-        """Whether image i is finished."""
-        return self._path(i).exists()
-
-    def keep(self, i: int, piece: xr.Dataset) -> None:
-        """Keep a finished image, whole or not at all."""
-        _whole(self._path(i), lambda part: piece.to_netcdf(part, engine="h5netcdf"))
-
-    def read(self, i: int) -> xr.Dataset:
-        """A finished image."""
+    def _plan(self, path: Path) -> dict[str, str]:
         try:
-            return xr.load_dataset(self._path(i), engine="h5netcdf")
+            begun = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise InputError(
-                f"{self._path(i)} cannot be read ({error}): delete it, and its image is made again"
-            ) from error
-
-    def _path(self, i: int) -> Path:
-        return self._folder / f"{i:06d}.nc"
-
-
-def _whole(path: Path, write: Any) -> None:
-    part = _part(path)
-    with writing_to(path.parent):
-        write(part)
-        part.replace(path)
-
-
-def _part(path: Path) -> Path:
-    return path.with_suffix(".part")
-
-
-def _plan(path: Path) -> dict[str, str]:
-    try:
-        begun = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}): give another folder for the samples") from error
-    if not isinstance(begun, dict):
-        raise InputError(f"{path} is no plan of samples: give another folder for them")
-    return begun
+            raise InputError(f"{path} cannot be read ({error}): give another folder for the {self._what}") from error
+        if not isinstance(begun, dict):
+            raise InputError(f"{path} is no plan of {self._what}: give another folder for them")
+        return begun
 
 
 def _short(value: Any) -> str:

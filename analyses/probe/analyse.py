@@ -14,7 +14,7 @@ import xarray as xr
 from scipy.stats import binomtest
 
 from analyses import ground
-from analyses.ground import check_resampling, interval, resampled_means, variable
+from analyses.ground import interval, resampled_means, variable
 from analyses.probe import kernels
 from analyses.probe.checks import (
     FOLDS,
@@ -28,6 +28,7 @@ from analyses.probe.checks import (
 )
 from analyses.probe.figure import plot
 from probekit import labels
+from probekit.checks import resampling
 from probekit.errors import InputError
 
 __all__ = ["PENALTIES", "analyse", "compare", "main", "plot"]
@@ -118,7 +119,7 @@ def analyse(
     True
     """
     check_sets(train, test, label)
-    check_resampling(resamples, level, seed)
+    resampling(resamples, level, seed)
     # Everything is drawn in the order of ids, so that the order of images changes nothing.
     train, _ = _by_id(train)
     test, place_test = _by_id(test)
@@ -189,7 +190,7 @@ def compare(
     >>> compare(findings, findings).p_value.item()
     1.0
     """
-    check_resampling(resamples, level, seed)
+    resampling(resamples, level, seed)
     for name, given in (("first", first), ("second", second)):
         lacking = [v for v in MEASURES.values() if not isinstance(given, xr.Dataset) or v not in given]
         if lacking:
@@ -215,7 +216,9 @@ def compare(
     dims = ("sigma", "block", "other_block")
     for measure, name in MEASURES.items():
         difference = (first[name].astype(float) - second[name].astype(float)).transpose("image", *dims)
-        low, high = interval(resampled_means(difference.values, resamples=resamples, seed=seed), level)
+        low, high = interval(
+            resampled_means(difference.values, resamples=resamples, seed=seed), level, units=len(difference)
+        )
         for end, values in (("", difference.values.mean(axis=0)), ("_low", low), ("_high", high)):
             made[measure + end] = variable(dims, values, f"difference of {measure}, first less second{end}")
     difference = (first["correct"].astype(float) - second["correct"].astype(float)).transpose("image", *dims)
@@ -368,7 +371,7 @@ def _intervals(made: dict[str, Any], resamples: int, level: float, seed: int) ->
     found: dict[str, Any] = {}
     for measure, name in sources.items():
         (_, *dims), values, _ = made[name]
-        low, high = interval(resampled_means(values, resamples=resamples, seed=seed), level)
+        low, high = interval(resampled_means(values, resamples=resamples, seed=seed), level, units=len(values))
         units, percent = ("nat" if measure == "log_loss" else "1"), f"{100 * level:g} % interval over test images"
         found[measure] = variable(tuple(dims), values.mean(axis=0), texts[measure], units)
         found[f"{measure}_low"] = variable(tuple(dims), low, f"{texts[measure]}: lower end of its {percent}", units)
@@ -394,7 +397,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument("--sizes", type=int, nargs="*", default=(), help="training images of a learning curve")
         parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
 
-    return ground.run(
+    return ground.legacy_run(
         lambda data, train, **given: analyse(ground.read(train), data, **given),
         plot,
         name="probe",

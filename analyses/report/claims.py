@@ -236,8 +236,10 @@ def _sparsity(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> Iterato
         what = f"participation ratio, output less input of {block}"
         yield _criterion(1, f"{what}, below 0", sigma, change, there["change"].sel(block=block).item(), change[2] < 0)
         excess = _paired_changes(here, block) - _paired_changes(there, block)
-        resampled = resampled_means(excess, clusters=_clusters(trained), resamples=2000, seed=0)
-        low, high = (float(end) for end in interval(resampled, LEVEL))
+        members = _clusters(trained)
+        resampled = resampled_means(excess, clusters=members, resamples=2000, seed=0)
+        units = len(excess) if members is None else len(set(members))
+        low, high = (float(end) for end in interval(resampled, LEVEL, units=units))
         yield _criterion(
             1,
             "the same less the untrained network's, below 0",

@@ -21,6 +21,7 @@ import probekit
 from analyses import controls, selectivity, sparsity, subspaces
 from analyses.report import claims, pages
 from analyses.report.conditional import Sampling, conditional
+from analyses.report.page import html, markdown
 from analyses.report.pages import Shown
 from analyses.report.study import Study
 from probekit.checks import whole
@@ -177,8 +178,8 @@ def run(
         command=command or "analyses.report.run",
         settings=_settings(study, others, wanted, conditions, n_samples),
     )
-    study.text("report.html", page.html(page))
-    study.text("report.md", page.markdown(page, study.out))
+    study.text("report.html", html(page))
+    study.text("report.md", markdown(page, study.out))
     for claim, verdict in claims.verdicts(judged).items():
         say(f"claim {claim}. {claims.CLAIMS[claim]}: {verdict}")
     say(f"wrote {study.out / 'report.html'}")

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 import probekit
-from analyses.ground import keep
+from analyses.ground import saved
 from probekit.machine.files import prepared, writing_to
 from probekit.machine.modes import flushed_denormals
 from probekit.models import zoo
@@ -67,7 +67,7 @@ class Study(NamedTuple):
 
     def write(self, name: str, findings: xr.Dataset) -> None:
         """Findings into NAME.nc in the folder, whole or not at all."""
-        keep(self.out, (name, findings))
+        saved(self.out, (name, findings))
 
     def text(self, name: str, text: str) -> Path:
         """A text file in the folder, whole or not at all."""
@@ -80,7 +80,7 @@ class Study(NamedTuple):
     def draw(self, name: str, figure: Figure) -> Path:
         """A figure into NAME.png in the folder of figures."""
         prepared(self.out / "figures")
-        return keep(self.out / "figures", (name, figure))[0]
+        return saved(self.out / "figures", (name, figure))[0]
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -97,7 +97,7 @@ def kept(path: Path, analyse: Callable[..., xr.Dataset], data: xr.Dataset, optio
     if there is not None and there.attrs.get("made_of") == key:
         return there
     findings = analyse(data, **options).assign_attrs(made_of=key)
-    keep(path.parent, (path.stem, findings))
+    saved(path.parent, (path.stem, findings))
     return findings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 import probekit
 from analyses import ground
-from analyses.ground import Pieces, check_seed, variable
+from analyses.ground import Kept, variable
 from analyses.sampling import schedules
 from analyses.sampling.batches import Job, fitting, images_of
 from analyses.sampling.conditions import (
@@ -33,7 +34,8 @@ from analyses.sampling.describe import check_samples, describe
 from analyses.sampling.samplers import method_of
 from probekit import checks
 from probekit.capture.sites import network_of
-from probekit.checks import whole
+from probekit.checks import seeded, whole
+from probekit.cli.arguments import images_called
 from probekit.denoising.denoiser import as_denoiser, clean_range
 from probekit.errors import InputError
 from probekit.labels import COORDINATES
@@ -187,7 +189,7 @@ def reconstruct(
     _check_same_network(denoiser, tap)
     chosen = method_of(method, options)
     n_samples, draws = whole("n_samples", n_samples, least=1), whole("draws", draws, least=1)
-    check_seed(seed)
+    seeded(seed)
     if not isinstance(trajectory, bool | np.bool_):
         raise InputError(f"trajectory={trajectory!r}: give True or False")
     if basis is not None and any(option is not None for option in (channels, top, weights)):
@@ -212,19 +214,19 @@ def reconstruct(
     )
     attrs = _attrs(job, method)
     size = fitting(job) if batch_size is None else whole("batch_size", batch_size, least=1)
-    pieces = None if store is None else Pieces(store, attrs, given.ids)
+    pieces = None if store is None else Kept(store, attrs | {"images": json.dumps(given.ids)}, what="samples")
     # Whole images at a time, so that each can be kept when it is done; an image of many samples in several batches.
     together = max(1, size // n_samples)
     found: list[xr.Dataset] = []
     with tqdm(total=len(given.ids), disable=None if progress is None else not progress, unit="image") as bar:
         for begin in range(0, len(given.ids), together):
             group = range(begin, min(begin + together, len(given.ids)))
-            todo = [i for i in group if pieces is None or not pieces.done(i)]
+            todo = [i for i in group if pieces is None or not pieces.done(f"{i:06d}")]
             made = dict(zip(todo, images_of(job, todo, size), strict=True)) if todo else {}
             for i in group:
                 if pieces is not None and i in made:
-                    pieces.keep(i, made[i])
-                found.append(made[i] if i in made else pieces.read(i))  # pyright: ignore[reportOptionalMemberAccess]
+                    pieces.keep(f"{i:06d}", made[i])
+                found.append(made[i] if i in made else pieces.read(f"{i:06d}"))  # pyright: ignore[reportOptionalMemberAccess]
             bar.update(len(group))
     # Adaptive schedules end at different levels: what a sample no longer took part in is missing.
     joined = xr.concat(found, "image", join="outer", coords="minimal", compat="override", combine_attrs="drop")
@@ -404,7 +406,7 @@ def _made(given: argparse.Namespace) -> list[Path]:
     denoiser = probekit.load(given.denoiser)
     tap = probekit.tap(denoiser, given.tap)
     prepared(given.out)
-    images = ground.images_called(given.images, given.size)
+    images = images_called(given.images, size=given.size, crop=None if given.images[0] == "samples" else given.size)
     ends = levels(given.method)
     sigmas = None if given.levels is None else schedules.geometric(ends[0], ends[-1], given.levels)
     samples = reconstruct(
@@ -418,7 +420,7 @@ def _made(given: argparse.Namespace) -> list[Path]:
         store=given.store,
     )
     found = describe(samples)
-    return ground.keep(given.out, ("samples", samples), ("sampling", found), ("sampling", plot(samples)))
+    return ground.saved(given.out, ("samples", samples), ("sampling", found), ("sampling", plot(samples)))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.ground import check_fraction, check_seed, findings, variable
+from analyses.ground import findings, variable
 from probekit import images as image_sources
 from probekit import labels
+from probekit.checks import fraction, seeded
 from probekit.checks import given as shown
 from probekit.errors import InputError
 from probekit.phi.tap import Tap
@@ -104,8 +105,8 @@ def describe(
         raise InputError(f"{shown('tap', tap)}: give a tap, probekit.tap(denoiser, names)")
     if unconditional is not None:
         check_samples(unconditional, "unconditional")
-    check_seed(seed)
-    check_fraction("quantile", quantile, "a share of pairs, between 0 and 1")
+    seeded(seed)
+    fraction("quantile", quantile, "a share of pairs, between 0 and 1")
     values = samples["samples"].transpose(*DIMS).values.astype(float)
     others = None if reference is None else image_sources.load(reference)
     if others is not None and others.shape != values.shape[2:]:

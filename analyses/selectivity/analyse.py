@@ -13,16 +13,14 @@ from scipy.stats import beta, false_discovery_control
 from analyses import ground
 from analyses.ground import (
     check_errors,
-    check_fraction,
     check_numbers,
-    check_resampling,
-    check_seed,
     interval,
     variable,
 )
 from analyses.selectivity import kernels
 from analyses.selectivity.figure import KINDS, plot
 from probekit import labels
+from probekit.checks import fraction, resampling, seeded
 from probekit.errors import InputError
 
 __all__ = ["FALSE_ALARM", "FEW", "KINDS", "NEARLY_NONE", "RARE", "analyse", "main", "plot"]
@@ -131,9 +129,9 @@ def analyse(
     >>> bool((findings.type.isel(sigma=0) == truth.type).mean() > 0.95)
     True
     """
-    check_resampling(resamples, level)
-    check_seed(seed)
-    check_fraction("fdr", fdr, "a false discovery rate between 0 and 1, e.g. 0.05")
+    resampling(resamples, level)
+    seeded(seed)
+    fraction("fdr", fdr, "a false discovery rate between 0 and 1, e.g. 0.05")
     _check(data, fdr_method, top)
     data = data.compute()
     source = _source(data)
@@ -386,7 +384,7 @@ def median_difference(
         return np.nan, np.nan, np.nan
     rng = np.random.default_rng(seed)
     drawn = [np.median(v[rng.integers(len(v), size=(resamples, len(v)))], axis=1) for v in (first, second)]
-    low, high = interval(drawn[0] - drawn[1], level)
+    low, high = interval(drawn[0] - drawn[1], level, units=min(len(first), len(second)))
     return float(np.median(first) - np.median(second)), float(low), float(high)
 
 
@@ -413,7 +411,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument("--level", type=float, default=0.95, help="coverage of intervals (default: 0.95)")
         parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
 
-    return ground.run(
+    return ground.legacy_run(
         analyse,
         plot,
         name="selectivity",

@@ -396,7 +396,7 @@ def main(arguments: list[str] | None = None) -> int:
         compared, beside = (descriptors(path) if path else None for path in (others, controls))
         return analyse(data, others=compared, controls=beside, **given)
 
-    return ground.run(
+    return ground.legacy_run(
         from_files,
         plot,
         name="semantics",

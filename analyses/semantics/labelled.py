@@ -10,10 +10,11 @@ import numpy as np
 import xarray as xr
 from scipy.stats import t as student
 
-from analyses.ground import check_numbers, check_resampling, variable
+from analyses.ground import check_numbers, variable
 from analyses.semantics.kernels_correlation import deviation, jackknife, levelled
 from analyses.semantics.kernels_pairs import METRICS
 from probekit import checks, labels
+from probekit.checks import resampling
 from probekit.errors import InputError
 
 __all__ = [
@@ -54,7 +55,7 @@ def checked(
         raise InputError(
             f"phi has sizes {dict(data['phi'].sizes)}: give at least 2 images, a noise level and a channel"
         )
-    check_resampling(resamples, level, seed)
+    resampling(resamples, level, seed)
     return data.compute(), chosen("distances", distances, METRICS)
 
 

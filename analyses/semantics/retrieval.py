@@ -11,7 +11,7 @@ import xarray as xr
 from scipy.special import digamma
 
 from analyses import ground
-from analyses.ground import interval, resampled_means, variable, widened
+from analyses.ground import interval, resampled_means, variable
 from analyses.semantics import kernels_neighbours
 from analyses.semantics.kernels_pairs import deviations, prepared
 from analyses.semantics.labelled import ALONE, PLACE, blocks_of, checked, coords, defined, grouped, places, same, text
@@ -155,7 +155,7 @@ def _interval(
     """Interval of means over axis 0, images or groups of them, being resampled."""
     units = len(values) if members is None else len(set(members))
     drawn = resampled_means(values, clusters=members, resamples=resamples, seed=seed)
-    return interval(drawn, widened(level, units))
+    return interval(drawn, level, units=units)
 
 
 def _found_again(query: np.ndarray, key: np.ndarray, groups: np.ndarray, metric: str, where: str) -> np.ndarray:

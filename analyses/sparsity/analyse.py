@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -14,15 +12,22 @@ import numpy as np
 import xarray as xr
 from scipy.stats import t as student
 
-from analyses import ground
-from analyses.ground import check_numbers, check_resampling, check_seed, interval, resampled_means, variable, widened
-from analyses.sparsity.figure import plot
+from analyses.ground import (
+    Estimate,
+    Findings,
+    Variable,
+    along,
+    check_numbers,
+    interval,
+    jackknife_deviation,
+    resampled_means,
+)
 from analyses.sparsity.kernels import MEASURES, group_moments, kendall, measures, pooled, spectrum_moments
-from probekit import labels
+from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.labels import strings
 
-__all__ = ["analyse", "main", "plot"]
+__all__ = ["FINDINGS", "analyse"]
 
 # Activities held in double precision at once.
 CHUNK = 4_000_000
@@ -32,8 +37,48 @@ ORIENTATION = np.array([direction for direction, _ in MEASURES.values()])
 # Images or clusters that an interval needs.
 MIN_UNITS = 10
 Inputs = Mapping[str, str | Sequence[str] | None]
+PLACE = ("vector", "sigma", "block", "measure")
+PAIRS, PAIRS_OVER_SIGMA = (("vector", kept, "measure", "other_measure") for kept in ("sigma", "block"))
+RESAMPLED = "images, or clusters of them, resampled"
+FINDINGS = Findings(
+    "sparsity",
+    {
+        "per_image": Variable(("image", *PLACE), "sparsity measure of each image; NaN without any activity"),
+        "sparsity": Variable(PLACE, "sparsity measure, mean over images", interval=RESAMPLED),
+        "change": Variable(
+            PLACE, "measure of the block's output less that of its input; NaN without input", interval=RESAMPLED
+        ),
+        "zero_vectors": Variable(PLACE[:3], "images without any activity, which means leave out", "images"),
+        "dimension": Variable(
+            ("sigma", "block"),
+            "(Σλ)²/Σλ² of the covariance over images, sums estimated without bias; NaN with fewer than 4 images",
+            interval="jackknife over 20 groups of images; NaN with fewer than 40, or under clusters",
+        ),
+        "dimension_plain": Variable(("sigma", "block"), "(Σλ)²/Σλ² of the sample covariance, biased low by few images"),
+        "agreement": Variable(PAIRS, "Kendall's τ between two measures' rankings of blocks"),
+        "contradictions": Variable(
+            PAIRS, "pairs of blocks that two measures order oppositely, both significantly", "pairs"
+        ),
+        "agreement_over_sigma": Variable(
+            PAIRS_OVER_SIGMA, "Kendall's τ between two measures' rankings of noise levels"
+        ),
+        "contradictions_over_sigma": Variable(
+            PAIRS_OVER_SIGMA, "pairs of noise levels that two measures order oppositely, both significantly", "pairs"
+        ),
+    },
+    coords={
+        "vector": "what is measured: φ, or each draw's ā, then averaged",
+        "block": "block, by the tap at its output",
+        "input": "taps that feed the block",
+        "channels": "number of channels",
+        "measure": "measure of sparsity",
+        "other_measure": "measure of sparsity",
+        "sparser_when": "values that mean sparser",
+    },
+)
 
 
+@FINDINGS.described
 def analyse(
     data: xr.Dataset,
     *,
@@ -76,23 +121,13 @@ def analyse(
     Returns
     -------
     Dataset
-        Over `vector` ("phi", and "draw": mean over draws of each ā's measure), `measure`, `sigma`, `block`:
-        `sparsity`, the mean over images, and its interval `sparsity_low`, `sparsity_high`; `change` (output
-        less input of the block, paired over images) with `change_low`, `change_high`, NaN for a block without
-        input, which coordinate `input` names;
-        `per_image`, which adds dim `image`; `zero_vectors`, the number of images without any
-        activity, whose measures are NaN and which means leave out.
-        `dimension` (sigma, block), its interval from a jackknife over 20 groups of images, and
-        `dimension_plain`; NaN with fewer than 4 images, the interval with fewer than 40 or under `clusters`.
-        `agreement` (vector, sigma, measure, other_measure) is Kendall's τ between two measures' rankings of
-        the blocks, `contradictions` the number of pairs of blocks that both order significantly, and oppositely;
-        `agreement_over_sigma`, `contradictions_over_sigma` (vector, block, …) the same for noise levels. The attr
-        `disagreement` says it in words.
-        Intervals of means are percentiles of the bootstrap, moved outwards as Student's t asks, and NaN for fewer than
-        10 images or clusters. Of simulated intervals of 95 %, 94 to 95 % cover the truth from
-        10 images on where measures vary evenly; where 1 image in 20 is dense and all others sparse, 60 % do of 10
-        images, 79 % of 20, 86 % of 40 and 93 % of 100.
-        Images are resampled and left out by their ids, so their order changes nothing but `per_image`'s.
+        Over `vector`, "phi" and, with phi_draws, "draw": the mean over draws of each ā's measure.
+
+        {findings}
+
+        The attribute `disagreement` says in words which measures contradict each other. Intervals of means are NaN for
+        fewer than 10 images or clusters; how often they cover is in docs/calibration.md. Images are resampled and left
+        out by their ids, so their order changes nothing but `per_image`'s.
 
     Raises
     ------
@@ -107,14 +142,13 @@ def analyse(
     >>> float(findings.sparsity.sel(measure="participation_ratio", vector="phi").item()) < 0.6
     True
     """
-    check_resampling(resamples, level)
-    check_seed(seed)
+    checks.resampling(resamples, level, seed)
     _check(data)
     data = data.compute()
     groups = _clusters(data, clusters)
-    order = by_id(data["image"].values)
+    order = _scattered(data["image"].values)
     units = data.sizes["image"] if groups is None else len(np.unique(groups))
-    taps = tuple(dict.fromkeys(map(str, data["tap"].values)))
+    taps = tuple(labels.blocks(data))
     inputs = _inputs(taps, block_inputs)
     per_image, zero = _measured(data, [(name,) for name in taps])
     fed = [name for name in taps if inputs[name]]
@@ -125,17 +159,18 @@ def analyse(
 
     drawn = partial(resampled_means, clusters=None if groups is None else groups[order], resamples=resamples, seed=seed)
     boot = Bootstrap(drawn(per_image[order]), drawn(change[order]), level, units)
-    results = {**_means(per_image, change, zero, boot), **_agreements(per_image, boot)}
-    results |= _dimensions(data, taps, level, order if groups is None else None)
-    findings = ground.findings(
-        results,
+    values = {**_means(per_image, change, zero, boot), **_agreements(per_image, boot)}
+    values |= _dimensions(data, level, order if groups is None else None)
+    formulas = {name: formula for name, (_, formula) in MEASURES.items()}
+    findings = FINDINGS.label(
+        values,
         data,
-        analysis="sparsity",
         coords=_coords(data, per_image.shape[1], taps, inputs),
+        attrs={"per_image": formulas, "sparsity": formulas},
         clusters=clusters or "none: images are independent",
         resamples=resamples,
         level=level,
-        bootstrap_seed=seed,
+        analysis_seed=seed,
     )
     return findings.assign_attrs(disagreement=_disagreement(findings))
 
@@ -152,10 +187,10 @@ class Bootstrap(NamedTuple):
         if self.units < MIN_UNITS:
             unknown = np.full(resampled.shape[1:], np.nan)
             return unknown, unknown
-        return interval(resampled, widened(self.level, self.units))
+        return interval(resampled, self.level, units=self.units)
 
 
-def by_id(ids: np.ndarray) -> np.ndarray:
+def _scattered(ids: np.ndarray) -> np.ndarray:
     """An order of images that depends on their ids alone, and on nothing that ids may be sorted by."""
     names = list(map(str, ids))
     return np.array(sorted(range(len(names)), key=lambda i: (zlib.crc32(names[i].encode()), names[i])), np.int64)
@@ -259,20 +294,11 @@ def _fed(
 
 
 def _means(per_image: np.ndarray, change: np.ndarray, zero: np.ndarray, boot: Bootstrap) -> dict[str, Any]:
-    dims = ("vector", "sigma", "block", "measure")
-    formulas = {name: formula for name, (_, formula) in MEASURES.items()}
-    low, high = boot.interval(boot.means)
-    change_low, change_high = boot.interval(boot.changes)
-    percent = f"{100 * boot.level:g} % interval"
     return {
-        "per_image": variable(("image", *dims), per_image, "sparsity measure of each image", **formulas),
-        "sparsity": variable(dims, _mean(per_image), "sparsity measure, mean over images", **formulas),
-        "sparsity_low": variable(dims, low, f"sparsity: lower end of its {percent}"),
-        "sparsity_high": variable(dims, high, f"sparsity: upper end of its {percent}"),
-        "change": variable(dims, _mean(change), "measure of the block's output less that of its input"),
-        "change_low": variable(dims, change_low, f"change: lower end of its {percent}"),
-        "change_high": variable(dims, change_high, f"change: upper end of its {percent}"),
-        "zero_vectors": variable(dims[:3], zero, "images without any activity", "images"),
+        "per_image": per_image,
+        "sparsity": Estimate(_mean(per_image), *boot.interval(boot.means)),
+        "change": Estimate(_mean(change), *boot.interval(boot.changes)),
+        "zero_vectors": zero,
     }
 
 
@@ -282,40 +308,27 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def _agreements(per_image: np.ndarray, boot: Bootstrap) -> dict[str, Any]:
+    """How two measures rank blocks at each noise level, and noise levels at each block."""
     mean, resampled = _mean(per_image) * ORIENTATION, boot.means * ORIENTATION
-    results: dict[str, Any] = {}
-    for axis, over, kept, suffix in ((2, "blocks", "sigma", ""), (1, "noise levels", "block", "_over_sigma")):
+    values: dict[str, Any] = {}
+    for axis, suffix in ((2, ""), (1, "_over_sigma")):
         pairs = list(combinations(range(mean.shape[axis]), 2))
         first, second = np.array(pairs, int).reshape(-1, 2).T
         order = np.sign(mean.take(first, axis) - mean.take(second, axis))
         low, high = boot.interval(resampled.take(first, axis + 1) - resampled.take(second, axis + 1))
         sure = np.where(low > 0, 1, np.where(high < 0, -1, 0))
         order, sure = (np.moveaxis(signs, axis, -2) for signs in (order, sure))
-        opposed = (sure[..., :, None] * sure[..., None, :] < 0).sum(axis=-3)
-        dims = ("vector", kept, "measure", "other_measure")
-        results[f"agreement{suffix}"] = variable(
-            dims, kendall(np.nan_to_num(order)), f"Kendall's τ between two measures' rankings of {over}"
-        )
-        results[f"contradictions{suffix}"] = variable(
-            dims, opposed, f"pairs of {over} that two measures order oppositely, both significantly", "pairs"
-        )
-    return results
+        values[f"agreement{suffix}"] = kendall(np.nan_to_num(order))
+        values[f"contradictions{suffix}"] = (sure[..., :, None] * sure[..., None, :] < 0).sum(axis=-3)
+    return values
 
 
-def _dimensions(data: xr.Dataset, taps: tuple[str, ...], level: float, order: np.ndarray | None) -> dict[str, Any]:
-    names = strings(data["tap"].values)
-    found = np.empty((4, data.sizes["sigma"], len(taps)))
-    for b, tap in enumerate(taps):
-        columns = np.flatnonzero(names == tap)
-        for s in range(data.sizes["sigma"]):
-            found[:, s, b] = dimension(data["phi"].isel(sigma=s), columns, level, order)
-    dims, percent = ("sigma", "block"), f"{100 * level:g} % interval"
-    return {
-        "dimension": variable(dims, found[0], "(Σλ)²/Σλ² of the covariance over images, sums estimated without bias"),
-        "dimension_low": variable(dims, found[1], f"dimension: lower end of its {percent}, jackknife over images"),
-        "dimension_high": variable(dims, found[2], f"dimension: upper end of its {percent}, jackknife over images"),
-        "dimension_plain": variable(dims, found[3], "(Σλ)²/Σλ² of the sample covariance, biased low by few images"),
-    }
+def _dimensions(data: xr.Dataset, level: float, order: np.ndarray | None) -> dict[str, Any]:
+    found = np.empty((4, data.sizes["sigma"], len(labels.blocks(data))))
+    for site in labels.sites(data):
+        phi = data["phi"].isel(sigma=site.level)
+        found[:, site.level, site.block] = dimension(phi, site.channels, level, order)
+    return {"dimension": Estimate(*found[:3]), "dimension_plain": found[3]}
 
 
 def dimension(phi: xr.DataArray, columns: np.ndarray, level: float, order: np.ndarray | None) -> list[float]:
@@ -336,9 +349,7 @@ def dimension(phi: xr.DataArray, columns: np.ndarray, level: float, order: np.nd
         left_out = np.array([_ratio(*spectrum_moments(pooled(groups, without=k))) for k in range(count)])
         # Of 1/dimension: its sampling error is close to linear in the moments.
         inverse = 1 / left_out
-        error = np.sqrt((count - 1) * np.mean((inverse - inverse.mean()) ** 2)) * student.ppf(
-            (1 + level) / 2, count - 1
-        )
+        error = float(jackknife_deviation(inverse) * student.ppf((1 + level) / 2, count - 1))
         low = 1 / (1 / estimate + error)
         high = 1 / (1 / estimate - error) if error * estimate < 1 else float("inf")
     return [estimate, low, high, plain]
@@ -355,17 +366,14 @@ def _coords(
     sparser = ["smaller" if direction < 0 else "larger" for direction, _ in MEASURES.values()]
     channels = [int((strings(data["tap"].values) == name).sum()) for name in taps]
 
-    def text(dim: str, values: Sequence[str], long_name: str) -> tuple[str, np.ndarray, dict[str, str]]:
-        return dim, np.array(values, dtype=object), {"long_name": long_name}
-
     return {
-        "vector": text("vector", ["phi", "draw"][:vectors], "what is measured: φ, or each draw's ā, then averaged"),
-        "block": text("block", taps, "block, by the tap at its output"),
-        "input": text("block", ["+".join(inputs[name]) for name in taps], "taps that feed the block"),
-        "channels": ("block", np.array(channels), {"long_name": "number of channels", "units": "channels"}),
-        "measure": text("measure", names, "measure of sparsity"),
-        "other_measure": text("other_measure", names, "measure of sparsity"),
-        "sparser_when": text("measure", sparser, "values that mean sparser"),
+        "vector": ["phi", "draw"][:vectors],
+        "block": list(taps),
+        "input": ("block", ["+".join(inputs[name]) for name in taps]),
+        "channels": along("block", channels, FINDINGS.coords["channels"], units="channels"),
+        "measure": names,
+        "other_measure": names,
+        "sparser_when": ("measure", sparser),
     }
 
 
@@ -381,26 +389,3 @@ def _disagreement(findings: xr.Dataset) -> str:
             if int(counts.sel(measure=a, other_measure=b))
         ]
     return "; ".join(said) or "no two measures order any two blocks or noise levels oppositely beyond doubt"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the shell: ``python -m analyses.sparsity phi.zarr -o out/``."""
-
-    def options(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--clusters", help="coordinate along image whose groups are resampled whole, e.g. label")
-        parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
-        parser.add_argument("--level", type=float, default=0.95, help="coverage of intervals (default: 0.95)")
-        parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
-
-    return ground.run(
-        analyse,
-        plot,
-        name="sparsity",
-        description="How many channels share the activity of an image, at each tap and noise level.",
-        options=options,
-        arguments=arguments,
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_findings
+from analyses.ground import GUIDE, level_colours
+from analyses.sparsity.analyse import FINDINGS, PLACE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,20 +44,9 @@ def plot(findings: xr.Dataset) -> Figure:
     InputError
         If the findings are not of this analysis.
     """
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    needed = (
-        "sparsity",
-        "sparsity_low",
-        "sparsity_high",
-        "change",
-        "change_low",
-        "change_high",
-        "sparser_when",
-        "input",
-    )
-    check_findings(findings, "sparsity", (*needed, "vector", "sigma", "block", "measure", "image"))
+    FINDINGS.check(findings, "sparsity", "change", "sparser_when", "input", dims=(*PLACE, "image"), attrs=("level",))
     phi = findings.sel(vector="phi")
     if phi.sizes["sigma"] > MAX_LINES:
         # More noise levels than lines that can be told apart: some, from the least to the largest.
@@ -64,7 +54,7 @@ def plot(findings: xr.Dataset) -> Figure:
     blocks, names = list(map(str, phi["block"].values)), list(map(str, phi["measure"].values))
     figure = Figure(figsize=(12, 7), layout="constrained")
     axes = figure.subplots(2, 3).ravel()
-    colours = colormaps["viridis"](np.linspace(0, 0.85, phi.sizes["sigma"]))
+    colours = level_colours(phi.sizes["sigma"])
     for axis, name in zip(axes, names, strict=False):
         part = phi.sel(measure=name)
         sparser = str(part["sparser_when"].item())
@@ -73,7 +63,7 @@ def plot(findings: xr.Dataset) -> Figure:
         axis.set_xticks(range(len(blocks)), blocks)
     last = axes[len(names)]
     _lines(last, phi.sel(measure="participation_ratio"), ("change", "change_low", "change_high"), colours)
-    last.axhline(0, color="0.5", lw=0.8)
+    last.axhline(0, **GUIDE)
     # The first block has no change and keeps its place.
     last.set_xlim(-0.5, len(blocks) - 0.5)
     last.set_title("change of participation ratio, output − input", fontsize=10)

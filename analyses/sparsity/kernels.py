@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analyses.ground import participation_ratio
-
 __all__ = [
     "MEASURES",
     "Moments",
@@ -20,6 +18,7 @@ __all__ = [
     "hoyer",
     "kendall",
     "measures",
+    "participation_ratio",
     "pooled",
     "spectrum_moments",
     "treves_rolls",
@@ -39,6 +38,27 @@ def measures(a: np.ndarray) -> np.ndarray:
     """All measures of vectors (..., C), in the order of `MEASURES`, along a new last axis."""
     kernels = (participation_ratio, hoyer, gini, treves_rolls, effective_number)
     return np.stack([kernel(a) for kernel in kernels], axis=-1)
+
+
+def participation_ratio(a: np.ndarray, axis: int = -1) -> np.ndarray:
+    """How many channels share the activity, as a fraction: (Σ a_c)² / (C Σ a_c²).
+
+    1 where all channels are equally active, 1/C where one is; NaN where none is. The measure of
+    Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) for non-negative a.
+
+    Parameters
+    ----------
+    a
+        Non-negative activities.
+    axis
+        Axis of the C channels, which the result lacks.
+    """
+    a = np.asarray(a, np.float64)
+    # The ratio does not depend on the scale; dividing it out keeps squares of tiny numbers from vanishing.
+    peak = a.max(axis=axis, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        a = a / peak
+        return a.sum(axis=axis) ** 2 / (a.shape[axis] * (a**2).sum(axis=axis))
 
 
 def hoyer(a: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from analyses import ground
-from analyses.ground import check_resampling, check_seed, variable
+from analyses.ground import variable
 from analyses.subspaces import kernels_fit
 from analyses.subspaces.above_rest import MIN_IMAGES, blocks, check, shuffled, sites, sources
 from analyses.subspaces.figure import plot
@@ -31,6 +31,7 @@ from analyses.subspaces.judgement import (
 )
 from analyses.subspaces.labelled import labelled
 from analyses.subspaces.score import score
+from probekit.checks import resampling, seeded
 from probekit.errors import InputError
 
 __all__ = [
@@ -101,7 +102,7 @@ def analyse(
     options: dict[str, Any] = {"method": method, "max_subspaces": max_subspaces, "rate": rate, "seed": seed}
     # Before the fit, which takes time.
     check(data, rate, images=MIN_IMAGES)
-    check_resampling(resamples, 0.95)
+    resampling(resamples, 0.95)
     usable_ranks(data, ranks)
     found = fit(data, n_subspaces=n_subspaces, splits=splits, **options)
     held_out, drawn = explained(data, found, ranks, resamples, seed)
@@ -251,7 +252,7 @@ def _fit(
 ) -> xr.Dataset:
     """`fit` with a number of subspaces for each noise level and tap, (sigma, block) or what broadcasts to it."""
     check(data, rate, images=MIN_IMAGES)
-    check_seed(seed)
+    seeded(seed)
     _check_options(method, max_subspaces, splits)
     fits: dict[tuple[int, int], kernels_fit.Fit] = {}
     shape = data.sizes["sigma"], len(blocks(data))
@@ -290,7 +291,7 @@ def _number(data: xr.Dataset, given: int) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the analysis on a store or file: ``python -m analyses.subspaces phi.zarr -o out/``."""
-    return ground.run(
+    return ground.legacy_run(
         analyse,
         plot,
         name="subspaces",

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_resampling, check_seed, variable
+from analyses.ground import variable
 from analyses.subspaces import kernels_active, kernels_explained
 from analyses.subspaces.above_rest import MIN_IMAGES, blocks, by_id, check, sites
 from analyses.subspaces.labelled import check_findings, subspace_of, with_blocks
 from probekit import labels
+from probekit.checks import resampling, seeded
 from probekit.errors import InputError
 
 __all__ = ["against", "explained", "explained_variance", "intrinsic_dimension", "overlap", "usable_ranks"]
@@ -57,7 +58,7 @@ def overlap(data: xr.Dataset, findings: xr.Dataset, *, seed: int = 0) -> xr.Data
     True
     """
     check_findings(data, findings)
-    check_seed(seed)
+    seeded(seed)
     first = by_id(data)
     values = np.full((5, *findings.n_subspaces.shape), np.nan)
     for site in sites(data):
@@ -138,8 +139,8 @@ def explained(
 ) -> tuple[xr.Dataset, np.ndarray]:
     """`explained_variance`, and the gains of its bootstrap samples (resamples, sigma, block, rank, comparison)."""
     check_findings(data, findings)
-    check_seed(seed)
-    check_resampling(resamples, INTERVAL[1] - INTERVAL[0])
+    seeded(seed)
+    resampling(resamples, INTERVAL[1] - INTERVAL[0])
     kept = usable_ranks(data, ranks)
     shape = (*findings.n_subspaces.shape, len(kept), len(kernels_explained.COMPARISONS))
     explained, pca, gain = (np.full(shape, np.nan) for _ in range(3))
@@ -232,7 +233,7 @@ def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) 
         If the data cannot be used, or scikit-dimension is not installed.
     """
     check(data, images=MIN_IMAGES)
-    check_seed(seed)
+    seeded(seed)
     if isinstance(images, bool) or not isinstance(images, int | np.integer) or images < MIN_IMAGES:
         raise InputError(f"images={images!r}: give a whole number ≥ {MIN_IMAGES}")
     try:

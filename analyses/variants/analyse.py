@@ -16,15 +16,16 @@ from torch import nn
 import probekit
 from analyses import densities, ground, sampling
 from analyses.densities import LEAST_SAMPLES
-from analyses.ground import check_fraction, check_resampling, variable
+from analyses.ground import variable
 from analyses.sampling import method_of
 from analyses.variants.figure import plot, sheet
 from analyses.variants.numbers import COPIES, copies, per_image, summary
 from analyses.variants.rows import Making, Variant, chosen, folder_of, network, rows, samples_of
 from probekit import images as image_sources
 from probekit.capture.sites import network_of
-from probekit.checks import listed, mapping, number, whole
+from probekit.checks import fraction, listed, mapping, number, resampling, whole
 from probekit.checks import names as checks_names
+from probekit.cli.arguments import images_called
 from probekit.errors import InputError, ModelError
 from probekit.machine.files import prepared
 from probekit.phi.averages import noise_levels
@@ -136,8 +137,8 @@ def table(
     >>> found.value.sel(measure="error of φ", variant=["langevin", "unconditional"]).values.argmin()
     np.int64(0)
     """
-    check_resampling(resamples, level, seed)
-    check_fraction("quantile", quantile, "a share of pairs, between 0 and 1")
+    resampling(resamples, level, seed)
+    fraction("quantile", quantile, "a share of pairs, between 0 and 1")
     number("sigma", sigma, "one noise standard deviation ≥ 0", good=lambda s: s >= 0)
     options = mapping(
         "options", {} if options is None else options, 'options by method, e.g. {"langevin": {"step": 0.5}}'
@@ -355,10 +356,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _written(given: argparse.Namespace) -> list[Path]:
-    images = ground.images_called(given.images, given.size)
+    images = images_called(given.images, size=given.size, crop=None if given.images[0] == "samples" else given.size)
     reference = None
     if given.reference:
-        reference = chosen(ground.images_called(given.reference, given.size), given.n_reference, given.seed)
+        reference = chosen(
+            images_called(
+                given.reference, size=given.size, crop=None if given.reference[0] == "samples" else given.size
+            ),
+            given.n_reference,
+            given.seed,
+        )
     prepared(given.out)
     same = {"block": given.block, "n_images": given.n_images, "levels": given.levels, "seed": given.seed}
     stores = given.out / "variants-stores"
@@ -373,7 +380,7 @@ def _written(given: argparse.Namespace) -> list[Path]:
         **same,
     )
     figures = ("variants", plot(found)), ("variants-sheet", sheet(found))
-    written = ground.keep(given.out, ("variants", found), *figures)
+    written = ground.saved(given.out, ("variants", found), *figures)
     if given.laws is None:
         return written
     twin = [v.network for v in rows(net, given.block, options={}, seed=given.seed) if v.name == "untrained"]
@@ -389,7 +396,7 @@ def _distances(data: xr.Dataset, out: Path, role: str) -> list[Path]:
     for measure in DISTANCES:
         found = densities.analyse(data, measure=measure)
         name = f"densities-{measure.replace('_', '-')}-{role}"
-        written += ground.keep(out, (name, found), (name, densities.plot(found)))
+        written += ground.saved(out, (name, found), (name, densities.plot(found)))
     return written
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.stats import norm
 from torch import nn
 
 import probekit
-from analyses.ground import interval, resampled_means
+from analyses.ground import interval, resampled_means, wilson
 from analyses.sampling import describe
 
-__all__ = ["COPIES", "copies", "per_image", "resampled_medians", "summary", "wilson"]
+__all__ = ["COPIES", "copies", "per_image", "resampled_medians", "summary"]
 
 COPIES = ("near copies", "near copies of references")
 
@@ -79,27 +78,6 @@ def copies(made: Mapping[str, xr.Dataset], reference: Any, quantile: float, seed
     return shares
 
 
-def wilson(share: np.ndarray, n: int, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval of a mean of n independent numbers in [0, 1].
-
-    Their variance is at most p(1 − p), that of a binomial share, so that the interval is rather too wide than too
-    narrow; resampling numbers that are all 0 would give no width at all.
-
-    Parameters
-    ----------
-    share
-        Means.
-    n
-        Of how many numbers.
-    level
-        Coverage.
-    """
-    z2 = norm.isf((1 - level) / 2) ** 2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return middle - half, middle + half
-
-
 def resampled_medians(values: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
     """Medians (resamples, variant) over all samples of resampled images; values (variant, image, sample)."""
     rng = np.random.default_rng(seed)
@@ -129,12 +107,12 @@ def summary(
     value[:, 0] = np.median(match, axis=(1, 2))
     drawn = resampled_means(np.moveaxis(numbers, 2, 0), resamples=resamples, seed=seed)
     drawn[:, :, 0] = resampled_medians(match, resamples=resamples, seed=seed)
-    low, high = interval(drawn, level)
+    low, high = interval(drawn, level, units=numbers.shape[2])
     for m, name in enumerate(measures):
         if name in COPIES:
             low[:, m], high[:, m] = wilson(value[:, m], numbers.shape[2], level)
     # All variants share the resamples, so that differences are paired over images.
-    ends = interval(drawn - drawn[:, :1], level)
+    ends = interval(drawn - drawn[:, :1], level, units=numbers.shape[2])
     if numbers.shape[2] == 1:
         low, high = np.full((2, *value.shape), np.nan)
         ends = np.full((2, *value.shape), np.nan)

@@ -1,4 +1,4 @@
-"""What words on a command line stand for: lists of numbers, denoisers, images."""
+"""The vocabulary of the command line: what each word means, its default, and what it stands for."""
 
 from __future__ import annotations
 
@@ -7,29 +7,86 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from torch import nn
+import typer
 
 from probekit.errors import InputError
-from probekit.images import ImageSet, concatenate, load
-from probekit.models import zoo
-from probekit.synthetic import shapes
 
-__all__ = ["denoiser_called", "images_called", "numbers"]
+if TYPE_CHECKING:
+    from torch import nn
+
+    from probekit.images import ImageSet
+
+__all__ = [
+    "DRAWS",
+    "NETWORK",
+    "SIGMA",
+    "BatchSize",
+    "Crop",
+    "Draws",
+    "Images",
+    "Model",
+    "Network",
+    "Out",
+    "Quiet",
+    "Seed",
+    "Sigma",
+    "Size",
+    "images_called",
+    "network_called",
+    "numbers",
+    "words",
+]
+
+NETWORK, SIGMA, DRAWS = "photo32", "0.1,0.2,0.5", 10
+A_NETWORK = "Bundled name, path of a .safetensors file, or module:function that returns a network."
+
+Images = Annotated[
+    list[str],
+    typer.Argument(help="Folders or zips of images, shapes:COUNT, or samples, the built-in photographs, with ids."),
+]
+Model = Annotated[str, typer.Argument(metavar="NETWORK", help=A_NETWORK)]
+Network = Annotated[str, typer.Option("--network", "--denoiser", help=A_NETWORK)]
+Size = Annotated[
+    int | None, typer.Option(help="Scale the shorter side of files to this (box filter); by default as they are.")
+]
+Crop = Annotated[int | None, typer.Option(help="Then cut a square of this side from the middle of files.")]
+Sigma = Annotated[str, typer.Option(help="Noise levels, comma-separated, in units of intensity.")]
+Draws = Annotated[int, typer.Option(help="Noise draws of each image and noise level.")]
+Seed = Annotated[int, typer.Option(help="Of the noise and of all that is drawn at random.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, made if need be.")]
+BatchSize = Annotated[int | None, typer.Option(help="Noisy images in one forward pass.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 
-def numbers(text: str, kind: Callable[[str], Any] = int) -> list[Any]:
-    """The comma-separated numbers in `text`."""
+def numbers(text: str, kind: Callable[[str], Any] = int, option: str = "") -> list[Any]:
+    """The comma-separated numbers in `text`.
+
+    Raises
+    ------
+    InputError
+        If it is something else; `option` says of what.
+    """
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError:
         example = "16,32,64,128" if kind is int else "0.1,0.3,1.0"
-        raise InputError(f"{text!r} is not a list of numbers: write them like {example}") from None
+        of = f"{option}: " if option else ""
+        raise InputError(f"{of}{text!r} is not a list of numbers: write them like {example}") from None
 
 
-def denoiser_called(name: str) -> nn.Module:
+def words(text: str | None) -> list[str] | None:
+    """The comma-separated words in `text`; None where there is none."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def network_called(name: str) -> nn.Module:
     """A denoiser by bundled name, by the path of its .safetensors file, or by module:function that makes it."""
+    from torch import nn
+
+    from probekit.models import zoo
+
     module, colon, function = name.partition(":")
     if not colon or name.endswith(".safetensors"):
         return zoo.load(name)
@@ -48,17 +105,38 @@ def denoiser_called(name: str) -> nn.Module:
     return made
 
 
-def images_called(names: Sequence[str], **options: Any) -> ImageSet:
-    """The images of folders, zips and shapes:COUNT or shapes:COUNT:SEED, joined, or the built-in ones ("samples")."""
-    if "samples" in names:
-        if len(names) > 1:
-            raise InputError("samples stands alone: give it without folders or zips")
-        given = {key: value for key, value in options.items() if value}
-        return load("samples", **given)
-    return concatenate([_set_called(name, **options) for name in names])
+def images_called(
+    names: Sequence[str], *, size: int | None = None, crop: int | None = None, skip_bad: bool = False
+) -> ImageSet:
+    """The images of folders, zips and shapes:COUNT or shapes:COUNT:SEED, joined; or of "samples", the built-in ones.
+
+    Of the built-in photographs all, or those whose ids follow.
+
+    Raises
+    ------
+    InputError
+        If there are none of such a name, or they cannot be joined.
+    """
+    from probekit.images import concatenate, load
+
+    if names and names[0] == "samples":
+        given: dict[str, Any] = {"size": size, "crop": crop, "skip_bad": skip_bad}
+        builtin = load("samples", **{key: value for key, value in given.items() if value})
+        missing = [n for n in names[1:] if n not in builtin.ids]
+        if missing:
+            raise InputError(
+                f"samples: no built-in photograph {', '.join(missing)}: ids are {', '.join(builtin.ids[:3])}, …, and "
+                "samples stands without folders or zips"
+            )
+        return builtin.subset([builtin.ids.index(n) for n in names[1:]]) if names[1:] else builtin
+    sets = [_set_called(name, size=size, crop=crop, skip_bad=skip_bad) for name in names]
+    return sets[0] if len(sets) == 1 else concatenate(sets)
 
 
 def _set_called(name: str, **options: Any) -> ImageSet:
+    from probekit.images import load
+    from probekit.synthetic import shapes
+
     kind, *given = name.split(":")
     if kind != "shapes":
         return load(Path(name), **options)

@@ -8,26 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from analyses.report.demo import run as run_demo
 from probekit.capture.sites import taps as table_of_taps
-from probekit.cli.arguments import denoiser_called, images_called, numbers
+from probekit.cli.arguments import images_called, network_called, numbers
 from probekit.errors import InputError
 from probekit.models import zoo
 from probekit.phi.tap import tap as make_tap
 
-__all__ = ["demo", "models", "phi", "taps"]
+__all__ = ["models", "phi", "taps"]
 
 MODEL_HELP = "Bundled name, path of a .safetensors file, or module:function that returns a network."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-
-
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for phi.nc and the figures.")] = Path("demo"),
-    denoiser: Annotated[str, typer.Option(help="Bundled name or path of a .safetensors file.")] = "photo32",
-    draws: Annotated[int, typer.Option(help="Noise draws per image and noise level.")] = 10,
-) -> None:
-    """Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows."""
-    run_demo(out, name=denoiser, draws=draws, say=typer.echo)
 
 
 def models(as_json: Json = False) -> None:
@@ -52,7 +42,7 @@ def taps(
     as_json: Json = False,
 ) -> None:
     """List what can be tapped in a network: name, alias, map shape, calls, share of the work to reach it."""
-    table = table_of_taps(denoiser_called(model), numbers(shape))
+    table = table_of_taps(network_called(model), numbers(shape))
     if as_json:
         typer.echo(table.to_json(orient="records", indent=2))
     else:
@@ -85,7 +75,7 @@ def phi(
         raise InputError(f"{out}: the output ends in .zarr (streamed, resumable) or .nc (netCDF)")
     source = images_called(images, size=size, crop=crop, skip_bad=skip_bad)
     options: dict[str, Any] = {"draws": draws, "seed": seed, "batch_size": batch_size, "keep_draws": keep_draws}
-    data = make_tap(denoiser_called(model), *tap.split(","), reduce=reduce)(
+    data = make_tap(network_called(model), *tap.split(","), reduce=reduce)(
         source,
         sigma=numbers(sigma, float),
         store=out if out.suffix == ".zarr" else None,

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from probekit.errors import CapacityError
 
-__all__ = ["prepared", "writing_to"]
+__all__ = ["prepared", "whole", "writing_to"]
 
 
 @contextmanager
@@ -23,6 +23,24 @@ def writing_to(folder: Path) -> Iterator[None]:
         raise CapacityError(
             f"cannot write into {folder} ({error}): give a folder that can be made and written to, with space left"
         ) from error
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Write a file whole or not at all: write to the path given here, which takes the file's place at the end.
+
+    Raises
+    ------
+    CapacityError
+        If it cannot be written; what was there before is then still there.
+    """
+    unfinished = path.with_name(f"{path.name}.partial")
+    with writing_to(path.parent):
+        try:
+            yield unfinished
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def prepared(folder: Path) -> None:

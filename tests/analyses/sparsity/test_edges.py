@@ -9,7 +9,6 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from analyses import sparsity
-from analyses.ground import intervals
 from probekit import labels
 from probekit.errors import InputError
 
@@ -50,7 +49,7 @@ def test_a_block_is_compared_with_the_tap_before_it_or_with_those_named() -> Non
     found = analysed(data, block_inputs={"dec1": ("mid", "enc1")})
     assert found.input.values.tolist() == ["", "enc1", "mid+enc1"]
     joined = data.phi.isel(channel=np.isin(data.tap, ["mid", "enc1"])).values
-    ratio = intervals.participation_ratio(joined).mean(axis=0)
+    ratio = sparsity.participation_ratio(joined).mean(axis=0)
     own = found.sparsity.sel(measure="participation_ratio", vector="phi", block="dec1")
     change = found.change.sel(measure="participation_ratio", vector="phi", block="dec1")
     np.testing.assert_allclose(change, own - ratio, rtol=1e-5)
@@ -65,7 +64,7 @@ def test_kept_draws_are_measured_one_by_one_and_averaged() -> None:
     data = dataset(draws=3)
     found = analysed(data)
     draws = data.phi_draws.isel(channel=(data.tap == "mid").values).values
-    expected = intervals.participation_ratio(draws).mean(axis=(0, 2))
+    expected = sparsity.participation_ratio(draws).mean(axis=(0, 2))
     own = found.sparsity.sel(measure="participation_ratio", vector="draw", block="mid")
     np.testing.assert_allclose(own, expected, rtol=1e-5)
     assert found.vector.values.tolist() == ["phi", "draw"]

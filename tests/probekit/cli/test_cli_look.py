@@ -10,7 +10,7 @@ import xarray as xr
 from PIL import Image
 
 import probekit
-from probekit.cli import main
+from analyses.report.shell import main
 from probekit.synthetic import shapes
 
 NETWORK = """

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from probekit.cli import app
+from analyses.report.shell import app
 from probekit.errors import InputError
 from probekit.models import zoo
 from probekit.models.unet import UNet

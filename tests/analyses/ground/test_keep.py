@@ -1,0 +1,112 @@
+"""Kept results: whole or not at all, taken up only for what they were made of, and never under another plan."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analyses.ground import Kept, fingerprint, folder_of, read, saved
+from probekit.errors import CapacityError, InputError
+
+PART = xr.Dataset({"a": ("x", [1.0, 2.0])}, attrs={"n": 1})
+
+
+def test_a_finished_part_is_read_again_as_it_was(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "k", {"seed": 0})
+    assert not kept.done("one")
+    kept.keep("one", PART)
+    again = Kept(tmp_path / "k", {"seed": 0})
+    assert again.done("one")
+    xr.testing.assert_identical(again.read("one"), PART)
+    assert sorted(p.name for p in (tmp_path / "k").iterdir()) == ["one.nc", "plan.json"]
+
+
+def test_another_plan_is_refused_with_the_differences_named(tmp_path: Path) -> None:
+    Kept(tmp_path / "k", {"seed": 0, "draws": 2})
+    with pytest.raises(InputError, match="begun with another plan \\(draws: 2, now 3\\)"):
+        Kept(tmp_path / "k", {"seed": 0, "draws": 3})
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{"])
+def test_a_plan_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(InputError, match="plan"):
+        Kept(tmp_path, {"seed": 0})
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(InputError, match="is not empty"):
+        Kept(tmp_path, {"seed": 0}, what="samples")
+    with pytest.raises(InputError, match="is no folder"):
+        Kept(tmp_path / "holiday.jpg")
+
+
+def test_a_part_is_made_once_for_what_it_is_made_of_and_again_when_that_changes_or_it_was_cut_short(
+    tmp_path: Path,
+) -> None:
+    kept, calls = Kept(tmp_path / "k"), []
+
+    def make() -> xr.Dataset:
+        calls.append(1)
+        return PART
+
+    first = kept.made("part", make, {"seed": 0}, PART)
+    assert kept.made("part", make, {"seed": 0}, PART).equals(first)
+    assert len(calls) == 1
+    kept.made("part", make, {"seed": 1}, PART)
+    assert len(calls) == 2
+    path = tmp_path / "k" / "part.nc"
+    path.write_bytes(path.read_bytes()[:100])
+    kept.made("part", make, {"seed": 1}, PART)
+    assert len(calls) == 3
+
+
+def test_a_part_that_cannot_be_read_says_how_to_mend_it(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    (tmp_path / "one.nc").write_bytes(b"no netCDF")
+    with pytest.raises(InputError, match="delete it, and it is made again"):
+        kept.read("one")
+
+
+def test_a_fingerprint_tells_values_names_attributes_and_options_apart() -> None:
+    changed = [
+        PART,
+        PART.assign(a=("x", [1.0, 2.5])),
+        PART.rename(a="b"),
+        PART.assign_attrs(n=2),
+        PART.assign_coords(x=[0, 1]),
+        np.zeros(2),
+        np.zeros((2, 1)),
+        np.zeros(2, np.float32),
+        {"a": 1},
+        {"a": 2},
+    ]
+    assert len({fingerprint(one) for one in changed}) == len(changed)
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint(PART) == fingerprint(PART.copy(deep=True))
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(tmp_path, ("one", PART))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
+    with pytest.raises(CapacityError, match="no space left"):
+        saved(tmp_path, ("one", PART))
+    monkeypatch.undo()
+    xr.testing.assert_identical(read(tmp_path / "one.nc"), PART)
+    assert [p.name for p in tmp_path.iterdir()] == ["one.nc"]
+
+
+@pytest.mark.parametrize("store", [3, "", ["a"]])
+def test_what_is_no_path_is_no_folder_to_keep_things_in(store: object) -> None:
+    with pytest.raises(InputError, match="give the path of a folder"):
+        folder_of(store)
+
+
+def test_no_store_is_no_folder() -> None:
+    assert folder_of(None) is None
