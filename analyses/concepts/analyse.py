@@ -21,9 +21,8 @@ from analyses import ground, sampling, selectivity
 from analyses.attribution import chosen_channels
 from analyses.concepts.figure import plot
 from analyses.concepts.held import concept, hold_concept
-from analyses.ground import check_findings, holm, variable
+from analyses.ground import as_network, check_findings, drawn_images, folder_of, holm, variable
 from analyses.sampling import same
-from analyses.variants import chosen, folder_of, network, schedule
 from probekit import images as image_sources
 from probekit import labels
 from probekit.checks import fraction, listed, number, resampling, whole
@@ -136,7 +135,7 @@ def analyse(
     resampling(resamples, level, seed)
     whole("permutations", permutations, least=100)
     labels.check(data, "phi")
-    folder = None if store is None else folder_of(store)
+    folder = folder_of(store)
     source, at = image_sources.load(images), _position(data, sigma)
     if n_images > len(source):
         raise InputError(
@@ -149,7 +148,7 @@ def analyse(
         raise InputError(
             f"data are of the taps {', '.join(names)}: give φ of one, e.g. tap(denoiser, 'mid')(images, …)"
         )
-    net = network(denoiser)
+    net = as_network(denoiser)
     tap = probekit.tap(net, names[0])
     own = tap(source.subset([0]), sigma=sigma, draws=1, seed=seed, progress=False)
     other = [key for key in ("weights_sha256", "taps", "reduce") if not same(data, own, key)]
@@ -173,7 +172,7 @@ def analyse(
     concepts = [_held(phi, c, selective, together, n_images) for c in held]
     options = {"sigma": sigma, "draws": draws, "permutations": permutations, "resamples": resamples, "level": level}
     settings = {
-        "sigmas": schedule(sampling.DEFAULT, sigmas, levels),
+        "sigmas": sampling.schedule(sampling.DEFAULT, sigmas, levels),
         "draws": draws,
         "progress": False if progress is None else progress,
     }
@@ -400,12 +399,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _written(given: argparse.Namespace) -> list[Path]:
-    images = chosen(
+    images = drawn_images(
         images_called(given.images, size=given.size, crop=None if given.images[0] == "samples" else given.size),
         given.n_images,
         given.seed,
     )
-    net = network(given.denoiser)
+    net = as_network(given.denoiser)
     prepared(given.out)
     data = probekit.tap(net, given.block)(images, sigma=given.sigma, draws=given.phi_draws, seed=given.seed)
     found = analyse(

@@ -6,6 +6,7 @@ from analyses.ground.findings import Estimate, Findings, Variable, along
 from analyses.ground.intervals import estimated_mean, holm, interval, jackknife_deviation, resampled_means, wilson
 from analyses.ground.keep import Kept, fingerprint, folder_of, read, saved
 from analyses.ground.legacy import check_findings, command, findings, legacy_run, variable
+from analyses.ground.samples import as_network, drawn_images
 from analyses.ground.shell import OUT, Clusters, Data, Level, Permutations, Resamples, run
 
 __all__ = [
@@ -22,11 +23,13 @@ __all__ = [
     "Resamples",
     "Variable",
     "along",
+    "as_network",
     "block_colours",
     "check_errors",
     "check_findings",
     "check_numbers",
     "command",
+    "drawn_images",
     "estimated_mean",
     "findings",
     "fingerprint",

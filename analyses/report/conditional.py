@@ -9,10 +9,10 @@ import xarray as xr
 
 import probekit
 from analyses import concepts, densities, variants
+from analyses.ground import drawn_images
 from analyses.report.page import Table
 from analyses.report.pages import Shown, interval_cell
 from analyses.report.study import Study
-from analyses.variants import chosen
 from probekit import labels
 from probekit.errors import InputError, ProbeError
 from probekit.machine.modes import flushed_denormals
@@ -79,7 +79,7 @@ def conditional(study: Study, wanted: set[int], train: ImageSet | None, how: Sam
 
 
 def _varied(study: Study, train: ImageSet | None, how: Sampling, shown: Shown) -> xr.Dataset:
-    reference = None if train is None else chosen(train, REFERENCES, study.seed)
+    reference = None if train is None else drawn_images(train, REFERENCES, study.seed)
     with study.timed("variants of sampling"):
         found = variants.table(
             study.source,

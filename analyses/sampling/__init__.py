@@ -1,6 +1,6 @@
 """Stochastic reconstruction: images sampled from p(x | φ) by the network that φ was measured in."""
 
-from analyses.sampling.analyse import DEFAULT, centroid, interpolate, levels, main, plot, project, reconstruct
+from analyses.sampling.analyse import DEFAULT, centroid, interpolate, levels, main, plot, project, reconstruct, schedule
 from analyses.sampling.conditions import same
 from analyses.sampling.describe import describe
 from analyses.sampling.samplers import method_of
@@ -19,4 +19,5 @@ __all__ = [
     "reconstruct",
     "same",
     "sample",
+    "schedule",
 ]

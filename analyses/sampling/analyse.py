@@ -41,13 +41,14 @@ from probekit.errors import InputError
 from probekit.labels import COORDINATES
 from probekit.machine.files import prepared
 from probekit.machine.weights import weights_sha256
+from probekit.phi.averages import noise_levels
 from probekit.phi.tap import Tap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
-__all__ = ["DEFAULT", "centroid", "interpolate", "levels", "main", "plot", "project", "reconstruct"]
+__all__ = ["DEFAULT", "centroid", "interpolate", "levels", "main", "plot", "project", "reconstruct", "schedule"]
 
 DEFAULT = "langevin"
 
@@ -76,6 +77,15 @@ def levels(method: str = DEFAULT) -> list[float]:
     (100, 0.03)
     """
     return method_of(method, {}).schedule()
+
+
+def schedule(method: str, sigmas: Sequence[float] | None, count: int) -> list[float]:
+    """The noise levels given, or so many of the method's own, from its first to its last, as densely spread."""
+    if sigmas is not None:
+        return noise_levels(sigmas)
+    own = levels(method)
+    places = np.linspace(0, len(own) - 1, whole("levels", count, least=2))
+    return [float(s) for s in np.interp(places, range(len(own)), own)]
 
 
 def reconstruct(

@@ -16,11 +16,11 @@ from torch import nn
 import probekit
 from analyses import densities, ground, sampling
 from analyses.densities import LEAST_SAMPLES
-from analyses.ground import variable
+from analyses.ground import as_network, drawn_images, folder_of, variable
 from analyses.sampling import method_of
 from analyses.variants.figure import plot, sheet
 from analyses.variants.numbers import COPIES, copies, per_image, summary
-from analyses.variants.rows import Making, Variant, chosen, folder_of, network, rows, samples_of
+from analyses.variants.rows import Making, Variant, rows, samples_of
 from probekit import images as image_sources
 from probekit.capture.sites import network_of
 from probekit.checks import fraction, listed, mapping, number, resampling, whole
@@ -151,12 +151,12 @@ def table(
     held_out = checks_names("held_out", held_out, "a list of names of taps")
     # Whatever is wrong with the references shows before hours of sampling.
     reference = None if reference is None else image_sources.load(reference)
-    trained = network(denoiser)
+    trained = as_network(denoiser)
     known = list(getattr(network_of(trained), "tap_aliases", {}))
     missing = [name for name in held_out if name not in known]
     if missing:
         raise InputError(f"held_out={list(held_out)}: there is no tap {', '.join(missing)} among {', '.join(known)}")
-    source = chosen(image_sources.load(images), n_images, seed)
+    source = drawn_images(image_sources.load(images), n_images, seed)
     if reference is not None and reference.shape != source.shape:
         raise InputError(f"references are {reference.shape} and images {source.shape}: bring them to one size")
     variants = [*rows(trained, block, options=options, seed=seed), *further]
@@ -170,7 +170,7 @@ def table(
         draws,
         seed,
         batch_size,
-        None if store is None else folder_of(store),
+        folder_of(store),
         progress,
     )
     made, seconds = _made(variants, making)
@@ -321,13 +321,13 @@ def laws(
     >>> found.sizes["pair"]
     36
     """
-    net = network(denoiser)
+    net = as_network(denoiser)
     whole("n_samples", n_samples, least=LEAST_SAMPLES)
     noise_levels(sigma)
     options = mapping("options", {} if options is None else options, "options of the method by name")
-    source = chosen(image_sources.load(images), n_images, seed)
+    source = drawn_images(image_sources.load(images), n_images, seed)
     row = Variant(method, "", net, block, method, options)
-    folder = None if store is None else folder_of(store)
+    folder = folder_of(store)
     samples, _ = samples_of(row, Making(source, n_samples, sigmas, levels, draws, seed, batch_size, folder, progress))
     phi = probekit.tap(net, block)(source, sigma=sigma, draws=draws, seed=seed, progress=False)["phi"]
     return samples[["samples", "condition"]].assign(phi=phi.drop_vars("label", errors="ignore"))
@@ -359,7 +359,7 @@ def _written(given: argparse.Namespace) -> list[Path]:
     images = images_called(given.images, size=given.size, crop=None if given.images[0] == "samples" else given.size)
     reference = None
     if given.reference:
-        reference = chosen(
+        reference = drawn_images(
             images_called(
                 given.reference, size=given.size, crop=None if given.reference[0] == "samples" else given.size
             ),
@@ -369,7 +369,7 @@ def _written(given: argparse.Namespace) -> list[Path]:
     prepared(given.out)
     same = {"block": given.block, "n_images": given.n_images, "levels": given.levels, "seed": given.seed}
     stores = given.out / "variants-stores"
-    net = network(given.denoiser)
+    net = as_network(given.denoiser)
     found = table(
         images,
         denoiser=net,

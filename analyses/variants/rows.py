@@ -6,27 +6,23 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 import xarray as xr
 from torch import nn
 
 import probekit
 from analyses import sampling
 from probekit.capture.sites import network_of
-from probekit.checks import given, whole
-from probekit.denoising.denoiser import Denoiser, as_denoiser
+from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.machine.files import writing_to
 from probekit.models import zoo
-from probekit.phi.averages import noise_levels
 
-__all__ = ["Making", "Variant", "chosen", "folder_of", "network", "rows", "samples_of", "schedule"]
+__all__ = ["Making", "Variant", "rows", "samples_of"]
 
 
 class Variant(NamedTuple):
@@ -66,22 +62,6 @@ class Making(NamedTuple):
     batch_size: int | None
     store: Path | None
     progress: bool | None
-
-
-def network(denoiser: Any) -> nn.Module:
-    """A denoiser of a bundled name, a path, or a module."""
-    if isinstance(denoiser, nn.Module):
-        return as_denoiser(denoiser)
-    if not isinstance(denoiser, str | Path):
-        raise InputError(f"{given('denoiser', denoiser)}: give a bundled name, a path or a module")
-    return zoo.load(denoiser)
-
-
-def folder_of(store: Any) -> Path:
-    """The folder that samples are kept in, whether it exists yet or not."""
-    if not isinstance(store, str | PathLike) or (Path(store).exists() and not Path(store).is_dir()):
-        raise InputError(f"{given('store', store)} is no folder: give the path of one, or a new name")
-    return Path(store)
 
 
 def rows(denoiser: nn.Module, block: str, *, options: Mapping[str, Mapping[str, Any]], seed: int) -> list[Variant]:
@@ -125,26 +105,6 @@ def rows(denoiser: nn.Module, block: str, *, options: Mapping[str, Mapping[str, 
     return found
 
 
-def chosen(images: ImageSet, most: int | None, seed: int) -> ImageSet:
-    """At most so many images, at random, in the order of their ids: the same ones whatever order they come in."""
-    order = sorted(range(len(images)), key=lambda i: images.ids[i])
-    if most is not None and whole("n_images", most, least=1) < len(order):
-        drawn = np.random.default_rng(seed).permutation(len(order))[:most]
-        order = [order[i] for i in sorted(drawn.tolist())]
-    return images.subset(order)
-
-
-def schedule(method: str, sigmas: Sequence[float] | None, levels: int) -> list[float]:
-    """The levels given, or so many of the method's own, from its first to its last, as densely spread."""
-    if sigmas is not None:
-        return noise_levels(sigmas)
-    own = sampling.levels(method)
-    return [
-        float(s)
-        for s in np.interp(np.linspace(0, len(own) - 1, whole("levels", levels, least=2)), range(len(own)), own)
-    ]
-
-
 def samples_of(variant: Variant, making: Making) -> tuple[xr.Dataset, float]:
     """Samples of a variant, and the seconds that one took to make: NaN where none was timed."""
     folder = None if making.store is None else making.store / re.sub(r"[^\w.-]+", "-", variant.name)
@@ -155,7 +115,7 @@ def samples_of(variant: Variant, making: Making) -> tuple[xr.Dataset, float]:
         probekit.tap(variant.network, variant.block),
         making.images,
         n_samples=making.n_samples,
-        sigmas=schedule(variant.method, making.sigmas, making.levels),
+        sigmas=sampling.schedule(variant.method, making.sigmas, making.levels),
         method=variant.method,
         seed=making.seed,
         draws=making.draws,

@@ -18,8 +18,8 @@ def test_the_interval_of_a_mean_is_students_for_normal_numbers(units: int) -> No
     mean, low, high = estimated_mean(values, resamples=40_000, level=LEVEL, seed=1)
     half = t.ppf((1 + LEVEL) / 2, units - 1) * values.std(axis=0, ddof=1) / math.sqrt(units)
     np.testing.assert_allclose(mean, values.mean(axis=0))
-    # A tail of 2.5 % of 40,000 resamples is known to 0.7 % of the half width (√(pq/R) over the density there): five times
-    # that, and as much again for the bootstrap's own tails, which differ from the normal law's by order 1/n.
+    # A tail of 2.5 % of 40,000 resamples is known to 0.7 % of the half width (√(pq/R) over the density there): five
+    # times that, and as much again for the bootstrap's own tails, which differ from the normal law's by order 1/n.
     assert (abs((high - low) / 2 / half - 1) < 0.05).all()
 
 
