@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
+from probekit.machine.place import place_of
 
 __all__ = ["widened"]
 
@@ -59,7 +60,7 @@ def widened(denoiser: Denoiser, channels: Sequence[int]) -> Denoiser:
             "multiple of its own"
         )
     config[key] = list(channels) if isinstance(config[key], list) else channels[0]
-    place = next(model.parameters())
+    place = place_of(model)
     wide = type(model)(**config).to(place.device, place.dtype)
     transposed = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.ConvTranspose2d)}
     state: Mapping[str, Tensor] = model.state_dict()

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import CapacityError, InputError, ModelError
 from probekit.evaluation.psnr import CARD_SIGMA, psnr_curve
-from probekit.machine.files import prepared, writing_to
+from probekit.machine.files import prepared, whole, writing_to
 from probekit.machine.modes import flushed_denormals
 from probekit.train import checkpoint
 from probekit.train.checkpoint import CHECKPOINT
@@ -300,10 +300,8 @@ class _Log:
         if self.path is not None and self.path.exists():
             # What a killed run reported after its last checkpoint, perhaps not to the end of a line, is done again.
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-            unfinished = self.path.with_name(self.path.name + ".partial")
-            with writing_to(self.path.parent):
+            with whole(self.path) as unfinished:
                 unfinished.write_text("".join(x + "\n" for x in lines if _step_of(x) <= step), encoding="utf-8")
-                unfinished.replace(self.path)
 
     def write(self, line: dict[str, Any]) -> None:
         if self.path is not None:
