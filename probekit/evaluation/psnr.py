@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 from torch import nn
 
+from probekit.checks import noise_levels, seeded, whole
 from probekit.denoising.denoiser import as_denoiser
 from probekit.errors import InputError
 from probekit.evaluation.references import GaussianBlur, PatchWiener
@@ -61,7 +62,9 @@ def psnr_curve(
     DataArray
         Dims (image, sigma), in dB.
     """
-    denoiser = as_denoiser(denoiser)
+    denoiser, sigma = as_denoiser(denoiser), noise_levels(sigma)
+    whole("batch_size", batch_size, least=1)
+    seeded(seed)
     device = place_of(denoiser).device
     rows = []
     with evaluating(denoiser), torch.inference_mode():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
+from probekit.checks import counts
 from probekit.denoising.inputs import check_sigma, size_message
 from probekit.errors import InputError
 from probekit.models.blocks import NormKind, check_norm, conv_block, initialise
@@ -96,6 +97,7 @@ class UNet(nn.Module):
         norm: NormKind | None = None,
     ) -> None:
         super().__init__()
+        channels = counts("channels", channels, least=0)
         scales = max(len(channels) - 1, 0)
         encoder_convs = (2,) * scales if encoder_convs is None else encoder_convs
         decoder_convs = range(5, 5 + scales) if decoder_convs is None else decoder_convs

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from probekit.checks import counts
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.machine.place import place_of
@@ -53,6 +54,7 @@ def widened(denoiser: Denoiser, channels: Sequence[int]) -> Denoiser:
     given: Any = model.config
     config: dict[str, Any] = dict(given)
     key = next(name for name in WIDTHS if name in config)
+    channels = counts("channels", channels, least=0)
     before = config[key] if isinstance(config[key], list) else [config[key]]
     if len(channels) != len(before) or any(new % old or new < 1 for new, old in zip(channels, before, strict=False)):
         raise InputError(

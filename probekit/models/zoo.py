@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from probekit.checks import seeded
 from probekit.denoising.denoiser import Denoiser
 from probekit.denoising.parametrisation import shown
 from probekit.errors import InputError, ModelError
@@ -253,6 +254,7 @@ def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
     seed
         Of the initial weights; torch's global generator is left as it was.
     """
+    seeded(seed)
     kind = type(denoiser.model)
     if kind not in ARCHITECTURES.values():
         raise InputError(f"{kind.__name__} is not one of the package's networks: make its untrained twin yourself")
