@@ -6,7 +6,7 @@ BIN := .venv/bin
 # One thread a worker: workers of several threads each wait for one another far longer than they compute.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: demo test test-fast format lint docs bench bench-quick results clean
+.PHONY: demo test test-fast test-lowest format lint docs bench bench-quick results clean
 
 demo: .venv/demo.done
 	$(BIN)/probekit demo --out demo
@@ -17,6 +17,12 @@ test: .venv/test.done
 # What takes over a second is left out: for while you work.
 test-fast: .venv/test.done
 	$(PYTEST) -n auto --dist worksteal -m "not slow"
+
+# The suite once more, with the lowest versions that pyproject.toml allows; on Python 3.11, which they were made for.
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e ".[test]"
+	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n auto --dist worksteal
 
 format: .venv/test.done
 	$(BIN)/ruff check --fix .
@@ -49,13 +55,13 @@ docs: .venv/test.done
 
 # docs/results.md and its figures, from PHOTOGRAPHS/{val,train-0}.zip and synsets.csv.
 results: .venv/bench.done
-	$(BIN)/python -m analyses.report --denoiser photo32 --images $(PHOTOGRAPHS)/val.zip --size 32 --train $(PHOTOGRAPHS)/train-0.zip \
+	$(BIN)/probekit report $(PHOTOGRAPHS)/val.zip --network photo32 --size 32 --draws 2 --train $(PHOTOGRAPHS)/train-0.zip \
 		--classes $(PHOTOGRAPHS)/synsets.csv --no-pictures -o results
 	cp results/report.md docs/results.md
 	cp results/figures/*.png docs/figures/
 
 clean:
-	rm -rf .venv demo build *.egg-info
+	rm -rf .venv .venv-lowest demo build *.egg-info
 
 # Each set-up is repeated only when what it depends on has changed.
 .venv/bin/python:
