@@ -18,10 +18,9 @@ from torch import nn
 
 import probekit
 from analyses import ground, sampling, selectivity
-from analyses.attribution import chosen_channels
 from analyses.concepts.figure import plot
 from analyses.concepts.held import concept, hold_concept
-from analyses.ground import as_network, check_findings, drawn_images, folder_of, holm, variable
+from analyses.ground import as_network, check_findings, chosen_channels, drawn_images, folder_of, holm, variable
 from analyses.sampling import same
 from probekit import images as image_sources
 from probekit import labels

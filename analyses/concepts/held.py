@@ -11,11 +11,10 @@ import numpy as np
 import xarray as xr
 
 from analyses import ground
-from analyses.attribution import check_count, chosen_channels, labels_of
 from analyses.concepts.kernels import nearer, relabelled_p
-from analyses.ground import interval, resampled_means, variable
+from analyses.ground import chosen_channels, interval, labels_of, resampled_means, variable
 from probekit import images as image_sources
-from probekit.checks import resampling
+from probekit.checks import resampling, whole
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def concept(
         returns something else, or an option is out of its range.
     """
     resampling(resamples, level, seed)
-    check_count("permutations", permutations, 100)
+    whole("permutations", permutations, least=100)
     source = image_sources.load(condition)
     for name, samples in (("held", held), ("free", free)):
         _check_samples(name, samples, source)
@@ -196,7 +195,7 @@ def hold_concept(
     InputError
         As for the sampler and `concept`.
     """
-    check_count("n_samples", n_samples, 2)
+    whole("n_samples", n_samples, least=2)
     if sampler is None:
         from analyses import sampling
 

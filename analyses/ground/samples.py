@@ -1,15 +1,18 @@
-"""What analyses are asked about: a network by whatever names it, and so many of the images."""
+"""What analyses are asked about: a network by whatever names it, so many of the images, some of the channels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from probekit.checks import given, whole
 from probekit.denoising.denoiser import as_denoiser
 from probekit.errors import InputError
+from probekit.labels import COORDINATES, strings
 from probekit.models import zoo
 
 if TYPE_CHECKING:
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["as_network", "drawn_images"]
+__all__ = ["as_network", "chosen_channels", "drawn_images", "labels_of"]
 
 
 def as_network(denoiser: Any) -> nn.Module:
@@ -44,3 +47,33 @@ def drawn_images(images: ImageSet, most: int | None, seed: int) -> ImageSet:
         drawn = np.random.default_rng(seed).permutation(len(order))[:most]
         order = [order[i] for i in sorted(drawn.tolist())]
     return images.subset(order)
+
+
+def chosen_channels(channels: Any, count: int, name: str = "channels") -> np.ndarray:
+    """Channels as distinct numbers among `count`, at least one.
+
+    Raises
+    ------
+    InputError
+        If they are something else; `name` says of what.
+    """
+    given = np.atleast_1d(np.asarray(channels))
+    if given.ndim != 1 or not given.size or not np.issubdtype(given.dtype, np.integer):
+        raise InputError(f"{name}: got {channels!r}: give the number of at least one channel")
+    outside = given[(given < 0) | (given >= count)].tolist()
+    if outside:
+        raise InputError(f"{name}: channels {outside} do not exist: there are channels 0…{count - 1}")
+    if len(np.unique(given)) < len(given):
+        raise InputError(f"{name}: {given.tolist()} names a channel twice: give each once")
+    return given
+
+
+def labels_of(source: ImageSet, reference: xr.Dataset | xr.DataArray, channels: Sequence[int] | Any = ()) -> xr.Dataset:
+    """Coordinates of all images, with the noise levels, some channels and the attrs of what a tap gave for one."""
+    coords: dict[str, Any] = {"image": ("image", strings(source.ids), {"long_name": COORDINATES["image"]})}
+    if source.labels is not None:
+        coords["label"] = ("image", strings(source.labels), {"long_name": COORDINATES["label"]})
+    if len(channels):
+        kept = reference.isel(channel=np.asarray(channels))
+        coords |= {str(name): c.variable for name, c in kept.coords.items() if c.dims == ("channel",)}
+    return xr.Dataset(coords={**coords, "sigma": reference["sigma"].variable}, attrs=reference.attrs)
