@@ -170,7 +170,8 @@ def analyse(
         few or none is selective, or an option is out of its range.
     """
     given = Settings(**settings)
-    checks.whole("together", together, least=1)
+    for name, value in (("together", together), ("n_channels", n_channels)):
+        checks.whole(name, value, least=1)
     source, tap = _checked(images, data, as_network(denoiser), sigma, given)
     found = selectivity.analyse(data, resamples=100) if findings is None else findings
     TYPES.check(found)

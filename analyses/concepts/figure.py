@@ -95,7 +95,7 @@ def _of_several(findings: xr.Dataset) -> Figure:
     titles = ("most exciting images", "samples, held", "samples, free")
     for start, title in zip(starts, titles, strict=True):
         axes[0, start].set_title(title, fontsize=9, loc="left")
-    axes[0, -1].set_title("held nearer than free (●), than others' (○)", fontsize=8)
+    axes[0, -1].set_title("nearer than free ●, than others' ○", fontsize=8)
     figure.suptitle(f"{findings.attrs.get('denoiser', '')}: what is held with a selective channel", fontsize=10)
     return figure
 

@@ -45,7 +45,7 @@ def drawn_images(images: ImageSet, most: int | None, seed: int) -> ImageSet:
     """At most so many images, at random, in the order of their ids: the same ones whatever order they come in."""
     order = sorted(range(len(images)), key=lambda i: images.ids[i])
     if most is not None and whole("n_images", most, least=1) < len(order):
-        drawn = np.random.default_rng(seed).permutation(len(order))[:most]
+        drawn = np.random.default_rng(seeded(seed)).permutation(len(order))[:most]
         order = [order[i] for i in sorted(drawn.tolist())]
     return images.subset(order)
 

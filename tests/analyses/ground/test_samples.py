@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from analyses.ground import SampleSettings
+from analyses.ground import SampleSettings, drawn_images
+from probekit import images
 from probekit.errors import InputError
 
 
@@ -33,3 +35,8 @@ def test_settings_in_range_are_kept_and_have_defaults(tmp_path: Path) -> None:
     assert (kept.n_images, kept.sigmas, kept.store, kept.progress) == (None, [1, 0.1], tmp_path, False)
     plain = SampleSettings(n_images=1, n_samples=1)
     assert (plain.levels, plain.draws, plain.seed, plain.batch_size, plain.store) == (20, 10, 0, None, None)
+
+
+def test_a_seed_that_draws_no_images_is_refused() -> None:
+    with pytest.raises(InputError, match="seed=-1"):
+        drawn_images(images.load(np.zeros((2, 1, 4, 4), np.float32)), 1, -1)
