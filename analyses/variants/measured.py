@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 import probekit
-from analyses.sampling import describe
+from analyses import sampling
 from analyses.variants.kernels import COPIES
 from analyses.variants.recipes import Made
 
@@ -72,7 +72,7 @@ def per_image(made: Made, free: xr.Dataset | None, comparison: Comparison) -> di
     with warnings.catch_warnings():
         # That samples leave the range of clean images a little is no fault of the caller's.
         warnings.filterwarnings("ignore", message="images of .* reach from")
-        found = describe(samples, tap=tap, unconditional=free, sigma=comparison.sigma, seed=comparison.seed)
+        found = sampling.describe(samples, tap=tap, unconditional=free, sigma=comparison.sigma, seed=comparison.seed)
     numbers = {
         "error of φ": np.median(samples["match"].values, axis=1),
         "diversity": found["diversity"].values,
@@ -97,7 +97,7 @@ def copies(samples: Sequence[xr.Dataset], comparison: Comparison) -> dict[str, n
         {name: xr.concat([one[name] for one in samples], "sample") for name in ("samples", "match")}
     )
     reference = comparison.reference
-    found = describe(joined, reference=reference, quantile=comparison.quantile, seed=comparison.seed)
+    found = sampling.describe(joined, reference=reference, quantile=comparison.quantile, seed=comparison.seed)
     count = first.sizes["image"]
     names = COPIES if reference is not None else COPIES[:1]
     shares = {}

@@ -10,10 +10,11 @@ import typer
 import xarray as xr
 
 from analyses import densities
-from analyses.ground import OUT, drawn_images, run, saved
+from analyses.ground import OUT, Level, Resamples, drawn_images, run, saved
 from analyses.variants.analyse import laws, table
 from analyses.variants.figure import plot, sheet
 from analyses.variants.recipes import untrained_twin
+from probekit.checks import whole
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -47,6 +48,7 @@ def command(
         str | None, typer.Option(help="Training images to look for near copies of: folders or zips, comma-separated.")
     ] = None,
     n_reference: Annotated[int, typer.Option(help="At most so many of them.")] = 5000,
+    at: Annotated[float, typer.Option(help="Noise level at which φ is compared.")] = 0.1,
     n_images: Annotated[int, typer.Option(help="Conditions, at most.")] = 24,
     samples: Annotated[int, typer.Option(help="Of each condition and variant.")] = 2,
     levels: Annotated[int, typer.Option(help="Noise levels that samples go through.")] = 20,
@@ -55,6 +57,8 @@ def command(
         typer.Option("--laws", help="Samples of each condition for distances between laws; by default none are made."),
     ] = None,
     draws: Draws = DRAWS,
+    resamples: Resamples = 1000,
+    level: Level = 0.95,
     seed: Seed = 0,
     out: Out = OUT,
     quiet: Quiet = False,
@@ -63,6 +67,8 @@ def command(
 
     Samples are kept in the folder, so that a call that was stopped goes on.
     """
+    if with_laws is not None:
+        whole("laws", with_laws, least=densities.LEAST_SAMPLES)
     source = images_called(images, size=size, crop=crop)
     references = words(reference)
     if references:
@@ -70,7 +76,7 @@ def command(
     prepared(out)
     net, stores = network_called(network), out / "variants-stores"
     shared = {"block": block, "n_images": n_images, "levels": levels, "draws": draws, "seed": seed}
-    shared["progress"] = False if quiet else None
+    shared |= {"sigma": at, "progress": False if quiet else None}
     found = table(
         source,
         denoiser=net,
@@ -78,6 +84,8 @@ def command(
         reference=references or None,
         held_out=words(held_out) or (),
         store=stores,
+        resamples=resamples,
+        level=level,
         **shared,
     )
     written = saved(out, ("variants", found), ("variants", plot(found)), ("variants-sheet", sheet(found)))

@@ -107,7 +107,7 @@ REFUSED = [
     (hold_concept(seed=-1), "seed=-1"),
     (hold_concept(permutations=10), "permutations=10"),
     (lambda: concepts.plot(NO_FINDINGS), "the findings lack .*: give what concepts.analyse returns"),
-    (lambda: concepts.plot(5), "the findings are a int: give what concepts.analyse returns"),  # pyright: ignore
+    (lambda: concepts.plot(5), "the findings are a int: give what concepts.analyse returns"),
     (
         lambda: concepts.plot(NO_FINDINGS.assign_attrs(analysis="concepts.concept")),
         "the findings lack .*: give what concepts.concept returns",

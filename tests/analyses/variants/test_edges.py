@@ -12,7 +12,7 @@ from torch import nn
 
 import probekit
 from analyses import densities, sampling, variants
-from analyses.variants import recipes
+from analyses.variants import recipes, shell
 from probekit.errors import InputError, ModelError
 from probekit.models import zoo
 from probekit.models.unet import UNet
@@ -157,17 +157,22 @@ def test_laws_are_what_densities_take_and_of_the_same_conditions_as_the_table(tm
     assert related.correlation.sel(feature="phi") > 0.5
 
 
+def command_line(folder: Path, count: int) -> list[str]:
+    """Words of the command for so many small photographs and a small network, into folder/out."""
+    (folder / "images").mkdir()
+    for i, values in enumerate(photographs(count)):
+        Image.fromarray((255 * values).astype(np.uint8).transpose(1, 2, 0)).save(folder / "images" / f"{i}.png")
+    weights = zoo.save(unet(), folder / "small.safetensors")
+    given = [str(folder / "images"), "--network", str(weights), "--held-out", "enc1", "--levels", "2", "--samples", "1"]
+    return [*given, "--draws", "2", "--resamples", "100", "--quiet", "-o", str(folder / "out")]
+
+
 def test_the_command_writes_table_and_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = {name: recipe for name, recipe in variants.RECIPES.items() if recipe.method == sampling.DEFAULT}
     monkeypatch.setattr(recipes, "RECIPES", few)
-    (tmp_path / "images").mkdir()
-    for i, values in enumerate(photographs(2)):
-        Image.fromarray((255 * values).astype(np.uint8).transpose(1, 2, 0)).save(tmp_path / "images" / f"{i}.png")
-    weights = zoo.save(unet(), tmp_path / "small.safetensors")
-    given = [str(tmp_path / "images"), "--network", str(weights), "--held-out", "enc1"]
-    given += ["--levels", "2", "--samples", "1", "--draws", "2", "--quiet", "-o", str(tmp_path / "out")]
+    given = command_line(tmp_path, 2)
     assert variants.main([*given, "--reference", str(tmp_path / "images")]) == 0
     written = xr.load_dataset(tmp_path / "out" / "variants.nc", engine="h5netcdf")
     assert "near copies of references" in written.measure
@@ -175,6 +180,19 @@ def test_the_command_writes_table_and_figures(
     assert all((tmp_path / "out" / f"variants{end}.png").stat().st_size for end in ("", "-sheet"))
     assert variants.main([*given, "--block", "nowhere"]) == 1
     assert "no 'nowhere'" in capsys.readouterr().err
+
+
+def test_the_command_relates_laws_of_the_trained_and_the_untrained_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "RECIPES", dict(list(variants.RECIPES.items())[:1]))
+    monkeypatch.setattr(shell, "DISTANCES", ("patch_wasserstein",))
+    # 21 conditions make 210 pairs, and a correlation needs 200.
+    assert variants.main([*command_line(tmp_path, 21), "--laws", "4"]) == 0
+    for role in ("trained", "untrained"):
+        name = f"densities-patch-wasserstein-{role}"
+        assert xr.load_dataset(tmp_path / "out" / f"{name}.nc", engine="h5netcdf").sizes["pair"] == 210
+        assert (tmp_path / "out" / f"{name}.png").stat().st_size > 0
 
 
 def test_seconds_that_cannot_be_read_are_named(tmp_path: Path) -> None:
