@@ -168,6 +168,16 @@ def analyse(
     InputError
         If data are not of these images, of this network or of one tap, σ is not among the data's, channels are too
         few or none is selective, or an option is out of its range.
+
+    Examples
+    --------
+    >>> from probekit.synthetic.patch_model import PatchModel
+    >>> model = PatchModel([0.2, 0.8], [[0.4, 0.3, 0, 0.05], [0.4, 0, 0.3, 0.05]])
+    >>> images = probekit.images.load(model.draw(30, rows=8, cols=8, seed=0).images)
+    >>> data = probekit.tap(model, "mid")(images, sigma=0.02, draws=2)
+    >>> found = analyse(images, data, denoiser=model, channels=[1], together=1, sigma=0.02, levels=6, permutations=100)
+    >>> bool(found.nearer.sel(against="free samples", witness="held") > 0.9)
+    True
     """
     given = Settings(**settings)
     for name, value in (("together", together), ("n_channels", n_channels)):

@@ -122,6 +122,18 @@ def concept(
     InputError
         If samples and conditions do not fit each other, channels do not exist or are all of them, the classifier
         returns something else, or an option is out of its range.
+
+    Examples
+    --------
+    >>> import probekit
+    >>> from probekit.synthetic.patch_model import PatchModel
+    >>> model = PatchModel([0.5, 0.5], [[0.4, 0.2, 0, 0.05], [0.4, 0, 0.2, 0.05]])
+    >>> images = model.draw(6, rows=8, cols=8, seed=0).images
+    >>> held = images.expand_dims(sample=4)  # the images themselves
+    >>> free = held.copy(data=model.draw(24, rows=8, cols=8, seed=1).images.values.reshape(held.shape))
+    >>> found = concept(probekit.tap(model, "mid"), held, free, images, channels=[1], sigma=0.01, permutations=100)
+    >>> (found.p < 0.05).values.tolist()
+    [True, True]
     """
     sure = Significance(**significance)
     checks.seeded(seed)

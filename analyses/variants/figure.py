@@ -114,7 +114,7 @@ def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2) -> Fig
     Returns
     -------
     Figure
-        Under each sample its error of φ, at the block of its row. Intensities outside [0, 1] are clipped; where
+        Under each sample its error of φ, at the block that is held. Intensities outside [0, 1] are clipped; where
         conditions are of no such range, the conditions' extremes are black and white.
 
     Raises
