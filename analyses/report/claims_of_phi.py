@@ -185,8 +185,8 @@ OF_PHI = {
     ),
     2: Claim(
         "φ is stable over σ",
-        "at σ = 0.3 nine images of ten are nearest to themselves at the least σ among 1,000, more than untrained and in "
-        "pixels",
+        "at σ = 0.3 nine images of ten are nearest to themselves at the least σ among 1,000, more than untrained and "
+        "in pixels",
         "controls",
         stable,
     ),
@@ -206,8 +206,8 @@ OF_PHI = {
     ),
     5: Claim(
         "Euclidean distance in φ is semantic",
-        "distance in φ is correlated with gist given colour, and with label given gist and colour, more than in pixels, "
-        "their PCA and untrained",
+        "distance in φ is correlated with gist given colour, and with label given gist and colour, more than in "
+        "pixels, their PCA and untrained",
         "controls",
         semantic,
     ),

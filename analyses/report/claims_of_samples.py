@@ -92,8 +92,8 @@ OF_SAMPLES = {
     ),
     7: Claim(
         "Distances between φ's follow distances between conditional densities",
-        "the rank correlation of distances in φ with distances between conditional laws is 0.5 at least over 200 pairs, "
-        "and above that of pixels",
+        "the rank correlation of distances in φ with distances between conditional laws is 0.5 at least over 200 "
+        "pairs, and above that of pixels",
         "densities",
         laws_follow,
     ),
