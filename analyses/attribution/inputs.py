@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from probekit import checks
-from probekit.capture.sites import network_of
+from probekit.capture.survey import network_of
 from probekit.denoising.denoiser import as_denoiser, clean_range
 from probekit.errors import InputError
 from probekit.labels import COORDINATES

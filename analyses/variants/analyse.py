@@ -22,7 +22,7 @@ from analyses.variants.figure import plot, sheet
 from analyses.variants.numbers import COPIES, copies, per_image, summary
 from analyses.variants.rows import Making, Variant, rows, samples_of
 from probekit import images as image_sources
-from probekit.capture.sites import network_of
+from probekit.capture.survey import network_of
 from probekit.checks import fraction, listed, mapping, number, resampling, whole
 from probekit.checks import names as checks_names
 from probekit.cli.arguments import images_called

@@ -15,7 +15,7 @@ from torch import nn
 
 import probekit
 from analyses import sampling
-from probekit.capture.sites import network_of
+from probekit.capture.survey import network_of
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.images import ImageSet

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from probekit import labels
 from probekit.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
@@ -82,17 +81,7 @@ def unit_size(count: int, together: int, bytes_per_image: int) -> int:
 
 @contextmanager
 def create_or_resume(
-    path: str | Path,
-    *,
-    plan: Mapping[str, Any],
-    rest: Callable[[], Mapping[str, np.ndarray]],
-    ids: Sequence[str],
-    image_labels: Sequence[str] | None,
-    sigma: Sequence[float],
-    channels: Mapping[str, int],
-    attrs: Mapping[str, str | int | float],
-    draws_kept: int,
-    unit: int,
+    path: str | Path, *, plan: Mapping[str, Any], template: Callable[[], xr.Dataset], ids: Sequence[str], unit: int
 ) -> Iterator[Store]:
     """The store at `path`, made if there is none, locked while the block runs.
 
@@ -102,12 +91,11 @@ def create_or_resume(
         A folder, by custom ending in ``.zarr``.
     plan
         Whatever decides the numbers; a store of another plan is refused.
-    rest
-        Computes rest and rest_se (sigma, channel); called only for a new store.
-    ids, image_labels, sigma, channels, attrs
-        As for `labels.representation`.
-    draws_kept
-        Draws to keep as phi_draws; 0 for none.
+    template
+        Makes the Dataset that the store will hold, its variables along image not yet measured; called only for a new
+        store.
+    ids
+        Of the images.
     unit
         Images per unit.
 
@@ -121,19 +109,9 @@ def create_or_resume(
     path = Path(path)
     plan = json.loads(json.dumps(dict(plan) | {"format": FORMAT, "unit": unit, "ids_sha256": _digest(ids)}))
     if not path.exists():
-        grid = (len(ids), len(sigma), sum(channels.values()))
-        shapes = {"phi": grid, "phi_se": grid} | ({"phi_draws": (*grid[:2], draws_kept, grid[2])} if draws_kept else {})
-        # Views of one number: a template of any size takes no memory.
-        template = labels.representation(
-            {**{name: np.broadcast_to(np.float32("nan"), shape) for name, shape in shapes.items()}, **rest()},
-            ids=ids,
-            labels=image_labels,
-            sigma=sigma,
-            channels=channels,
-            attrs=attrs,
-        )
+        made = template()
         with _full_disk_explained(path):
-            _create(path, template, plan, unit)
+            _create(path, made, plan, unit)
     with locked(path):
         group = _opened(path)
         _refuse_another_plan(path, group, plan)

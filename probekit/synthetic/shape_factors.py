@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import xarray as xr
 
 from probekit import labels
 from probekit.errors import InputError
+from probekit.machine.installed import installed_version
 
 __all__ = ["FACTORS", "Factor", "Settings", "tabulate"]
 
@@ -175,7 +175,7 @@ def tabulate(settings: Settings, *, n: int | None = None, needed: Sequence[str] 
         )
         for name, values in given.items()
     }
-    attrs = {"probekit_version": version("probekit"), "generator": "probekit.synthetic.shapes"}
+    attrs = {"probekit_version": installed_version(), "generator": "probekit.synthetic.shapes"}
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
