@@ -105,7 +105,7 @@ def relabelled(found: ImageSet, ids: Any, labels: Any) -> ImageSet:
     if ids is not None:
         found = replace(found, ids=checked_ids(ids, len(found), found.name))
     if labels is not None:
-        values = tuple(str(plain(v)) for v in listed("labels", labels, "one class name per image"))
+        values = tuple(_each("labels", labels))
         if len(values) != len(found):
             raise InputError(f"{len(values)} labels for {len(found)} images: give one per image")
         found = replace(found, labels=values)
@@ -120,7 +120,7 @@ def checked_ids(ids: Sequence[Any], count: int, name: str) -> tuple[str, ...]:
     InputError
         If there is not one for each of `count` images of the set called `name`, or one occurs twice.
     """
-    values = tuple(str(plain(v)) for v in listed("ids", ids, "one id per image"))
+    values = tuple(_each("ids", ids))
     if len(values) != count:
         raise InputError(f"{len(values)} ids for {count} images: give one per image")
     repeated = [v for v, n in Counter(values).items() if n > 1]
@@ -141,3 +141,9 @@ def named(items: Sequence[str]) -> str:
     """The first few of some names, and how many more there are."""
     more = len(items) - MAX_NAMED
     return ", ".join(items[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _each(option: str, values: Any) -> list[str]:
+    """One string for each image; a string gives one letter to each."""
+    found = values if isinstance(values, str) else listed(option, values, f"a list of {option}, one per image")
+    return [str(plain(value)) for value in found]

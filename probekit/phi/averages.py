@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
-from probekit.errors import InputError
+from probekit.checks import noise_levels
 from probekit.machine.ahead import ahead
 from probekit.noise import from_bits, random_bits, standard_normal
 
@@ -94,28 +94,6 @@ class Average(NamedTuple):
     phi: np.ndarray
     phi_se: np.ndarray
     phi_draws: np.ndarray
-
-
-def noise_levels(sigma: Any) -> list[float]:
-    """σ as a list of distinct finite numbers ≥ 0.
-
-    Raises
-    ------
-    InputError
-        If it is not.
-    """
-    try:
-        levels = [float(s) for s in np.atleast_1d(np.asarray(sigma, dtype=float)).ravel()]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"sigma={sigma!r}: give one noise standard deviation or a sequence of them") from error
-    if not levels:
-        raise InputError("sigma is empty: give at least one noise standard deviation")
-    wrong = [s for s in levels if not (math.isfinite(s) and s >= 0)]
-    if wrong:
-        raise InputError(f"sigma holds {wrong}: noise standard deviations are finite and ≥ 0, in intensity units")
-    if len(set(levels)) < len(levels):
-        raise InputError(f"sigma={levels} names a noise level twice: give each once")
-    return levels
 
 
 def noisy_batches(

@@ -15,12 +15,12 @@ from probekit.capture.hooks import editing, setting
 from probekit.capture.names import TapPoint, resolve
 from probekit.capture.observer import Observer, Reach
 from probekit.capture.reductions import reduction
-from probekit.checks import flag, given, number, whole
+from probekit.checks import flag, given, noise_levels, number, whole
 from probekit.denoising.denoiser import as_denoiser, settings_shown
 from probekit.denoising.inputs import check_batch, first
 from probekit.errors import InputError, TapError
 from probekit.noise import SOURCE, SOURCE_DEVICE
-from probekit.phi.averages import Noising, noise_levels
+from probekit.phi.averages import Noising
 from probekit.phi.measure import Measurement, batch_size_for, images_for, maps_of_one_draw, rest_image
 from probekit.phi.store import planned
 
@@ -68,7 +68,7 @@ def tap(model: nn.Module, *names: str, reduce: str | Reduction = "mean") -> Tap:
     --------
     >>> from probekit.models.unet import UNet
     >>> model = UNet((4, 8), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,))
-    >>> data = tap(model, "enc1", "mid")(np.random.rand(2, 3, 8, 8), sigma=[0.1, 0.3], draws=4)
+    >>> data = tap(model, "enc1", "mid")(torch.rand(2, 3, 8, 8), sigma=[0.1, 0.3], draws=4)
     >>> dict(data.phi.sizes)
     {'image': 2, 'sigma': 2, 'channel': 12}
     >>> data.tap.values[[0, -1]].tolist()
