@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from probekit.capture.names import TapPoint
+from probekit.checks import whole
 from probekit.errors import TapError
 
 if TYPE_CHECKING:
@@ -105,8 +107,15 @@ def editing(network: nn.Module, point: TapPoint, function: Callable[[Tensor], Te
 def setting(
     channels: int | Sequence[int], make: Callable[[Float[Tensor, "n k row col"]], Any]
 ) -> Callable[[Float[Tensor, "n c row col"]], Float[Tensor, "n c row col"]]:
-    """An edit that puts `make` of the chosen channels' maps in their place and leaves the others alone."""
-    chosen = [channels] if isinstance(channels, int) else [int(c) for c in channels]
+    """An edit that puts `make` of the chosen channels' maps in their place and leaves the others alone.
+
+    Raises
+    ------
+    InputError
+        If channels are no whole numbers.
+    """
+    given = channels.tolist() if isinstance(channels, torch.Tensor) else channels
+    chosen = [whole("channels", c) for c in np.asarray(given).ravel().tolist()]
 
     def edit(a: Tensor) -> Tensor:
         if a.ndim != 4:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from probekit.checks import given
 from probekit.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
@@ -67,9 +68,10 @@ class Store:
 
 def planned(path: str | Path, field: str) -> Any:
     """A field of the plan of the store at `path`; None where there is no such store or field."""
-    if not Path(path).exists():
+    path = _path("store", path)
+    if not path.exists():
         return None
-    plan: Any = _opened(Path(path))[PROGRESS].attrs["plan"]
+    plan: Any = _opened(path)[PROGRESS].attrs["plan"]
     return plan.get(field)
 
 
@@ -106,7 +108,7 @@ def create_or_resume(
     CapacityError
         If the store cannot be written, or another process is writing it.
     """
-    path = Path(path)
+    path = _path("store", path)
     plan = json.loads(json.dumps(dict(plan) | {"format": FORMAT, "unit": unit, "ids_sha256": _digest(ids)}))
     if not path.exists():
         made = template()
@@ -140,7 +142,7 @@ def open(path: str | Path) -> xr.Dataset:
     InputError
         If there is no such store.
     """
-    path = Path(path)
+    path = _path("path", path)
     done = np.asarray(_array(_opened(path), f"{PROGRESS}/done")[:], bool)
     if not done.all():
         warnings.warn(
@@ -153,6 +155,12 @@ def open(path: str | Path) -> xr.Dataset:
     for name, values in strings.items():
         values.attrs = data[name].attrs
     return data.assign_coords(strings)
+
+
+def _path(option: str, value: Any) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"{given(option, value)}: give the path of a folder, by custom ending in .zarr")
+    return Path(value)
 
 
 def _create(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from probekit import labels
@@ -276,6 +277,8 @@ class Tap:
 
         `value` is a number, or a tensor that broadcasts to (N, channels given, H, W).
         """
+        if not isinstance(value, torch.Tensor | np.ndarray):
+            number("value", value, "a finite number, or a tensor that broadcasts to (N, channels, H, W)")
         return self.edit(setting(channels, lambda _: value))
 
     def edit(self, function: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
