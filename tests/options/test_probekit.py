@@ -126,7 +126,7 @@ BAD: dict[str, list[tuple[Callable[[], Any], str]]] = {
     "tap": [
         (lambda: probekit.tap(3, "mid"), "wraps a torch.nn.Module, not int"),  # pyright: ignore[reportArgumentType]
         (lambda: probekit.tap(network()), "name at least one tap"),
-        (lambda: probekit.tap(network(), "middel"), "did you mean 'middle'"),
+        (lambda: probekit.tap(network(), "middel"), "did you mean .*'middle'"),
         (lambda: probekit.tap(network(), 3), "has no tap 3"),  # pyright: ignore[reportArgumentType]
         (lambda: probekit.tap(network(), "mid", "middle"), "are one place \\(middle\\): name it once"),
         (lambda: probekit.tap(network(), "mid", reduce="median"), "reduce='median': give one of mean, max"),
@@ -303,7 +303,7 @@ BAD: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: factor_distances(3, SETTINGS), "settings"),  # pyright: ignore[reportArgumentType]
         (lambda: distance(SETTINGS, 3), "settings"),  # pyright: ignore[reportArgumentType]
         (lambda: distance(SETTINGS, SETTINGS, factors=[]), "factors=\\[\\]"),
-        (lambda: distance(SETTINGS, SETTINGS, weights={"hue": -1}), "weights"),
+        (lambda: distance(SETTINGS, SETTINGS, weights={"hue": -1}), "the weight of hue is -1"),
         (lambda: distance(SETTINGS, SETTINGS, weights=3), "weights=3"),  # pyright: ignore[reportArgumentType]
     ],
 }
