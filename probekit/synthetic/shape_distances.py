@@ -112,8 +112,8 @@ def distance(
 
 def _chosen(factors: Sequence[str] | None) -> list[str]:
     what = f"some of {', '.join(FACTORS)}, each once"
-    chosen = FACTORS if factors is None else [factors] if isinstance(factors, str) else factors
-    names = listed("factors", list(chosen) if factors is None else chosen, what)
+    chosen = list(FACTORS) if factors is None else [factors] if isinstance(factors, str) else factors
+    names = listed("factors", chosen, what)
     unknown = [str(name) for name in names if name not in FACTORS]
     if unknown or not names or len(set(names)) < len(names):
         raise InputError(f"factors={factors!r}: give {what}")
