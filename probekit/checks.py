@@ -38,18 +38,18 @@ def given(name: str, value: Any) -> str:
     return f"{name}={shown}" if short else f"{name} is a {type(value).__name__}"
 
 
-def whole(name: str, value: Any, *, least: int, most: int | None = None) -> int:
-    """A whole number of at least `least`, and of at most `most` where that is given, as an int.
+def whole(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
+    """A whole number, of at least `least`, and of at most `most`, where these are given, as an int.
 
     Raises
     ------
     InputError
         If it is something else.
     """
-    good = not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
-    if not good or (most is not None and int(value) > most):
-        span = f"≥ {least}" if most is None else f"from {least} to {most}"
-        raise InputError(f"{given(name, value)}: give a whole number {span}")
+    good = not isinstance(value, bool) and isinstance(value, Integral)
+    if not good or (least is not None and int(value) < least) or (most is not None and int(value) > most):
+        span = "" if least is None else f" ≥ {least}" if most is None else f" from {least} to {most}"
+        raise InputError(f"{given(name, value)}: give a whole number{span}")
     return int(value)
 
 

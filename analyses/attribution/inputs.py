@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from probekit import checks
-from probekit.capture.sites import network_of
+from probekit.capture.survey import network_of
 from probekit.denoising.denoiser import as_denoiser, clean_range
 from probekit.errors import InputError
 from probekit.phi.averages import clean_and_noise

@@ -99,7 +99,8 @@ def union_of_subspaces(given: Given) -> Iterator[Criterion]:
         here, there = (f.sel(sigma=sigma, block=given.block) for f in (trained, untrained))
         for comparison in labels.strings(here["comparison"].values) if ranks else ():
             part, other = (f.sel(rank=max(ranks), comparison=comparison) for f in (here, there))
-            subject = f"held-out variance explained, union of {max(ranks)}-dimensional subspaces less PCA of equal {comparison}"
+            union = f"union of {max(ranks)}-dimensional subspaces"
+            subject = f"held-out variance explained, {union} less PCA of equal {comparison}"
             above = partial(Criterion, subject, "above", 0, sigma=sigma)
             counts = comparison == "parameters"
             yield above(estimate=estimate_of(part, "gain"), control=other["gain"].item(), counts=counts)

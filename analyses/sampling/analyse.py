@@ -33,7 +33,7 @@ from analyses.sampling.conditions import (
 from analyses.sampling.describe import check_samples, describe
 from analyses.sampling.samplers import method_of
 from probekit import checks
-from probekit.capture.sites import network_of
+from probekit.capture.survey import network_of
 from probekit.checks import seeded, whole
 from probekit.cli.arguments import images_called
 from probekit.denoising.denoiser import as_denoiser, clean_range

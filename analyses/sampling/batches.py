@@ -13,7 +13,7 @@ import xarray as xr
 
 from analyses.sampling.samplers import Method
 from analyses.sampling.walk import Task, Walk
-from probekit.capture.sites import network_of, survey
+from probekit.capture.survey import network_of, survey
 from probekit.machine.memory import available_bytes
 from probekit.machine.modes import evaluating
 from probekit.noise import standard_normal

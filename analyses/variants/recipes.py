@@ -16,7 +16,7 @@ from torch import nn
 import probekit
 from analyses import sampling
 from analyses.ground import SampleSettings, folder_of
-from probekit.capture.sites import network_of
+from probekit.capture.survey import network_of
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.images import ImageSet
