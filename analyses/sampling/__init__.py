@@ -4,6 +4,7 @@ from analyses.sampling.analyse import DEFAULT, SAMPLES, levels, reconstruct, sam
 from analyses.sampling.conditions import Condition, Match, centroid, interpolate, project, same
 from analyses.sampling.description import FINDINGS, describe
 from analyses.sampling.figure import plot
+from analyses.sampling.kernels_guidance import Goal, Guided
 from analyses.sampling.methods import method_of, sampler
 from analyses.sampling.samplers import Guiding
 from analyses.sampling.shell import main
@@ -14,6 +15,8 @@ __all__ = [
     "FINDINGS",
     "SAMPLES",
     "Condition",
+    "Goal",
+    "Guided",
     "Guiding",
     "Match",
     "Walk",

@@ -14,7 +14,7 @@ from analyses.sampling.methods import falling
 from probekit import images as image_sources
 from probekit import labels
 from probekit.checks import given as shown
-from probekit.checks import number, whole
+from probekit.checks import number, seeded, whole
 from probekit.errors import InputError
 from probekit.phi.tap import Tap
 
@@ -102,7 +102,7 @@ class Condition:
         (1, 2, 128)
         """
         levels, source = falling(sigmas), image_sources.load(images, ids=ids)
-        data = _tap(tap)(source, sigma=levels, draws=draws, seed=seed, progress=progress)
+        data = _tap(tap)(source, sigma=levels, draws=draws, seed=seeded(seed), progress=progress)
         phi, spread = _numbers(data)
         pixels = source.read(range(len(source))).numpy()
         kept = None if source.labels is None else list(source.labels)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -217,7 +217,7 @@ def registered(method: Any) -> tuple[str, Registered]:
     for name, known in METHODS.items():
         if known.function is method:
             return name, known
-    return getattr(method, "__name__", type(method).__name__), Registered(method, geometric())
+    return getattr(method, "__name__", type(method).__name__), Registered(cast("Sampler", method), geometric())
 
 
 def _options(function: Sampler) -> dict[str, inspect.Parameter]:
