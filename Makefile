@@ -1,16 +1,32 @@
 # Two commands do everything, set-up included:
 #   make demo   φ of built-in photographs through a trained denoiser; results in demo/
-#   make test   the whole test suite
+#   make test   the whole test suite, one process a core
 PYTHON ?= python3
 BIN := .venv/bin
+# One thread a worker: workers of several threads each wait for one another far longer than they compute.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: demo test lint bench results clean
+.PHONY: demo test test-fast test-lowest format lint docs bench bench-quick results clean
 
 demo: .venv/demo.done
 	$(BIN)/probekit demo --out demo
 
 test: .venv/test.done
-	$(BIN)/pytest
+	$(PYTEST) -n auto --dist worksteal
+
+# What takes over a second is left out: for while you work.
+test-fast: .venv/test.done
+	$(PYTEST) -n auto --dist worksteal -m "not slow"
+
+# The suite once more, with the lowest versions that pyproject.toml allows; on Python 3.11, which they were made for.
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e ".[test]"
+	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n auto --dist worksteal
+
+format: .venv/test.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 lint: .venv/test.done
 	$(BIN)/ruff check .
@@ -28,15 +44,24 @@ bench: .venv/bench.done
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/training.py --channels 8,16 --size 16 --batch-size 8
 
+# Every benchmark that says in some seconds how this machine does.
+bench-quick: .venv/bench.done
+	$(BIN)/python benchmarks/phi_at_mid.py
+	$(BIN)/python benchmarks/overhead.py
+
+# The pages that are made from the code: every variable of the findings.
+docs: .venv/test.done
+	$(BIN)/python -m analyses.report.tables > docs/findings.md
+
 # docs/results.md and its figures, from PHOTOGRAPHS/{val,train-0}.zip and synsets.csv.
 results: .venv/bench.done
-	$(BIN)/python -m analyses.report --denoiser photo32 --images $(PHOTOGRAPHS)/val.zip --size 32 --train $(PHOTOGRAPHS)/train-0.zip \
+	$(BIN)/probekit report $(PHOTOGRAPHS)/val.zip --network photo32 --size 32 --draws 2 --train $(PHOTOGRAPHS)/train-0.zip \
 		--classes $(PHOTOGRAPHS)/synsets.csv --no-pictures -o results
 	cp results/report.md docs/results.md
 	cp results/figures/*.png docs/figures/
 
 clean:
-	rm -rf .venv demo build *.egg-info
+	rm -rf .venv .venv-lowest demo build *.egg-info
 
 # Each set-up is repeated only when what it depends on has changed.
 .venv/bin/python:

@@ -1,9 +1,10 @@
 """Look inside convolutional image denoisers: named activation taps, results as labelled arrays."""
 
 from probekit import errors, images, models
-from probekit.capture.sites import taps
+from probekit.capture.names import taps
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import CapacityError, InputError, ModelError, ProbeError, TapError
+from probekit.machine.installed import installed_version
 from probekit.models.zoo import load
 from probekit.phi.store import open
 from probekit.phi.tap import Tap, tap
@@ -24,3 +25,9 @@ __all__ = [
     "tap",
     "taps",
 ]
+
+__version__ = installed_version()
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -13,12 +13,14 @@ from probekit.errors import InputError
 
 __all__ = [
     "choice",
+    "counts",
     "flag",
     "fraction",
     "given",
     "listed",
     "mapping",
     "names",
+    "noise_levels",
     "number",
     "resampling",
     "seeded",
@@ -36,18 +38,18 @@ def given(name: str, value: Any) -> str:
     return f"{name}={shown}" if short else f"{name} is a {type(value).__name__}"
 
 
-def whole(name: str, value: Any, *, least: int, most: int | None = None) -> int:
-    """A whole number of at least `least`, and of at most `most` where that is given, as an int.
+def whole(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
+    """A whole number, of at least `least`, and of at most `most`, where these are given, as an int.
 
     Raises
     ------
     InputError
         If it is something else.
     """
-    good = not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
-    if not good or (most is not None and int(value) > most):
-        span = f"≥ {least}" if most is None else f"from {least} to {most}"
-        raise InputError(f"{given(name, value)}: give a whole number {span}")
+    good = not isinstance(value, bool) and isinstance(value, Integral)
+    if not good or (least is not None and int(value) < least) or (most is not None and int(value) > most):
+        span = "" if least is None else f" ≥ {least}" if most is None else f" from {least} to {most}"
+        raise InputError(f"{given(name, value)}: give a whole number{span}")
     return int(value)
 
 
@@ -172,6 +174,39 @@ def listed(name: str, value: Any, what: str) -> list[Any]:
     if not several or getattr(value, "ndim", 1) == 0:
         raise InputError(f"{given(name, value)}: give {what}")
     return list(value)
+
+
+def noise_levels(sigma: Any) -> list[float]:
+    """σ as a list of distinct finite numbers ≥ 0.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    try:
+        levels = [float(s) for s in np.atleast_1d(np.asarray(sigma, dtype=float)).ravel()]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"sigma={sigma!r}: give one noise standard deviation or a sequence of them") from error
+    if not levels:
+        raise InputError("sigma is empty: give at least one noise standard deviation")
+    wrong = [s for s in levels if not (math.isfinite(s) and s >= 0)]
+    if wrong:
+        raise InputError(f"sigma holds {wrong}: noise standard deviations are finite and ≥ 0, in intensity units")
+    if len(set(levels)) < len(levels):
+        raise InputError(f"sigma={levels} names a noise level twice: give each once")
+    return levels
+
+
+def counts(name: str, value: Any, *, least: int = 1) -> list[int]:
+    """Whole numbers of at least `least`, as a list of ints.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    return [whole(name, one, least=least) for one in listed(name, value, f"whole numbers ≥ {least}, e.g. (16, 32, 64)")]
 
 
 def names(name: str, value: Any, what: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ import xarray as xr
 
 from probekit.checks import given
 from probekit.errors import InputError
+from probekit.machine.installed import installed_version
 
 __all__ = [
     "Site",
@@ -118,7 +118,7 @@ def provenance(
 ) -> dict[str, str | int | float]:
     """Attributes that every result carries: what was measured, on what, how."""
     return {
-        "probekit_version": version("probekit"),
+        "probekit_version": installed_version(),
         "denoiser": denoiser,
         "denoiser_settings": settings,
         "weights_sha256": weights_sha256,

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from probekit.checks import listed, whole
+from probekit.errors import InputError
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
@@ -49,6 +52,11 @@ def standard_normal(
     Tensor
         float32, shape (n, *shape), on the CPU.
 
+    Raises
+    ------
+    InputError
+        If sizes, seed or draws are no whole numbers, or there is not one draw for each id.
+
     Examples
     --------
     >>> both = standard_normal((1, 2, 2), seed=0, ids=["a", "b"], draws=[0, 3])
@@ -56,13 +64,14 @@ def standard_normal(
     >>> bool((both[1] == alone[0]).all())
     True
     """
+    shape = _sizes(shape)
     half = (math.prod(shape) + 1) // 2
+    streams = _streams(*_address(seed, ids, draws), half)
     z = np.empty((len(ids), 2 * half), np.float32)
-    streams = _streams(seed, ids, draws, half)
-    rows = max(1, CACHED // half)
-    for start in range(0, len(ids), rows):
-        bits = np.stack(list(islice(streams, rows)))
-        _box_muller(bits, out=z[start : start + rows])
+    together = max(1, CACHED // half)
+    for start in range(0, len(ids), together):
+        bits = np.stack(list(islice(streams, together)))
+        _box_muller(bits, out=z[start : start + together])
     return torch.from_numpy(z[:, : math.prod(shape)].reshape(len(ids), *shape))
 
 
@@ -78,11 +87,17 @@ def random_bits(shape: Sequence[int], *, seed: int, ids: Sequence[str], draws: S
     -------
     Tensor
         int32, shape (n, numbers in one array, rounded up to an even number), on the CPU.
+
+    Raises
+    ------
+    InputError
+        As for `standard_normal`.
     """
-    half = (math.prod(shape) + 1) // 2
+    half = (math.prod(_sizes(shape)) + 1) // 2
+    streams = _streams(*_address(seed, ids, draws), half)
     bits = np.empty((len(ids), half), np.uint64)
-    for row, stream in zip(bits, _streams(seed, ids, draws, half), strict=True):
-        row[:] = stream
+    for place, stream in zip(bits, streams, strict=True):
+        place[:] = stream
     return torch.from_numpy(bits.view(np.int32))
 
 
@@ -100,13 +115,37 @@ def from_bits(bits: Int[Tensor, "n bits"], shape: Sequence[int]) -> Float[Tensor
     -------
     Tensor
         float32, shape (n, *shape).
+
+    Raises
+    ------
+    InputError
+        If these are not the bits of such arrays.
     """
+    shape = _sizes(shape)
+    width = (math.prod(shape) + 1) // 2 * 2
+    if not isinstance(bits, torch.Tensor) or bits.dtype != torch.int32 or bits.ndim != 2 or bits.shape[1] != width:
+        got = f"{bits.dtype} {tuple(bits.shape)}" if isinstance(bits, torch.Tensor) else f"a {type(bits).__name__}"
+        raise InputError(f"bits are {got}: give what random_bits made for the shape {shape}, torch.int32 (n, {width})")
     unit = (bits.long() & 0xFFFFFFFF).float() * 2**-32
     uniform, turn = unit.chunk(2, dim=1)
     radius = (-2 * (uniform + 2**-33).log()).sqrt()
     turn = turn * (2 * math.pi)
     z = torch.cat([radius * turn.cos(), radius * turn.sin()], dim=1)
     return z[:, : math.prod(shape)].reshape(len(bits), *shape)
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    return tuple(
+        whole("shape", size, least=1) for size in listed("shape", shape, "the shape of one array, e.g. (3, 64, 64)")
+    )
+
+
+def _address(seed: Any, ids: Any, draws: Any) -> tuple[int, list[str], list[int]]:
+    ids = listed("ids", ids, "a list of image ids")
+    draws = [whole("draws", draw) for draw in listed("draws", draws, "a list of draw numbers, one for each id")]
+    if len(ids) != len(draws):
+        raise InputError(f"there are {len(ids)} ids and {len(draws)} draws: give one draw for each id")
+    return whole("seed", seed), ids, draws
 
 
 def _streams(seed: int, ids: Sequence[str], draws: Sequence[int], count: int) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The project's shape: imports go down only, rooms are entered by their door, modules stay small, importing is quick."""
+"""The project's shape: imports go down only, rooms are entered by their door, modules are small, importing is quick."""
 
 import ast
 import subprocess

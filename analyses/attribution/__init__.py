@@ -1,16 +1,9 @@
-"""Which pixels drive a channel, what a channel causes, and whether holding a few channels holds a pattern."""
+"""Which pixels drive a channel, and what a channel causes."""
 
-from analyses.attribution.analyse import Matched, attribute, effects, main, matched_groups, plot
-from analyses.attribution.inputs import check_count, chosen_channels, labels_of
+from analyses.attribution.analyse import ATTRIBUTION, METHODS, attribute
+from analyses.attribution.effects import EFFECTS, effects
+from analyses.attribution.figure import plot
+from analyses.attribution.groups import Matched, matched_groups
+from analyses.attribution.shell import main
 
-__all__ = [
-    "Matched",
-    "attribute",
-    "check_count",
-    "chosen_channels",
-    "effects",
-    "labels_of",
-    "main",
-    "matched_groups",
-    "plot",
-]
+__all__ = ["ATTRIBUTION", "EFFECTS", "METHODS", "Matched", "attribute", "effects", "main", "matched_groups", "plot"]

@@ -1,47 +1,64 @@
-"""Which pixels drive a channel, what a channel causes, and whether holding a few channels holds a pattern."""
+"""Which pixels drive a channel."""
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
 
-import probekit
-from analyses import ground
-from analyses.attribution.effects import effects
-from analyses.attribution.figure import plot
-from analyses.attribution.groups import Matched, matched_groups
-from analyses.attribution.inputs import batches, check_count, chosen_channels, labels_of, middle, place_of, same_network
-from analyses.ground import variable
+from analyses.attribution.inputs import batches, middle, same_network
+from analyses.ground import Findings, Variable, chosen_channels, labels_of
+from probekit import checks
 from probekit import images as image_sources
-from probekit.checks import number, seeded, whole
 from probekit.errors import InputError, TapError
-from probekit.machine.files import prepared
 from probekit.machine.modes import evaluating
-from probekit.phi.averages import noise_levels
+from probekit.machine.place import place_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from probekit.phi.tap import Tap
 
-    Make = Callable[[Callable[..., Tensor], Tensor, Tensor, int], Tensor]
+    Read = Callable[..., Tensor]
+    Make = Callable[[Read, Tensor, Tensor, int], Tensor]
 
-__all__ = ["Matched", "attribute", "effects", "main", "matched_groups", "plot"]
+__all__ = ["ATTRIBUTION", "METHODS", "attribute"]
 
+METHODS = ("integrated_gradients", "occlusion")
+PLACE = ("image", "sigma", "channel")
+ATTRIBUTION = Findings(
+    "attribution",
+    {
+        "attribution": Variable((*PLACE, "band", "row", "col"), "attribution to each pixel", "activation"),
+        "difference": Variable(PLACE, "φ_c(x_σ) − φ_c(b_σ): φ of the image less φ of the baseline", "activation"),
+        "completeness_error": Variable(
+            PLACE, "|Σ A − difference|, mean over draws, relative to the larger of Σ|A| and |difference|"
+        ),
+    },
+    coords={"band": "plane of the image", "row": "row", "col": "column"},
+    source="attribution.attribute",
+)
 # Numbers of noisy images that a call of captum expands at once.
 PIXELS = 2**20
 
 
+class Options(NamedTuple):
+    """Options of the methods; see `attribute`."""
+
+    baseline: float | None = None
+    n_steps: int = 50
+    tolerance: float = 0.01
+    window: int = 4
+    stride: int | None = None
+
+
+@ATTRIBUTION.described
 def attribute(
     denoiser: nn.Module,
     tap: Tap,
@@ -50,14 +67,10 @@ def attribute(
     channels: int | Sequence[int],
     sigma: float | Sequence[float],
     method: Literal["integrated_gradients", "occlusion"] = "integrated_gradients",
-    baseline: float | None = None,
     draws: int = 1,
     seed: int = 0,
     ids: Sequence[Any] | None = None,
-    n_steps: int = 50,
-    window: int = 4,
-    stride: int | None = None,
-    tolerance: float = 0.01,
+    **options: Any,
 ) -> xr.Dataset:
     """Attribute a channel's value to the pixels of each image, averaged over noise draws; by captum.
 
@@ -81,25 +94,20 @@ def attribute(
         Noise levels ≥ 0 in intensity units.
     method
         "integrated_gradients" or "occlusion".
-    baseline
-        Intensity b of the constant image compared with; by default the middle of the denoiser's range, 0 without one.
     draws, seed
         Noise draws averaged over, and seed: the noise that `tap` uses.
     ids
         Image ids, unique; they address the noise.
-    n_steps
-        Points of the Gauss–Legendre quadrature along the path, ≥ 2.
-    window, stride
-        Side of the occluding square in pixels, and its steps; by default steps as wide as the window.
-    tolerance
-        Integrated gradients whose completeness error exceeds it are warned of.
+    options
+        Of the method. Both: `baseline`, intensity b of the constant image compared with (the middle of the denoiser's
+        range; 0 without one). Integrated gradients: `n_steps` ≥ 2, points of the Gauss–Legendre quadrature along the
+        path (50); `tolerance`, the completeness error above which it is warned (0.01). Occlusion: `window`, side of the
+        square in pixels (4), and `stride`, its steps (as wide as the window).
 
     Returns
     -------
     Dataset
-        `attribution` (image, sigma, channel, band, row, col), in units of activation; over (image, sigma, channel)
-        `difference`, φ_c(x_σ) − φ_c(b_σ), and `completeness_error`, the mean over draws of |Σ A − difference|, relative
-        to the larger of Σ|A| and |difference|.
+        {findings}
 
     Raises
     ------
@@ -121,69 +129,69 @@ def attribute(
     >>> bool(found.completeness_error.max() < 1e-4)
     True
     """
-    if method not in ("integrated_gradients", "occlusion"):
-        raise InputError(f"method={method!r}: give 'integrated_gradients' or 'occlusion'")
-    number("tolerance", tolerance, "the largest relative completeness error, > 0, e.g. 0.01", good=lambda v: v > 0)
-    seeded(seed)
-    for name, value, least in (("draws", draws, 1), ("n_steps", n_steps, 2), ("window", window, 1)):
-        check_count(name, value, least)
+    integrated = checks.choice("method", method, METHODS) == "integrated_gradients"
+    given = _checked(options)
+    checks.seeded(seed)
+    checks.whole("draws", draws, least=1)
     denoiser = same_network(denoiser, tap)
-    levels = noise_levels(sigma)
+    levels = checks.noise_levels(sigma)
     source = image_sources.load(images, ids=ids)
     # Only for its labels, and for what it refuses.
     reference = tap(source.subset([0]), sigma=levels, draws=1, seed=seed)
     chosen = chosen_channels(channels, reference.sizes["channel"])
-    stride = window if stride is None else whole("stride", stride, least=1)
-    _check_window(window, stride, source.shape)
-    constant = middle(denoiser) if baseline is None else number("baseline", baseline, "a finite intensity")
-    if method == "integrated_gradients":
-        make: Make = partial(_integrated, n_steps=n_steps)
-        together = PIXELS // (n_steps * math.prod(source.shape))
+    _check_window(given, source.shape)
+    constant = middle(denoiser) if given.baseline is None else given.baseline
+    if integrated:
+        make: Make = partial(_integrated, n_steps=given.n_steps)
+        together = PIXELS // (given.n_steps * math.prod(source.shape))
     else:
-        make, together = partial(_occluded, window=window, stride=stride), PIXELS // math.prod(source.shape)
+        make, together = partial(_occluded, given=given), PIXELS // math.prod(source.shape)
     with evaluating(denoiser):
         maps, difference, error = _averaged(
-            make,
-            tap,
+            partial(_maps, make, tap, channels=chosen.tolist(), constant=constant),
             batches(source, draws, seed, max(1, together), place_of(denoiser)),
             shape=(len(source), len(levels), len(chosen), *source.shape),
-            channels=chosen.tolist(),
             levels=levels,
-            constant=constant,
             draws=draws,
         )
     scale = np.maximum(np.abs(maps).sum(axis=(3, 4, 5), dtype=np.float64), np.abs(difference))
     relative = np.divide(error, scale, out=np.zeros_like(error), where=scale > 0)
-    if method == "integrated_gradients":
-        _warn_of_incompleteness(relative, tolerance, n_steps)
-    over = ("image", "sigma", "channel")
-    return ground.findings(
-        {
-            "attribution": variable((*over, "band", "row", "col"), maps, f"attribution by {method}", "activation"),
-            "difference": variable(over, difference, "φ of the image less φ of the baseline", "activation"),
-            "completeness_error": variable(over, relative, "|Σ attribution − difference|, relative, mean over draws"),
-        },
+    if integrated:
+        _warn_of_incompleteness(relative, given)
+    own = ("n_steps",) if integrated else ("window", "stride")
+    return ATTRIBUTION.label(
+        {"attribution": maps, "difference": difference, "completeness_error": relative},
         labels_of(source, reference, chosen),
-        analysis="attribution",
         coords={name: np.arange(n) for name, n in zip(("band", "row", "col"), source.shape, strict=True)},
+        attrs={"attribution": {"long_name": f"attribution by {method}"}},
         method=method,
         baseline=constant,
         draws=draws,
-        n_steps=n_steps if method == "integrated_gradients" else None,
-        window=window if method == "occlusion" else None,
-        stride=stride if method == "occlusion" else None,
+        **{name: getattr(given, name) for name in own},
     )
 
 
+def _checked(options: dict[str, Any]) -> Options:
+    unknown = [name for name in options if name not in Options._fields]
+    if unknown:
+        raise InputError(f"there is no option {', '.join(unknown)}: there are {', '.join(Options._fields)}")
+    given = Options(**options)
+    if given.baseline is not None:
+        given = given._replace(baseline=checks.number("baseline", given.baseline, "a finite intensity"))
+    checks.whole("n_steps", given.n_steps, least=2)
+    what = "the largest relative completeness error, > 0, e.g. 0.01"
+    checks.number("tolerance", given.tolerance, what, good=lambda v: v > 0)
+    window = checks.whole("window", given.window, least=1)
+    stride = window if given.stride is None else checks.whole("stride", given.stride, least=1)
+    return given._replace(stride=stride)
+
+
 def _averaged(
-    make: Make,
-    tap: Tap,
+    maps_of: Callable[..., tuple[np.ndarray, np.ndarray]],
     noisy: Iterator[tuple[slice, Tensor, Tensor]],
     *,
     shape: tuple[int, ...],
-    channels: list[int],
     levels: list[float],
-    constant: float,
     draws: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Maps of this shape, differences of φ, and errors of completeness, each averaged over draws."""
@@ -191,16 +199,23 @@ def _averaged(
     difference, error = np.zeros((2, *shape[:3]))
     for rows, x, z in noisy:
         for s, level in enumerate(levels):
-            y, rest = x + level * z, torch.full_like(x, constant) + level * z
-            read = partial(_features, tap, sigma=level)
-            with torch.no_grad():
-                change = (read(y) - read(rest))[:, channels].double().cpu().numpy()
+            found, change = maps_of(x, z, level)
+            maps[rows, s] += found / draws
             difference[rows, s] += change / draws
-            for c, channel in enumerate(channels):
-                found = make(read, y, rest, channel).detach().double()
-                maps[rows, s, c] += found.cpu().numpy() / draws
-                error[rows, s, c] += np.abs(found.flatten(1).sum(dim=1).cpu().numpy() - change[:, c]) / draws
+            error[rows, s] += np.abs(found.sum(axis=(2, 3, 4)) - change) / draws
     return maps, difference, error
+
+
+def _maps(
+    make: Make, tap: Tap, x: Tensor, z: Tensor, level: float, *, channels: list[int], constant: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Maps (image, channel, band, row, col) of one draw, and what they add up to (image, channel)."""
+    y, rest = x + level * z, torch.full_like(x, constant) + level * z
+    read = partial(_features, tap, sigma=level)
+    with torch.no_grad():
+        change = (read(y) - read(rest))[:, channels].double().cpu().numpy()
+    found = [make(read, y, rest, channel).detach().double().cpu().numpy() for channel in channels]
+    return np.stack(found, axis=1), change
 
 
 def _features(tap: Tap, y: Tensor, sigma: float) -> Tensor:
@@ -208,7 +223,7 @@ def _features(tap: Tap, y: Tensor, sigma: float) -> Tensor:
     return tap.features(y.clone(), sigma=sigma)
 
 
-def _integrated(read: Callable[..., Tensor], y: Tensor, rest: Tensor, channel: int, *, n_steps: int) -> Tensor:
+def _integrated(read: Read, y: Tensor, rest: Tensor, channel: int, *, n_steps: int) -> Tensor:
     from captum.attr import IntegratedGradients
 
     if not read(y[:1].detach().requires_grad_()).requires_grad:
@@ -222,77 +237,33 @@ def _integrated(read: Callable[..., Tensor], y: Tensor, rest: Tensor, channel: i
     return found
 
 
-def _occluded(
-    read: Callable[..., Tensor], y: Tensor, rest: Tensor, channel: int, *, window: int, stride: int
-) -> Tensor:
+def _occluded(read: Read, y: Tensor, rest: Tensor, channel: int, *, given: Options) -> Tensor:
     from captum.attr import Occlusion
 
-    bands = y.shape[1]
+    bands, stride = y.shape[1], given.stride or given.window
     found: Any = Occlusion(read).attribute(
         y,
-        sliding_window_shapes=(bands, window, window),
+        sliding_window_shapes=(bands, given.window, given.window),
         strides=(bands, stride, stride),
         baselines=rest,
         target=channel,
     )
     # Captum gives every pixel the whole change; shared out, changes of windows that tile the image add up.
-    return found / (bands * window**2)
+    return found / (bands * given.window**2)
 
 
-def _warn_of_incompleteness(error: np.ndarray, tolerance: float, n_steps: int) -> None:
-    if (error > tolerance).any():
+def _warn_of_incompleteness(error: np.ndarray, given: Options) -> None:
+    if (error > given.tolerance).any():
         warnings.warn(
-            f"integrated gradients miss completeness by up to {error.max():.2g} (tolerance {tolerance:g}) in "
-            f"{int((error > tolerance).sum())} of {error.size} maps: give more than n_steps={n_steps}",
+            f"integrated gradients miss completeness by up to {error.max():.2g} (tolerance {given.tolerance:g}) in "
+            f"{int((error > given.tolerance).sum())} of {error.size} maps: give more than n_steps={given.n_steps}",
             stacklevel=3,
         )
 
 
-def _check_window(window: int, stride: int, shape: tuple[int, int, int]) -> None:
+def _check_window(given: Options, shape: tuple[int, int, int]) -> None:
+    window, stride = given.window, given.stride or given.window
     if window > min(shape[1:]):
         raise InputError(f"window={window} on images of {shape[1]}×{shape[2]}: give a smaller window")
     if not 1 <= stride <= window:
         raise InputError(f"stride={stride!r}: give a step of 1 to window={window} pixels, so that no pixel is left out")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the shell: ``python -m analyses.attribution photo32 images/ --channels 3 17 --sigma 0.1 -o out/``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analyses.attribution", description="Which pixels drive channels of a denoiser."
-    )
-    parser.add_argument("model", help="a bundled denoiser's name, or a .safetensors file")
-    parser.add_argument("images", help="folder or zip of images, or samples")
-    parser.add_argument("--channels", type=int, nargs="+", required=True, help="numbers of the tap's channels")
-    parser.add_argument("--tap", default="mid", help="place in the network (default: mid)")
-    parser.add_argument("--sigma", type=float, nargs="+", default=[0.1], help="noise levels (default: 0.1)")
-    parser.add_argument("--method", choices=["integrated_gradients", "occlusion"], default="integrated_gradients")
-    parser.add_argument("--first", type=int, default=4, help="number of images, from the first (default: 4)")
-    parser.add_argument("--size", type=int, help="scale the shorter side to this, and crop a square")
-    parser.add_argument("--draws", type=int, default=1, help="noise draws (default: 1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for the results (default: here)")
-    given = parser.parse_args(arguments)
-    return ground.command(parser, lambda: _written(given))
-
-
-def _written(given: argparse.Namespace) -> list[Path]:
-    denoiser = probekit.load(given.model)
-    tap = probekit.tap(denoiser, given.tap)
-    crop = None if given.images == "samples" else given.size
-    source = image_sources.load(given.images, size=given.size, crop=crop)
-    prepared(given.out)
-    found = attribute(
-        denoiser,
-        tap,
-        source.subset(range(min(given.first, len(source)))),
-        channels=given.channels,
-        sigma=given.sigma,
-        method=given.method,
-        draws=given.draws,
-        seed=given.seed,
-    )
-    return ground.saved(given.out, ("attribution", found), ("attribution", plot(found)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

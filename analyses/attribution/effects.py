@@ -9,23 +9,42 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses import ground
-from analyses.attribution.inputs import batches, check_count, chosen_channels, labels_of, place_of, same_network
-from analyses.ground import interval, resampled_means, variable
+from analyses.attribution.inputs import batches, same_network
+from analyses.ground import Findings, Variable, chosen_channels, estimated_mean, labels_of
+from probekit import checks
 from probekit import images as image_sources
-from probekit.checks import listed, mapping, number, resampling
 from probekit.errors import InputError
 from probekit.machine.modes import evaluating
-from probekit.phi.averages import noise_levels
+from probekit.machine.place import place_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from probekit.phi.tap import Tap
 
-__all__ = ["effects"]
+__all__ = ["EFFECTS", "effects"]
+
+OVER, EACH, SQUARE, IMAGES = ("group", "sigma"), ("image", "group", "sigma"), "squared intensity", "images resampled"
+EFFECTS = Findings(
+    "attribution",
+    {
+        "change": Variable(OVER, "mean squared change of the denoised image", SQUARE, IMAGES),
+        "error_change": Variable(OVER, "mean squared error, edited less plain", SQUARE, IMAGES),
+        "psnr_change": Variable(OVER, "PSNR, edited less plain; images of no error left out", "dB", IMAGES),
+        "excess": Variable(
+            OVER, "change less the mean of the controls'; NaN for groups without", SQUARE, IMAGES, optional=True
+        ),
+        "per_image_change": Variable(EACH, "mean squared change of the denoised image", SQUARE),
+        "per_image_error_change": Variable(EACH, "mean squared error, edited less plain", SQUARE),
+        "error": Variable(("image", "sigma"), "mean squared error of the plain network", SQUARE),
+        "size": Variable(("group",), "number of channels", "channels"),
+    },
+    coords={"group": "group of channels"},
+    source="attribution.effects",
+)
 
 
+@EFFECTS.described
 def effects(
     denoiser: nn.Module,
     tap: Tap,
@@ -71,11 +90,9 @@ def effects(
     Returns
     -------
     Dataset
-        Over (group, sigma), means over images with intervals `…_low`, `…_high` (NaN for one image): `change`, and
-        `error_change`, error of the edited less the plain network's, both in squared intensity; `psnr_change` in dB,
-        images of no error left out; with controls `excess`, the change less the mean of the controls', NaN for
-        groups without. `per_image_change` and `per_image_error_change` (image, group, sigma); `error` (image, sigma);
-        `size` (group), the number of channels.
+        {findings}
+
+        Intervals are NaN for one image.
 
     Raises
     ------
@@ -95,14 +112,15 @@ def effects(
     >>> bool(found.error_change.sel(group="split").item() > 0)
     True
     """
-    resampling(resamples, level, seed)
-    for name, value in (("draws", draws), ("batch_size", batch_size)):
-        check_count(name, value, 1)
-    factor = number("factor", factor, "a finite number, 0 to silence")
-    groups = mapping("groups", groups, "channels of each group by name, e.g. {'a': [0, 1]}")
-    controls = mapping("controls", {} if controls is None else controls, "names of groups to compare each group with")
+    checks.resampling(resamples, level, seed)
+    checks.whole("draws", draws, least=1)
+    checks.whole("batch_size", batch_size, least=1)
+    factor = checks.number("factor", factor, "a finite number, 0 to silence")
+    groups = checks.mapping("groups", groups, "channels of each group by name, e.g. {'a': [0, 1]}")
+    wanted = "names of groups to compare each group with"
+    controls = checks.mapping("controls", {} if controls is None else controls, wanted)
     denoiser = same_network(denoiser, tap)
-    levels = noise_levels(sigma)
+    levels = checks.noise_levels(sigma)
     source = image_sources.load(images, ids=ids)
     reference = tap.maps(source.subset([0]), sigma=levels, seed=seed)
     compared = _checked_groups(groups, controls, reference.sizes["channel"])
@@ -114,36 +132,32 @@ def effects(
     with np.errstate(divide="ignore", invalid="ignore"):
         psnr = 10 * np.log10(plain[:, None] / edited)
     measured = {
-        "change": (change, "mean squared change of the denoised image", "squared intensity"),
-        "error_change": (edited - plain[:, None], "mean squared error, edited less plain", "squared intensity"),
-        "psnr_change": (np.where(np.isfinite(psnr), psnr, np.nan), "PSNR, edited less plain", "dB"),
+        "change": change,
+        "error_change": edited - plain[:, None],
+        "psnr_change": np.where(np.isfinite(psnr), psnr, np.nan),
     }
     if compared:
         names = list(groups)
-        excess = np.full_like(change, np.nan)
+        measured["excess"] = np.full_like(change, np.nan)
         for group, others in compared.items():
             of = [names.index(other) for other in others]
-            excess[:, names.index(group)] = change[:, names.index(group)] - change[:, of].mean(axis=1)
-        measured["excess"] = (excess, "change less the mean of the controls'", "squared intensity")
-    variables: dict[str, Any] = {}
-    for name, (values, words, units) in measured.items():
-        variables |= _with_interval(name, values, words, units, resamples, level, seed)
-    over = ("image", "group", "sigma")
-    variables |= {
-        "per_image_change": variable(over, *measured["change"]),
-        "per_image_error_change": variable(over, *measured["error_change"]),
-        "error": variable(("image", "sigma"), plain, "mean squared error of the plain network", "squared intensity"),
-        "size": variable("group", [len(g) for g in groups.values()], "number of channels", "channels"),
-    }
-    return ground.findings(
-        variables,
+            measured["excess"][:, names.index(group)] = change[:, names.index(group)] - change[:, of].mean(axis=1)
+    drawn = {"resamples": resamples, "level": level, "seed": seed}
+    return EFFECTS.label(
+        {
+            **{name: estimated_mean(values, **drawn) for name, values in measured.items()},
+            "per_image_change": measured["change"],
+            "per_image_error_change": measured["error_change"],
+            "error": plain,
+            "size": [len(group) for group in groups.values()],
+        },
         labels_of(source, reference),
-        analysis="attribution",
-        coords={"group": ("group", np.array(list(groups), dtype=object), {"long_name": "group of channels"})},
+        coords={"group": list(groups)},
         factor=factor,
         draws=draws,
         resamples=resamples,
         level=level,
+        analysis_seed=seed,
     )
 
 
@@ -180,28 +194,6 @@ def _mean_square(x: Tensor) -> np.ndarray:
     return x.double().square().flatten(1).mean(dim=1).cpu().numpy()
 
 
-def _with_interval(
-    name: str, values: np.ndarray, words: str, units: str, resamples: int, level: float, seed: int
-) -> dict[str, Any]:
-    """The mean over images (group, sigma), and its percentile interval."""
-    known = np.isfinite(values)
-    mean = np.divide(
-        np.where(known, values, 0).sum(axis=0),
-        known.sum(axis=0),
-        out=np.full(values.shape[1:], np.nan),
-        where=known.any(axis=0),
-    )
-    low = high = np.full_like(mean, np.nan)
-    if len(values) > 1:
-        low, high = interval(resampled_means(values, resamples=resamples, seed=seed), level, units=len(values))
-    percent = f"{100 * level:g} % interval over images"
-    return {
-        name: variable(("group", "sigma"), mean, f"{words}, mean over images", units),
-        f"{name}_low": variable(("group", "sigma"), low, f"{words}: lower end of its {percent}", units),
-        f"{name}_high": variable(("group", "sigma"), high, f"{words}: upper end of its {percent}", units),
-    }
-
-
 def _checked_groups(
     groups: Mapping[str, Sequence[int]], controls: Mapping[str, Sequence[str]], channels: int
 ) -> Mapping[str, Sequence[str]]:
@@ -210,7 +202,7 @@ def _checked_groups(
     for name, group in groups.items():
         chosen_channels(group, channels, f"group {name!r}")
     for name, others in controls.items():
-        listed(f"controls of {name!r}", others, "a list of names of groups")
+        checks.listed(f"controls of {name!r}", others, "a list of names of groups")
         unknown = [other for other in (name, *others) if other not in groups]
         if unknown or not others:
             raise InputError(

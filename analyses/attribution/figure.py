@@ -1,4 +1,4 @@
-"""Figures of attributions, of effects and of held concepts."""
+"""Figures of attributions and of effects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from probekit.errors import InputError
+from analyses.attribution.analyse import ATTRIBUTION
+from analyses.attribution.effects import EFFECTS
+from analyses.ground import GUIDE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,12 +20,12 @@ MOST_IMAGES, MOST_CHANNELS = 8, 8
 
 
 def plot(findings: xr.Dataset) -> Figure:
-    """Draw attribution maps of the first images, effects of groups against σ, or how near held samples are.
+    """Draw attribution maps of the first images, or effects of groups against σ.
 
     Parameters
     ----------
     findings
-        What `attribute`, `effects` or `concept` returns.
+        What `attribute` or `effects` returns.
 
     Returns
     -------
@@ -33,12 +35,13 @@ def plot(findings: xr.Dataset) -> Figure:
     Raises
     ------
     InputError
-        If it is none of these.
+        If it is neither.
     """
-    for name, draw in (("attribution", _maps), ("change", _effects), ("nearer", _concept)):
-        if name in findings:
-            return draw(findings)
-    raise InputError(f"findings of {', '.join(map(str, findings))}: give what attribute, effects or concept returns")
+    if isinstance(findings, xr.Dataset) and "change" in findings:
+        EFFECTS.check(findings, "change", "error_change", "psnr_change", attrs=("factor",))
+        return _effects(findings)
+    ATTRIBUTION.check(findings, "attribution", attrs=("method",))
+    return _maps(findings)
 
 
 def _maps(findings: xr.Dataset) -> Figure:
@@ -85,7 +88,7 @@ def _effects(findings: xr.Dataset) -> Figure:
                 alpha=0.4 if random else 1,
                 label=str(group),
             )
-        axis.axhline(0, color="0.5", lw=0.8)
+        axis.axhline(0, **GUIDE)
         axis.set(xlabel="σ", ylabel=f"{findings[name].attrs['long_name'].split(',')[0]} ({findings[name].units})")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)), frameon=False, fontsize=8)
@@ -94,20 +97,4 @@ def _effects(findings: xr.Dataset) -> Figure:
         f"{findings.sizes['image']} images",
         fontsize=10,
     )
-    return figure
-
-
-def _concept(findings: xr.Dataset) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.5 + 1.5 * findings.sizes["witness"], 4), layout="constrained")
-    axis = figure.subplots()
-    middle, low, high = (findings[name].values for name in ("nearer", "nearer_low", "nearer_high"))
-    places = np.arange(len(middle))
-    axis.errorbar(places, middle, np.nan_to_num(np.abs(np.stack([middle - low, high - middle]))), fmt="o")
-    axis.axhline(0.5, color="0.5", lw=0.8)
-    shown = zip(findings["witness"].values, findings["p"].values, strict=True)
-    axis.set_xticks(places, [f"{witness}\np = {p:.2g}" for witness, p in shown])
-    axis.set(xlim=(-0.5, len(middle) - 0.5), ylim=(-0.03, 1.03), ylabel="held sample is nearer than a free one")
-    axis.set_title(f"channels {findings.attrs['channels']} held", fontsize=10)
     return figure

@@ -8,8 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from analyses.attribution.inputs import check_count
-from probekit import labels
+from probekit import checks, labels
 from probekit.errors import InputError
 
 __all__ = ["Matched", "matched_groups", "random_group"]
@@ -84,10 +83,13 @@ def matched_groups(
         If there is no channel of a type or fewer than `size`; if a group is larger than the pool outside it, or the
         pool holds no group of its energy; if energies do not belong to the findings; if an option is out of its range.
     """
-    for name, value in (("n_random", n_random), *((("size", size),) if size is not None else ())):
-        check_count(name, value, 1)
-    if match not in ("number", "energy") or not tolerance > 0:
-        raise InputError(f"match={match!r}, tolerance={tolerance!r}: give 'number' or 'energy', and a tolerance > 0")
+    checks.whole("n_random", n_random, least=1)
+    if size is not None:
+        checks.whole("size", size, least=1)
+    checks.choice("match", match, ("number", "energy"))
+    checks.number("tolerance", tolerance, "a relative deviation > 0, e.g. 0.1", good=lambda v: v > 0)
+    checks.seeded(seed)
+    kinds = checks.names("kinds", kinds, "types of channel, e.g. ['selective']")
     types, units, energies = _typed(findings, energy, sigma, tap)
     rng = np.random.default_rng(seed)
     groups, controls = {}, {}
@@ -122,7 +124,7 @@ def _typed(
     levels, taps = findings["sigma"].values, labels.strings(findings["tap"].values)
     if (sigma is None and len(levels) > 1) or (sigma is not None and not np.isclose(levels, sigma).any()):
         raise InputError(f"sigma={sigma}: give one of the findings' noise levels, {levels.tolist()}")
-    names = list(dict.fromkeys(taps))
+    names = labels.blocks(findings)
     if (tap is None and len(names) > 1) or (tap is not None and tap not in names):
         raise InputError(f"tap={tap!r}: give one of the findings' taps, {', '.join(names)}")
     here = taps == (names[0] if tap is None else tap)

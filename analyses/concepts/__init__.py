@@ -1,6 +1,19 @@
 """Whether selective channels are concepts: hold what excites one, and see whether samples show the rest of it."""
 
-from analyses.concepts.analyse import analyse, main, most_selective, plot
-from analyses.concepts.held import concept, hold_concept
+from analyses.concepts.analyse import FINDINGS, Settings, analyse, most_selective
+from analyses.concepts.figure import plot
+from analyses.concepts.held import HELD, Significance, concept, hold_concept
+from analyses.concepts.shell import main
 
-__all__ = ["analyse", "concept", "hold_concept", "main", "most_selective", "plot"]
+__all__ = [
+    "FINDINGS",
+    "HELD",
+    "Settings",
+    "Significance",
+    "analyse",
+    "concept",
+    "hold_concept",
+    "main",
+    "most_selective",
+    "plot",
+]

@@ -2,54 +2,105 @@
 
 from __future__ import annotations
 
-import argparse
-import math
-import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import xarray as xr
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import probekit
-from analyses import ground, sampling, selectivity
-from analyses.attribution import chosen_channels
-from analyses.concepts.figure import plot
-from analyses.concepts.held import concept, hold_concept
-from analyses.ground import as_network, check_findings, drawn_images, folder_of, holm, variable
+from analyses import sampling, selectivity
+from analyses.concepts.held import NEARER, HeldAndFree, P, Significance, concept, held_and_free, reconstructed
+from analyses.concepts.kernels import excitement, most_exciting, raised_together
+from analyses.ground import Estimate, Findings, SampleSettings, Variable, as_network, chosen_channels, folder_of, holm
 from analyses.sampling import same
+from probekit import checks, labels
 from probekit import images as image_sources
-from probekit import labels
-from probekit.checks import fraction, listed, number, resampling, whole
-from probekit.cli.arguments import images_called
 from probekit.errors import InputError
-from probekit.machine.files import prepared
 
 if TYPE_CHECKING:
     from probekit.images import ImageSet
     from probekit.phi.tap import Tap
 
-__all__ = ["analyse", "main", "most_selective", "plot"]
+__all__ = ["FINDINGS", "Settings", "analyse", "most_selective"]
 
 FREE, OTHERS = "free samples", "samples of other concepts"
 LEAST_ACTIVE = 0.05
-# Share of images that a classifier is taught to tell as those that excite a channel.
-EXCITED = 0.1
+OVER, PIXELS = ("concept", "against", "witness"), ("band", "row", "col")
+SAMPLES = ("concept", "exciting", "sample", *PIXELS)
+# What is read of the types of channel.
+READ = ("type", "activity_fraction", "lifetime_sparseness")
+FINDINGS = Findings(
+    "concepts",
+    {
+        "nearer": Variable(OVER, NEARER, interval="images resampled; NaN for one"),
+        "p": Variable(OVER, P),
+        "p_holm": Variable(OVER, "p after Holm's correction over concepts"),
+        "held_samples": Variable(SAMPLES, "samples with the concept held", "intensity"),
+        "free_samples": Variable(SAMPLES, "samples with the concept free", "intensity"),
+        "exciting": Variable(("concept", "exciting", *PIXELS), "images that excite most", "intensity"),
+        "reached": Variable(SAMPLES[:3], "φ of the channel as a share of the image's"),
+        "exciting_image": Variable(("concept", "exciting"), "ids of the images that excite most"),
+        "sparseness": Variable(("concept",), "lifetime sparseness of the channel"),
+    },
+    coords={
+        "concept": "concept, from the first channel held",
+        "channel": "the channel that is the concept",
+        "held": "all channels held with it",
+        "against": "samples compared with: without a condition, or of the other concepts",
+        "witness": "what is compared: the channels held, all others, or a classifier's reading",
+    },
+)
 
 
-class Held(NamedTuple):
-    """One concept: its channel, all channels held with it, and the positions of the images that excite it."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(SampleSettings, Significance):
+    """How `analyse` makes samples and judges them: `ground.SampleSettings` and `Significance` together.
+
+    Attributes
+    ----------
+    n_images
+        Most exciting images of each channel, that samples are made of.
+    n_samples
+        Samples of each image, ≥ 2.
+    """
+
+    least_samples: ClassVar[int] = 2
+
+    n_images: int = 3
+    n_samples: int = 4
+
+    def __post_init__(self) -> None:
+        checks.whole("n_images", self.n_images, least=1)
+        SampleSettings.__post_init__(self)
+        Significance.__post_init__(self)
+
+
+class Concept(NamedTuple):
+    """A channel, all channels held with it, and the positions of the images that excite it most."""
 
     channel: int
     channels: list[int]
     images: list[int]
 
 
+class Tested(NamedTuple):
+    """What holding a concept does: samples of its images, what reads it, how far it came, how near samples are."""
+
+    concept: Concept
+    images: ImageSet
+    samples: HeldAndFree
+    classifier: Callable[[np.ndarray], np.ndarray]
+    reached: np.ndarray
+    against_free: xr.Dataset
+
+
+@FINDINGS.described
 def analyse(
     images: Any,
     data: xr.Dataset,
@@ -59,27 +110,17 @@ def analyse(
     channels: Sequence[int] | None = None,
     n_channels: int = 10,
     together: int = 4,
-    n_images: int = 3,
-    n_samples: int = 4,
     sigma: float = 0.1,
-    sigmas: Sequence[float] | None = None,
-    levels: int = 20,
-    draws: int = 10,
-    permutations: int = 999,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-    store: str | Path | None = None,
-    progress: bool | None = None,
+    **settings: Any,
 ) -> xr.Dataset:
     """Hold selective channels at what their most exciting images make of them, and test what else samples share.
 
-    For each channel images are sampled with it held (`attribution.hold_concept`), for each of the images that excite it
-    most, and compared with the image by three witnesses: the channels held (that sampling did as told), all other
-    channels of the block, and a classifier that reads from the other channels alone whether an image is among the tenth
-    that excite the channel most. The statistic is the probability that a held sample is nearer to its image than
-    a sample it is compared with: samples without a condition, and samples of the other concepts (is what is shared
-    this concept's own?).
+    For each channel images are sampled with it held (`hold_concept`), for each of the images that excite it most, and
+    compared with the image by three witnesses: the channels held (did sampling hold them?), all other channels of the
+    block, and a classifier that reads from the other channels alone whether an image is among the tenth that excite
+    the channel most. The statistic is the probability that a held sample is nearer to its image than a sample it is
+    compared with: samples without a condition, and samples of the other concepts (is what is shared this concept's
+    own?).
 
     With the defaults photo32 takes some 3 to 5 s a held sample on one core: 10 channels, 3 images and 4 samples take
     some eight minutes.
@@ -94,94 +135,89 @@ def analyse(
         Bundled name, path or module: the network that `data` are of.
     findings
         What `selectivity.analyse` returns of `data`; by default made here.
-    channels
+    channels, n_channels
         Channels to hold, by their number in `data`; by default the `n_channels` most selective, see `most_selective`.
     together
         Channels held at once: the channel, and those others of type selective that its images raise most, in standard
         deviations over images. A channel that is silent in a sample has no gradient, so that one held alone is often
         not reached; see `reached`.
-    n_images
-        Most exciting images of each channel that samples are made of.
-    n_samples
-        Samples of each image, ≥ 2.
-    sigma, draws
-        Noise level and draws at which channels are ranked and samples compared.
-    sigmas, levels
-        Noise levels of the samples, as for `variants.table`.
-    permutations, resamples, level, seed
-        As for `attribution.concept`.
-    store
-        Folder in which samples are kept.
-    progress
-        Whether to show progress bars; by default only in a terminal.
+    sigma
+        Noise level at which channels are ranked and samples compared.
+    settings
+        How samples are made and judged, see `Settings`: n_images (3), n_samples (4), sigmas, levels (20), draws (10,
+        also of φ of samples), seed, store, progress (by default no bars), batch_size; permutations (999), resamples
+        (1000), level (0.95).
 
     Returns
     -------
     Dataset
-        Over (concept, against, witness): `nearer`, `nearer_low`, `nearer_high` (interval over images; NaN for one) and
-        `p`, one-sided; `p_holm`, the same after Holm's correction over concepts. Over concept: `channel`, `held` (all
-        channels held), `sparseness`. Over (concept, exciting, …): `exciting_image`, `exciting` (the images),
-        `held_samples`, `free_samples`, and `reached`, a held sample's φ of the channel as a share of the image's.
-        `against`: "free samples", "samples of other concepts" (NaN for one concept).
+        {findings}
+
+        `against` is "free samples" and "samples of other concepts" (NaN for one concept).
 
     Raises
     ------
     InputError
         If data are not of these images, of this network or of one tap, σ is not among the data's, channels are too
         few or none is selective, or an option is out of its range.
+
+    Examples
+    --------
+    >>> from probekit.synthetic.patch_model import PatchModel
+    >>> model = PatchModel([0.2, 0.8], [[0.4, 0.3, 0, 0.05], [0.4, 0, 0.3, 0.05]])
+    >>> images = probekit.images.load(model.draw(30, rows=8, cols=8, seed=0).images)
+    >>> data = probekit.tap(model, "mid")(images, sigma=0.02, draws=2)
+    >>> found = analyse(images, data, denoiser=model, channels=[1], together=1, sigma=0.02, levels=6, permutations=100)
+    >>> bool(found.nearer.sel(against="free samples", witness="held") > 0.9)
+    True
     """
-    for name, value, least in (("together", together, 1), ("n_images", n_images, 1), ("n_samples", n_samples, 2)):
-        whole(name, value, least=least)
-    resampling(resamples, level, seed)
-    whole("permutations", permutations, least=100)
-    labels.check(data, "phi")
-    folder = folder_of(store)
-    source, at = image_sources.load(images), _position(data, sigma)
-    if n_images > len(source):
+    given = Settings(**settings)
+    for name, value in (("together", together), ("n_channels", n_channels)):
+        checks.whole(name, value, least=1)
+    source, tap = _checked(images, data, as_network(denoiser), sigma, given)
+    found = selectivity.analyse(data, resamples=100) if findings is None else findings
+    selectivity.FINDINGS.check(found, *READ)
+    if found.sizes["channel"] != data.sizes["channel"]:
         raise InputError(
-            f"n_images={n_images}: there are {len(source)} images: give fewer exciting ones, or more images"
+            f"findings of {found.sizes['channel']} channels and φ of {data.sizes['channel']}: give the same"
+        )
+    phi = data["phi"].values[:, _position(data, sigma)].astype(float)
+    if channels is None:
+        channels = most_selective(found, sigma=sigma, n_channels=n_channels)
+    numbers = chosen_channels(checks.listed("channels", channels, "a list of channels' numbers"), phi.shape[1])
+    at = found.isel(sigma=_position(found, sigma))
+    selective = np.flatnonzero(labels.strings(at["type"].values) == "selective")
+    concepts = [_concept(phi, int(c), selective, together, given.n_images) for c in numbers]
+    tested = [_tested(tap, source.subset(one.images), one, phi, sigma, given) for one in concepts]
+    of_others = _against_others(tap, tested, sigma, given)
+    return _labelled(tested, of_others, at["lifetime_sparseness"].values, given)
+
+
+def _checked(images: Any, data: Any, net: nn.Module, sigma: float, settings: Settings) -> tuple[ImageSet, Tap]:
+    """The images, and the tap that data are of."""
+    labels.check(data, "phi")
+    _position(data, sigma)
+    source = image_sources.load(images)
+    if settings.n_images > len(source):
+        raise InputError(
+            f"n_images={settings.n_images}: there are {len(source)} images: give fewer exciting ones, or more images"
         )
     if tuple(labels.strings(data["image"].values)) != tuple(source.ids):
         raise InputError("data are of other images than those given, or of another order: give φ of these images")
-    names = list(dict.fromkeys(labels.strings(data["tap"].values)))
+    names = list(labels.blocks(data))
     if len(names) > 1:
         raise InputError(
             f"data are of the taps {', '.join(names)}: give φ of one, e.g. tap(denoiser, 'mid')(images, …)"
         )
-    net = as_network(denoiser)
     tap = probekit.tap(net, names[0])
-    own = tap(source.subset([0]), sigma=sigma, draws=1, seed=seed, progress=False)
+    own = tap(source.subset([0]), sigma=sigma, draws=1, seed=settings.seed, progress=False)
     other = [key for key in ("weights_sha256", "taps", "reduce") if not same(data, own, key)]
     if other or data.sizes["channel"] != own.sizes["channel"]:
         raise InputError(
             f"data are of another denoiser or tap than {net.__class__.__name__} at {names[0]!r} "
             f"({', '.join(other) or 'other channels'} differ): measure φ with it, tap(images, sigma=…)"
         )
-    found = selectivity.analyse(data, resamples=100) if findings is None else findings
-    _check_findings(found)
-    if found.sizes["channel"] != data.sizes["channel"]:
-        raise InputError(
-            f"findings of {found.sizes['channel']} channels and φ of {data.sizes['channel']}: give the same"
-        )
-    if channels is None:
-        channels = most_selective(found, sigma=sigma, n_channels=n_channels)
-    given = listed("channels", channels, "a list of channels' numbers")
-    held = chosen_channels(given, data.sizes["channel"]).tolist()
-    phi = data["phi"].values[:, at].astype(float)
-    selective = np.flatnonzero(labels.strings(found["type"].values[_position(found, sigma)]) == "selective")
-    concepts = [_held(phi, c, selective, together, n_images) for c in held]
-    options = {"sigma": sigma, "draws": draws, "permutations": permutations, "resamples": resamples, "level": level}
-    settings = {
-        "sigmas": sampling.schedule(sampling.DEFAULT, sigmas, levels),
-        "draws": draws,
-        "progress": False if progress is None else progress,
-    }
-    made = [
-        _tested(net, tap, source.subset(one.images), one, phi, n_samples, settings, {**options, "seed": seed}, folder)
-        for one in concepts
-    ]
-    others = _against_others(tap, concepts, made, {**options, "seed": seed})
-    return _labelled(concepts, made, others, found, _position(found, sigma))
+    return source, tap
 
 
 def most_selective(
@@ -213,215 +249,153 @@ def most_selective(
     InputError
         If there is no selective channel, or no such noise level.
     """
-    whole("n_channels", n_channels, least=1)
-    _check_findings(findings)
-    at = _position(findings, sigma)
-    fraction("least_active", least_active, "a share of the images, between 0 and 1, e.g. 0.05")
-    active = findings["activity_fraction"].values[at] >= least_active
-    selective = np.flatnonzero(active & (labels.strings(findings["type"].values[at]) == "selective"))
+    checks.whole("n_channels", n_channels, least=1)
+    selectivity.FINDINGS.check(findings, *READ)
+    at = findings.isel(sigma=_position(findings, sigma))
+    checks.fraction("least_active", least_active, "a share of the images, between 0 and 1, e.g. 0.05")
+    active = at["activity_fraction"].values >= least_active
+    selective = np.flatnonzero(active & (labels.strings(at["type"].values) == "selective"))
     if not len(selective):
         raise InputError(
             f"no channel that is active on {100 * least_active:g} % of the images is selective at σ = {sigma:g}: give "
             "channels= to hold, or more images"
         )
-    sparseness = findings["lifetime_sparseness"].values[at, selective]
+    sparseness = at["lifetime_sparseness"].values[selective]
     return selective[np.argsort(-sparseness, kind="stable")][:n_channels].tolist()
 
 
-def _check_findings(findings: Any) -> None:
-    check_findings(
-        findings, "selectivity", ["type", "activity_fraction", "lifetime_sparseness"], dims=["sigma", "channel"]
-    )
-
-
 def _position(data: xr.Dataset, sigma: float) -> int:
-    number("sigma", sigma, "one noise standard deviation of the data")
+    checks.number("sigma", sigma, "one noise standard deviation of the data")
     levels = data["sigma"].values
     if not np.isclose(levels, sigma).any():
         raise InputError(f"sigma={sigma}: give one of the data's noise levels, {levels.tolist()}")
     return int(np.abs(levels - sigma).argmin())
 
 
-def _held(phi: np.ndarray, channel: int, selective: np.ndarray, together: int, n_images: int) -> Held:
-    """A channel with those held beside it: raised most by its most exciting images."""
-    images = np.argsort(-phi[:, channel], kind="stable")[:n_images]
-    spread = phi.std(axis=0)
-    raised = np.divide(
-        (phi[images] - phi.mean(axis=0)).mean(axis=0), spread, out=np.zeros(len(spread)), where=spread > 0
-    )
-    others = [int(c) for c in selective[np.argsort(-raised[selective], kind="stable")] if c != channel]
+def _concept(phi: np.ndarray, channel: int, selective: np.ndarray, together: int, n_images: int) -> Concept:
+    images = most_exciting(phi, channel, n_images)
+    others = raised_together(phi, images, channel, selective)
     if len(others) < together - 1:
         raise InputError(
             f"together={together}: there are {len(others)} other selective channels: give a smaller number"
         )
-    return Held(channel, sorted([channel, *others[: together - 1]]), images.tolist())
+    return Concept(channel, sorted([channel, *others[: together - 1]]), images.tolist())
 
 
-def _excitement(phi: np.ndarray, one: Held) -> Callable[[np.ndarray], np.ndarray]:
-    """Probabilities (n, 2) that an image leaves the channel at rest, or excites it, read from channels not held."""
-    free = np.setdiff1d(np.arange(phi.shape[1]), one.channels)
-    middle, spread = phi[:, free].mean(axis=0), phi[:, free].std(axis=0)
-    spread = np.where(spread > 0, spread, 1)
-    excited = np.zeros(len(phi), bool)
-    excited[np.argsort(-phi[:, one.channel], kind="stable")[: math.ceil(EXCITED * len(phi))]] = True
-    # Few images for many channels: a strong penalty keeps the classifier from learning single images.
-    fitted = LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000)
-    fitted.fit((phi[:, free] - middle) / spread, excited)
-    return lambda given: fitted.predict_proba((given[:, free] - middle) / spread)
+def _tested(tap: Tap, images: ImageSet, one: Concept, phi: np.ndarray, sigma: float, settings: Settings) -> Tested:
+    draw = partial(
+        reconstructed,
+        tap.denoiser,
+        tap,
+        images,
+        n_samples=settings.n_samples,
+        sigmas=sampling.schedule(sampling.DEFAULT, settings.sigmas, settings.levels),
+        draws=settings.draws,
+        batch_size=settings.batch_size,
+        progress=bool(settings.progress),
+    )
+    store, name = folder_of(settings.store), "-".join(map(str, one.channels))
+    folders = None if store is None else (store / f"{name}-held", store / f"{name}-free")
+    samples = held_and_free(draw, one.channels, settings.seed, folders)
+    classifier = excitement(phi, one.channel, one.channels)
+    reached = _reached(tap, images, samples.held["samples"].values, one.channel, sigma, settings)
+    against_free = _compared(
+        tap, images, one, classifier, samples.held["samples"], samples.free["samples"], sigma, settings
+    )
+    return Tested(one, images, samples, classifier, reached, against_free)
 
 
-def _tested(
-    net: nn.Module,
+def _compared(
     tap: Tap,
     images: ImageSet,
-    one: Held,
-    phi: np.ndarray,
-    n_samples: int,
-    settings: Mapping[str, Any],
-    options: Mapping[str, Any],
-    store: Path | None,
-) -> dict[str, Any]:
-    """What holding a concept does, with its samples."""
-    kept: dict[str, Any] = {}
+    one: Concept,
+    classifier: Callable[[np.ndarray], np.ndarray],
+    held: xr.DataArray,
+    other: xr.DataArray,
+    sigma: float,
+    settings: Settings,
+) -> xr.Dataset:
+    """Held samples and others: which are nearer to the images."""
+    return concept(
+        tap,
+        held,
+        other,
+        images,
+        channels=one.channels,
+        sigma=sigma,
+        draws=settings.draws,
+        classifier=classifier,
+        seed=settings.seed,
+        permutations=settings.permutations,
+        resamples=settings.resamples,
+        level=settings.level,
+    )
 
-    def sampler(*given: Any, method: str = sampling.DEFAULT, **more: Any) -> xr.Dataset:
-        part = "free" if method == "unconditional" else "held"
-        name = f"{'-'.join(map(str, one.channels))}-{part}"
-        folder = None if store is None else store / name
-        kept[part] = sampling.reconstruct(*given, method=method, store=folder, **more)
-        return kept[part]
 
-    run = partial(hold_concept, net, tap, images, channels=one.channels, n_samples=n_samples, sampler=sampler)
-    kept["classifier"] = _excitement(phi, one)
-    kept["found"] = run(settings=settings, classifier=kept["classifier"], **options)
-    kept["images"] = images
-    kept["reached"] = _reached(tap, images, kept["held"]["samples"].values, one.channel, options)
-    return kept
-
-
-def _reached(tap: Tap, images: ImageSet, samples: np.ndarray, channel: int, options: Mapping[str, Any]) -> np.ndarray:
+def _reached(
+    tap: Tap, images: ImageSet, samples: np.ndarray, channel: int, sigma: float, settings: Settings
+) -> np.ndarray:
     """φ (image, sample) of a channel as a share of the image's."""
-    noise = {name: options[name] for name in ("sigma", "draws", "seed")}
+    measure = partial(tap, sigma=sigma, draws=settings.draws, seed=settings.seed, progress=False)
     with warnings.catch_warnings():
         # That samples leave the range of clean images a little is no fault of the caller's.
         warnings.filterwarnings("ignore", message="images of .* reach from")
-        phi = tap(samples.reshape(-1, *samples.shape[2:]), progress=False, **noise)["phi"].values[:, 0, channel]
-    wanted = tap(images, progress=False, **noise)["phi"].values[:, 0, channel]
+        phi = measure(samples.reshape(-1, *samples.shape[2:]))["phi"].values[:, 0, channel]
+    wanted = measure(images)["phi"].values[:, 0, channel]
     with np.errstate(invalid="ignore", divide="ignore"):
         return phi.reshape(samples.shape[:2]) / wanted[:, None]
 
 
-def _against_others(
-    tap: Tap, chosen: Sequence[Held], made: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
-) -> list[xr.Dataset | None]:
+def _against_others(tap: Tap, tested: Sequence[Tested], sigma: float, settings: Settings) -> list[xr.Dataset | None]:
     """Each concept's samples compared with those of the other concepts, of images of the same rank."""
-    if len(chosen) < 2:
+    if len(tested) < 2:
         return [None]
     found: list[xr.Dataset | None] = []
-    for c, (one, own) in enumerate(zip(chosen, made, strict=True)):
-        others = np.concatenate([m["held"]["samples"].values for k, m in enumerate(made) if k != c], axis=1)
-        held = own["held"]["samples"]
-        other = xr.DataArray(others, dims=held.dims)
-        found.append(
-            concept(tap, held, other, own["images"], channels=one.channels, classifier=own["classifier"], **options)
-        )
+    for own in tested:
+        held = own.samples.held["samples"]
+        others = [one.samples.held["samples"].values for one in tested if one is not own]
+        joined = xr.DataArray(np.concatenate(others, axis=1), dims=held.dims)
+        found.append(_compared(tap, own.images, own.concept, own.classifier, held, joined, sigma, settings))
     return found
 
 
 def _labelled(
-    chosen: Sequence[Held],
-    made: Sequence[Mapping[str, Any]],
-    others: Sequence[xr.Dataset | None],
-    findings: xr.Dataset,
-    at: int,
+    tested: Sequence[Tested], of_others: Sequence[xr.Dataset | None], sparseness: np.ndarray, settings: Settings
 ) -> xr.Dataset:
-    first = made[0]["found"]
-    over = ("concept", "against", "witness")
-    names = ("nearer", "nearer_low", "nearer_high", "p")
+    first = tested[0].against_free
     unknown = np.full(first.sizes["witness"], np.nan)
-    values = {
-        name: np.array(
+
+    def over(name: str) -> np.ndarray:
+        """(concept, against, witness) of a variable of `concept`."""
+        return np.array(
             [
-                [own["found"][name].values, unknown if other is None else other[name].values]
-                for own, other in zip(made, others, strict=True)
+                [own.against_free[name].values, unknown if other is None else other[name].values]
+                for own, other in zip(tested, of_others, strict=True)
             ]
         )
-        for name in names
-    }
-    variables = {name: variable(over, values[name], first[name].attrs["long_name"]) for name in names}
-    variables["p_holm"] = variable(over, holm(values["p"]), "p after Holm's correction over concepts")
-    pixels = ("band", "row", "col")
-    for part in ("held", "free"):
-        stacked = np.stack([m[part]["samples"].values for m in made])
-        text = f"samples with the concept {'held' if part == 'held' else 'free'}"
-        variables[f"{part}_samples"] = variable(("concept", "exciting", "sample", *pixels), stacked, text, "intensity")
-    images = np.stack([m["held"]["condition"].values for m in made])
-    variables["exciting"] = variable(("concept", "exciting", *pixels), images, "images that excite most", "intensity")
-    text = "φ of the channel as a share of the image's"
-    variables["reached"] = variable(("concept", "exciting", "sample"), [m["reached"] for m in made], text)
-    ids = np.array([list(m["images"].ids) for m in made], dtype=object)
-    variables["exciting_image"] = variable(("concept", "exciting"), ids, "ids of the images that excite most")
-    channels = [one.channel for one in chosen]
-    sparseness = findings["lifetime_sparseness"].values[at, channels]
-    variables["sparseness"] = variable("concept", sparseness, "lifetime sparseness of the channel")
-    coords = {
-        "concept": np.arange(len(chosen)),
-        "channel": ("concept", np.array(channels), {"long_name": "the channel that is the concept"}),
-        "held": ("concept", np.array([", ".join(map(str, one.channels)) for one in chosen], dtype=object)),
-        "against": ("against", np.array([FREE, OTHERS], dtype=object)),
-        "witness": ("witness", labels.strings(first["witness"].values)),
-    }
-    bare = xr.Dataset(attrs={k: v for k, v in first.attrs.items() if k != "channels"})
-    return ground.findings(variables, bare, analysis="concepts", coords=coords, together=len(chosen[0].channels))
 
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the shell: ``python -m analyses.concepts VAL.zip -o out/``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analyses.concepts", description="Whether samples with a selective channel held show a concept."
+    p = over("p")
+    channels = [own.concept.channel for own in tested]
+    return FINDINGS.label(
+        {
+            "nearer": Estimate(*map(over, ("nearer", "nearer_low", "nearer_high"))),
+            "p": p,
+            "p_holm": holm(p),
+            "held_samples": [own.samples.held["samples"].values for own in tested],
+            "free_samples": [own.samples.free["samples"].values for own in tested],
+            "exciting": [own.samples.held["condition"].values for own in tested],
+            "reached": [own.reached for own in tested],
+            "exciting_image": np.array([list(own.images.ids) for own in tested], dtype=object),
+            "sparseness": sparseness[channels],
+        },
+        xr.Dataset(attrs={k: v for k, v in first.attrs.items() if k != "channels"}),
+        coords={
+            "concept": np.arange(len(tested)),
+            "channel": ("concept", channels),
+            "held": ("concept", [", ".join(map(str, own.concept.channels)) for own in tested]),
+            "against": [FREE, OTHERS],
+            "witness": labels.strings(first["witness"].values),
+        },
+        level=settings.level,
+        together=len(tested[0].concept.channels),
     )
-    parser.add_argument("images", nargs="+", help='folders or zips of images, or "samples" and ids of built-in ones')
-    parser.add_argument("--denoiser", default="photo32", help="bundled name or .safetensors path (default: photo32)")
-    parser.add_argument("--block", default="mid", help="whose channels are held (default: mid)")
-    parser.add_argument("--size", type=int, default=32, help="side of the images (default: 32)")
-    parser.add_argument("--n-images", type=int, help="images that exciting ones are looked for among (default: all)")
-    parser.add_argument("--sigma", type=float, default=0.1, help="noise level of φ (default: 0.1)")
-    parser.add_argument("--phi-draws", type=int, default=2, help="noise draws of φ of all images (default: 2)")
-    parser.add_argument("--channels", type=int, default=10, help="channels, the most selective (default: 10)")
-    parser.add_argument("--together", type=int, default=4, help="channels held at once (default: 4)")
-    parser.add_argument("--exciting", type=int, default=3, help="most exciting images of each channel (default: 3)")
-    parser.add_argument("--samples", type=int, default=4, help="of each such image (default: 4)")
-    parser.add_argument("--levels", type=int, default=20, help="noise levels of the samples (default: 20)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
-    parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for results and stores (default: here)")
-    given = parser.parse_args(arguments)
-    return ground.command(parser, lambda: _written(given))
-
-
-def _written(given: argparse.Namespace) -> list[Path]:
-    images = drawn_images(
-        images_called(given.images, size=given.size, crop=None if given.images[0] == "samples" else given.size),
-        given.n_images,
-        given.seed,
-    )
-    net = as_network(given.denoiser)
-    prepared(given.out)
-    data = probekit.tap(net, given.block)(images, sigma=given.sigma, draws=given.phi_draws, seed=given.seed)
-    found = analyse(
-        images,
-        data,
-        denoiser=net,
-        n_channels=given.channels,
-        together=given.together,
-        n_images=given.exciting,
-        n_samples=given.samples,
-        sigma=given.sigma,
-        levels=given.levels,
-        seed=given.seed,
-        store=given.out / "concepts-stores",
-    )
-    return ground.saved(given.out, ("concepts", found), ("concepts", plot(found)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

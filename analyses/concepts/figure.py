@@ -1,4 +1,4 @@
-"""The figure of held concepts: what excites each, what samples show with it held, and without."""
+"""Figures of held concepts: what excites each, what samples show with it held, and without; how near samples are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_findings
+from analyses.concepts.analyse import FINDINGS
+from analyses.concepts.held import HELD
+from analyses.ground import GUIDE, PALETTE, picture, shown_range
 from probekit.labels import strings
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def plot(findings: xr.Dataset) -> Figure:
     Parameters
     ----------
     findings
-        What `analyse` returns.
+        What `analyse` returns; of what `concept` or `hold_concept` returns, which holds no samples, how near they are.
 
     Returns
     -------
@@ -40,9 +42,34 @@ def plot(findings: xr.Dataset) -> Figure:
     InputError
         If the findings are not of this analysis.
     """
+    if isinstance(findings, xr.Dataset) and findings.attrs.get("analysis") == HELD.analysis:
+        return _of_one(findings)
+    return _of_several(findings)
+
+
+def _of_one(findings: xr.Dataset) -> Figure:
     from matplotlib.figure import Figure
 
-    check_findings(findings, "concepts", ("nearer", "p_holm", "exciting", "held_samples", "free_samples"))
+    HELD.check(findings, "nearer", "p", attrs=("channels",))
+    names, nearer = strings(findings["witness"].values), findings["nearer"].values
+    figure = Figure(figsize=(1.5 + 1.5 * len(names), 4), layout="constrained")
+    axis, places = figure.subplots(), np.arange(len(names))
+    axis.vlines(places, findings["nearer_low"], findings["nearer_high"], color=PALETTE["trained"])
+    axis.plot(places, nearer, "o", color=PALETTE["trained"])
+    axis.axhline(0.5, **GUIDE)
+    shown = zip(names, findings["p"].values, strict=True)
+    axis.set_xticks(places, [f"{WORDS.get(name, name)}\np = {p:.2g}" for name, p in shown])
+    axis.set(xlim=(-0.5, len(names) - 0.5), ylim=(-0.03, 1.03), ylabel="held sample is nearer than a free one")
+    axis.set_title(f"channels {findings.attrs['channels']} held", fontsize=10)
+    return figure
+
+
+def _of_several(findings: xr.Dataset) -> Figure:
+    from matplotlib.figure import Figure
+
+    FINDINGS.check(
+        findings, "nearer", "p_holm", "exciting", "held_samples", "free_samples", "reached", "channel", "held"
+    )
     shown = min(MOST_IMAGES, findings.sizes["exciting"])
     each = min(MOST_SAMPLES, findings.sizes["sample"] * findings.sizes["exciting"])
     count = findings.sizes["concept"]
@@ -51,7 +78,7 @@ def plot(findings: xr.Dataset) -> Figure:
     axes = figure.subplots(count, len(wide), squeeze=False, width_ratios=wide)
     for axis in axes[:, :-1].flat:
         axis.set_axis_off()
-    low, high = _range(findings["exciting"].values)
+    limits = shown_range(findings["exciting"].values)
     starts = (0, shown + 1, shown + each + 2)
     for c in range(count):
         one = findings.isel(concept=c)
@@ -60,49 +87,31 @@ def plot(findings: xr.Dataset) -> Figure:
         parts += [np.concatenate(np.moveaxis(one[f"{name}_samples"].values, 1, 0))[:each] for name in ("held", "free")]
         for start, images in zip(starts, parts, strict=True):
             for k, image in enumerate(images):
-                _drawn(axes[c, start + k], image, low, high)
+                picture(axes[c, start + k], image, limits=limits)
         reached = 100 * one["reached"].median().item()
-        said = f"channel {one['channel'].item()}\nheld: {one['held'].item()}\nreached: {reached:.0f} %"
-        axes[c, 0].text(
-            -0.1,
-            0.5,
-            said,
-            fontsize=8,
-            ha="right",
-            va="center",
-            transform=axes[c, 0].transAxes,
-        )
+        words = f"channel {one['channel'].item()}\nheld: {one['held'].item()}\nreached: {reached:.0f} %"
+        axes[c, 0].text(-0.1, 0.5, words, fontsize=8, ha="right", va="center", transform=axes[c, 0].transAxes)
         _nearness(axes[c, -1], one, last=c == count - 1)
     titles = ("most exciting images", "samples, held", "samples, free")
     for start, title in zip(starts, titles, strict=True):
         axes[0, start].set_title(title, fontsize=9, loc="left")
-    axes[0, -1].set_title("held nearer than free (●), than others' (○)", fontsize=8)
+    axes[0, -1].set_title("nearer than free ●, than others' ○", fontsize=8)
     figure.suptitle(f"{findings.attrs.get('denoiser', '')}: what is held with a selective channel", fontsize=10)
     return figure
 
 
 def _nearness(axis: Axes, one: xr.Dataset, *, last: bool) -> None:
     names = strings(one["witness"].values)
-    for a, fill in enumerate(("tab:blue", "white")):
+    for a, fill in enumerate((PALETTE["trained"], "white")):
         part = one.isel(against=a)
         y = np.arange(len(names)) + (0.18 if a else -0.18)
-        axis.hlines(y, part["nearer_low"], part["nearer_high"], color="tab:blue", lw=1)
-        axis.plot(part["nearer"], y, "o", ms=4, color="tab:blue", mfc=fill)
+        axis.hlines(y, part["nearer_low"], part["nearer_high"], color=PALETTE["trained"], lw=1)
+        axis.plot(part["nearer"], y, "o", ms=4, color=PALETTE["trained"], mfc=fill)
         for w, p in enumerate(part["p_holm"].values):
             if np.isfinite(p):
                 axis.text(1.08, y[w], f"p {p:.2g}", fontsize=6, va="center")
-    axis.axvline(0.5, color="0.6", ls="--", lw=0.8)
+    axis.axvline(0.5, **GUIDE)
     axis.set_xlim(-0.03, 1.45)
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.set_yticks(range(len(names)), [WORDS.get(str(n), str(n)) for n in names], fontsize=6)
     axis.set_xticks([0, 0.5, 1], ["0", "½", "1"] if last else ["", "", ""], fontsize=6)
-
-
-def _drawn(axis: Axes, image: np.ndarray, low: float, high: float) -> None:
-    pixels = np.clip((np.moveaxis(image.astype(float), 0, -1) - low) / (high - low), 0, 1)
-    axis.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
-
-
-def _range(values: np.ndarray) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
-    return (0.0, 1.0) if low >= -0.5 and high <= 1.5 else (low, high)

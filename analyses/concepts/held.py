@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from analyses import ground
-from analyses.attribution import check_count, chosen_channels, labels_of
+from analyses import sampling
 from analyses.concepts.kernels import nearer, relabelled_p
-from analyses.ground import interval, resampled_means, variable
+from analyses.ground import Findings, Variable, chosen_channels, estimated_mean
+from probekit import checks
 from probekit import images as image_sources
-from probekit.checks import resampling
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,9 +25,50 @@ if TYPE_CHECKING:
     from probekit.images import ImageSet
     from probekit.phi.tap import Tap
 
-__all__ = ["concept", "hold_concept"]
+__all__ = ["HELD", "HeldAndFree", "Significance", "concept", "held_and_free", "hold_concept", "reconstructed"]
+
+NEARER = "probability that a held sample is nearer to its condition than a free one"
+P = "one-sided p-value, samples relabelled within conditions"
+HELD = Findings(
+    "concepts",
+    {
+        "nearer": Variable(("witness",), NEARER, interval="conditions resampled; NaN for one"),
+        "p": Variable(("witness",), P),
+        "held_distance": Variable(("witness", "image", "sample"), "held samples' distance to their condition"),
+        "free_distance": Variable(("witness", "image", "free_sample"), "free samples' distance to the condition"),
+    },
+    coords={"witness": "what is compared: the channels held, all others, or a classifier's reading"},
+    source="concepts.concept",
+)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Significance:
+    """How sure an effect of holding is.
+
+    Attributes
+    ----------
+    permutations
+        Of the test that relabels samples within conditions, ≥ 100.
+    resamples, level
+        Of the bootstrap over conditions: number ≥ 100, and coverage of intervals, in (0, 1).
+
+    Raises
+    ------
+    InputError
+        If one is out of its range.
+    """
+
+    permutations: int = 999
+    resamples: int = 1000
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        checks.whole("permutations", self.permutations, least=100)
+        checks.resampling(self.resamples, self.level)
+
+
+@HELD.described
 def concept(
     tap: Tap,
     held: xr.DataArray,
@@ -37,14 +79,12 @@ def concept(
     sigma: float = 0.1,
     draws: int = 10,
     classifier: Callable[[np.ndarray], np.ndarray] | None = None,
-    permutations: int = 999,
-    resamples: int = 1000,
-    level: float = 0.95,
     seed: int = 0,
+    **significance: Any,
 ) -> xr.Dataset:
     """Test whether samples made with a few channels held share more with their condition than samples made without.
 
-    Witnesses of what is shared: the held channels themselves (that sampling did as told), the *other* channels of the
+    Witnesses of what is shared: the held channels themselves (did sampling hold them?), the *other* channels of the
     tap, which were left free, and a classifier. The statistic is the probability that a held sample is nearer
     to its condition than a free one, averaged over conditions: ½ if holding does nothing.
 
@@ -64,24 +104,39 @@ def concept(
     classifier
         From φ (n, channels) to class probabilities (n, classes), e.g. the ``predict_proba`` of a scikit-learn
         classifier; a sample's distance is 1 less the probability of the class that the condition is given.
-    permutations, resamples, level, seed
-        Of the test that relabels samples within conditions, and of the bootstrap over conditions (percentile
-        intervals, NaN for one condition); numbers ≥ 100, coverage, seed.
+    seed
+        Of the noise, the test and the bootstrap.
+    significance
+        Of the test and the intervals, see `Significance`: permutations (999), resamples (1000), level (0.95).
 
     Returns
     -------
     Dataset
-        Over `witness` ("held", "other", "classifier"): `nearer` in [0, 1], `nearer_low`, `nearer_high`, and
-        one-sided `p`, ≥ 1/(1 + permutations). `held_distance`, `free_distance` (witness, image, sample), Euclidean.
+        {findings}
+
+        Witnesses are "held", "other" and, with a classifier, "classifier". p is at least 1/(1 + permutations);
+        distances of φ are Euclidean.
 
     Raises
     ------
     InputError
         If samples and conditions do not fit each other, channels do not exist or are all of them, the classifier
         returns something else, or an option is out of its range.
+
+    Examples
+    --------
+    >>> import probekit
+    >>> from probekit.synthetic.patch_model import PatchModel
+    >>> model = PatchModel([0.5, 0.5], [[0.4, 0.2, 0, 0.05], [0.4, 0, 0.2, 0.05]])
+    >>> images = model.draw(6, rows=8, cols=8, seed=0).images
+    >>> held = images.expand_dims(sample=4)  # the images themselves
+    >>> free = held.copy(data=model.draw(24, rows=8, cols=8, seed=1).images.values.reshape(held.shape))
+    >>> found = concept(probekit.tap(model, "mid"), held, free, images, channels=[1], sigma=0.01, permutations=100)
+    >>> (found.p < 0.05).values.tolist()
+    [True, True]
     """
-    resampling(resamples, level, seed)
-    check_count("permutations", permutations, 100)
+    sure = Significance(**significance)
+    checks.seeded(seed)
     source = image_sources.load(condition)
     for name, samples in (("held", held), ("free", free)):
         _check_samples(name, samples, source)
@@ -91,34 +146,25 @@ def concept(
     if not len(others):
         raise InputError("all channels are held: hold fewer, so that the others can bear witness")
     goal = given["phi"].values[:, 0].astype(float)
-    measure = partial(_distances, goal=goal, sets={"held": chosen, "other": others}, classifier=classifier)
-    of_held = measure(_phi_of_samples(tap, held, source, sigma, draws, seed))
-    of_free = measure(_phi_of_samples(tap, free, source, sigma, draws, seed))
+    distances = partial(_distances, goal=goal, sets={"held": chosen, "other": others}, classifier=classifier)
+    of_held = distances(_phi_of_samples(tap, held, source, sigma, draws, seed))
+    of_free = distances(_phi_of_samples(tap, free, source, sigma, draws, seed))
     each = np.stack([nearer(of_held[w], of_free[w]) for w in of_held], axis=1)
-    low = high = np.full(each.shape[1], np.nan)
-    if len(each) > 1:
-        low, high = interval(resampled_means(each, resamples=resamples, seed=seed), level, units=len(each))
-    p = [relabelled_p(of_held[w], of_free[w], permutations=permutations, seed=seed) for w in of_held]
-    over = ("witness", "image", "sample")
-    words = "probability that a held sample is nearer to its condition than a free one"
-    return ground.findings(
+    p = [relabelled_p(of_held[w], of_free[w], permutations=sure.permutations, seed=seed) for w in of_held]
+    return HELD.label(
         {
-            "nearer": variable("witness", each.mean(axis=0), words),
-            "nearer_low": variable("witness", low, f"lower end of its {100 * level:g} % interval over conditions"),
-            "nearer_high": variable("witness", high, f"upper end of its {100 * level:g} % interval over conditions"),
-            "p": variable("witness", p, "one-sided p-value, samples relabelled within conditions"),
-            "held_distance": variable(over, list(of_held.values()), "held samples' distance to their condition"),
-            "free_distance": variable(
-                ("witness", "image", "free_sample"), list(of_free.values()), "free samples' distance to the condition"
-            ),
+            "nearer": estimated_mean(each, resamples=sure.resamples, level=sure.level, seed=seed),
+            "p": p,
+            "held_distance": list(of_held.values()),
+            "free_distance": list(of_free.values()),
         },
-        labels_of(source, given),
-        analysis="attribution",
+        given,
         coords={"witness": list(of_held)},
         channels=", ".join(map(str, chosen)),
-        permutations=permutations,
-        resamples=resamples,
-        level=level,
+        permutations=sure.permutations,
+        resamples=sure.resamples,
+        level=sure.level,
+        analysis_seed=seed,
     )
 
 
@@ -153,6 +199,32 @@ def _distances(
     return found
 
 
+class HeldAndFree(NamedTuple):
+    """Samples of the same conditions with some channels held, and with none."""
+
+    held: xr.Dataset
+    free: xr.Dataset
+
+
+def reconstructed(
+    denoiser: nn.Module, tap: Tap, condition: Any, *, channels: Sequence[int] | None = None, **options: Any
+) -> xr.Dataset:
+    """Samples of the package's own: some channels held, or all of the tap's."""
+    match = None if channels is None else sampling.Match(channels=channels)
+    return sampling.reconstruct(denoiser, tap, condition, match=match, **options)
+
+
+def held_and_free(
+    draw: Callable[..., xr.Dataset], channels: Sequence[int], seed: int, folders: tuple[Path, Path] | None = None
+) -> HeldAndFree:
+    """Samples by what lacks nothing but what is held and the seed; in folders for those held and free, if given."""
+    stores = ({}, {}) if folders is None else tuple({"store": folder} for folder in folders)
+    held = draw(channels=list(channels), seed=seed, **stores[0])
+    # Another seed: samples that shared their noise with the held ones could not be exchanged with them.
+    return HeldAndFree(held, draw(method="unconditional", seed=seed + 1, **stores[1]))
+
+
+@HELD.described
 def hold_concept(
     denoiser: nn.Module,
     tap: Tap,
@@ -189,23 +261,25 @@ def hold_concept(
     Returns
     -------
     Dataset
-        What `concept` returns.
+        {findings}
+
+        As `concept` returns them.
 
     Raises
     ------
     InputError
         As for the sampler and `concept`.
     """
-    check_count("n_samples", n_samples, 2)
-    if sampler is None:
-        from analyses import sampling
-
-        sampler = sampling.reconstruct
-    draw = partial(sampler, denoiser, tap, condition, n_samples=n_samples, **(settings or {}))
-    held = draw(channels=list(channels), seed=seed)["samples"]
-    # Another seed: samples that shared their noise with the held ones could not be exchanged with them.
-    free = draw(method="unconditional", seed=seed + 1)["samples"]
-    return concept(tap, held, free, condition, channels=channels, seed=seed, **options)
+    checks.whole("n_samples", n_samples, least=2)
+    checks.seeded(seed)
+    more = checks.mapping(
+        "settings", {} if settings is None else settings, 'settings of the sampler, e.g. {"sigmas": …}'
+    )
+    if sampler is not None and not callable(sampler):
+        raise InputError(f"{checks.given('sampler', sampler)}: give a function that samples, or None")
+    draw = partial(sampler or reconstructed, denoiser, tap, condition, n_samples=n_samples, **more)
+    held, free = held_and_free(draw, checks.listed("channels", channels, "a list of channels' numbers"), seed)
+    return concept(tap, held["samples"], free["samples"], condition, channels=channels, seed=seed, **options)
 
 
 def _check_samples(name: str, samples: Any, source: ImageSet) -> None:

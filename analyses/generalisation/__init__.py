@@ -1,5 +1,8 @@
 """Whether a denoiser has learnt images by heart: training against held-out PSNR, and copies among its samples."""
 
-from analyses.generalisation.analyse import analyse, card_entry, main, plot, sample, sheet
+from analyses.generalisation.analyse import FINDINGS, analyse, card_entry
+from analyses.generalisation.figure import plot, sheet
+from analyses.generalisation.shell import main
+from analyses.sampling import sample
 
-__all__ = ["analyse", "card_entry", "main", "plot", "sample", "sheet"]
+__all__ = ["FINDINGS", "analyse", "card_entry", "main", "plot", "sample", "sheet"]

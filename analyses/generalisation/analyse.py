@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,41 +10,56 @@ import torch
 import xarray as xr
 from scipy.stats import binomtest
 
-import probekit
-from analyses.generalisation.figure import plot, sheet
 from analyses.generalisation.kernels import nearest_training, threshold
-from analyses.ground import (
-    check_findings,
-    command,
-    interval,
-    resampled_means,
-    saved,
-    variable,
-)
+from analyses.ground import Estimate, Findings, Variable, along, estimated_mean, interval, resampled_means
 from analyses.sampling import sample
+from probekit import checks
 from probekit import images as image_sources
-from probekit.checks import fraction, resampling, whole
 from probekit.denoising.denoiser import as_denoiser
 from probekit.errors import InputError
 from probekit.evaluation.psnr import CARD_SIGMA, psnr_curve
 from probekit.labels import COORDINATES
-from probekit.machine.files import prepared
-from probekit.models import zoo
-from probekit.train.processes import usable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from probekit.images import ImageSet
 
-__all__ = ["analyse", "card_entry", "main", "plot", "sample", "sheet"]
+__all__ = ["FINDINGS", "analyse", "card_entry"]
 
 # Each set is drawn anew on its own.
 SEEDS = {"training": 0, "held_out": 1}
 # What the rounding of single precision leaves of images in [0, 1], in dB.
 MOST = 150.0
+PIXELS, EACH = ("sample", "band", "row", "col"), ("sample",)
+FINDINGS = Findings(
+    "generalisation",
+    {
+        "psnr_training": Variable(("sigma",), "PSNR on training images", "dB", "images resampled"),
+        "psnr_held_out": Variable(("sigma",), "PSNR on held-out images", "dB", "images resampled"),
+        "gap": Variable(
+            ("sigma",), "PSNR on training images less that on held-out ones", "dB", "images of each set resampled"
+        ),
+        "samples": Variable(PIXELS, "unconditional samples", "intensity"),
+        "nearest_image": Variable(PIXELS, "nearest training image", "intensity"),
+        "nearest": Variable(EACH, "nearest training image"),
+        "distance": Variable(EACH, "distance to the nearest training image"),
+        "relative_distance": Variable(EACH, "distance to the nearest over that to the next ones"),
+        "relative_distance_held_out": Variable(("image",), "the same of held-out images"),
+        "threshold": Variable((), "relative distance up to which a sample counts as a near copy"),
+        "near_copy": Variable(EACH, "whether a near copy of a training image"),
+        "near_copy_rate": Variable(
+            (),
+            "share of samples that are near copies; about `share` where nothing is known by heart",
+            "1",
+            "Clopper & Pearson",
+        ),
+    },
+    coords={"sample": "unconditional sample", "image": "held-out image"},
+)
 
 
+@FINDINGS.described
 def analyse(
     denoiser: nn.Module,
     training: Any,
@@ -97,10 +109,7 @@ def analyse(
     Returns
     -------
     Dataset
-        `psnr_training`, `psnr_held_out` and `gap`, the first less the second, along `sigma`, in dB, each with _low and
-        _high. `samples` and `nearest_image` (sample, band, row, col); `nearest`, `distance`, `relative_distance` and
-        `near_copy` (sample); `relative_distance_held_out` (image); `threshold`; `near_copy_rate` with _low and _high,
-        which for a denoiser that has learnt no image by heart is about `share`.
+        {findings}
 
     Raises
     ------
@@ -118,10 +127,12 @@ def analyse(
     >>> bool((findings.gap_low < 0).all() and (findings.gap_high > 0).all()), findings.sizes["sample"]
     (True, 8)
     """
-    resampling(resamples, level, seed)
-    fraction("share", share, "the share of unseen images that would count as copies, e.g. 0.01")
-    for name, value in (("n_samples", n_samples), ("n_images", n_images), ("neighbours", neighbours)):
-        whole(name, value, least=1)
+    checks.resampling(resamples, level, seed)
+    checks.fraction("share", share, "the share of unseen images that would count as copies, e.g. 0.01")
+    sigma = checks.noise_levels(sigma)
+    counts = {"n_samples": n_samples, "n_images": n_images, "neighbours": neighbours, "batch_size": batch_size}
+    for name, value in counts.items():
+        checks.whole(name, value, least=1)
     seen, unseen = image_sources.load(training), image_sources.load(held_out)
     if seen.shape != unseen.shape:
         raise InputError(f"training images are {seen.shape} and held-out ones {unseen.shape}: bring them to one size")
@@ -131,30 +142,34 @@ def analyse(
     compared = _spread(unseen, n_images)
     # A threshold that cannot be had is said before anything is measured.
     threshold(np.zeros(len(compared)).tolist(), share)
-    values = _psnr(denoiser, _spread(seen, n_images), compared, sigma, seed, resamples, level, batch_size)
+    curves = [
+        # An image known by heart to the last bit has no finite PSNR.
+        np.minimum(psnr_curve(denoiser, images, sigma=sigma, seed=seed, batch_size=batch_size).values, MOST)
+        for images in (_spread(seen, n_images), compared)
+    ]
     made = sample(denoiser, seen.shape, n_samples=n_samples, sigmas=sigmas, seed=seed, batch_size=batch_size)
+    values = _gap(*curves, seed=seed, resamples=resamples, level=level)
     values |= _copies(made, seen, compared, share, neighbours, level)
-    return xr.Dataset(
+    return FINDINGS.label(
         values,
+        xr.Dataset(),
         coords={
-            "sigma": ("sigma", np.asarray(sigma, float), {"long_name": COORDINATES["sigma"], "units": "intensity"}),
-            "sample": ("sample", np.arange(n_samples), {"long_name": "unconditional sample"}),
-            "image": ("image", np.array(compared.ids, dtype=object), {"long_name": "held-out image"}),
-            "band": np.arange(seen.shape[0]),
-            "row": np.arange(seen.shape[1]),
-            "col": np.arange(seen.shape[2]),
+            "sigma": along("sigma", np.asarray(sigma, float), COORDINATES["sigma"], units="intensity"),
+            "sample": np.arange(n_samples),
+            "image": list(compared.ids),
+            **{
+                name: along(name, np.arange(n), COORDINATES.get(name, "plane of the image"))
+                for name, n in zip(("band", "row", "col"), seen.shape, strict=True)
+            },
         },
-        attrs={
-            "analysis": "generalisation",
-            "denoiser": str(getattr(denoiser, "name", type(denoiser).__name__)),
-            "training_images": f"{seen.name}, {len(seen)}",
-            "held_out_images": f"{unseen.name}, {len(compared)} of {len(unseen)}",
-            "share": float(share),
-            "neighbours": neighbours,
-            "seed": seed,
-            "resamples": resamples,
-            "level": level,
-        },
+        denoiser=str(getattr(denoiser, "name", type(denoiser).__name__)),
+        training_images=f"{seen.name}, {len(seen)}",
+        held_out_images=f"{unseen.name}, {len(compared)} of {len(unseen)}",
+        share=float(share),
+        neighbours=neighbours,
+        seed=seed,
+        resamples=resamples,
+        level=level,
     )
 
 
@@ -177,7 +192,9 @@ def card_entry(findings: xr.Dataset) -> dict[str, Any]:
     InputError
         If the findings are not of this analysis.
     """
-    check_findings(findings, "generalisation", ("gap", "gap_low", "gap_high", "near_copy", "near_copy_rate"))
+    FINDINGS.check(
+        findings, "psnr_training", "psnr_held_out", "gap", "near_copy", "near_copy_rate", attrs=("level", "share")
+    )
 
     def rounded(name: str, digits: int = 2) -> Any:
         return findings[name].values.astype(float).round(digits).tolist()
@@ -195,40 +212,17 @@ def card_entry(findings: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _psnr(
-    denoiser: nn.Module,
-    seen: ImageSet,
-    unseen: ImageSet,
-    sigma: Sequence[float],
-    seed: int,
-    resamples: int,
-    level: float,
-    batch_size: int,
-) -> dict[str, Any]:
-    """Mean PSNR on both sets and its difference, with percentile intervals over images of each set drawn anew."""
-    curves, drawn = {}, {}
-    for (name, offset), images in zip(SEEDS.items(), (seen, unseen), strict=True):
-        curve = psnr_curve(denoiser, images, sigma=sigma, seed=seed, batch_size=batch_size).values
-        # An image known by heart to the last bit has no finite PSNR.
-        curves[name] = np.minimum(curve, MOST)
-        drawn[name] = resampled_means(curves[name], resamples=resamples, seed=2 * seed + offset)
-    means = {name: curve.mean(axis=0) for name, curve in curves.items()}
-    means = {f"psnr_{name}": mean for name, mean in means.items()} | {"gap": means["training"] - means["held_out"]}
-    resampled = {f"psnr_{name}": d for name, d in drawn.items()} | {"gap": drawn["training"] - drawn["held_out"]}
-    texts = {
-        "psnr_training": "PSNR on training images",
-        "psnr_held_out": "PSNR on held-out images",
-        "gap": "PSNR on training images less that on held-out ones",
+def _gap(seen: np.ndarray, unseen: np.ndarray, *, seed: int, resamples: int, level: float) -> dict[str, Estimate]:
+    """Mean PSNR (image, sigma) on both sets and its difference; images of each set are drawn anew on their own."""
+    curves = {"training": seen, "held_out": unseen}
+    seeds = {name: 2 * seed + offset for name, offset in SEEDS.items()}
+    found = {
+        f"psnr_{name}": estimated_mean(curve, resamples=resamples, level=level, seed=seeds[name])
+        for name, curve in curves.items()
     }
-    found = {}
-    units = {f"psnr_{name}": len(curve) for name, curve in curves.items()}
-    units["gap"] = min(units.values())
-    for name, text in texts.items():
-        low, high = interval(resampled[name], level, units=units[name])
-        found[name] = variable("sigma", means[name], text, "dB")
-        found[f"{name}_low"] = variable("sigma", low, f"{text}: lower end of its {100 * level:g} % interval", "dB")
-        found[f"{name}_high"] = variable("sigma", high, f"{text}: upper end of its {100 * level:g} % interval", "dB")
-    return found
+    drawn = [resampled_means(curve, resamples=resamples, seed=seeds[name]) for name, curve in curves.items()]
+    low, high = interval(drawn[0] - drawn[1], level, units=min(map(len, curves.values())))
+    return {**found, "gap": Estimate(found["psnr_training"].value - found["psnr_held_out"].value, low, high)}
 
 
 def _copies(
@@ -243,83 +237,19 @@ def _copies(
     near = relative[:n] <= limit
     position = both.position[:n].tolist()
     rate = binomtest(int(near.sum()), n).proportion_ci(level)
-    ids = np.array(seen.ids, dtype=object)
-    pixels = ("sample", "band", "row", "col")
-    percent = f"{100 * level:g} % interval"
     return {
-        "samples": variable(pixels, made.float().cpu().numpy(), "unconditional samples", "intensity"),
-        "nearest_image": variable(pixels, seen.read(position).numpy(), "nearest training image", "intensity"),
-        "nearest": variable("sample", ids[position], "nearest training image"),
-        "distance": variable("sample", both.distance[:n].double().numpy(), "distance to the nearest training image"),
-        "relative_distance": variable("sample", relative[:n], "distance to the nearest over that to the next ones"),
-        "relative_distance_held_out": variable("image", relative[n:], "the same of held-out images"),
-        "threshold": variable((), limit, "relative distance up to which a sample counts as a near copy"),
-        "near_copy": variable("sample", near, "whether a near copy of a training image"),
-        "near_copy_rate": variable((), near.mean(), "share of samples that are near copies"),
-        "near_copy_rate_low": variable((), rate.low, f"share of near copies: lower end of its {percent}"),
-        "near_copy_rate_high": variable((), rate.high, f"share of near copies: upper end of its {percent}"),
+        "samples": made.float().cpu().numpy(),
+        "nearest_image": seen.read(position).numpy(),
+        "nearest": np.array(seen.ids, dtype=object)[position],
+        "distance": both.distance[:n].double().numpy(),
+        "relative_distance": relative[:n],
+        "relative_distance_held_out": relative[n:],
+        "threshold": limit,
+        "near_copy": near,
+        "near_copy_rate": Estimate(near.mean(), rate.low, rate.high),
     }
 
 
 def _spread(images: ImageSet, count: int) -> ImageSet:
     """So many of the images, evenly spread, so that every class of a sorted set is there."""
     return images.subset(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int).tolist())
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the shell: ``python -m analyses.generalisation --denoiser NAME --train … --held-out … -o out/``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analyses.generalisation",
-        description="PSNR on training and held-out images, and near copies of training images among samples.",
-    )
-    parser.add_argument("--denoiser", required=True, help="bundled name or .safetensors path")
-    parser.add_argument("--train", nargs="+", required=True, help="folders or zips of all images it was trained on")
-    parser.add_argument("--held-out", nargs="+", required=True, help="folders or zips of images that it was not")
-    parser.add_argument("--size", type=int, default=64, help="side of the images (default: 64)")
-    parser.add_argument("--samples", type=int, default=64, help="unconditional samples (default: 64)")
-    parser.add_argument("--images", type=int, default=1000, help="images of each set for the PSNR (default: 1000)")
-    parser.add_argument("--share", type=float, default=0.01, help="of unseen images that would count as near copies")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--card", type=Path, help="the denoiser's .json, to write the outcome into")
-    parser.add_argument("--device", help="cpu or cuda; a GPU is taken if there is one")
-    parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for the results (default: here)")
-    given = parser.parse_args(arguments)
-    return command(parser, lambda: _made(given))
-
-
-def _made(given: argparse.Namespace) -> list[Path]:
-    device = usable(given.device)
-    # Samples take minutes: that the folder can be written to is seen before.
-    prepared(given.out)
-    denoiser = probekit.load(given.denoiser)
-    if given.card is not None:
-        _check_card(given.card, given.denoiser)
-    sets = (
-        image_sources.concatenate([image_sources.load(Path(n), size=given.size, crop=given.size) for n in names])
-        for names in (given.train, given.held_out)
-    )
-    findings = analyse(
-        denoiser.to(device),
-        *sets,
-        n_samples=given.samples,
-        n_images=given.images,
-        share=given.share,
-        seed=given.seed,
-    )
-    figures = ("generalisation", plot(findings)), ("samples", sheet(findings))
-    written = saved(given.out, ("generalisation", findings), *figures)
-    if given.card is not None:
-        zoo.amend(given.card, lambda card: card.update(generalisation=card_entry(findings)))
-        written.append(given.card)
-    return written
-
-
-def _check_card(card: Path, denoiser: str) -> None:
-    """Refuse to write into the card of another denoiser."""
-    of, own = (zoo.describe(name)["weights_sha256"] for name in (card.with_suffix(".safetensors"), denoiser))
-    if of != own:
-        raise InputError(f"{card} describes other weights than those of {denoiser}: give the .json beside them")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_findings
+from analyses.generalisation.analyse import FINDINGS
+from analyses.ground import PALETTE, picture
 from probekit.checks import whole
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot", "sheet"]
 
-NEEDED = ("psnr_training", "psnr_held_out", "gap", "samples", "nearest_image", "relative_distance", "threshold")
+NEEDED = ("psnr_training", "psnr_held_out", "gap", "samples", "nearest_image", "relative_distance")
 
 
 def plot(findings: xr.Dataset, *, most: int = 12) -> Figure:
@@ -41,7 +42,8 @@ def plot(findings: xr.Dataset, *, most: int = 12) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    check_findings(findings, "generalisation", NEEDED)
+    FINDINGS.check(findings, *NEEDED)
+    whole("most", most, least=1)
     shown = np.argsort(findings["relative_distance"].values, kind="stable")[:most]
     figure = Figure(figsize=(max(10, 0.9 * len(shown)), 6), layout="constrained")
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.4, 1))[:, 0]
@@ -52,9 +54,9 @@ def plot(findings: xr.Dataset, *, most: int = 12) -> Figure:
     for column, k in zip(axes.T, shown, strict=True):
         here = findings.isel(sample=k)
         for axis, name in zip(column, ("samples", "nearest_image"), strict=True):
-            _show(axis, here[name])
-        near = bool(here["near_copy"])
-        column[0].set_title(f"{float(here['relative_distance']):.2f}", fontsize=8, color="tab:red" if near else "black")
+            picture(axis, here[name].values)
+        colour = PALETTE["marked"] if bool(here["near_copy"]) else "black"
+        column[0].set_title(f"{float(here['relative_distance']):.2f}", fontsize=8, color=colour)
     axes[0][0].set_ylabel("samples", fontsize=8)
     axes[1][0].set_ylabel("nearest", fontsize=8)
     return figure
@@ -82,7 +84,7 @@ def sheet(findings: xr.Dataset, *, columns: int = 16) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    check_findings(findings, "generalisation", NEEDED)
+    FINDINGS.check(findings, *NEEDED)
     whole("columns", columns, least=1)
     samples = findings["samples"]
     rows = -(-samples.sizes["sample"] // columns)
@@ -92,21 +94,15 @@ def sheet(findings: xr.Dataset, *, columns: int = 16) -> Figure:
     for axis in figure.subplots(rows, columns, squeeze=False).ravel():
         axis.set_axis_off()
     for axis, k in zip(figure.axes, range(samples.sizes["sample"]), strict=False):
-        _show(axis, samples.isel(sample=k))
+        picture(axis, samples.isel(sample=k).values)
+        axis.set_axis_off()
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)  # pyright: ignore
     return figure
 
 
-def _show(axis: Axes, image: xr.DataArray) -> None:
-    pixels = np.clip(np.moveaxis(image.values.astype(float), 0, -1), 0, 1)
-    axis.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
-    axis.set_xticks([])
-    axis.set_yticks([])
-
-
 def _curves(axis: Axes, findings: xr.Dataset) -> None:
     sigma = findings["sigma"].values
-    for name, colour in (("training", "tab:orange"), ("held_out", "tab:blue")):
+    for name, colour in (("training", PALETTE["training"]), ("held_out", PALETTE["held out"])):
         axis.plot(sigma, findings[f"psnr_{name}"], "o-", ms=3, color=colour, label=name.replace("_", "-"))
         axis.fill_between(sigma, findings[f"psnr_{name}_low"], findings[f"psnr_{name}_high"], color=colour, alpha=0.2)
     axis.set(xscale="log", xlabel="σ", ylabel="PSNR, dB")
@@ -117,10 +113,12 @@ def _distances(axis: Axes, findings: xr.Dataset) -> None:
     limit = float(findings["threshold"])
     ends = [findings["relative_distance"], findings["relative_distance_held_out"]]
     bins = np.linspace(0, max(1.0, *(float(e.max()) for e in ends)), 41).tolist()
-    for values, text, colour in zip(ends, ("samples", "held-out"), ("tab:green", "tab:blue"), strict=True):
+    for values, text, colour in zip(
+        ends, ("samples", "held out"), (PALETTE["samples"], PALETTE["held out"]), strict=True
+    ):
         weights = np.full(values.size, 1 / values.size)
         axis.hist(values, bins=bins, weights=weights, histtype="step", color=colour, label=text)
-    axis.axvline(limit, color="tab:red", lw=1, label="near copies up to here")
+    axis.axvline(limit, color=PALETTE["marked"], lw=1, label="near copies up to here")
     axis.set(xlabel="distance to the nearest training image / to the next ones", ylabel="share")
     axis.set_title(f"near copies: {100 * float(findings['near_copy_rate']):.1f} % of samples", fontsize=9)
     axis.legend(frameon=False, fontsize=8)

@@ -6,7 +6,7 @@ from analyses.ground.findings import Estimate, Findings, Variable, along
 from analyses.ground.intervals import estimated_mean, holm, interval, jackknife_deviation, resampled_means, wilson
 from analyses.ground.keep import Kept, fingerprint, folder_of, read, saved
 from analyses.ground.legacy import check_findings, command, findings, legacy_run, variable
-from analyses.ground.samples import as_network, drawn_images
+from analyses.ground.samples import SampleSettings, as_network, chosen_channels, drawn_images, labels_of
 from analyses.ground.shell import OUT, Clusters, Data, Level, Permutations, Resamples, run
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Level",
     "Permutations",
     "Resamples",
+    "SampleSettings",
     "Variable",
     "along",
     "as_network",
@@ -28,6 +29,7 @@ __all__ = [
     "check_errors",
     "check_findings",
     "check_numbers",
+    "chosen_channels",
     "command",
     "drawn_images",
     "estimated_mean",
@@ -37,6 +39,7 @@ __all__ = [
     "holm",
     "interval",
     "jackknife_deviation",
+    "labels_of",
     "legacy_run",
     "level_colours",
     "picture",

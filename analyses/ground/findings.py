@@ -55,21 +55,26 @@ class Findings:
     Parameters
     ----------
     analysis
-        Name of the analysis, which its findings carry as an attribute, and of what returns them:
-        ``"semantics.stability"``, or ``"sparsity"`` for `sparsity.analyse`.
+        Name of the analysis, which its findings carry as an attribute.
     variables
         Each variable, once.
     coords
         What each coordinate of the findings' own says.
+    source
+        The function that returns them, as messages name it; by default the analysis, if it names a function, or its
+        `analyse`.
     """
 
-    def __init__(self, analysis: str, variables: Mapping[str, Variable], coords: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        analysis: str,
+        variables: Mapping[str, Variable],
+        coords: Mapping[str, str] | None = None,
+        *,
+        source: str = "",
+    ) -> None:
         self.analysis, self.variables, self.coords = analysis, dict(variables), dict(coords or {})
-
-    @property
-    def source(self) -> str:
-        """The function that returns them."""
-        return self.analysis if "." in self.analysis else f"{self.analysis}.analyse"
+        self.source = source or (analysis if "." in analysis else f"{analysis}.analyse")
 
     def label(
         self,

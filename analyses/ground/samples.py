@@ -1,23 +1,29 @@
-"""What analyses are asked about: a network by whatever names it, and so many of the images."""
+"""What analyses are asked about: a network by whatever names it, so many of the images, and samples of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import xarray as xr
 
-from probekit.checks import given, whole
+from analyses.ground.keep import folder_of
+from probekit.checks import flag, given, seeded, whole
 from probekit.denoising.denoiser import as_denoiser
 from probekit.errors import InputError
+from probekit.labels import COORDINATES, strings
 from probekit.models import zoo
+from probekit.phi.averages import noise_levels
 
 if TYPE_CHECKING:
     from torch import nn
 
     from probekit.images import ImageSet
 
-__all__ = ["as_network", "drawn_images"]
+__all__ = ["SampleSettings", "as_network", "chosen_channels", "drawn_images", "labels_of"]
 
 
 def as_network(denoiser: Any) -> nn.Module:
@@ -41,6 +47,90 @@ def drawn_images(images: ImageSet, most: int | None, seed: int) -> ImageSet:
     """At most so many images, at random, in the order of their ids: the same ones whatever order they come in."""
     order = sorted(range(len(images)), key=lambda i: images.ids[i])
     if most is not None and whole("n_images", most, least=1) < len(order):
-        drawn = np.random.default_rng(seed).permutation(len(order))[:most]
+        drawn = np.random.default_rng(seeded(seed)).permutation(len(order))[:most]
         order = [order[i] for i in sorted(drawn.tolist())]
     return images.subset(order)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSettings:
+    """How samples are made of images; rooms extend it by how samples are judged.
+
+    Attributes
+    ----------
+    n_images
+        Images that samples are made of, at most; None for all.
+    n_samples
+        Samples of each.
+    sigmas, levels
+        Noise levels that samples go through; without, so many of the method's own.
+    draws
+        Noise draws of φ.
+    seed
+        Of everything drawn.
+    batch_size, progress
+        As for `sampling.reconstruct`.
+    store
+        Folder in which samples are kept: a call that was stopped goes on, and one made again is quick.
+
+    Raises
+    ------
+    InputError
+        If one is out of its range.
+    """
+
+    least_samples: ClassVar[int] = 1
+
+    n_images: int | None
+    n_samples: int
+    sigmas: Sequence[float] | None = None
+    levels: int = 20
+    draws: int = 10
+    seed: int = 0
+    batch_size: int | None = None
+    store: str | Path | None = None
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        whole("n_samples", self.n_samples, least=self.least_samples)
+        whole("levels", self.levels, least=2)
+        whole("draws", self.draws, least=1)
+        seeded(self.seed)
+        folder_of(self.store)
+        for name in ("n_images", "batch_size"):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), least=1)
+        if self.sigmas is not None:
+            noise_levels(self.sigmas)
+        if self.progress is not None:
+            flag("progress", self.progress)
+
+
+def chosen_channels(channels: Any, count: int, name: str = "channels") -> np.ndarray:
+    """Channels as distinct numbers among `count`, at least one.
+
+    Raises
+    ------
+    InputError
+        If they are something else; `name` says of what.
+    """
+    given = np.atleast_1d(np.asarray(channels))
+    if given.ndim != 1 or not given.size or not np.issubdtype(given.dtype, np.integer):
+        raise InputError(f"{name}: got {channels!r}: give the number of at least one channel")
+    outside = given[(given < 0) | (given >= count)].tolist()
+    if outside:
+        raise InputError(f"{name}: channels {outside} do not exist: there are channels 0…{count - 1}")
+    if len(np.unique(given)) < len(given):
+        raise InputError(f"{name}: {given.tolist()} names a channel twice: give each once")
+    return given
+
+
+def labels_of(source: ImageSet, reference: xr.Dataset | xr.DataArray, channels: Sequence[int] | Any = ()) -> xr.Dataset:
+    """Coordinates of all images, with the noise levels, some channels and the attrs of what a tap gave for one."""
+    coords: dict[str, Any] = {"image": ("image", strings(source.ids), {"long_name": COORDINATES["image"]})}
+    if source.labels is not None:
+        coords["label"] = ("image", strings(source.labels), {"long_name": COORDINATES["label"]})
+    if len(channels):
+        kept = reference.isel(channel=np.asarray(channels))
+        coords |= {str(name): c.variable for name, c in kept.coords.items() if c.dims == ("channel",)}
+    return xr.Dataset(coords={**coords, "sigma": reference["sigma"].variable}, attrs=reference.attrs)

@@ -21,7 +21,7 @@ from analyses.sampling.methods import falling, geometric, method_of, registered
 from analyses.sampling.samplers import sample_unconditional
 from analyses.sampling.walk import Reconstruction, Targets, Walk, fitting, images_of
 from probekit import checks
-from probekit.capture.sites import network_of
+from probekit.capture.survey import network_of
 from probekit.checks import seeded, whole
 from probekit.denoising.denoiser import as_denoiser, clean_range
 from probekit.errors import InputError
@@ -41,7 +41,7 @@ DEFAULT = "langevin"
 OF_SAMPLE, OF_LEVEL = ("image", "sample"), ("image", "sample", "level")
 PIXELS = ("band", "row", "col")
 SAMPLES = Findings(
-    "sampling.reconstruct",
+    "sampling",
     {
         "samples": Variable((*OF_SAMPLE, *PIXELS), "samples given φ, not clipped", "intensity"),
         "loss_before": Variable(OF_LEVEL, "guidance loss, a weighted mean squared difference, before guidance"),
@@ -73,6 +73,7 @@ SAMPLES = Findings(
         "row": "row of the image",
         "col": "column of the image",
     },
+    source="sampling.reconstruct",
 )
 
 

@@ -45,7 +45,7 @@ def _of_copies(of: str, suffix: str = "") -> dict[str, Variable]:
 
 
 FINDINGS = Findings(
-    "sampling.describe",
+    "sampling",
     {
         "match": Variable(OF_SAMPLE, "relative error of φ, as in the samples"),
         "median_match": Variable((), "its median"),
@@ -76,6 +76,7 @@ FINDINGS = Findings(
         ),
     },
     coords={"block": "block that φ is measured at"},
+    source="sampling.describe",
 )
 
 

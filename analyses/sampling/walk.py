@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from analyses.sampling.kernels_guidance import Goal, Guided
-from probekit.capture.sites import network_of, survey
+from probekit.capture.survey import network_of, survey
 from probekit.checks import whole
 from probekit.errors import ModelError
 from probekit.machine.memory import available_bytes

@@ -2,36 +2,103 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from scipy.stats import beta, false_discovery_control
 
-from analyses import ground
-from analyses.ground import (
-    check_errors,
-    check_numbers,
-    interval,
-    variable,
-)
+from analyses.ground import Estimate, Findings, Variable, check_errors, check_numbers, interval
 from analyses.selectivity import kernels
-from analyses.selectivity.figure import KINDS, plot
-from probekit import labels
-from probekit.checks import fraction, resampling, seeded
+from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["FALSE_ALARM", "FEW", "KINDS", "NEARLY_NONE", "RARE", "analyse", "main", "plot"]
+__all__ = ["FALSE_ALARM", "FEW", "FINDINGS", "KINDS", "NEARLY_NONE", "RARE", "analyse"]
 
+KINDS = ("silent", "common", "selective", "mixed")
 FALSE_ALARM, RARE, FEW, NEARLY_NONE = 0.001, 0.01, 0.5, 0.2
 MIN_IMAGES = 20
 BINS = 40
 # Activities held in double precision at once.
 CHUNK = 4_000_000
+PLACE, BY_KIND, BETWEEN = ("sigma", "channel"), ("kind", "sigma", "block"), ("sigma", "other_sigma", "channel")
+TESTED = {"response": "any response", "common": "common", "selective": "selective"}
+FINDINGS = Findings(
+    "selectivity",
+    {
+        "type": Variable(PLACE, "type of the channel: " + ", ".join(KINDS)),
+        "confidence": Variable(
+            PLACE,
+            "lower bound on the probability of the type: that all its criteria hold in the population of images, of "
+            "silent that fewer than 1 image in 100 is answered",
+        ),
+        "activity": Variable(PLACE, "phi above rest, mean over images", "activation"),
+        "activity_sd": Variable(PLACE, "phi, standard deviation over images", "activation"),
+        "activity_fraction": Variable(PLACE, "share of images clearly above rest"),
+        "below_fraction": Variable(PLACE, "share of images clearly below rest"),
+        "near_fraction": Variable(PLACE, "share of images near rest"),
+        "lifetime_sparseness": Variable(PLACE, "lifetime sparseness of phi above rest (Vinje & Gallant)"),
+        "skew": Variable(PLACE, "skewness over images, corrected for bias"),
+        "kurtosis": Variable(PLACE, "excess kurtosis over images, corrected for bias"),
+        "tail_statistic": Variable(PLACE, "Vuong's statistic, Laplace (> 0) against normal law"),
+        **{f"p_{name}": Variable(PLACE, f"p-value of {what}") for name, what in TESTED.items()},
+        **{f"q_{name}": Variable(PLACE, f"q-value of {what}") for name, what in TESTED.items()},
+        "reliability": Variable(
+            PLACE, "share of phi's variance over images that is not error, cut off at 0; NaN without phi_se"
+        ),
+        "top_image": Variable(("rank", *PLACE), "id of the image that excites the channel most"),
+        "top_activity": Variable(("rank", *PLACE), "largest phi above rest", "activation"),
+        "histogram": Variable(
+            ("bin", *PLACE), "images in equal bins of phi above rest, activity_min to activity_max", "images"
+        ),
+        "activity_min": Variable(PLACE, "least phi above rest", "activation"),
+        "activity_max": Variable(PLACE, "largest phi above rest", "activation"),
+        "number": Variable(BY_KIND, "number of channels of the type", "channels"),
+        "fraction": Variable(
+            BY_KIND, "share of channels of the type", interval="Jeffreys, channels drawn independently"
+        ),
+        "median_kurtosis": Variable(BY_KIND, "excess kurtosis, median over channels of the type"),
+        "kurtosis_difference": Variable(
+            BY_KIND[1:],
+            "median kurtosis of selective less common channels",
+            interval="channels resampled; NaN with fewer than 2 of either type",
+        ),
+        "rank_correlation": Variable(BETWEEN, "Spearman's ρ of images between noise levels", optional=True),
+        "top_overlap": Variable(BETWEEN, "share of top images common to two noise levels", optional=True),
+        "draw_rank_correlation": Variable(
+            PLACE, "Spearman's ρ of images between even and odd noise draws", optional=True
+        ),
+        "draw_top_overlap": Variable(PLACE, "share of top images common to even and odd noise draws", optional=True),
+    },
+    coords={
+        "kind": "type of channel",
+        "block": "block, by the tap at its output",
+        "rank": "rank of the image, 0 the strongest",
+        "bin": "bin of phi above rest",
+    },
+)
 
 
+class Given(NamedTuple):
+    """Where rest and errors come from.
+
+    Attributes
+    ----------
+    rest_from, error_from
+        In words.
+    rest
+        Whether rest was measured.
+    known
+        (sigma,), whether errors were.
+    """
+
+    rest_from: str
+    error_from: str
+    rest: bool
+    known: np.ndarray
+
+
+@FINDINGS.described
 def analyse(
     data: xr.Dataset,
     *,
@@ -68,15 +135,9 @@ def analyse(
     q-values over the channels of each tap at each noise level.
 
     The false discovery rate of "selective" and of "common" is `fdr` at most where channels fit `fdr_method`, images are
-    independent and errors normal, from 40 images and 2 draws on, also where the noise differs between images. To show
-    which law is closer, not whether the marginal is exactly normal, keeps the answer from turning with the
-    number of images. From few images of a skewed law Vuong's standard error is too small just where the tail happens to
-    be missing; towards "common" it is therefore not taken below that of smooth laws for which neither is closer
-    (exponential power, Student's t, gamma, inverse Gaussian, Weibull, lognormal). A law whose tail lies in fewer images
-    than are given is still taken for what these show. A normal channel is closer to the normal law at p < 0.05 with
-    power 16 % at 100 images, 41 % at 200, 87 % at 500 and 99.7 % at 1000. Noise that differs between images makes rest
-    uncertain too: where its log standard deviation varies by 0.75, about 1 in 1000 channels of noise alone is found
-    to respond, as a mixed one, at 2 draws, and 1 in 5000 at 4.
+    independent and errors normal, from 40 images and 2 draws on, also where the noise differs between images. What
+    is shown is which law is closer, not that the marginal is exactly normal: so the answer does not turn with the
+    number of images. Power and false alarms in simulations are in docs/calibration.md.
 
     Parameters
     ----------
@@ -96,20 +157,9 @@ def analyse(
     Returns
     -------
     Dataset
-        Over (sigma, channel): `type`; `confidence`, a lower bound on the probability of that answer, in
-        [0, 1]: that all its criteria hold in the population of images ("silent": that fewer than 1 image
-        in 100 is answered); `activity` (mean of a); `activity_fraction` and `below_fraction` (share of images
-        clearly above and below rest), `near_fraction`; `lifetime_sparseness` (Vinje & Gallant, of max(a, 0));
-        `skew` and `kurtosis` (excess), corrected for bias; `tail_statistic` (Vuong's, > 0: heavy-tailed);
-        `p_selective`, `q_selective`, `p_common`, `q_common`, `p_response`, `q_response`; `reliability`
-        1 − mean(phi_se²)/var(φ), cut off at 0, NaN without phi_se. `top_image` and `top_activity` add dim
-        `rank`, `histogram` dim `bin` (between `activity_min` and `activity_max`).
-        With several noise levels `rank_correlation` (Spearman) and `top_overlap` between them, (sigma,
-        other_sigma, channel); with phi_draws both between even and odd draws, `draw_rank_correlation` and
-        `draw_top_overlap` (sigma, channel).
-        Over (sigma, block): `number` and `fraction` by `kind`, with Jeffreys intervals, and `median_kurtosis`
-        by `kind`; `kurtosis_difference`, selective less common, with a bootstrap interval, NaN with fewer
-        than 2 of either. These intervals take channels as drawn independently.
+        {findings}
+
+        Between noise levels only where there are several, between draws only with phi_draws.
         Attrs `rest_source`, `error_source` name fallbacks: without rest, the lower decile of φ over images; without
         phi_se (or with one draw, where it is NaN) and with rest, the spread of φ below its median, which takes a
         channel that only varies about rest for silent; without either, no error, so that silent and common
@@ -129,42 +179,35 @@ def analyse(
     >>> bool((findings.type.isel(sigma=0) == truth.type).mean() > 0.95)
     True
     """
-    resampling(resamples, level)
-    seeded(seed)
-    fraction("fdr", fdr, "a false discovery rate between 0 and 1, e.g. 0.05")
-    _check(data, fdr_method, top)
+    checks.resampling(resamples, level, seed)
+    checks.fraction("fdr", fdr, "a false discovery rate between 0 and 1, e.g. 0.05")
+    checks.choice("fdr_method", fdr_method, ("bh", "by"))
+    checks.whole("top", top, least=1)
+    _check(data)
     data = data.compute()
-    source = _source(data)
-    rows = _measured(data, source, min(top, data.sizes["image"]))
-    taps = labels.strings(data["tap"].values)
-    blocks = tuple(dict.fromkeys(taps))
-    decided = _decided(rows, taps, blocks, data.sizes["image"], fdr, fdr_method)
-    summary = _summary(decided["type"], rows["kurtosis"], taps, blocks, resamples, level, seed)
-    return ground.findings(
-        {**_labelled(rows, decided, labels.strings(data["image"].values)), **summary, **_consistency(rows)},
+    given = _given(data)
+    measured = _measured(data, given, min(top, data.sizes["image"]))
+    decided = _decided(measured, data, fdr, fdr_method)
+    drawn = {"resamples": resamples, "level": level, "seed": seed}
+    values = {
+        **_by_channel(measured, decided, labels.strings(data["image"].values)),
+        **_by_block(decided["type"], measured["kurtosis"], data, **drawn),
+    }
+    return FINDINGS.label(
+        values,
         data,
-        analysis="selectivity",
-        coords=_coords(data, blocks, rows["top_index"].shape[0]),
-        rest_source=source.rest_from,
-        error_source=source.error_from,
+        coords=_coords(data, measured["top_index"].shape[0]),
+        rest_source=given.rest_from,
+        error_source=given.error_from,
         fdr=fdr,
         fdr_method=fdr_method,
         level=level,
         resamples=resamples,
-        bootstrap_seed=seed,
+        analysis_seed=seed,
     )
 
 
-class Source(NamedTuple):
-    """Where rest and errors come from."""
-
-    rest_from: str
-    error_from: str
-    rest: bool
-    se: np.ndarray  # (sigma,)
-
-
-def _check(data: xr.Dataset, fdr_method: str, top: int) -> None:
+def _check(data: xr.Dataset) -> None:
     check_numbers(data, "phi", "phi_draws", "phi_se", "rest", "rest_se")
     labels.check(data, "phi")
     for name in ("rest", "phi_draws"):
@@ -181,13 +224,9 @@ def _check(data: xr.Dataset, fdr_method: str, top: int) -> None:
             f"phi is of {data.sizes['image']} images: types of channels need {MIN_IMAGES} at least, and some hundred "
             "to be sure of"
         )
-    if fdr_method not in ("bh", "by"):
-        raise InputError(f"fdr_method={fdr_method!r}: give 'bh' or, for any dependence between channels, 'by'")
-    if isinstance(top, bool) or not isinstance(top, int | np.integer) or top < 1:
-        raise InputError(f"top={top!r}: give a whole number of images ≥ 1")
 
 
-def _source(data: xr.Dataset) -> Source:
+def _given(data: xr.Dataset) -> Given:
     rest, with_error = "rest" in data, "rest" in data and "rest_se" in data
     known = np.zeros(data.sizes["sigma"], bool)
     if "phi_se" in data:
@@ -197,7 +236,7 @@ def _source(data: xr.Dataset) -> Source:
     given = "phi_se and rest_se" if with_error else "phi_se"
     instead = "spread of phi below its median over images" if rest else "none: all variation counts as response"
     levels = ", ".join(f"{level:g}" for level in data["sigma"].values[known])
-    return Source(
+    return Given(
         "rest" if rest else "lower decile of phi over images",
         given if known.all() else f"{given} at sigma {levels}; elsewhere {instead}" if known.any() else instead,
         rest,
@@ -205,7 +244,7 @@ def _source(data: xr.Dataset) -> Source:
     )
 
 
-def _measured(data: xr.Dataset, source: Source, top: int) -> dict[str, np.ndarray]:
+def _measured(data: xr.Dataset, given: Given, top: int) -> dict[str, np.ndarray]:
     """What is measured on each channel: arrays (sigma, channel), or with leading dims."""
     sigmas, channels = data.sizes["sigma"], data.sizes["channel"]
     width = max(1, CHUNK // (data.sizes["image"] * sigmas))
@@ -213,20 +252,18 @@ def _measured(data: xr.Dataset, source: Source, top: int) -> dict[str, np.ndarra
     for start in range(0, channels, width):
         columns = slice(start, min(start + width, channels))
         activity = np.empty((sigmas, data.sizes["image"], columns.stop - start))
-        rows = []
-        for s in range(sigmas):
-            rows.append(_row(data, source, s, columns, top, activity[s]))
-        part = {name: np.stack([row[name] for row in rows], axis=-2) for name in rows[0]}
+        levels = [_at_level(data, given, s, columns, top, activity[s]) for s in range(sigmas)]
+        part = {name: np.stack([level[name] for level in levels], axis=-2) for name in levels[0]}
         if sigmas > 1:
             part["rank_correlation"] = kernels.rank_correlation(activity)
-            lists = [row["top_index"] for row in rows]
+            lists = [level["top_index"] for level in levels]
             part["top_overlap"] = np.array([[kernels.overlap(a, b) for a in lists] for b in lists])
         parts.append(part)
     return {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
 
 
-def _row(
-    data: xr.Dataset, source: Source, s: int, columns: slice, top: int, activity: np.ndarray
+def _at_level(
+    data: xr.Dataset, given: Given, s: int, columns: slice, top: int, activity: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The same for some channels at one noise level; fills in their activity (image, channel)."""
 
@@ -234,17 +271,17 @@ def _row(
         return data[name].values[..., s, columns].astype(np.float64)
 
     phi = values("phi")
-    rest = values("rest") if source.rest else np.quantile(phi, 0.1, axis=0)
+    rest = values("rest") if given.rest else np.quantile(phi, 0.1, axis=0)
     activity[:] = kernels.above(phi, rest)
     shape = kernels.shape(activity)
     reliability = np.full(phi.shape[1], np.nan)
-    if source.se[s]:
+    if given.known[s]:
         se = values("phi_se")
-        rest_se = values("rest_se") if source.rest and "rest_se" in data else np.zeros(phi.shape[1])
+        rest_se = values("rest_se") if given.rest and "rest_se" in data else np.zeros(phi.shape[1])
         error = kernels.standard_error(activity, se, rest_se)
         with np.errstate(invalid="ignore", divide="ignore"):
             reliability = np.maximum(0, 1 - (se**2).mean(axis=0) / shape.sd**2)
-    elif source.rest:
+    elif given.rest:
         # The distance from the lower quartile to the median is 0.6745 standard deviations of a normal law.
         lower, middle = np.quantile(phi, [0.25, 0.5], axis=0)
         error = (middle - lower) / 0.6745
@@ -252,7 +289,7 @@ def _row(
         error = np.zeros(phi.shape[1])
     top_index = kernels.strongest(activity, top)
     counts, low, high = kernels.histogram(activity, BINS)
-    row = {
+    found = {
         **kernels.zones(activity, error)._asdict(),
         **shape._asdict(),
         "reliability": reliability,
@@ -265,24 +302,24 @@ def _row(
     if data.sizes.get("draw", 0) > 1 and "phi_draws" in data:
         single = data["phi_draws"].values[:, s, :, columns].astype(np.float64)
         halves = np.stack([single[:, 0::2].mean(axis=1), single[:, 1::2].mean(axis=1)])
-        row["draw_rank_correlation"] = kernels.rank_correlation(halves)[0, 1]
-        row["draw_top_overlap"] = kernels.overlap(*(kernels.strongest(half, top) for half in halves))
-    return row
+        found["draw_rank_correlation"] = kernels.rank_correlation(halves)[0, 1]
+        found["draw_top_overlap"] = kernels.overlap(*(kernels.strongest(half, top) for half in halves))
+    return found
 
 
-def _decided(
-    rows: dict[str, np.ndarray], taps: np.ndarray, blocks: tuple[str, ...], n: int, fdr: float, method: str
-) -> dict[str, np.ndarray]:
+def _decided(measured: dict[str, np.ndarray], data: xr.Dataset, fdr: float, method: str) -> dict[str, np.ndarray]:
     """p- and q-values, types and confidence (sigma, channel)."""
-    zones = kernels.Zones(*(rows[name] for name in kernels.Zones._fields))
-    shape = kernels.Shape(*(rows[name] for name in kernels.Shape._fields))
-    found = kernels.evidence(zones, shape, n, false_alarm=FALSE_ALARM, rare=RARE, few=FEW, nearly_none=NEARLY_NONE)
+    zones = kernels.Zones(*(measured[name] for name in kernels.Zones._fields))
+    shape = kernels.Shape(*(measured[name] for name in kernels.Shape._fields))
+    n = data.sizes["image"]
+    found = kernels.weighed(zones, shape, n, false_alarm=FALSE_ALARM, rare=RARE, few=FEW, nearly_none=NEARLY_NONE)
+    taps = labels.strings(data["tap"].values)
     decided: dict[str, np.ndarray] = {}
-    for name in ("response", "common", "selective"):
+    for name in TESTED:
         p = getattr(found, name)
         q = np.empty_like(p)
-        for block in blocks:
-            q[:, taps == block] = controlled(p[:, taps == block], method)
+        for block in labels.blocks(data):
+            q[:, taps == block] = false_discovery_control(p[:, taps == block], axis=-1, method=method)
         decided |= {f"p_{name}": p, f"q_{name}": q}
     kind = np.select(
         [decided["q_response"] > fdr, decided["q_selective"] <= fdr, decided["q_common"] <= fdr], [0, 2, 1], 3
@@ -292,87 +329,55 @@ def _decided(
     return decided
 
 
-def controlled(p: np.ndarray, method: str) -> np.ndarray:
-    """q-values of p-values (..., channels), along the last axis."""
-    return false_discovery_control(p, axis=-1, method=method)
-
-
-def _labelled(rows: dict[str, np.ndarray], decided: dict[str, np.ndarray], ids: np.ndarray) -> dict[str, Any]:
-    dims = ("sigma", "channel")
-    n = rows["histogram"].sum(axis=0)
-    units = "activation"
+def _by_channel(
+    measured: dict[str, np.ndarray], decided: dict[str, np.ndarray], ids: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What is said of each channel, by the names of the findings."""
+    named = {
+        "activity": "mean",
+        "activity_sd": "sd",
+        "lifetime_sparseness": "lifetime",
+        "tail_statistic": "tail",
+        "activity_min": "low",
+        "activity_max": "high",
+    }
+    same = ("skew", "kurtosis", "reliability", "top_activity", "histogram")
+    between = ("rank_correlation", "top_overlap", "draw_rank_correlation", "draw_top_overlap")
+    n = measured["histogram"].sum(axis=0)
     return {
-        "type": variable(dims, decided["type"], "type of the channel: " + ", ".join(KINDS)),
-        "confidence": variable(dims, decided["confidence"], "lower bound on the probability of the type"),
-        "activity": variable(dims, rows["mean"], "phi above rest, mean over images", units),
-        "activity_sd": variable(dims, rows["sd"], "phi, standard deviation over images", units),
-        "activity_fraction": variable(dims, rows["above"] / n, "share of images clearly above rest"),
-        "below_fraction": variable(dims, rows["below"] / n, "share of images clearly below rest"),
-        "near_fraction": variable(dims, rows["near"] / n, "share of images near rest"),
-        "lifetime_sparseness": variable(dims, rows["lifetime"], "lifetime sparseness of phi above rest"),
-        "skew": variable(dims, rows["skew"], "skewness over images, corrected for bias"),
-        "kurtosis": variable(dims, rows["kurtosis"], "excess kurtosis over images, corrected for bias"),
-        "tail_statistic": variable(dims, rows["tail"], "Vuong's statistic, Laplace (> 0) against normal law"),
-        **{
-            f"{letter}_{name}": variable(dims, decided[f"{letter}_{name}"], f"{letter}-value of {what}")
-            for letter in "pq"
-            for name, what in (("response", "any response"), ("common", "common"), ("selective", "selective"))
-        },
-        "reliability": variable(dims, rows["reliability"], "share of phi's variance over images that is not error"),
-        "top_image": variable(("rank", *dims), ids[rows["top_index"]], "id of the image that excites the channel most"),
-        "top_activity": variable(("rank", *dims), rows["top_activity"], "largest phi above rest", units),
-        "histogram": variable(("bin", *dims), rows["histogram"], "images in equal bins of phi above rest", "images"),
-        "activity_min": variable(dims, rows["low"], "least phi above rest", units),
-        "activity_max": variable(dims, rows["high"], "largest phi above rest", units),
+        **decided,
+        **{name: measured[key] for name, key in named.items()},
+        **{name: measured[name] for name in (*same, *between) if name in measured},
+        "activity_fraction": measured["above"] / n,
+        "below_fraction": measured["below"] / n,
+        "near_fraction": measured["near"] / n,
+        "top_image": ids[measured["top_index"]],
     }
 
 
-def _consistency(rows: dict[str, np.ndarray]) -> dict[str, Any]:
-    between, within = ("sigma", "other_sigma", "channel"), ("sigma", "channel")
-    names = {
-        "rank_correlation": (between, "Spearman's ρ of images between noise levels"),
-        "top_overlap": (between, "share of top images common to two noise levels"),
-        "draw_rank_correlation": (within, "Spearman's ρ of images between even and odd noise draws"),
-        "draw_top_overlap": (within, "share of top images common to even and odd noise draws"),
-    }
-    return {name: variable(dims, rows[name], text) for name, (dims, text) in names.items() if name in rows}
-
-
-def _summary(
-    types: np.ndarray,
-    kurtosis: np.ndarray,
-    taps: np.ndarray,
-    blocks: tuple[str, ...],
-    resamples: int,
-    level: float,
-    seed: int,
+def _by_block(
+    types: np.ndarray, kurtosis: np.ndarray, data: xr.Dataset, *, resamples: int, level: float, seed: int
 ) -> dict[str, Any]:
     """Types per block, and whether the selective channels' tails are the heavier."""
-    sizes = (len(types), len(blocks))
+    sizes = (data.sizes["sigma"], len(labels.blocks(data)))
     count, median = np.zeros((len(KINDS), *sizes), np.int64), np.full((len(KINDS), *sizes), np.nan)
     difference = np.full((3, *sizes), np.nan)
-    for b, block in enumerate(blocks):
-        here = taps == block
-        for s in range(len(types)):
-            of_kind = {kind: kurtosis[s, here][types[s, here] == kind] for kind in KINDS}
-            count[:, s, b] = [len(values) for values in of_kind.values()]
-            # A constant channel has no kurtosis.
-            finite = {kind: values[np.isfinite(values)] for kind, values in of_kind.items()}
-            median[:, s, b] = [np.median(v) if len(v) else np.nan for v in finite.values()]
-            difference[:, s, b] = median_difference(finite["selective"], finite["common"], resamples, level, seed)
+    for site in labels.sites(data):
+        at, here = (site.level, site.block), (site.level, site.channels)
+        of_kind = {kind: kurtosis[here][types[here] == kind] for kind in KINDS}
+        count[:, *at] = [len(values) for values in of_kind.values()]
+        # A constant channel has no kurtosis.
+        finite = {kind: values[np.isfinite(values)] for kind, values in of_kind.items()}
+        median[:, *at] = [np.median(v) if len(v) else np.nan for v in finite.values()]
+        difference[:, *at] = median_difference(finite["selective"], finite["common"], resamples, level, seed)
     channels = count.sum(axis=0)
     tail = (1 - level) / 2
     low, high = (beta.ppf(q, count + 0.5, channels - count + 0.5) for q in (tail, 1 - tail))
-    dims, percent = ("kind", "sigma", "block"), f"{100 * level:g} % interval"
     return {
-        "number": variable(dims, count, "number of channels of the type", "channels"),
-        "fraction": variable(dims, count / channels, "share of channels of the type"),
-        "fraction_low": variable(dims, np.where(count > 0, low, 0), f"fraction: lower end of its {percent}"),
-        "fraction_high": variable(dims, np.where(count < channels, high, 1), f"fraction: upper end of its {percent}"),
-        "median_kurtosis": variable(dims, median, "excess kurtosis, median over channels of the type"),
-        "kurtosis_difference": variable(dims[1:], difference[0], "median kurtosis of selective less common channels"),
-        "kurtosis_difference_low": variable(dims[1:], difference[1], f"difference: lower end of its {percent}"),
-        "kurtosis_difference_high": variable(dims[1:], difference[2], f"difference: upper end of its {percent}"),
+        "number": count,
+        "fraction": Estimate(count / channels, np.where(count > 0, low, 0), np.where(count < channels, high, 1)),
+        "median_kurtosis": median,
+        "kurtosis_difference": Estimate(*difference),
     }
 
 
@@ -388,38 +393,13 @@ def median_difference(
     return float(np.median(first) - np.median(second)), float(low), float(high)
 
 
-def _coords(data: xr.Dataset, blocks: tuple[str, ...], top: int) -> dict[str, Any]:
-    sigma = data["sigma"].values
-    between = {"other_sigma": ("other_sigma", sigma, data["sigma"].attrs)} if len(sigma) > 1 else {}
+def _coords(data: xr.Dataset, top: int) -> dict[str, Any]:
+    sigma = data["sigma"]
+    between = {"other_sigma": ("other_sigma", sigma.values, sigma.attrs)} if len(sigma) > 1 else {}
     return {
-        "kind": ("kind", np.array(KINDS, dtype=object), {"long_name": "type of channel"}),
-        "block": ("block", np.array(blocks, dtype=object), {"long_name": "block, by the tap at its output"}),
-        "rank": ("rank", np.arange(top), {"long_name": "rank of the image, 0 the strongest"}),
-        "bin": ("bin", np.arange(BINS), {"long_name": "bin of phi above rest"}),
+        "kind": list(KINDS),
+        "block": labels.blocks(data),
+        "rank": np.arange(top),
+        "bin": np.arange(BINS),
         **between,
     }
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the shell: ``python -m analyses.selectivity phi.zarr -o out/``."""
-
-    def options(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--fdr", type=float, default=0.05, help="false discovery rate (default: 0.05)")
-        parser.add_argument("--fdr-method", default="bh", help="bh, or by for any dependence (default: bh)")
-        parser.add_argument("--top", type=int, default=16, help="images kept for each channel (default: 16)")
-        parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
-        parser.add_argument("--level", type=float, default=0.95, help="coverage of intervals (default: 0.95)")
-        parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
-
-    return ground.legacy_run(
-        analyse,
-        plot,
-        name="selectivity",
-        description="Which channels respond to nearly every image, and which to few.",
-        options=options,
-        arguments=arguments,
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

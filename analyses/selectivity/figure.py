@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_findings
+from analyses.ground import PALETTE
+from analyses.selectivity.analyse import FINDINGS, KINDS
 from probekit.labels import strings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["KINDS", "plot"]
+__all__ = ["plot"]
 
-KINDS = ("silent", "common", "selective", "mixed")
-COLOURS = {"silent": "0.75", "common": "tab:blue", "selective": "tab:orange", "mixed": "tab:green"}
 # Places for bars in a panel, at least.
 MIN_BARS = 4
 
@@ -42,8 +41,7 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    needed = ("type", "number", "fraction", "kurtosis", "activity_fraction", "histogram", "block", "kind", "sigma")
-    check_findings(findings, "selectivity", needed)
+    FINDINGS.check(findings, "type", "number", "fraction", "kurtosis", "activity_fraction", "histogram", attrs=("fdr",))
     sigmas, blocks = findings["sigma"].values, list(map(str, findings["block"].values))
     s = len(sigmas) // 2
     selective = findings["number"].sel(kind="selective").isel(sigma=s).values
@@ -55,7 +53,7 @@ def plot(findings: xr.Dataset) -> Figure:
     scatter, *marginals = lower.subplots(1, 3, squeeze=False)[0]
     for kind in KINDS:
         part = here.isel(channel=strings(here["type"].values) == kind)
-        scatter.plot(part["activity_fraction"], part["kurtosis"], "o", ms=3, color=COLOURS[kind], label=kind)
+        scatter.plot(part["activity_fraction"], part["kurtosis"], "o", ms=3, color=PALETTE[kind], label=kind)
     scatter.set_yscale("symlog", linthresh=2)
     scatter.set(xlim=(-0.03, 1.03), xlabel="share of images clearly above rest", ylabel="excess kurtosis over images")
     scatter.set_title(f"channels of {block}, σ = {sigmas[s]:g}", fontsize=10)
@@ -79,7 +77,7 @@ def _composition(figure: SubFigure, findings: xr.Dataset, blocks: list[str]) -> 
         bottom = np.zeros(len(blocks))
         for kind in KINDS:
             height = part["fraction"].sel(kind=kind).values
-            axis.bar(range(len(blocks)), height, bottom=bottom, color=COLOURS[kind], label=kind)
+            axis.bar(range(len(blocks)), height, bottom=bottom, color=PALETTE[kind], label=kind)
             bottom += height
         # Few bars keep the width that they have among several.
         middle, half = (len(blocks) - 1) / 2, max(len(blocks), MIN_BARS) / 2
@@ -98,7 +96,7 @@ def _marginal(axis: Axes, part: xr.Dataset, kind: str) -> None:
         return
     one = part.isel(channel=int(np.argsort(part["kurtosis"].values)[part.sizes["channel"] // 2]))
     edges = np.linspace(one["activity_min"].item(), one["activity_max"].item(), one.sizes["bin"] + 1)
-    axis.stairs(one["histogram"].values, edges, fill=True, color=COLOURS[kind])
+    axis.stairs(one["histogram"].values, edges, fill=True, color=PALETTE[kind])
     axis.axvline(0, color="black", lw=1, ls="--")
     axis.set_yscale("log")
     axis.minorticks_off()

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 from scipy.special import betainc, gammainc, ndtr
-from scipy.stats import rankdata
 
 __all__ = [
-    "Evidence",
     "Shape",
+    "Weighed",
     "Zones",
     "above",
     "at_least",
     "at_most",
-    "evidence",
     "histogram",
     "overlap",
     "rank_correlation",
     "shape",
     "standard_error",
     "strongest",
+    "weighed",
     "zones",
 ]
 
@@ -66,7 +67,7 @@ class Shape(NamedTuple):
     upward: np.ndarray
 
 
-class Evidence(NamedTuple):
+class Weighed(NamedTuple):
     """p-values of the three tests, and how probable each answer is: silent, common, selective, mixed."""
 
     response: np.ndarray
@@ -163,9 +164,12 @@ def shape(activity: np.ndarray) -> Shape:
     # Rounding leaves a trace of variance in a constant channel.
     varies = activity.max(axis=0) > activity.min(axis=0)
     m2 = np.where(varies, m2, np.nan)
+    with warnings.catch_warnings():
+        # A channel that hardly varies has moments of rounding: so it says.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        varying = np.where(varies, activity, np.nan)
+        skew, kurtosis = stats.skew(varying, bias=False), stats.kurtosis(varying, bias=False)
     with np.errstate(invalid="ignore", divide="ignore"):
-        g1 = (square * centred).mean(axis=0) / m2**1.5
-        g2 = (square**2).mean(axis=0) / m2**2 - 3
         distance = np.abs(activity - median)
         b = distance.mean(axis=0)
         mean_difference = 0.5 * np.log(m2) - np.log(b) + 0.5 * np.log(2 * np.pi) - 0.5 - np.log(2)
@@ -182,8 +186,8 @@ def shape(activity: np.ndarray) -> Shape:
     return Shape(
         mean,
         np.sqrt(m2 * n / (n - 1)),
-        g1 * np.sqrt(n * (n - 1)) / (n - 2),
-        (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * g2 + 6),
+        skew,
+        kurtosis,
         (1 - shared) / (1 - 1 / n),
         tail,
         p_normal,
@@ -193,17 +197,17 @@ def shape(activity: np.ndarray) -> Shape:
 
 def at_least(count: np.ndarray, n: int, rate: float) -> np.ndarray:
     """P(X ≥ count) of a binomial X: the exact p-value against "the rate is at most this"."""
-    return np.where(count > 0, betainc(np.maximum(count, 1), n - count + 1, rate), 1.0)
+    return stats.binom.sf(count - 1, n, rate)
 
 
 def at_most(count: np.ndarray, n: int, rate: float) -> np.ndarray:
     """P(X ≤ count) of a binomial X: the exact p-value against "the rate is at least this"."""
-    return np.where(count < n, 1 - betainc(count + 1, np.maximum(n - count, 1), rate), 1.0)
+    return stats.binom.cdf(count, n, rate)
 
 
-def evidence(
+def weighed(
     zones: Zones, shape: Shape, n: int, *, false_alarm: float, rare: float, few: float, nearly_none: float
-) -> Evidence:
+) -> Weighed:
     """Weigh the criteria of the types.
 
     Each type is a conjunction of criteria, so its p-value is the largest of theirs (intersection-union test).
@@ -248,7 +252,7 @@ def evidence(
     at_most_common = 1 - np.maximum(doubts_common[:2].max(axis=0), np.minimum(ndtr(tail), p_normal))
     mixed = 1 - silent - (1 - doubts_selective.max(axis=0)) - at_most_common
     least = [silent, 1 - doubts_common.sum(axis=0), 1 - doubts_selective.sum(axis=0), mixed]
-    return Evidence(responds, common, selective, np.clip(np.stack(least), 0, 1))
+    return Weighed(responds, common, selective, np.clip(np.stack(least), 0, 1))
 
 
 def strongest(activity: np.ndarray, top: int) -> np.ndarray:
@@ -266,7 +270,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def rank_correlation(series: np.ndarray) -> np.ndarray:
     """Spearman's ρ over images between each two of k series (k, images, channels): (k, k, channels)."""
-    ranks = rankdata(series, axis=1)
+    ranks = stats.rankdata(series, axis=1)
     ranks -= ranks.mean(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
         ranks /= np.sqrt((ranks**2).sum(axis=1, keepdims=True))

@@ -1,5 +1,8 @@
 """What does each ingredient of conditional sampling do? The default method beside all that lacks one, in numbers."""
 
-from analyses.variants.analyse import Variant, laws, main, plot, sheet, table
+from analyses.variants.analyse import FINDINGS, Settings, laws, table
+from analyses.variants.figure import plot, sheet
+from analyses.variants.recipes import RECIPES, Recipe, Variant
+from analyses.variants.shell import main
 
-__all__ = ["Variant", "laws", "main", "plot", "sheet", "table"]
+__all__ = ["FINDINGS", "RECIPES", "Recipe", "Settings", "Variant", "laws", "main", "plot", "sheet", "table"]

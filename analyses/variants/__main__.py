@@ -1,7 +1,3 @@
-"""Run from the shell: ``python -m analyses.variants``."""
-
-import sys
-
 from analyses.variants import main
 
-sys.exit(main())
+raise SystemExit(main())

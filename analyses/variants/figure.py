@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_findings
+from analyses.ground import GUIDE, PALETTE, picture, shown_range
+from analyses.variants.analyse import FINDINGS
+from probekit.checks import whole
 from probekit.labels import strings
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plot", "sheet"]
 
-COLOURS = {"trained": "tab:blue", "untrained": "0.5"}
 UNITS = {"diversity": "intensity", "seconds": "s"}
 
 
@@ -40,7 +41,8 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    check_findings(findings, "variants", ("value", "low", "high", "difference_low", "network", "measure"))
+    dims = ("variant", "measure", "image", "sample")
+    FINDINGS.check(findings, "value", "low", "high", "difference", "network", dims=dims, attrs=("level",))
     known = [m for m in strings(findings["measure"].values) if findings["value"].sel(measure=m).notnull().any()]
     names = strings(findings["variant"].values)
     cols = min(5, len(known))
@@ -76,7 +78,7 @@ def _panel(axis: Axes, part: xr.Dataset) -> None:
     for v, (at, role) in enumerate(zip(value, strings(part["network"].values), strict=True)):
         if not np.isfinite(at):
             continue
-        colour = COLOURS.get(role, "tab:green")
+        colour = PALETTE.get(role, PALETTE["other network"])
         alike = v > 0 and part["difference_low"].values[v] <= 0 <= part["difference_high"].values[v]
         axis.plot([low[v], high[v]], [v, v], color=colour, lw=1)
         axis.plot(at, v, "o", ms=4, color=colour, mfc="white" if alike else colour)
@@ -90,7 +92,7 @@ def _panel(axis: Axes, part: xr.Dataset) -> None:
             transform=axis.get_yaxis_transform(),
         )
     if shown.min() < 0 < shown.max() or "nearer" in str(part["measure"].item()):
-        axis.axvline(0, color="0.6", ls="--", lw=0.8)
+        axis.axvline(0, **GUIDE)
     axis.margins(x=0.12)
     axis.tick_params(labelsize=7)
     if wide:
@@ -112,37 +114,37 @@ def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2) -> Fig
     Returns
     -------
     Figure
-        Under each sample its error of φ, at the block of its row. Intensities outside [0, 1] are clipped; where
+        Under each sample its error of φ, at the block that is held. Intensities outside [0, 1] are clipped; where
         conditions are of no such range, the conditions' extremes are black and white.
 
     Raises
     ------
     InputError
-        If the findings are not of this analysis.
+        If the findings are not of this analysis, or a number is not at least 1.
     """
     from matplotlib.figure import Figure
 
-    check_findings(findings, "variants", ("samples", "condition", "match", "what", "network"))
-    count, each = min(conditions, findings.sizes["image"]), min(samples, findings.sizes["sample"])
+    FINDINGS.check(findings, "samples", "condition", "match", "what")
+    count = min(whole("conditions", conditions, least=1), findings.sizes["image"])
+    each = min(whole("samples", samples, least=1), findings.sizes["sample"])
     names = strings(findings["variant"].values)
     lines = len(names) + 1
     figure = Figure(figsize=(2.9 + 0.95 * count * each, 0.4 + 1.0 * lines), layout="constrained")
     axes = figure.subplots(lines, 1 + count * each, squeeze=False, width_ratios=[2.6] + [1] * (count * each))
     for axis in axes.flat:
-        axis.set_xticks([])
-        axis.set_yticks([])
+        axis.set(xticks=[], yticks=[])
         axis.set_frame_on(False)
     given = findings["condition"].values
-    low, high = _range(given)
-    _said(axes[0, 0], "conditions", "photographs whose φ is measured")
+    limits = shown_range(given)
+    _caption(axes[0, 0], "conditions", "photographs whose φ is measured")
     for i in range(count):
-        _drawn(axes[0, 1 + i * each], given[i], low, high)
+        picture(axes[0, 1 + i * each], given[i], limits=limits)
     for v, name in enumerate(names):
-        _said(axes[v + 1, 0], name, str(findings["what"].values[v]))
+        _caption(axes[v + 1, 0], name, str(findings["what"].values[v]))
         for i in range(count):
             for k in range(each):
                 axis = axes[v + 1, 1 + i * each + k]
-                _drawn(axis, findings["samples"].values[v, i, k], low, high)
+                picture(axis, findings["samples"].values[v, i, k], limits=limits)
                 axis.set_xlabel(f"{100 * findings['match'].values[v, i, k]:.2g} %", fontsize=6, labelpad=1)
     figure.suptitle(
         f"{findings.attrs.get('denoiser', '')}: {each} samples of each condition; error of φ at the block held",
@@ -151,16 +153,6 @@ def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2) -> Fig
     return figure
 
 
-def _said(axis: Axes, name: str, what: str) -> None:
+def _caption(axis: Axes, name: str, what: str) -> None:
     axis.text(0, 0.62, name, fontsize=9, fontweight="bold", va="center", transform=axis.transAxes)
     axis.text(0, 0.38, what, fontsize=6.5, va="center", transform=axis.transAxes, wrap=True)
-
-
-def _drawn(axis: Axes, image: np.ndarray, low: float, high: float) -> None:
-    pixels = np.clip((np.moveaxis(image.astype(float), 0, -1) - low) / (high - low), 0, 1)
-    axis.imshow(pixels if pixels.shape[2] == 3 else pixels[..., 0], cmap="gray", vmin=0, vmax=1)
-
-
-def _range(values: np.ndarray) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
-    return (0.0, 1.0) if low >= -0.5 and high <= 1.5 else (low, high)

@@ -44,7 +44,9 @@ A_NETWORK = "Bundled name, path of a .safetensors file, or module:function that 
 
 Images = Annotated[
     list[str],
-    typer.Argument(help="Folders or zips of images, shapes:COUNT, or samples, the built-in photographs, with ids."),
+    typer.Argument(
+        help="Folders or zips of images, patterns such as 'train-*.zip', shapes:COUNT, or samples, the built-in ones."
+    ),
 ]
 Model = Annotated[str, typer.Argument(metavar="NETWORK", help=A_NETWORK)]
 Network = Annotated[str, typer.Option("--network", "--denoiser", help=A_NETWORK)]
@@ -120,7 +122,8 @@ def images_called(
     from probekit.images import concatenate, load
 
     if names and names[0] == "samples":
-        given: dict[str, Any] = {"size": size, "crop": crop, "skip_bad": skip_bad}
+        # Built-in photographs are squares already.
+        given: dict[str, Any] = {"size": size, "crop": None if crop == size else crop, "skip_bad": skip_bad}
         builtin = load("samples", **{key: value for key, value in given.items() if value})
         missing = [n for n in names[1:] if n not in builtin.ids]
         if missing:
@@ -129,8 +132,19 @@ def images_called(
                 "samples stands without folders or zips"
             )
         return builtin.subset([builtin.ids.index(n) for n in names[1:]]) if names[1:] else builtin
-    sets = [_set_called(name, size=size, crop=crop, skip_bad=skip_bad) for name in names]
+    every = [file for name in names for file in _matching(name)]
+    sets = [_set_called(name, size=size, crop=crop, skip_bad=skip_bad) for name in every]
     return sets[0] if len(sets) == 1 else concatenate(sets)
+
+
+def _matching(name: str) -> list[str]:
+    """The files that a pattern such as train-*.zip stands for; a name without a star stands for itself."""
+    if "*" not in name:
+        return [name]
+    found = sorted(map(str, Path(Path(name).anchor or ".").glob(str(Path(name).relative_to(Path(name).anchor)))))
+    if not found:
+        raise InputError(f"{name}: no file is called so; give folders or zips of images")
+    return found
 
 
 def _set_called(name: str, **options: Any) -> ImageSet:

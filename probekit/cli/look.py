@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from probekit.capture.sites import taps as table_of_taps
+from probekit.capture.names import taps as table_of_taps
 from probekit.cli.arguments import images_called, network_called, numbers
 from probekit.errors import InputError
 from probekit.models import zoo

@@ -1,0 +1,1 @@
+"""One contract for every network: ``forward(y, sigma)`` gives the clean estimate."""

@@ -13,6 +13,7 @@ from torch import nn
 
 from probekit.errors import InputError, ModelError
 from probekit.machine.modes import evaluating
+from probekit.machine.place import place_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -41,8 +42,7 @@ def check_batch(y: Any, model: nn.Module) -> None:
             f"y has shape {tuple(y.shape)}: give a batch (N, C, H, W)"
             + ("; for one image write y[None]" if y.ndim == 3 else "")
         )
-    parameter = next(model.parameters(), None)
-    dtype = y.dtype if parameter is None else parameter.dtype
+    dtype = place_of(model, y).dtype
     if not y.is_floating_point() or y.dtype != dtype:
         raise InputError(f"y is {y.dtype} and the network computes in {dtype}: convert with y.to({dtype})")
 

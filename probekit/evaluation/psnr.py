@@ -10,11 +10,13 @@ import torch
 import xarray as xr
 from torch import nn
 
+from probekit.checks import noise_levels, seeded, whole
 from probekit.denoising.denoiser import as_denoiser
 from probekit.errors import InputError
 from probekit.evaluation.references import GaussianBlur, PatchWiener
 from probekit.images import ImageSet
 from probekit.machine.modes import evaluating
+from probekit.machine.place import place_of
 from probekit.noise import standard_normal
 
 if TYPE_CHECKING:
@@ -60,9 +62,10 @@ def psnr_curve(
     DataArray
         Dims (image, sigma), in dB.
     """
-    denoiser = as_denoiser(denoiser)
-    tensors = (t for kind in (denoiser.parameters(), denoiser.buffers()) for t in kind)
-    device = next((t.device for t in tensors), torch.device("cpu"))
+    denoiser, sigma = as_denoiser(denoiser), noise_levels(sigma)
+    whole("batch_size", batch_size, least=1)
+    seeded(seed)
+    device = place_of(denoiser).device
     rows = []
     with evaluating(denoiser), torch.inference_mode():
         for start in range(0, len(images), batch_size):
@@ -129,7 +132,7 @@ def card_table(
         "gaussian_blur": GaussianBlur(fitted_on, sigma=sigma),
         "patch_wiener": PatchWiener(fitted_on),
     }
-    device = next((p.device for p in denoiser.parameters()), torch.device("cpu"))
+    device = place_of(denoiser).device
     # Evenly spread, so that every class of a sorted set is there.
     seen = fitted_on.subset(np.linspace(0, len(fitted_on) - 1, min(len(fitted_on), len(held_out))).astype(int).tolist())
 

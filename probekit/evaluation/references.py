@@ -62,7 +62,7 @@ class PatchWiener(nn.Module):
     variances: Tensor
     axes: Tensor
 
-    def forward(self, y: Float[Tensor, "n band row col"], sigma: Any) -> Float[Tensor, "n band row col"]:
+    def forward(self, y: Float[Tensor, "n band row col"], sigma: Any = None) -> Float[Tensor, "n band row col"]:
         """Clean estimate; arguments as for any denoiser, σ required."""
         levels = check_sigma(sigma, y)
         if levels is None:
@@ -109,7 +109,7 @@ class GaussianBlur(nn.Module):
         self.sigma = np.asarray(sigma, float)
         self.widths = np.asarray(widths, float)[np.argmin(errors, axis=1)]
 
-    def forward(self, y: Float[Tensor, "n band row col"], sigma: Any) -> Float[Tensor, "n band row col"]:
+    def forward(self, y: Float[Tensor, "n band row col"], sigma: Any = None) -> Float[Tensor, "n band row col"]:
         """Clean estimate; arguments as for any denoiser, σ required."""
         levels = check_sigma(sigma, y)
         if levels is None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from probekit.errors import InputError
+from probekit.images.arrays import from_array
+from probekit.images.imageset import ImageSet
 
-__all__ = ["photographs"]
+__all__ = ["builtin_samples", "photographs"]
 
 GRIDS = (1, 2, 4)
 SKIMAGE = (
@@ -31,6 +35,20 @@ SKIMAGE = (
     "rocket",
 )
 SKLEARN = ("china", "flower")
+
+
+def builtin_samples(size: Any) -> ImageSet:
+    """The built-in photographs' crops as an image set.
+
+    Raises
+    ------
+    InputError
+        If they do not come in this size, or scikit-image is not installed.
+    """
+    if size not in (32, 64):
+        raise InputError(f"the built-in samples come as 64×64 or 32×32, not size={size!r}: give 64 or 32")
+    pixels, ids, labels = photographs(size)
+    return replace(from_array(pixels, f"samples {size}×{size}"), ids=ids, labels=labels)
 
 
 @cache

@@ -1,0 +1,1 @@
+"""The machine underneath: memory, devices, modes, threads, and files that are written whole."""

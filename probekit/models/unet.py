@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
+from probekit.checks import counts
 from probekit.denoising.inputs import check_sigma, size_message
 from probekit.errors import InputError
 from probekit.models.blocks import NormKind, check_norm, conv_block, initialise
@@ -42,8 +43,9 @@ class UNet(nn.Module):
         Colour planes of the image.
     encoder_convs, decoder_convs
         Convolutions per block, from the finest scale to the coarsest; one number per encoder block
-        (any sequence one shorter than ``channels``). The finest decoder block's last convolution
-        makes the image, so it needs at least two.
+        (any sequence one shorter than ``channels``). By default the paper's, continued to other
+        depths: 2, 2, 2, … and 5, 6, 7, …. The finest decoder block's last convolution makes the
+        image, so it needs at least two.
     middle_convs
         Convolutions of the middle block.
     bias
@@ -72,6 +74,8 @@ class UNet(nn.Module):
 
     Examples
     --------
+    >>> UNet((8, 16, 32)).config["decoder_convs"]
+    [5, 6]
     >>> model = UNet((8, 16), image_channels=1, encoder_convs=(2,), decoder_convs=(3,))
     >>> model(torch.zeros(2, 1, 6, 10)).shape
     torch.Size([2, 1, 6, 10])
@@ -86,13 +90,17 @@ class UNet(nn.Module):
         channels: Sequence[int] = (64, 128, 256, 512),
         *,
         image_channels: int = 3,
-        encoder_convs: Sequence[int] = (2, 2, 2),
+        encoder_convs: Sequence[int] | None = None,
         middle_convs: int = 3,
-        decoder_convs: Sequence[int] = (5, 6, 7),
+        decoder_convs: Sequence[int] | None = None,
         bias: bool = True,
         norm: NormKind | None = None,
     ) -> None:
         super().__init__()
+        channels = counts("channels", channels, least=0)
+        scales = max(len(channels) - 1, 0)
+        encoder_convs = (2,) * scales if encoder_convs is None else encoder_convs
+        decoder_convs = range(5, 5 + scales) if decoder_convs is None else decoder_convs
         _check_shape(channels, image_channels, encoder_convs, middle_convs, decoder_convs)
         norm = check_norm(norm, bias)
         self.config: dict[str, Any] = {

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from probekit.checks import counts
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
+from probekit.machine.place import place_of
 
 __all__ = ["widened"]
 
@@ -52,6 +54,7 @@ def widened(denoiser: Denoiser, channels: Sequence[int]) -> Denoiser:
     given: Any = model.config
     config: dict[str, Any] = dict(given)
     key = next(name for name in WIDTHS if name in config)
+    channels = counts("channels", channels, least=0)
     before = config[key] if isinstance(config[key], list) else [config[key]]
     if len(channels) != len(before) or any(new % old or new < 1 for new, old in zip(channels, before, strict=False)):
         raise InputError(
@@ -59,7 +62,7 @@ def widened(denoiser: Denoiser, channels: Sequence[int]) -> Denoiser:
             "multiple of its own"
         )
     config[key] = list(channels) if isinstance(config[key], list) else channels[0]
-    place = next(model.parameters())
+    place = place_of(model)
     wide = type(model)(**config).to(place.device, place.dtype)
     transposed = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.ConvTranspose2d)}
     state: Mapping[str, Tensor] = model.state_dict()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+from probekit.checks import seeded
 from probekit.denoising.denoiser import Denoiser
 from probekit.denoising.parametrisation import shown
-from probekit.errors import CapacityError, InputError, ModelError
+from probekit.errors import InputError, ModelError
+from probekit.machine.files import prepared, whole
 from probekit.machine.weights import weights_sha256
 from probekit.models.dncnn import DnCNN
 from probekit.models.parts import files_of, in_parts, part_of, stored
@@ -111,12 +111,7 @@ def save(
         "card": dict(card or {}),
     }
     text = _as_json(description)
-    try:
-        _written(path, parts, text)
-    except (OSError, SafetensorError) as error:
-        raise CapacityError(
-            f"cannot write {path} ({error}): give a path that can be made and written to, with space left"
-        ) from error
+    _written(path, parts, text)
     return path
 
 
@@ -130,11 +125,13 @@ def _as_json(description: Mapping[str, Any]) -> str:
 
 
 def _written(path: Path, parts: Mapping[str, Mapping[str, torch.Tensor]], description: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    prepared(path.parent)
     # The description goes last: a kill in between leaves weights that `load` refuses, never wrong ones.
     for name, tensors in parts.items():
-        _replace(path.with_name(name), partial(save_file, dict(tensors)))
-    _replace(path.with_suffix(".json"), lambda whole: whole.write_text(description, encoding="utf-8"))
+        with whole(path.with_name(name)) as unfinished:
+            save_file(dict(tensors), unfinished)
+    with whole(path.with_suffix(".json")) as unfinished:
+        unfinished.write_text(description, encoding="utf-8")
     for other in files_of(path):
         if other.name not in parts:
             other.unlink()
@@ -238,10 +235,8 @@ def amend(path: str | Path, edit: Callable[[dict[str, Any]], object]) -> None:
     description = describe(path)
     edit(description["card"])
     text = _as_json(description)
-    try:
-        _replace(path.with_suffix(".json"), lambda whole: whole.write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise CapacityError(f"cannot write {path.with_suffix('.json')} ({error}): see that it can be") from error
+    with whole(path.with_suffix(".json")) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def tap_names(denoiser: Denoiser) -> tuple[str, ...]:
@@ -259,6 +254,7 @@ def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
     seed
         Of the initial weights; torch's global generator is left as it was.
     """
+    seeded(seed)
     kind = type(denoiser.model)
     if kind not in ARCHITECTURES.values():
         raise InputError(f"{kind.__name__} is not one of the package's networks: make its untrained twin yourself")
@@ -275,9 +271,9 @@ def _located(name: str | Path) -> Path:
         if path.with_suffix(".json").is_file():
             return path
         owner = part_of(path)
-        if owner and (whole := path.with_name(f"{owner}.safetensors")).with_suffix(".json").is_file():
+        if owner and (entire := path.with_name(f"{owner}.safetensors")).with_suffix(".json").is_file():
             raise InputError(
-                f"{path} is one part of a denoiser in several: give {whole}, also where there is no such file"
+                f"{path} is one part of a denoiser in several: give {entire}, also where there is no such file"
             )
         if path.is_file():
             return path
@@ -288,12 +284,3 @@ def _located(name: str | Path) -> Path:
         f"there is no bundled denoiser {str(name)!r}: there are {', '.join(available()) or 'none'}; "
         "or give the path of a .safetensors file"
     )
-
-
-def _replace(path: Path, write: Any) -> None:
-    unfinished = path.with_name(path.name + ".partial")
-    try:
-        write(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,15 +1,16 @@
-"""Expectations over noise: draws read batch by batch, then averaged image by image."""
+"""Expectations over noise: noisy batches are made, read by whoever has a network, and averaged image by image."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
-from probekit.errors import InputError
+from probekit.checks import noise_levels
 from probekit.machine.ahead import ahead
 from probekit.noise import from_bits, random_bits, standard_normal
 
@@ -23,7 +24,63 @@ if TYPE_CHECKING:
 GROUP = 64
 GROUP_ELEMENTS = 2**22
 
-__all__ = ["Average", "averages", "clean_and_noise", "images_together", "noise_levels", "passes"]
+__all__ = ["Average", "Noising", "NoisyBatch", "averaged", "clean_and_noise", "noise_levels", "noisy_batches"]
+
+
+@dataclass(frozen=True)
+class Noising:
+    """Which noisy versions of each image are looked at, and how many at once.
+
+    Attributes
+    ----------
+    levels : Sequence[float]
+        Noise levels.
+    draws, seed : int
+        Which noise; one z per (image, draw) for all levels. At level 0 one version serves as every draw.
+    batch : int
+        Noisy images in one forward pass, at most.
+    """
+
+    levels: Sequence[float]
+    draws: int
+    seed: int
+    batch: int
+
+    @property
+    def noisy(self) -> list[int]:
+        """Positions of the levels above 0."""
+        return [s for s, level in enumerate(self.levels) if level > 0]
+
+    @property
+    def noiseless(self) -> list[int]:
+        """Positions of the levels at 0."""
+        return [s for s, level in enumerate(self.levels) if level == 0]
+
+    @property
+    def versions(self) -> int:
+        """Noisy versions of one image."""
+        return len(self.noisy) * self.draws + len(self.noiseless)
+
+    def block(self, source: ImageSet) -> int:
+        """Noisy images made at once: whole batches, as many as make small ones worth the while."""
+        return self.batch * max(1, min(GROUP, GROUP_ELEMENTS // math.prod(source.shape)) // self.batch)
+
+    def together(self, source: ImageSet) -> int:
+        """Images that are read, noised and averaged at once: those of one forward pass, or of several small ones."""
+        block = self.block(source)
+        return max(1, block // self.draws) if self.noisy else block
+
+
+class NoisyBatch(NamedTuple):
+    """A batch for the network.
+
+    group are the places in their set of the images that are averaged together, to which the batch belongs; level is
+    the position of its noise level, and y the noisy images (n, C, H, W).
+    """
+
+    group: range
+    level: int
+    y: Tensor
 
 
 class Average(NamedTuple):
@@ -39,78 +96,27 @@ class Average(NamedTuple):
     phi_draws: np.ndarray
 
 
-def noise_levels(sigma: Any) -> list[float]:
-    """σ as a list of distinct finite numbers ≥ 0.
-
-    Raises
-    ------
-    InputError
-        If it is not.
-    """
-    try:
-        levels = [float(s) for s in np.atleast_1d(np.asarray(sigma, dtype=float)).ravel()]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"sigma={sigma!r}: give one noise standard deviation or a sequence of them") from error
-    if not levels:
-        raise InputError("sigma is empty: give at least one noise standard deviation")
-    wrong = [s for s in levels if not (math.isfinite(s) and s >= 0)]
-    if wrong:
-        raise InputError(f"sigma holds {wrong}: noise standard deviations are finite and ≥ 0, in intensity units")
-    if len(set(levels)) < len(levels):
-        raise InputError(f"sigma={levels} names a noise level twice: give each once")
-    return levels
-
-
-def passes(levels: Sequence[float], draws: int) -> int:
-    """Noisy versions of one image that are looked at."""
-    return sum(draws if s > 0 else 1 for s in levels)
-
-
-def images_together(source: ImageSet, levels: Sequence[float], draws: int, batch: int) -> int:
-    """Images that are read, noised and averaged at once: those of one forward pass, or of several small ones."""
-    block = _block(source, batch)
-    return max(1, block // draws) if any(levels) else block
-
-
-def _block(source: ImageSet, batch: int) -> int:
-    """Noisy images made at once: whole batches, as many as make small ones worth the while."""
-    return batch * max(1, min(GROUP, GROUP_ELEMENTS // math.prod(source.shape)) // batch)
-
-
-def averages(
-    read: Callable[[Tensor, float], list[Tensor]],
+def noisy_batches(
     source: ImageSet,
-    levels: Sequence[float],
+    noising: Noising,
     *,
-    draws: int,
-    seed: int,
-    batch: int,
     place: Tensor,
     positions: range | None = None,
-    advance: Callable[[int], Any] = lambda _: None,
     early: bool | None = None,
-) -> Iterator[Average]:
-    """Read every image of a set at every noise level and draw; yield averages, a few images at a time.
+) -> Iterator[NoisyBatch]:
+    """Every image of a set at every noise level and draw, batch by batch.
 
     Parameters
     ----------
-    read
-        From a noisy batch (n, C, H, W) and its σ to (n, channels) at each tap.
     source
         Clean images.
-    levels
-        Noise levels; at 0 one pass serves as every draw.
-    draws, seed
-        Which noise; one z per (image, draw) for all levels.
-    batch
-        Noisy images in one forward pass, at most.
+    noising
+        Which noisy versions, how many at once.
     place
         A tensor of the type and on the device in which the network computes.
     positions
-        Which images, by default all. Images are read in groups of `images_together`, counted from
+        Which images, by default all. Images are read in groups of `Noising.together`, counted from
         the first of these; the same groups give the same numbers to the last bit.
-    advance
-        Told the number of noisy images just read.
     early
         Whether images are read, and the noise's random bits made, in a thread of their own while the network is busy,
         and the bits become noise where the network is. By default where that is not the CPU, whose threads this would
@@ -118,86 +124,110 @@ def averages(
 
     Yields
     ------
-    Average
-        In the order of the set. phi_se is the standard error over draws, of the sample standard
-        deviation (NaN for one draw); both are accumulated in float64.
+    NoisyBatch
+        Group by group in the order of the set; of a group image by image and draw by draw at all noisy levels, then
+        its images without noise.
     """
-    noisy = [s for s, level in enumerate(levels) if level > 0]
-    silent = [s for s, level in enumerate(levels) if level == 0]
+    early = place.device.type != "cpu" if early is None else early
     everything = range(len(source)) if positions is None else positions
-    together, block = images_together(source, levels, draws, batch), _block(source, batch)
+    together = noising.together(source)
     groups = [range(a, min(a + together, everything.stop)) for a in range(everything.start, everything.stop, together)]
-    # Noisy images of a group in order, image by image and draw by draw: the blocks in which they are made.
-    blocks = {group.start: range(0, len(group) * draws if noisy else 0, block) for group in groups}
-    if early is None:
-        early = place.device.type != "cpu"
-    made_of = random_bits if early else standard_normal
-
-    def made() -> Iterator[tuple[Tensor, Tensor]]:
-        for group in groups:
-            for first in blocks[group.start]:
-                chosen = range(first, min(first + block, len(group) * draws))
-                images, of = [group[k // draws] for k in chosen], [k % draws for k in chosen]
-                clean, random = _made(source, images, of, seed=seed, noise=made_of)
-                pinned = place.device.type == "cuda"
-                yield (clean.pin_memory(), random.pin_memory()) if pinned else (clean, random)
-
-    pairs = ahead(made()) if early else made()
+    blocks = [(group, block) for group in groups for block in _blocks(len(group), source, noising)]
+    made = _pairs(source, blocks, noising, place, random_bits if early else standard_normal)
+    pairs = ahead(made) if early else made
     for group in groups:
-        values: dict[int, list[list[Tensor]]] = {s: [] for s in range(len(levels))}
-        for _ in blocks[group.start]:
+        for _ in _blocks(len(group), source, noising):
             x, random = (_moved(part, place) for part in next(pairs))
             z = (from_bits(random, source.shape) if early else random).to(place.dtype)
             x = x.to(place.dtype)
-            for clean, noise in zip(x.split(batch), z.split(batch), strict=True):
-                for s in noisy:
-                    values[s].append(read(clean + levels[s] * noise, levels[s]))
-                    advance(len(clean))
-        for s in silent:
-            for first in range(0, len(group), batch):
-                chosen = group[first : first + batch]
-                values[s].append(read(_placed(source.read(chosen), place), 0.0))
-                advance(len(chosen))
-        joined = [_joined(values[s]) for s in range(len(levels))]
-        for s in silent:
-            joined[s] = np.repeat(joined[s], draws, axis=0)
-        stacked = np.stack(joined, axis=1)
-        kept = stacked.reshape(len(group), draws, len(levels), -1).swapaxes(1, 2)
-        yield _average(group, kept, silent)
+            for clean, noise in zip(x.split(noising.batch), z.split(noising.batch), strict=True):
+                for s in noising.noisy:
+                    yield NoisyBatch(group, s, clean + noising.levels[s] * noise)
+        for s in noising.noiseless:
+            for first in range(0, len(group), noising.batch):
+                chosen = group[first : first + noising.batch]
+                yield NoisyBatch(group, s, _placed(source.read(chosen), place))
+
+
+def averaged(values: Iterable[tuple[NoisyBatch, list[Tensor]]], noising: Noising) -> Iterator[Average]:
+    """Averages over draws, of what was read of `noisy_batches`.
+
+    Parameters
+    ----------
+    values
+        Each batch, in order, with (n, channels) at each tap.
+    noising
+        That of the batches.
+
+    Yields
+    ------
+    Average
+        Of a group of images as soon as it is complete. phi_se is the standard error over draws, of the sample
+        standard deviation (NaN for one draw); both are accumulated in float64.
+    """
+    found: list[list[Tensor]] = [[] for _ in noising.levels]
+    seen = 0
+    for batch, taps in values:
+        found[batch.level].append(torch.cat(list(taps), dim=1))
+        seen += len(batch.y)
+        if seen == len(batch.group) * noising.versions:
+            yield _average(batch.group, found, noising)
+            found, seen = [[] for _ in noising.levels], 0
 
 
 def clean_and_noise(
     source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, place: Tensor
 ) -> tuple[Float[Tensor, "n band row col"], Float[Tensor, "n band row col"]]:
     """Images of the set with the standard normal noise of one draw each, of the type and on the device of `place`."""
-    clean, noise = _made(source, indices, draws, seed=seed, noise=standard_normal)
+    clean, noise = _clean_and_random(source, indices, draws, seed=seed, make=standard_normal)
     return _placed(clean, place), _placed(noise, place)
 
 
-def _made(
-    source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, noise: Callable[..., Tensor]
+def _blocks(images: int, source: ImageSet, noising: Noising) -> list[range]:
+    """The noisy images of a group, counted image by image and draw by draw, in the blocks in which they are made."""
+    count, block = images * noising.draws if noising.noisy else 0, noising.block(source)
+    return [range(first, min(first + block, count)) for first in range(0, count, block)]
+
+
+def _pairs(
+    source: ImageSet,
+    blocks: Iterable[tuple[range, range]],
+    noising: Noising,
+    place: Tensor,
+    make: Callable[..., Tensor],
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and noise, or what it is made of, of each block, in main memory; pinned there where a GPU takes them."""
+    for group, block in blocks:
+        images, draws = [group[k // noising.draws] for k in block], [k % noising.draws for k in block]
+        clean, random = _clean_and_random(source, images, draws, seed=noising.seed, make=make)
+        pinned = place.device.type == "cuda"
+        yield (clean.pin_memory(), random.pin_memory()) if pinned else (clean, random)
+
+
+def _clean_and_random(
+    source: ImageSet, indices: Sequence[int], draws: Sequence[int], *, seed: int, make: Callable[..., Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Images and noise, or what it is made of, in main memory."""
+    """Images, and noise or what it is made of, in main memory."""
     distinct = {index: row for row, index in enumerate(dict.fromkeys(indices))}
     clean = source.read(list(distinct))
     if len(distinct) < len(indices):
         clean = clean[[distinct[i] for i in indices]]
     ids = [source.ids[i] for i in indices]
-    return clean, noise(source.shape, seed=seed, ids=ids, draws=draws)
+    return clean, make(source.shape, seed=seed, ids=ids, draws=draws)
 
 
-def _average(positions: range, kept: np.ndarray, silent: Sequence[int]) -> Average:
-    draws = kept.shape[2]
+def _average(group: range, found: Sequence[Sequence[Tensor]], noising: Noising) -> Average:
+    draws, noiseless = noising.draws, noising.noiseless
+    joined = [torch.cat(list(batches)).float().cpu().numpy() for batches in found]
+    for s in noiseless:
+        joined[s] = np.repeat(joined[s], draws, axis=0)
+    stacked = np.stack(joined, axis=1)
+    kept = stacked.reshape(len(group), draws, len(noising.levels), -1).swapaxes(1, 2)
     phi = kept.mean(axis=2, dtype=np.float64)
     spread = kept.std(axis=2, ddof=1, dtype=np.float64) if draws > 1 else np.full(phi.shape, np.nan)
     phi_se = spread / math.sqrt(draws)
-    phi_se[:, silent] = 0.0
-    return Average(positions, phi, phi_se, kept)
-
-
-def _joined(batches: Sequence[Sequence[Tensor]]) -> np.ndarray:
-    """The values of one forward pass after another, each a list of taps, as one array (n, channels)."""
-    return torch.cat([torch.cat(list(taps), dim=1) for taps in batches]).float().cpu().numpy()
+    phi_se[:, noiseless] = 0.0
+    return Average(group, phi, phi_se, kept)
 
 
 def _placed(images: Tensor, place: Tensor) -> Tensor:

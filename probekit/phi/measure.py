@@ -1,7 +1,9 @@
-"""One call of a tap: a set of images measured into memory, or unit by unit into a store."""
+"""A set of images measured: φ into memory, or unit by unit into a store; whole maps of one draw."""
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,39 +11,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
+from probekit import images as image_sources
 from probekit import labels
-from probekit.machine.memory import refuse_if_too_large
+from probekit.checks import whole
+from probekit.denoising.denoiser import clean_range
+from probekit.errors import InputError
+from probekit.machine.memory import available_bytes, refuse_if_too_large
 from probekit.phi import store
-from probekit.phi.averages import Average, averages, images_together, passes
+from probekit.phi.averages import Average, Noising, averaged, clean_and_noise, noisy_batches
 
 if TYPE_CHECKING:
-    import torch
     import xarray as xr
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from probekit.capture.observer import Observer, Reach
     from probekit.images import ImageSet
 
     Read = Callable[[Tensor, float], list[Tensor]]
+    Observed = Callable[[], AbstractContextManager[Read]]
 
-__all__ = ["Job"]
+__all__ = ["Measurement", "batch_size_for", "busy_batch", "images_for", "maps_of_one_draw", "rest_image"]
+
+# Elements of the largest activation in a batch: what a CPU's caches like, and what keeps a large GPU busy.
+BATCH_ELEMENTS, BATCH_ELEMENTS_GPU = 2**22, 2**27
+MAX_BATCH = 1024
+REST_ID = "rest"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Measurement:
     """What is to be measured, of which images, how.
 
     Attributes
     ----------
-    reading : callable
+    observed : callable
         Opens the hooks; gives a function (noisy batch, σ) → values at each tap, (n, channels).
     source, rest : ImageSet
         The images, and the constant one.
-    levels, draws, seed, keep_draws
-        Noise levels and draws, and whether draws are kept.
-    batch : int
-        Noisy images in one forward pass.
+    noising : Noising
+        Noise levels, draws, and noisy images in one forward pass.
+    keep_draws : bool
+        Whether draws are kept.
     batch_bytes : int
         About what one such pass needs on the device.
     channels : Mapping[str, int]
@@ -54,14 +67,11 @@ class Job:
         Show a bar, show none, or show one in a terminal only.
     """
 
-    reading: Callable[[], AbstractContextManager[Read]]
+    observed: Observed
     source: ImageSet
     rest: ImageSet
-    levels: Sequence[float]
-    draws: int
-    seed: int
+    noising: Noising
     keep_draws: bool
-    batch: int
     batch_bytes: int
     channels: Mapping[str, int]
     place: Tensor
@@ -75,47 +85,25 @@ class Job:
             count, "give fewer images or noise levels at a time, keep_draws=False, a smaller batch_size, or store="
         )
         arrays = self._empty(count)
-        with self._bar(count + 1) as bar, self.reading() as read:
+        with self._bar(count + 1) as bar, self.observed() as read:
             arrays |= self._rest(read, bar)
             for part in self._averages(read, self.source, bar):
-                self._put(arrays, part, 0)
-        return labels.representation(
-            arrays,
-            ids=self.source.ids,
-            labels=self.source.labels,
-            sigma=self.levels,
-            channels=self.channels,
-            attrs=self.attrs,
-        )
+                _put(arrays, part, 0)
+        return self._labelled(arrays)
 
     def into_store(self, path: str | Path) -> xr.Dataset:
         """Measure what the store at `path` lacks, and return the Dataset that reads it."""
-        together = images_together(self.source, self.levels, self.draws, self.batch)
-        unit = store.unit_size(len(self.source), together, self._result_bytes(1))
+        unit = store.unit_size(len(self.source), self.noising.together(self.source), self._result_bytes(1))
         self._refuse(unit, "give fewer noise levels at a time, keep_draws=False, or a smaller batch_size")
-
-        def rest() -> Mapping[str, np.ndarray]:
-            with self._bar(1) as bar, self.reading() as read:
-                return self._rest(read, bar)
-
         with store.create_or_resume(
-            path,
-            plan=self._plan(),
-            rest=rest,
-            ids=self.source.ids,
-            image_labels=self.source.labels,
-            sigma=self.levels,
-            channels=self.channels,
-            attrs=self.attrs,
-            draws_kept=self.draws if self.keep_draws else 0,
-            unit=unit,
+            path, plan=self._plan(), template=self._template, ids=self.source.ids, unit=unit
         ) as writer:
             pending = writer.pending
-            with self._bar(sum(map(len, pending))) as bar, self.reading() as read:
+            with self._bar(sum(map(len, pending))) as bar, self.observed() as read:
                 for positions in pending:
                     arrays = self._empty(len(positions))
                     for part in self._averages(read, self.source, bar, positions):
-                        self._put(arrays, part, positions.start)
+                        _put(arrays, part, positions.start)
                     writer.write(positions, arrays)
         return store.open(path)
 
@@ -123,53 +111,163 @@ class Job:
         """Whatever decides the numbers, apart from the images' content."""
         return {
             **{k: v for k, v in self.attrs.items() if k != "probekit_version"},
-            "sigma": list(self.levels),
+            "sigma": list(self.noising.levels),
             "keep_draws": self.keep_draws,
             "image_shape": list(self.source.shape),
             "image_preparation": self.source.preparation,
-            "batch_size": self.batch,
+            "batch_size": self.noising.batch,
             "dtype": str(self.place.dtype),
             "device": self.place.device.type,
         }
 
-    def _averages(self, read: Read, source: ImageSet, bar: Any, positions: range | None = None) -> Iterator[Average]:
-        return averages(
-            read,
-            source,
-            self.levels,
-            draws=self.draws,
-            seed=self.seed,
-            batch=self.batch,
-            place=self.place,
-            positions=positions,
-            advance=bar.update,
+    def _template(self) -> xr.Dataset:
+        """The Dataset of all images before any is measured, and the constant image measured."""
+        with self._bar(1) as bar, self.observed() as read:
+            rest = self._rest(read, bar)
+        # Views of one number: a template of any size takes no memory.
+        nan = np.float32("nan")
+        empty = {name: np.broadcast_to(nan, shape) for name, shape in self._shapes(len(self.source)).items()}
+        return self._labelled(empty | rest)
+
+    def _labelled(self, arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
+        return labels.representation(
+            arrays,
+            ids=self.source.ids,
+            labels=self.source.labels,
+            sigma=self.noising.levels,
+            channels=self.channels,
+            attrs=self.attrs,
         )
+
+    def _averages(self, read: Read, source: ImageSet, bar: Any, positions: range | None = None) -> Iterator[Average]:
+        def values() -> Iterator[tuple[Any, list[Tensor]]]:
+            for batch in noisy_batches(source, self.noising, place=self.place, positions=positions):
+                yield batch, read(batch.y, self.noising.levels[batch.level])
+                bar.update(len(batch.y))
+
+        return averaged(values(), self.noising)
 
     def _rest(self, read: Read, bar: Any) -> dict[str, np.ndarray]:
         average = next(self._averages(read, self.rest, bar))
         return {"rest": average.phi[0], "rest_se": average.phi_se[0]}
 
-    def _empty(self, count: int) -> dict[str, np.ndarray]:
-        shape = (count, len(self.levels), sum(self.channels.values()))
-        arrays = {"phi": np.empty(shape, np.float32), "phi_se": np.empty(shape, np.float32)}
-        kept = {"phi_draws": np.empty((*shape[:2], self.draws, shape[2]), np.float32)} if self.keep_draws else {}
-        return {**arrays, **kept}
+    def _shapes(self, count: int) -> dict[str, tuple[int, ...]]:
+        grid = (count, len(self.noising.levels), sum(self.channels.values()))
+        kept = {"phi_draws": (*grid[:2], self.noising.draws, grid[2])} if self.keep_draws else {}
+        return {"phi": grid, "phi_se": grid, **kept}
 
-    def _put(self, arrays: Mapping[str, np.ndarray], part: Average, start: int) -> None:
-        rows = slice(part.positions.start - start, part.positions.stop - start)
-        for name in ("phi", "phi_se", "phi_draws"):
-            if name in arrays:
-                arrays[name][rows] = getattr(part, name)
+    def _empty(self, count: int) -> dict[str, np.ndarray]:
+        return {name: np.empty(shape, np.float32) for name, shape in self._shapes(count).items()}
 
     def _result_bytes(self, count: int) -> int:
-        copies = 2 + (self.draws if self.keep_draws else 0)
-        return 4 * count * len(self.levels) * sum(self.channels.values()) * copies
+        return 4 * sum(map(math.prod, self._shapes(count).values()))
 
     def _refuse(self, count: int, hint: str) -> None:
-        device: torch.device = self.place.device
-        refuse_if_too_large(self._result_bytes(count), self.batch_bytes, device=device, hint=hint)
+        refuse_if_too_large(self._result_bytes(count), self.batch_bytes, device=self.place.device, hint=hint)
 
     def _bar(self, images: int) -> Any:
-        total = images * passes(self.levels, self.draws)
         hidden = None if self.progress is None else not self.progress
-        return tqdm(total=total, unit="img", unit_scale=True, disable=hidden)
+        return tqdm(total=images * self.noising.versions, unit="img", unit_scale=True, disable=hidden)
+
+
+def maps_of_one_draw(
+    observer: Observer, source: ImageSet, levels: Sequence[float], reached: Reach, *, draw: int, seed: int, batch: int
+) -> np.ndarray:
+    """Activation maps (image, sigma, channel, row, col) of one noisy version of each image, float32.
+
+    Raises
+    ------
+    CapacityError
+        If they, or a batch, would not fit in memory.
+    """
+    shape = reached.shape(observer.only("maps are read"))[1:]
+    refuse_if_too_large(
+        4 * len(source) * len(levels) * math.prod(shape),
+        batch * observer.image_bytes(reached),
+        device=observer.place.device,
+        hint="give fewer images or noise levels at a time, or a smaller batch_size",
+    )
+    values = np.empty((len(source), len(levels), *shape), np.float32)
+    # A copy, since on a CPU the map shares the memory that the network may go on to change.
+    with observer.reading(lambda a: a.detach().clone()) as read:
+        for start in range(0, len(source), batch):
+            chosen = range(start, min(start + batch, len(source)))
+            x, z = clean_and_noise(source, chosen, [draw] * len(chosen), seed=seed, place=observer.place)
+            for s, level in enumerate(levels):
+                values[chosen, s] = read(x + level * z, level)[0].float().cpu().numpy()
+    return values
+
+
+def batch_size_for(observer: Observer, reached: Reach, count: int, *, given: int | None = None) -> int:
+    """Noisy images in one forward pass: what is given, else as many as keep the device busy and fit.
+
+    Raises
+    ------
+    InputError
+        If what is given is no whole number ≥ 1.
+    """
+    if given is not None:
+        return whole("batch_size", given, least=1)
+    device = observer.place.device
+    size = min(count, busy_batch(reached.largest, device))
+    free = available_bytes(device)
+    return size if free is None else max(1, min(size, free // (2 * observer.image_bytes(reached))))
+
+
+def busy_batch(largest: int, device: torch.device) -> int:
+    """Images that keep a device busy, of which the largest activation has so many elements."""
+    elements = BATCH_ELEMENTS if device.type == "cpu" else BATCH_ELEMENTS_GPU
+    return min(MAX_BATCH, max(1, elements // largest))
+
+
+def images_for(observer: Observer, images: Any, ids: Sequence[Any] | None) -> ImageSet:
+    """The images as a set of the network's channels that warns once of values outside the denoiser's range.
+
+    Raises
+    ------
+    InputError
+        If they have another number of channels, or are no images.
+    """
+    source = image_sources.load(images, ids=ids)
+    expected = getattr(observer.network, "image_channels", None)
+    if isinstance(expected, int) and expected != source.shape[0]:
+        raise InputError(
+            f"the network takes images of {expected} channels and {source.name} has {source.shape[0]} "
+            f"(shape {source.shape}): convert the images; channels come first, (C, H, W)"
+        )
+    bounds = clean_range(observer.denoiser)
+    return source if bounds is None else source.watched(_WarnOnce(source.name, bounds, observer.name))
+
+
+def rest_image(denoiser: nn.Module, shape: tuple[int, int, int]) -> ImageSet:
+    """One constant image in the middle of the denoiser's range: what there is without an image."""
+    bounds = clean_range(denoiser)
+    middle = 0.0 if bounds is None else (bounds[0] + bounds[1]) / 2
+    return image_sources.load(torch.full((1, *shape), middle), ids=[REST_ID])
+
+
+class _WarnOnce:
+    """Looks at batches of images, and warns of the first that leaves the range of clean images."""
+
+    def __init__(self, source: str, bounds: tuple[float, float], denoiser: str) -> None:
+        self.source, self.bounds, self.denoiser = source, bounds, denoiser
+        self.warned = False
+
+    def __call__(self, batch: Tensor) -> None:
+        lowest, highest = self.bounds
+        slack = 0.01 * (highest - lowest)
+        low, high = float(batch.min()), float(batch.max())
+        if not self.warned and (low < lowest - slack or high > highest + slack):
+            self.warned = True
+            warnings.warn(
+                f"images of {self.source} reach from {low:.3g} to {high:.3g}, and clean images for {self.denoiser} "
+                f"are {lowest} to {highest}: rescale them, or declare Denoiser(model, data_range=None)",
+                stacklevel=3,
+            )
+
+
+def _put(arrays: Mapping[str, np.ndarray], part: Average, start: int) -> None:
+    chosen = slice(part.positions.start - start, part.positions.stop - start)
+    for name in ("phi", "phi_se", "phi_draws"):
+        if name in arrays:
+            arrays[name][chosen] = getattr(part, name)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from probekit import labels
+from probekit.checks import given
 from probekit.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
@@ -68,9 +68,10 @@ class Store:
 
 def planned(path: str | Path, field: str) -> Any:
     """A field of the plan of the store at `path`; None where there is no such store or field."""
-    if not Path(path).exists():
+    path = _path("store", path)
+    if not path.exists():
         return None
-    plan: Any = _opened(Path(path))[PROGRESS].attrs["plan"]
+    plan: Any = _opened(path)[PROGRESS].attrs["plan"]
     return plan.get(field)
 
 
@@ -82,17 +83,7 @@ def unit_size(count: int, together: int, bytes_per_image: int) -> int:
 
 @contextmanager
 def create_or_resume(
-    path: str | Path,
-    *,
-    plan: Mapping[str, Any],
-    rest: Callable[[], Mapping[str, np.ndarray]],
-    ids: Sequence[str],
-    image_labels: Sequence[str] | None,
-    sigma: Sequence[float],
-    channels: Mapping[str, int],
-    attrs: Mapping[str, str | int | float],
-    draws_kept: int,
-    unit: int,
+    path: str | Path, *, plan: Mapping[str, Any], template: Callable[[], xr.Dataset], ids: Sequence[str], unit: int
 ) -> Iterator[Store]:
     """The store at `path`, made if there is none, locked while the block runs.
 
@@ -102,12 +93,11 @@ def create_or_resume(
         A folder, by custom ending in ``.zarr``.
     plan
         Whatever decides the numbers; a store of another plan is refused.
-    rest
-        Computes rest and rest_se (sigma, channel); called only for a new store.
-    ids, image_labels, sigma, channels, attrs
-        As for `labels.representation`.
-    draws_kept
-        Draws to keep as phi_draws; 0 for none.
+    template
+        Makes the Dataset that the store will hold, its variables along image not yet measured; called only for a new
+        store.
+    ids
+        Of the images.
     unit
         Images per unit.
 
@@ -118,22 +108,12 @@ def create_or_resume(
     CapacityError
         If the store cannot be written, or another process is writing it.
     """
-    path = Path(path)
+    path = _path("store", path)
     plan = json.loads(json.dumps(dict(plan) | {"format": FORMAT, "unit": unit, "ids_sha256": _digest(ids)}))
     if not path.exists():
-        grid = (len(ids), len(sigma), sum(channels.values()))
-        shapes = {"phi": grid, "phi_se": grid} | ({"phi_draws": (*grid[:2], draws_kept, grid[2])} if draws_kept else {})
-        # Views of one number: a template of any size takes no memory.
-        template = labels.representation(
-            {**{name: np.broadcast_to(np.float32("nan"), shape) for name, shape in shapes.items()}, **rest()},
-            ids=ids,
-            labels=image_labels,
-            sigma=sigma,
-            channels=channels,
-            attrs=attrs,
-        )
+        made = template()
         with _full_disk_explained(path):
-            _create(path, template, plan, unit)
+            _create(path, made, plan, unit)
     with locked(path):
         group = _opened(path)
         _refuse_another_plan(path, group, plan)
@@ -162,7 +142,7 @@ def open(path: str | Path) -> xr.Dataset:
     InputError
         If there is no such store.
     """
-    path = Path(path)
+    path = _path("path", path)
     done = np.asarray(_array(_opened(path), f"{PROGRESS}/done")[:], bool)
     if not done.all():
         warnings.warn(
@@ -175,6 +155,12 @@ def open(path: str | Path) -> xr.Dataset:
     for name, values in strings.items():
         values.attrs = data[name].attrs
     return data.assign_coords(strings)
+
+
+def _path(option: str, value: Any) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"{given(option, value)}: give the path of a folder, by custom ending in .zarr")
+    return Path(value)
 
 
 def _create(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:

@@ -199,7 +199,7 @@ def _given(mixture: Mixture, phi: Any) -> np.ndarray:
     """φ as (image, channel), with 0 for what rounding left of it."""
     if isinstance(phi, xr.DataArray) and "image" in phi.dims:
         phi = phi.transpose("image", ...)
-    values = np.asarray(phi, float)
+    values = _numbers("phi", phi, "one for each channel")
     values = values[None] if values.ndim == 1 else values
     channels = len(mixture.pool)
     if values.ndim != 2 or len(values) < 1 or values.shape[1] != channels:

@@ -14,6 +14,7 @@ from scipy import stats
 from scipy.interpolate import CubicSpline
 from scipy.special import gammaln, logsumexp, xlogy
 
+from probekit.checks import number, whole
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,13 +86,19 @@ def on_spheres(energies: ArrayLike, *, positions: int, rng: np.random.Generator)
     ndarray
         (..., positions), whose mean squares over positions are `energies` up to rounding.
 
+    Raises
+    ------
+    InputError
+        If an energy is negative or not finite, or there are no positions.
+
     Examples
     --------
     >>> c = on_spheres([0.25, 0.0], positions=64, rng=np.random.default_rng(0))
     >>> (c**2).mean(axis=-1).round(12).tolist()
     [0.25, 0.0]
     """
-    energies = np.asarray(energies, float)
+    energies = _energies("energies", energies)
+    whole("positions", positions, least=1)
     direction = rng.standard_normal((*energies.shape, positions))
     direction *= np.sqrt(positions * energies / (direction**2).sum(axis=-1))[..., None]
     return direction
@@ -114,12 +121,18 @@ def wasserstein2(a: ArrayLike, b: ArrayLike, *, positions: int) -> np.ndarray:
     ndarray
         (...), in squared intensity units, summed over pixels.
 
+    Raises
+    ------
+    InputError
+        If an energy is negative or not finite, or there are no positions.
+
     Examples
     --------
     >>> round(float(wasserstein2([0.25, 0.0], [0.04, 0.01], positions=4)), 12)
     0.4
     """
-    difference = np.sqrt(np.asarray(a, float)) - np.sqrt(np.asarray(b, float))
+    whole("positions", positions, least=1)
+    difference = np.sqrt(_energies("energies a", a)) - np.sqrt(_energies("energies b", b))
     return np.asarray(positions * (difference**2).sum(axis=-1))
 
 
@@ -142,7 +155,7 @@ class EnergyLaw:
     Raises
     ------
     InputError
-        If a variance is not positive.
+        If a variance is not positive, or there are no positions.
 
     Examples
     --------
@@ -155,7 +168,7 @@ class EnergyLaw:
 
     def __init__(self, variances: Sequence[float] | np.ndarray, *, positions: int) -> None:
         self.variances = _positive(variances)
-        self.positions = positions
+        self.positions = whole("positions", positions, least=1)
         self._shape = positions / 2
         scales = 2 * self.variances / positions
         self._scale = scales.min()
@@ -294,10 +307,13 @@ class SplitLaw:
         self, variances: Sequence[float] | np.ndarray, *, phi: float, positions: int, component: int = 0
     ) -> None:
         known = _positive(variances)
-        if len(known) < 2 or not 0 <= component < len(known) or not (math.isfinite(phi) and phi > 0):
+        whole("positions", positions, least=1)
+        whole("component", component)
+        number("phi", phi, "a positive pooled energy", good=lambda v: v > 0)
+        if len(known) < 2 or not 0 <= component < len(known):
             raise InputError(
-                f"variances={known.tolist()}, component={component}, phi={phi}: give at least two variances, "
-                "the index of one of them, and a positive pooled energy"
+                f"variances={known.tolist()}, component={component}: give at least two variances, and the index of "
+                "one of them"
             )
         self.phi = float(phi)
         self._scale = 2 * known[component] / positions
@@ -383,3 +399,10 @@ def _positive(variances: Sequence[float] | np.ndarray) -> np.ndarray:
     if known.ndim != 1 or known.size == 0 or not (np.isfinite(known) & (known > 0)).all():
         raise InputError(f"variances={known.tolist()}: give a list of finite variances > 0, one per pooled component")
     return known
+
+
+def _energies(name: str, given: ArrayLike) -> np.ndarray:
+    energies = np.asarray(given, float)
+    if not (np.isfinite(energies) & (energies >= 0)).all():
+        raise InputError(f"{name} hold negative or infinite values: give spatial means of squares, finite and ≥ 0")
+    return energies

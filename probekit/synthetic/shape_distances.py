@@ -9,8 +9,9 @@ from typing import Any
 
 import xarray as xr
 
+from probekit.checks import listed, mapping
 from probekit.errors import InputError
-from probekit.synthetic.shape_factors import FACTORS, Settings
+from probekit.synthetic.shape_factors import FACTORS, Settings, check_settings
 
 __all__ = ["distance", "factor_distances"]
 
@@ -110,14 +111,17 @@ def distance(
 
 
 def _chosen(factors: Sequence[str] | None) -> list[str]:
-    names = list(FACTORS) if factors is None else [factors] if isinstance(factors, str) else list(factors)
+    what = f"some of {', '.join(FACTORS)}, each once"
+    chosen = list(FACTORS) if factors is None else [factors] if isinstance(factors, str) else factors
+    names = listed("factors", chosen, what)
     unknown = [str(name) for name in names if name not in FACTORS]
     if unknown or not names or len(set(names)) < len(names):
-        raise InputError(f"factors={factors!r}: give some of {', '.join(FACTORS)}, each once")
+        raise InputError(f"factors={factors!r}: give {what}")
     return names
 
 
 def _variable(settings: Settings, name: str) -> xr.Variable:
+    check_settings(settings)
     if name not in settings:
         raise InputError(f"the settings lack {name}: give it a value, or name the factors to compare in factors=")
     given = settings[name]
@@ -145,7 +149,7 @@ def _shared_coords(a: Settings, b: Settings, dims: set[Any]) -> dict[Any, Any]:
 
 
 def _weights(weights: Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:
-    weights = dict(weights or {})
+    weights = mapping("weights", weights or {}, "a weight for each of some factors, {name: weight}")
     for name, weight in weights.items():
         if name not in names:
             raise InputError(f"weights has {name}, which is not compared: weigh some of {', '.join(names)}")

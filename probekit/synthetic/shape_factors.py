@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -13,8 +12,9 @@ import xarray as xr
 
 from probekit import labels
 from probekit.errors import InputError
+from probekit.machine.installed import installed_version
 
-__all__ = ["FACTORS", "Factor", "Settings", "tabulate"]
+__all__ = ["FACTORS", "Factor", "Settings", "check_settings", "tabulate"]
 
 # Any keys, so that what a Dataset unpacks to is accepted too.
 Settings = xr.Dataset | Mapping[Any, Any]
@@ -175,11 +175,26 @@ def tabulate(settings: Settings, *, n: int | None = None, needed: Sequence[str] 
         )
         for name, values in given.items()
     }
-    attrs = {"probekit_version": version("probekit"), "generator": "probekit.synthetic.shapes"}
+    attrs = {"probekit_version": installed_version(), "generator": "probekit.synthetic.shapes"}
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
+def check_settings(settings: Any) -> None:
+    """Refuse what holds no settings.
+
+    Raises
+    ------
+    InputError
+        If it is neither a Dataset nor a mapping.
+    """
+    if not isinstance(settings, xr.Dataset | Mapping):
+        raise InputError(
+            f"the settings are a {type(settings).__name__}: give a Dataset, as draw_settings makes it, or a mapping"
+        )
+
+
 def _check_names(settings: Settings, needed: Sequence[str]) -> None:
+    check_settings(settings)
     names: list[Hashable] = list(settings.data_vars if isinstance(settings, xr.Dataset) else settings)
     unknown = [str(name) for name in names if name not in FACTORS]
     if unknown:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from probekit.errors import ModelError
-from probekit.machine.files import writing_to
+from probekit.machine.files import whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,14 +27,9 @@ LABELS = {"images": "training images"}
 
 def write(path: Path, tensors: Mapping[str, Tensor], plan: Mapping[str, Any]) -> None:
     """Keep tensors and plan, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    with writing_to(path.parent):
-        try:
-            save_file(contiguous, partial, metadata={"plan": json.dumps(plan)})
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    with whole(path) as unfinished:
+        save_file(contiguous, unfinished, metadata={"plan": json.dumps(plan)})
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["fingerprint", "held", "views"]
+__all__ = ["centred", "fingerprint", "held", "thinned", "views"]
 
 # Images read at once: all that is ever held in floats.
 CHUNK = 256
@@ -22,6 +24,24 @@ def fingerprint(images: ImageSet) -> str:
     """What tells one set of training images from another: its name, preparation, shape and ids."""
     text = "\0".join([images.preparation, str(images.shape), *images.ids])
     return f"{images.name} {hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+def centred(images: ImageSet, side: int) -> ImageSet:
+    """The squares of this side in the middle of the images."""
+    bands, rows, cols = images.shape
+    if (rows, cols) == (side, side) or side > min(rows, cols):
+        return images
+    top, left = (rows - side) // 2, (cols - side) // 2
+
+    def read(positions: Sequence[int]) -> Tensor:
+        return images.read(positions)[:, :, top : top + side, left : left + side]
+
+    return replace(images, shape=(bands, side, side), _read=read)
+
+
+def thinned(images: ImageSet, count: int) -> ImageSet:
+    """About `count` of the images, evenly spread, so that every class of a sorted set is there."""
+    return images.subset(range(0, len(images), max(1, len(images) // count)))
 
 
 def held(images: ImageSet, device: torch.device) -> Tensor:

@@ -14,9 +14,11 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from probekit.checks import number, whole
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import CapacityError, InputError, ModelError
 from probekit.evaluation.psnr import CARD_SIGMA, psnr_curve
+from probekit.machine import files
 from probekit.machine.files import prepared, writing_to
 from probekit.machine.modes import flushed_denormals
 from probekit.train import checkpoint
@@ -126,8 +128,12 @@ def train(
     False
     """
     began = time.monotonic()
-    if minutes is not None and not minutes >= 0:
-        raise InputError(f"minutes={minutes!r}: give a time of at least 0, or None to train to the end")
+    if minutes is not None:
+        number("minutes", minutes, "a time of at least 0, or None to train to the end", good=lambda v: v >= 0)
+    number("checkpoint_minutes", checkpoint_minutes, "a time of at least 0", good=lambda v: v >= 0)
+    whole("evaluations", evaluations, least=0)
+    if until is not None:
+        whole("until", until, least=0)
     recipe = recipe or Recipe()
     denoiser = _trainable(denoiser)
     processes = Processes()
@@ -300,10 +306,8 @@ class _Log:
         if self.path is not None and self.path.exists():
             # What a killed run reported after its last checkpoint, perhaps not to the end of a line, is done again.
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-            unfinished = self.path.with_name(self.path.name + ".partial")
-            with writing_to(self.path.parent):
+            with files.whole(self.path) as unfinished:
                 unfinished.write_text("".join(x + "\n" for x in lines if _step_of(x) <= step), encoding="utf-8")
-                unfinished.replace(self.path)
 
     def write(self, line: dict[str, Any]) -> None:
         if self.path is not None:

@@ -99,16 +99,16 @@ class Run:
         # 1 − U with U in [0, 1) lies in (0, 1].
         sigma = recipe.sigma_max * (1 - torch.rand(n, generator=generator, device=self.device))
         mirrored = torch.rand(n, generator=generator, device=self.device)[self.mine] < 0.5 if recipe.flip else None
-        positions = self._order(len(data))[self.mine]
+        positions = self.order(len(data))[self.mine]
         if recipe.crop is None:
             clean = views(data, positions, mirrored=mirrored)
         else:
-            corners = self._corners(data)[self.mine]
+            corners = self.corners(data)[self.mine]
             clean = views(data, positions, mirrored=mirrored, corners=corners, side=recipe.crop)
         z = torch.empty((n, *clean.shape[1:]), device=self.device, memory_format=torch.channels_last)
         return clean, sigma[self.mine], z.normal_(generator=generator)[self.mine]
 
-    def _corners(self, data: Tensor) -> Tensor:
+    def corners(self, data: Tensor) -> Tensor:
         """Top row and left column (n, 2) of this step's squares, uniform over those that lie within the images."""
         side, (rows, cols) = self.recipe.crop or 0, data.shape[2:]
         if side > min(rows, cols):
@@ -121,7 +121,7 @@ class Run:
         # A product rounded up to the whole width would lie outside.
         return torch.minimum((unit * free).long(), free - 1)
 
-    def _order(self, count: int) -> Tensor:
+    def order(self, count: int) -> Tensor:
         """Positions of this step's images: each epoch is a permutation of its own, and none is cut short."""
         start = self.step * self.recipe.batch_size
         positions = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+import probekit
 from probekit import labels
 from probekit.errors import InputError
 
@@ -164,7 +164,7 @@ def test_activation_maps_have_rows_and_columns_and_one_tap() -> None:
 def test_provenance_holds_what_every_result_must_carry_as_strings_and_numbers() -> None:
     attrs = labels.provenance(**PROVENANCE)
     assert attrs == {
-        "probekit_version": version("probekit"),
+        "probekit_version": probekit.__version__,
         "denoiser": "photo",
         "denoiser_settings": "predicts='clean'",
         "weights_sha256": "0" * 64,

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probekit.errors import InputError
 from probekit.noise import from_bits, random_bits, standard_normal
 
 # Few characters, digits and the separator among them, so that carelessly joined addresses would collide.
@@ -144,5 +145,5 @@ def test_noise_neither_reads_nor_moves_global_generators() -> None:
 
 
 def test_ids_and_draws_of_different_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(InputError, match="2 ids and 1 draws: give one draw for each id"):
         standard_normal((4,), seed=0, ids=["a", "b"], draws=[0])

@@ -1,7 +1,5 @@
 """Attributions and effects against closed forms: linear networks, and the patch model's quadratic energies and gate."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -101,19 +99,6 @@ def maps_are_the_closed_form(baseline: float) -> None:
 @pytest.mark.parametrize("baseline", [0.0, -0.7])
 def test_integrated_gradients_of_a_quadratic_energy_are_the_closed_form(baseline: float) -> None:
     maps_are_the_closed_form(baseline)
-
-
-def gradient_times_input(read: Callable[..., Tensor], y: Tensor, rest: Tensor, channel: int, *, n_steps: int) -> Tensor:
-    """Broken on purpose: the gradient at the image, not along the path."""
-    y = y.clone().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(read(y)[:, channel].sum(), y)
-    return gradient * (y - rest) * (n_steps > 0)
-
-
-def test_a_gradient_that_is_not_taken_along_the_path_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attribution, "_integrated", gradient_times_input)
-    with pytest.warns(UserWarning, match="miss completeness"), pytest.raises(AssertionError):
-        maps_are_the_closed_form(0.0)
 
 
 def test_occluding_a_patch_takes_away_the_energy_that_it_has_beyond_noise() -> None:

@@ -89,7 +89,7 @@ def test_every_criterion_is_printed_with_its_interval(trained, untrained) -> Non
     text = claims.markdown(judged)
     assert text.count("\n| ") == judged.sizes["criterion"] + 3
     for claim, verdict in claims.verdicts(judged).items():
-        assert f"**Claim {claim}. {claims.CLAIMS[claim]}: {verdict}.**" in text
+        assert f"**Claim {claim}. {claims.CLAIMS[claim].title}: {verdict}.**" in text
     inside = (judged.low <= judged.value) & (judged.value <= judged.high)
     assert (inside | judged.low.isnull()).all()
 

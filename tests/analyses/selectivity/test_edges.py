@@ -186,7 +186,7 @@ def test_one_channel_and_more_top_images_than_there_are_work() -> None:
     ("options", "words"),
     [
         ({"fdr": 0}, "fdr=0: give a false discovery rate"),
-        ({"fdr_method": "holm"}, "fdr_method='holm': give 'bh'"),
+        ({"fdr_method": "holm"}, "fdr_method='holm': give one of bh, by"),
         ({"top": 0}, "top=0: give a whole number"),
         ({"resamples": 1}, "resamples=1"),
         ({"level": 0}, "level=0"),

@@ -69,19 +69,21 @@ def test_an_iteration_left_early_ends_its_thread() -> None:
 
 
 def test_an_iteration_left_early_begins_no_further_item() -> None:
-    made, go = 0, threading.Event()
+    made, begun, go = 0, threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
         nonlocal made
         for n in range(10):
             made += 1
             if n == 1:
+                begun.set()
                 go.wait(PATIENCE)
             yield n
 
     iteration = ahead(items(), 5)
     assert next(iteration) == 0
+    assert begun.wait(PATIENCE)
     # Let the second item be made only after the iteration has been left.
-    threading.Timer(0.5, go.set).start()
+    threading.Timer(0.2, go.set).start()
     iteration.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert made == 2

@@ -115,6 +115,14 @@ def test_the_default_network_has_the_papers_number_of_parameters() -> None:
     assert sum(p.numel() for p in UNet().parameters()) == 13_678_147
 
 
+@pytest.mark.parametrize("channels", [(4, 8), (4, 8, 12), (2, 2, 2, 2, 2)])
+def test_numbers_of_convolutions_that_are_not_given_follow_the_number_of_scales(channels: tuple[int, ...]) -> None:
+    scales = len(channels) - 1
+    config = UNet(channels).config
+    assert config["encoder_convs"] == [2] * scales
+    assert config["decoder_convs"] == list(range(5, 5 + scales))
+
+
 def test_the_default_blocks_have_the_papers_channels_and_numbers_of_convolutions() -> None:
     with torch.device("meta"):
         model = UNet()
@@ -324,7 +332,10 @@ def test_an_image_smaller_than_the_multiple_is_told_to_pad_and_not_to_crop(size:
         ({"channels": ()}, r"channels=\(\).* at least two positive numbers"),
         ({"channels": (4, 0)}, r"channels=\(4, 0\).* positive numbers"),
         ({"channels": (4, 8), "image_channels": 0}, r"image_channels=0.* positive image_channels"),
-        ({"channels": (4, 8)}, r"encoder_convs=\(2, 2, 2\) does not fit channels=\(4, 8\): give 1 positive"),
+        (
+            {"channels": (4, 8), "encoder_convs": (2, 2, 2)},
+            r"encoder_convs=\(2, 2, 2\) does not fit channels=\(4, 8\): give 1 positive",
+        ),
         ({"channels": (4, 8), **TINY, "decoder_convs": (2, 2)}, r"decoder_convs=\(2, 2\) does not fit .*give 1 "),
         ({"channels": (4, 8), **TINY, "encoder_convs": (0,)}, r"encoder_convs=\(0,\) does not fit .*positive"),
         ({"channels": (4, 8), **TINY, "middle_convs": 0}, r"middle_convs=0.* at least one convolution"),

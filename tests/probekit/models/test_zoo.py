@@ -242,7 +242,7 @@ def test_a_name_that_only_parts_have_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CapacityError, match=r"cannot write .*a\.safetensors"):
+    with pytest.raises(CapacityError, match=r"cannot write into .*file .*give a folder that can be made"):
         zoo.save(network(), tmp_path / "file/a.safetensors")
 
 

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -41,9 +42,9 @@ def assert_same(a: xr.Dataset, b: xr.Dataset) -> None:
 def test_permuting_images_with_their_ids_permutes_results(order: list[int], batch_size: int) -> None:
     tap, x = probekit.tap(small(), "enc1", "mid"), pictures(6)
     ids = [f"picture {i}" for i in range(6)]
-    straight = tap(x, sigma=SIGMA, draws=3, ids=ids)
+    in_order = tap(x, sigma=SIGMA, draws=3, ids=ids)
     permuted = tap(x[order], sigma=SIGMA, draws=3, ids=[ids[i] for i in order], batch_size=batch_size)
-    assert_same(permuted, straight.isel(image=order))
+    assert_same(permuted, in_order.isel(image=order))
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 5))
@@ -75,22 +76,13 @@ def test_more_draws_begin_with_the_same_draws_and_one_z_serves_every_sigma(draws
 
 @given(st.integers(1, 7), st.integers(1, 3), st.integers(1, 4))
 def test_reading_ahead_changes_nothing_but_rounding(count: int, draws: int, batch: int) -> None:
-    source = probekit.images.load(pictures(count))
-    found = [
-        list(
-            averages.averages(
-                lambda y, s: [y.mean((2, 3)), s * y.amax((2, 3))],
-                source,
-                SIGMA,
-                draws=draws,
-                seed=0,
-                batch=batch,
-                place=torch.zeros(()),
-                early=early,
-            )
-        )
-        for early in (False, True)
-    ]
+    source, noising = probekit.images.load(pictures(count)), averages.Noising(SIGMA, draws, 0, batch)
+
+    def read(early: bool) -> Iterator[tuple[averages.NoisyBatch, list[torch.Tensor]]]:
+        for made in averages.noisy_batches(source, noising, place=torch.zeros(()), early=early):
+            yield made, [made.y.mean((2, 3)), SIGMA[made.level] * made.y.amax((2, 3))]
+
+    found = [list(averages.averaged(read(early), noising)) for early in (False, True)]
     for one, other in zip(*found, strict=True):
         assert one.positions == other.positions
         for name in ("phi", "phi_se", "phi_draws"):
@@ -114,13 +106,12 @@ def test_reading_ahead_reads_the_next_images_while_the_network_is_busy(monkeypat
     for event in asked:
         event.clear()
 
-    def busy(y: torch.Tensor, _: float) -> list[torch.Tensor]:
-        following = min(round(float(y.mean())) + 1, len(asked) - 1)
+    noising, seen = averages.Noising([0.01], draws=1, seed=0, batch=1), 0
+    for made in averages.noisy_batches(source, noising, place=torch.zeros(()), early=True):
+        following = min(round(float(made.y.mean())) + 1, len(asked) - 1)
         assert asked[following].wait(60), "the next image is not read before the network is done with this one"
-        return [y.mean((2, 3))]
-
-    options = {"draws": 1, "seed": 0, "batch": 1, "place": torch.zeros(())}
-    assert len(list(averages.averages(busy, source, [0.01], **options, early=True))) == len(asked)
+        seen += 1
+    assert seen == len(asked)
 
 
 def test_phi_and_its_standard_error_are_the_mean_and_its_error_over_the_draws_kept() -> None:
@@ -141,10 +132,11 @@ def test_one_draw_has_no_standard_error_except_without_noise() -> None:
 
 
 def test_the_standard_error_matches_the_spread_of_independent_repetitions() -> None:
-    tap, x, repetitions, draws = probekit.tap(small(), "mid"), pictures(1), 60, 8
-    runs = [tap(x, sigma=0.5, draws=draws, seed=seed) for seed in range(repetitions)]
-    spread = np.var([r.phi.values.ravel() for r in runs], axis=0, ddof=1)
-    claimed = np.mean([r.phi_se.values.ravel() ** 2 for r in runs], axis=0)
+    # One image under many ids: each has noise of its own.
+    repetitions, draws = 600, 8
+    data = probekit.tap(small(), "mid")(np.repeat(pictures(1), repetitions, axis=0), sigma=0.5, draws=draws)
+    spread = data.phi.values[:, 0].astype(float).var(axis=0, ddof=1)
+    claimed = (data.phi_se.values[:, 0].astype(float) ** 2).mean(axis=0)
     active = spread > 0
     # Both estimate one variance, each channel's with relative variances 2/(R − 1) and 2/(R (D − 1));
     # a ratio of averages over channels is no wider than one channel's, whatever their correlation.

@@ -7,9 +7,13 @@ import xarray as xr
 from torch import nn
 
 import probekit
+from probekit.capture.names import resolve
+from probekit.capture.observer import Observer
 from probekit.errors import CapacityError, InputError, TapError
 from probekit.machine import memory
 from probekit.models.unet import UNet
+from probekit.phi import measure
+from probekit.phi.measure import batch_size_for, busy_batch
 
 
 def pictures(*shape: int) -> np.ndarray:
@@ -282,5 +286,17 @@ def test_results_on_a_gpu_agree_with_those_on_the_cpu(unet: UNet) -> None:
 @pytest.mark.parametrize(("device", "batch"), [("cpu", 16), ("meta", 512)])
 def test_batches_are_as_large_as_keeps_the_device_busy(device: str, batch: int) -> None:
     # A device without memory of its own stands for one that is no CPU: 2²⁷ elements of 64 maps of 64×64.
-    tap = probekit.tap(UNet((64, 128, 256, 512)).to(device), "mid")
-    assert tap._batch_size(None, tap._survey((3, 64, 64)), 1, 10_000) == batch
+    model = probekit.Denoiser(UNet((64, 128, 256, 512)).to(device))
+    reached = Observer(model, resolve(model, ["mid"])).reach((3, 64, 64))
+    assert reached.largest == 64 * 64 * 64
+    assert busy_batch(reached.largest, torch.device(device)) == batch
+
+
+def test_a_batch_takes_at_most_half_of_the_memory_that_is_free(unet: UNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    denoiser = probekit.Denoiser(unet)
+    observer = Observer(denoiser, resolve(denoiser, ["mid"]))
+    reached = observer.reach((3, 8, 8))
+    monkeypatch.setattr(measure, "available_bytes", lambda _: 7 * observer.image_bytes(reached))
+    assert batch_size_for(observer, reached, 10_000) == 3
+    assert batch_size_for(observer, reached, 2) == 2
+    assert batch_size_for(observer, reached, 2, given=5) == 5

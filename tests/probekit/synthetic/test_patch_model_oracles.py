@@ -15,8 +15,6 @@ from scipy import integrate, stats
 from scipy.special import logsumexp
 
 import probekit
-from probekit.synthetic import patch_draws
-from probekit.synthetic.patch_gate import Gate
 from probekit.synthetic.patch_laws import EnergyLaw, SplitLaw, coefficient_law
 from probekit.synthetic.patch_model import PatchModel
 from probekit.synthetic.patch_strategies import patch_models
@@ -130,31 +128,6 @@ def test_the_score_is_the_gradient_of_the_log_density_of_a_dense_mixture(
     torch.testing.assert_close(score, expected, rtol=1e-8, atol=1e-8 * float(expected.abs().max()))
 
 
-def likeliest_only(gate: Gate, energy: torch.Tensor, sigma: torch.Tensor, positions: int) -> torch.Tensor:
-    found = gate.log_weights(energy, sigma, positions).argmax(dim=1)
-    return torch.nn.functional.one_hot(found, len(gate.log_prior)).double()
-
-
-def without_determinants(gate: Gate, energy: torch.Tensor, sigma: torch.Tensor, positions: int) -> torch.Tensor:
-    total = gate.variances + sigma[:, None, None] ** 2
-    return torch.softmax(gate.log_prior - positions / 2 * (energy[:, None] / total).sum(dim=2), dim=1)
-
-
-def without_priors(gate: Gate, energy: torch.Tensor, sigma: torch.Tensor, positions: int) -> torch.Tensor:
-    return torch.softmax(gate.log_weights(energy, sigma, positions) - gate.log_prior, dim=1)
-
-
-@pytest.mark.parametrize("posterior", [likeliest_only, without_determinants, without_priors])
-def test_the_comparison_rejects_a_gate_that_is_not_quite_the_posterior(
-    posterior: Callable[..., torch.Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = PatchModel([0.3, 0.7], [[0.2, 0.05, 0, 0], [0.2, 0, 0.1, 0]]).double()
-    y = noisy(model, 0.5, 1, foreign=False)
-    assert dense_error(model, y, 0.5) < 1e-9
-    monkeypatch.setattr(Gate, "posterior", posterior)
-    assert dense_error(model, y, 0.5) > 1e-4
-
-
 TAPPED = {
     "every component its own channel": None,
     "pooled": [[0, 3], [1, 2]],
@@ -182,13 +155,6 @@ def draw_p_values(model: PatchModel) -> list[float]:
 @pytest.mark.parametrize("pool", TAPPED.values(), ids=TAPPED)
 def test_the_draws_that_a_tap_measures_have_the_exact_law(pool: list[list[int]] | None) -> None:
     assert not rejected(draw_p_values(PatchModel([0.4, 0.6], [[0.2, 0.05, 0, 0], [0.2, 0.1, 0.1, 0]], pool=pool)))
-
-
-@pytest.mark.parametrize("pool", TAPPED.values(), ids=TAPPED)
-def test_draws_of_a_network_with_filters_five_percent_too_strong_are_rejected(pool: list[list[int]] | None) -> None:
-    model = PatchModel([0.4, 0.6], [[0.2, 0.05, 0, 0], [0.2, 0.1, 0.1, 0]], pool=pool)
-    model.analysis.weight.mul_(1.05)
-    assert rejected(draw_p_values(model))
 
 
 @given(patch_models(), SIGMAS, SEEDS)
@@ -302,44 +268,6 @@ def test_conditional_draws_are_uniform_on_independent_spheres(grid: tuple[int, i
     assert not rejected(sphere_p_values(grid))
 
 
-def gaussian(energies: Any, *, positions: int, rng: np.random.Generator) -> np.ndarray:
-    return np.sqrt(energies)[..., None] * rng.standard_normal((*energies.shape, positions))
-
-
-def one_direction(energies: Any, *, positions: int, rng: np.random.Generator) -> np.ndarray:
-    z = rng.standard_normal(positions)
-    return np.sqrt(positions * energies)[..., None] * z / np.linalg.norm(z)
-
-
-def direction_shared_by_components(energies: Any, *, positions: int, rng: np.random.Generator) -> np.ndarray:
-    z = rng.standard_normal((*energies.shape[:-1], 1, positions))
-    return np.sqrt(positions * energies)[..., None] * z / np.linalg.norm(z, axis=-1, keepdims=True)
-
-
-def positive(energies: Any, *, positions: int, rng: np.random.Generator) -> np.ndarray:
-    z = np.abs(rng.standard_normal((*energies.shape, positions)))
-    return np.sqrt(positions * energies)[..., None] * z / np.linalg.norm(z, axis=-1, keepdims=True)
-
-
-def corners(energies: Any, *, positions: int, rng: np.random.Generator) -> np.ndarray:
-    return np.sqrt(energies)[..., None] * rng.choice([-1.0, 1.0], (*energies.shape, positions))
-
-
-def leaking(energies: Any, *, positions: int, rng: np.random.Generator) -> np.ndarray:
-    z = rng.standard_normal((*energies.shape, positions))
-    return np.sqrt(positions * (energies + 1e-6))[..., None] * z / np.linalg.norm(z, axis=-1, keepdims=True)
-
-
-@pytest.mark.parametrize(
-    "sampler", [gaussian, one_direction, direction_shared_by_components, positive, corners, leaking]
-)
-def test_draws_that_are_not_uniform_on_independent_spheres_are_rejected(
-    sampler: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(patch_draws, "on_spheres", sampler)
-    assert rejected(sphere_p_values((2, 4)))
-
-
 def gamma_density(variance: float, positions: int) -> Callable[[Any], Any]:
     return partial(stats.gamma.pdf, a=positions / 2, scale=2 * variance / positions)
 
@@ -391,32 +319,6 @@ def split_p_value() -> float:
 
 def test_conditional_draws_split_a_pooled_energy_by_the_known_law() -> None:
     assert not rejected([split_p_value()])
-
-
-def shares_of(first: np.ndarray) -> np.ndarray:
-    return np.stack([first, 1 - first], axis=1)
-
-
-@pytest.mark.parametrize(
-    "share",
-    [
-        lambda n, rng: rng.random(n),
-        lambda n, rng: rng.beta(32, 32, n),
-        lambda n, rng: rng.normal(0.2209, 0.0051, n) / 0.25,
-        lambda n, _: np.full(n, 0.1997 / 0.25),
-    ],
-    ids=["uniform", "without the prior", "as Algorithm 1 does", "always the mean"],
-)
-def test_draws_that_split_a_pooled_energy_otherwise_are_rejected(
-    share: Callable[[int, np.random.Generator], np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def split(law: EnergyLaw, total: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
-        if len(law.variances) == 1:
-            return total[:, None]
-        return total[:, None] * shares_of(share(len(total), rng))
-
-    monkeypatch.setattr(EnergyLaw, "split", split)
-    assert rejected([split_p_value()])
 
 
 def simplex_cdfs(variances: tuple[float, ...], phi: float, positions: int) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -91,7 +91,7 @@ def test_the_papers_loss_is_the_mean_squared_error(dtype: torch.dtype) -> None:
     run = run_of(Recording(), Recipe(steps=3, batch_size=5, flip=False))
     data = noise_free()
     for _ in range(3):
-        clean = data[run._order(len(data))].float() / 255
+        clean = data[run.order(len(data))].float() / 255
         loss = run.advance(data if dtype == torch.uint8 else data.float() / 255)
         expected = ((run.model.estimate - clean) ** 2).mean()
         torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
@@ -101,7 +101,7 @@ def test_the_papers_loss_is_the_mean_squared_error(dtype: torch.dtype) -> None:
 def test_the_squared_error_of_each_image_is_weighted_by_its_own_sigma(power: float) -> None:
     run = run_of(Recording(), Recipe(steps=1, batch_size=6, flip=False, weight_power=power))
     data = noise_free()
-    clean = data[run._order(len(data))].float() / 255
+    clean = data[run.order(len(data))].float() / 255
     loss = run.advance(data)
     errors = ((run.model.estimate - clean) ** 2).mean((1, 2, 3))
     expected = sum(float(e) / (float(s) + 0.01) ** power for e, s in zip(errors, run.model.sigma, strict=True)) / 6
@@ -112,7 +112,7 @@ def test_noise_is_white_and_gaussian_and_sigma_uniform_up_to_its_maximum() -> No
     n, maximum = 4000, 3.0
     run = run_of(Recording(), Recipe(steps=1, batch_size=n, flip=False, sigma_max=maximum))
     data = noise_free()
-    clean = data[run._order(len(data))].float() / 255
+    clean = data[run.order(len(data))].float() / 255
     run.advance(data)
     sigma = run.model.sigma.double()
     z = ((run.model.y - clean) / run.model.sigma.view(-1, 1, 1, 1)).double()
@@ -134,7 +134,7 @@ def test_about_half_of_the_images_are_mirrored_left_to_right_and_none_otherwise(
     n = 600
     run = run_of(Recording(), Recipe(steps=1, batch_size=n, sigma_max=1e-6))
     data = noise_free()
-    clean = data[run._order(len(data))].float() / 255
+    clean = data[run.order(len(data))].float() / 255
     run.advance(data)
     # Noise of σ ≤ 1e-6 stays below 1e-5; two different pixels differ by 1/255 at least.
     straight, mirrored = (
@@ -163,7 +163,7 @@ def test_each_epoch_visits_every_image_once(count: int, batch_size: int, seed: i
     visited = []
     for step in range(math.ceil(epochs * count / batch_size)):
         run.step = step
-        order = run._order(count)
+        order = run.order(count)
         assert len(order) == batch_size
         visited += order.tolist()
     for epoch in range(epochs):
@@ -174,9 +174,9 @@ def test_each_epoch_visits_every_image_once(count: int, batch_size: int, seed: i
 def test_the_order_at_a_step_does_not_depend_on_the_steps_before(count: int, batch_size: int, step: int) -> None:
     gone, fresh = (run_of(Recording(), Recipe(steps=1000, batch_size=batch_size)) for _ in range(2))
     for gone.step in range(step + 1):
-        order = gone._order(count)
+        order = gone.order(count)
     fresh.step = step
-    assert torch.equal(order, fresh._order(count))
+    assert torch.equal(order, fresh.order(count))
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
@@ -185,7 +185,7 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     for seed in (0, 1):
         run = run_of(Recording(), Recipe(steps=10, batch_size=50, seed=seed))
         for run.step in range(2):
-            orders.append(tuple(run._order(50).tolist()))
+            orders.append(tuple(run.order(50).tolist()))
     assert len(set(orders)) == 4
 
 

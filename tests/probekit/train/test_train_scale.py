@@ -145,13 +145,13 @@ def test_whole_images_are_crops_of_their_own_size(rows: int, cols: int, n: int, 
 def test_corners_are_uniform_over_all_places_within_the_image() -> None:
     n, side = 6000, 4
     run = Run(Denoiser(network()), Recipe(steps=2, batch_size=n, crop=side), CPU)
-    corners = run._corners(torch.empty(1, 3, 6, 7))
+    corners = run.corners(torch.empty(1, 3, 6, 7))
     places = (corners[:, 0] * 4 + corners[:, 1]).bincount(minlength=12)
     # 3 × 4 places. Pearson's statistic has 11 degrees of freedom: above 31.3 with probability 0.001.
     assert len(places) == 12
     assert float(((places - n / 12) ** 2 / (n / 12)).sum()) < 31.3
     run.step = 1
-    assert not torch.equal(corners, run._corners(torch.empty(1, 3, 6, 7)))
+    assert not torch.equal(corners, run.corners(torch.empty(1, 3, 6, 7)))
 
 
 def test_training_on_crops_resumes_bit_for_bit(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ reading.CHUNK = 32
 n, shape = 12288, (3, 64, 64)
 # Made when asked for, as images of zips are: the source itself takes no memory.
 images = ImageSet("made", tuple(map(str, range(n))), None, shape, lambda chosen: torch.zeros(len(chosen), *shape))
-reading.held(ImageSet("few", images.ids[:32], None, shape, images._read), torch.device("cpu"))
+reading.held(images.subset(range(32)), torch.device("cpu"))
 before = peak()
 data = reading.held(images, torch.device("cpu"))
 print(data.numel() * data.element_size(), peak() - before)

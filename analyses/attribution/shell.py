@@ -1,0 +1,69 @@
+"""The command of attribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import probekit
+from analyses.attribution.analyse import attribute
+from analyses.attribution.figure import plot
+from analyses.ground import OUT, run, saved
+from probekit.cli.arguments import (
+    DRAWS,
+    NETWORK,
+    SIGMA,
+    Crop,
+    Draws,
+    Images,
+    Network,
+    Out,
+    Seed,
+    Sigma,
+    Size,
+    images_called,
+    network_called,
+    numbers,
+)
+from probekit.machine.files import prepared
+
+__all__ = ["command", "main"]
+
+
+def command(
+    images: Images,
+    channels: Annotated[str, typer.Option(help="Numbers of the tap's channels, comma-separated.")],
+    network: Network = NETWORK,
+    tap: Annotated[str, typer.Option(help="Place in the network.")] = "mid",
+    method: Annotated[str, typer.Option(help="integrated_gradients or occlusion.")] = "integrated_gradients",
+    first: Annotated[int, typer.Option(min=1, help="Number of images, from the first.")] = 4,
+    size: Size = None,
+    crop: Crop = None,
+    sigma: Sigma = SIGMA,
+    draws: Draws = DRAWS,
+    seed: Seed = 0,
+    out: Out = OUT,
+) -> list[Path]:
+    """Which pixels drive channels of a denoiser."""
+    denoiser = network_called(network)
+    source = images_called(images, size=size, crop=crop)
+    prepared(out)
+    findings = attribute(
+        denoiser,
+        probekit.tap(denoiser, tap),
+        source.subset(range(min(first, len(source)))),
+        channels=numbers(channels, option="--channels"),
+        sigma=numbers(sigma, float, option="--sigma"),
+        method=method,  # pyright: ignore[reportArgumentType]
+        draws=draws,
+        seed=seed,
+    )
+    return saved(out, ("attribution", findings), ("attribution", plot(findings)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.attribution images/ --channels 3,17 --sigma 0.1 -o out/``."""
+    return run(command, "attribution", arguments)

@@ -1,0 +1,63 @@
+"""The command of generalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyses.generalisation.analyse import analyse, card_entry
+from analyses.generalisation.figure import plot, sheet
+from analyses.ground import OUT, run, saved
+from probekit.cli.arguments import NETWORK, Crop, Network, Out, Seed, Size, images_called, network_called
+from probekit.errors import InputError
+from probekit.machine.files import prepared
+from probekit.models import zoo
+from probekit.train.processes import usable
+
+__all__ = ["command", "main"]
+
+
+def command(
+    train: Annotated[list[str], typer.Option(help="Folders or zips of all images it was trained on; can be repeated.")],
+    held_out: Annotated[list[str], typer.Option(help="Folders or zips of images that it was not trained on.")],
+    network: Network = NETWORK,
+    size: Size = None,
+    crop: Crop = None,
+    samples: Annotated[int, typer.Option(help="Unconditional samples.")] = 64,
+    n_images: Annotated[int, typer.Option(help="Images of each set that PSNR is measured on.")] = 1000,
+    share: Annotated[float, typer.Option(help="Share of unseen images that would count as near copies.")] = 0.01,
+    seed: Seed = 0,
+    card: Annotated[Path | None, typer.Option(help="The network's .json, to write the outcome into.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU is taken if there is one.")] = None,
+    out: Out = OUT,
+) -> list[Path]:
+    """Whether a denoiser has learnt its training images by heart: PSNR on both sets, near copies among samples."""
+    place = usable(device)
+    # Samples take minutes: that the folder can be written to is seen before.
+    prepared(out)
+    denoiser = network_called(network)
+    if card is not None:
+        _check_card(card, network)
+    sets = (images_called(names, size=size, crop=crop) for names in (train, held_out))
+    findings = analyse(denoiser.to(place), *sets, n_samples=samples, n_images=n_images, share=share, seed=seed)
+    figures = ("generalisation", plot(findings)), ("samples", sheet(findings))
+    written = saved(out, ("generalisation", findings), *figures)
+    if card is not None:
+        zoo.amend(card, lambda entries: entries.update(generalisation=card_entry(findings)))
+        written.append(card)
+    return written
+
+
+def _check_card(card: Path, network: str) -> None:
+    """Refuse to write into the card of another denoiser."""
+    of, own = (zoo.describe(name)["weights_sha256"] for name in (card.with_suffix(".safetensors"), network))
+    if of != own:
+        raise InputError(f"{card} describes other weights than those of {network}: give the .json beside them")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.generalisation --network NAME --train … --held-out … -o out/``."""
+    return run(command, "generalisation", arguments)

@@ -1,0 +1,184 @@
+"""The variants of sampling that are compared: which network, which block, which method; and samples by each."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import xarray as xr
+from torch import nn
+
+import probekit
+from analyses import sampling
+from analyses.ground import SampleSettings, folder_of
+from probekit.capture.survey import network_of
+from probekit.denoising.denoiser import Denoiser
+from probekit.errors import InputError
+from probekit.images import ImageSet
+from probekit.machine.files import whole
+from probekit.models import zoo
+
+__all__ = ["RECIPES", "Made", "Recipe", "Variant", "declared_taps", "sampled", "untrained_twin", "variants_of"]
+
+
+class Variant(NamedTuple):
+    """One way to make samples.
+
+    Attributes
+    ----------
+    name
+        In findings, and of its folder.
+    what
+        What it does, in a line, for figures.
+    network
+        The denoiser, whose own φ is held.
+    block
+        The tap that is held.
+    method, options
+        As for `sampling.reconstruct`.
+    """
+
+    name: str
+    what: str
+    network: nn.Module
+    block: str
+    method: str
+    options: Mapping[str, Any] = MappingProxyType({})
+
+
+class Recipe(NamedTuple):
+    """A variant of any network; ``{block}`` in its name and in what it does stands for the tap that is held.
+
+    Attributes
+    ----------
+    what
+        What it does, in a line.
+    method
+        As for `sampling.reconstruct`.
+    untrained
+        Whether the network has fresh weights; left out where it is none of the package's.
+    elsewhere
+        Whether it is made once at each tap that the network declares but the block.
+    """
+
+    what: str
+    method: str = sampling.DEFAULT
+    untrained: bool = False
+    elsewhere: bool = False
+
+
+# By name, in the order of the findings; the first is what all others are compared with.
+RECIPES: Mapping[str, Recipe] = {
+    sampling.DEFAULT: Recipe("φ of {block} held at every noise level"),
+    "algorithm1": Recipe("the paper's: noise, guidance, one denoising a level", "algorithm1"),
+    "guidance": Recipe("Algorithm 1 without the denoiser", "guidance"),
+    "score": Recipe("Algorithm 1 without guidance", "score"),
+    "unconditional": Recipe("the default without φ", "unconditional"),
+    "untrained": Recipe("fresh weights, their own φ held", untrained=True),
+    "untrained, unconditional": Recipe("fresh weights, without φ", "unconditional", untrained=True),
+    "at {block}": Recipe("φ of {block} held instead", elsewhere=True),
+}
+
+
+class Made(NamedTuple):
+    """A variant's samples, and the seconds that each took to make: NaN where none was timed."""
+
+    variant: Variant
+    samples: xr.Dataset
+    seconds: float
+
+
+def declared_taps(denoiser: nn.Module) -> list[str]:
+    """The taps that a network declares, in its order."""
+    return list(getattr(network_of(denoiser), "tap_aliases", {}))
+
+
+def untrained_twin(denoiser: nn.Module, seed: int) -> nn.Module | None:
+    """The same network with fresh weights; None where it is not one of the package's."""
+    if isinstance(denoiser, Denoiser) and type(denoiser.model) in zoo.ARCHITECTURES.values():
+        return zoo.untrained(denoiser, seed=seed)
+    return None
+
+
+def variants_of(
+    denoiser: nn.Module, block: str, *, options: Mapping[str, Mapping[str, Any]], seed: int
+) -> list[Variant]:
+    """The recipes for this network.
+
+    Parameters
+    ----------
+    denoiser
+        The trained network.
+    block
+        The tap held.
+    options
+        Of methods, by their name.
+    seed
+        Of the untrained network's weights.
+
+    Raises
+    ------
+    InputError
+        If the network declares no such tap.
+    """
+    taps = declared_taps(denoiser)
+    if block not in taps:
+        raise InputError(
+            f"the network declares the taps {', '.join(taps) or 'none'} and no {block!r}: give one of them"
+        )
+    twin = untrained_twin(denoiser, seed)
+    found = []
+    for name, (what, method, untrained, elsewhere) in RECIPES.items():
+        network = twin if untrained else denoiser
+        for held in [tap for tap in taps if (tap != block) == elsewhere]:
+            if network is not None:
+                said = name.format(block=held), what.format(block=held)
+                found.append(Variant(*said, network, held, method, options.get(method, {})))
+    return found
+
+
+def sampled(variant: Variant, images: ImageSet, settings: SampleSettings) -> Made:
+    """Samples by a variant, from its folder where they are kept there."""
+    store = folder_of(settings.store)
+    folder = None if store is None else store / re.sub(r"[^\w.-]+", "-", variant.name)
+    before = 0 if folder is None else len(list(folder.glob("*.nc")))
+    began = time.perf_counter()
+    samples = sampling.reconstruct(
+        variant.network,
+        probekit.tap(variant.network, variant.block),
+        images,
+        n_samples=settings.n_samples,
+        sigmas=sampling.schedule(variant.method, settings.sigmas, settings.levels),
+        method=variant.method,
+        seed=settings.seed,
+        draws=settings.draws,
+        batch_size=settings.batch_size,
+        store=folder,
+        progress=settings.progress,
+        **variant.options,
+    )
+    spent = time.perf_counter() - began
+    count = (len(images) - before) * settings.n_samples
+    return Made(variant, samples, _seconds_each(spent, count, None if folder is None else folder / "seconds.json"))
+
+
+def _seconds_each(spent: float, count: int, kept: Path | None) -> float:
+    """Seconds a sample over this call and those before it."""
+    total = {"seconds": spent if count else 0.0, "samples": count}
+    if kept is not None and kept.exists():
+        try:
+            earlier = json.loads(kept.read_text(encoding="utf-8"))
+            total = {key: total[key] + earlier[key] for key in total}
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"{kept} cannot be read ({error}): delete it, and only what is made from now on is timed"
+            ) from error
+    if kept is not None and count:
+        with whole(kept) as unfinished:
+            unfinished.write_text(json.dumps(total), encoding="utf-8")
+    return total["seconds"] / total["samples"] if total["samples"] else float("nan")

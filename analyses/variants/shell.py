@@ -1,0 +1,112 @@
+"""The command of variants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import xarray as xr
+
+from analyses import densities
+from analyses.ground import OUT, Level, Resamples, drawn_images, run, saved
+from analyses.variants.analyse import laws, table
+from analyses.variants.figure import plot, sheet
+from analyses.variants.recipes import untrained_twin
+from probekit.checks import whole
+from probekit.cli.arguments import (
+    DRAWS,
+    NETWORK,
+    Crop,
+    Draws,
+    Images,
+    Network,
+    Out,
+    Quiet,
+    Seed,
+    Size,
+    images_called,
+    network_called,
+    words,
+)
+from probekit.machine.files import prepared
+
+__all__ = ["command", "main"]
+
+DISTANCES = ("patch_wasserstein", "gaussian_wasserstein_debiased", "energy")
+
+
+def command(
+    images: Images,
+    network: Network = NETWORK,
+    size: Size = None,
+    crop: Crop = None,
+    block: Annotated[str, typer.Option(help="Tap whose φ is held.")] = "mid",
+    held_out: Annotated[str, typer.Option(help="Taps compared in, comma-separated.")] = "enc2,dec3",
+    reference: Annotated[
+        str | None, typer.Option(help="Training images to look for near copies of: folders or zips, comma-separated.")
+    ] = None,
+    n_reference: Annotated[int, typer.Option(help="At most so many of them.")] = 5000,
+    at: Annotated[float, typer.Option(help="Noise level at which φ is compared.")] = 0.1,
+    n_images: Annotated[int, typer.Option(help="Conditions, at most.")] = 24,
+    samples: Annotated[int, typer.Option(help="Of each condition and variant.")] = 2,
+    levels: Annotated[int, typer.Option(help="Noise levels that samples go through.")] = 20,
+    with_laws: Annotated[
+        int | None,
+        typer.Option("--laws", help="Samples of each condition for distances between laws; by default none are made."),
+    ] = None,
+    draws: Draws = DRAWS,
+    resamples: Resamples = 1000,
+    level: Level = 0.95,
+    seed: Seed = 0,
+    out: Out = OUT,
+    quiet: Quiet = False,
+) -> list[Path]:
+    """What each ingredient of conditional sampling does: match, variety, near copies, other blocks, untrained network.
+
+    Samples are kept in the folder, so that a call that was stopped goes on.
+    """
+    if with_laws is not None:
+        whole("laws", with_laws, least=densities.LEAST_SAMPLES)
+    source = images_called(images, size=size, crop=crop)
+    references = words(reference)
+    if references:
+        references = drawn_images(images_called(references, size=size, crop=crop), n_reference, seed)
+    prepared(out)
+    net, stores = network_called(network), out / "variants-stores"
+    shared = {"block": block, "n_images": n_images, "levels": levels, "draws": draws, "seed": seed}
+    shared |= {"sigma": at, "progress": False if quiet else None}
+    found = table(
+        source,
+        denoiser=net,
+        n_samples=samples,
+        reference=references or None,
+        held_out=words(held_out) or (),
+        store=stores,
+        resamples=resamples,
+        level=level,
+        **shared,
+    )
+    written = saved(out, ("variants", found), ("variants", plot(found)), ("variants-sheet", sheet(found)))
+    if with_laws is not None:
+        for role, one in (("trained", net), ("untrained", untrained_twin(net, seed))):
+            if one is not None:
+                data = laws(source, denoiser=one, n_samples=with_laws, store=stores / f"laws-{role}", **shared)
+                written += _distances(data, out, role)
+    return written
+
+
+def _distances(data: xr.Dataset, out: Path, role: str) -> list[Path]:
+    """Findings of `densities` by each measure, and the figure of each."""
+    written = []
+    for measure in DISTANCES:
+        found = densities.analyse(data, measure=measure)
+        name = f"densities-{measure.replace('_', '-')}-{role}"
+        written += saved(out, (name, found), (name, densities.plot(found)))
+    return written
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.variants VAL.zip --reference TRAIN.zip -o out/``."""
+    return run(command, "variants", arguments)

@@ -1,0 +1,119 @@
+"""What a training run starts from: a new network, or another denoiser, perhaps made wider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from probekit.denoising.denoiser import Denoiser
+from probekit.errors import InputError
+from probekit.machine.weights import weights_sha256
+from probekit.models import zoo
+from probekit.models.dncnn import DnCNN
+from probekit.models.unet import SigmaUNet, UNet
+from probekit.models.widening import widened
+
+__all__ = ["CHANNELS", "DEPTH", "Start"]
+
+CHANNELS, DEPTH = (16, 32, 64, 128), 17
+UNET, SIGMA_UNET, DNCNN = zoo.ARCHITECTURES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What training begins with.
+
+    Attributes
+    ----------
+    init
+        Name or path of the denoiser to go on from; None for a new network.
+    model
+        Architecture, one of "unet", "sigma-unet" and "dncnn"; None for that of `init`, or a blind UNet.
+    channels
+        Of a UNet, from fine to coarse, then the middle; the one width of a DnCNN. Other numbers than those of `init`
+        widen it. None for those of `init`, or the defaults.
+    depth
+        Convolutions of a DnCNN.
+    seed
+        Of new weights; they are drawn from torch's generator, seeded with it by the caller.
+    """
+
+    init: str | None = None
+    model: str | None = None
+    channels: Sequence[int] | None = None
+    depth: int | None = None
+    seed: int = 0
+
+    def denoiser(self) -> Denoiser:
+        """The denoiser to train.
+
+        Raises
+        ------
+        InputError
+            If what is asked for does not fit `init`, or is no network.
+        """
+        if self.init is None:
+            return _new(self.model or UNET, list(self.channels or CHANNELS), self.depth or DEPTH)
+        begun, kind = zoo.load(self.init), zoo.describe(self.init)["architecture"]
+        config: Mapping[str, Any] = begun.model.config  # pyright: ignore[reportAssignmentType]
+        there = {"model": kind, "depth": config.get("depth")}
+        asked = {"model": self.model, "depth": self.depth}
+        differing = [
+            f"--{key} {value}, where it has {there[key] or 'none'}"
+            for key, value in asked.items()
+            if value is not None and value != there[key]
+        ]
+        if differing:
+            raise InputError(f"--init {self.init} is another network: {'; '.join(differing)}; leave these options out")
+        if self.channels is None or list(self.channels) == config.get("channels", [config.get("width")]):
+            return begun
+        try:
+            return widened(begun, self.channels)
+        except InputError as error:
+            raise InputError(f"--init {self.init} --{error}") from error
+
+    def check(self, made: Mapping[str, Any], denoiser: Denoiser) -> None:
+        """Refuse a run that began with something else than this.
+
+        Parameters
+        ----------
+        made
+            What `progress_of` tells of the run.
+        denoiser
+            What this start gives.
+        """
+        start = made.get("start")
+        if start is None:
+            return
+        # New weights follow from the seed, which the recipe names; bit for bit only on machines of one kind.
+        same = start["name"] == denoiser.name and (
+            self.init is None or start["weights_sha256"] == weights_sha256(denoiser.model.state_dict())
+        )
+        if not same:
+            raise InputError(
+                f"the run in --out began from {start['name']} ({start['weights_sha256'][:12]}…), not from "
+                f"{denoiser.name if self.init is None else self.init}: give the --init of the first command, or "
+                "another folder"
+            )
+
+    def described(self, denoiser: Denoiser) -> tuple[Any, int]:
+        """What the card says of the initial weights, and how many images these had seen."""
+        if self.init is None:
+            return f"Kaiming-normal, seed {self.seed}", 0
+        before = zoo.describe(self.init)
+        start = {key: before[key] for key in ("name", "weights_sha256")}
+        start |= {key: before["card"][key] for key in ("recipe", "initial weights", "steps") if key in before["card"]}
+        if before["config"] != denoiser.model.config:
+            start["widened from"] = before["config"]
+        return start, before["card"].get("images seen", 0)
+
+
+def _new(model: str, channels: list[int], depth: int) -> Denoiser:
+    if model == DNCNN:
+        if len(channels) != 1:
+            raise InputError(f"--channels {','.join(map(str, channels))}: a DnCNN has one width, e.g. --channels 24")
+        return Denoiser(DnCNN(depth, channels[0]))
+    if model == SIGMA_UNET:
+        return Denoiser(SigmaUNet(channels), sigma_to="sigma")
+    return Denoiser(UNet(channels))
