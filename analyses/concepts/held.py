@@ -210,7 +210,8 @@ def reconstructed(
     denoiser: nn.Module, tap: Tap, condition: Any, *, channels: Sequence[int] | None = None, **options: Any
 ) -> xr.Dataset:
     """Samples of the package's own: some channels held, or all of the tap's."""
-    return sampling.reconstruct(denoiser, tap, condition, channels=channels, **options)
+    match = None if channels is None else sampling.Match(channels=channels)
+    return sampling.reconstruct(denoiser, tap, condition, match=match, **options)
 
 
 def held_and_free(

@@ -1,13 +1,25 @@
 """Stochastic reconstruction: images sampled from p(x | φ) by the network that φ was measured in."""
 
-from analyses.sampling.analyse import DEFAULT, centroid, interpolate, levels, main, plot, project, reconstruct, schedule
-from analyses.sampling.conditions import same
-from analyses.sampling.describe import describe
-from analyses.sampling.samplers import method_of
-from analyses.sampling.unconditional import sample
+from analyses.sampling.analyse import DEFAULT, SAMPLES, levels, reconstruct, sample, schedule
+from analyses.sampling.conditions import Condition, Match, centroid, interpolate, project, same
+from analyses.sampling.description import FINDINGS, describe
+from analyses.sampling.figure import plot
+from analyses.sampling.kernels_guidance import Goal, Guided
+from analyses.sampling.methods import method_of, sampler
+from analyses.sampling.samplers import Guiding
+from analyses.sampling.shell import main
+from analyses.sampling.walk import Walk
 
 __all__ = [
     "DEFAULT",
+    "FINDINGS",
+    "SAMPLES",
+    "Condition",
+    "Goal",
+    "Guided",
+    "Guiding",
+    "Match",
+    "Walk",
     "centroid",
     "describe",
     "interpolate",
@@ -19,5 +31,6 @@ __all__ = [
     "reconstruct",
     "same",
     "sample",
+    "sampler",
     "schedule",
 ]

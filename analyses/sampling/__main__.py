@@ -1,7 +1,3 @@
-"""Run from the shell: ``python -m analyses.sampling``."""
-
-import sys
-
 from analyses.sampling import main
 
-sys.exit(main())
+raise SystemExit(main())

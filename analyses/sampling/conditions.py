@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from analyses.ground import check_numbers
+from analyses.sampling.methods import falling
 from probekit import images as image_sources
 from probekit import labels
 from probekit.checks import given as shown
-from probekit.checks import number
+from probekit.checks import number, seeded, whole
 from probekit.errors import InputError
+from probekit.phi.tap import Tap
 
-if TYPE_CHECKING:
-    from probekit.phi.tap import Tap
-
-__all__ = ["Condition", "centroid", "condition_of", "interpolate", "project", "real_numbers", "weights_of"]
+__all__ = [
+    "Condition",
+    "Match",
+    "Matched",
+    "centroid",
+    "condition_of",
+    "image_shape",
+    "interpolate",
+    "orthonormal_basis",
+    "project",
+    "real_numbers",
+    "same",
+]
 
 # What two representations must share for one to stand for the other.
 SAME = ("weights_sha256", "denoiser_settings", "taps", "reduce")
@@ -27,53 +39,251 @@ CLOSE = 1e-9
 CHANNELS = ("tap", "unit")
 
 
-class Condition(NamedTuple):
-    """φ of M images at T levels: phi and spread (image, level, channel), the images' (bands, rows, cols)."""
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """φ that samples are to have, at the noise levels of a schedule; made by `from_images` or `from_phi`.
+
+    Attributes
+    ----------
+    ids, labels
+        Of its M images, which address the noise; their classes, where known.
+    sigmas
+        T noise levels, falling.
+    phi, spread
+        (M, T, channel): φ, and the standard deviation over noise of one draw of it, NaN where it is not known.
+    shape
+        (bands, rows, cols) of the samples.
+    images
+        (M, bands, rows, cols), where φ was measured on images.
+    attrs
+        What was measured, as a tap says it.
+    """
 
     ids: list[str]
     labels: list[str] | None
+    sigmas: list[float]
     phi: np.ndarray
     spread: np.ndarray
-    taps: np.ndarray
     shape: tuple[int, int, int]
     images: np.ndarray | None
     attrs: dict[str, Any]
 
+    @classmethod
+    def from_images(
+        cls,
+        tap: Tap,
+        images: Any,
+        sigmas: Sequence[float],
+        *,
+        ids: Sequence[Any] | None = None,
+        draws: int = 10,
+        seed: int = 0,
+        progress: bool | None = False,
+    ) -> Condition:
+        """φ of clean images, measured at all noise levels at once.
+
+        Parameters
+        ----------
+        tap, images, ids, draws, seed, progress
+            As for calling the tap, `probekit.tap`.
+        sigmas
+            Noise levels, falling.
+
+        Raises
+        ------
+        InputError
+            If the images do not fit the network, or an option is out of range.
+
+        Examples
+        --------
+        >>> import probekit
+        >>> tap = probekit.tap(probekit.load("photo32"), "mid")
+        >>> Condition.from_images(tap, np.zeros((1, 3, 32, 32), np.float32), [0.5, 0.1], ids=["black"]).phi.shape
+        (1, 2, 128)
+        """
+        levels, source = falling(sigmas), image_sources.load(images, ids=ids)
+        data = _tap(tap)(source, sigma=levels, draws=draws, seed=seeded(seed), progress=progress)
+        phi, spread = _numbers(data)
+        pixels = source.read(range(len(source))).numpy()
+        kept = None if source.labels is None else list(source.labels)
+        return cls(list(source.ids), kept, levels, phi, spread, source.shape, pixels, dict(data.attrs))
+
+    @classmethod
+    def from_phi(cls, tap: Tap, phi: xr.Dataset, sigmas: Sequence[float], *, shape: Sequence[int]) -> Condition:
+        """φ that is known already: measured, averaged (`centroid`), mixed (`interpolate`), projected or edited.
+
+        Parameters
+        ----------
+        tap
+            The one that φ was measured with, or one that looks at the same place of the same network.
+        phi
+            What the tap returns, at all noise levels or at one that serves for all, with its attrs kept.
+        sigmas
+            Noise levels, falling.
+        shape
+            (bands, rows, cols) of the samples: φ does not say how large images are.
+
+        Raises
+        ------
+        InputError
+            If φ is of another denoiser or tap, is not finite or lacks levels, or the shape is none.
+
+        Examples
+        --------
+        >>> import probekit
+        >>> tap = probekit.tap(probekit.load("photo32"), "mid")
+        >>> data = tap(np.zeros((2, 3, 32, 32), np.float32), sigma=0.1, draws=2)
+        >>> Condition.from_phi(tap, centroid(data), [0.5, 0.1], shape=(3, 32, 32)).ids
+        ['centroid']
+        """
+        levels, size = falling(sigmas), image_shape(shape)
+        check_numbers(phi, "phi", "phi_se")
+        labels.check(phi, "phi")
+        if not phi.sizes["image"] or not phi.sizes["sigma"]:
+            raise InputError(
+                f"φ of {phi.sizes['image']} images at {phi.sizes['sigma']} levels: give one at least of each"
+            )
+        own = _own(_tap(tap), size, levels[0])
+        differ = [f"{key}: {phi.attrs.get(key)!r}, not {own.attrs[key]!r}" for key in SAME if not same(phi, own, key)]
+        if differ or not _same_channels(phi, own):
+            raise InputError(
+                f"this φ is of another denoiser or tap ({'; '.join(differ) or 'other channels, or in another order'}): "
+                "measure it with this, tap(images, sigma=…); where φ is edited keep its attrs, "
+                "xarray.set_options(keep_attrs=True)"
+            )
+        values, spread = _numbers(phi)
+        at = _positions(phi["sigma"].values.astype(float), levels)
+        names = [str(i) for i in phi["image"].values]
+        if len(set(names)) < len(names):
+            raise InputError("the images of φ have repeated ids, which address the noise: make them unique")
+        kept = [str(v) for v in phi["label"].values] if "label" in phi.coords else None
+        return cls(names, kept, levels, values[:, at], spread[:, at], size, None, dict(own.attrs))
+
+    def check(self, tap: Tap, sigmas: Sequence[float]) -> None:
+        """Refuse to be matched at another tap, or at other noise levels.
+
+        Raises
+        ------
+        InputError
+            Naming what differs.
+        """
+        own = _own(tap, self.shape, self.sigmas[0])
+        differ = [f"{k}: {self.attrs[k]!r}, not {own.attrs[k]!r}" for k in SAME if self.attrs[k] != own.attrs[k]]
+        if differ:
+            raise InputError(
+                f"the condition is of another denoiser or tap ({'; '.join(differ)}): make it with this tap"
+            )
+        if len(sigmas) != len(self.sigmas) or np.abs(np.subtract(sigmas, self.sigmas)).max() > CLOSE:
+            known, asked = (f"{len(s)} from {s[0]:g} to {s[-1]:g}" for s in (self.sigmas, sigmas))
+            raise InputError(
+                f"the condition has noise levels, {known}, and sigmas are others, {asked}: give sigmas= to the "
+                "condition alone"
+            )
+
 
 def condition_of(
-    tap: Tap,
-    condition: Any,
-    sigmas: Sequence[float],
-    *,
-    draws: int,
-    seed: int,
-    ids: Sequence[Any] | None,
-    shape: Sequence[int] | None,
-    progress: bool | None,
+    tap: Tap, condition: Any, sigmas: Sequence[float] | None, own: Sequence[float], **options: Any
 ) -> Condition:
-    """Targets at all levels: measured once on images, or selected from a Dataset that fits the tap.
+    """A condition at the noise levels given, else at those it has, else at the method's own; images are measured.
 
     Raises
     ------
     InputError
-        If φ is of another denoiser or tap, lacks levels, or comes without the images' shape.
+        If it cannot be one, or is of another tap or other noise levels.
     """
-    if isinstance(condition, xr.Dataset):
-        if ids is not None:
-            raise InputError("ids= are of images, and the condition is φ, which has ids of its own: leave them out")
-        return _given(tap, condition, sigmas, shape=shape)
+    if isinstance(condition, Condition):
+        condition.check(tap, condition.sigmas if sigmas is None else falling(sigmas))
+        return condition
     if isinstance(condition, xr.DataArray) and "channel" in condition.dims:
         raise InputError(
             "the condition is a DataArray of φ: give the Dataset that a tap returns, whose attrs say of what"
         )
-    source = image_sources.load(condition, ids=ids)
-    if shape is not None and _shape(shape) != source.shape:
-        raise InputError(f"shape={shape} and the condition's images are {source.shape}: samples have their shape")
-    data = tap(source, sigma=list(sigmas), draws=draws, seed=seed, progress=progress)
-    phi, spread = _numbers(data)
-    images = source.read(range(len(source))).numpy()
-    kept = None if source.labels is None else list(source.labels)
-    return Condition(list(source.ids), kept, phi, spread, data["tap"].values, source.shape, images, dict(data.attrs))
+    if isinstance(condition, xr.Dataset):
+        raise InputError(
+            "the condition is φ, which does not say how large images are: give sampling.Condition.from_phi(tap, phi, "
+            "sigmas, shape=(bands, rows, cols))"
+        )
+    return Condition.from_images(tap, condition, own if sigmas is None else sigmas, **options)
+
+
+class Matched(NamedTuple):
+    """What is matched of a condition: weights (image, channel) of mean 1, and the rows of an orthonormal basis."""
+
+    weight: np.ndarray
+    basis: np.ndarray | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Match:
+    """What of φ samples are to match; by default all channels alike.
+
+    Attributes
+    ----------
+    channels
+        Some channels, by number or as a mask.
+    top
+        So many channels, those of largest φ of each image.
+    weights
+        (channel,) ≥ 0. Together with `channels` or `top` they are multiplied.
+    basis
+        (r, channel): φ only within the span of these rows; alone.
+
+    Raises
+    ------
+    InputError
+        If a basis is given with others.
+
+    Examples
+    --------
+    >>> Match(channels=[3, 5]).of(np.ones((1, 2, 6))).weight
+    array([[0., 0., 0., 3., 0., 3.]])
+    """
+
+    channels: Sequence[int] | np.ndarray | None = None
+    top: int | None = None
+    weights: Any = None
+    basis: Any = None
+
+    def __post_init__(self) -> None:
+        if self.basis is not None and any(given is not None for given in (self.channels, self.top, self.weights)):
+            raise InputError("basis with channels, top or weights: give rows that are 0 at channels not to be matched")
+
+    def of(self, phi: np.ndarray) -> Matched:
+        """What is matched of φ (image, level, channel).
+
+        Raises
+        ------
+        InputError
+            If a channel does not exist, no weight is left, or the basis does not fit.
+        """
+        images, _, count = phi.shape
+        found = np.ones((images, count))
+        if self.channels is not None:
+            found *= np.isin(np.arange(count), self._numbers(count))
+        if self.top is not None:
+            largest = whole("top", self.top, least=1, most=count)
+            order = np.argsort(-phi.mean(axis=1), axis=1, kind="stable")
+            mask = np.zeros_like(found)
+            np.put_along_axis(mask, order[:, :largest], 1.0, axis=1)
+            found *= mask
+        if self.weights is not None:
+            given = real_numbers("weights", self.weights)
+            if given.shape != (count,) or not (np.isfinite(given) & (given >= 0)).all():
+                raise InputError(f"weights has shape {given.shape}: give {count} finite numbers ≥ 0, one per channel")
+            found *= given
+        total = found.sum(axis=1, keepdims=True)
+        if not (total > 0).all():
+            raise InputError("no channel is left to be matched: channels, top and weights exclude them all")
+        return Matched(found * count / total, None if self.basis is None else orthonormal_basis(self.basis, count))
+
+    def _numbers(self, count: int) -> np.ndarray:
+        chosen = np.asarray(self.channels)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool and chosen.shape == (count,) else chosen
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not ((chosen >= 0) & (chosen < count)).all():
+            raise InputError(
+                f"{shown('channels', self.channels)}: give channel numbers 0…{count - 1}, or a mask of {count}"
+            )
+        return chosen
 
 
 def same(data: xr.Dataset, own: xr.Dataset, key: str) -> bool:
@@ -83,51 +293,41 @@ def same(data: xr.Dataset, own: xr.Dataset, key: str) -> bool:
     return set(own.attrs[key].split(", ")) <= set(str(data.attrs.get(key, "")).split(", "))
 
 
-def _given(tap: Tap, data: xr.Dataset, sigmas: Sequence[float], *, shape: Sequence[int] | None) -> Condition:
-    check_numbers(data, "phi", "phi_se")
-    labels.check(data, "phi")
-    if not data.sizes["image"] or not data.sizes["sigma"]:
-        raise InputError(
-            f"φ of {data.sizes['image']} images at {data.sizes['sigma']} levels: give one at least of each"
-        )
-    bands, rows, cols = _shape(shape)
-    # One look at a blank image tells what this tap of this denoiser calls itself.
-    own = tap(np.zeros((1, bands, rows, cols), np.float32), sigma=float(sigmas[0]), draws=1, progress=False)
-    differ = [f"{key}: {data.attrs.get(key)!r}, not {own.attrs[key]!r}" for key in SAME if not same(data, own, key)]
-    same_channels = all(np.array_equal(labels.strings(data[c].values), labels.strings(own[c].values)) for c in CHANNELS)
-    if differ or not same_channels:
-        raise InputError(
-            f"this φ is of another denoiser or tap ({'; '.join(differ) or 'other channels, or in another order'}): "
-            "measure it with this, tap(images, sigma=…); where φ is edited keep its attrs, "
-            "xarray.set_options(keep_attrs=True)"
-        )
-    phi, spread = _numbers(data)
-    known = data["sigma"].values.astype(float)
+def _tap(tap: Any) -> Tap:
+    if not isinstance(tap, Tap):
+        raise InputError(f"{shown('tap', tap)}: give a tap, probekit.tap(denoiser, name)")
+    return tap
+
+
+def _own(tap: Tap, shape: tuple[int, int, int], sigma: float) -> xr.Dataset:
+    """One look at a blank image, which tells what this tap of this denoiser calls itself."""
+    return tap(np.zeros((1, *shape), np.float32), sigma=float(sigma), draws=1, progress=False)
+
+
+def _same_channels(first: xr.Dataset, second: xr.Dataset) -> bool:
+    return all(np.array_equal(labels.strings(first[c].values), labels.strings(second[c].values)) for c in CHANNELS)
+
+
+def _positions(known: np.ndarray, sigmas: Sequence[float]) -> list[int]:
+    """Where each level of a schedule is among those that φ is known at; one serves for all."""
     if len(known) == 1:
-        at = [0] * len(sigmas)
-    else:
-        at = [int(np.abs(known - s).argmin()) for s in sigmas]
-        missing = [s for s, i in zip(sigmas, at, strict=True) if abs(known[i] - s) > CLOSE]
-        if missing:
-            raise InputError(
-                f"φ is known at σ = {[round(float(s), 4) for s in known]} and not at {len(missing)} levels of the "
-                f"schedule, {missing[0]:.4g} among them: measure it there, tap(images, sigma=sampling.levels(method)), "
-                "give sigmas= that it has, or select one level that serves for all"
-            )
-    names = [str(i) for i in data["image"].values]
-    if len(set(names)) < len(names):
-        raise InputError("the images of φ have repeated ids, which address the noise: make them unique")
-    kept = [str(v) for v in data["label"].values] if "label" in data.coords else None
-    return Condition(
-        names, kept, phi[:, at], spread[:, at], data["tap"].values, (bands, rows, cols), None, dict(own.attrs)
-    )
+        return [0] * len(sigmas)
+    at = [int(np.abs(known - s).argmin()) for s in sigmas]
+    missing = [s for s, i in zip(sigmas, at, strict=True) if abs(known[i] - s) > CLOSE]
+    if missing:
+        raise InputError(
+            f"φ is known at σ = {[round(float(s), 4) for s in known]} and not at {len(missing)} levels of the "
+            f"schedule, {missing[0]:.4g} among them: measure it there, tap(images, sigma=sampling.levels(method)), "
+            "give sigmas= that it has, or select one level that serves for all"
+        )
+    return at
 
 
-def _shape(shape: Any) -> tuple[int, int, int]:
-    given = [] if shape is None or not np.iterable(shape) else list(shape)
+def image_shape(shape: Any) -> tuple[int, int, int]:
+    given = list(shape) if np.iterable(shape) else []
     if len(given) != 3 or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in given):
         raise InputError(
-            f"shape={shape!r}: φ does not say how large images are; give shape=(bands, rows, cols) with a φ condition"
+            f"{shown('shape', shape)}: φ does not say how large images are; give shape=(bands, rows, cols)"
         )
     return int(given[0]), int(given[1]), int(given[2])
 
@@ -140,42 +340,6 @@ def _numbers(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         raise InputError("phi_se is negative or infinite in places: give standard errors ≥ 0, or drop the variable")
     spread = data["phi_se"].values.astype(np.float64) * draws**0.5 if "phi_se" in data else np.full(phi.shape, np.nan)
     return phi, spread
-
-
-def weights_of(
-    condition: Condition, channels: Sequence[int] | np.ndarray | None, top: int | None, weights: Any
-) -> np.ndarray:
-    """Weights (image, channel) ≥ 0 of mean 1: all channels, some, the top K of each image's φ, or as given.
-
-    Raises
-    ------
-    InputError
-        If a channel does not exist, or no weight is left.
-    """
-    images, count = len(condition.phi), condition.phi.shape[2]
-    found = np.ones((images, count))
-    if channels is not None:
-        chosen = np.asarray(channels)
-        chosen = np.flatnonzero(chosen) if chosen.dtype == bool and chosen.shape == (count,) else chosen
-        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not ((chosen >= 0) & (chosen < count)).all():
-            raise InputError(f"channels={channels!r}: give channel numbers 0…{count - 1}, or a mask of {count}")
-        found *= np.isin(np.arange(count), chosen)
-    if top is not None:
-        if isinstance(top, bool) or not isinstance(top, int | np.integer) or not 1 <= top <= count:
-            raise InputError(f"top={top!r}: give how many of the {count} channels of largest φ to match")
-        order = np.argsort(-condition.phi.mean(axis=1), axis=1, kind="stable")
-        mask = np.zeros_like(found)
-        np.put_along_axis(mask, order[:, :top], 1.0, axis=1)
-        found *= mask
-    if weights is not None:
-        given = real_numbers("weights", weights)
-        if given.shape != (count,) or not (np.isfinite(given) & (given >= 0)).all():
-            raise InputError(f"weights has shape {given.shape}: give {count} finite numbers ≥ 0, one per channel")
-        found *= given
-    total = found.sum(axis=1, keepdims=True)
-    if not (total > 0).all():
-        raise InputError("no channel is left to be matched: channels, top and weights exclude them all")
-    return found * count / total
 
 
 def centroid(data: xr.Dataset, *, name: str = "centroid") -> xr.Dataset:
@@ -247,8 +411,9 @@ def interpolate(first: xr.Dataset, second: xr.Dataset, shares: Sequence[float]) 
         labels.check(data, "phi")
         if data.sizes["image"] != 1:
             raise InputError(f"φ of {data.sizes['image']} images: give one on each side, data.isel(image=[0])")
-    same = [first.attrs.get(k) == second.attrs.get(k) for k in (*SAME, "draws")]
-    if not all(same) or not all(np.array_equal(first[c].values, second[c].values) for c in ("sigma", *CHANNELS)):
+    alike = [first.attrs.get(k) == second.attrs.get(k) for k in (*SAME, "draws")]
+    alike += [np.array_equal(first[c].values, second[c].values) for c in ("sigma", *CHANNELS)]
+    if not all(alike):
         raise InputError("the two φ's are of other denoisers, taps, draws or noise levels: measure both with one tap")
     given = real_numbers("shares", shares)
     named = {f"{s:g}" for s in given.ravel()}

@@ -1,4 +1,7 @@
-"""Kernels of guidance: noisy images moved until their features are as asked, each by its own loss; plain torch."""
+"""Kernels of guidance: noisy images moved until their features are as asked, each by its own loss; plain torch.
+
+L-BFGS is written out: torch.optim's takes a whole batch for one problem, with one step length and one history.
+"""
 
 from __future__ import annotations
 

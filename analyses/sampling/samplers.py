@@ -1,53 +1,78 @@
-"""Samplers as functions of a task: each method is a few lines over one walk down the noise levels; plain torch."""
+"""The samplers: each a function of a walk and its noise levels; plain torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
+from torch import Tensor
 
-from analyses.sampling import kernels_guidance, schedules
-from analyses.sampling.particles import Particles
-from analyses.sampling.walk import DRAWS, Task, Walk, check_count, check_positive
-from probekit.checks import number
-from probekit.errors import InputError
+from analyses.sampling import kernels_guidance
+from analyses.sampling.kernels_guidance import Goal, losses
+from analyses.sampling.methods import geometric, linear, sampler
+from analyses.sampling.walk import DRAWS, Walk
+from probekit.checks import choice, flag, number, whole
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from analyses.sampling.walk import Features, Kernel
 
-__all__ = ["METHODS", "Method", "method_of"]
+__all__ = [
+    "Guiding",
+    "noise_share",
+    "sample_adaptive",
+    "sample_algorithm1",
+    "sample_guidance",
+    "sample_langevin",
+    "sample_particles",
+    "sample_score",
+    "sample_unconditional",
+    "step_length",
+]
+
+MOST = 10**6
 
 
-class Method(Protocol):
-    """How samples are made: options as fields, defaults for the schedule, and the walk itself."""
-
-    def schedule(self) -> list[float]:
-        """The noise levels it uses unless told others."""
-        ...
-
-    def run(self, walk: Walk) -> Tensor:
-        """The samples (N, C, H, W)."""
-        ...
+def positive(name: str, value: object) -> None:
+    """Refuse what is no finite number > 0."""
+    number(name, value, "a finite number > 0", good=lambda v: v > 0)
 
 
-class _Linear:
-    def schedule(self) -> list[float]:
-        return schedules.linear()
+def proportion(name: str, value: object) -> None:
+    """Refuse what is no number in (0, 1]."""
+    number(name, value, "a number in (0, 1]", good=lambda v: 0 < v <= 1)
 
 
-class _Geometric:
-    def schedule(self) -> list[float]:
-        return schedules.geometric()
+def share_of_all(name: str, value: object) -> None:
+    """Refuse what is no number in [0, 1]."""
+    number(name, value, "a share of the particles, in [0, 1]", good=lambda v: 0 <= v <= 1)
+
+
+Count = Annotated[int, partial(whole, least=1, most=MOST)]
+Positive = Annotated[float, positive]
+Proportion = Annotated[float, proportion]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Guiding:
-    """Options of guidance: "adam" with its learning rate, ε and whether the loss is averaged; or "rescale"."""
+    """Options of guidance, which moves noisy images until they look as asked.
+
+    Attributes
+    ----------
+    guidance
+        "adam", in pixels; or "rescale", along gradients, by the length that a linear feature would need.
+    guidance_steps
+        Gradient evaluations at most.
+    tolerance
+        Share of its first value that the loss of a sample falls to.
+    lr, eps
+        Adam's learning rate and ε.
+    average_loss
+        Whether Adam's gradients are of the loss averaged over the batch, which then counts, as in the authors' script.
+    """
 
     guidance: Literal["adam", "rescale"] = "adam"
     guidance_steps: int = 100
@@ -57,13 +82,12 @@ class Guiding:
     average_loss: bool = False
 
     def __post_init__(self) -> None:
-        check_positive(self, "tolerance", "lr")
+        choice("guidance", self.guidance, ("adam", "rescale"))
+        whole("guidance_steps", self.guidance_steps, least=1, most=MOST)
+        positive("tolerance", self.tolerance)
+        positive("lr", self.lr)
         number("eps", self.eps, "a finite number ≥ 0", good=lambda v: v >= 0)
-        check_count(self, "guidance_steps", 1)
-        if not isinstance(self.average_loss, bool):
-            raise InputError(f"average_loss={self.average_loss!r}: give True or False")
-        if self.guidance not in ("adam", "rescale"):
-            raise InputError(f'guidance={self.guidance!r}: give "adam" or "rescale"')
+        flag("average_loss", self.average_loss)
 
     def kernel(self) -> Kernel:
         """The guidance chosen."""
@@ -73,48 +97,21 @@ class Guiding:
         return partial(kernels_guidance.adam, **limits, lr=self.lr, eps=self.eps, average_loss=self.average_loss)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Algorithm1(_Linear, Guiding):
-    """Algorithm 1 of arXiv:2506.01912: noise added, guidance, the denoiser; at each level anew."""
-
-    def run(self, walk: Walk) -> Tensor:
-        x = walk.task.start
-        for t, sigma in enumerate(walk.task.sigmas):
-            walk.enter(sigma)
-            y = walk.towards(t, self.kernel(), x + sigma * walk.noise(t * DRAWS))
-            x = walk.denoise(y, sigma)
-            walk.task.seen(x)
-        return x
+# The settings of the paper's Algorithm 1, and fewer steps for schedules of many levels.
+PUBLISHED, SHORT = Guiding(), Guiding(guidance_steps=10)
 
 
-@dataclass(frozen=True, kw_only=True)
-class GuidanceOnly(_Linear, Guiding):
-    """Algorithm 1 without its score steps: noise added and guided away, level after level."""
-
-    def run(self, walk: Walk) -> Tensor:
-        y = walk.task.start
-        for t, sigma in enumerate(walk.task.sigmas):
-            walk.enter(sigma)
-            y = walk.towards(t, self.kernel(), y + sigma * walk.noise(t * DRAWS))
-            walk.task.seen(y)
-        return y
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreOnly(_Linear):
-    """Algorithm 1 without its guidance: noise added and denoised, level after level; the condition is not used."""
-
-    def run(self, walk: Walk) -> Tensor:
-        x = walk.task.start
-        for t, sigma in enumerate(walk.task.sigmas):
-            walk.enter(sigma)
-            x = walk.denoise(x + sigma * walk.noise(t * DRAWS), sigma)
-            walk.task.seen(x)
-        return x
-
-
-@dataclass(frozen=True, kw_only=True)
-class Langevin(_Geometric):
+@sampler("langevin", sigmas=geometric())
+def sample_langevin(
+    walk: Walk,
+    sigmas: list[float],
+    *,
+    correctors: Annotated[int, partial(whole, least=0, most=DRAWS - 2)] = 3,
+    step: Proportion = 0.8,
+    guidance_steps: Count = 20,
+    tolerance: Positive = 0.1,
+    final_draws: Annotated[int, partial(whole, least=0, most=DRAWS)] = 4,
+) -> Tensor:
     """Annealed Langevin dynamics on the level sets of the features; derived in docs/sampling.md.
 
     From level σ to σ' the images go by y ← D + (σ'/σ) (y − D), and are put on the level set ā(y) = φ_σ'; then
@@ -124,162 +121,239 @@ class Langevin(_Geometric):
     At the end y is moved until the clean estimate's own φ, ā(D(y) + σz) averaged over `final_draws` of z, is the
     target: a denoiser changes features where it is not exact.
     """
+    kernel = partial(kernels_guidance.rescale, steps=guidance_steps, tolerance=tolerance, absolute=True, flowing=True)
 
-    correctors: int = 3
-    step: float = 0.8
-    guidance_steps: int = 20
-    tolerance: float = 0.1
-    final_draws: int = 4
-    guides: ClassVar[bool] = True
+    def put(y: Tensor, t: int, features: Features | None = None) -> Tensor:
+        return walk.guide(y, walk.asked(t, scaled=True), kernel, features)
 
-    def __post_init__(self) -> None:
-        check_positive(self, "tolerance", "step")
-        check_count(self, "guidance_steps", 1)
-        check_count(self, "correctors", 0, DRAWS - 2)
-        check_count(self, "final_draws", 0, DRAWS)
-        if self.step > 1:
-            raise InputError(f"step={self.step}: give the share of the noise taken off in a step, in (0, 1]")
+    y = _along_levels(walk, sigmas, put, correctors, step)
+    if final_draws:
+        noise = [sigmas[-1] * walk.noise(len(sigmas), k) for k in range(final_draws)]
 
-    def run(self, walk: Walk) -> Tensor:
-        sigmas = walk.task.sigmas
-        y, before = walk.task.start + sigmas[0] * walk.noise(0), self._before(walk)
-        for t, sigma in enumerate(sigmas):
-            if t:
-                x = walk.denoise(y, sigmas[t - 1])
-                walk.task.seen(x)
-                y = x + sigma / sigmas[t - 1] * (y - x)
-            walk.enter(sigma)
-            y = self._put(walk, y, t)
-            for k in range(self.correctors):
-                x = walk.denoise(y, sigma)
-                noise = walk.noise(t * DRAWS + 1 + k)
-                moved = y + self.step * (x - y) + (2 * self.step) ** 0.5 * sigma * (noise + before) / 2
-                y, before = self._put(walk, moved, t), noise
-        x = walk.denoise(self._ended(walk, y), sigmas[-1])
-        walk.task.seen(x)
-        return x
+        def seen(part: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+            clean = walk.estimated(part, sigma, rows)
+            return torch.stack([walk.features(clean + z[rows], sigma) for z in noise]).mean(dim=0)
 
-    def _before(self, walk: Walk) -> Tensor:
-        """The z of a step before the first: in the steady state an image holds √(h/2) σ of its last step's z."""
-        held = self.step / 2
-        return held**0.5 * walk.noise(0) + (1 - held) ** 0.5 * walk.noise(DRAWS - 1)
-
-    def _put(self, walk: Walk, y: Tensor, t: int, features: Features | None = None) -> Tensor:
-        if not self.guides:
-            return y
-        kernel = partial(
-            kernels_guidance.rescale, steps=self.guidance_steps, tolerance=self.tolerance, absolute=True, flowing=True
-        )
-        weight = walk.task.weight / walk.task.scale(t).square()
-        return walk.guide(kernel, y, walk.task.target[t], weight, walk.task.sigmas[t], features=features)
-
-    def _ended(self, walk: Walk, y: Tensor) -> Tensor:
-        """The images moved until what their clean estimates show, seen through fresh noise, is the last target."""
-        if not (self.guides and self.final_draws):
-            return y
-        levels = len(walk.task.sigmas)
-        noise = [walk.task.sigmas[-1] * walk.noise(levels * DRAWS + k) for k in range(self.final_draws)]
-
-        def features(part: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
-            clean = walk.task.denoise(part, sigma)
-            walk.count(rows)
-            return torch.stack([walk.task.features(clean + z[rows], sigma) for z in noise]).mean(dim=0)
-
-        return self._put(walk, y, levels - 1, features)
+        y = put(y, len(sigmas) - 1, seen)
+    x = walk.denoise(y, sigmas[-1])
+    walk.keep(x)
+    return x
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unconditional(Langevin):
-    """The same dynamics without the level sets: samples of the denoiser's own prior; the condition is not used."""
+@sampler("algorithm1", sigmas=linear())
+def sample_algorithm1(walk: Walk, sigmas: list[float], *, guiding: Guiding = PUBLISHED) -> Tensor:
+    """Algorithm 1 of arXiv:2506.01912: noise added, guidance, the denoiser; at each level anew."""
+    x = walk.start
+    for t, sigma in enumerate(sigmas):
+        walk.enter(sigma)
+        y = walk.guide(x + sigma * walk.noise(t), walk.asked(t), guiding.kernel())
+        x = walk.denoise(y, sigma)
+        walk.keep(x)
+    return x
 
-    guides: ClassVar[bool] = False
 
-
-@dataclass(frozen=True, kw_only=True)
-class Adaptive(_Linear, Guiding):
+@sampler("adaptive", sigmas=geometric())
+def sample_adaptive(
+    walk: Walk,
+    sigmas: list[float],
+    *,
+    guiding: Guiding = SHORT,
+    h0: Proportion = 0.01,
+    beta: Proportion = 0.5,
+    until: Positive = 0.01,
+    most_levels: Count = 1000,
+) -> Tensor:
     """The adaptive schedule of Kadkhodaie & Simoncelli (2021) with guidance before each score step.
 
     σ̂ = ‖D(y) − y‖/√N; y ← y + h (D(y) − y) + γ z with h = h₀ t/(1 + h₀ (t − 1)) and
     γ² = ((1 − βh)² − (1 − h)²) σ̂², until σ̂ < `until`. Targets are interpolated linearly in σ̂ between the levels of
     the schedule, on which they are measured.
     """
-
-    guidance_steps: int = 10
-    h0: float = 0.01
-    beta: float = 0.5
-    until: float = 0.01
-    most_levels: int = 1000
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(self, "h0", "beta", "until")
-        check_count(self, "most_levels", 1)
-        if self.h0 > 1 or self.beta > 1:
-            raise InputError(f"h0={self.h0}, beta={self.beta}: both are shares, in (0, 1]")
-
-    def schedule(self) -> list[float]:
-        return schedules.geometric()
-
-    def run(self, walk: Walk) -> Tensor:
-        y = walk.task.start + walk.task.sigmas[0] * walk.noise(0)
-        x = y.clone()
-        rows, level = walk.everyone, walk._levels(walk.task.sigmas[0], walk.everyone)
-        for t in range(1, self.most_levels + 1):
-            entered = torch.full(walk.everyone.shape, torch.nan, dtype=y.dtype, device=y.device)
-            entered[rows] = level
-            walk.enter(entered)
-            guided = walk.guide(
-                self.kernel(), y[rows], self._between(walk.task, level, rows), walk.task.weight[rows], level, rows
-            )
-            clean = walk.denoise(guided, level, rows)
-            level = (clean - guided).flatten(1).square().mean(1).sqrt()
-            h = schedules.step_length(t, self.h0)
-            noise = level[:, None, None, None] * walk.noise(t * DRAWS, rows)
-            y[rows] = guided + h * (clean - guided) + schedules.noise_share(h, self.beta) * noise
-            x[rows] = clean
-            walk.task.seen(x)
-            level = ((1 - self.beta * h) * level).clamp(min=torch.finfo(y.dtype).tiny)
-            busy = level >= self.until
-            rows, level = rows[busy], level[busy]
-            if not len(rows):
-                break
-        return x
-
-    @staticmethod
-    def _between(task: Task, level: Tensor, rows: Tensor) -> Tensor:
-        """Targets (n, K) at noise levels (n,), between those of the schedule; beyond its ends, the ends'."""
-        known = torch.tensor(list(task.sigmas)[::-1], dtype=level.dtype, device=level.device)
-        if len(known) == 1:
-            return task.target[0, rows]
-        above = torch.searchsorted(known, level).clamp(1, len(known) - 1)
-        share = ((level - known[above - 1]) / (known[above] - known[above - 1])).clamp(0, 1)[:, None]
-        rising = task.target.flip(0)
-        return rising[above - 1, rows] * (1 - share) + rising[above, rows] * share
+    y = walk.start + sigmas[0] * walk.noise(0)
+    x = y.clone()
+    rows, level = walk.everyone, walk.at(sigmas[0], walk.everyone)
+    for t in range(1, most_levels + 1):
+        entered = torch.full(walk.everyone.shape, torch.nan, dtype=y.dtype, device=y.device)
+        entered[rows] = level
+        walk.enter(entered)
+        guided = walk.guide(y[rows], walk.asked_between(level, rows), guiding.kernel())
+        clean = walk.denoise(guided, level, rows)
+        level = (clean - guided).flatten(1).square().mean(1).sqrt()
+        h = step_length(t, h0)
+        noise = level[:, None, None, None] * walk.noise(t, rows=rows)
+        y[rows] = guided + h * (clean - guided) + noise_share(h, beta) * noise
+        x[rows] = clean
+        walk.keep(x)
+        level = ((1 - beta * h) * level).clamp(min=torch.finfo(y.dtype).tiny)
+        busy = level >= until
+        rows, level = rows[busy], level[busy]
+        if not len(rows):
+            break
+    return x
 
 
-METHODS: Mapping[str, type[Any]] = {
-    "langevin": Langevin,
-    "algorithm1": Algorithm1,
-    "adaptive": Adaptive,
-    "guidance": GuidanceOnly,
-    "score": ScoreOnly,
-    "unconditional": Unconditional,
-    "particles": Particles,
-}
+@sampler("guidance", sigmas=linear())
+def sample_guidance(walk: Walk, sigmas: list[float], *, guiding: Guiding = PUBLISHED) -> Tensor:
+    """Algorithm 1 without its score steps: noise added and guided away, level after level."""
+    y = walk.start
+    for t, sigma in enumerate(sigmas):
+        walk.enter(sigma)
+        y = walk.guide(y + sigma * walk.noise(t), walk.asked(t), guiding.kernel())
+        walk.keep(y)
+    return y
 
 
-def method_of(name: str, options: Mapping[str, Any]) -> Method:
-    """The method of this name with these options.
+@sampler("score", sigmas=linear())
+def sample_score(walk: Walk, sigmas: list[float]) -> Tensor:
+    """Algorithm 1 without its guidance: noise added and denoised, level after level; the condition is not used."""
+    x = walk.start
+    for t, sigma in enumerate(sigmas):
+        walk.enter(sigma)
+        x = walk.denoise(x + sigma * walk.noise(t), sigma)
+        walk.keep(x)
+    return x
 
-    Raises
-    ------
-    InputError
-        If there is no such method, it has no such option, or an option is out of its range.
+
+@sampler("unconditional", sigmas=geometric())
+def sample_unconditional(
+    walk: Walk,
+    sigmas: list[float],
+    *,
+    correctors: Annotated[int, partial(whole, least=0, most=DRAWS - 2)] = 3,
+    step: Proportion = 0.8,
+    guidance_steps: Count = 20,  # noqa: ARG001
+    tolerance: Positive = 0.1,  # noqa: ARG001
+    final_draws: Annotated[int, partial(whole, least=0, most=DRAWS)] = 4,  # noqa: ARG001
+) -> Tensor:
+    """The dynamics of "langevin" without the level sets: samples of the denoiser's own prior.
+
+    The condition is not used, nor are the options of guidance: they may be the same as those of "langevin".
     """
-    if not isinstance(name, str) or name not in METHODS:
-        raise InputError(f"method={name!r}: give one of {', '.join(METHODS)}")
-    known = list(METHODS[name].__dataclass_fields__)
-    unknown = [key for key in options if key not in known]
-    if unknown:
-        raise InputError(f"the method {name!r} has no option {', '.join(unknown)}: it has {', '.join(known) or 'none'}")
-    return METHODS[name](**options)
+    y = _along_levels(walk, sigmas, lambda y, _: y, correctors, step)
+    x = walk.denoise(y, sigmas[-1])
+    walk.keep(x)
+    return x
+
+
+def _along_levels(
+    walk: Walk, sigmas: list[float], put: Callable[[Tensor, int], Tensor], correctors: int, step: float
+) -> Tensor:
+    """Langevin steps down the levels; `put` takes noisy images to the level set at the t-th."""
+    y = walk.start + sigmas[0] * walk.noise(0)
+    # The z of a step before the first: in the steady state an image holds √(h/2) σ of its last step's z.
+    held = step / 2
+    before = held**0.5 * walk.noise(0) + (1 - held) ** 0.5 * walk.noise(0, DRAWS - 1)
+    for t, sigma in enumerate(sigmas):
+        if t:
+            x = walk.denoise(y, sigmas[t - 1])
+            walk.keep(x)
+            y = x + sigma / sigmas[t - 1] * (y - x)
+        walk.enter(sigma)
+        y = put(y, t)
+        for k in range(correctors):
+            x = walk.denoise(y, sigma)
+            noise = walk.noise(t, 1 + k)
+            moved = y + step * (x - y) + (2 * step) ** 0.5 * sigma * (noise + before) / 2
+            y, before = put(moved, t), noise
+    return y
+
+
+def step_length(t: int, first: float) -> float:
+    """h_t = h₀ t/(1 + h₀ (t − 1)), t = 1, 2, …, of Kadkhodaie & Simoncelli (2021): from h₀ towards 1."""
+    return first * t / (1 + first * (t - 1))
+
+
+def noise_share(h: float, beta: float) -> float:
+    """γ/σ̂ = √((1 − βh)² − (1 − h)²) of Kadkhodaie & Simoncelli (2021): the noise put back after a step h."""
+    return math.sqrt(max(0.0, (1 - beta * h) ** 2 - (1 - h) ** 2))
+
+
+@sampler("particles", sigmas=geometric(levels=100))
+def sample_particles(
+    walk: Walk,
+    sigmas: list[float],
+    *,
+    particles: Annotated[int, partial(whole, least=2)] = 64,
+    resample_below: Annotated[float, share_of_all] = 0.5,
+) -> Tensor:
+    """A reference for p(x | φ), right in the limit of many particles and levels: one filter for each sample.
+
+    Twisted particles (Wu et al. 2023, arXiv:2306.17775) go down the levels by y' ~ N(D + r (y − D), σ² (1 − r)),
+    r = (σ'/σ)², the variance that is right where noise is small beside the image. They are drawn with the mean moved
+    by (1 − r) σ² ∇ log p̃(y), where p̃(y) = N(φ_σ; ā(y), s_σ²) with s_σ the standard deviation of one draw's features,
+    and weighted by what that changes. So the tolerance within which φ is targeted is s_σ at the last level. One
+    particle of each filter, drawn by weight, is the sample. Levels are close enough for transitions to be nearly exact.
+    """
+    many = particles
+    rows = walk.everyone.repeat_interleave(many)
+
+    def noise(draw: int) -> Tensor:
+        return walk.drawn(rows, list(range(draw, draw + many)) * len(walk.everyone))
+
+    y = walk.start[rows] + sigmas[0] * noise(0)
+    walk.enter(sigmas[0])
+    log_twist, pull = _twist(walk, y, 0, rows, many)
+    log_weight = log_twist.view(-1, many)
+    for t, sigma in enumerate(sigmas):
+        walk.levels[-1].ess = _effective(log_weight)
+        if t == len(sigmas) - 1:
+            break
+        x = walk.denoise(y, sigma, rows)
+        walk.keep(torch.einsum("nm,nmbrc->nbrc", torch.softmax(log_weight, 1), x.view(-1, many, *x.shape[1:])))
+        kept = (sigmas[t + 1] / sigma) ** 2
+        mean = x + kept * (y - x)
+        moved = (1 - kept) * sigma**2 * pull
+        deviation = sigma * math.sqrt(1 - kept)
+        z = noise((t + 1) * (many + 1))
+        y = mean + moved + deviation * z
+        # log N(y; mean) − log N(y; mean + moved)
+        change = -(moved.square() / 2 + deviation * moved * z).flatten(1).sum(1) / deviation**2
+        walk.enter(sigmas[t + 1])
+        before = log_twist
+        log_twist, pull = _twist(walk, y, t + 1, rows, many)
+        log_weight = log_weight + (change + log_twist - before).view(-1, many)
+        if t + 1 < len(sigmas) - 1:
+            uniform = _uniform(walk, (t + 1) * (many + 1) + many)
+            stale = _effective(log_weight) < resample_below * many
+            chosen = _resampled(log_weight, stale, uniform) + many * walk.everyone[:, None]
+            log_weight, chosen = torch.where(stale[:, None], 0.0, log_weight), chosen.flatten()
+            y, log_twist, pull = y[chosen], log_twist[chosen], pull[chosen]
+    x = walk.denoise(y, sigmas[-1], rows)
+    uniform = _uniform(walk, len(sigmas) * (many + 1))
+    picked = torch.searchsorted(torch.softmax(log_weight, 1).cumsum(1), uniform[:, None]).clamp(max=many - 1)[:, 0]
+    clean = x.view(-1, many, *x.shape[1:])[walk.everyone, picked]
+    walk.keep(clean)
+    return clean
+
+
+def _twist(walk: Walk, y: Tensor, t: int, rows: Tensor, many: int) -> tuple[Tensor, Tensor]:
+    """log p̃ (n,) and its gradient; recorded as the guidance of this level."""
+    asked = walk.asked(t, scaled=True)
+    sigma = walk.at(walk.sigmas[t], rows)
+    goal = Goal(lambda part, _: walk.features(part, sigma), asked.target[rows], asked.weight[rows])
+    loss, gradient = losses(goal, y, torch.arange(len(y), device=y.device))
+    half = goal.target.shape[1] / 2
+    level = walk.levels[-1]
+    level.loss_before = level.loss = loss.view(-1, many).mean(1)
+    level.guidance_steps += many
+    return -half * loss, -half * gradient
+
+
+def _effective(log_weight: Tensor) -> Tensor:
+    """The effective number of particles of each filter."""
+    return 1 / torch.softmax(log_weight, 1).square().sum(1)
+
+
+def _resampled(log_weight: Tensor, stale: Tensor, uniform: Tensor) -> Tensor:
+    """Systematic resampling: which particle takes each one's place (N, many), the same one unless a filter is stale."""
+    share = torch.softmax(log_weight, 1)
+    many = share.shape[1]
+    places = (torch.arange(many, device=share.device) + uniform[:, None]) / many
+    drawn = torch.searchsorted(share.cumsum(1), places.to(share.dtype)).clamp(max=many - 1)
+    return torch.where(stale[:, None], drawn, torch.arange(many, device=share.device).expand_as(drawn))
+
+
+def _uniform(walk: Walk, draw: int) -> Tensor:
+    """A uniform number per sample, from the first normal of a draw."""
+    z = walk.drawn(walk.everyone, [draw] * len(walk.everyone))
+    return torch.special.ndtr(z.flatten(1)[:, 0])

@@ -1,25 +1,38 @@
-"""A walk of samples down noise levels: what methods share, and the record of what it took; plain torch."""
+"""A walk of samples down noise levels: what samplers ask for, a record of each level, and batches that fit memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+import xarray as xr
 
 from analyses.sampling.kernels_guidance import Goal, Guided
-from probekit.checks import number
-from probekit.errors import InputError, ModelError
+from probekit.capture.survey import network_of, survey
+from probekit.checks import whole
+from probekit.errors import ModelError
+from probekit.machine.memory import available_bytes
+from probekit.machine.modes import evaluating
+from probekit.machine.place import place_of
+from probekit.noise import standard_normal
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from analyses.sampling.conditions import Condition, Matched
+    from analyses.sampling.methods import Method
+    from probekit.phi.tap import Tap
 
     Kernel = Callable[[Goal, Tensor], Guided]
     # From noisy images (n, C, H, W), their noise levels and their rows in the batch to features (n, K).
     Features = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-__all__ = ["DRAWS", "Task", "Walk", "check_count", "check_positive"]
+__all__ = ["DRAWS", "Asked", "Level", "Reconstruction", "Targets", "Walk", "fitting", "images_of"]
 
 # Noise draws that a level may use; level t begins at draw t · DRAWS.
 DRAWS = 64
@@ -27,166 +40,368 @@ DRAWS = 64
 LEAST_SPREAD = 0.1
 # Where nothing is known of how channels vary, they are weighed as if by this share of the largest feature.
 PRESUMED_SPREAD = 0.01
+# Memory that one batch may take unless told otherwise: what a CPU's caches can still follow, what keeps a large GPU
+# busy, and at most which share of what is free.
+BUDGET, BUDGET_GPU, SHARE = 2**28, 2**33, 0.5
 
 
-class Task(NamedTuple):
-    """What a batch of N samples is made from.
+class Targets(NamedTuple):
+    """What N samples are asked to look like from inside, at each of T noise levels.
 
     Attributes
     ----------
-    denoise, features
-        From noisy images and their noise levels (n,) to clean estimates, and to features (n, K) up to the tap.
     sigmas
-        The T levels of the schedule, falling.
-    target, spread
-        (T, N, K): the features asked for at each level; standard deviation over noise of one draw of them, NaN where
-        it is not known.
+        The T noise levels, falling.
+    phi, spread
+        (T, N, K): the features asked for, and the standard deviation over noise of one draw of them, NaN where it is
+        not known.
     weight
         (N, K) ≥ 0, mean 1 over features.
-    start
-        (N, C, H, W), clean images to begin at.
-    noise
-        From rows and as many draw numbers to standard normal noise, the same for a sample whatever the batch.
-    names
-        Of the samples, for messages.
-    seen
-        Told the clean estimate of all samples after each level.
+    basis
+        (K, channel), of which features are the coordinates; None where they are the channels.
     """
 
-    denoise: Callable[[Tensor, Tensor], Tensor]
-    features: Callable[[Tensor, Tensor], Tensor]
-    sigmas: Sequence[float]
-    target: Tensor
+    sigmas: list[float]
+    phi: Tensor
     spread: Tensor
     weight: Tensor
-    start: Tensor
-    noise: Callable[[Sequence[int], Sequence[int]], Tensor]
-    names: list[str]
-    seen: Callable[[Tensor], None] = lambda _: None
+    basis: Tensor | None = None
 
-    def scale(self, t: int) -> Tensor:
-        """(N, K) > 0, on which differences of features count at a level: the spread of one draw, known or presumed."""
-        known = torch.nan_to_num(self.spread[t], nan=0.0)
-        floor = LEAST_SPREAD * known.amax(dim=1, keepdim=True)
-        presumed = PRESUMED_SPREAD * self.target[t].abs().amax(1, keepdim=True)
-        scale = torch.where(floor > 0, torch.maximum(known, floor), presumed)
-        return scale.clamp(min=torch.finfo(scale.dtype).tiny ** 0.25)
+
+class Asked(NamedTuple):
+    """What some rows of the batch are asked to look like at a noise level: target, weight (n, K), sigma, rows (n,)."""
+
+    target: Tensor
+    weight: Tensor
+    sigma: Tensor
+    rows: Tensor
+
+
+@dataclass
+class Level:
+    """The record of a noise level, by sample (N,).
+
+    Attributes
+    ----------
+    sigma
+        The noise level; NaN for a sample that is done.
+    loss_before, loss
+        Guidance loss before and after guidance; NaN without.
+    guidance_steps
+        Gradient evaluations.
+    ess
+        Effective number of particles, of a method that has some.
+    estimate
+        (N, C, H, W), the clean estimate, where it is to be kept.
+    """
+
+    sigma: Tensor
+    loss_before: Tensor
+    loss: Tensor
+    guidance_steps: Tensor
+    ess: Tensor | None = None
+    estimate: Tensor | None = None
 
 
 class Walk:
-    """A walk down the levels: what the methods share, and a record of what it cost and reached.
+    """What a sampler is given: N samples to be made together, and what to ask of the network that they come from.
+
+    A sampler begins at `start`, says at each noise level ``enter(sigma)``, and may then add ``noise(t)``, call
+    ``denoise(y, sigma)``, and have ``guide(y, asked(t), kernel)`` move noisy images until they look as asked. All of
+    it is counted, and recorded in `levels`. Samples do not depend on the batch that they are made in, as long as the
+    sampler treats rows independently.
 
     Attributes
     ----------
-    first, last, steps
-        By level, (N,): loss before and after guidance, gradient evaluations.
-    sigma
-        By level, (N,): the noise levels.
-    ess
-        By level, (N,): effective sample size of a method that carries particles; else nothing.
+    start
+        (N, C, H, W), clean images to begin at.
+    sigmas
+        The noise levels of the schedule, at which targets are known.
+    everyone
+        (N,), the rows of the batch.
+    levels
+        The record of each level entered.
     denoised
         (N,), passes through the whole network.
     """
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        n = len(task.start)
-        self.everyone = torch.arange(n, device=task.start.device)
-        self.first: list[Tensor] = []
-        self.last: list[Tensor] = []
-        self.steps: list[Tensor] = []
-        self.sigma: list[Tensor] = []
-        self.ess: list[Tensor] = []
-        self.denoised = torch.zeros(n, dtype=torch.long, device=task.start.device)
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        tap: Tap | None,
+        targets: Targets,
+        start: Tensor,
+        names: Sequence[str],
+        *,
+        seed: int,
+        trajectory: bool = False,
+    ) -> None:
+        self.start, self.sigmas = start, targets.sigmas
+        self.everyone = torch.arange(len(start), device=start.device)
+        self.levels: list[Level] = []
+        self.denoised = torch.zeros(len(start), dtype=torch.long, device=start.device)
+        self._denoiser, self._tap, self._targets = denoiser, tap, targets
+        self._names, self._seed, self._trajectory = list(names), seed, trajectory
 
-    def noise(self, draw: int, rows: Tensor | None = None) -> Tensor:
-        """Standard normal noise of a draw for these rows."""
-        chosen = self.everyone if rows is None else rows
-        return self.task.noise(chosen.tolist(), [draw] * len(chosen))
+    def noise(self, t: int, step: int = 0, rows: Tensor | None = None) -> Tensor:
+        """Standard normal noise (n, C, H, W) for a step within level t, the same for a sample whatever the batch."""
+        rows = self.everyone if rows is None else rows
+        return self.drawn(rows, [t * DRAWS + whole("step", step, least=0, most=DRAWS - 1)] * len(rows))
+
+    def drawn(self, rows: Tensor, draws: Sequence[int]) -> Tensor:
+        """Standard normal noise for each of these rows and its draw; draws of level t begin at 64 t."""
+        names = [self._names[r] for r in rows.tolist()]
+        z = standard_normal(tuple(self.start.shape[1:]), seed=self._seed, ids=names, draws=draws)
+        return z.to(device=self.start.device, dtype=self.start.dtype)
+
+    def enter(self, sigma: float | Tensor) -> None:
+        """Begin the record of a noise level, a number or (N,)."""
+        nothing = torch.full(self.everyone.shape, torch.nan, dtype=self.start.dtype, device=self.start.device)
+        level = self.at(sigma, self.everyone)
+        self.levels.append(Level(level, nothing, nothing.clone(), torch.zeros_like(self.everyone)))
+
+    def keep(self, x: Tensor) -> None:
+        """Record the clean estimate (N, C, H, W) of the level entered last, if the trajectory is wanted."""
+        if self._trajectory:
+            self.levels[-1].estimate = x.detach().clone()
 
     def denoise(self, y: Tensor, sigma: float | Tensor, rows: Tensor | None = None) -> Tensor:
-        """Clean estimates, counted; refused where they are not finite."""
+        """Clean estimates D(y, σ) of these rows, counted, and without gradient.
+
+        Raises
+        ------
+        ModelError
+            If they are not finite.
+        """
         rows = self.everyone if rows is None else rows
         with torch.no_grad():
-            # A network may change its input in place, and y is used again.
-            clean = self.task.denoise(y.clone(), self._levels(sigma, rows))
-        self.count(rows)
+            clean = self.estimated(y, self.at(sigma, rows), rows)
         finite = torch.isfinite(clean).flatten(1).all(1)
         if not bool(finite.all()):
             raise ModelError(self._broken("clean estimate", rows[~finite], sigma))
         return clean
 
-    def count(self, rows: Tensor) -> None:
-        """Count a pass through the whole network of each of these rows, of which one may stand for many particles."""
+    def estimated(self, y: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+        """The same with a gradient, at noise levels (n,); several images may be of one row."""
         self.denoised += torch.bincount(rows, minlength=len(self.denoised))
+        # A network may change its input in place, and y is used again.
+        return self._denoiser(y.clone(), sigma)
 
-    def enter(self, sigma: float | Tensor) -> None:
-        """Begin a level."""
-        nothing = torch.full(self.everyone.shape, torch.nan, dtype=self.task.start.dtype, device=self.everyone.device)
-        self.first.append(nothing)
-        self.last.append(nothing.clone())
-        self.steps.append(torch.zeros_like(self.everyone))
-        self.sigma.append(self._levels(sigma, self.everyone))
+    def features(self, y: Tensor, sigma: float | Tensor) -> Tensor:
+        """Features (n, K) of noisy images, with a gradient: what the tap sees, or its coordinates in the basis."""
+        if self._tap is None:
+            return y.new_zeros((len(y), 1))
+        found = self._tap.features(y, sigma).to(self.start.dtype)
+        return found if self._targets.basis is None else found @ self._targets.basis.T
 
-    def guide(
-        self,
-        kernel: Kernel,
-        y: Tensor,
-        target: Tensor,
-        weight: Tensor,
-        sigma: float | Tensor,
-        rows: Tensor | None = None,
-        features: Features | None = None,
-    ) -> Tensor:
-        """The images moved until their features, the task's unless told others, are near their targets.
+    def asked(self, t: int, *, scaled: bool = False) -> Asked:
+        """What all samples are asked to look like at level t of the schedule.
 
-        What that took and reached is recorded at the level entered last.
+        Parameters
+        ----------
+        t
+            Position in `sigmas`.
+        scaled
+            Whether squared differences count in units of the variance of one noise draw.
         """
-        rows = self.everyone if rows is None else rows
-        levels = self._levels(sigma, rows)
+        weight = self._targets.weight
+        if scaled:
+            weight = weight / self._scale(t).square()
+        return Asked(self._targets.phi[t], weight, self.at(self.sigmas[t], self.everyone), self.everyone)
+
+    def asked_between(self, sigma: Tensor, rows: Tensor) -> Asked:
+        """The same of some rows at noise levels (n,) of their own, between those of the schedule; beyond, its ends'."""
+        phi, weight = self._targets.phi, self._targets.weight[rows]
+        known = torch.tensor(self.sigmas[::-1], dtype=sigma.dtype, device=sigma.device)
+        if len(known) == 1:
+            return Asked(phi[0, rows], weight, sigma, rows)
+        above = torch.searchsorted(known, sigma).clamp(1, len(known) - 1)
+        part = ((sigma - known[above - 1]) / (known[above] - known[above - 1])).clamp(0, 1)[:, None]
+        rising = phi.flip(0)
+        return Asked(rising[above - 1, rows] * (1 - part) + rising[above, rows] * part, weight, sigma, rows)
+
+    def guide(self, y: Tensor, asked: Asked, kernel: Kernel, features: Features | None = None) -> Tensor:
+        """Noisy images moved until they look as asked; what that took and reached is recorded at the last level.
+
+        Parameters
+        ----------
+        y
+            (n, C, H, W), of the rows asked.
+        asked
+            What `asked` returns.
+        kernel
+            How they are moved, such as ``Guiding("rescale").kernel()``.
+        features
+            Instead of `features`, of the same number.
+
+        Raises
+        ------
+        ModelError
+            If a loss or gradient is not finite.
+        """
 
         def seen(part: Tensor, chosen: Tensor) -> Tensor:
             if features is None:
-                return self.task.features(part, levels[chosen])
-            return features(part, levels[chosen], rows[chosen])
+                return self.features(part, asked.sigma[chosen])
+            return features(part, asked.sigma[chosen], asked.rows[chosen])
 
-        goal = Goal(seen, target, weight)
         try:
-            guided = kernel(goal, y)
+            guided = kernel(Goal(seen, asked.target, asked.weight), y)
         except ModelError as error:
-            raise ModelError(self._broken(f"guidance ({error})", rows, sigma)) from error
-        fresh = rows[torch.isnan(self.first[-1][rows])]
-        self.first[-1][fresh] = guided.first[torch.isin(rows, fresh)]
-        self.last[-1][rows] = guided.last
-        self.steps[-1][rows] += guided.steps
+            raise ModelError(self._broken(f"guidance ({error})", asked.rows, asked.sigma)) from error
+        level, rows = self.levels[-1], asked.rows
+        fresh = torch.isnan(level.loss_before[rows])
+        level.loss_before[rows[fresh]] = guided.first[fresh]
+        level.loss[rows] = guided.last
+        level.guidance_steps[rows] += guided.steps
         return guided.y
 
-    def towards(self, t: int, kernel: Kernel, y: Tensor) -> Tensor:
-        """Guidance of all samples to the targets of a level of the schedule."""
-        return self.guide(kernel, y, self.task.target[t], self.task.weight, self.task.sigmas[t])
-
-    def _levels(self, sigma: float | Tensor, rows: Tensor) -> Tensor:
+    def at(self, sigma: float | Tensor, rows: Tensor) -> Tensor:
+        """Noise levels (n,) of these rows."""
         if isinstance(sigma, torch.Tensor):
             return sigma
-        return torch.full(rows.shape, float(sigma), dtype=self.task.start.dtype, device=rows.device)
+        return torch.full(rows.shape, float(sigma), dtype=self.start.dtype, device=rows.device)
+
+    def _scale(self, t: int) -> Tensor:
+        """(N, K) > 0, on which differences of features count at a level: the spread of one draw, known or presumed."""
+        known = torch.nan_to_num(self._targets.spread[t], nan=0.0)
+        floor = LEAST_SPREAD * known.amax(dim=1, keepdim=True)
+        presumed = PRESUMED_SPREAD * self._targets.phi[t].abs().amax(1, keepdim=True)
+        scale = torch.where(floor > 0, torch.maximum(known, floor), presumed)
+        return scale.clamp(min=torch.finfo(scale.dtype).tiny ** 0.25)
+
+    def match(self, x: Tensor, names: Sequence[str], draws: int) -> Tensor:
+        """‖φ(x) − φ*‖/‖φ*‖ (N,) at the last level of the schedule, over draws of the noise that bears these names."""
+        target, weight = self._targets.phi[-1], self._targets.weight
+        levels = self.at(self.sigmas[-1], self.everyone)
+        total = torch.zeros_like(target)
+        with torch.no_grad():
+            for draw in range(draws):
+                z = standard_normal(tuple(x.shape[1:]), seed=self._seed, ids=names, draws=[draw] * len(names)).to(x)
+                total += self.features(x + self.sigmas[-1] * z, levels)
+        root = weight.sqrt()
+        return (root * (total / draws - target)).norm(dim=1) / (root * target).norm(dim=1)
 
     def _broken(self, what: str, rows: Tensor, sigma: float | Tensor) -> str:
-        names = [str(self.task.names[i]) for i in rows[:3].tolist()]
+        names = [self._names[i] for i in rows[:3].tolist()]
         level = float(torch.as_tensor(sigma).max())
         return (
             f"{what} of samples {', '.join(names)}{', …' if len(rows) > 3 else ''} is not finite at level "
-            f"{len(self.sigma)} (σ = {level:.3g}): check that the network gives finite outputs on noisy images of "
+            f"{len(self.levels)} (σ = {level:.3g}): check that the network gives finite outputs on noisy images of "
             "this level, or begin at a smaller one, sigmas="
         )
 
 
-def check_positive(given: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(given, name)
-        number(name, value, "a finite number > 0", good=lambda v: v > 0)
+class Reconstruction(NamedTuple):
+    """Everything that is the same for all batches of a reconstruction."""
+
+    denoiser: nn.Module
+    tap: Tap
+    condition: Condition
+    matched: Matched
+    start: np.ndarray
+    method: Method
+    n_samples: int
+    seed: int
+    draws: int
+    trajectory: bool
 
 
-def check_count(given: Any, name: str, least: int, most: int = 10**6) -> None:
-    value = getattr(given, name)
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise InputError(f"{name}={value!r}: give a whole number from {least} to {most}")
+def images_of(made: Reconstruction, chosen: Sequence[int], size: int) -> list[xr.Dataset]:
+    """Samples of some images, in batches of at most `size`, as one Dataset per image, without labels but dims."""
+    pairs = [(i, k) for i in chosen for k in range(made.n_samples)]
+    parts = [_batch(made, pairs[a : a + size]) for a in range(0, len(pairs), size)]
+    joined = xr.concat(parts, "one", join="outer") if len(parts) > 1 else parts[0]
+    return [
+        joined.isel(one=slice(n * made.n_samples, (n + 1) * made.n_samples))
+        .rename(one="sample")
+        .expand_dims(image=np.array([made.condition.ids[i]], dtype=object))
+        for n, i in enumerate(chosen)
+    ]
+
+
+def _batch(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> xr.Dataset:
+    """Samples of (image, sample) pairs, along the dim `one`."""
+    walk = _walk(made, pairs)
+    with evaluating(made.denoiser), _frozen(network_of(made.denoiser)):
+        x = made.method.run(walk)
+        match = walk.match(x, [made.condition.ids[i] for i, _ in pairs], made.draws)
+    levels, along = walk.levels, ("one", "level")
+    values = {
+        "samples": (("one", "band", "row", "col"), _array(x)),
+        "loss_before": (along, _stacked([level.loss_before for level in levels])),
+        "loss": (along, _stacked([level.loss for level in levels])),
+        "guidance_steps": (along, _stacked([level.guidance_steps for level in levels]).astype(float)),
+        "noise_level": (along, _stacked([level.sigma for level in levels])),
+        "evaluations": ("one", walk.denoised.cpu().numpy()),
+        "match": ("one", _array(match)),
+    }
+    ess = [level.ess for level in levels if level.ess is not None]
+    if len(ess) == len(levels):
+        values["ess"] = (along, _stacked(ess))
+    if made.trajectory:
+        missing = torch.full_like(x, torch.nan)
+        kept = [missing if level.estimate is None else level.estimate for level in levels]
+        values["trajectory"] = (("one", "level", "band", "row", "col"), _stacked(kept))
+    return xr.Dataset(values, coords={"level": np.arange(len(levels))})
+
+
+def _walk(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> Walk:
+    condition, (weight, basis) = made.condition, made.matched
+    images = [i for i, _ in pairs]
+    place = place_of(network_of(made.denoiser))
+
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(device=place.device, dtype=place.dtype)
+
+    phi, spread, weight = condition.phi[images], condition.spread[images], weight[images]
+    if basis is not None:
+        phi = phi @ basis.T
+        # As if channels' noise were independent; it only sets the scale of what is compared.
+        spread = np.sqrt(spread**2 @ (basis**2).T)
+        weight = np.ones(phi[:, 0].shape)
+    targets = Targets(
+        condition.sigmas,
+        tensor(phi.swapaxes(0, 1)),
+        tensor(spread.swapaxes(0, 1)),
+        tensor(weight),
+        None if basis is None else tensor(basis),
+    )
+    start = tensor(np.broadcast_to(made.start, (len(pairs), *condition.shape)))
+    names = [f"{condition.ids[i]}/{k}" for i, k in pairs]
+    return Walk(made.denoiser, made.tap, targets, start, names, seed=made.seed, trajectory=made.trajectory)
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """Gradients with respect to images only: parameters ask for none inside the block, and are as before after it."""
+    asked = [p for p in network.parameters() if p.requires_grad]
+    for parameter in asked:
+        parameter.requires_grad = False
+    try:
+        yield
+    finally:
+        for parameter in asked:
+            parameter.requires_grad = True
+
+
+def _stacked(by_level: Sequence[Tensor]) -> np.ndarray:
+    return _array(torch.stack(list(by_level), dim=1))
+
+
+def _array(values: Tensor) -> np.ndarray:
+    # numpy has no bfloat16.
+    return (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
+
+
+def fitting(made: Reconstruction) -> int:
+    """Samples whose activations, kept for the gradient, fit the budget."""
+    place = place_of(network_of(made.denoiser))
+    blank = torch.zeros((1, *made.condition.shape), dtype=place.dtype, device=place.device)
+    level = torch.full((1,), made.condition.sigmas[0], dtype=place.dtype, device=place.device)
+    elements = sum(math.prod(s) for v in survey(made.denoiser, blank, level) for s in v.shapes.values())
+    free = available_bytes(place.device)
+    wanted = BUDGET if place.device.type == "cpu" else BUDGET_GPU
+    budget = wanted if free is None else min(wanted, SHARE * free)
+    each = 2 * elements * place.dtype.itemsize * made.method.settings.get("particles", 1)
+    return max(1, int(budget // each))

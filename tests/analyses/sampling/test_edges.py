@@ -1,4 +1,4 @@
-"""Sampling: what it refuses and says, what it leaves alone, what it keeps, and what its options do."""
+"""Sampling: what it says, what it leaves alone, networks and memory out of the ordinary, its findings and figures."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,32 +13,21 @@ from torch import Tensor, nn
 
 import probekit
 from analyses import sampling
-from probekit.errors import InputError, ModelError
+from analyses.sampling import walk
+from probekit.errors import InputError, ModelError, TapError
 from probekit.models.unet import UNet
 from probekit.synthetic.patch_model import PatchModel
-
-LEVELS = [1.0, 0.3, 0.1, 0.03]
-METHODS = ["langevin", "algorithm1", "adaptive", "guidance", "score", "unconditional", "particles"]
+from tests.analyses.sampling.making import LEVELS, METHODS, Plain, drawn, made, noise, patches
 
 
 @pytest.fixture
 def model() -> PatchModel:
-    return PatchModel([1.0], [[0.2, 0.05, 0.01, 0]]).double()
+    return patches()
 
 
 @pytest.fixture
 def images(model: PatchModel) -> xr.DataArray:
-    return model.draw(3, rows=8, cols=8, seed=0).images
-
-
-def made(model: nn.Module, images: Any, *, tap: str = "mid", **options: Any) -> xr.Dataset:
-    given = {"sigmas": LEVELS, "n_samples": 2, "progress": False, **options}
-    return sampling.reconstruct(model, probekit.tap(model, tap), images, **given)
-
-
-def energies(model: PatchModel, samples: xr.Dataset) -> np.ndarray:
-    flat = samples.samples.values.reshape(-1, *samples.samples.shape[2:])
-    return model.phi(torch.from_numpy(flat), 0.0).numpy().reshape(*samples.samples.shape[:2], -1)
+    return drawn(model)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -52,9 +41,12 @@ def test_results_are_labelled_and_survive_files(
     assert found.trajectory.dims == ("image", "sample", "level", "band", "row", "col")
     np.testing.assert_array_equal(found.condition.values, images.values.astype(np.float32))
     assert {"method", "method_settings", "weights_sha256", "taps", "seed"} <= set(found.attrs)
+    sampling.SAMPLES.check(found)
     assert all({"long_name", "units"} <= set(v.attrs) for v in found.data_vars.values())
+    assert all("long_name" in c.attrs for c in found.coords.values())
     last = found.trajectory.isel(level=-1)
     np.testing.assert_array_equal(last.values, found.samples.values)
+    assert float(abs(found.trajectory.isel(level=0) - last).max()) > 0.01
     found.to_netcdf(tmp_path / "samples.nc", engine="h5netcdf")
     xr.testing.assert_identical(xr.load_dataset(tmp_path / "samples.nc", engine="h5netcdf"), found)
 
@@ -141,202 +133,9 @@ def test_a_loss_that_is_not_finite_is_one_clear_error(model: PatchModel, images:
         made(model, data, shape=(1, 8, 8), start=1e200, method="guidance", guidance="rescale")
 
 
-def test_finished_images_are_kept_and_a_call_that_broke_is_finished(
-    model: PatchModel, images: xr.DataArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    forward = PatchModel.forward
-    calls, most = 0, 10**9
-
-    def failing(self: PatchModel, y: Tensor, sigma: Any = None) -> Tensor:
-        nonlocal calls
-        calls += 1
-        return forward(self, y, sigma) * (torch.nan if calls > most else 1)
-
-    monkeypatch.setattr(PatchModel, "forward", failing)
-    whole = made(model, images, batch_size=2, draws=1)
-    # Of three images one or two are done when half of the calls are made.
-    calls, most = 0, calls // 2
-    with pytest.raises(ModelError, match="not finite"):
-        made(model, images, batch_size=2, store=tmp_path / "s", draws=1)
-    kept = sorted((tmp_path / "s").glob("*.nc"))
-    assert 1 <= len(kept) < 3
-    monkeypatch.undo()
-    times = [path.stat().st_mtime_ns for path in kept]
-    finished = made(model, images, batch_size=2, store=tmp_path / "s", draws=1)
-    assert [path.stat().st_mtime_ns for path in kept] == times
-    xr.testing.assert_identical(finished, whole)
-    with pytest.raises(InputError, match=r"begun with another plan \(seed: 0, now 1"):
-        made(model, images, store=tmp_path / "s", draws=1, seed=1)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="is not empty and holds no plan"):
-        made(model, images, store=tmp_path / "other")
-
-
-def test_a_phi_condition_gives_what_its_images_give(model: PatchModel, images: xr.DataArray) -> None:
-    data = probekit.tap(model, "mid")(images, sigma=LEVELS)
-    found = made(model, data, shape=(1, 8, 8))
-    np.testing.assert_array_equal(found.samples, made(model, images).samples)
-    assert "condition" not in found
-    # Levels may come in any order, with others among them; one level serves for all.
-    more = probekit.tap(model, "mid")(images, sigma=[0.03, 0.1, 0.2, 0.3, 1.0])
-    np.testing.assert_allclose(made(model, more, shape=(1, 8, 8)).samples, found.samples, atol=1e-6)
-    assert made(model, data.isel(sigma=[2]), shape=(1, 8, 8)).samples.shape == found.samples.shape
-
-
-def test_phi_of_another_denoiser_or_tap_is_refused(model: PatchModel, images: xr.DataArray, unet: UNet) -> None:
-    data = probekit.tap(model, "mid")(images, sigma=LEVELS)
-    other = PatchModel([1.0], [[0.3, 0.05, 0.01, 0]]).double()
-    with pytest.raises(InputError, match=r"another denoiser or tap .weights_sha256"):
-        made(other, data, shape=(1, 8, 8))
-    with pytest.raises(InputError, match=r"another denoiser or tap .taps: 'mid=square', not 'analysis=analysis'"):
-        made(model, data, tap="analysis", shape=(1, 8, 8))
-    with pytest.raises(InputError, match="keep its attrs"):
-        made(model, data.drop_attrs(), shape=(1, 8, 8))
-    with pytest.raises(InputError, match="the tap looks into another network"):
-        sampling.reconstruct(unet, probekit.tap(model, "mid"), images)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"sigmas": [0.1, 0.3]}, "fall from the first to the last"),
-        ({"sigmas": [1, 0.0]}, "noise levels > 0"),
-        ({"sigmas": []}, "sigma is empty"),
-        ({"method": "ddpm"}, "give one of langevin"),
-        ({"lr": 0.1}, "'langevin' has no option lr: it has correctors"),
-        ({"step": 1.5}, r"in \(0, 1\]"),
-        ({"tolerance": -1}, "finite number > 0"),
-        ({"correctors": -1}, "whole number from 0"),
-        ({"final_draws": 65}, "whole number from 0 to 64"),
-        ({"method": "algorithm1", "guidance": "sgd"}, 'give "adam" or "rescale"'),
-        ({"method": "adaptive", "beta": 2.0}, "both are shares"),
-        ({"method": "particles", "particles": 1}, "whole number ≥ 2"),
-        ({"n_samples": 0}, "n_samples=0"),
-        ({"batch_size": 0}, "batch_size=0"),
-        ({"channels": [7]}, r"channel numbers 0…3"),
-        ({"channels": [True, False]}, "a mask of 4"),
-        ({"top": 5}, "how many of the 4 channels"),
-        ({"weights": [1, -1, 0, 0]}, "numbers ≥ 0"),
-        ({"channels": [0], "weights": [0, 1, 1, 1]}, "no channel is left"),
-        ({"basis": np.ones((1, 3))}, "finite rows of 4 channels"),
-        ({"start": np.zeros((3, 8, 8))}, r"samples have \(1, 8, 8\)"),
-        ({"start": np.nan}, "start holds NaN"),
-    ],
-)
-def test_bad_options_are_refused_in_clear_words(
-    options: dict[str, Any], message: str, model: PatchModel, images: xr.DataArray
-) -> None:
-    with pytest.raises(InputError, match=message):
-        made(model, images, **options)
-
-
-def test_conditions_that_do_not_fit_are_refused(model: PatchModel, images: xr.DataArray) -> None:
-    data = probekit.tap(model, "mid")(images, sigma=LEVELS)
-    with pytest.raises(InputError, match="cannot be cut into 2×2 patches"):
-        made(model, images.isel(row=slice(7)))
-    with pytest.raises(InputError, match=r"network takes images of 1 channels and .* has 3"):
-        made(model, np.zeros((1, 3, 8, 8), np.float32))
-    with pytest.raises(InputError, match=r"give shape=\(bands, rows, cols\)"):
-        made(model, data)
-    with pytest.raises(InputError, match=r"not at 1 levels of the schedule, 0.05"):
-        made(model, data, shape=(1, 8, 8), sigmas=[1, 0.3, 0.05])
-    with pytest.raises(InputError, match="DataArray of φ"):
-        made(model, data.phi, shape=(1, 8, 8))
-    with pytest.raises(InputError, match="repeated ids"):
-        made(model, data.isel(image=[0, 0]), shape=(1, 8, 8))
-
-
 def test_noise_above_the_trained_range_is_warned_of(model: PatchModel, images: xr.DataArray) -> None:
     with pytest.warns(UserWarning, match="sigmas begin at 2"):
         made(model, images, sigmas=[2, 0.5])
-
-
-def test_conditions_are_not_changed(model: PatchModel, images: xr.DataArray) -> None:
-    data = probekit.tap(model, "mid")(images, sigma=LEVELS)
-    kept, copied = data.copy(deep=True), images.copy(deep=True)
-    made(model, data, shape=(1, 8, 8), top=2)
-    made(model, images)
-    xr.testing.assert_identical(data, kept)
-    xr.testing.assert_identical(images, copied)
-
-
-def test_only_chosen_channels_are_matched(model: PatchModel, images: xr.DataArray) -> None:
-    doubled = xr.DataArray(images.values * 2, dims=images.dims)
-    held = energies(model, made(model, doubled, channels=[0], n_samples=20))
-    wanted = model.phi(torch.from_numpy(doubled.values), 0.0).numpy()
-    # One standard deviation of a draw's features at the last level is 2σ/√(Pē) of ē, 7 % or less of energies over 0.2.
-    assert np.abs(held[..., 0] / wanted[:, None, 0] - 1).max() < 0.25
-    # The other channels are free, and follow the prior: λ = 0.05 with 16 positions, not 4 times that.
-    assert np.abs(held[..., 1].mean() - 0.05) < 4 * 0.05 * np.sqrt(2 / 16 / 60) + 0.005
-    for options in ({"top": 1}, {"weights": [1, 0, 0, 0]}, {"channels": [True, False, False, False]}):
-        np.testing.assert_array_equal(
-            energies(model, made(model, doubled, n_samples=20, **options)),
-            held,  # type: ignore[arg-type]
-        )
-
-
-def test_within_a_basis_only_its_span_is_matched(model: PatchModel, images: xr.DataArray) -> None:
-    found = energies(model, made(model, images, basis=[[1, 1, 0, 0]], n_samples=10))
-    wanted = model.phi(torch.from_numpy(images.values), 0.0).numpy()
-    total, aim = found[..., :2].sum(axis=2), wanted[:, None, :2].sum(axis=2)
-    assert np.abs(total / aim - 1).max() < 0.25
-    assert (found[..., 0].std(axis=1) > 0.001).all()
-
-
-def test_centroids_interpolations_and_projections_of_phi(model: PatchModel, images: xr.DataArray) -> None:
-    data = probekit.tap(model, "mid")(images, sigma=LEVELS)
-    mean = sampling.centroid(data)
-    np.testing.assert_allclose(mean.phi.values[0], data.phi.values.mean(axis=0), rtol=1e-6)
-    mixed = sampling.interpolate(data.isel(image=[0]), data.isel(image=[1]), [0, 0.25, 1])
-    np.testing.assert_allclose(mixed.phi.values[1], 0.75 * data.phi.values[0] + 0.25 * data.phi.values[1], rtol=1e-6)
-    centre = np.array([0.1, 0, 0, 0])
-    flat = sampling.project(data, [[1, 1, 0, 0]], centre=centre)
-    along = np.array([1, 1, 0, 0]) / np.sqrt(2)
-    np.testing.assert_allclose(
-        flat.phi.values, centre + ((data.phi.values - centre) @ along)[..., None] * along, atol=1e-6
-    )
-    for edited in (mean, mixed, flat):
-        assert made(model, edited, shape=(1, 8, 8)).sizes["image"] == edited.sizes["image"]
-    with pytest.raises(InputError, match="give one on each side"):
-        sampling.interpolate(data, data, [0.5])
-    with pytest.raises(InputError, match="other denoisers, taps, draws or noise levels"):
-        sampling.interpolate(data.isel(image=[0]), data.isel(image=[1], sigma=[0]), [0.5])
-
-
-class Idle(nn.Module):
-    """A denoiser of unit-variance images, with a block of one energy, a constant, and a dead channel."""
-
-    image_channels = 1
-    data_range = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.block = Summed()
-
-    def forward(self, y: Tensor, sigma: Any = None) -> Tensor:
-        self.block(y)
-        return y / (1 + torch.as_tensor(sigma).view(-1, 1, 1, 1) ** 2)
-
-
-class Summed(nn.Module):
-    def forward(self, y: Tensor) -> Tensor:
-        return torch.cat([y.square(), torch.full_like(y, 3), torch.relu(-1 - y.square())], dim=1)
-
-
-@pytest.mark.parametrize("draws", [1, 10])
-@pytest.mark.parametrize("asked", [[1.5, 3.0, 0.0], [1.5, 2.99, 0.01]])
-def test_channels_that_nothing_moves_do_not_keep_others_from_being_matched(asked: list[float], draws: int) -> None:
-    x = np.random.default_rng(0).standard_normal((1, 1, 8, 8)).astype(np.float32)
-    levels = [1.0, 0.5, 0.2, 0.1, 0.03]
-    # Of one draw no spread is known. The constant is never 2.99, and the dead channel never 0.01.
-    data = probekit.tap(Idle(), "block")(x, sigma=levels, draws=draws)
-    data["phi"][...] = asked
-    found = made(Idle(), data, tap="block", shape=(1, 8, 8), sigmas=levels, n_samples=4)
-    energy = np.square(found.samples.values.astype(float)).mean(axis=(2, 3, 4))
-    # A draw's standard deviation at the last level is 2σ√(ē/64) = 0.009, and of 4 draws' mean half of that; the
-    # spread of 10 draws is at most 1.8 times the true one, and the tolerance √0.3 of it; the presumed one is 0.03.
-    assert np.abs(energy - 1.5).max() < 6 * 0.009 / 2 + max(1.8 * 0.009, 0.03) * 0.3**0.5 + 0.03**2
 
 
 def test_several_taps_are_matched_together(unet: UNet) -> None:
@@ -345,6 +144,104 @@ def test_several_taps_are_matched_together(unet: UNet) -> None:
     found = sampling.reconstruct(unet, tap, x, n_samples=2, sigmas=[0.5, 0.2, 0.1], progress=False)
     assert found.attrs["taps"] == "enc1=encoder.0, mid=middle"
     assert bool((found.loss < found.loss_before).all())
+
+
+class Detached(nn.Module):
+    def forward(self, y: Tensor) -> Tensor:
+        return y.detach()
+
+
+class Rooted(nn.Module):
+    """The image itself, with a gradient that is 1 + 0·∞."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y + torch.sqrt((y - y.detach()).square())
+
+
+class Changing(Plain):
+    """The same as `Plain`, by a forward that changes its input in place."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        plain = super().forward(y.clone())
+        y -= 5
+        return plain
+
+
+@pytest.mark.parametrize("method", ["langevin", "algorithm1", "particles"])
+def test_what_has_no_gradient_is_one_clear_error(method: str) -> None:
+    with pytest.raises(TapError, match="no gradient with respect to the image"):
+        made(Plain(Detached()), noise(1, 1, 8, 8), tap="seen", method=method)
+
+
+def test_gradients_that_are_not_finite_are_an_error_and_not_a_rest() -> None:
+    with pytest.raises(ModelError, match=r"gradient of the guidance loss of 2 samples is not finite\) of samples 0/0"):
+        made(Plain(Rooted()), noise(1, 1, 8, 8), tap="seen", sigmas=[0.5, 0.1])
+
+
+def test_a_network_that_changes_its_input_gives_what_one_that_does_not_gives() -> None:
+    x = noise(1, 1, 9, 7)
+    np.testing.assert_array_equal(made(Changing(), x, tap="net.2").samples, made(Plain(), x, tap="net.2").samples)
+
+
+def test_a_network_in_bfloat16_can_be_sampled_from() -> None:
+    found = made(Plain().bfloat16(), noise(1, 1, 8, 8), tap="net.2", trajectory=True)
+    assert found.samples.dtype == np.float32
+    assert bool(np.isfinite(found.samples).all())
+
+
+def test_a_match_relative_to_nothing_is_warned_of() -> None:
+    silent = Plain()
+    with torch.no_grad():
+        silent.net[2].bias.fill_(-100)  # pyright: ignore[reportCallIssue]
+    x = noise(2, 1, 8, 8)
+    with pytest.warns(UserWarning, match="0 in all channels matched for 2 images, 0 among them"):
+        found = made(silent, x, tap="net.3")
+    assert bool(np.isnan(found.match).all())
+    # Findings are NaN there too, and numpy says nothing of divisions.
+    described = sampling.describe(found.assign(samples=found.samples.clip(0, 1)), tap=probekit.tap(silent, "net.3"))
+    assert bool(np.isnan(described.distance_phi).all())
+    assert bool(np.isnan(described.diversity_phi).all())
+
+
+def test_targets_of_all_levels_are_measured_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = PatchModel([1.0], [[0.2, 0.05, 0, 0]])
+    images, tap = model.draw(3, rows=8, cols=8, seed=0).images, probekit.tap(model, "mid")
+    called: list[int] = []
+    measured = type(tap).__call__
+
+    def counted(self: Any, *given: Any, **options: Any) -> xr.Dataset:
+        called.append(len(np.atleast_1d(options["sigma"])))
+        return measured(self, *given, **options)
+
+    monkeypatch.setattr(type(tap), "__call__", counted)
+    sampling.reconstruct(model, tap, images, n_samples=4, sigmas=[1, 0.3, 0.1], batch_size=2)
+    assert called == [3]
+
+
+def test_batches_fit_the_memory_that_is_free_and_change_no_sample(
+    model: PatchModel, images: xr.DataArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tap = probekit.tap(model, "mid")
+    # Measured beforehand, so that nothing but samples is seen in batches.
+    condition = sampling.Condition.from_images(tap, images, [1, 0.3])
+    sizes: set[int] = set()
+    with model.register_forward_pre_hook(lambda _, given: sizes.add(len(given[0]))):
+        ample = sampling.reconstruct(model, tap, condition, n_samples=4)
+        assert max(sizes) == 12
+        sizes.clear()
+        monkeypatch.setattr(walk, "available_bytes", lambda _: 1)
+        scarce = sampling.reconstruct(model, tap, condition, n_samples=4)
+        assert sizes == {1}
+    np.testing.assert_allclose(scarce.samples, ample.samples, rtol=1e-6, atol=1e-9)
+
+
+def test_the_progress_bar_counts_images_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    model = PatchModel([1.0], [[0.2, 0.05, 0, 0]])
+    images, tap = model.draw(3, rows=8, cols=8, seed=0).images, probekit.tap(model, "mid")
+    sampling.reconstruct(model, tap, images, n_samples=1, sigmas=[1, 0.3], progress=False)
+    assert capsys.readouterr().err == ""
+    sampling.reconstruct(model, tap, images, n_samples=1, sigmas=[1, 0.3], progress=True)
+    assert "3/3" in capsys.readouterr().err
 
 
 def test_findings_of_other_blocks_and_of_unconditional_samples(unet: UNet) -> None:
@@ -360,27 +257,49 @@ def test_findings_of_other_blocks_and_of_unconditional_samples(unet: UNet) -> No
     assert bool((found.diversity_phi > 0).all())
     one = sampling.describe(made(unet, x, sigmas=[0.5, 0.1], n_samples=1))
     assert bool(np.isnan(one.diversity).all())
-    with pytest.raises(InputError, match="bring them to one size"):
-        sampling.describe(samples, reference=np.zeros((2, 3, 8, 8), np.float32))
-    with pytest.raises(InputError, match="the Dataset that reconstruct returns"):
+    with pytest.raises(InputError, match="samples: the findings lack samples: give what"):
         sampling.describe(found)
 
 
 def test_the_sheet_shows_every_condition_and_sample(model: PatchModel, images: xr.DataArray) -> None:
     figure = sampling.plot(made(model, images))
     assert len(figure.axes) == 3 * (1 + 2)
-    with pytest.raises(InputError, match="reconstruct returns"):
-        sampling.plot(xr.Dataset())
 
 
 def test_the_command_line_writes_samples_findings_and_a_sheet(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["samples", "coffee/1x1/r0c0", "--samples", "2", "--levels", "2", "-o", str(tmp_path)]
-    assert sampling.main([*arguments, "--method", "score"]) == 0
+    arguments = ["samples", "coffee/1x1/r0c0", "--size", "32", "--samples", "2", "--levels", "2", "-o", tmp_path]
+    assert sampling.main([*map(str, arguments), "--method", "score", "--draws", "2", "--quiet"]) == 0
     assert capsys.readouterr().out.split() == [
         str(tmp_path / name) for name in ("samples.nc", "sampling.nc", "sampling.png")
     ]
     assert xr.load_dataset(tmp_path / "sampling.nc", engine="h5netcdf").attrs["method"] == "score"
+    assert xr.load_dataset(tmp_path / "samples.nc", engine="h5netcdf").attrs["draws"] == 2
     assert sampling.main(["samples", "nobody", "-o", str(tmp_path)]) == 1
-    assert "no built-in images ['nobody']" in capsys.readouterr().err
+    assert "no built-in photograph nobody" in capsys.readouterr().err
+    assert sampling.main(["--steps", "3"]) == 2
+
+
+def test_findings_and_sheet_refuse_what_reconstruct_does_not_return(model: PatchModel, images: xr.DataArray) -> None:
+    samples = made(model, images)
+    refused = [
+        (xr.Dataset(), "lack samples, match: give what sampling.reconstruct returns"),
+        (samples.drop_vars("match"), "lack match: give what sampling.reconstruct returns"),
+        (samples.isel(image=0), "select with a list"),
+        (samples.isel(sample=[]), "one image and one sample at least"),
+        (samples.isel(image=[]), "one image and one sample at least"),
+        (samples.assign(samples=samples.samples * np.nan), "NaN or infinite"),
+    ]
+    for given, words in refused:
+        for function in (sampling.describe, sampling.plot):
+            with pytest.raises(InputError, match=words):
+                function(given)
+
+
+def test_findings_say_what_was_told_of_them(model: PatchModel, images: xr.DataArray) -> None:
+    found = sampling.describe(made(model, images, n_samples=4), tap=probekit.tap(model, "mid"), seed=3)
+    sampling.FINDINGS.check(found)
+    assert found.attrs["analysis_seed"] == 3
+    assert set(found.data_vars) <= set(sampling.FINDINGS.variables)
+    assert all({"long_name", "units"} <= set(v.attrs) for v in found.data_vars.values())

@@ -1,8 +1,7 @@
 """Samples given φ against laws that are known: uniform on spheres, and a split of pooled energies by the prior."""
 
 import math
-from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from scipy import stats
 
 import probekit
 from analyses import sampling
-from analyses.sampling import batches, kernels_guidance, samplers
 from probekit.synthetic.patch_laws import SplitLaw, coefficient_law
 from probekit.synthetic.patch_model import PatchModel
+from tests.analyses.sampling.making import METHODS
 
 # Of a family of true hypotheses Holm's procedure rejects any with probability at most LEVEL.
 LEVEL = 0.01
@@ -301,46 +300,6 @@ def test_pixelwise_adam_alone_fails_the_sphere_law() -> None:
     assert rejected(sphere_p_values(on_the_sphere(16, 400, **adam), HELD))
 
 
-def test_one_noise_shared_by_all_samples_fails_the_sphere_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    true = batches.standard_normal
-
-    def shared(shape: Any, *, seed: int, ids: list[str], draws: list[int]) -> torch.Tensor:
-        return true(shape, seed=seed, ids=["one"] * len(ids), draws=draws)
-
-    monkeypatch.setattr(batches, "standard_normal", shared)
-    c = sampled(SPHERE, condition(SPHERE, SPHERE_PHI, 16), 50)
-    assert rejected(sphere_p_values(c, HELD))
-
-
-def without_projection(goal: Any, y: torch.Tensor, **_: Any) -> kernels_guidance.Guided:
-    loss, _ = kernels_guidance.losses(goal, y, torch.arange(len(y)))
-    return kernels_guidance.Guided(y, loss, loss, torch.ones(len(y), dtype=torch.long))
-
-
-def towards_half(
-    goal: Any, y: torch.Tensor, *, original: Callable[..., Any], **options: Any
-) -> kernels_guidance.Guided:
-    return original(goal._replace(target=goal.target / 2), y, **options)
-
-
-@pytest.mark.parametrize("broken", [without_projection, partial(towards_half, original=kernels_guidance.rescale)])
-def test_a_broken_guidance_fails_the_pooled_law(broken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels_guidance, "rescale", broken)
-    variances, phi, positions = POOLED[0]
-    model = pooled_model(variances)
-    c = sampled(model, condition(model, [phi, 0], positions), 60)
-    assert not splits_as_the_prior_does(c, SplitLaw(variances, phi=phi, positions=positions))
-
-
-def test_langevin_steps_with_half_of_their_noise_fail_the_pooled_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    variances, phi, positions = POOLED[0]
-    model = pooled_model(variances)
-    true = samplers.Walk.noise
-    monkeypatch.setattr(samplers.Walk, "noise", lambda walk, *a: true(walk, *a) / math.sqrt(2))
-    c = sampled(model, condition(model, [phi, 0], positions), 100)
-    assert not splits_as_the_prior_does(c, SplitLaw(variances, phi=phi, positions=positions))
-
-
 def test_without_a_condition_samples_follow_the_prior() -> None:
     # ē₁ is λ₁ χ²_P/P; the bounds are those of the pooled law, of which this is the one without φ.
     c, _ = split(0, 300, method="unconditional")
@@ -350,32 +309,38 @@ def test_without_a_condition_samples_follow_the_prior() -> None:
     assert abs(energy.std() / exact - 1) < SPREAD
 
 
-METHODS = ["langevin", "algorithm1", "adaptive", "guidance", "score", "unconditional", "particles"]
+# A few steps of each: that samples depend on nothing but their own noise shows in the first.
+SHORT: dict[str, dict[str, Any]] = {
+    "adaptive": {"h0": 0.3, "until": 0.05},
+    "algorithm1": {"guidance_steps": 10},
+    "guidance": {"guidance_steps": 10},
+    "particles": {"particles": 16},
+}
+THREE = SPHERE.draw(3, rows=8, cols=8, seed=0).images
 
 
-def few(model: PatchModel, images: xr.DataArray, method: str, **options: Any) -> xr.Dataset:
-    tap = probekit.tap(model, "mid")
-    short: dict[str, Any] = {"sigmas": [1, 0.3, 0.1, 0.03], "n_samples": 3, "progress": False}
-    short |= {"h0": 0.3, "until": 0.05} if method == "adaptive" else {}
-    return sampling.reconstruct(model, tap, images, method=method, **{**short, **options})
+def few(method: str, images: xr.DataArray = THREE, **options: Any) -> xr.DataArray:
+    given = {"sigmas": [1, 0.3, 0.1, 0.03], "n_samples": 3, "progress": False, **SHORT.get(method, {}), **options}
+    return sampling.reconstruct(SPHERE, probekit.tap(SPHERE, "mid"), images, method=method, **given).samples
+
+
+@cache
+def together(method: str) -> xr.DataArray:
+    return few(method)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_seed_gives_one_result_whatever_the_batching_and_others_differ(method: str) -> None:
-    images = SPHERE.draw(3, rows=8, cols=8, seed=0).images
-    whole = few(SPHERE, images, method)
+    whole = together(method)
     for batch in (1, 4):
-        np.testing.assert_allclose(few(SPHERE, images, method, batch_size=batch).samples, whole.samples, atol=1e-6)
-    alone = few(SPHERE, images.isel(image=[2]), method)
-    np.testing.assert_allclose(alone.samples, whole.samples.isel(image=[2]), atol=1e-6)
-    other = few(SPHERE, images, method, seed=1)
-    assert float(abs(other.samples - whole.samples).mean()) > 0.01
-    assert float(abs(whole.samples.isel(sample=0) - whole.samples.isel(sample=1)).mean()) > 0.01
+        np.testing.assert_allclose(few(method, batch_size=batch), whole, atol=1e-6)
+    np.testing.assert_allclose(few(method, THREE.isel(image=[2])), whole.isel(image=[2]), atol=1e-6)
+    assert float(abs(few(method, seed=1) - whole).mean()) > 0.01
+    assert float(abs(whole.isel(sample=0) - whole.isel(sample=1)).mean()) > 0.01
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_permutation_of_conditions_permutes_the_samples(method: str) -> None:
-    images = SPHERE.draw(3, rows=8, cols=8, seed=0).images
-    whole = few(SPHERE, images, method)
-    turned = few(SPHERE, images.isel(image=[2, 0, 1]), method)
-    np.testing.assert_allclose(turned.samples.sel(image=whole.image), whole.samples, atol=1e-6)
+    whole = together(method)
+    turned = few(method, THREE.isel(image=[2, 0, 1]))
+    np.testing.assert_allclose(turned.sel(image=whole.image), whole, atol=1e-6)

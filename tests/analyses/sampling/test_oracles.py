@@ -10,7 +10,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 import probekit
 from analyses import sampling
-from analyses.sampling import kernels_guidance, schedules
+from analyses.sampling import kernels_guidance, samplers
 from analyses.sampling.kernels_guidance import Goal
 from probekit.models.unet import UNet
 from probekit.noise import standard_normal
@@ -77,25 +77,31 @@ def test_rescaling_is_equivariant_to_rotations() -> None:
         torch.testing.assert_close((other.flatten(1) @ turn).view_as(y), plain, rtol=1e-6, atol=1e-8)
 
 
-def on_an_ellipse(*, flowing: bool, step: float = 0.01, points: int = 2000) -> float:
-    """E y₁² of Langevin steps for a normal prior, each put back onto y₁² + 4y₂² = 4."""
+def put_back(goal: Goal, y: torch.Tensor, *, step: float, flowing: bool = True) -> np.ndarray:
+    """y₁² (time, point) of Langevin steps for a normal prior, each put back onto a level set, from time 1 to 1.5."""
     rng = torch.Generator().manual_seed(0)
+    found = []
+    for t in range(int(1.5 / step)):
+        y = (1 - step) * y + math.sqrt(2 * step) * torch.randn(y.shape, dtype=torch.float64, generator=rng)
+        y = kernels_guidance.rescale(goal, y, steps=30, tolerance=1e-4, absolute=True, flowing=flowing).y
+        if t > 1 / step:
+            found.append(y[:, 0, 0, 0].square().numpy())
+    return np.stack(found)
+
+
+def on_an_ellipse(*, flowing: bool, points: int = 4000) -> float:
+    """E y₁² on y₁² + 4y₂² = 4."""
     target = torch.full((points, 1), 4.0, dtype=torch.float64)
     goal = Goal(lambda y, _: y[:, 0, 0, :1] ** 2 + 4 * y[:, 0, 0, 1:] ** 2, target, torch.ones_like(target))
-    y = torch.randn(points, 1, 1, 2, dtype=torch.float64, generator=rng)
-    means = []
-    for t in range(int(3 / step)):
-        y = (1 - step) * y + math.sqrt(2 * step) * torch.randn(y.shape, dtype=torch.float64, generator=rng)
-        y = kernels_guidance.rescale(goal, y, steps=20, tolerance=1e-6, absolute=True, flowing=flowing).y
-        if t > 1.5 / step:
-            means.append(float(y[:, 0, 0, 0].square().mean()))
-    return float(np.mean(means))
+    begin = torch.randn(points, 1, 1, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return float(put_back(goal, begin, step=0.01, flowing=flowing).mean())
 
 
 def test_on_unevenly_curved_level_sets_flowing_gives_the_conditional_density_and_plain_steps_do_not() -> None:
     # p(y | a(y) = 4) is the normal density over |∇a| along the ellipse: E y₁² = 1.298; over |∇a|², where whole Newton
     # steps from outside lead, it is 1.582. The halfway value 1.44 tells the two apart: steps of 0.01 add 0.07 of bias,
-    # and 2000 points that move through some two relaxation times leave a standard error of at most 1.4/√2000 = 0.03.
+    # the tolerance moves y₁² by less than 0.01, and the means of 4000 points at any one time have a standard error of
+    # at most 1.4/√4000 = 0.02. Points have moved through more than a relaxation time before they count.
     angle = np.linspace(0, 2 * np.pi, 20001)
     first, second = 2 * np.cos(angle), np.sin(angle)
     along = np.hypot(2 * np.sin(angle), np.cos(angle)) * np.exp(-(first**2 + second**2) / 2)
@@ -104,44 +110,38 @@ def test_on_unevenly_curved_level_sets_flowing_gives_the_conditional_density_and
     assert on_an_ellipse(flowing=True) < (exact + wrong) / 2 < on_an_ellipse(flowing=False)
 
 
-def on_a_curve(mixing: list[list[float]], weight: list[float], *, step: float = 0.005, points: int = 700) -> float:
-    """E y₁² of Langevin steps in space, each put back onto two features, which are told mixed and weighted."""
-    rng = torch.Generator().manual_seed(0)
-    mixed = torch.tensor(mixing, dtype=torch.float64).T
+# Two features in space, told as they are with very different weights, and mixed.
+TOLD = [([[1.0, 0.0], [0.0, 1.0]], [1.0, 50.0]), ([[0.25, 1.0], [0.25, -1.0]], [1.0, 1.0])]
 
-    def features(y: torch.Tensor, _rows: torch.Tensor) -> torch.Tensor:
+
+def on_a_curve(points: int = 1400) -> np.ndarray:
+    """E y₁² on y₁² + 4y₂² = 4 and y₃ + 0.3y₁ = 0.5, for each way to tell the features; all in one batch."""
+    mixed = torch.tensor([mixing for mixing, _ in TOLD], dtype=torch.float64).repeat_interleave(points, dim=0)
+
+    def features(y: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         first, second, third = y[:, 0, 0].unbind(1)
-        return torch.stack([first**2 + 4 * second**2, third + 0.3 * first], dim=1) @ mixed
+        told = torch.stack([first**2 + 4 * second**2, third + 0.3 * first], dim=1)
+        return torch.einsum("nij,nj->ni", mixed[rows], told)
 
-    target = (torch.tensor([[4, 0.5]], dtype=torch.float64) @ mixed).expand(points, 2)
-    goal = Goal(features, target, torch.tensor([weight], dtype=torch.float64).expand(points, 2))
-    y = torch.randn(points, 1, 1, 3, dtype=torch.float64, generator=rng)
-    means = []
-    for t in range(int(2.5 / step)):
-        y = (1 - step) * y + math.sqrt(2 * step) * torch.randn(y.shape, dtype=torch.float64, generator=rng)
-        y = kernels_guidance.rescale(goal, y, steps=30, tolerance=1e-4, absolute=True, flowing=True).y
-        if t > 1.25 / step:
-            means.append(float(y[:, 0, 0, 0].square().mean()))
-    return float(np.mean(means))
+    target = torch.einsum("nij,j->ni", mixed, torch.tensor([4, 0.5], dtype=torch.float64))
+    weight = torch.tensor([weight for _, weight in TOLD], dtype=torch.float64).repeat_interleave(points, dim=0)
+    rng = torch.Generator().manual_seed(1)
+    begin = torch.randn(points * len(TOLD), 1, 1, 3, dtype=torch.float64, generator=rng)
+    found = put_back(Goal(features, target, weight), begin, step=0.005)
+    return found.mean(axis=0).reshape(len(TOLD), points).mean(axis=1)
 
 
-@pytest.mark.parametrize(
-    ("mixing", "weight"),
-    [([[1, 0], [0, 1]], [1.0, 50.0]), ([[0.25, 1], [0.25, -1]], [1.0, 1.0])],
-)
-def test_the_conditional_density_does_not_depend_on_how_features_are_weighed_or_mixed(
-    mixing: list[list[float]], weight: list[float]
-) -> None:
+def test_the_conditional_density_does_not_depend_on_how_features_are_weighed_or_mixed() -> None:
     # p(y | a₁ = 4, a₂ = 0.5) is the normal density over √det(JJᵀ) along the curve: E y₁² = 1.244; over det(JJᵀ), where
     # whole Newton steps lead, 1.534. The halfway value tells them apart, as for one feature; here steps of 0.005 and
-    # 700 points leave a standard error of at most 1.4/√700 = 0.05.
+    # 1400 points leave a standard error of at most 1.4/√1400 = 0.04.
     angle = np.linspace(0, 2 * np.pi, 20001)
     y = np.stack([2 * np.cos(angle), np.sin(angle), 0.5 - 0.6 * np.cos(angle)])
     along = np.sqrt((2 * np.sin(angle)) ** 2 + np.cos(angle) ** 2 + (0.6 * np.sin(angle)) ** 2)
     determinant = (4 * y[0] ** 2 + 64 * y[1] ** 2) * 1.09 - (0.6 * y[0]) ** 2
     law = along * np.exp(-np.square(y).sum(axis=0) / 2)
     exact, wrong = (float(np.average(y[0] ** 2, weights=law / determinant**power)) for power in (0.5, 1))
-    assert abs(on_a_curve(mixing, weight) - exact) < abs(wrong - exact) / 2
+    np.testing.assert_array_less(np.abs(on_a_curve() - exact), abs(wrong - exact) / 2)
 
 
 def test_curvature_of_past_moves_is_that_of_dense_bfgs() -> None:
@@ -179,9 +179,9 @@ def test_curvature_of_past_moves_is_that_of_dense_bfgs() -> None:
 
 
 def test_steps_of_the_adaptive_schedule_are_those_of_its_formula() -> None:
-    assert [schedules.step_length(t, 0.01) for t in (1, 2)] == pytest.approx([0.01, 0.02 / 1.01])
-    assert schedules.noise_share(0.1, 0.5) == pytest.approx(math.sqrt(0.95**2 - 0.9**2))
-    assert schedules.noise_share(0.1, 1.0) == 0
+    assert [samplers.step_length(t, 0.01) for t in (1, 2)] == pytest.approx([0.01, 0.02 / 1.01])
+    assert samplers.noise_share(0.1, 0.5) == pytest.approx(math.sqrt(0.95**2 - 0.9**2))
+    assert samplers.noise_share(0.1, 1.0) == 0
 
 
 def test_algorithm_1_on_a_unet_is_a_plain_loop_with_torchs_adam(unet: UNet) -> None:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import xarray as xr
 
-from analyses.ground import findings, variable
+from analyses.ground import Findings, Variable
+from analyses.sampling.analyse import PIXELS, SAMPLES
 from probekit import images as image_sources
 from probekit import labels
-from probekit.checks import fraction, seeded
+from probekit.checks import fraction, number, seeded, whole
 from probekit.checks import given as shown
 from probekit.errors import InputError
 from probekit.phi.tap import Tap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from probekit.images import ImageSet
 
-__all__ = ["check_samples", "describe"]
+__all__ = ["FINDINGS", "check_samples", "describe"]
 
 # Pairs of different images that the threshold of near copies is taken from, at most.
 PAIRS = 20_000
@@ -28,9 +32,55 @@ CHUNK = 256
 # Smallest side of images for MS-SSIM, whose coarsest of five scales must still hold its window of 11.
 LEAST_SIDE = 161
 WINDOW = 11
-DIMS = ("image", "sample", "band", "row", "col")
+DIMS = ("image", "sample", *PIXELS)
+OF_SAMPLE, OF_BLOCK = ("image", "sample"), ("image", "block")
 
 
+def _of_copies(of: str, suffix: str = "") -> dict[str, Variable]:
+    return {
+        f"threshold{suffix}": Variable((), f"distance under which images count as copies of {of}", optional=True),
+        f"near_copy{suffix}": Variable(OF_SAMPLE, f"whether a near copy of {of}", optional=True),
+        f"near_copy{suffix}_rate": Variable((), f"share of samples that are near copies of {of}", optional=True),
+    }
+
+
+FINDINGS = Findings(
+    "sampling",
+    {
+        "match": Variable(OF_SAMPLE, "relative error of φ, as in the samples"),
+        "median_match": Variable((), "its median"),
+        "mean_image": Variable(("image", *PIXELS), "mean over samples", "intensity"),
+        "variance_map": Variable(
+            ("image", *PIXELS), "variance over samples of each pixel; NaN for one sample", "squared intensity"
+        ),
+        "diversity": Variable(("image",), "mean distance between two samples; NaN for one sample", "intensity"),
+        "diversity_ssim": Variable(
+            ("image",), "1 − mean structural similarity of two samples, of the kind in the attr similarity"
+        ),
+        "agreement": Variable(
+            ("image",), "correlation of the variance maps of even and odd samples; NaN with fewer than 4"
+        ),
+        "distance": Variable(OF_SAMPLE, "distance to the condition, where that is an image", optional=True),
+        **_of_copies("the condition"),
+        "distance_reference": Variable(OF_SAMPLE, "distance to the nearest reference image", optional=True),
+        "nearest": Variable(OF_SAMPLE, "id of the nearest reference image", optional=True),
+        **_of_copies("the nearest reference", "_reference"),
+        "diversity_phi": Variable(
+            OF_BLOCK, "mean distance between two samples' φ, relative to their norm; NaN where that is 0", optional=True
+        ),
+        "distance_phi": Variable(
+            (*OF_SAMPLE, "block"), "distance to the condition's φ, relative to it; NaN where that is 0", optional=True
+        ),
+        "distance_phi_unconditional": Variable(
+            OF_BLOCK, "the same of unconditional samples, mean over all of them", optional=True
+        ),
+    },
+    coords={"block": "block that φ is measured at"},
+    source="sampling.describe",
+)
+
+
+@FINDINGS.described
 def describe(
     samples: xr.Dataset,
     *,
@@ -71,16 +121,9 @@ def describe(
     Returns
     -------
     Dataset
-        `match` (image, sample) as in `samples`, `median_match`; `mean_image`, `variance_map` (image, band, row, col);
-        `diversity` (image), mean distance between two samples, and `diversity_ssim`, 1 less their mean structural
-        similarity (its kind in the attr `similarity`); NaN for one sample. `agreement` (image), correlation of the
-        variance maps of even and odd samples, NaN with fewer than 4. Where conditions are known `distance` (image,
-        sample) to them, `threshold`, `near_copy` (image, sample) and `near_copy_rate`, from at least two different
-        images; with references the same of the nearest one, as `distance_reference` and so on, and its id, `nearest`.
-        With `tap` `diversity_phi` (image, block), the distance between two samples' φ relative to their norm,
-        and, where conditions are known, `distance_phi` (image, sample, block), to the condition's φ; the same
-        of unconditional samples as `distance_phi_unconditional` (image, block), mean over them; NaN where the φ
-        compared with is 0.
+        {findings}
+
+        Thresholds are known from at least two different images, distances in φ with `tap`.
 
     Raises
     ------
@@ -107,28 +150,30 @@ def describe(
         check_samples(unconditional, "unconditional")
     seeded(seed)
     fraction("quantile", quantile, "a share of pairs, between 0 and 1")
+    number("sigma", sigma, "a noise level ≥ 0", good=lambda v: v >= 0)
+    whole("draws", draws, least=1)
     values = samples["samples"].transpose(*DIMS).values.astype(float)
     others = None if reference is None else image_sources.load(reference)
     if others is not None and others.shape != values.shape[2:]:
         raise InputError(f"reference images are {others.shape} and samples {values.shape[2:]}: bring them to one size")
     similar, kind = _similarity(values)
-    pixels = ("image", "band", "row", "col")
     found: dict[str, Any] = {
-        "match": variable(("image", "sample"), samples["match"].values, "relative error of phi"),
-        "median_match": variable((), np.median(samples["match"].values), "median relative error of phi"),
-        "mean_image": variable(pixels, values.mean(axis=1), "mean over samples", "intensity"),
-        "variance_map": variable(pixels, _spread(values), "variance over samples of each pixel", "squared intensity"),
-        "diversity": variable("image", _between(values), "mean distance between two samples", "intensity"),
-        "diversity_ssim": variable("image", 1 - similar, "1 - mean similarity of two samples"),
-        "agreement": variable("image", _agreement(values), "correlation of variance maps of two halves of the samples"),
+        "match": samples["match"].values,
+        "median_match": np.median(samples["match"].values),
+        "mean_image": values.mean(axis=1),
+        "variance_map": _spread(values),
+        "diversity": _between(values),
+        "diversity_ssim": 1 - similar,
+        "agreement": _agreement(values),
+        **_copies(samples, values, others, quantile, seed),
     }
-    found |= _copies(samples, values, others, quantile, seed)
-    coords: Mapping[str, Any] = {}
+    coords = {}
     if tap is not None:
-        more, coords = _in_phi(samples, values, unconditional, tap, sigma, draws, seed)
+        measured = partial(_phi, partial(tap, sigma=sigma, draws=draws, seed=seed, progress=False))
+        more, coords["block"] = _in_phi(samples, values, unconditional, measured)
         found |= more
-    return findings(
-        found, samples, analysis="sampling", coords=coords, quantile=quantile, similarity=kind, described_at=sigma
+    return FINDINGS.label(
+        found, samples, coords=coords, quantile=quantile, similarity=kind, described_at=sigma, analysis_seed=seed
     )
 
 
@@ -140,14 +185,13 @@ def check_samples(samples: Any, name: str = "samples") -> None:
     InputError
         If variables or dims are missing, or there is no image or sample, or values are not finite.
     """
-    if not isinstance(samples, xr.Dataset) or "samples" not in samples or "match" not in samples:
-        raise InputError(f"{name}: give the Dataset that reconstruct returns, with samples and match")
+    try:
+        SAMPLES.check(samples, "samples", "match")
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
     found = samples["samples"]
     if set(found.dims) != set(DIMS) or not all(found.shape) or "image" not in samples.coords:
-        raise InputError(
-            f"{name} has sizes {dict(found.sizes)}: give one image and one sample at least, with all dims; select with "
-            "a list, e.g. .isel(image=[0])"
-        )
+        raise InputError(f"{name} has sizes {dict(found.sizes)}: give one image and one sample at least, with all dims")
     if not bool(np.isfinite(found).all()):
         raise InputError(f"{name} holds NaN or infinite values: leave those images out")
 
@@ -230,18 +274,15 @@ def _copies(
     nearest = np.full(flat.shape[:2], np.inf)
     if "condition" in samples:
         given = _standardised(samples["condition"].values.astype(float).reshape(len(flat), 1, -1))
-        nearest = np.sqrt(np.square(flat - given).mean(axis=2))
-        found["distance"] = variable(("image", "sample"), nearest, "distance to the condition")
+        found["distance"] = nearest = np.sqrt(np.square(flat - given).mean(axis=2))
         names = samples["label" if "label" in samples.coords else "image"].values
         pools.append((given[:, 0], labels.strings(names)))
     if others is not None:
         distance, index = _to_references(flat, others, labels.strings(samples["image"].values), others.ids)
-        found["distance_reference"] = variable(("image", "sample"), distance, "distance to the nearest reference image")
-        ids = np.array([*others.ids, ""], dtype=object)
-        found["nearest"] = variable(("image", "sample"), ids[index], "nearest reference image")
+        found["distance_reference"] = distance
+        found["nearest"] = np.array([*others.ids, ""], dtype=object)[index]
         pools.append(_drawn(others, seed))
-    if others is not None:
-        found |= _judged(found["distance_reference"][1], _between_nearest(others, seed), quantile, "_reference")
+        found |= _judged(distance, _between_nearest(others, seed), quantile, "_reference")
     return found | _judged(nearest, _apart(pools, seed), quantile, "")
 
 
@@ -251,12 +292,7 @@ def _judged(distance: np.ndarray, apart: np.ndarray, quantile: float, suffix: st
         return {}
     threshold = float(np.quantile(apart, quantile))
     near = distance < threshold
-    of = "the nearest reference" if suffix else "the condition"
-    return {
-        f"threshold{suffix}": variable((), threshold, f"distance under which images count as copies of {of}"),
-        f"near_copy{suffix}": variable(("image", "sample"), near, f"whether a near copy of {of}"),
-        f"near_copy{suffix}_rate": variable((), near.mean(), f"share of samples that are near copies of {of}"),
-    }
+    return {f"threshold{suffix}": threshold, f"near_copy{suffix}": near, f"near_copy{suffix}_rate": near.mean()}
 
 
 def _between_nearest(others: ImageSet, seed: int) -> np.ndarray:
@@ -319,63 +355,45 @@ def _in_phi(
     samples: xr.Dataset,
     values: np.ndarray,
     unconditional: xr.Dataset | None,
-    tap: Tap,
-    sigma: float,
-    draws: int,
-    seed: int,
-) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """Distances in φ of other blocks, each relative to the norm of the φ's compared."""
-    phi = _phi(tap, values, sigma, draws, seed)
-    taps = _phi_names(tap, values, sigma)
+    measured: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+) -> tuple[dict[str, Any], list[str]]:
+    """Distances in φ of other blocks, each relative to the norm of the φ's compared; and the blocks."""
+    phi, taps = measured(values)
     blocks = list(dict.fromkeys(taps))
     columns = [np.flatnonzero(taps == b) for b in blocks]
     diversity = np.full((len(phi), len(blocks)), np.nan)
-    for b, chosen in enumerate(columns):
-        for i, part in enumerate(phi[..., chosen]):
-            apart = _pairs(part) * len(chosen) ** 0.5
+    for b, own in enumerate(columns):
+        for i, part in enumerate(phi[..., own]):
+            apart = _pairs(part) * len(own) ** 0.5
             if apart.size:
-                diversity[i, b] = _shares(apart.mean(), np.linalg.norm(part, axis=1).mean())
-    found = {
-        "diversity_phi": variable(("image", "block"), diversity, "mean distance between two samples' phi, relative")
-    }
+                diversity[i, b] = _ratio(apart.mean(), np.linalg.norm(part, axis=1).mean())
+    found = {"diversity_phi": diversity}
     if "condition" in samples:
-        given = _phi(tap, samples["condition"].values[:, None].astype(float), sigma, draws, seed)
-        found["distance_phi"] = variable(
-            ("image", "sample", "block"), _relative(phi, given, columns), "distance to the condition's phi, relative"
-        )
+        given, _ = measured(samples["condition"].values[:, None].astype(float))
+        found["distance_phi"] = _relative(phi, given, columns)
         if unconditional is not None:
-            free = _phi(tap, unconditional["samples"].values.astype(float), sigma, draws, seed)
+            free, _ = measured(unconditional["samples"].transpose(*DIMS).values.astype(float))
             pooled = np.broadcast_to(
                 free.reshape(1, -1, free.shape[-1]), (len(given), free.shape[0] * free.shape[1], free.shape[-1])
             )
-            found["distance_phi_unconditional"] = variable(
-                ("image", "block"),
-                _relative(pooled, given, columns).mean(axis=1),
-                "distance of unconditional samples to the condition's phi, relative",
-            )
-    return found, {"block": ("block", np.array(blocks, dtype=object), {"long_name": "block that phi is measured at"})}
+            found["distance_phi_unconditional"] = _relative(pooled, given, columns).mean(axis=1)
+    return found, blocks
 
 
 def _relative(phi: np.ndarray, given: np.ndarray, columns: list[np.ndarray]) -> np.ndarray:
     """‖φ − φ*‖/‖φ*‖ (image, sample, block)."""
     away = [np.linalg.norm(phi[..., c] - given[..., c], axis=-1) for c in columns]
     size = [np.broadcast_to(np.linalg.norm(given[..., c], axis=-1), away[0].shape) for c in columns]
-    return _shares(np.stack(away, axis=-1), np.stack(size, axis=-1))
+    return _ratio(np.stack(away, axis=-1), np.stack(size, axis=-1))
 
 
-def _shares(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part/whole; NaN where there is nothing to be a share of."""
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part/whole; NaN where there is nothing to be a part of."""
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def _phi(tap: Tap, values: np.ndarray, sigma: float, draws: int, seed: int) -> np.ndarray:
-    """φ (image, sample, channel) of images (image, sample, band, row, col)."""
+def _phi(measure: Callable[..., xr.Dataset], values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """φ (image, sample, channel) of images (image, sample, band, row, col), and the tap of each channel."""
     # Samples may leave the range of clean images a little, which is no fault of theirs here.
-    flat = values.reshape(-1, *values.shape[2:]).astype(np.float32)
-    data = tap(flat, sigma=sigma, draws=draws, seed=seed, progress=False)
-    return data["phi"].values[:, 0].reshape(*values.shape[:2], -1).astype(float)
-
-
-def _phi_names(tap: Tap, values: np.ndarray, sigma: float) -> np.ndarray:
-    data = tap(values[0, :1].astype(np.float32), sigma=sigma, draws=1, progress=False)
-    return labels.strings(data["tap"].values)
+    data = measure(values.reshape(-1, *values.shape[2:]).astype(np.float32))
+    return data["phi"].values[:, 0].reshape(*values.shape[:2], -1).astype(float), labels.strings(data["tap"].values)

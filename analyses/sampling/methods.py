@@ -1,0 +1,252 @@
+"""Methods by name: the functions that sample, their options, and the noise levels that they go through."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+import numpy as np
+import torch
+
+from probekit.checks import given as shown
+from probekit.checks import text
+from probekit.errors import InputError
+from probekit.phi.averages import noise_levels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from analyses.sampling.walk import Walk
+
+__all__ = ["METHODS", "Method", "falling", "geometric", "linear", "method_of", "sampler"]
+
+TRAINED = 1.0
+Sampler = Callable[..., "Tensor"]
+S = TypeVar("S", bound=Sampler)
+
+
+def linear(first: float = 1.0, last: float = 0.03, levels: int = 100) -> list[float]:
+    """Equally spaced levels; the defaults are those of the paper's Algorithm 1."""
+    return [float(s) for s in np.linspace(first, last, levels)]
+
+
+def geometric(first: float = 1.0, last: float = 0.01, levels: int = 20) -> list[float]:
+    """Levels of equal ratio, so that each step removes the same share of the noise that is left."""
+    return [float(s) for s in np.geomspace(first, last, levels)]
+
+
+def falling(sigmas: Any) -> list[float]:
+    """Levels as a list of falling numbers > 0; a warning above the range that denoisers are trained in.
+
+    Raises
+    ------
+    InputError
+        If they are not.
+    """
+    levels = noise_levels(sigmas)
+    if min(levels) <= 0 or any(a <= b for a, b in pairwise(levels)):
+        raise InputError(
+            f"sigmas={_short(levels)}: give noise levels > 0 that fall from the first to the last, e.g. "
+            "numpy.geomspace(1, 0.01, 20)"
+        )
+    if levels[0] > TRAINED:
+        warnings.warn(
+            f"sigmas begin at {levels[0]:g}, and denoisers are mostly trained on noise levels in (0, {TRAINED:g}]: "
+            "begin there, unless this one knows more",
+            stacklevel=3,
+        )
+    return levels
+
+
+class Registered(NamedTuple):
+    """A sampler, and the noise levels that it goes through unless told others."""
+
+    function: Sampler
+    levels: list[float]
+
+
+METHODS: dict[str, Registered] = {}
+
+
+def sampler(name: str, *, sigmas: Sequence[float] | None = None) -> Callable[[S], S]:
+    """Make a function a method of `reconstruct`, under a name.
+
+    The function is called as ``function(walk, sigmas, **options)`` and returns the samples, shaped like
+    ``walk.start``; see `Walk` for what it can ask for. Its keyword-only parameters are the method's options. One
+    annotated as ``Annotated[type, check]`` is checked by ``check(name, value)`` before anything is computed; one whose
+    default is a dataclass, such as `Guiding`, stands for its fields. An option called ``particles`` says how many
+    images each sample carries, so that batches fit the memory.
+
+    Parameters
+    ----------
+    name
+        Of the method; a bundled one's cannot be taken.
+    sigmas
+        Noise levels, falling, that it goes through unless told others; by default 20 from 1 to 0.01.
+
+    Returns
+    -------
+    Callable
+        A decorator, which gives the function back.
+
+    Raises
+    ------
+    InputError
+        If the name is taken, the function takes no ``walk`` and ``sigmas``, or the noise levels do not fall.
+
+    Examples
+    --------
+    >>> @sampler("denoised once")
+    ... def sample_once(walk, sigmas):
+    ...     walk.enter(sigmas[0])
+    ...     return walk.denoise(walk.start + sigmas[0] * walk.noise(0), sigmas[0])
+    >>> method_of("denoised once", {}).levels == geometric()
+    True
+    """
+    text("name", name, "the name of a method")
+    levels = geometric() if sigmas is None else falling(sigmas)
+
+    def register(function: S) -> S:
+        _options(function)
+        known = METHODS.get(name)
+        if known is not None and _place(known.function) != _place(function):
+            raise InputError(f"name={name!r} is {_place(known.function)} already: give another name")
+        METHODS[name] = Registered(function, levels)
+        return function
+
+    return register
+
+
+class Method(NamedTuple):
+    """A sampler with its settings, by option."""
+
+    name: str
+    function: Sampler
+    settings: dict[str, Any]
+    levels: list[float]
+
+    @property
+    def code(self) -> str | None:
+        """The source of a function that is not of this package; None of one that is."""
+        if self.function.__module__.startswith(__name__.rpartition(".")[0] + "."):
+            return None
+        try:
+            return inspect.getsource(self.function)
+        except (OSError, TypeError):
+            return _place(self.function)
+
+    def run(self, walk: Walk) -> Tensor:
+        """The samples (N, C, H, W).
+
+        Raises
+        ------
+        InputError
+            If the function returns something else, or enters no level.
+        """
+        grouped = {}
+        for name, parameter in _options(self.function).items():
+            if _is_group(parameter.default):
+                own = {field.name: self.settings[field.name] for field in fields(parameter.default)}
+                grouped[name] = replace(parameter.default, **own)
+            else:
+                grouped[name] = self.settings[name]
+        x = self.function(walk, walk.sigmas, **grouped)
+        if not isinstance(x, torch.Tensor) or x.shape != walk.start.shape:
+            what = f"shape {tuple(x.shape)}" if isinstance(x, torch.Tensor) else f"a {type(x).__name__}"
+            raise InputError(f"the method {self.name!r} returns {what}: return images of {tuple(walk.start.shape)}")
+        if not walk.levels:
+            raise InputError(f"the method {self.name!r} enters no level: call walk.enter(sigma) at each")
+        return x.detach()
+
+
+def method_of(method: str | Sampler, options: Mapping[str, Any]) -> Method:
+    """The method of a name, or a function itself, with these options.
+
+    Parameters
+    ----------
+    method
+        As for `reconstruct`.
+    options
+        By name; others have their defaults.
+
+    Raises
+    ------
+    InputError
+        If there is no such method, it has no such option or lacks one, or an option is out of its range.
+
+    Examples
+    --------
+    >>> method_of("langevin", {"correctors": 1}).settings["correctors"]
+    1
+    """
+    name, (function, levels) = registered(method)
+    defaults: dict[str, Any] = {}
+    parameters = _options(function)
+    for option, parameter in parameters.items():
+        group = _is_group(parameter.default)
+        defaults |= asdict(parameter.default) if group else {option: parameter.default}
+    unknown = [key for key in options if key not in defaults]
+    if unknown:
+        raise InputError(
+            f"the method {name!r} has no option {', '.join(unknown)}: it has {', '.join(defaults) or 'none'}"
+        )
+    settings = {**defaults, **options}
+    lacking = [option for option, value in settings.items() if value is inspect.Parameter.empty]
+    if lacking:
+        raise InputError(f"the method {name!r} needs {', '.join(lacking)}: give {lacking[0]}=")
+    for option, parameter in parameters.items():
+        if _is_group(parameter.default):
+            # A dataclass checks itself when it is made.
+            replace(parameter.default, **{field.name: settings[field.name] for field in fields(parameter.default)})
+        for check in getattr(parameter.annotation, "__metadata__", ()):
+            if callable(check):
+                check(option, settings[option])
+    return Method(name, function, settings, list(levels))
+
+
+def registered(method: Any) -> tuple[str, Registered]:
+    """Name, function and levels of a method, which may be a function that has no name yet."""
+    if isinstance(method, str) and method in METHODS:
+        return method, METHODS[method]
+    if not callable(method):
+        raise InputError(f"{shown('method', method)}: give one of {', '.join(METHODS)}, or a function")
+    for name, known in METHODS.items():
+        if known.function is method:
+            return name, known
+    return getattr(method, "__name__", type(method).__name__), Registered(cast("Sampler", method), geometric())
+
+
+def _options(function: Sampler) -> dict[str, inspect.Parameter]:
+    """The options of a sampler: what it takes by keyword."""
+    try:
+        found = inspect.signature(function, eval_str=True)
+    except NameError:
+        # Names that only type checkers know: such a function is called without checks of its options.
+        found = inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{shown('method', function)}: give a function of (walk, sigmas)") from error
+    parameters = list(found.parameters.values())
+    ordered = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(ordered) != 2:
+        raise InputError(
+            f"{_place(function)} takes {', '.join(p.name for p in ordered) or 'nothing'}: a sampler takes walk and "
+            "sigmas, and options by keyword only, def sample(walk, sigmas, *, option=…)"
+        )
+    return {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def _is_group(value: Any) -> bool:
+    return is_dataclass(value) and not isinstance(value, type)
+
+
+def _place(function: Any) -> str:
+    return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', type(function).__name__)}"
+
+
+def _short(levels: list[float]) -> str:
+    shown = [f"{s:g}" for s in levels]
+    return f"[{', '.join(shown if len(shown) <= 6 else [*shown[:3], '…', *shown[-2:]])}]"

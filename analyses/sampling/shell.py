@@ -1,0 +1,75 @@
+"""The command of sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import probekit
+from analyses.ground import OUT, run, saved
+from analyses.sampling.analyse import DEFAULT, levels, reconstruct
+from analyses.sampling.description import describe
+from analyses.sampling.figure import plot
+from analyses.sampling.methods import geometric
+from probekit.checks import whole
+from probekit.cli.arguments import (
+    DRAWS,
+    NETWORK,
+    Crop,
+    Draws,
+    Images,
+    Network,
+    Out,
+    Quiet,
+    Seed,
+    Size,
+    images_called,
+    network_called,
+)
+from probekit.machine.files import prepared
+
+__all__ = ["command", "main"]
+
+
+def command(
+    images: Images,
+    network: Network = NETWORK,
+    tap: Annotated[str, typer.Option(help="What is matched.")] = "mid",
+    size: Size = None,
+    crop: Crop = None,
+    samples: Annotated[int, typer.Option(help="Of each image.")] = 4,
+    method: Annotated[str, typer.Option(help="Which sampler.")] = DEFAULT,
+    count: Annotated[
+        int | None, typer.Option("--levels", help="Noise levels, between the method's first and last.")
+    ] = None,
+    draws: Draws = DRAWS,
+    seed: Seed = 0,
+    store: Annotated[Path | None, typer.Option(help="Folder that finished images are kept in.")] = None,
+    out: Out = OUT,
+    quiet: Quiet = False,
+) -> list[Path]:
+    """Images sampled from p(x | φ) of images, and what they share."""
+    ends = levels(method)
+    denoiser = network_called(network)
+    prepared(out)
+    made = reconstruct(
+        denoiser,
+        probekit.tap(denoiser, tap),
+        images_called(images, size=size, crop=crop),
+        n_samples=samples,
+        sigmas=None if count is None else geometric(ends[0], ends[-1], whole("levels", count, least=2)),
+        method=method,
+        draws=draws,
+        seed=seed,
+        store=store,
+        progress=False if quiet else None,
+    )
+    return saved(out, ("samples", made), ("sampling", describe(made)), ("sampling", plot(made)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.sampling IMAGES... --network photo32 -o out/``."""
+    return run(command, "sampling", arguments)

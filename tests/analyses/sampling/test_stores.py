@@ -1,0 +1,116 @@
+"""Stores of samples: what is kept, what a call that broke finds again, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import xarray as xr
+from torch import Tensor
+
+from probekit.errors import CapacityError, InputError, ModelError
+from probekit.synthetic.patch_model import PatchModel
+from tests.analyses.sampling.making import SHAPE, drawn, made, measured, patches
+
+
+@pytest.fixture
+def model() -> PatchModel:
+    return patches()
+
+
+@pytest.fixture
+def images(model: PatchModel) -> xr.DataArray:
+    return drawn(model)
+
+
+def test_finished_images_are_kept_and_a_call_that_broke_is_finished(
+    model: PatchModel, images: xr.DataArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = PatchModel.forward
+    calls, most = 0, 10**9
+
+    def failing(self: PatchModel, y: Tensor, sigma: Any = None) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return forward(self, y, sigma) * (torch.nan if calls > most else 1)
+
+    monkeypatch.setattr(PatchModel, "forward", failing)
+    whole = made(model, images, batch_size=2, draws=1)
+    # Of three images one or two are done when half of the calls are made.
+    calls, most = 0, calls // 2
+    with pytest.raises(ModelError, match="not finite"):
+        made(model, images, batch_size=2, store=tmp_path / "s", draws=1)
+    kept = sorted((tmp_path / "s").glob("*.nc"))
+    assert 1 <= len(kept) < 3
+    monkeypatch.undo()
+    times = [path.stat().st_mtime_ns for path in kept]
+    finished = made(model, images, batch_size=2, store=tmp_path / "s", draws=1)
+    assert [path.stat().st_mtime_ns for path in kept] == times
+    xr.testing.assert_identical(finished, whole)
+    with pytest.raises(InputError, match=r"begun with another plan \(seed: 0, now 1"):
+        made(model, images, store=tmp_path / "s", draws=1, seed=1)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty and holds no plan"):
+        made(model, images, store=tmp_path / "other")
+
+
+def test_a_store_that_cannot_be_used_is_one_clear_error(
+    model: PatchModel, images: xr.DataArray, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="is no folder"):
+        made(model, images, store=tmp_path / "file")
+    with pytest.raises(CapacityError, match="cannot write into"):
+        made(model, images, store=tmp_path / "file" / "below")
+    assert (tmp_path / "file").read_text() == "mine"
+    for text, words in (('{"a"', "cannot be read"), ("[1]", "no plan of samples")):
+        (tmp_path / "plan.json").write_text(text)
+        with pytest.raises(InputError, match=words):
+            made(model, images, store=tmp_path)
+
+
+def test_a_broken_piece_is_named_and_made_again_once_deleted(
+    model: PatchModel, images: xr.DataArray, tmp_path: Path
+) -> None:
+    whole = made(model, images, store=tmp_path)
+    piece = tmp_path / "000001.nc"
+    for content in (b"", b"junk", piece.read_bytes()[:5000]):
+        piece.write_bytes(content)
+        with pytest.raises(InputError, match=r"000001\.nc cannot be read .* delete it, and it is made again"):
+            made(model, images, store=tmp_path)
+    piece.unlink()
+    xr.testing.assert_identical(made(model, images, store=tmp_path), whole)
+
+
+def test_a_call_killed_while_it_wrote_is_finished(model: PatchModel, images: xr.DataArray, tmp_path: Path) -> None:
+    # What a kill leaves is an unfinished file under another name, of the plan or of a piece.
+    (tmp_path / "plan.json.partial").write_text('{"a')
+    whole = made(model, images, store=tmp_path)
+    (tmp_path / "000002.nc").rename(tmp_path / "000002.nc.partial")
+    xr.testing.assert_identical(made(model, images, store=tmp_path), whole)
+
+
+def test_a_full_disc_keeps_what_is_finished(
+    model: PatchModel, images: xr.DataArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = xr.Dataset.to_netcdf
+
+    def full(self: xr.Dataset, path: Path, **options: Any) -> Any:
+        if "000001" in str(path):
+            raise OSError(28, "No space left on device")
+        return write(self, path, **options)
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
+    with pytest.raises(CapacityError, match=r"cannot write into .*No space left"):
+        made(model, images, store=tmp_path, batch_size=2)
+    assert [p.name for p in tmp_path.glob("*.nc")] == ["000000.nc"]
+
+
+def test_samples_of_phi_whose_spread_was_edited_are_of_another_plan(
+    model: PatchModel, images: xr.DataArray, tmp_path: Path
+) -> None:
+    phi = measured(model, images)
+    made(model, phi, shape=SHAPE, store=tmp_path)
+    with pytest.raises(InputError, match=r"another plan \(targets_sha256"):
+        made(model, phi.assign(phi_se=3 * phi.phi_se), shape=SHAPE, store=tmp_path)

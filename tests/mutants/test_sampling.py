@@ -1,0 +1,89 @@
+"""Broken on purpose: each fault in sampling is seen by a law."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from analyses import sampling
+from analyses.sampling import kernels_guidance, walk
+from tests.analyses.sampling import test_laws as laws
+
+
+def splits_pooled_energy(n: int) -> bool:
+    """Whether the default sampler keeps the law of pooled energies, sampled afresh."""
+    variances, phi, positions = laws.POOLED[0]
+    model = laws.pooled_model(variances)
+    c = laws.sampled(model, laws.condition(model, [phi, 0], positions), n)
+    return laws.splits_as_the_prior_does(c, laws.SplitLaw(variances, phi=phi, positions=positions))
+
+
+def test_whole_samplers_pass_the_law_that_broken_ones_fail() -> None:
+    assert splits_pooled_energy(100)
+
+
+def test_one_noise_shared_by_all_samples_fails_the_sphere_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = walk.standard_normal
+
+    def shared(shape: Any, *, seed: int, ids: list[str], draws: list[int]) -> torch.Tensor:
+        return true(shape, seed=seed, ids=["one"] * len(ids), draws=draws)
+
+    monkeypatch.setattr(walk, "standard_normal", shared)
+    c = laws.sampled(laws.SPHERE, laws.condition(laws.SPHERE, laws.SPHERE_PHI, 16), 50)
+    assert laws.rejected(laws.sphere_p_values(c, laws.HELD))
+
+
+def without_projection(goal: Any, y: torch.Tensor, **_: Any) -> kernels_guidance.Guided:
+    loss, _ = kernels_guidance.losses(goal, y, torch.arange(len(y)))
+    return kernels_guidance.Guided(y, loss, loss, torch.ones(len(y), dtype=torch.long))
+
+
+def towards_half(
+    goal: Any, y: torch.Tensor, *, original: Callable[..., Any], **options: Any
+) -> kernels_guidance.Guided:
+    return original(goal._replace(target=goal.target / 2), y, **options)
+
+
+@pytest.mark.parametrize("broken", [without_projection, partial(towards_half, original=kernels_guidance.rescale)])
+def test_a_broken_guidance_fails_the_pooled_law(broken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels_guidance, "rescale", broken)
+    assert not splits_pooled_energy(60)
+
+
+def test_langevin_steps_with_half_of_their_noise_fail_the_pooled_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = sampling.Walk.noise
+    monkeypatch.setattr(sampling.Walk, "noise", lambda walk, *a: true(walk, *a) / math.sqrt(2))
+    assert not splits_pooled_energy(100)
+
+
+def test_samples_that_share_what_their_batch_gives_are_seen_by_the_law_of_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    true = sampling.Walk.denoise
+
+    def centred(walk: sampling.Walk, *given: Any) -> torch.Tensor:
+        x = true(walk, *given)
+        return x - 1e-3 * x.mean(dim=0)
+
+    monkeypatch.setattr(sampling.Walk, "denoise", centred)
+    monkeypatch.setattr(laws, "together", laws.few)
+    with pytest.raises(AssertionError):
+        laws.test_one_seed_gives_one_result_whatever_the_batching_and_others_differ("score")
+
+
+def test_noise_addressed_by_place_instead_of_id_is_seen_by_the_law_of_permutations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    true = walk.standard_normal
+
+    def placed(shape: Any, *, seed: int, ids: list[str], draws: list[int]) -> torch.Tensor:
+        return true(shape, seed=seed, ids=list(map(str, np.arange(len(ids)))), draws=draws)
+
+    monkeypatch.setattr(walk, "standard_normal", placed)
+    monkeypatch.setattr(laws, "together", laws.few)
+    with pytest.raises(AssertionError):
+        laws.test_a_permutation_of_conditions_permutes_the_samples("score")
