@@ -275,7 +275,7 @@ def jackknife_difference(
 
 
 def levelled(values: np.ndarray, group_shares: np.ndarray | None) -> np.ndarray:
-    """Values (groups, ...) without each group, moved so that `jackknife_deviation` holds for groups of unlike sizes too.
+    """Values (groups, ...) without each group, moved so that the jackknife holds for groups of unlike sizes too.
 
     Leaving out a share s moves a mean by s/(1 − s) times what sets the group apart, which adds s times that to the
     mean's error: the move counts (1 − s), in units of the 1 − 1/n that it is for n equal groups.

@@ -157,7 +157,7 @@ def per_image(
         values |= {"group": group} | _search(data, metrics, level, group, sides)
         coords["noise"] = list(sides)
         queries = int((group >= 0).sum())
-        options |= {"reference_sigma": float(reference), "among": queries // (group.max() + 1), "queries": queries}
+        options |= {"reference_sigma": float(reference), "among": queries // int(group.max() + 1), "queries": queries}
     if k is not None:
         named = "label" if label is None and "label" in data.coords else label
         values |= _nearest(data, metrics, k, None if named is None else labels.classes(data, named))
