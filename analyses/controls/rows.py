@@ -12,7 +12,7 @@ import xarray as xr
 from torch import nn
 
 from analyses import descriptors
-from analyses.probe import kernels as _softmax
+from analyses.probe import subset
 from probekit import labels, tap
 from probekit.checks import given
 from probekit.denoising.denoiser import Denoiser
@@ -126,7 +126,7 @@ def balanced(images: ImageSet, most: int | None, seed: int) -> ImageSet:
     if most is None or most >= len(images):
         return images
     codes = np.unique(np.array(images.labels), return_inverse=True)[1]
-    return images.subset(_softmax.subset(codes, most, np.random.default_rng(seed)).tolist())
+    return images.subset(subset(codes, most, np.random.default_rng(seed)).tolist())
 
 
 def check_sets(images: ImageSet, train: ImageSet | None) -> None:
