@@ -13,7 +13,9 @@ from tests.analyses.attribution.test_oracles import maps_are_the_closed_form
 ANALYSE = import_module("analyses.attribution.analyse")
 
 
-def gradient_times_input(read: Callable[..., Tensor], y: Tensor, baseline: Tensor, channel: int, *, n_steps: int) -> Tensor:
+def gradient_times_input(
+    read: Callable[..., Tensor], y: Tensor, baseline: Tensor, channel: int, *, n_steps: int
+) -> Tensor:
     """Broken on purpose: the gradient at the image, not along the path."""
     y = y.clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(read(y)[:, channel].sum(), y)
