@@ -51,12 +51,8 @@ def recorded(out: Path, photographs: Path | None) -> None:
     if photographs is not None:
         images = part_of(photographs / "val.zip", A_CLASS, out / "images.zip")
         train = part_of(photographs / "train-0.zip", TRAIN_A_CLASS, out / "train.zip")
-        options = {
-            "--images": str(images),
-            "--train": str(train),
-            "--classes": str(photographs / "synsets.csv"),
-        } | REPORT
-        typed = [word for pair in options.items() for word in pair]
+        options = {"--train": str(train), "--classes": str(photographs / "synsets.csv")} | REPORT
+        typed = [str(images), *(word for pair in options.items() for word in pair)]
         commands["report"] = [sys.executable, "-m", "analyses.report", *typed, "-o", str(out / "report"), "--quiet"]
     for name, command in commands.items():
         print(f"{name}: {' '.join(command)}", flush=True)

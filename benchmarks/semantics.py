@@ -21,10 +21,8 @@ import time
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from analyses.semantics.kernels_comparison import permutations_of
-from analyses.semantics.kernels_mantel import permuted_products
-from analyses.semantics.kernels_neighbours import nearest
-from analyses.semantics.kernels_pairs import centred, distance_matrix
+from analyses.semantics.kernels_mantel import permutations_of, permuted_products
+from analyses.semantics.kernels_pairs import centred, distance_matrix, nearest
 
 QUERIES, SAMPLES, LIBRARY_QUERIES = 20, 5, 1000
 

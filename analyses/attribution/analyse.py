@@ -187,7 +187,7 @@ def _checked(options: dict[str, Any]) -> Options:
 
 
 def _averaged(
-    maps_of: Callable[..., tuple[np.ndarray, np.ndarray]],
+    maps_of: Callable[..., Iterator[tuple[np.ndarray, np.ndarray]]],
     noisy: Iterator[tuple[slice, Tensor, Tensor]],
     *,
     shape: tuple[int, ...],
@@ -197,25 +197,25 @@ def _averaged(
     """Maps of this shape, differences of φ, and errors of completeness, each averaged over draws."""
     maps = np.zeros(shape, np.float32)
     difference, error = np.zeros((2, *shape[:3]))
-    for rows, x, z in noisy:
+    for where, x, z in noisy:
         for s, level in enumerate(levels):
-            found, change = maps_of(x, z, level)
-            maps[rows, s] += found / draws
-            difference[rows, s] += change / draws
-            error[rows, s] += np.abs(found.sum(axis=(2, 3, 4)) - change) / draws
+            for c, (found, change) in enumerate(maps_of(x, z, level)):
+                maps[where, s, c] += found / draws
+                difference[where, s, c] += change / draws
+                error[where, s, c] += np.abs(found.sum(axis=(1, 2, 3)) - change) / draws
     return maps, difference, error
 
 
 def _maps(
     make: Make, tap: Tap, x: Tensor, z: Tensor, level: float, *, channels: list[int], constant: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Maps (image, channel, band, row, col) of one draw, and what they add up to (image, channel)."""
-    y, rest = x + level * z, torch.full_like(x, constant) + level * z
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of each channel the maps (image, band, row, col) of one draw, and what they should add up to (image)."""
+    y, baseline = x + level * z, torch.full_like(x, constant) + level * z
     read = partial(_features, tap, sigma=level)
     with torch.no_grad():
-        change = (read(y) - read(rest))[:, channels].double().cpu().numpy()
-    found = [make(read, y, rest, channel).detach().double().cpu().numpy() for channel in channels]
-    return np.stack(found, axis=1), change
+        change = (read(y) - read(baseline))[:, channels].double().cpu().numpy()
+    for c, channel in enumerate(channels):
+        yield make(read, y, baseline, channel).detach().double().cpu().numpy(), change[:, c]
 
 
 def _features(tap: Tap, y: Tensor, sigma: float) -> Tensor:
@@ -223,7 +223,7 @@ def _features(tap: Tap, y: Tensor, sigma: float) -> Tensor:
     return tap.features(y.clone(), sigma=sigma)
 
 
-def _integrated(read: Read, y: Tensor, rest: Tensor, channel: int, *, n_steps: int) -> Tensor:
+def _integrated(read: Read, y: Tensor, baseline: Tensor, channel: int, *, n_steps: int) -> Tensor:
     from captum.attr import IntegratedGradients
 
     if not read(y[:1].detach().requires_grad_()).requires_grad:
@@ -232,12 +232,12 @@ def _integrated(read: Read, y: Tensor, rest: Tensor, channel: int, *, n_steps: i
             "(torch.no_grad, detach), or not from the image; take method='occlusion', or tap another place"
         )
     found: Any = IntegratedGradients(read).attribute(
-        y, baselines=rest, target=channel, n_steps=n_steps, internal_batch_size=max(len(y), PIXELS // y[0].numel())
+        y, baselines=baseline, target=channel, n_steps=n_steps, internal_batch_size=max(len(y), PIXELS // y[0].numel())
     )
     return found
 
 
-def _occluded(read: Read, y: Tensor, rest: Tensor, channel: int, *, given: Options) -> Tensor:
+def _occluded(read: Read, y: Tensor, baseline: Tensor, channel: int, *, given: Options) -> Tensor:
     from captum.attr import Occlusion
 
     bands, stride = y.shape[1], given.stride or given.window
@@ -245,7 +245,7 @@ def _occluded(read: Read, y: Tensor, rest: Tensor, channel: int, *, given: Optio
         y,
         sliding_window_shapes=(bands, given.window, given.window),
         strides=(bands, stride, stride),
-        baselines=rest,
+        baselines=baseline,
         target=channel,
     )
     # Captum gives every pixel the whole change; shared out, changes of windows that tile the image add up.

@@ -176,17 +176,17 @@ def _edited(
     change, edited = np.zeros((2, images, len(groups), len(levels)))
     plain = np.zeros((images, len(levels)))
     with torch.no_grad(), evaluating(denoiser):
-        for rows, x, z in noisy:
+        for where, x, z in noisy:
             for s, level in enumerate(levels):
                 y = x + level * z
                 # A network may change its input in place, and y is used again.
                 clean = denoiser(y.clone(), level)
-                plain[rows, s] += _mean_square(clean - x) / draws
+                plain[where, s] += _mean_square(clean - x) / draws
                 for g, channels in enumerate(groups):
                     with tap.scale(list(channels), factor) if factor else tap.ablate(list(channels)):
                         other = denoiser(y.clone(), level)
-                    change[rows, g, s] += _mean_square(other - clean) / draws
-                    edited[rows, g, s] += _mean_square(other - x) / draws
+                    change[where, g, s] += _mean_square(other - clean) / draws
+                    edited[where, g, s] += _mean_square(other - x) / draws
     return change, edited, plain
 
 

@@ -35,10 +35,10 @@ def batches(
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Positions, clean images and standard normal noise of each draw, so many images at a time."""
     for start in range(0, len(source), size):
-        rows = range(start, min(start + size, len(source)))
+        where = range(start, min(start + size, len(source)))
         for draw in range(draws):
-            x, z = clean_and_noise(source, rows, [draw] * len(rows), seed=seed, place=place)
-            yield slice(rows.start, rows.stop), x, z
+            x, z = clean_and_noise(source, where, [draw] * len(where), seed=seed, place=place)
+            yield slice(where.start, where.stop), x, z
 
 
 def middle(denoiser: nn.Module) -> float:

@@ -1,158 +1,306 @@
-"""What a table of controls has rows for: networks and descriptors that a tap reads, and their φ."""
+"""The rows of a table of controls: each number with its interval, and paired over images with the reference's."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from pathlib import Path
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from torch import nn
 
-from analyses import descriptors
-from analyses.probe import kernels as _softmax
-from probekit import labels, tap
-from probekit.checks import given
-from probekit.denoising.denoiser import Denoiser
-from probekit.errors import InputError
-from probekit.images import ImageSet
-from probekit.models import zoo
+from analyses import clusters, probe, semantics
+from analyses.controls.sources import Measured
+from analyses.ground import Estimate, Findings, Variable, estimated_mean
+from probekit import labels
 
-__all__ = ["GROUPS", "Source", "balanced", "check_sets", "digest", "measured", "sources"]
+__all__ = ["FINDINGS", "MEASURES", "PERMUTATIONS", "Alone", "Beside", "Numbers", "Plan", "Settings", "alone", "rows"]
 
-GROUPS: tuple[str, ...] = ("trained", "untrained", "descriptor", "other network")
-OTHERS = ("photo32-dncnn", "photo32-sigma")
-COMPONENTS = 128
-EVERY = 3
+PERMUTATIONS = 999
+DIMS = ("row", "sigma", "measure")
+PAIRED = "paired over images"
+FINDINGS = Findings(
+    "controls.table",
+    {
+        "value": Variable(DIMS, "the measure"),
+        "low": Variable(DIMS, "the measure: lower end of its interval over images"),
+        "high": Variable(DIMS, "the measure: upper end of its interval over images"),
+        "difference": Variable(DIMS, "the measure less the trained mid's", interval=PAIRED),
+        "chance": Variable(DIMS, "the measure by chance"),
+        "p": Variable(DIMS, "p-value of no relation, permutations of images, two-sided; of correlations alone"),
+    },
+    coords={
+        "row": "network and block, or descriptor",
+        "source": "network or descriptor",
+        "block": "block, by the tap at its output",
+        "group": "what the source is",
+        "measure": "what is measured",
+    },
+)
 
 
-class Source(NamedTuple):
-    """A network or descriptor, and the taps that each give a row.
+class Settings(NamedTuple):
+    """How the numbers of a table are made.
 
     Attributes
     ----------
-    name
-        Names its rows, with the tap's name after it, and its store.
-    group
-        One of "trained", "untrained", "descriptor", "other network".
-    network
-        What `probekit.tap` takes.
-    taps
-        Names for `probekit.tap`.
+    statistic
+        Of correlations: "spearman", "pearson" or "distance_correlation".
+    among
+        Number of images among which one is searched for.
+    pairs_images
+        At most so many images are correlated over, in pairs.
+    n_clusters
+        By default the number of classes, or a tenth of that of images if this is less: equal for all rows.
+    penalties, tuning_images
+        Of the probe; see `probe.analyse`.
+    resamples, level
+        Of the bootstraps over images, and coverage of intervals.
     """
 
-    name: str
-    group: str
-    network: nn.Module
-    taps: tuple[str, ...]
-
-    def row(self, block: str) -> str:
-        """Name of the row of a tap."""
-        return self.name if self.group == "descriptor" else f"{self.name} {block}"
-
-
-def sources(
-    images: ImageSet, *, train: ImageSet | None, denoiser: str | Path | Denoiser, untrained: int, seed: int
-) -> list[Source]:
-    """The trained denoiser's blocks first, then its untrained twins, the descriptors and the bundled other networks."""
-    if not isinstance(denoiser, Denoiser | str | Path):
-        raise InputError(f"{given('denoiser', denoiser)}: give a bundled name, a path or a probekit.Denoiser")
-    trained = denoiser if isinstance(denoiser, Denoiser) else zoo.load(denoiser)
-    if "mid" not in zoo.tap_names(trained):
-        raise InputError(f"{trained.name} declares no block `mid`, to which all else is compared: give a UNet")
-    made = [Source(trained.name, "trained", trained, zoo.tap_names(trained))]
-    for one in range(untrained):
-        made.append(Source(f"untrained {one}", "untrained", zoo.untrained(trained, seed=seed + one), ("mid",)))
-    for kind in descriptors.KINDS:
-        fitted = images if train is None else train
-        most = min(COMPONENTS, len(fitted), int(np.prod(images.shape)))
-        options = {"train": train, "n_components": most, "seed": seed} if kind == "pca" else {}
-        made.append(Source(kind, "descriptor", descriptors.descriptor(kind, images, **options), (kind,)))
-    for name in OTHERS:
-        if name == trained.name:
-            continue
-        other = zoo.load(name)
-        names = zoo.tap_names(other)
-        # The last layer of a network without blocks is no activation but what it makes of the image.
-        taps = ("mid",) if "mid" in names else names[EVERY - 1 : -1 : EVERY]
-        made.append(Source(name, "other network", other, tuple(taps)))
-    return made
+    statistic: str = "spearman"
+    among: int = 1000
+    pairs_images: int = 500
+    n_clusters: int | None = None
+    penalties: Sequence[float] = (1.0, 0.1, 0.01, 0.001)
+    tuning_images: int = 2000
+    resamples: int = 1000
+    level: float = 0.95
 
 
-def measured(
-    source: Source,
-    images: ImageSet,
-    *,
-    part: str,
-    sigma: Sequence[float],
-    draws: int,
-    seed: int,
-    keep_draws: bool,
-    store: Path | None,
-    progress: bool | None,
-) -> xr.Dataset:
-    """φ of a source in memory, read from its store in the folder or made there."""
-    folder = None
-    if store is not None:
-        folder = store / source.name.replace(" ", "-")
-        folder.mkdir(parents=True, exist_ok=True)
-    options: dict[str, Any] = {"sigma": sigma, "draws": draws, "seed": seed, "keep_draws": keep_draws}
-    data = tap(source.network, *source.taps)(
-        images, **options, store=None if folder is None else folder / f"{part}.zarr", progress=progress
+class Plan(NamedTuple):
+    """What all rows are made by: settings, what distances are correlated with, the seed of everything drawn."""
+
+    settings: Settings
+    others: Mapping[str, Any]
+    seed: int
+
+
+class Alone(NamedTuple):
+    """What is found of a source by itself; `probe` where there are training images."""
+
+    measured: Measured
+    per_image: xr.Dataset
+    clusters: xr.Dataset
+    probe: xr.Dataset | None
+
+
+class Beside(NamedTuple):
+    """A source and the reference, a source of one block, and what is found of both together."""
+
+    own: Alone
+    reference: Alone
+    correlations: xr.Dataset
+    clusters: xr.Dataset
+    probe: xr.Dataset | None
+    plan: Plan
+
+
+class Numbers(NamedTuple):
+    """A measure of a source, (sigma, block): its difference from the reference, its level by chance, a p-value."""
+
+    value: Estimate
+    difference: Estimate
+    chance: Any
+    p: Any = np.nan
+
+
+def rows(source: Measured, reference: Alone, plan: Plan) -> xr.Dataset:
+    """The rows of a source: one for each of its blocks, of every measure that the plan has.
+
+    Parameters
+    ----------
+    source
+        φ of the source.
+    reference
+        What the source is compared with, of one block, on the same images.
+    plan
+        How; `n_clusters` of the settings is a number.
+
+    Returns
+    -------
+    Dataset
+        As `controls.table` returns, of these rows.
+    """
+    beside = _beside(alone(source, plan), reference, plan)
+    found = {name: numbers for name, measure in MEASURES.items() if (numbers := measure(beside)) is not None}
+    blocks = labels.blocks(source.data)
+    shape = source.data.sizes["sigma"], len(blocks)
+
+    def stacked(part: Callable[[Numbers], Any]) -> np.ndarray:
+        # (measure, sigma, block) to (row, sigma, measure), a row being a block.
+        return np.stack([np.broadcast_to(part(numbers), shape) for numbers in found.values()]).transpose(2, 1, 0)
+
+    of, settings = source.source, plan.settings._asdict()
+    values = {
+        **{name: stacked(lambda n, i=i: n.value[i]) for i, name in enumerate(("value", "low", "high"))},
+        "difference": Estimate(*(stacked(lambda n, i=i: n.difference[i]) for i in range(3))),
+        "chance": stacked(lambda n: n.chance),
+        "p": stacked(lambda n: n.p),
+    }
+    coords = {
+        "row": [of.row(block) for block in blocks],
+        "source": ("row", [of.name] * len(blocks)),
+        "block": ("row", blocks),
+        "group": ("row", [of.group] * len(blocks)),
+        "measure": list(found),
+    }
+    return FINDINGS.label(
+        values,
+        xr.Dataset(
+            coords={"sigma": source.data["sigma"].variable},
+            attrs={"probekit_version": source.data.attrs["probekit_version"]},
+        ),
+        coords=coords,
+        images=source.data.sizes["image"],
+        train_images=0 if source.train is None else source.train.sizes["image"],
+        draws=source.data.attrs["draws"],
+        analysis_seed=plan.seed,
+        permutations=PERMUTATIONS,
+        **settings,
     )
-    # Standard errors and rest are not needed, and are as large as φ.
-    return _checked(source, data[["phi", "phi_draws"] if keep_draws else ["phi"]].load())
 
 
-def _checked(source: Source, data: xr.Dataset) -> xr.Dataset:
-    """φ, where every block tells some images apart."""
-    taps = labels.strings(data["tap"].values)
-    for block in dict.fromkeys(taps):
-        phi = data["phi"].values[:, :, taps == block]
-        spread = np.ptp(phi, axis=0).max(axis=-1) > 1e-6 * np.abs(phi).max(axis=(0, 2))
-        if not spread.all():
-            sigma = data["sigma"].values[~spread][0]
-            raise InputError(
-                f"φ of {source.row(block)} at σ = {sigma:g} is the same for all images: leave this row out"
-            )
-    return data
-
-
-def balanced(images: ImageSet, most: int | None, seed: int) -> ImageSet:
-    """At most so many images, at random, classes keeping their shares; in the order of ids, whatever it was."""
-    images = images.subset(sorted(range(len(images)), key=lambda i: images.ids[i]))
-    if most is None or most >= len(images):
-        return images
-    codes = np.unique(np.array(images.labels), return_inverse=True)[1]
-    return images.subset(_softmax.subset(codes, most, np.random.default_rng(seed)).tolist())
-
-
-def check_sets(images: ImageSet, train: ImageSet | None) -> None:
-    """Refuse sets that no table can be made of, before anything is measured."""
-    for name, one in (("images", images), ("train", train)):
-        if one is None:
-            continue
-        if one.labels is None:
-            raise InputError(f"{name}: {one.name} has no classes: give a folder of a class each, or labels=")
-        if len(set(one.labels)) < 2:
-            raise InputError(f"{name}: all of {one.name} are of class {one.labels[0]!r}: give two classes at least")
-    if train is None:
-        return
-    if train.shape != images.shape:
-        raise InputError(f"train has images of shape {train.shape}, images {images.shape}: load both at one size")
-    both = sorted(set(images.ids) & set(train.ids))
-    if both:
-        raise InputError(
-            f"{len(both)} ids are in both sets, such as {', '.join(both[:3])}: train on other images than are tested, "
-            "or give ids="
+def alone(measured: Measured, plan: Plan) -> Alone:
+    """What is found of a source by itself."""
+    settings, data = plan.settings, measured.data
+    per_image = semantics.per_image(
+        data,
+        reference=float(data["sigma"].min()),
+        among=settings.among,
+        label="label",
+        distances=["euclidean"],
+        seed=plan.seed,
+    )
+    grouped = clusters.analyse(
+        data[["phi"]],
+        n_clusters=settings.n_clusters,
+        n_init=3,
+        resamples=200,
+        level=settings.level,
+        seed=plan.seed,
+    )
+    answers = None
+    if measured.train is not None:
+        answers = probe.analyse(
+            measured.train,
+            data,
+            penalties=settings.penalties,
+            tuning_images=settings.tuning_images,
+            resamples=settings.resamples,
+            level=settings.level,
+            seed=plan.seed,
         )
-    unknown = sorted(set(images.labels or ()) - set(train.labels or ()))
-    if unknown:
-        raise InputError(f"classes {', '.join(unknown[:5])} are in no training image: give some")
+    return Alone(measured, per_image, grouped, answers)
 
 
-def digest(*parts: Any) -> str:
-    """A short name for settings and image ids, so that results are taken up only for what they were made of."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+def _beside(own: Alone, reference: Alone, plan: Plan) -> Beside:
+    settings, seed = plan.settings, plan.seed
+    grouped = clusters.compare(own.clusters, reference.clusters, resamples=200, level=settings.level, seed=seed)
+    answers = None
+    if own.probe is not None and reference.probe is not None:
+        answers = probe.compare(
+            own.probe, reference.probe, resamples=settings.resamples, level=settings.level, seed=seed
+        )
+    correlations = _correlated(own.measured, reference.measured, plan)
+    return Beside(own, reference, correlations, grouped, answers, plan)
+
+
+def _correlated(own: Measured, reference: Measured, plan: Plan) -> xr.Dataset:
+    """Correlations of distances with those in class, gist and colour; of a descriptor with itself none."""
+    settings, data = plan.settings, own.data[["phi"]]
+    others = {name: other for name, other in plan.others.items() if name != own.source.name}
+    described = [name for name in ("gist", "colour") if name in others]
+    given = [("colour",)] * ("colour" in described) + [tuple(described)] * (len(described) > 1)
+    parts: list[xr.Dataset] = []
+    for s in range(data.sizes["sigma"]):
+        with warnings.catch_warnings():
+            # Where φ does not vary, correlations are NaN, and the table says so.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            parts.append(
+                semantics.correlate(
+                    data.isel(sigma=[s]),
+                    others,
+                    given=given,
+                    distances=["euclidean"],
+                    statistics=[settings.statistic],
+                    controls={"reference": reference.data["phi"].isel(sigma=s, drop=True)},
+                    permutations=PERMUTATIONS,
+                    max_images=settings.pairs_images,
+                    level=settings.level,
+                    seed=plan.seed,
+                ).isel(distance=0, statistic=0, control=0)
+            )
+    return xr.concat(parts, "sigma", combine_attrs="override")
+
+
+def _mean_of_images(name: str, beside: Beside) -> Numbers:
+    """Numbers of `semantics.per_image`, as `semantics` itself averages them: images are in the order of ids."""
+    settings = beside.plan.settings
+    own, reference = (_with_independent_noise(one.per_image) for one in (beside.own, beside.reference))
+    used = own["group"].values >= 0 if name == "top1" else slice(None)
+    how: dict[str, Any] = {"resamples": settings.resamples, "level": settings.level, "seed": beside.plan.seed}
+    values = own[name].values[used]
+    less = values - reference[name].values[used]
+    chance = own[f"{name}_chance"].item()
+    return Numbers(estimated_mean(values, **how), estimated_mean(less, **how), chance)
+
+
+def _with_independent_noise(per_image: xr.Dataset) -> xr.Dataset:
+    """The only distance, and of noises independent noise where it is known: shared noise makes it easier."""
+    return per_image.isel(distance=0, noise=-1)
+
+
+def _correlation(other: str, given: str, beside: Beside) -> Numbers | None:
+    if other not in beside.plan.others:
+        return None
+    found, own, reference = beside.correlations, beside.own.measured, beside.reference.measured
+    if other not in found["other"].values or given not in found["given"].values:
+        unknown = Estimate(np.nan, np.nan, np.nan)
+        return Numbers(unknown, unknown, np.nan)
+    one = found.sel(other=other, given=given).transpose("sigma", "block")
+    value = Estimate(*(one[f"correlation{end}"].values for end in ("", "_low", "_high")))
+    difference = Estimate(*(one[f"difference{end}"].values.copy() for end in ("", "_low", "_high")))
+    if own.data.attrs.get("weights_sha256") == reference.data.attrs.get("weights_sha256"):
+        # A difference of a row from itself is 0 exactly, not up to rounding.
+        itself = np.isin(one["block"].values, labels.blocks(reference.data)) & np.isfinite(value.value)
+        for part in difference:
+            part[itself] = 0.0
+    return Numbers(value, difference, 0.0, one["p_permutation"].values)
+
+
+def _of_clusters(name: str, beside: Beside) -> Numbers:
+    own = beside.own.clusters
+    chance = own[f"{name}_chance"].transpose("sigma", "block").values
+    return Numbers(*_of_findings(own, beside.clusters, name), chance)
+
+
+def _of_probe(name: str, beside: Beside) -> Numbers | None:
+    if beside.own.probe is None or beside.probe is None:
+        return None
+    return Numbers(*_of_findings(beside.own.probe, beside.probe, name), float(beside.own.probe["chance"]))
+
+
+def _of_findings(own: xr.Dataset, against: xr.Dataset, name: str) -> tuple[Estimate, Estimate]:
+    """A number that its own analysis gives with intervals, and its difference from the reference."""
+    ends = ("", "_low", "_high")
+    value = Estimate(*(own[name + end].transpose("sigma", "block").values for end in ends))
+    less = against.isel(other_block=0)
+    return value, Estimate(*(less[name + end].transpose("sigma", "block").values for end in ends))
+
+
+# From the name of a measure to what gives it; None where the plan has nothing to make it of.
+MEASURES: dict[str, Callable[[Beside], Numbers | None]] = {
+    "stability": partial(_mean_of_images, "top1"),
+    "precision": partial(_mean_of_images, "precision"),
+    "correlation: label": partial(_correlation, "label", "nothing"),
+    "correlation: classes": partial(_correlation, "classes", "nothing"),
+    "correlation: gist": partial(_correlation, "gist", "nothing"),
+    "correlation: colour": partial(_correlation, "colour", "nothing"),
+    "correlation: gist given colour": partial(_correlation, "gist", "colour"),
+    "correlation: label given gist and colour": partial(_correlation, "label", "gist+colour"),
+    "nmi": partial(_of_clusters, "nmi"),
+    "ami": partial(_of_clusters, "ami"),
+    "accuracy": partial(_of_probe, "accuracy"),
+}

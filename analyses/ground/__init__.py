@@ -6,7 +6,15 @@ from analyses.ground.findings import Estimate, Findings, Variable, along
 from analyses.ground.intervals import estimated_mean, holm, interval, jackknife_deviation, resampled_means, wilson
 from analyses.ground.keep import Kept, fingerprint, folder_of, read, saved
 from analyses.ground.legacy import check_findings, command, findings, legacy_run, variable
-from analyses.ground.samples import SampleSettings, as_network, chosen_channels, drawn_images, labels_of
+from analyses.ground.samples import (
+    SampleSettings,
+    as_network,
+    block_names,
+    chosen_channels,
+    drawn_images,
+    labels_of,
+    untrained_twin,
+)
 from analyses.ground.shell import OUT, Clusters, Data, Level, Permutations, Resamples, run
 
 __all__ = [
@@ -26,6 +34,7 @@ __all__ = [
     "along",
     "as_network",
     "block_colours",
+    "block_names",
     "check_errors",
     "check_findings",
     "check_numbers",
@@ -48,6 +57,7 @@ __all__ = [
     "run",
     "saved",
     "shown_range",
+    "untrained_twin",
     "variable",
     "wilson",
 ]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 import xarray as xr
 
 from analyses.ground.keep import folder_of
+from probekit.capture.survey import network_of
 from probekit.checks import flag, given, seeded, whole
-from probekit.denoising.denoiser import as_denoiser
+from probekit.denoising.denoiser import Denoiser, as_denoiser
 from probekit.errors import InputError
 from probekit.labels import COORDINATES, strings
 from probekit.models import zoo
@@ -23,7 +26,15 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["SampleSettings", "as_network", "chosen_channels", "drawn_images", "labels_of"]
+__all__ = [
+    "SampleSettings",
+    "as_network",
+    "block_names",
+    "chosen_channels",
+    "drawn_images",
+    "labels_of",
+    "untrained_twin",
+]
 
 
 def as_network(denoiser: Any) -> nn.Module:
@@ -34,13 +45,52 @@ def as_network(denoiser: Any) -> nn.Module:
     InputError
         If it is something else.
     """
-    from torch import nn
-
-    if isinstance(denoiser, nn.Module):
+    if isinstance(denoiser, torch.nn.Module):
         return as_denoiser(denoiser)
     if not isinstance(denoiser, str | Path):
         raise InputError(f"{given('denoiser', denoiser)}: give a bundled name, a path or a module")
     return zoo.load(denoiser)
+
+
+def block_names(denoiser: nn.Module) -> tuple[str, ...]:
+    """The taps that a network declares, in the order of its forward pass; of one that declares none its middle."""
+    return tuple(getattr(network_of(denoiser), "tap_aliases", {})) or ("mid",)
+
+
+def untrained_twin(denoiser: nn.Module, *, seed: int = 0) -> nn.Module:
+    """The control: the same network with fresh weights.
+
+    Packaged networks start as training starts them. Of others every module is reset that can be, by its own
+    ``reset_parameters``, as torch's layers have it.
+
+    Raises
+    ------
+    InputError
+        If weights of the network belong to modules that cannot reset them.
+    """
+    if isinstance(denoiser, Denoiser) and type(denoiser.model) in zoo.ARCHITECTURES.values():
+        return zoo.untrained(denoiser, seed=seed)
+    seeded(seed)
+    twin = copy.deepcopy(denoiser)
+    fixed = [
+        name
+        for name, module in twin.named_modules()
+        if next(module.parameters(recurse=False), None) is not None and not hasattr(module, "reset_parameters")
+    ]
+    if fixed:
+        raise InputError(
+            f"the weights of {', '.join(fixed[:3]) or 'the network itself'} cannot be drawn anew: give these modules a "
+            "method reset_parameters, as torch's layers have, so that there is an untrained network to compare with"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in twin.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    if isinstance(twin, Denoiser):
+        twin.name = f"{twin.name}-untrained"
+    return twin.eval()
 
 
 def drawn_images(images: ImageSet, most: int | None, seed: int) -> ImageSet:

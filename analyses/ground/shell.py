@@ -24,13 +24,14 @@ Level = Annotated[float, typer.Option(help="Coverage of intervals.")]
 Permutations = Annotated[int, typer.Option(help="Of the permutation test.")]
 
 
-def run(command: Callable[..., list[Path]], name: str, arguments: Sequence[str] | None = None) -> int:
+def run(command: Callable[..., list[Path] | None], name: str, arguments: Sequence[str] | None = None) -> int:
     """Run a room's command, and print the paths that it wrote, or in one line why it could not.
 
     Parameters
     ----------
     command
-        A function with typer's annotations that returns the paths it wrote; its docstring is the help.
+        A function with typer's annotations that returns the paths it wrote, if it does not tell them itself; its
+        docstring is the help.
     name
         Of the room.
     arguments

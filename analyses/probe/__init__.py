@@ -2,5 +2,6 @@
 
 from analyses.probe.analyse import PENALTIES, analyse, compare, main, plot
 from analyses.probe.checks import check_tuning, penalties_of
+from analyses.probe.kernels import subset
 
-__all__ = ["PENALTIES", "analyse", "check_tuning", "compare", "main", "penalties_of", "plot"]
+__all__ = ["PENALTIES", "analyse", "check_tuning", "compare", "main", "penalties_of", "plot", "subset"]

@@ -1,7 +1,3 @@
-"""Run from the shell: ``python -m analyses.report``."""
+from analyses.report.commands import main
 
-import sys
-
-from analyses.report import main
-
-sys.exit(main())
+raise SystemExit(main())

@@ -9,14 +9,12 @@ import xarray as xr
 
 import probekit
 from analyses import concepts, densities, variants
-from analyses.ground import drawn_images
-from analyses.report.page import Table
-from analyses.report.pages import Shown, interval_cell
+from analyses.ground import block_names, drawn_images
+from analyses.report.page import Shown, Table, interval_cell
 from analyses.report.study import Study
 from probekit import labels
 from probekit.errors import InputError, ProbeError
 from probekit.machine.modes import flushed_denormals
-from probekit.models import zoo
 
 if TYPE_CHECKING:
     from probekit.images import ImageSet
@@ -38,20 +36,22 @@ class Sampling(NamedTuple):
     Attributes
     ----------
     conditions, n_samples
-        Images conditioned on, and samples of each for claim 7.
+        Images conditioned on, evenly spread, and samples of each for claim 7, which asks for 200 pairs: 21 conditions.
     levels
         Noise levels that samples go through.
     pictures
-        Whether figures may show the images themselves.
+        Whether figures may show the images themselves, which others may own: if not, only built-in ones are shown.
     """
 
-    conditions: int
-    n_samples: int
-    levels: int
-    pictures: bool
+    conditions: int = 24
+    n_samples: int = 8
+    levels: int = 20
+    pictures: bool = True
 
 
-def conditional(study: Study, wanted: set[int], train: ImageSet | None, how: Sampling, shown: Shown) -> dict[str, Any]:
+def conditional(
+    study: Study, wanted: set[int], train: ImageSet | None, settings: Sampling, shown: Shown
+) -> dict[str, Any]:
     """Findings for claims 6 and 7, by the names under which `claims.table` takes them.
 
     Parameters
@@ -62,31 +62,31 @@ def conditional(study: Study, wanted: set[int], train: ImageSet | None, how: Sam
         Claims to judge.
     train
         Images that samples may be copies of.
-    how
-        Samples are made.
+    settings
+        How samples are made.
     shown
         Where figures and tables go.
     """
     found: dict[str, Any] = {}
     with flushed_denormals():
         if 6 in wanted:
-            found["variants"] = _varied(study, train, how, shown)
-            sheet(study, how, shown)
-            _concepts(study, how, shown)
+            found["variants"] = _varied(study, train, settings, shown)
+            sheet(study, settings, shown)
+            _concepts(study, settings, shown)
         if 7 in wanted:
-            found["densities"] = _related(study, how, shown)
+            found["densities"] = _related(study, settings, shown)
     return found
 
 
-def _varied(study: Study, train: ImageSet | None, how: Sampling, shown: Shown) -> xr.Dataset:
+def _varied(study: Study, train: ImageSet | None, settings: Sampling, shown: Shown) -> xr.Dataset:
     reference = None if train is None else drawn_images(train, REFERENCES, study.seed)
     with study.timed("variants of sampling"):
         found = variants.table(
             study.source,
             denoiser=study.network,
             block=study.block,
-            n_images=how.conditions,
-            levels=how.levels,
+            n_images=settings.conditions,
+            levels=settings.levels,
             held_out=held_out(study),
             reference=reference,
             seed=study.seed,
@@ -97,7 +97,7 @@ def _varied(study: Study, train: ImageSet | None, how: Sampling, shown: Shown) -
     picture = study.draw("variants", variants.plot(found))
     caption = f"What each ingredient of sampling does, over {found.sizes['image']} conditions, with 95 % intervals"
     shown.picture(6, picture, caption)
-    if how.pictures:
+    if settings.pictures:
         drawn = study.draw("variants-sheet", variants.sheet(found))
         shown.picture(6, drawn, "Conditions, and samples by each variant of sampling")
     names = [m for m in labels.strings(found["measure"].values) if m in BRIEF or m.startswith("nearer")]
@@ -111,7 +111,7 @@ def _varied(study: Study, train: ImageSet | None, how: Sampling, shown: Shown) -
 
 def held_out(study: Study) -> list[str]:
     """Taps other than the block in which samples are compared: one on the way to it and one after it, if there are."""
-    names = list(zoo.tap_names(study.network))
+    names = list(block_names(study.network))
     at = names.index(study.block)
     return [*names[max(at - 2, 0) : at][:1], *names[at + 1 : at + 2]]
 
@@ -120,7 +120,7 @@ def _interval(part: xr.Dataset) -> str:
     return interval_cell(*(part[name].item() for name in ("value", "low", "high")))
 
 
-def sheet(study: Study, how: Sampling, shown: Shown) -> None:
+def sheet(study: Study, settings: Sampling, shown: Shown) -> None:
     """The sheet of built-in photographs, where they can be had in the network's bands."""
     bands, rows, _ = study.source.shape
     try:
@@ -138,7 +138,7 @@ def sheet(study: Study, how: Sampling, shown: Shown) -> None:
             denoiser=study.network,
             block=study.block,
             held_out=held_out(study),
-            levels=how.levels,
+            levels=settings.levels,
             seed=study.seed,
             store=study.out / "stores" / "variants-builtin",
             progress=study.progress,
@@ -147,7 +147,7 @@ def sheet(study: Study, how: Sampling, shown: Shown) -> None:
     shown.picture(6, picture, "Four built-in photographs, and samples by each variant of sampling")
 
 
-def _concepts(study: Study, how: Sampling, shown: Shown) -> None:
+def _concepts(study: Study, settings: Sampling, shown: Shown) -> None:
     """Ten selective channels, each held alone."""
     sigma = CONCEPTS_AT if np.isclose(study.sigma, CONCEPTS_AT).any() else study.sigma[0]
     data = study.middle(study.phi(study.network, "trained"))
@@ -158,7 +158,7 @@ def _concepts(study: Study, how: Sampling, shown: Shown) -> None:
                 data,
                 denoiser=study.network,
                 sigma=sigma,
-                levels=how.levels,
+                levels=settings.levels,
                 seed=study.seed,
                 store=study.out / "stores" / "concepts",
                 progress=study.progress,
@@ -186,7 +186,7 @@ def _concepts(study: Study, how: Sampling, shown: Shown) -> None:
     )
     header = ["channels held", "reached", *(f"{w}, against {a}" for a, w in columns)]
     shown.table(6, said, Table(header, rows))
-    if how.pictures:
+    if settings.pictures:
         shown.picture(6, study.draw("concepts", concepts.plot(found)), "Held concepts, exciting images and samples")
 
 
@@ -196,7 +196,7 @@ def _nearer(part: xr.Dataset) -> str:
     return f"{text}, p = {p:.2g}" if np.isfinite(p) else text
 
 
-def _related(study: Study, how: Sampling, shown: Shown) -> list[xr.Dataset]:
+def _related(study: Study, settings: Sampling, shown: Shown) -> list[xr.Dataset]:
     """Distances between conditional laws against distances in φ and in pixels, by each measure.
 
     The criteria compare with pixels. Samples of an untrained network, which take longest of all, are left out;
@@ -207,9 +207,9 @@ def _related(study: Study, how: Sampling, shown: Shown) -> list[xr.Dataset]:
             study.source,
             denoiser=study.network,
             block=study.block,
-            n_images=how.conditions,
-            n_samples=how.n_samples,
-            levels=how.levels,
+            n_images=settings.conditions,
+            n_samples=settings.n_samples,
+            levels=settings.levels,
             seed=study.seed,
             store=study.out / "stores" / "laws-trained",
             progress=study.progress,

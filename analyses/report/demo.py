@@ -13,16 +13,17 @@ from matplotlib.ticker import MaxNLocator
 from scipy.spatial.distance import cdist
 
 from analyses import sampling, selectivity, semantics, sparsity, subspaces
-from probekit.denoising.denoiser import Denoiser
+from analyses.ground import PALETTE, as_network, block_colours, block_names, picture, saved, untrained_twin
+from probekit.errors import InputError
 from probekit.images import ImageSet, load
+from probekit.machine.files import prepared
 from probekit.machine.modes import flushed_denormals
-from probekit.models import zoo
 from probekit.phi.tap import tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from matplotlib.axes import Axes
+    from torch import nn
 
 
 __all__ = ["run"]
@@ -37,7 +38,12 @@ TRAINED, UNTRAINED = "trained", "untrained"
 
 
 def run(
-    out: str | Path, *, name: str = "photo32", draws: int = 10, seed: int = 0, say: Callable[[str], object] = print
+    out: str | Path,
+    *,
+    network: str | Path | nn.Module = "photo32",
+    draws: int = 10,
+    seed: int = 0,
+    say: Callable[[str], object] = print,
 ) -> Path:
     """Measure, analyse, save and draw.
 
@@ -48,8 +54,8 @@ def run(
     ----------
     out
         Folder for the results, made if need be.
-    name
-        Denoiser: a bundled name or the path of its weights.
+    network
+        A bundled name, the path of weights, or a network that declares a tap "mid" and takes colour images of 32×32.
     draws
         Noise draws per image and noise level.
     seed
@@ -61,43 +67,52 @@ def run(
     -------
     Path
         The folder.
+
+    Raises
+    ------
+    InputError
+        If the network has no middle block, or cannot take the photographs.
+    CapacityError
+        If the folder cannot be written to.
     """
     began = time.monotonic()
     out = Path(out)
-    denoiser = zoo.load(name)
+    denoiser = as_network(network)
+    name = str(getattr(denoiser, "name", type(denoiser).__name__))
     images = load("samples", size=32)
-    blocks = zoo.tap_names(denoiser)
-    say(f"{denoiser.name}: φ of {len(images)} photograph crops at {', '.join(blocks)} for {len(SIGMA)} noise levels")
+    blocks = block_names(denoiser)
+    if "mid" not in blocks:
+        raise InputError(f"{name} declares the taps {', '.join(blocks)} and no 'mid': the demo is about a middle block")
+    prepared(out)
+    say(f"{name}: φ of {len(images)} photograph crops at {', '.join(blocks)} for {len(SIGMA)} noise levels")
     data, found = {}, {}
-    for role, model in ((TRAINED, denoiser), (UNTRAINED, zoo.untrained(denoiser))):
+    for role, model in ((TRAINED, denoiser), (UNTRAINED, untrained_twin(denoiser))):
         data[role] = tap(model, *blocks)(images, sigma=SIGMA, draws=draws, seed=seed, keep_draws=True)
         found[role] = _findings(data[role])
-    out.mkdir(parents=True, exist_ok=True)
     for role, suffix in ((TRAINED, ""), (UNTRAINED, "-untrained")):
-        data[role].drop_vars(["phi_draws", "draw"]).to_netcdf(out / f"phi{suffix}.nc", engine="h5netcdf")
-        for analysis, findings in found[role].items():
-            findings.to_netcdf(out / f"{analysis}{suffix}.nc", engine="h5netcdf")
+        saved(out, (f"phi{suffix}", data[role].drop_vars(["phi_draws", "draw"])))
+        saved(out, *((f"{analysis}{suffix}", findings) for analysis, findings in found[role].items()))
 
     mid = _middle(data[TRAINED]).sel(sigma=SHOWN_SIGMA)
     pixels = images.read(range(len(images))).numpy()
     types = _middle(found[TRAINED]["selectivity"]).sel(sigma=SHOWN_SIGMA)
     selective = _shown_channels(types)
     samples = _samples(denoiser, images, seed)
-    samples.to_netcdf(out / "samples.nc", engine="h5netcdf")
+    saved(out, ("samples", samples))
     figures = {
-        "participation_ratio.png": _sparsity_figure(found, denoiser.name),
-        "channel_types.png": selectivity.plot(found[TRAINED]["selectivity"]),
-        "selective_channels.png": _selective_figure(mid, types, selective, pixels, denoiser.name),
-        "subspaces.png": subspaces.plot(found[TRAINED]["subspaces"]),
-        "neighbours.png": _neighbours_figure(mid, pixels, denoiser.name),
-        "samples.png": sampling.plot(samples),
+        "participation_ratio": _sparsity_figure(found, name),
+        "channel_types": selectivity.plot(found[TRAINED]["selectivity"]),
+        "selective_channels": _selective_figure(mid, types, selective, pixels, name),
+        "subspaces": subspaces.plot(found[TRAINED]["subspaces"]),
+        "neighbours": _neighbours_figure(mid, pixels, name),
+        "samples": sampling.plot(samples),
     }
-    for file, figure in figures.items():
-        figure.savefig(out / file, dpi=130)
+    saved(out, *figures.items())
     for line in [*_summary(found), *_neighbours_summary(data, pixels)]:
         say(line)
     say(f"samples from p(x given φ): median error of φ {100 * samples['match'].median().item():.0f} %")
-    say(f"wrote φ, findings and {', '.join(figures)} to {out} in {time.monotonic() - began:.0f} s")
+    drawn = ", ".join(figures).replace("_", " ")
+    say(f"wrote φ, findings and figures of {drawn} to {out} in {time.monotonic() - began:.0f} s")
     return out
 
 
@@ -114,7 +129,7 @@ def _findings(data: xr.Dataset) -> dict[str, xr.Dataset]:
     }
 
 
-def _samples(denoiser: Denoiser, images: ImageSet, seed: int) -> xr.Dataset:
+def _samples(denoiser: nn.Module, images: ImageSet, seed: int) -> xr.Dataset:
     """Images that share φ with whole photographs."""
     whole = images.subset([images.ids.index(next(i for i in images.ids if i.startswith(name))) for name in CONDITIONS])
     with flushed_denormals():
@@ -155,7 +170,7 @@ def _sparsity_figure(found: dict[str, dict[str, xr.Dataset]], name: str) -> Figu
     blocks = list(map(str, trained["block"].values))
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     by_sigma, by_block = figure.subplots(1, 2, sharey=True)
-    for block, colour in zip(blocks, _block_colours(blocks), strict=True):
+    for block, colour in zip(blocks, block_colours(blocks), strict=True):
         here = trained.sel(block=block)
         width = 2.6 if block == "mid" else 1.4
         by_sigma.plot(SIGMA, here["mean"], "o-", ms=3, lw=width, color=colour, label=block)
@@ -173,7 +188,7 @@ def _sparsity_figure(found: dict[str, dict[str, xr.Dataset]], name: str) -> Figu
         errors = np.abs(np.stack([here["low"], here["high"]]) - here["mean"].values)
         by_block.errorbar(blocks, here["mean"], errors, fmt="o-", ms=4, color=shade, label=f"trained, σ = {level:g}")
     control = untrained["mean"].sel(sigma=0.3)
-    by_block.plot(blocks, control, "s--", ms=4, color="tab:red", label="untrained, σ = 0.3")
+    by_block.plot(blocks, control, "s--", ms=4, color=PALETTE["marked"], label="untrained, σ = 0.3")
     by_block.set(xlabel="block, in order of the forward pass", ylim=(0, 1))
     by_block.legend(frameon=False, fontsize=8)
     by_block.set_title("along the network", fontsize=10)
@@ -196,7 +211,7 @@ def _selective_figure(mid: xr.Dataset, types: xr.Dataset, channels: list[int], p
         phi, rest = mid["phi"].sel(channel=c), mid["rest"].sel(channel=c)
         axis = figure.add_subplot(grid[r, 0])
         axis.hist(phi, bins=40, color="0.35")
-        axis.axvline(float(rest), color="tab:orange", lw=1.5, label="rest" if r == 0 else None)
+        axis.axvline(float(rest), color=PALETTE["rest"], lw=1.5, label="rest" if r == 0 else None)
         axis.set_yscale("log")
         axis.tick_params(labelsize=6)
         axis.xaxis.set_major_locator(MaxNLocator(5))
@@ -207,7 +222,7 @@ def _selective_figure(mid: xr.Dataset, types: xr.Dataset, channels: list[int], p
             axis.set_title(f"φ at mid, σ = {SHOWN_SIGMA:g}", fontsize=8)
             axis.legend(fontsize=6, frameon=False, loc="center right")
         for k, image in enumerate(types["top_image"].sel(channel=c).values[:SHOWN]):
-            _picture(figure.add_subplot(grid[r, k + 1]), pixels[place[image]], f"{float(phi.sel(image=image)):.2g}")
+            picture(figure.add_subplot(grid[r, k + 1]), pixels[place[image]], f"{float(phi.sel(image=image)):.2g}")
     return figure
 
 
@@ -220,29 +235,14 @@ def _neighbours_figure(mid: xr.Dataset, pixels: np.ndarray, name: str) -> Figure
     axes = figure.subplots(len(queries), NEIGHBOURS + 1)
     for row, query, d in zip(axes, queries, distances, strict=True):
         order = [i for i in np.argsort(d) if i != query][:NEIGHBOURS]
-        _picture(row[0], pixels[query], f"query: {photographs[query]}", frame="tab:orange")
+        picture(row[0], pixels[query], f"query: {photographs[query]}", frame=PALETTE["rest"])
         for axis, i in zip(row[1:], order, strict=True):
-            _picture(axis, pixels[i], f"{photographs[i]}, {d[i]:.2g}")
+            picture(axis, pixels[i], f"{photographs[i]}, {d[i]:.2g}")
     figure.suptitle(
         f"{name}: nearest in φ at mid (σ = {SHOWN_SIGMA:g}, Euclidean distance after each photograph's name)",
         fontsize=10,
     )
     return figure
-
-
-def _picture(axis: Axes, image: np.ndarray, title: str, frame: str | None = None) -> None:
-    axis.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
-    axis.set(xticks=[], yticks=[])
-    axis.set_title(title, fontsize=6, pad=2)
-    for spine in axis.spines.values():
-        spine.set(visible=frame is not None, color=frame, linewidth=2)
-
-
-def _block_colours(blocks: list[str]) -> list[str]:
-    known = {"mid": "black"}
-    encoder = iter(("#9ecae1", "#4292c6", "#084594", "#08306b"))
-    decoder = iter(("#a63603", "#e6550d", "#fdae6b", "#fdd0a2"))
-    return [known.get(b) or next(encoder if b.startswith("enc") else decoder, "0.6") for b in blocks]
 
 
 def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:

@@ -1,28 +1,37 @@
-"""A page of a report, written once, rendered as HTML that needs no other file and as Markdown beside its figures."""
+"""What a report says, written once, rendered as HTML that needs no other file and as Markdown beside its figures."""
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["Page", "Picture", "Section", "Table", "html", "markdown"]
+import numpy as np
+import xarray as xr
+from jinja2 import Environment, PackageLoader
+
+from analyses.report import claims
+from probekit import labels
+
+__all__ = [
+    "Page",
+    "Picture",
+    "Section",
+    "Shown",
+    "Table",
+    "html",
+    "interval_cell",
+    "markdown",
+    "measure_table",
+    "report_page",
+]
 
 # Verdicts by colour, so that the summary is read at a glance.
 COLOURS = {"holds": "#1a7f37", "partly": "#9a6700", "does not hold": "#b42318", "yes": "#1a7f37", "no": "#b42318"}
 WORD = re.compile(r"[^\W\d_]{3}")
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1f2328; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 3rem; border-top: 1px solid #d0d7de; padding-top: 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: 0.85rem; display: block; overflow-x: auto; }
-th, td { border: 1px solid #d0d7de; padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
-th { background: #f6f8fa; } td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-figure { margin: 1.5rem 0; } img { max-width: 100%; } figcaption { font-size: 0.85rem; color: #57606a; }
-.verdict { font-weight: 600; white-space: nowrap; } code { overflow-wrap: anywhere; }
-"""
+PSNR_ROWS = {"denoiser": "network", "patch_wiener": "patch-PCA Wiener", "gaussian_blur": "best blur", "noisy": "noisy"}
 
 
 class Table(NamedTuple):
@@ -63,12 +72,27 @@ def html(page: Page) -> str:
     OSError
         If a picture cannot be read.
     """
-    lines = [f"<h1>{escape(page.title)}</h1>", *map(_html, page.parts)]
-    for section in page.sections:
-        verdict = f": {_verdict(section.verdict)}" if section.verdict else ""
-        lines += [f"<h2>{escape(section.title)}{verdict}</h2>", *map(_html, section.parts)]
-    head = f'<meta charset="utf-8"><title>{escape(page.title)}</title><style>{STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(lines) + "\n</body></html>\n"
+    environment = Environment(
+        loader=PackageLoader("analyses.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"pieces": _pieces, "base64": _base64, "is_number": _is_number}
+    return environment.get_template("page.html.j2").render(page=page, colours=COLOURS)
+
+
+def _pieces(text: str) -> list[dict[str, Any]]:
+    """A text in pieces, those between backticks as code; one backtick alone is text."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:
+        return [{"text": text, "code": False}]
+    return [{"text": piece, "code": bool(i % 2)} for i, piece in enumerate(pieces)]
+
+
+def _base64(picture: Picture) -> str:
+    return base64.b64encode(picture.path.read_bytes()).decode()
+
+
+def _is_number(text: str) -> bool:
+    return text[:1] in set("-–0123456789") and not WORD.search(text)
 
 
 def markdown(page: Page, beside: Path) -> str:
@@ -83,37 +107,6 @@ def markdown(page: Page, beside: Path) -> str:
     return "\n".join(lines)
 
 
-def _html(part: str | Table | Picture) -> str:
-    if isinstance(part, str):
-        return f"<p>{_code(part)}</p>"
-    if isinstance(part, Picture):
-        data = base64.b64encode(part.path.read_bytes()).decode()
-        picture = f'<img src="data:image/png;base64,{data}" alt="{escape(part.caption)}">'
-        return f"<figure>{picture}<figcaption>{escape(part.caption)}</figcaption></figure>"
-    header = "".join(f"<th>{escape(cell)}</th>" for cell in part.header)
-    rows = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in part.rows)
-    return f"<table><thead><tr>{header}</tr></thead><tbody>\n{rows}\n</tbody></table>"
-
-
-def _cell(text: str) -> str:
-    if text in COLOURS:
-        return f"<td>{_verdict(text)}</td>"
-    kind = ' class="number"' if text[:1] in set("-–0123456789") and not WORD.search(text) else ""
-    return f"<td{kind}>{_code(text)}</td>"
-
-
-def _verdict(text: str) -> str:
-    return f'<span class="verdict" style="color: {COLOURS.get(text, "inherit")}">{escape(text)}</span>'
-
-
-def _code(text: str) -> str:
-    """Escaped text with what stands between backticks as code."""
-    pieces = escape(text, quote=False).split("`")
-    if len(pieces) % 2 == 0:
-        return "`".join(pieces)
-    return "".join(f"<code>{piece}</code>" if i % 2 else piece for i, piece in enumerate(pieces))
-
-
 def _markdown(part: str | Table | Picture, beside: Path) -> str:
     if isinstance(part, str):
         return part
@@ -121,3 +114,136 @@ def _markdown(part: str | Table | Picture, beside: Path) -> str:
         return f"![{part.caption}]({part.path.relative_to(beside).as_posix()})"
     lines = [part.header, ["---"] * len(part.header), *part.rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+class Shown:
+    """Pictures and tables, collected claim by claim."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[str | Table | Picture]] = {}
+
+    def picture(self, claim: int, path: Path, caption: str) -> None:
+        """Add a figure."""
+        self._parts.setdefault(claim, []).append(Picture(path, caption))
+
+    def table(self, claim: int, said: str, table: Table) -> None:
+        """Add a table, with a sentence that says what it holds."""
+        self._parts.setdefault(claim, []).extend([said, table])
+
+    def of(self, claim: int) -> list[str | Table | Picture]:
+        """All of a claim, in the order added."""
+        return self._parts.get(claim, [])
+
+
+def report_page(judged: xr.Dataset, *, card: Any, shown: Shown, command: str, settings: Mapping[str, Any]) -> Page:
+    """The report as a page.
+
+    Parameters
+    ----------
+    judged
+        What `claims.table` returns, with the names of the denoiser and the images among its attrs.
+    card
+        The denoiser's model card, whatever it holds.
+    shown
+        What stands under the criteria of each claim.
+    command
+        That made it.
+    settings
+        How, by name.
+    """
+    name, source = str(judged.attrs["denoiser"]), str(judged.attrs["image_source"])
+    verdicts = claims.verdicts(judged)
+    lead: list[str | Table | Picture] = [
+        f"The claims of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) judged on `{name}` with the images of "
+        f"{source}, beside the same network untrained. The criteria were fixed before the results. A claim holds where "
+        "all its criteria do at all noise levels, partly where some do, and does not hold where none does. Intervals "
+        "are 95 %.",
+        Table(
+            ["claim", "verdict", "criteria met"],
+            [[f"{c}. {claims.CLAIMS[c].title}", v, _met(_rows(judged, c))] for c, v in verdicts.items()],
+        ),
+        f"Made by `{command}`.",
+    ]
+    sections = [_section(judged, claim, shown) for claim in verdicts]
+    return Page(f"Report: {name} on {source}", lead, [*sections, *_network(name, card), _made_with(judged, settings)])
+
+
+def measure_table(compared: xr.Dataset, measure: str) -> tuple[str, Table]:
+    """One measure of a table of controls: rows by noise level, with intervals."""
+    part = compared.sel(measure=measure)
+    reference = str(compared.attrs["reference"])
+    levels = [f"{s:g}" for s in part["sigma"].values]
+    rows = []
+    for row in labels.strings(part["row"].values):
+        here = part.sel(row=row)
+        if not np.isfinite(here["value"].values).any():
+            continue
+        cells = []
+        for s in range(len(levels)):
+            at = here.isel(sigma=s)
+            low, high = at["difference_low"].item(), at["difference_high"].item()
+            # Its own difference is 0, and no finding.
+            mark = "" if row == reference or not np.isfinite(low) else " ↑" if low > 0 else " ↓" if high < 0 else ""
+            cells.append(interval_cell(at["value"].item(), at["low"].item(), at["high"].item()) + mark)
+        rows.append([row, *cells])
+    chance = part["chance"].values
+    by_chance = f"; by chance {np.nanmean(chance):.3g}" if np.isfinite(chance).any() else ""
+    said = f"{measure[0].upper()}{measure[1:]}{by_chance}. Arrows: above or below {reference}, paired over images."
+    return said, Table(["row", *(f"σ = {level}" for level in levels)], rows)
+
+
+def interval_cell(value: float, low: float, high: float) -> str:
+    """A number with its interval, or a dash."""
+    if not np.isfinite(value):
+        return "–"
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return f"{value:.3g}"
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def _section(judged: xr.Dataset, claim: int, shown: Shown) -> Section:
+    failing = claims.failing(judged, claim)
+    parts: list[str | Table | Picture] = [
+        f"Holds when: {claims.CLAIMS[claim].asks}.",
+        f"Not as claimed: {failing}." if failing else "All is as claimed.",
+        Table(claims.HEADER, claims.cells(judged, claim)),
+        *shown.of(claim),
+    ]
+    return Section(f"Claim {claim}. {claims.CLAIMS[claim].title}", parts, claims.verdicts(judged)[claim])
+
+
+def _rows(judged: xr.Dataset, claim: int) -> xr.Dataset:
+    return judged.isel(criterion=judged["of_claim"].values == claim)
+
+
+def _met(rows: xr.Dataset) -> str:
+    counted = rows["counts"].values.astype(bool)
+    return f"{(rows['holds'].values.astype(bool) & counted).sum()} of {counted.sum()}"
+
+
+def _network(name: str, card: Any) -> list[Section]:
+    """How well the network denoises, as far as its card, which anybody may have written, says so."""
+    psnr = card.get("psnr") if isinstance(card, Mapping) else None
+    if not isinstance(psnr, Mapping) or "sigma" not in psnr:
+        return []
+    shown = {key: text for key, text in PSNR_ROWS.items() if key in psnr}
+    table = Table(
+        ["σ", *map(_given, psnr["sigma"])], [[text, *map(_decibel, psnr[key])] for key, text in shown.items()]
+    )
+    seen = f", {_given(card['images seen'])} images seen" if "images seen" in card else ""
+    said = f"PSNR in dB of `{name}`{seen}, mean over {psnr.get('count', '')} images of {psnr.get('images', '')}:"
+    return [Section("How well the network denoises", [said, table])]
+
+
+def _given(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _decibel(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else str(value)
+
+
+def _made_with(judged: xr.Dataset, settings: Mapping[str, Any]) -> Section:
+    made = {**{str(k): v for k, v in judged.attrs.items()}, **settings}
+    rows = [[name.replace("_", " "), f"`{value}`"] for name, value in made.items() if str(value)]
+    return Section("Made with", [Table(["setting", "value"], rows)])

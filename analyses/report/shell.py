@@ -1,40 +1,148 @@
-"""The shell face: ``probekit COMMAND``."""
+"""The program `probekit`: what there is to be called is named here, and loaded when it is called."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Annotated, Any, ClassVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from analyses.report.demo import run as run_demo
-from probekit.cli.look import models, phi, taps
-from probekit.cli.train import train
-from probekit.errors import ProbeError
+__all__ = ["ANALYSES", "COMMANDS", "main"]
 
-__all__ = ["app", "main"]
+# One line for each command, and where it is.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": (
+        "Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows.",
+        "analyses.report.commands:demo",
+    ),
+    "models": ("List the bundled denoisers, with how well they denoise.", "probekit.cli.look:models"),
+    "taps": (
+        "List what can be tapped in a network: name, alias, map shape, calls, share of the work to reach it.",
+        "probekit.cli.look:taps",
+    ),
+    "phi": ("Write the representation φ of images to a file that xarray opens.", "probekit.cli.look:phi"),
+    "train": ("Train a denoiser and write its weights with a model card.", "probekit.cli.train:train"),
+    "report": (
+        "Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report.",
+        "analyses.report.commands:report",
+    ),
+}
+ANALYSES: Mapping[str, str] = {
+    "sparsity": "How many channels share the activity of an image, at each tap and noise level.",
+    "selectivity": "Which channels respond to nearly every image, and which to few.",
+    "subspaces": "Look for a union of subspaces in φ.",
+    "semantics": "Is distance in φ semantic: stability over noise, neighbours, correlations with other distances.",
+    "clusters": "Whether images form groups in φ, how many, and whether these are classes.",
+    "probe": "How much of the class a linear classifier reads from φ.",
+    "descriptors": "Write what φ is compared with: pixels, their principal components, colour statistics, gist.",
+    "controls": "The same numbers for the trained denoiser and all that it is compared with.",
+    "sampling": "Sample images from p(x | φ) of images, and say what they share.",
+    "variants": "What each ingredient of conditional sampling does: match, variety, near copies, other blocks, "
+    "untrained network.",
+    "densities": "Whether distances in φ follow distances between the conditional densities.",
+    "attribution": "Which pixels drive channels of a denoiser.",
+    "concepts": "Whether selective channels are concepts: what samples with a few held share with the images that "
+    "excite them.",
+    "generalisation": "Whether a denoiser has learnt its training images by heart: PSNR on both sets, near copies "
+    "among samples.",
+}
 
 
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for phi.nc and the figures.")] = Path("demo"),
-    denoiser: Annotated[str, typer.Option(help="Bundled name or path of a .safetensors file.")] = "photo32",
-    draws: Annotated[int, typer.Option(help="Noise draws per image and noise level.")] = 10,
+class Lazy(TyperGroup):
+    """A group whose commands are told by name and one line, and loaded when they are called."""
+
+    known: ClassVar[Mapping[str, tuple[str, str]]] = {}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*self.known, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in self.known:
+            return TyperCommand(name=cmd_name, help=self.known[cmd_name][0])
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _loaded(str(name), self.known[str(name)][1]) if name in self.known else command, rest
+
+
+class Program(Lazy):
+    known = COMMANDS
+
+
+class Analyses(Lazy):
+    known: ClassVar[Mapping[str, tuple[str, str]]] = {
+        name: (said, f"analyses.{name}.shell:command") for name, said in ANALYSES.items()
+    }
+
+
+def _loaded(name: str, place: str) -> Any:
+    module, _, function = place.partition(":")
+    made = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    made.command(name)(getattr(import_module(module), function))
+    return typer.main.get_command(made)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(version("probekit-denoisers"))
+        except PackageNotFoundError:
+            typer.echo("0+unknown")
+        raise typer.Exit
+
+
+app = typer.Typer(cls=Program, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+analyse = typer.Typer(cls=Analyses, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(analyse, name="analyse", help="Analyse φ, a network or samples: one command for each analysis.")
+
+
+@app.callback()
+def probekit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    """Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows."""
-    run_demo(out, name=denoiser, draws=draws, say=typer.echo)
+    """Look inside convolutional image denoisers."""
 
 
-app = typer.Typer(
-    help="Look inside convolutional image denoisers.", no_args_is_help=True, pretty_exceptions_enable=False
-)
-for command in (demo, models, taps, phi, train):
-    app.command()(command)
+@analyse.callback()
+def _analyse() -> None:
+    """Analyse φ, a network or samples: one command for each analysis."""
 
 
-def main() -> None:
-    """Run the command line; the package's own errors become one line and exit code 1."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program: paths that were written are printed; an error of the package is one line and exit status 1."""
     try:
-        app()
-    except ProbeError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
+        written = typer.main.get_command(app).main(arguments, prog_name="probekit", standalone_mode=False)
+    except Exception as error:
+        raise SystemExit(_ended(error)) from None
+    if isinstance(written, list):
+        typer.echo("\n".join(map(str, written)))
+    raise SystemExit(written if isinstance(written, int) else 0)
+
+
+def _ended(error: Exception) -> int:
+    """The exit status after an error, which is told in a line; what is no error of the user's is raised."""
+    if hasattr(error, "show"):
+        # What the command line itself refuses.
+        error.show()  # pyright: ignore[reportAttributeAccessIssue]
+        return int(getattr(error, "exit_code", 2))
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, typer.Abort):
+        return 130
+    errors = sys.modules.get("probekit.errors")
+    if errors is None or not isinstance(error, errors.ProbeError):
+        raise error
+    typer.echo(f"probekit: {error}", err=True)
+    return 1
+
+
+if __name__ == "__main__":
+    main()

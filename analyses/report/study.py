@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import xarray as xr
 
 import probekit
-from analyses.ground import saved
-from probekit.machine.files import prepared, writing_to
+from analyses.ground import Kept, block_names, saved
+from probekit.machine.files import prepared, whole
 from probekit.machine.modes import flushed_denormals
-from probekit.models import zoo
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import nn
 
     from probekit.images import ImageSet
 
-__all__ = ["Study", "kept"]
+__all__ = ["Study"]
 
 
 class Study(NamedTuple):
     """A network, images, and how φ is measured; where results go, and who is told."""
 
     out: Path
-    network: probekit.Denoiser
+    network: nn.Module
     source: ImageSet
     sigma: tuple[float, ...]
     draws: int
@@ -40,9 +37,9 @@ class Study(NamedTuple):
     say: Callable[[str], object]
     progress: bool | None
 
-    def phi(self, model: probekit.Denoiser, role: str) -> xr.Dataset:
+    def phi(self, model: nn.Module, role: str) -> xr.Dataset:
         """φ at every tap, every draw kept, from the store of this role or measured into it."""
-        tap = probekit.tap(model, *zoo.tap_names(model))
+        tap = probekit.tap(model, *block_names(model))
         with self.timed(f"φ of {len(self.source)} images, {role}"), flushed_denormals():
             return tap(
                 self.source,
@@ -63,7 +60,7 @@ class Study(NamedTuple):
     ) -> xr.Dataset:
         """Findings from NAME.nc in the folder, or made and kept there."""
         with self.timed(name):
-            return kept(self.out / f"{name}.nc", analyse, data, options)
+            return Kept(self.out).made(name, lambda: analyse(data, **options), data, dict(options))
 
     def write(self, name: str, findings: xr.Dataset) -> None:
         """Findings into NAME.nc in the folder, whole or not at all."""
@@ -71,11 +68,10 @@ class Study(NamedTuple):
 
     def text(self, name: str, text: str) -> Path:
         """A text file in the folder, whole or not at all."""
-        with writing_to(self.out):
-            self.out.mkdir(parents=True, exist_ok=True)
-            unfinished = self.out / f"{name}.part"
+        prepared(self.out)
+        with whole(self.out / name) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
-            return unfinished.replace(self.out / name)
+        return self.out / name
 
     def draw(self, name: str, figure: Figure) -> Path:
         """A figure into NAME.png in the folder of figures."""
@@ -88,35 +84,3 @@ class Study(NamedTuple):
         began = time.monotonic()
         yield
         self.say(f"{what}: {time.monotonic() - began:.0f} s")
-
-
-def kept(path: Path, analyse: Callable[..., xr.Dataset], data: xr.Dataset, options: Mapping[str, Any]) -> xr.Dataset:
-    """Findings from a file, if they were made of the same data with the same options; else made and kept."""
-    key = _fingerprint(data, options)
-    there = _readable(path)
-    if there is not None and there.attrs.get("made_of") == key:
-        return there
-    findings = analyse(data, **options).assign_attrs(made_of=key)
-    saved(path.parent, (path.stem, findings))
-    return findings
-
-
-def _readable(path: Path) -> xr.Dataset | None:
-    """Findings from a file; nothing where there is none, or it was cut short and is to be made again."""
-    try:
-        return xr.load_dataset(path, engine="h5netcdf") if path.exists() else None
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _fingerprint(data: xr.Dataset, options: Mapping[str, Any]) -> str:
-    """SHA-256 of everything that findings are made of."""
-    described = {
-        "attrs": {key: str(value) for key, value in data.attrs.items()},
-        "coords": {str(name): list(map(str, data[name].values)) for name in data.coords},
-        "options": {key: str(value) for key, value in options.items()},
-    }
-    made_of = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for name in sorted(map(str, data.data_vars)):
-        made_of.update(name.encode() + np.ascontiguousarray(data[name].values).tobytes())
-    return made_of.hexdigest()

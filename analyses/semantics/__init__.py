@@ -1,10 +1,18 @@
 """Is distance in φ semantic: does it keep images together over noise, and follow labels, gist, colour?"""
 
-from analyses.semantics.analyse import analyse, class_distances, correlate, main, neighbours, plot, stability
+from analyses.semantics.analyse import CORRELATIONS, FINDINGS, analyse, correlate
+from analyses.semantics.figure import plot
 from analyses.semantics.kernels_pairs import STATISTICS
-from analyses.semantics.wordnet import class_table
+from analyses.semantics.retrieval import NEIGHBOURS, PER_IMAGE, STABILITY, neighbours, per_image, stability
+from analyses.semantics.shell import main
+from analyses.semantics.wordnet import class_distances, class_table
 
 __all__ = [
+    "CORRELATIONS",
+    "FINDINGS",
+    "NEIGHBOURS",
+    "PER_IMAGE",
+    "STABILITY",
     "STATISTICS",
     "analyse",
     "class_distances",
@@ -12,6 +20,7 @@ __all__ = [
     "correlate",
     "main",
     "neighbours",
+    "per_image",
     "plot",
     "stability",
 ]

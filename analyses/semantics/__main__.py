@@ -1,7 +1,3 @@
-"""Run from the shell: ``python -m analyses.semantics``."""
-
-import sys
-
 from analyses.semantics import main
 
-sys.exit(main())
+raise SystemExit(main())

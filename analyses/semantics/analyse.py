@@ -2,49 +2,83 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analyses import ground
-from analyses.semantics.figure import plot
-from analyses.semantics.kernels_comparison import Comparison, permutations_of
-from analyses.semantics.kernels_correlation import variable
-from analyses.semantics.kernels_pairs import METRICS, STATISTICS, distance_matrix, prepared
-from analyses.semantics.labelled import (
+from analyses.ground import Estimate, Findings, Variable
+from analyses.semantics.inputs import (
     ALONE,
     GROUPS,
-    blocks_of,
+    PLACE,
+    PLACE_COORDS,
+    Other,
     checked,
-    chosen,
-    comparisons,
-    contrast,
-    coords,
     defined,
-    differences,
+    given_sets,
     grouped,
-    places,
-    summary,
-    text,
+    matrices,
+    place_coords,
+    representation,
+    selected,
 )
-from analyses.semantics.retrieval import neighbours, stability
-from analyses.semantics.tables import Other, given_sets, matrices, representation
+from analyses.semantics.kernels_correlation import jackknife, jackknife_difference, transformed
+from analyses.semantics.kernels_mantel import Comparison, permutations_of
+from analyses.semantics.kernels_pairs import STATISTICS, distance_matrix, prepared
+from analyses.semantics.retrieval import NEIGHBOURS, STABILITY, neighbours, stability
 from analyses.semantics.wordnet import class_distances
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["analyse", "class_distances", "correlate", "main", "neighbours", "plot", "stability"]
+__all__ = ["CORRELATIONS", "FINDINGS", "analyse", "correlate"]
 
 MIN_IMAGES = 20
 Given = Sequence[str | Sequence[str]]
 Control = xr.Dataset | xr.DataArray
+COMPARED = (*PLACE, "statistic", "other", "given")
+CORRELATIONS = Findings(
+    "semantics.correlate",
+    {
+        "correlation": Variable(
+            COMPARED, "correlation of distances in φ with other distances, over pairs", interval="jackknife over images"
+        ),
+        "p_jackknife": Variable(COMPARED, "p-value of no correlation, by the jackknife, two-sided"),
+        "p_permutation": Variable(COMPARED, "p-value of no relation, Mantel's permutations, two-sided"),
+        "control_correlation": Variable(
+            ("control", *COMPARED), "correlation of distances in the control", optional=True
+        ),
+        "difference": Variable(
+            ("control", *COMPARED),
+            "correlation of φ less that of the control",
+            interval="paired jackknife over images",
+            optional=True,
+        ),
+    },
+    coords={
+        **PLACE_COORDS,
+        "statistic": "correlation of pairs' distances",
+        "other": "what distances in φ are compared with",
+        "given": "what is held fixed",
+        "control": "another representation of the images",
+    },
+)
+# What `analyse` returns of these depends on what it is given.
+FINDINGS = Findings(
+    "semantics",
+    {
+        name: variable._replace(optional=True)
+        for part in (STABILITY, NEIGHBOURS, CORRELATIONS)
+        for name, variable in part.variables.items()
+    },
+    coords=STABILITY.coords | NEIGHBOURS.coords | CORRELATIONS.coords,
+)
 
 
+@CORRELATIONS.described
 def correlate(
     data: xr.Dataset,
     others: Mapping[str, Other],
@@ -65,21 +99,15 @@ def correlate(
     Three statistics: Pearson's and Spearman's correlation of the n(n − 1)/2 pairs' distances, and the bias-corrected
     distance correlation of Székely & Rizzo (2013), on the scale of its square and 0 in expectation for independent
     images. *Given* others, each is what remains after linear regression of the distances, their ranks, or the U-centred
-    distances (Székely & Rizzo 2014) on those others': a relation that is not linear is not taken out exactly. Simulated
-    labels that act through a gist alone keep −0.03 to −0.05 of 0.3 to 0.4 given the gist's Euclidean distances, where φ
-    is the gist with as many independent channels beside it.
+    distances (Székely & Rizzo 2014) on those others': a relation that is not linear is not taken out exactly.
 
     Intervals and `p_jackknife` come from the jackknife over images on Fisher's scale, which never pairs an image with
     its copy as the bootstrap does; images count as drawn independently, or groups of them where `clusters` names these.
-    In simulations with 200 images 95 % intervals covered in 91–99 % of cases: less for Pearson's of heavy-tailed
-    distances, more for labels and for distance correlations near 0, whose error the jackknife overstates. Of 60 groups
-    of 3 images each, alike within a group, they covered in 95 % over groups, and in 77–81 % over images.
 
     `p_permutation` is Mantel's test: images of φ are permuted, rows and columns of its distances together, and
     p = (1 + b)/(1 + m), never 0. Given others it permutes what remains of φ's distances after regression on them
-    (Freedman & Lane 1983). Permuting φ itself, as the partial Mantel test often does, breaks its tie to what is held
-    fixed: of simulated clustered images without a partial relation it rejected 4–9 % at p ≤ 0.05, the test here 4–7 %,
-    whatever the strength of that tie, and the jackknife 1–2 %. Both p-values are two-sided.
+    (Freedman & Lane 1983): permuting φ itself breaks its tie to what is held fixed. Both p-values are two-sided. How
+    often intervals cover and tests reject is in docs/calibration.md.
 
     Parameters
     ----------
@@ -117,11 +145,10 @@ def correlate(
     Returns
     -------
     Dataset
-        Over (sigma, block, distance, statistic, other, given): `correlation` in [−1, 1], `correlation_low`,
-        `correlation_high`, `p_permutation`, `p_jackknife`. `given` starts with "nothing"; names of a set are joined by
-        "+"; what is held fixed is NaN. With controls, with leading dim `control`: `control_correlation`, and
-        `difference` (φ's less the control's), `difference_low`, `difference_high`, paired over images. Attr `images`
-        says how many were used, `images_given` of how many.
+        {findings}
+
+        `given` starts with "nothing"; names of a set are joined by "+"; what is held fixed is NaN. What is of `control`
+        is there with controls. Attr `images` says how many were used, `images_given` of how many.
 
     Raises
     ------
@@ -143,85 +170,72 @@ def correlate(
     >>> bool((found.correlation_low > 0.2).all())
     True
     """
-    data, metrics = checked(data, distances, level=level, seed=seed)
-    kinds = chosen("statistics", statistics, STATISTICS)
+    data, metrics = checked(data, distances)
+    checks.resampling(100, level, seed)
+    kinds = selected("statistics", statistics, STATISTICS)
     _check_sizes(data, permutations, max_images)
-    beside = _beside(controls)
+    beside: dict[str, Control] = {}
+    if controls is not None:
+        beside = checks.mapping("controls", controls, "a mapping, e.g. {'pixels': pixels}, or None")
     members = grouped(data, clusters)
-    rows = _subsample(data["image"].values, max_images, seed, members)
-    groups = shares = None
+    used = _subsample(data, max_images, seed, members)
+    groups = group_shares = None
     if members is not None:
-        _, groups, counts = np.unique(members[rows], return_inverse=True, return_counts=True)
-        shares = counts / len(rows)
-    tables = matrices(others, data, rows, label)
+        _, groups, counts = np.unique(members[used], return_inverse=True, return_counts=True)
+        group_shares = counts / len(used)
+    tables = matrices(others, data, used, label)
     sets = given_sets(given, list(tables))
-    orders = permutations_of(len(rows), permutations, seed, groups)
-    blocks = blocks_of(data)
-    place = (data.sizes["sigma"], len(blocks), len(metrics), len(kinds), len(tables), len(sets))
-    own, against = np.full((5, *place), np.nan), np.full((4, len(beside), *place), np.nan)
-    known = _Distances(data, rows, beside, blocks, metrics)
-    for kind, statistic in enumerate(kinds):
+    orders = permutations_of(len(used), permutations, seed, groups)
+    blocks = labels.blocks(data)
+    shape = (data.sizes["sigma"], len(blocks), len(metrics), len(kinds), len(tables), len(sets))
+    own, against = np.full((5, *shape), np.nan), np.full((4, len(beside), *shape), np.nan)
+    for s, statistic in enumerate(kinds):
         comparison = Comparison(tables, statistic, list(sets.values()), orders, groups)
-        for s, b, m, columns in places(data, blocks, metrics):
-            phi, *beside_it = known.of(s, b, m, columns, warn=kind == 0)
-            if phi is None:
-                continue
-            here = variable(phi, statistic)
-            values = comparison.correlations(here)
-            own[:, s, b, m, kind] = summary(values, comparison.p_values(here, values[0]), level, shares)
-            for c, d in enumerate(beside_it):
-                if d is not None:
-                    control = comparison.correlations(variable(d, statistic))
-                    against[:, c, s, b, m, kind] = contrast(values, control, level, shares)
-    found = comparisons(own, level)
-    further = {
-        "statistic": text("statistic", kinds, "correlation of pairs' distances"),
-        "other": text("other", list(tables), "what distances in φ are compared with"),
-        "given": text("given", list(sets), "what is held fixed"),
-    }
+        for site in labels.sites(data):
+            sides = {"φ": data["phi"].values[used, site.level][:, site.channels]}
+            sides |= {name: representation(name, one, data, used, site) for name, one in beside.items()}
+            for m, metric in enumerate(metrics):
+                phi, *others_phi = _distances(sides, metric, site, warn=s == 0)
+                if phi is None:
+                    continue
+                here = site.level, site.block, m, s
+                side = transformed(phi, statistic)
+                values = comparison.correlations(side)
+                ends = jackknife(values, level, group_shares)
+                own[:, *here] = [values[0], *ends, comparison.p_values(side, values[0])]
+                for c, other in enumerate(others_phi):
+                    if other is not None:
+                        control = comparison.correlations(transformed(other, statistic))
+                        less = jackknife_difference(values, control, level, group_shares)
+                        against[:, c, *here] = [control[0], *less]
+    found: dict[str, Any] = {"correlation": Estimate(*own[:3]), "p_jackknife": own[3], "p_permutation": own[4]}
+    coords = place_coords(data, metrics) | {"statistic": kinds, "other": list(tables), "given": list(sets)}
     if beside:
-        found |= differences(against, level)
-        further["control"] = text("control", list(beside), "another representation of the images")
-    return ground.findings(
+        found |= {"control_correlation": against[0], "difference": Estimate(*against[1:])}
+        coords["control"] = list(beside)
+    return CORRELATIONS.label(
         found,
         data,
-        analysis="semantics.correlate",
-        coords={**coords(blocks, metrics), **further},
-        images=len(rows),
+        coords=coords,
+        images=len(used),
         images_given=data.sizes["image"],
         clusters=clusters or ALONE,
         permutations=permutations,
         level=level,
-        permutation_seed=seed,
+        analysis_seed=seed,
     )
 
 
-class _Distances:
-    """Distances between the images used, in φ and in the controls."""
-
-    def __init__(
-        self,
-        data: xr.Dataset,
-        rows: np.ndarray,
-        controls: Mapping[str, Control],
-        blocks: Sequence[str],
-        metrics: Sequence[str],
-    ) -> None:
-        self._data, self._rows, self._controls = data, rows, controls
-        self._blocks, self._metrics = blocks, metrics
-
-    def of(self, s: int, b: int, m: int, columns: np.ndarray, *, warn: bool) -> list[np.ndarray | None]:
-        """Of φ, then of each control; None where undefined."""
-        sigma, block, metric = float(self._data["sigma"].values[s]), self._blocks[b], self._metrics[m]
-        sides = {"φ": self._data["phi"].values[self._rows, s][:, columns]}
-        for name, control in self._controls.items():
-            sides[name] = representation(name, control, self._data, self._rows, sigma, block)
-        found = []
-        for name, x in sides.items():
-            where = f"σ = {sigma:g}, block {block}" + ("" if name == "φ" else f", control {name}")
-            good = defined(prepared(x, metric), where, metric, warn=warn)
-            found.append(distance_matrix(x, metric) if good else None)
-        return found
+def _distances(
+    sides: Mapping[str, np.ndarray], metric: str, site: labels.Site, *, warn: bool
+) -> list[np.ndarray | None]:
+    """Distances between the images used, in φ and then in each control; None where undefined."""
+    found = []
+    for name, x in sides.items():
+        where = f"σ = {site.sigma:g}, block {site.name}" + ("" if name == "φ" else f", control {name}")
+        good = defined(prepared(x, metric), where, metric, warn=warn)
+        found.append(distance_matrix(x, metric) if good else None)
+    return found
 
 
 def _check_sizes(data: xr.Dataset, permutations: int, max_images: int) -> None:
@@ -232,20 +246,14 @@ def _check_sizes(data: xr.Dataset, permutations: int, max_images: int) -> None:
         raise InputError(f"permutations={permutations}: give 99 or more, so that p can be 0.01, or 0 for no test")
 
 
-def _beside(controls: Mapping[str, Control] | None) -> dict[str, Control]:
-    if controls is None:
-        return {}
-    return checks.mapping("controls", controls, "a mapping, e.g. {'pixels': pixels}, or None")
-
-
-def _subsample(ids: np.ndarray, most: int, seed: int, members: np.ndarray | None = None) -> np.ndarray:
+def _subsample(data: xr.Dataset, most: int, seed: int, members: np.ndarray | None) -> np.ndarray:
     """Positions of at most so many images or groups of them, by id: the same in whatever order they are given."""
-    order = np.argsort(labels.strings(ids))
-    if len(ids) <= most:
+    order = labels.by_id(data)
+    if len(order) <= most:
         return order
     rng = np.random.default_rng(seed)
     if members is None:
-        return order[np.sort(rng.choice(len(ids), most, replace=False))]
+        return order[np.sort(rng.choice(len(order), most, replace=False))]
     names, codes, counts = np.unique(members[order], return_inverse=True, return_counts=True)
     drawn = rng.permutation(len(names))
     kept = drawn[np.cumsum(counts[drawn]) <= most]
@@ -257,25 +265,32 @@ def _subsample(ids: np.ndarray, most: int, seed: int, members: np.ndarray | None
     return order[np.isin(codes, kept)]
 
 
+class Further(TypedDict, total=False):
+    """Options of single parts of `analyse`, which their functions explain."""
+
+    k: int
+    reference: float | None
+    among: int
+    given: Given | None
+    statistics: Sequence[str] | None
+    controls: Mapping[str, Control] | None
+    permutations: int
+    max_images: int
+
+
+@FINDINGS.described
 def analyse(
     data: xr.Dataset,
     *,
     label: str | None = None,
     classes: xr.DataArray | pd.DataFrame | str | Path | None = None,
     others: Mapping[str, Other] | None = None,
-    given: Given | None = None,
     distances: Sequence[str] | None = None,
-    statistics: Sequence[str] | None = None,
-    controls: Mapping[str, Control] | None = None,
     clusters: str | None = None,
-    k: int = 10,
-    reference: float | None = None,
-    among: int = 1000,
-    permutations: int = 999,
-    max_images: int = 1000,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    **further: Unpack[Further],
 ) -> xr.Dataset:
     """Measure what distance in φ means: stability over noise, neighbours, correlations with other distances.
 
@@ -292,29 +307,30 @@ def analyse(
         Distances between classes: a square table, or a file that `class_distances` takes; called "classes".
     others
         Further distances to compare with; see `correlate`.
-    given
-        What is held fixed; by default each of `others`, and all of them together.
-    distances, statistics, controls, clusters
+    distances, clusters
         See `correlate`.
-    k
-        Number of neighbours.
-    reference
-        Noise level whose φ is searched; by default 0.1 where the data has it, else the least above 0.
-    among, permutations, max_images
-        Sizes; see `stability` and `correlate`.
     resamples, level, seed
         Of all intervals.
+    further
+        Options of the three by name: `k` of `neighbours`; `reference` and `among` of `stability`; `given`,
+        `statistics`, `controls`, `permutations` and `max_images` of `correlate`. But held fixed (`given`) are, by
+        default, each of `others`, and all of them together; and searched (`reference`) is noise level 0.1 where the
+        data has it, else the least above 0.
 
     Returns
     -------
     Dataset
-        All variables of the three, over (sigma, block, distance, …). Stability is left out if there is one noise level
-        and no phi_draws; correlations if there is neither a label nor another.
+        All variables of the three. Stability is left out if there is one noise level and no phi_draws; correlations
+        if there is neither a label nor another.
+
+        {findings}
 
     Raises
     ------
     InputError
         As the three raise.
+    TypeError
+        If an option is none of the three's.
 
     Examples
     --------
@@ -324,87 +340,50 @@ def analyse(
     >>> bool((found.precision_low > found.precision_chance).all())
     True
     """
-    data, metrics = checked(data, distances, resamples, level, seed)
+    unknown = sorted(set(further) - set(Further.__annotations__))
+    if unknown:
+        raise TypeError(f"analyse() has no option {unknown[0]!r}: give those of neighbours, stability and correlate")
+    data, metrics = checked(data, distances)
+    checks.resampling(resamples, level, seed)
+    compared = _compared(data, label, classes, others)
+    options: dict[str, Any] = dict(further)
+    if options.get("given") is None:
+        names = list(others or {})
+        options["given"] = [*names, *([tuple(names)] if len(names) > 1 else [])]
+    if options.get("reference") is None:
+        options["reference"] = _reference(data["sigma"].values)
+    shared = {"level": level, "seed": seed, "distances": metrics, "clusters": clusters}
+
+    def of(*names: str) -> dict[str, Any]:
+        return shared | {name: options[name] for name in names if name in options}
+
+    parts = [neighbours(data, label=label, resamples=resamples, **of("k"))]
+    if data.sizes["sigma"] > 1 or data.sizes.get("draw", 0) > 1:
+        parts.append(stability(data, resamples=resamples, **of("reference", "among")))
+    if compared:
+        how = of("given", "statistics", "controls", "permutations", "max_images")
+        parts.append(correlate(data, compared, label=label, **how))
+    found = xr.merge(parts, combine_attrs="drop_conflicts", join="exact", compat="equals")
+    return found.assign_attrs(analysis=FINDINGS.analysis)
+
+
+def _compared(data: xr.Dataset, label: str | None, classes: Any, others: Any) -> dict[str, Other]:
+    """What distances in φ are compared with, by name."""
     compared: dict[str, Other] = {}
     if label is not None or "label" in data.coords:
-        labels.classes(data, "label" if label is None else label)
         compared["label"] = "label" if label is None else label
+        labels.classes(data, compared["label"])
     if classes is not None:
         compared["classes"] = class_distances(classes) if isinstance(classes, str | Path) else classes
-    further = {} if others is None else checks.mapping("others", others, "a mapping, e.g. {'gist': gist}, or None")
-    twice = sorted(set(further) & set(compared))
+    if others is None:
+        return compared
+    more = checks.mapping("others", others, "a mapping, e.g. {'gist': gist}, or None")
+    twice = sorted(set(more) & set(compared))
     if twice:
         raise InputError(f"others: the name {twice[0]!r} is taken by the labels: give another one")
-    compared |= further
-    if given is None:
-        given = [*further, *([tuple(further)] if len(further) > 1 else [])]
-    intervals = {"level": level, "seed": seed, "distances": metrics, "clusters": clusters}
-    parts = [neighbours(data, k=k, label=label, resamples=resamples, **intervals)]
-    if data.sizes["sigma"] > 1 or data.sizes.get("draw", 0) > 1:
-        at = _reference(data["sigma"].values) if reference is None else reference
-        parts.append(stability(data, reference=at, among=among, resamples=resamples, **intervals))
-    if compared:
-        sizes = {"permutations": permutations, "max_images": max_images}
-        how: dict[str, Any] = {"statistics": statistics, "controls": controls, **sizes, **intervals}
-        parts.append(correlate(data, compared, given=given, label=label, **how))
-    found = xr.merge(parts, combine_attrs="drop_conflicts", join="exact", compat="equals")
-    return found.assign_attrs(analysis="semantics")
+    return compared | more
 
 
 def _reference(sigma: np.ndarray) -> float:
     paper = np.isclose(sigma, 0.1)
     return float(sigma[paper][0] if paper.any() else min(sigma[sigma > 0], default=sigma[0]))
-
-
-def descriptors(path: str | Path) -> dict[str, xr.DataArray]:
-    """The variables along image of a netCDF file, each a descriptor of images."""
-    if not Path(path).is_file():
-        raise InputError(f"{path} does not exist: give a netCDF file of variables (image, feature)")
-    try:
-        file = xr.load_dataset(path, engine="h5netcdf")
-    except OSError as error:
-        raise InputError(f"{path} is no netCDF file ({error}): give one of variables (image, feature)") from error
-    found = {str(name): values for name, values in file.data_vars.items() if "image" in values.dims}
-    if not found:
-        raise InputError(f"{path} has no variable along image: give a netCDF file of variables (image, feature)")
-    return found
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the shell: ``python -m analyses.semantics phi.zarr --classes synsets.csv -o out/``."""
-
-    def options(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--label", help="coordinate along image with the classes (default: label, if there is one)")
-        parser.add_argument("--classes", help="CSV file of classes with columns wnid, hypernym_wnids")
-        parser.add_argument("--others", help="netCDF file whose variables (image, feature) are compared with")
-        parser.add_argument("--controls", help="netCDF file whose variables (image, feature) φ is measured against")
-        parser.add_argument(
-            "--distances", nargs="+", metavar="NAME", help=f"some of {', '.join(METRICS)} (default: all)"
-        )
-        parser.add_argument("--statistics", nargs="+", metavar="NAME", help=f"some of {', '.join(STATISTICS)}")
-        parser.add_argument("--clusters", help="coordinate along image whose groups are resampled and left out whole")
-        parser.add_argument("--k", type=int, default=10, help="number of neighbours (default: 10)")
-        parser.add_argument("--reference", type=float, help="noise level that is searched (default: 0.1)")
-        parser.add_argument("--among", type=int, default=1000, help="number of images searched (default: 1000)")
-        parser.add_argument("--permutations", type=int, default=999, help="of Mantel's test (default: 999)")
-        parser.add_argument("--max-images", type=int, default=1000, help="images correlated over (default: 1000)")
-        parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
-        parser.add_argument("--level", type=float, default=0.95, help="coverage of intervals (default: 0.95)")
-        parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
-
-    def from_files(data: xr.Dataset, *, others: str | None, controls: str | None, **given: Any) -> xr.Dataset:
-        compared, beside = (descriptors(path) if path else None for path in (others, controls))
-        return analyse(data, others=compared, controls=beside, **given)
-
-    return ground.legacy_run(
-        from_files,
-        plot,
-        name="semantics",
-        description="Is distance in φ semantic: stability over noise, neighbours, correlations with other distances.",
-        options=options,
-        arguments=arguments,
-    )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

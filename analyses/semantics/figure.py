@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyses.ground import check_findings
+from analyses.ground import GUIDE, block_colours
+from analyses.semantics.analyse import FINDINGS
+from analyses.semantics.inputs import PLACE
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["plot"]
-
-DIMS = ("sigma", "block", "distance")
 
 
 def plot(findings: xr.Dataset) -> Figure:
@@ -31,7 +31,7 @@ def plot(findings: xr.Dataset) -> Figure:
     Returns
     -------
     Figure
-        Bars are the intervals, dotted lines chance.
+        Bars are the intervals, dashed lines chance.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    check_findings(findings, "semantics", DIMS, dims=DIMS, attrs=("level",))
+    FINDINGS.check(findings, *PLACE, dims=PLACE, attrs=("level",))
     one = findings.isel(distance=0)
     figure = Figure(figsize=(13, 4), layout="constrained")
     panels = [draw for name, draw in PANELS.items() if name in findings]
@@ -59,23 +59,24 @@ def plot(findings: xr.Dataset) -> Figure:
 def _found_again(axis: Axes, one: xr.Dataset) -> None:
     # With independent noise where it is known: shared noise makes it easier.
     _over_sigma(axis, one.isel(noise=-1), "top1")
-    axis.axhline(one["top1_chance"].item(), color="0.5", ls=":")
+    axis.axhline(one["top1_chance"].item(), **GUIDE)
     axis.set(title=f"found again among {one.attrs.get('among', 'all')}", ylabel="share at rank 1", ylim=(-0.03, 1.03))
 
 
 def _labels(axis: Axes, one: xr.Dataset) -> None:
     _over_sigma(axis, one, "precision")
-    axis.axhline(one["precision_chance"].item(), color="0.5", ls=":")
+    axis.axhline(one["precision_chance"].item(), **GUIDE)
     axis.set(title=f"neighbours ({one.sizes['neighbor']}) with the label", ylabel="precision")
 
 
 def _over_sigma(axis: Axes, one: xr.Dataset, name: str) -> None:
-    for block in one["block"].values:
+    blocks = list(map(str, one["block"].values))
+    for block, colour in zip(blocks, block_colours(blocks), strict=True):
         part = one.sel(block=block)
         middle, low, high = (part[f"{name}{end}"].values for end in ("", "_low", "_high"))
         # A percentile interval need not hold the estimate.
         errors = np.maximum(0, np.stack([middle - low, high - middle]))
-        axis.errorbar(part["sigma"].values, middle, errors, fmt="o-", ms=3, lw=1, label=str(block))
+        axis.errorbar(part["sigma"].values, middle, errors, fmt="o-", ms=3, lw=1, color=colour, label=block)
     axis.set_xlabel("σ")
     axis.legend(frameon=False, fontsize=8)
 
@@ -86,7 +87,8 @@ def _correlations(axis: Axes, one: xr.Dataset) -> None:
     one = one.sel(statistic=kind).isel(sigma=one.sizes["sigma"] // 2)
     sets = [0, one.sizes["given"] - 1] if one.sizes["given"] > 1 else [0]
     lines = one.sizes["block"] * len(sets)
-    for b, block in enumerate(one["block"].values):
+    blocks = list(map(str, one["block"].values))
+    for b, (block, colour) in enumerate(zip(blocks, block_colours(blocks), strict=True)):
         for k, g in enumerate(sets):
             part = one.sel(block=block).isel(given=g)
             middle, low, high = (part[f"correlation{end}"].values for end in ("", "_low", "_high"))
@@ -99,11 +101,11 @@ def _correlations(axis: Axes, one: xr.Dataset) -> None:
                 fmt="o",
                 ms=4,
                 lw=1,
-                color=f"C{b}",
-                markerfacecolor="white" if k else f"C{b}",
-                label="_" if k else str(block),
+                color=colour,
+                markerfacecolor="white" if k else colour,
+                label="_" if k else block,
             )
-    axis.axvline(0, color="0.5", lw=0.8)
+    axis.axvline(0, **GUIDE)
     axis.set_yticks(range(one.sizes["other"]), list(map(str, one["other"].values)))
     axis.invert_yaxis()
     said = f" (open: given {one['given'].values[-1]})" if len(sets) > 1 else ""

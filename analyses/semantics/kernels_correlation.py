@@ -2,7 +2,8 @@
 
 Each statistic is a correlation of transformed matrices: values less their mean (Pearson), ranks (Spearman) or
 U-centred distances (bias-corrected distance correlation). So one matrix of inner products, with and without
-each image, gives them all.
+each image, gives them all. Libraries (scipy's spearmanr, dcor) give one number of two samples at a time: here each is
+needed given others, and again without each image or group of them, from one pass over the pairs.
 """
 
 from __future__ import annotations
@@ -12,9 +13,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
+from analyses.ground import jackknife_deviation
 from analyses.semantics.kernels_pairs import STATISTICS
 
-__all__ = ["Variable", "gram", "jackknife", "levelled", "partial", "products", "variable"]
+__all__ = [
+    "NOTHING",
+    "Transformed",
+    "gram",
+    "inverted",
+    "jackknife",
+    "jackknife_difference",
+    "levelled",
+    "partial",
+    "products",
+    "transformed",
+]
 
 ROWS = 256
 # A remainder of variance below this is what float32 distances leave of nothing.
@@ -22,7 +35,7 @@ NOTHING = 1e-6
 
 
 @dataclass(frozen=True)
-class Variable:
+class Transformed:
     """One transformed matrix of distances, and what its jackknife needs.
 
     Attributes
@@ -31,20 +44,20 @@ class Variable:
         A key of `STATISTICS`.
     matrix
         (images, images), transformed, float32, 0 on the diagonal.
-    rows
-        (images), row sums.
+    sums
+        (images), sums of its rows.
     order, starts
         For ranks: pairs i < j sorted by distance, and where each run of equal distances starts.
     """
 
     statistic: str
     matrix: np.ndarray
-    rows: np.ndarray
+    sums: np.ndarray
     order: np.ndarray
     starts: np.ndarray
 
 
-def variable(distances: np.ndarray, statistic: str) -> Variable:
+def transformed(distances: np.ndarray, statistic: str) -> Transformed:
     """Transform a matrix of distances (images, images) for a statistic."""
     matrix = STATISTICS[statistic](distances)
     order = starts = np.zeros(0, np.int32)
@@ -53,7 +66,7 @@ def variable(distances: np.ndarray, statistic: str) -> Variable:
         order = values.argsort(kind="stable").astype(np.int32)
         values = values[order]
         starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])).astype(np.int32)
-    return Variable(statistic, matrix, matrix.sum(axis=1, dtype=np.float64), order, starts)
+    return Transformed(statistic, matrix, matrix.sum(axis=1, dtype=np.float64), order, starts)
 
 
 def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -65,7 +78,7 @@ def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return out
 
 
-def gram(first: list[Variable], second: list[Variable], groups: np.ndarray | None = None) -> np.ndarray:
+def gram(first: list[Transformed], second: list[Transformed], groups: np.ndarray | None = None) -> np.ndarray:
     """Inner products over pairs, of all images and without each image, or without each group of images.
 
     Of the images left they are exact for values and for U-centred distances; for ranks, to first order in the share
@@ -74,7 +87,7 @@ def gram(first: list[Variable], second: list[Variable], groups: np.ndarray | Non
     Parameters
     ----------
     first, second
-        Variables of the same images and statistic.
+        Transformed distances of the same images and statistic.
     groups
         (images), the number of each image's group, from 0; by default every image is left out alone.
 
@@ -83,7 +96,7 @@ def gram(first: list[Variable], second: list[Variable], groups: np.ndarray | Non
     ndarray
         (1 + groups, first, second): over all images, then without each group in turn.
     """
-    count = len(first[0].rows) if groups is None else int(groups.max()) + 1
+    count = len(first[0].sums) if groups is None else int(groups.max()) + 1
     out = np.empty((1 + count, len(first), len(second)))
     for p, a in enumerate(first):
         for q, b in enumerate(second):
@@ -94,7 +107,7 @@ def gram(first: list[Variable], second: list[Variable], groups: np.ndarray | Non
     return out
 
 
-def _without_each(a: Variable, b: Variable, groups: np.ndarray | None) -> np.ndarray:
+def _without_each(a: Transformed, b: Transformed, groups: np.ndarray | None) -> np.ndarray:
     row = products(a.matrix, b.matrix)
     if a.statistic == "spearman":
         return _ranks_without(a, b, row, groups)
@@ -103,7 +116,7 @@ def _without_each(a: Variable, b: Variable, groups: np.ndarray | None) -> np.nda
     if groups is None:
         if a.statistic == "pearson":
             # Sums of pairs without i, less the mean of those pairs: the mean over all pairs is 0.
-            without = total - 2 * row - 4 * a.rows * b.rows / ((n - 1) * (n - 2))
+            without = total - 2 * row - 4 * a.sums * b.sums / ((n - 1) * (n - 2))
         else:
             # U-centring is a projection, so what is left of U-centred rows is centred again by their own remainders.
             without = total - 2 * row * (n - 2) / (n - 3)
@@ -111,7 +124,7 @@ def _without_each(a: Variable, b: Variable, groups: np.ndarray | None) -> np.nda
     left = n - np.bincount(groups)
     # Pairs with both images in the group were taken off twice.
     without = total - 2 * np.bincount(groups, row) + _within(groups, a.matrix, b.matrix)
-    sums = [-2 * np.bincount(groups, v.rows) + _within(groups, v.matrix) for v in (a, b)]
+    sums = [-2 * np.bincount(groups, v.sums) + _within(groups, v.matrix) for v in (a, b)]
     if a.statistic == "pearson":
         without -= sums[0] * sums[1] / (left * (left - 1))
     else:
@@ -124,7 +137,7 @@ def _without_each(a: Variable, b: Variable, groups: np.ndarray | None) -> np.nda
     return np.concatenate([[total], without])
 
 
-def _ranks_without(a: Variable, b: Variable, row: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+def _ranks_without(a: Transformed, b: Transformed, row: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     """Mean products of ranks over pairs, of all images and without each group, to first order."""
     n = len(row)
     pairs = n * (n - 1) / 2
@@ -132,21 +145,21 @@ def _ranks_without(a: Variable, b: Variable, row: np.ndarray, groups: np.ndarray
     i, j = np.triu_indices(n, 1)
     each = _rank_influence(a, b) + _rank_influence(b, a)
     touching = row + np.bincount(i, each, minlength=n) + np.bincount(j, each, minlength=n)
-    lost = np.full(n, n - 1.0)
+    left_out = np.full(n, n - 1.0)
     if groups is not None:
-        # A pair within the group is lost once, though both its images are.
+        # A pair within the group is left out once, though both its images are.
         inside = groups[i] == groups[j]
         twice = np.bincount(groups[i[inside]], each[inside], minlength=int(groups.max()) + 1)
         touching = np.bincount(groups, touching) - _within(groups, a.matrix, b.matrix) / 2 - twice
         left = n - np.bincount(groups)
-        lost = pairs - left * (left - 1) / 2
-    change = lost / (pairs - lost) * (touching / lost - 3 * mean)
+        left_out = pairs - left * (left - 1) / 2
+    change = left_out / (pairs - left_out) * (touching / left_out - 3 * mean)
     return np.concatenate([[mean], mean - change])
 
 
-def _rank_influence(a: Variable, b: Variable) -> np.ndarray:
+def _rank_influence(a: Transformed, b: Transformed) -> np.ndarray:
     """E[(1(a_ij < a) + ½1(a_ij = a)) b] of each pair i < j: what it contributes to the others' ranks."""
-    i, j = np.triu_indices(len(a.rows), 1)
+    i, j = np.triu_indices(len(a.sums), 1)
     weights = b.matrix[i, j].astype(np.float64)[a.order]
     runs = np.add.reduceat(weights, a.starts)
     above = runs.sum() - np.cumsum(runs) + runs / 2
@@ -218,7 +231,7 @@ def inverted(among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def jackknife(
-    values: np.ndarray, level: float, shares: np.ndarray | None = None
+    values: np.ndarray, level: float, group_shares: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Interval and p-value of correlations from values over all images and without each, or each group of them.
 
@@ -231,7 +244,7 @@ def jackknife(
         (1 + groups, ...).
     level
         Coverage.
-    shares
+    group_shares
         (groups), each group's share of the images; by default all are alike.
 
     Returns
@@ -242,27 +255,33 @@ def jackknife(
     n = len(values) - 1
     # A correlation of ±1 has no finite z.
     z = np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12))
-    error = deviation(levelled(z, shares))
+    error = jackknife_deviation(levelled(z, group_shares))
     reach = student.ppf((1 + level) / 2, n - 1) * error
     with np.errstate(invalid="ignore", divide="ignore"):
         p = 2 * student.sf(np.abs(z[0]) / error, n - 1)
     return np.tanh(z[0] - reach), np.tanh(z[0] + reach), p
 
 
-def levelled(values: np.ndarray, shares: np.ndarray | None) -> np.ndarray:
-    """Values (groups, ...) without each group, moved so that `deviation` holds for groups of unlike sizes too.
+def jackknife_difference(
+    values: np.ndarray, others: np.ndarray, level: float, group_shares: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Difference of two correlations of the same images, and the ends of its interval; see `jackknife`.
+
+    On the correlations' own scale: differences are not bound to [−1, 1] as correlations are.
+    """
+    less = values - others
+    reach = student.ppf((1 + level) / 2, len(values) - 2) * jackknife_deviation(levelled(less, group_shares))
+    return less[0], less[0] - reach, less[0] + reach
+
+
+def levelled(values: np.ndarray, group_shares: np.ndarray | None) -> np.ndarray:
+    """Values (groups, ...) without each group, moved so that the jackknife holds for groups of unlike sizes too.
 
     Leaving out a share s moves a mean by s/(1 − s) times what sets the group apart, which adds s times that to the
     mean's error: the move counts (1 − s), in units of the 1 − 1/n that it is for n equal groups.
     """
-    if shares is None:
+    if group_shares is None:
         return values[1:]
-    n = len(shares)
-    weights = ((1 - shares) * n / (n - 1)).reshape(-1, *[1] * (values.ndim - 1))
+    n = len(group_shares)
+    weights = ((1 - group_shares) * n / (n - 1)).reshape(-1, *[1] * (values.ndim - 1))
     return values[0] + weights * (values[1:] - values[0])
-
-
-def deviation(without: np.ndarray) -> np.ndarray:
-    """Jackknife standard error from values (groups, ...) without each group."""
-    n = len(without)
-    return np.sqrt((n - 1) / n * ((without - without.mean(axis=0)) ** 2).sum(axis=0))

@@ -1,17 +1,40 @@
-"""Mantel permutation tests of correlations between distance matrices, plain and partial; numpy only."""
+"""Correlation of one matrix of distances with several others, and Mantel's test of it, plain and partial; numpy only.
+
+scikit-bio's Mantel test permutes one matrix against one other; here the inner products with all others, and with what
+is held fixed, come of one pass over each permutation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from analyses.semantics.kernels_correlation import NOTHING, inverted
+from analyses.semantics.kernels_correlation import NOTHING, Transformed, gram, inverted, partial, products, transformed
 
-__all__ = ["p_values", "permuted_products", "permuted_statistics"]
+__all__ = ["Comparison", "p_values", "permutations_of", "permuted_products", "permuted_statistics"]
 
 # Rows and permutations taken at once: what is gathered stays within some MiB, which caches hold.
 ROWS, TOGETHER = 16, 16
+
+
+def permutations_of(n: int, count: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """So many random orders of n images, (count, n).
+
+    Groups of images (images, numbered from 0) are exchanged whole, each with one of its size, their images in order.
+    """
+    rng = np.random.default_rng(seed)
+    if groups is None:
+        return rng.permuted(np.tile(np.arange(n, dtype=np.int32), (count, 1)), axis=1)
+    out = np.empty((count, n), np.int32)
+    sizes = np.bincount(groups)
+    place = np.argsort(groups, kind="stable").astype(np.int32)
+    starts = np.cumsum(sizes) - sizes
+    for size in np.unique(sizes):
+        members = place[starts[sizes == size][:, None] + np.arange(size)]
+        orders = rng.permuted(np.tile(np.arange(len(members)), (count, 1)), axis=1)
+        out[:, members.ravel()] = members[orders].reshape(count, -1)
+    return out
 
 
 def permuted_products(moved: Sequence[np.ndarray], fixed: Sequence[np.ndarray], permutations: np.ndarray) -> np.ndarray:
@@ -52,13 +75,13 @@ def gather(a: np.ndarray, order: np.ndarray, start: int, stop: int) -> np.ndarra
 
 
 def permuted_statistics(
-    products: np.ndarray, moved: np.ndarray, given: tuple[int, ...], *, residuals: bool = True
+    inner: np.ndarray, moved: np.ndarray, given: tuple[int, ...], *, residuals: bool = True
 ) -> np.ndarray:
     """Correlation of variables 0 and 1 given others, for each permutation of the images of 0.
 
     Parameters
     ----------
-    products
+    inner
         (variables, variables), inner products of the data.
     moved
         (permutations, variables, variables), inner products of each variable, permuted, with each as it is; row 1 is
@@ -74,15 +97,15 @@ def permuted_statistics(
         (permutations).
     """
     g = list(given)
-    inverse, _ = inverted(products[np.ix_(g, g)]) if g else (np.zeros((0, 0)), True)
-    slope_0, slope_1 = inverse @ products[g, 0], inverse @ products[g, 1]
+    inverse, _ = inverted(inner[np.ix_(g, g)]) if g else (np.zeros((0, 0)), True)
+    slope_0, slope_1 = inverse @ inner[g, 0], inverse @ inner[g, 1]
     # Only `across` depends on the permutation: inner products of the permuted variable with those that stay.
-    across, size = moved[:, 0], products[0, 0]
+    across, size = moved[:, 0], inner[0, 0]
     if residuals and g:
         across = across - np.tensordot(slope_0, moved[:, g], axes=(0, 1))
-        size = size - products[0, g] @ slope_0
+        size = size - inner[0, g] @ slope_0
     left = size - np.einsum("kg,gh,kh->k", across[:, g], inverse, across[:, g])
-    other = products[1, 1] - products[1, g] @ slope_1
+    other = inner[1, 1] - inner[1, g] @ slope_1
     with np.errstate(invalid="ignore", divide="ignore"):
         r = (across[:, 1] - across[:, g] @ slope_1) / np.sqrt(left * other)
     return np.where(left > NOTHING * size, r, 0)
@@ -103,3 +126,93 @@ def p_values(observed: float, permuted: np.ndarray) -> float:
     # Sums in single precision can put an equal arrangement on either side: it counts as equal.
     reached = np.abs(permuted) >= abs(observed) - 1e-5
     return float((1 + reached.sum()) / (1 + len(permuted)))
+
+
+class Comparison:
+    """The others' side of a comparison: transformed once, then compared with many representations.
+
+    Attributes
+    ----------
+    statistic
+        A key of `kernels_pairs.STATISTICS`.
+    others
+        Transformed distances.
+    given
+        Sets of numbers of others that are held fixed; () for none.
+    groups
+        (images), the number of the group that each is left out with; None for each alone.
+    """
+
+    def __init__(
+        self,
+        matrices: Mapping[str, np.ndarray],
+        statistic: str,
+        given: Sequence[tuple[int, ...]],
+        permutations: np.ndarray,
+        groups: np.ndarray | None = None,
+    ) -> None:
+        self.statistic = statistic
+        self.groups = groups
+        self.others: list[Transformed] = [transformed(d, statistic) for d in matrices.values()]
+        self.given = list(given)
+        self._permutations = permutations
+        self._among = gram(self.others, self.others, groups)
+        self._matrices = [other.matrix for other in self.others]
+        # Inner products of what is held fixed, permuted, with all others: the same for every representation.
+        self._held = sorted({g for one in given for g in one})
+        self._moved = np.zeros((len(permutations), len(self.others), len(self.others)))
+        if len(permutations) and self._held:
+            self._moved[:, self._held] = permuted_products(
+                [self._matrices[g] for g in self._held], self._matrices, permutations
+            )
+
+    def correlations(self, own: Transformed) -> np.ndarray:
+        """Of a representation with each other given each set: (1 + groups, others, given); see `jackknife`."""
+        inner = self._products(own)
+        out = np.full((len(inner), len(self.others), len(self.given)), np.nan)
+        for k, g, fixed in self._cases():
+            out[:, k, g] = partial(_of(inner, k, fixed), tuple(range(2, 2 + len(fixed))))
+        return out
+
+    def p_values(self, own: Transformed, observed: np.ndarray) -> np.ndarray:
+        """Mantel's permutation p-values (others, given) of correlations (others, given); NaN without permutations."""
+        out = np.full(observed.shape, np.nan)
+        if not len(self._permutations):
+            return out
+        totals = self._totals(own)
+        size = len(totals)
+        moved = np.zeros((len(self._permutations), size, size))
+        moved[:, 1:, 1:] = self._moved
+        moved[:, 0, 1:] = permuted_products([own.matrix], self._matrices, self._permutations)[:, 0]
+        for k, g, fixed in self._cases():
+            statistics = permuted_statistics(
+                _of(totals, k, fixed), _of(moved, k, fixed), tuple(range(2, 2 + len(fixed)))
+            )
+            out[k, g] = p_values(observed[k, g], statistics)
+        return out
+
+    def _totals(self, own: Transformed) -> np.ndarray:
+        """Inner products over all pairs, as permuted ones are."""
+        matrices = [own.matrix, *self._matrices]
+        return np.array([[products(a, b).sum() for b in matrices] for a in matrices])
+
+    def _cases(self) -> list[tuple[int, int, tuple[int, ...]]]:
+        """Number of the other, number of the set, and the set; what is held fixed has no correlation of its own."""
+        return [(k, g, fixed) for k in range(len(self.others)) for g, fixed in enumerate(self.given) if k not in fixed]
+
+    def _products(self, own: Transformed) -> np.ndarray:
+        """Inner products (1 + groups, 1 + others, 1 + others) of the representation and all others."""
+        across = gram([own], self.others, self.groups)
+        size = len(self.others) + 1
+        inner = np.empty((len(across), size, size))
+        inner[:, :1, :1] = gram([own], [own], self.groups)
+        inner[:, :1, 1:] = across
+        inner[:, 1:, :1] = np.swapaxes(across, 1, 2)
+        inner[:, 1:, 1:] = self._among
+        return inner
+
+
+def _of(inner: np.ndarray, k: int, fixed: tuple[int, ...]) -> np.ndarray:
+    """Inner products of the representation, the k-th other and what is held fixed, in this order."""
+    numbers = [0, 1 + k, *(1 + g for g in fixed)]
+    return inner[..., numbers, :][..., numbers]

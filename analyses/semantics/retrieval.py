@@ -1,26 +1,279 @@
-"""Images found again by φ at another noise level, and neighbours that share a label."""
+"""Images found again by φ at another noise level, and neighbours that share a label: image by image, and on average."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy.special import digamma
 
-from analyses import ground
-from analyses.ground import interval, resampled_means, variable
-from analyses.semantics import kernels_neighbours
-from analyses.semantics.kernels_pairs import deviations, prepared
-from analyses.semantics.labelled import ALONE, PLACE, blocks_of, checked, coords, defined, grouped, places, same, text
+from analyses.ground import Estimate, Findings, Variable, estimated_mean
+from analyses.semantics.inputs import ALONE, PLACE, PLACE_COORDS, checked, defined, grouped, place_coords
+from analyses.semantics.kernels_pairs import deviations, nearest, prepared, ranks, same
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["neighbours", "stability"]
+__all__ = ["NEIGHBOURS", "PER_IMAGE", "STABILITY", "neighbours", "per_image", "stability"]
+
+RESAMPLED = "images, or groups of them, resampled"
+NOISE = {"noise": "noise of query and key"}
+NEIGHBOR = {"neighbor": "number of the neighbour, 0 the nearest"}
+CHANCES = {
+    "top1_chance": Variable((), "top1 by chance, 1/N of N images searched"),
+    "reciprocal_rank_chance": Variable((), "mean 1/rank by chance, Σ1/j /N"),
+}
+LISTED = {
+    "neighbor_index": Variable(
+        (*PLACE, "image", "neighbor"), "position of the neighbour along image, −1 where undefined"
+    ),
+    "neighbor_distance": Variable((*PLACE, "image", "neighbor"), "distance to the neighbour"),
+}
+BY_CHANCE = {"precision_chance": Variable((), "precision of neighbours drawn at random")}
+SEARCHED = ("image", "noise", *PLACE)
+PER_IMAGE = Findings(
+    "semantics.per_image",
+    {
+        name: variable._replace(optional=True)
+        for name, variable in {
+            "group": Variable(("image",), "number of the group that the image is searched in, −1 if it is left out"),
+            "top1": Variable(SEARCHED, "whether the image is at rank 1, in expectation over ties; NaN if left out"),
+            "reciprocal_rank": Variable(SEARCHED, "1/rank, in expectation over ties"),
+            "rank": Variable(SEARCHED, "rank of the image itself, the middle one of ties", "rank"),
+            **CHANCES,
+            **LISTED,
+            "precision": Variable(("image", *PLACE), "share of the image's neighbours that have its label"),
+            **BY_CHANCE,
+        }.items()
+    },
+    coords=PLACE_COORDS | NOISE | NEIGHBOR,
+)
+STABILITY = Findings(
+    "semantics.stability",
+    {
+        "top1": Variable(("noise", *PLACE), "share of images at rank 1", interval=RESAMPLED),
+        "reciprocal_rank": Variable(("noise", *PLACE), "mean of 1/rank", interval=RESAMPLED),
+        "median_rank": Variable(("noise", *PLACE), "median rank of the image itself", "rank"),
+        **CHANCES,
+    },
+    coords=PLACE_COORDS | NOISE,
+)
+NEIGHBOURS = Findings(
+    "semantics.neighbours",
+    {
+        **LISTED,
+        "precision": Variable(
+            PLACE, "share of neighbours that have the image's label", interval=RESAMPLED, optional=True
+        ),
+        **{name: variable._replace(optional=True) for name, variable in BY_CHANCE.items()},
+    },
+    coords=PLACE_COORDS | NEIGHBOR,
+)
 
 
+@PER_IMAGE.described
+def per_image(
+    data: xr.Dataset,
+    *,
+    reference: float | None = 0.1,
+    among: int = 1000,
+    k: int | None = 10,
+    label: str | None = None,
+    distances: Sequence[str] | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Find each image again among others seen at another noise level, and its k nearest neighbours: image by image.
+
+    `stability` and `neighbours` are means of these numbers, with intervals; differences of two representations of the
+    same images, image by image, are paired.
+
+    The rank of an image is 1 + the number of images whose φ at the reference noise level is nearer to φ(x_σ) than its
+    own is: claim 2 of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) as retrieval. Equally near images share their
+    ranks, as if ties were broken at random: a representation that tells nothing apart is at chance. Neighbours are
+    exact, whatever the number of images; of equally near ones the first comes first.
+
+    Parameters
+    ----------
+    data
+        phi (image, sigma, channel) at the reference and at other noise levels; phi_draws where present.
+    reference
+        Noise level σ_ref of what is searched, one of the data's; None if images are not to be found again.
+    among
+        Number N of images that are searched, the right one among them. The images are dealt at random into groups
+        of N; those left over are not used. With fewer images than N, all are searched.
+    k
+        Number of neighbours, at least 1 and below the number of images; None for none.
+    label
+        Coordinate along image; by default "label", where there is one.
+    distances
+        Some of "euclidean", "cosine", "standardised" (by the channels' standard deviations, at the reference where
+        images are found again); default all.
+    seed
+        Of the dealing.
+
+    Returns
+    -------
+    Dataset
+        What was asked for of:
+
+        {findings}
+
+        Dim `noise`: "shared" is of phi, whose noise is one z for all σ, which can make it easier to find an image
+        again; "independent", with at least two phi_draws, searches φ of the odd draws for φ of the even ones and the
+        reverse. Attrs `among` (N), `queries` (images that are found again), `k`, `label`.
+
+    Raises
+    ------
+    InputError
+        If phi is missing or not finite, ids occur twice, φ lacks the reference level, k is not below the number of
+        images, `label` is no coordinate, missing for some images, or the same for all, or an option is out of its
+        range.
+
+    Warns
+    -----
+    RuntimeWarning
+        Where a distance is undefined (NaN): cosine of an image without activity. Where φ is the same for all images,
+        which are then found again at chance, and have no neighbours.
+
+    Examples
+    --------
+    >>> from probekit.synthetic.subspaces import union_of_subspaces
+    >>> found = per_image(union_of_subspaces(100, seed=1).data, reference=None, k=3)
+    >>> found.neighbor_index.sizes["neighbor"]
+    3
+    """
+    data, metrics = checked(data, distances)
+    checks.seeded(seed)
+    checks.whole("among", among, least=2)
+    values: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    if reference is not None:
+        level = _level(data, reference)
+        group = _dealt(data, among, seed)
+        sides = _sides(data)
+        values |= {"group": group} | _search(data, metrics, level, group, sides)
+        coords["noise"] = list(sides)
+        queries = int((group >= 0).sum())
+        options |= {"reference_sigma": float(reference), "among": queries // int(group.max() + 1), "queries": queries}
+    if k is not None:
+        named = "label" if label is None and "label" in data.coords else label
+        values |= _nearest(data, metrics, k, None if named is None else labels.classes(data, named))
+        coords["neighbor"] = np.arange(k)
+        options |= {"k": k, "label": named}
+    return PER_IMAGE.label(values, data, coords=place_coords(data, metrics) | coords, **options, analysis_seed=seed)
+
+
+def _level(data: xr.Dataset, reference: float) -> int:
+    """Position of the noise level that is searched."""
+    levels = ", ".join(f"{s:g}" for s in data["sigma"].values)
+    sought = checks.number("reference", reference, f"one of the noise levels {levels}")
+    at = np.flatnonzero(np.isclose(data["sigma"].values, sought))
+    if not len(at):
+        raise InputError(f"reference={reference!r} is not among the noise levels {levels}: give one of these")
+    return int(at[0])
+
+
+def _dealt(data: xr.Dataset, among: int, seed: int) -> np.ndarray:
+    """The random group of each image, −1 for those left over: the same in whatever order images are given."""
+    count = data.sizes["image"]
+    n = min(among, count)
+    order = labels.by_id(data)[np.random.default_rng(seed).permutation(count)]
+    group = np.full(count, -1)
+    used = count // n * n
+    group[order[:used]] = np.arange(used) // n
+    return group
+
+
+Sides = list[tuple[np.ndarray, np.ndarray]]
+
+
+def _sides(data: xr.Dataset) -> dict[str, Sides]:
+    """By the noise that they share, query and key (image, sigma, channel), one way or both."""
+    sides: dict[str, Sides] = {"shared": [(data["phi"].values, data["phi"].values)]}
+    if data.sizes.get("draw", 0) > 1 and "phi_draws" in data:
+        draws = data["phi_draws"].transpose("image", "sigma", "channel", "draw")
+        even, odd = (draws.isel(draw=slice(k, None, 2)).mean("draw").values for k in (0, 1))
+        sides["independent"] = [(even, odd), (odd, even)]
+    return sides
+
+
+def _search(
+    data: xr.Dataset, metrics: Sequence[str], level: int, group: np.ndarray, sides: Mapping[str, Sides]
+) -> dict[str, Any]:
+    # The images of a group in the order that they are given in.
+    groups = np.argsort(group, kind="stable")[(group < 0).sum() :].reshape(group.max() + 1, -1)
+    shape = (len(group), len(sides), data.sizes["sigma"], len(labels.blocks(data)), len(metrics))
+    scores = np.full((3, *shape), np.nan)
+    for v, pairs in enumerate(sides.values()):
+        for site in labels.sites(data):
+            for m, metric in enumerate(metrics):
+                where = f"σ = {site.sigma:g}, block {site.name}"
+                both = [
+                    _found_again(
+                        query[:, site.level, site.channels], key[:, level, site.channels], groups, metric, where
+                    )
+                    for query, key in pairs
+                ]
+                scores[:, groups.ravel(), v, site.level, site.block, m] = np.mean(both, axis=0)
+    n = groups.shape[1]
+    chance = float(_harmonic(np.zeros(1), np.full(1, n))[0] / n)
+    searched = dict(zip(("top1", "reciprocal_rank", "rank"), scores, strict=True))
+    return {**searched, "top1_chance": 1 / n, "reciprocal_rank_chance": chance}
+
+
+def _found_again(query: np.ndarray, key: np.ndarray, groups: np.ndarray, metric: str, where: str) -> np.ndarray:
+    """Top-1, 1/rank and rank (3, images) of each image among its group, in expectation over ties."""
+    spread = deviations(key)
+    q, k = (prepared(side, metric, spread) for side in (query, key))
+    if not (np.isfinite(q).all() and np.isfinite(k).all()):
+        warnings.warn(
+            f"at {where} the {metric} distance is undefined for images without any activity: findings there are NaN",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return np.full((3, groups.size), np.nan)
+    if same(query) or same(key):
+        warnings.warn(
+            f"at {where} φ is the same for all images: they are found again at chance", RuntimeWarning, stacklevel=4
+        )
+    nearer, equal = np.concatenate([ranks(q[members], k[members]) for members in groups], axis=1)
+    top1 = (nearer == 0) / (1 + equal)
+    reciprocal = _harmonic(nearer, nearer + equal + 1) / (equal + 1)
+    return np.stack([top1, reciprocal, 1 + nearer + equal / 2])
+
+
+def _harmonic(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Σ 1/j over start < j ≤ stop."""
+    return digamma(stop + 1.0) - digamma(start + 1.0)
+
+
+def _nearest(data: xr.Dataset, metrics: Sequence[str], k: int, classes: np.ndarray | None) -> dict[str, Any]:
+    n = data.sizes["image"]
+    if checks.whole("k", k, least=1) >= n:
+        raise InputError(f"k={k!r}: give a whole number of neighbours between 1 and {n - 1}, one less than the images")
+    shape = (data.sizes["sigma"], len(labels.blocks(data)), len(metrics), n, k)
+    index, distance = np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32)
+    for site in labels.sites(data):
+        for m, metric in enumerate(metrics):
+            x = prepared(data["phi"].values[:, site.level, site.channels], metric)
+            if defined(x, f"σ = {site.sigma:g}, block {site.name}", metric):
+                here = site.level, site.block, m
+                index[here], near = nearest(x, k)
+                distance[here] = near**2 / 2 if metric == "cosine" else near
+    values: dict[str, Any] = {"neighbor_index": index, "neighbor_distance": distance}
+    if classes is None:
+        return values
+    codes, sizes = np.unique(classes, return_inverse=True, return_counts=True)[1:]
+    share = (codes[index] == codes[:, None]).mean(axis=-1)
+    share[index[..., 0] < 0] = np.nan
+    chance = float((sizes * (sizes - 1)).sum() / (n * (n - 1)))
+    return {**values, "precision": np.moveaxis(share, -1, 0), "precision_chance": chance}
+
+
+@STABILITY.described
 def stability(
     data: xr.Dataset,
     *,
@@ -34,22 +287,12 @@ def stability(
 ) -> xr.Dataset:
     """Find each image again, by φ, among many others seen at another noise level.
 
-    The rank of an image is 1 + the number of images whose φ at the reference noise level is nearer to φ(x_σ) than its
-    own is: claim 2 of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) as retrieval. Equally near images share their
-    ranks, as if ties were broken at random: a representation that tells nothing apart is at chance.
+    The means over images of what `per_image` finds, which says how.
 
     Parameters
     ----------
-    data
-        phi (image, sigma, channel) at the reference and at other noise levels; phi_draws where present.
-    reference
-        Noise level σ_ref of what is searched, one of the data's.
-    among
-        Number N of images that are searched, the right one among them. The images are dealt at random into groups
-        of N; those left over are not used. With fewer images than N, all are searched.
-    distances
-        Some of "euclidean", "cosine", "standardised" (by the channels' standard deviations at the reference);
-        default all.
+    data, reference, among, distances
+        See `per_image`.
     clusters
         Coordinate along `image` whose groups, 10 at least, are resampled whole: for images that are not independent, as
         crops of one photograph. By default images are.
@@ -60,23 +303,19 @@ def stability(
     Returns
     -------
     Dataset
-        Over (noise, sigma, block, distance): `top1`, the share of images at rank 1, `reciprocal_rank`, the mean of
-        1/rank, both in [0, 1] with `_low` and `_high`, and `median_rank`. Dim `noise`: "shared" is of phi, whose
-        noise is one z for all σ, which can make it easier to find an image again; "independent", with at least two
-        phi_draws, searches φ of the odd draws for φ of the even ones and the reverse.
-        `top1_chance` 1/N and `reciprocal_rank_chance` Σ1/j /N. Attrs `among` (N) and `queries`.
+        {findings}
+
+        Attrs `among` (N) and `queries`.
 
     Raises
     ------
     InputError
-        If phi is missing or not finite, ids occur twice, φ lacks the reference level, groups are missing or too few, or
-        an option is out of its range.
+        As `per_image` raises; also if groups are missing or too few.
 
     Warns
     -----
     RuntimeWarning
-        Where a distance is undefined (NaN): cosine of an image without activity. Where φ is the same for all images,
-        which are then found again at chance.
+        As `per_image` warns.
 
     Examples
     --------
@@ -86,104 +325,30 @@ def stability(
     >>> found.top1.sel(distance="cosine", noise="shared").values.tolist()
     [[1.0]]
     """
-    data, metrics = checked(data, distances, resamples, level, seed)
-    checks.whole("among", among, least=2)
+    data, _ = checked(data, distances)
+    checks.resampling(resamples, level, seed)
+    if reference is None:
+        _level(data, reference)
     members = grouped(data, clusters)
-    levels = ", ".join(f"{s:g}" for s in data["sigma"].values)
-    sought = checks.number("reference", reference, f"one of the noise levels {levels}")
-    at = np.flatnonzero(np.isclose(data["sigma"].values, sought))
-    if not len(at):
-        raise InputError(f"reference={reference!r} is not among the noise levels {levels}: give one of these")
-    groups = _dealt(data["image"].values, among, seed)
-    pairs = [("shared", [(data["phi"], data["phi"])])]
-    if data.sizes.get("draw", 0) > 1 and "phi_draws" in data:
-        draws = data["phi_draws"]
-        halves = [draws.isel(draw=slice(k, None, 2)).mean("draw") for k in (0, 1)]
-        pairs.append(("independent", [(halves[0], halves[1]), (halves[1], halves[0])]))
-    blocks = blocks_of(data)
-    shape = (groups.size, 3, len(pairs), data.sizes["sigma"], len(blocks), len(metrics))
-    scores = np.empty(shape)
-    for v, (_, sides) in enumerate(pairs):
-        for s, b, m, columns in places(data, blocks, metrics):
-            where = f"σ = {data['sigma'].values[s]:g}, block {blocks[b]}"
-            both = [
-                _found_again(query.values[:, s, columns], key.values[:, at[0], columns], groups, metrics[m], where)
-                for query, key in sides
-            ]
-            scores[:, :, v, s, b, m] = np.mean(both, axis=0)
-    n = groups.shape[1]
-    # Resampled in the order of ids, so that the order of images changes nothing.
-    rows = groups.ravel()
-    order = np.argsort(labels.strings(data["image"].values)[rows])
-    low, high = _interval(scores[order, :2], None if members is None else members[rows[order]], resamples, level, seed)
-    dims, percent = ("noise", *PLACE), f"{100 * level:g} % interval"
-    found: dict[str, Any] = {
-        "top1_chance": variable((), 1 / n, "top1 by chance"),
-        "reciprocal_rank_chance": variable((), _harmonic(np.zeros(1), np.full(1, n))[0] / n, "mean 1/rank by chance"),
-        "median_rank": variable(dims, np.median(scores[:, 2], axis=0), "median rank of the image itself", "rank"),
-    }
-    for k, (name, said) in enumerate((("top1", "share of images at rank 1"), ("reciprocal_rank", "mean of 1/rank"))):
-        found[name] = variable(dims, scores[:, k].mean(axis=0), said)
-        found[f"{name}_low"] = variable(dims, low[k], f"{name}: lower end of its {percent}")
-        found[f"{name}_high"] = variable(dims, high[k], f"{name}: upper end of its {percent}")
-    noise = text("noise", [name for name, _ in pairs], "noise of query and key")
-    return ground.findings(
-        found,
-        data,
-        analysis="semantics.stability",
-        coords={**coords(blocks, metrics), "noise": noise},
-        reference_sigma=sought,
-        among=n,
-        queries=groups.size,
-        clusters=clusters or ALONE,
-        resamples=resamples,
-        level=level,
-        bootstrap_seed=seed,
+    found = per_image(data, reference=reference, among=among, k=None, distances=distances, seed=seed)
+    used = found["group"].values >= 0
+    how = {"resamples": resamples, "level": level, "seed": seed}
+    values: dict[str, Any] = {name: _mean(found[name], members, used, **how) for name in ("top1", "reciprocal_rank")}
+    values["median_rank"] = np.median(found["rank"].values[used], axis=0)
+    values |= {name: found[name].item() for name in CHANCES}
+    return STABILITY.label(
+        values, found, clusters=clusters or ALONE, resamples=resamples, level=level, analysis_seed=seed
     )
 
 
-def _dealt(ids: np.ndarray, among: int, seed: int) -> np.ndarray:
-    """Random groups of images, (groups, images of a group): the same in whatever order they are given."""
-    n = min(among, len(ids))
-    order = np.argsort(labels.strings(ids))[np.random.default_rng(seed).permutation(len(ids))]
-    return np.sort(order[: len(ids) // n * n].reshape(-1, n), axis=1)
+def _mean(values: xr.DataArray, members: np.ndarray | None, used: np.ndarray | None = None, **how: Any) -> Estimate:
+    """The mean over images that are used, or groups of them; resampled by id, so that their order changes nothing."""
+    order = labels.by_id(values)
+    order = order if used is None else order[used[order]]
+    return estimated_mean(values.values[order], clusters=None if members is None else members[order], **how)
 
 
-def _interval(
-    values: np.ndarray, members: np.ndarray | None, resamples: int, level: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of means over axis 0, images or groups of them, being resampled."""
-    units = len(values) if members is None else len(set(members))
-    drawn = resampled_means(values, clusters=members, resamples=resamples, seed=seed)
-    return interval(drawn, level, units=units)
-
-
-def _found_again(query: np.ndarray, key: np.ndarray, groups: np.ndarray, metric: str, where: str) -> np.ndarray:
-    """Top-1, 1/rank and rank (images, 3) of each image among its group, in expectation over ties."""
-    spread = deviations(key)
-    q, k = (prepared(side, metric, spread) for side in (query, key))
-    if not (np.isfinite(q).all() and np.isfinite(k).all()):
-        warnings.warn(
-            f"at {where} the {metric} distance is undefined for images without any activity: findings there are NaN",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return np.full((groups.size, 3), np.nan)
-    if same(query) or same(key):
-        warnings.warn(
-            f"at {where} φ is the same for all images: they are found again at chance", RuntimeWarning, stacklevel=3
-        )
-    nearer, equal = np.concatenate([kernels_neighbours.ranks(q[rows], k[rows]) for rows in groups], axis=1)
-    top1 = (nearer == 0) / (1 + equal)
-    reciprocal = _harmonic(nearer, nearer + equal + 1) / (equal + 1)
-    return np.stack([top1, reciprocal, 1 + nearer + equal / 2], axis=1)
-
-
-def _harmonic(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Σ 1/j over start < j ≤ stop."""
-    return digamma(stop + 1.0) - digamma(start + 1.0)
-
-
+@NEIGHBOURS.described
 def neighbours(
     data: xr.Dataset,
     *,
@@ -197,18 +362,12 @@ def neighbours(
 ) -> xr.Dataset:
     """Find each image's k nearest neighbours in φ, and how many of them have its label.
 
-    Neighbours are exact, whatever the number of images; of equally near ones the first comes first.
+    The precision is the mean over images of what `per_image` finds.
 
     Parameters
     ----------
-    data
-        phi (image, sigma, channel).
-    k
-        Number of neighbours, at least 1 and below the number of images.
-    label
-        Coordinate along image; by default "label", where there is one.
-    distances
-        Some of "euclidean", "cosine", "standardised"; default all.
+    data, k, label, distances
+        See `per_image`.
     clusters
         Coordinate along `image` whose groups, 10 at least, are resampled whole; by default images are independent.
     resamples, level, seed
@@ -217,21 +376,19 @@ def neighbours(
     Returns
     -------
     Dataset
-        Over (sigma, block, distance): with dims image and `neighbor` (0 the nearest) `neighbor_index`, positions
-        along image (−1 where undefined), and `neighbor_distance`. With labels `precision`, the mean share in [0, 1]
-        of neighbours that have the image's label, `precision_low`, `precision_high`, and the scalar
-        `precision_chance`, the same for neighbours drawn at random.
+        With a label, the precision too:
+
+        {findings}
 
     Raises
     ------
     InputError
-        If phi is missing or not finite, ids occur twice, k is not below the number of images, `label` is no coordinate,
-        missing for some images, or the same for all, groups are missing or too few, or an option is out of its range.
+        As `per_image` raises; also if groups are missing or too few.
 
     Warns
     -----
     RuntimeWarning
-        Where neighbours are undefined (NaN): φ is constant, or, for the cosine, an image has no activity.
+        As `per_image` warns.
 
     Examples
     --------
@@ -240,64 +397,15 @@ def neighbours(
     >>> found.neighbor_index.sizes["neighbor"]
     3
     """
-    data, metrics = checked(data, distances, resamples, level, seed)
-    n = data.sizes["image"]
-    if checks.whole("k", k, least=1) >= n:
-        raise InputError(f"k={k!r}: give a whole number of neighbours between 1 and {n - 1}, one less than the images")
+    data, _ = checked(data, distances)
+    checks.resampling(resamples, level, seed)
+    checks.whole("k", k, least=1)
     members = grouped(data, clusters)
-    named = "label" if label is None and "label" in data.coords else label
-    classes = None if named is None else labels.classes(data, named)
-    blocks = blocks_of(data)
-    place = (data.sizes["sigma"], len(blocks), len(metrics))
-    index, distance = np.full((*place, n, k), -1, np.int32), np.full((*place, n, k), np.nan, np.float32)
-    for s, b, m, columns in places(data, blocks, metrics):
-        x = prepared(data["phi"].values[:, s, columns], metrics[m])
-        if defined(x, f"σ = {data['sigma'].values[s]:g}, block {blocks[b]}", metrics[m]):
-            index[s, b, m], near = kernels_neighbours.nearest(x, k)
-            distance[s, b, m] = near**2 / 2 if metrics[m] == "cosine" else near
-    dims = (*PLACE, "image", "neighbor")
-    found = {
-        "neighbor_index": variable(dims, index, "position of the neighbour along image, −1 where undefined"),
-        "neighbor_distance": variable(dims, distance, "distance to the neighbour"),
-    }
-    if classes is not None:
-        order = np.argsort(labels.strings(data["image"].values))
-        found |= _precision(index, classes, order, members, resamples, level, seed)
-    rank = {"neighbor": ("neighbor", np.arange(k), {"long_name": "number of the neighbour, 0 the nearest"})}
-    return ground.findings(
-        found,
-        data,
-        analysis="semantics.neighbours",
-        coords={**coords(blocks, metrics), **rank},
-        k=k,
-        label=named,
-        clusters=clusters or ALONE,
-        resamples=resamples,
-        level=level,
-        bootstrap_seed=seed,
+    found = per_image(data, reference=None, k=k, label=label, distances=distances, seed=seed)
+    values: dict[str, Any] = {name: found[name].values for name in LISTED}
+    if "precision" in found:
+        mean = _mean(found["precision"], members, resamples=resamples, level=level, seed=seed)
+        values |= {"precision": mean, "precision_chance": found["precision_chance"].item()}
+    return NEIGHBOURS.label(
+        values, found, clusters=clusters or ALONE, resamples=resamples, level=level, analysis_seed=seed
     )
-
-
-def _precision(
-    index: np.ndarray,
-    classes: np.ndarray,
-    order: np.ndarray,
-    members: np.ndarray | None,
-    resamples: int,
-    level: float,
-    seed: int,
-) -> dict[str, Any]:
-    codes, sizes = np.unique(classes, return_inverse=True, return_counts=True)[1:]
-    share = (codes[index] == codes[:, None]).mean(axis=-1)
-    share[index[..., 0] < 0] = np.nan
-    # Resampled in the order of ids, so that the order of images changes nothing.
-    values = np.moveaxis(share, -1, 0)[order]
-    low, high = _interval(values, None if members is None else members[order], resamples, level, seed)
-    chance = float((sizes * (sizes - 1)).sum() / (len(codes) * (len(codes) - 1)))
-    percent = f"{100 * level:g} % interval"
-    return {
-        "precision": variable(PLACE, share.mean(axis=-1), "share of neighbours that have the image's label"),
-        "precision_low": variable(PLACE, low, f"precision: lower end of its {percent}"),
-        "precision_high": variable(PLACE, high, f"precision: upper end of its {percent}"),
-        "precision_chance": variable((), chance, "precision of neighbours drawn at random"),
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -101,7 +102,13 @@ def network_called(name: str) -> nn.Module:
         ) from error
     finally:
         sys.path.pop(0)
-    made = make() if callable(make) and not isinstance(make, nn.Module) else make
+    made = make
+    if callable(make) and not isinstance(make, nn.Module):
+        try:
+            inspect.signature(make).bind()
+        except TypeError as error:
+            raise InputError(f"{name}: {error}; it is called without any: give its arguments defaults") from error
+        made = make()
     if not isinstance(made, nn.Module):
         raise InputError(f"{name} gave a {type(made).__name__}: it must return a torch.nn.Module")
     return made
@@ -128,10 +135,14 @@ def images_called(
         missing = [n for n in names[1:] if n not in builtin.ids]
         if missing:
             raise InputError(
-                f"samples: no built-in photograph {', '.join(missing)}: ids are {', '.join(builtin.ids[:3])}, …, and "
-                "samples stands without folders or zips"
+                f"samples: no built-in photograph {', '.join(missing)}: ids are {', '.join(builtin.ids[:3])}, …; and "
+                "samples stands alone, without folders or zips"
             )
         return builtin.subset([builtin.ids.index(n) for n in names[1:]]) if names[1:] else builtin
+    if "samples" in names:
+        raise InputError("samples stands alone: give it without folders or zips")
+    if not names:
+        raise InputError("no images are named: give folders or zips of images, shapes:COUNT, or samples")
     every = [file for name in names for file in _matching(name)]
     sets = [_set_called(name, size=size, crop=crop, skip_bad=skip_bad) for name in every]
     return sets[0] if len(sets) == 1 else concatenate(sets)

@@ -1,22 +1,38 @@
-"""Commands that look into denoisers: demo, models, taps, phi."""
+"""Commands that look into denoisers: models, taps, phi."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from probekit.capture.names import taps as table_of_taps
-from probekit.cli.arguments import images_called, network_called, numbers
+from probekit.cli.arguments import (
+    DRAWS,
+    SIGMA,
+    BatchSize,
+    Crop,
+    Draws,
+    Images,
+    Model,
+    Quiet,
+    Seed,
+    Sigma,
+    Size,
+    images_called,
+    network_called,
+    numbers,
+    words,
+)
 from probekit.errors import InputError
+from probekit.machine.files import prepared, whole
 from probekit.models import zoo
 from probekit.phi.tap import tap as make_tap
 
 __all__ = ["models", "phi", "taps"]
 
-MODEL_HELP = "Bundled name, path of a .safetensors file, or module:function that returns a network."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -37,12 +53,12 @@ def models(as_json: Json = False) -> None:
 
 
 def taps(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    network: Model,
     shape: Annotated[str, typer.Option(help="Channels, rows, columns of an image to try it on.")] = "3,32,32",
     as_json: Json = False,
 ) -> None:
     """List what can be tapped in a network: name, alias, map shape, calls, share of the work to reach it."""
-    table = table_of_taps(network_called(model), numbers(shape))
+    table = table_of_taps(network_called(network), numbers(shape, option="--shape"))
     if as_json:
         typer.echo(table.to_json(orient="records", indent=2))
     else:
@@ -50,22 +66,22 @@ def taps(
 
 
 def phi(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    images: Annotated[list[str], typer.Argument(help="Folders or zips of images, shapes:COUNT, or samples.")],
+    network: Model,
+    images: Images,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .zarr store, streamed and resumed, or a .nc file.")],
     tap: Annotated[str, typer.Option(help="Names of taps, comma-separated.")] = "mid",
-    sigma: Annotated[str, typer.Option(help="Noise levels, comma-separated.")] = "0.1,0.3,1.0",
-    draws: Annotated[int, typer.Option(help="Noise draws per image and noise level.")] = 10,
+    sigma: Sigma = SIGMA,
+    draws: Draws = DRAWS,
     reduce: Annotated[str, typer.Option(help="mean, max, std or energy of each channel's map.")] = "mean",
-    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
-    size: Annotated[int | None, typer.Option(help="Scale the shorter side of files to this (box filter).")] = None,
-    crop: Annotated[int | None, typer.Option(help="Then cut a square from the centre of files.")] = None,
+    seed: Seed = 0,
+    size: Size = None,
+    crop: Crop = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be used.")] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Noisy images in one forward pass.")] = None,
+    batch_size: BatchSize = None,
     keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Keep every draw too.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
-) -> None:
+) -> list[Path] | None:
     """Write the representation φ of images to a file that xarray opens.
 
     A .zarr store is written as it is computed: killed and called again with the same arguments, the
@@ -74,19 +90,24 @@ def phi(
     if out.suffix not in (".zarr", ".nc"):
         raise InputError(f"{out}: the output ends in .zarr (streamed, resumable) or .nc (netCDF)")
     source = images_called(images, size=size, crop=crop, skip_bad=skip_bad)
-    options: dict[str, Any] = {"draws": draws, "seed": seed, "batch_size": batch_size, "keep_draws": keep_draws}
-    data = make_tap(network_called(model), *tap.split(","), reduce=reduce)(
+    tapped = make_tap(network_called(network), *(words(tap) or ()), reduce=reduce)
+    levels = numbers(sigma, float, option="--sigma")
+    prepared(out.parent)
+    data = tapped(
         source,
-        sigma=numbers(sigma, float),
+        sigma=levels,
+        draws=draws,
+        seed=seed,
+        batch_size=batch_size,
+        keep_draws=keep_draws,
         store=out if out.suffix == ".zarr" else None,
         progress=False if quiet else None,
-        **options,
     )
     if out.suffix == ".nc":
-        out.parent.mkdir(parents=True, exist_ok=True)
-        data.to_netcdf(out, engine="h5netcdf")
+        with whole(out) as unfinished:
+            data.to_netcdf(unfinished, engine="h5netcdf")
+    if not as_json:
+        return [out]
     summary = {"path": str(out), "sizes": dict(data.sizes), "skipped": list(source.skipped), "attrs": data.attrs}
-    if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False, indent=2))
-    else:
-        typer.echo(f"wrote {out}: " + ", ".join(f"{n} {dim}" for dim, n in data.sizes.items()))
+    typer.echo(json.dumps(summary, ensure_ascii=False, indent=2))
+    return None

@@ -13,11 +13,11 @@ from tests.analyses.attribution.test_oracles import maps_are_the_closed_form
 ANALYSE = import_module("analyses.attribution.analyse")
 
 
-def gradient_times_input(read: Callable[..., Tensor], y: Tensor, rest: Tensor, channel: int, *, n_steps: int) -> Tensor:
+def gradient_times_input(read: Callable[..., Tensor], y: Tensor, baseline: Tensor, channel: int, *, n_steps: int) -> Tensor:
     """Broken on purpose: the gradient at the image, not along the path."""
     y = y.clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(read(y)[:, channel].sum(), y)
-    return gradient * (y - rest) * (n_steps > 0)
+    return gradient * (y - baseline) * (n_steps > 0)
 
 
 def test_a_gradient_that_is_not_taken_along_the_path_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

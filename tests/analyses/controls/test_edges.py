@@ -11,18 +11,14 @@ from PIL import Image
 
 import probekit
 from analyses import controls, probe, semantics
+from analyses.controls import analyse, rows
+from analyses.ground import Estimate
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.models.unet import UNet
 
-SMALL: dict[str, Any] = {
-    "sigma": (0.1, 0.4),
-    "draws": 2,
-    "untrained": 1,
-    "resamples": 100,
-    "penalties": (0.1,),
-    "n_clusters": 4,
-}
+SETTINGS = controls.Settings(resamples=100, penalties=(0.1,), n_clusters=4)
+SMALL: dict[str, Any] = {"sigma": (0.1, 0.4), "draws": 2, "untrained": 1, "settings": SETTINGS}
 
 
 def images(prefix: str, count: int = 48, **options: Any) -> ImageSet:
@@ -86,19 +82,6 @@ def test_the_trained_mid_differs_from_itself_in_nothing(found: xr.Dataset) -> No
     own_row_differs_in_nothing(found)
 
 
-def test_differences_of_images_that_are_not_paired_show_in_the_row_of_the_reference(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from analyses.controls import measures
-
-    right = measures._per_image
-    monkeypatch.setattr(
-        measures, "_per_image", lambda own, reference, *rest: right(own, np.roll(reference, 1, axis=0), *rest)
-    )
-    with pytest.raises(AssertionError):
-        own_row_differs_in_nothing(tabled())
-
-
 def test_values_lie_in_their_intervals_and_differences_are_differences(found: xr.Dataset) -> None:
     known = found.value.notnull()
     assert ((found.low <= found.value + 1e-9) & (found.value <= found.high + 1e-9)).where(known, True).all()
@@ -119,11 +102,25 @@ def test_numbers_are_those_of_the_single_analyses(found: xr.Dataset) -> None:
     )
     mid = found.sel(row="small mid")
     again = semantics.stability(data, reference=0.1, distances=["euclidean"], resamples=100)
-    np.testing.assert_allclose(mid.value.sel(measure="stability"), again.top1.sel(noise="independent").squeeze())
     near = semantics.neighbours(data, label="label", distances=["euclidean"], resamples=100)
-    np.testing.assert_allclose(mid.value.sel(measure="precision"), near.precision.squeeze())
+    for end, name in (("", "value"), ("_low", "low"), ("_high", "high")):
+        stable = mid[name].sel(measure="stability")
+        np.testing.assert_allclose(stable, again[f"top1{end}"].sel(noise="independent").squeeze())
+        np.testing.assert_allclose(mid[name].sel(measure="precision"), near[f"precision{end}"].squeeze())
+    assert (mid.chance.sel(measure="stability") == again.top1_chance).all()
+    assert (mid.chance.sel(measure="precision") == near.precision_chance).all()
     linear = probe.analyse(train, data, penalties=(0.1,), resamples=100)
     np.testing.assert_allclose(mid.value.sel(measure="accuracy"), linear.accuracy.squeeze())
+
+
+def test_images_that_are_left_out_of_the_search_are_left_out_of_the_table() -> None:
+    found = tabled(train=None, settings=SETTINGS._replace(among=20), sigma=(0.1,), untrained=0)
+    data = probekit.tap(denoiser(), "mid")(images("a").subset(order("a", 48)), sigma=0.1, draws=2, keep_draws=True)
+    again = semantics.stability(data, reference=0.1, among=20, distances=["euclidean"], resamples=100)
+    mid = found.sel(row="small mid", measure="stability")
+    assert again.attrs["queries"] == 40
+    for end, name in (("", "value"), ("_low", "low"), ("_high", "high")):
+        np.testing.assert_allclose(mid[name], again[f"top1{end}"].sel(noise="independent").squeeze())
 
 
 def order(prefix: str, count: int) -> list[int]:
@@ -146,7 +143,7 @@ def test_a_row_that_knows_nothing_of_classes_is_at_chance_and_below_one_that_see
 def test_a_row_that_is_the_same_for_all_images_is_refused_by_name() -> None:
     blank = controls.Source("blank", "other network", Blind(0.0), ("layer",))
     with pytest.raises(InputError, match=r"φ of blank layer at σ = 0.1 is the same for all images"):
-        tabled(further=[blank])
+        tabled(further=[blank], train=None, untrained=0, sigma=(0.1,))
 
 
 def test_the_order_of_images_changes_nothing(found: xr.Dataset) -> None:
@@ -154,59 +151,76 @@ def test_the_order_of_images_changes_nothing(found: xr.Dataset) -> None:
     xr.testing.assert_allclose(tabled(shuffled), found, atol=1e-5)
 
 
+def counted(monkeypatch: pytest.MonkeyPatch, stop_at: str = "") -> list[str]:
+    """Names of the sources whose rows are made, from now on; making those of `stop_at` fails."""
+    made: list[str] = []
+    right = analyse.rows
+
+    def rows(source: Any, *rest: Any) -> xr.Dataset:
+        if source.source.name == stop_at:
+            raise KeyboardInterrupt
+        made.append(source.source.name)
+        return right(source, *rest)
+
+    monkeypatch.setattr(analyse, "rows", rows)
+    return made
+
+
 def test_a_table_made_again_is_read_from_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from analyses.controls import measures
-
-    first = tabled(store=tmp_path)
-    one = next((tmp_path / "gist").glob("numbers-*.nc"))
-    one.unlink()
-    calls = []
-    right = measures.measures
-
-    def counted(subject: Any, reference: Any) -> Any:
-        calls.append(subject.name)
-        return right(subject, reference)
-
-    monkeypatch.setattr(measures, "measures", counted)
-    again = tabled(store=tmp_path)
-    assert calls == ["gist"]
-    xr.testing.assert_allclose(first, again)
+    few: dict[str, Any] = {"store": tmp_path, "train": None, "sigma": (0.1,), "untrained": 0}
+    first = tabled(**few)
+    (tmp_path / "gist" / "numbers.nc").unlink()
+    made = counted(monkeypatch)
+    xr.testing.assert_identical(first, tabled(**few))
+    assert made == ["gist"]
     assert not list(tmp_path.rglob("*.partial"))
     with pytest.raises(InputError, match="another plan"):
-        tabled(store=tmp_path, draws=3)
+        tabled(**{**few, "draws": 3})
+    made.clear()
+    # To other settings numbers are made again, of φ as it is kept.
+    wider = tabled(**few, settings=SETTINGS._replace(level=0.99))
+    assert len(made) == len(set(made)) == len(set(first.source.values))
+    assert (wider.high >= first.high).where(first.high.notnull(), True).all()
+
+
+def test_a_table_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: xr.Dataset) -> None:
+    with monkeypatch.context() as until:
+        counted(until, stop_at="colour")
+        with pytest.raises(KeyboardInterrupt):
+            tabled(store=tmp_path)
+    made = counted(monkeypatch)
+    xr.testing.assert_identical(tabled(store=tmp_path), found)
+    assert made == ["colour", "gist", "photo32-dncnn", "photo32-sigma"]
+
+
+def test_a_measure_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def activity(beside: rows.Beside) -> rows.Numbers:
+        phi = beside.own.measured.data["phi"]
+        mean = phi.groupby("tap").mean(["image", "channel"]).transpose("sigma", "tap")
+        value = Estimate(mean.values, mean.values - 1, mean.values + 1)
+        return rows.Numbers(value, value, 0.5)
+
+    monkeypatch.setattr(rows, "MEASURES", {"activity": activity})
+    further = tabled(train=None, sigma=(0.1,), untrained=0)
+    assert further.measure.values.tolist() == ["activity"]
+    np.testing.assert_allclose(further.high - further.low, 2, rtol=1e-5)
+    assert (further.chance == 0.5).all()
 
 
 def test_correlations_have_p_values_of_permutations_and_other_measures_have_none(found: xr.Dataset) -> None:
-    told = np.array([str(name).startswith("correlation") for name in found.measure.values])
-    assert found.p.isel(measure=~told).isnull().all()
-    known = found.value.isel(measure=told).notnull()
-    assert (found.p.isel(measure=told).notnull() == known).all()
+    of_pairs = np.array([str(name).startswith("correlation") for name in found.measure.values])
+    assert found.p.isel(measure=~of_pairs).isnull().all()
+    known = found.value.isel(measure=of_pairs).notnull()
+    assert (found.p.isel(measure=of_pairs).notnull() == known).all()
     # 999 permutations, and the data themselves.
     np.testing.assert_allclose((found.p * 1000) % 1, np.where(found.p.notnull(), 0, np.nan), atol=1e-9)
-    assert (found.p.isel(measure=told) >= 0.001).where(known, True).all()
+    assert (found.p.isel(measure=of_pairs) >= 0.001).where(known, True).all()
     data = probekit.tap(denoiser(), "mid")(images("a").subset(order("a", 48)), sigma=SMALL["sigma"], draws=2)
     one = semantics.correlate(data, {"label": "label"}, distances="euclidean", statistics="spearman")
     mid = found.sel(row="small mid", measure="correlation: label")
     np.testing.assert_allclose(mid.p, one.p_permutation.sel(given="nothing").squeeze())
     # The shades are the classes: no arrangement of 48 images comes near.
     assert (found.p.sel(row="colour", measure="correlation: label") == 0.001).all()
-
-
-def test_rows_kept_without_p_values_are_given_them_and_nothing_else_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from analyses.controls import measures
-
-    first = tabled(store=tmp_path)
-    for path in tmp_path.rglob("numbers-*.nc"):
-        row = xr.load_dataset(path, engine="h5netcdf").drop_vars("p")
-        del row.attrs["permutations"]
-        row.to_netcdf(path, engine="h5netcdf")
-    monkeypatch.setattr(measures, "measures", None)
-    xr.testing.assert_allclose(tabled(store=tmp_path), first)
-    # By now they are kept with p, and read as they are.
-    monkeypatch.setattr(measures, "correlations", None)
-    xr.testing.assert_allclose(tabled(store=tmp_path), first)
 
 
 def test_without_training_images_there_is_no_accuracy_and_images_are_subsampled_by_class() -> None:
@@ -225,28 +239,39 @@ def test_the_command_line_writes_a_table_and_a_figure(tmp_path: Path) -> None:
                 pixels = (40 + 50 * k + 20 * rng.random((8, 8, 3))).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / f"{part} {i}.png")
     given = [str(tmp_path / "val"), "--train", str(tmp_path / "train"), "-o", str(tmp_path / "out"), "--size", "8"]
-    assert controls.main([*given, "--sigma", "0.2", "--draws", "1"]) == 0
+    assert controls.main([*given, "--sigma", "0.2", "--draws", "1", "--untrained", "1", "--quiet"]) == 0
     assert {"controls.nc", "controls.png"} <= {p.name for p in (tmp_path / "out").iterdir()}
     with xr.open_dataset(tmp_path / "out" / "controls.nc", engine="h5netcdf") as found:
         assert found.attrs["reference"] == "photo32 mid"
     assert controls.main([str(tmp_path / "nothing"), "-o", str(tmp_path)]) == 1
+    assert controls.main(["--train"]) == 2
 
 
-WRONG: list[tuple[Any, str]] = [
-    (lambda: tabled(np.zeros((50, 3, 8, 8), np.float32)), "has no classes"),
-    (lambda: tabled(images("a", labels=["one"] * 48)), "are of class 'one': give two classes at least"),
-    (lambda: tabled(train=images("a")), "48 ids are in both sets"),
-    (lambda: tabled(train=images("b", labels=["class 0", "class 1"] * 24)), "classes class 2, class 3 are in no"),
-    (lambda: tabled(images("a", 30)), "30 images: give 40 at least"),
-    (lambda: tabled(untrained=-1), "untrained=-1: give a whole number ≥ 0"),
-    (lambda: tabled(resamples=10), "resamples=10"),
-    (lambda: tabled(denoiser="photo32-dncnn"), "declares no block `mid`"),
-    (lambda: tabled(further=[controls.Source("gist", "descriptor", Blind(), ("layer",))]), "two sources have one name"),
-]
+def test_what_cannot_be_written_or_read_is_one_line_and_a_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert controls.main(["nowhere.zip", "-o", str(tmp_path / "out")]) == 1
+    assert controls.main([str(tmp_path / "file"), "-o", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err.count("python -m analyses.controls:") == 2
 
 
-@pytest.mark.parametrize(("call", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_what_cannot_be_used_is_refused_by_name(call: Any, message: str) -> None:
-    with pytest.raises(InputError) as raised:
-        call()
-    assert message in str(raised.value)
+class Plain(torch.nn.Module):
+    """A network of nobody's package: it keeps the contract by itself, and declares a middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name, self.tap_aliases = "plain", {"mid": "layer"}
+        self.layer = torch.nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, y: torch.Tensor, sigma: Any = None) -> torch.Tensor:
+        del sigma
+        return y - self.layer(y).mean(dim=1, keepdim=True)
+
+
+def test_a_network_of_ones_own_is_compared_without_twins() -> None:
+    torch.manual_seed(0)
+    found = tabled(train=None, denoiser=Plain().eval(), untrained=0, sigma=(0.1,))
+    assert found.attrs["reference"] == "plain mid"
+    with pytest.raises(InputError, match=r"plain is none of the package's networks: give its untrained twins"):
+        tabled(denoiser=Plain())

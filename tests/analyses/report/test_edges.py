@@ -15,7 +15,7 @@ from analyses import report
 from analyses.report import claims
 from probekit.errors import InputError, ProbeError
 
-FEW: dict[str, Any] = {"sigma": (0.1, 0.5), "only": (1, 3, 4), "progress": False, "say": lambda _: None}
+FEW: dict[str, Any] = {"sigma": (0.1, 0.5), "draws": 2, "only": (1, 3, 4), "progress": False, "say": lambda _: None}
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +107,15 @@ def test_small_numbers_are_as_they_were_afterwards(made) -> None:
         (["nowhere.zip"], "nowhere.zip"),
         (["samples", "--size", "32", "--claims", "1,9"], r"only=\[1, 9\]: give numbers of claims, from 1 to 8"),
         (["samples", "--size", "32", "--claims", "1,5"], "claims 5 need images of the same classes"),
-        (["samples", "--size", "32", "--claims", "one"], "--claims one: give numbers separated by commas, e.g. 1,3,4"),
+        (["samples", "--size", "32", "--claims", "one"], "--claims: 'one' is not a list of numbers: write them like"),
         (["samples", "--size", "32", "--conditions", "20"], "make 190 pairs, and claim 7 asks for 200"),
         (["samples", "--size", "32", "--samples", "3"], "n_samples=3: give a whole number ≥ 4"),
-        (["samples", "--size", "32", "--sigma", "0.1,x"], "--sigma 0.1,x: give numbers separated by commas"),
+        (["samples", "--size", "32", "--sigma", "0.1,x"], "--sigma: '0.1,x' is not a list of numbers"),
         (["samples", "--size", "32", "--denoiser", "photo33"], "photo33"),
-        (["shapes:10"], "shapes:10"),
+        (["shapes:10"], "10 images: the claims need 40 at least"),
         (["samples", "--size", "32", "--denoiser", "photo32-dncnn"], "declares the taps layer1, .* and no 'mid'"),
     ],
 )
 def test_the_command_says_what_is_wrong(arguments, says: str, tmp_path: Path, capsys) -> None:
-    assert report.main(["--images", *arguments, "-o", str(tmp_path / "out"), "--quiet"]) == 1
+    assert report.main([*arguments, "-o", str(tmp_path / "out"), "--quiet"]) == 1
     assert re.search(says, capsys.readouterr().err)

@@ -6,23 +6,25 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analyses.report import claims, pages
-from analyses.report.page import Table, markdown
-from analyses.report.pages import Shown, interval_cell, measure_table, page
+from analyses.report import claims
+from analyses.report.page import Shown, Table, interval_cell, markdown, measure_table
+from analyses.report.page import report_page as page
 
 
 @pytest.fixture
 def judged() -> xr.Dataset:
     rows = [
-        (1, "number, below 0", 0.1, -0.5, True, True),
-        (1, "the same less the untrained network's, below 0", 0.1, 0.2, False, True),
-        (1, "number, below 0", 0.5, 0.3, False, True),
-        (1, "the same less the untrained network's, below 0", 0.5, 0.2, False, True),
-        (1, "another, above 0", 0.5, -1.0, False, False),
-        (6, "error, at most 0.05", np.nan, 0.01, True, True),
+        (1, "number", "", "below 0", 0.1, -0.5, True, True),
+        (1, "number", "the untrained network's", "below 0", 0.1, 0.2, False, True),
+        (1, "number", "", "below 0", 0.5, 0.3, False, True),
+        (1, "number", "the untrained network's", "below 0", 0.5, 0.2, False, True),
+        (1, "another", "", "above 0", 0.5, -1.0, False, False),
+        (6, "error", "", "at most 0.05", np.nan, 0.01, True, True),
     ]
-    columns = dict(zip(("of_claim", "what", "sigma", "value", "holds", "counts"), zip(*rows, strict=True), strict=True))
-    made = {k: ("criterion", np.array(v, object if k == "what" else None)) for k, v in columns.items()}
+    names = ("of_claim", "subject", "less", "asked", "sigma", "value", "holds", "counts")
+    columns: dict[str, list] = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    columns["what"] = [f"{r[1]}{f' less {r[2]}' if r[2] else ''}, {r[3]}" for r in rows]
+    made = {k: ("criterion", np.array(v, object if isinstance(v[0], str) else None)) for k, v in columns.items()}
     unknown = ("criterion", np.full(len(rows), np.nan))
     verdict = ("claim", np.array(["partly", "holds"], object))
     return xr.Dataset(
@@ -85,6 +87,12 @@ def test_a_number_without_an_interval_stands_alone() -> None:
     assert [interval_cell(0.5, np.nan, 1), interval_cell(np.nan, 0, 1)] == ["0.5", "–"]
 
 
-def test_levels_are_only_named_where_there_are_any() -> None:
-    assert pages._at([np.nan]) == ""
-    assert pages._at([0.1, 0.5]) == " (σ = 0.1, 0.5)"
+def test_a_number_that_is_of_the_subject_before_says_so(judged) -> None:
+    first = [row[0] for row in claims.cells(judged, 1)]
+    assert first == [
+        "number, below 0",
+        "the same less the untrained network's, below 0",
+        "the same, below 0",
+        "the same less the untrained network's, below 0",
+        "another, above 0",
+    ]

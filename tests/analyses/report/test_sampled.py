@@ -12,12 +12,13 @@ import probekit
 from analyses import report
 from analyses.report import claims, conditional
 from analyses.report.conditional import Sampling
-from analyses.report.pages import Shown
+from analyses.report.page import Shown
 from analyses.report.study import Study
 from probekit.models import zoo
 from probekit.models.unet import UNet
 
-SMALL: dict[str, Any] = {"sigma": (0.1, 0.5), "draws": 2, "levels": 2, "conditions": 2, "progress": False}
+SMALL: dict[str, Any] = {"sigma": (0.1, 0.5), "draws": 2, "progress": False}
+FEW = Sampling(conditions=2, levels=2)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def images() -> probekit.images.ImageSet:
 @pytest.fixture(scope="module")
 def reconstructed(network: str, images, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, xr.Dataset, list[str]]:
     out, said = tmp_path_factory.mktemp("six"), []
-    judged = report.run(images, out=out, denoiser=network, only=(6,), say=said.append, **SMALL)
+    judged = report.run(images, out=out, denoiser=network, only=(6,), say=said.append, sampling=FEW, **SMALL)
     return out, judged, said
 
 
@@ -60,10 +61,12 @@ def test_claim_6_is_judged_and_shown(reconstructed) -> None:
         assert f"figures/{name}.png" in (out / "report.md").read_text()
     assert page.count("data:image/png") >= 2
     assert any(line.startswith("claim 6") for line in said)
-    # A network that was never trained may have no selective channel; else the concepts are there.
-    assert (out / "concepts.nc").exists() or any("give channels= to hold, or more images" in line for line in said)
+    # A network that was never trained may have no selective channel: then it is said, and else the concepts are there.
+    without = any("give channels= to hold, or more images" in line for line in said)
+    assert (out / "concepts.nc").exists() is not without
+    assert ("channels held" in page) is not without
     assert any("no sheet of built-in photographs: " in line for line in said)
-    assert xr.load_dataset(out / "variants.nc", engine="h5netcdf").sizes["image"] == SMALL["conditions"]
+    assert xr.load_dataset(out / "variants.nc", engine="h5netcdf").sizes["image"] == FEW.conditions
 
 
 def test_what_is_there_is_not_made_again_and_pictures_of_the_images_can_be_left_out(
@@ -74,7 +77,9 @@ def test_what_is_there_is_not_made_again_and_pictures_of_the_images_can_be_left_
     assert kept
     for picture in (out / "figures").iterdir():
         picture.unlink()
-    again = report.run(images, out=out, denoiser=network, only=(6,), pictures=False, say=lambda _: None, **SMALL)
+    again = report.run(
+        images, out=out, denoiser=network, only=(6,), sampling=FEW._replace(pictures=False), say=lambda _: None, **SMALL
+    )
     xr.testing.assert_equal(again, judged)
     assert {p: p.stat().st_mtime_ns for p in (out / "stores").rglob("*.nc")} == kept
     assert [p.name for p in (out / "figures").iterdir()] == ["variants.png"]
@@ -91,8 +96,8 @@ def test_built_in_photographs_are_sampled_where_they_fit(network: str, tmp_path:
 
 
 def test_claim_7_is_judged_against_pixels(network: str, images, tmp_path: Path) -> None:
-    how = {**SMALL, "only": (7,), "conditions": 21, "n_samples": 4, "say": lambda _: None}
-    judged = report.run(images, out=tmp_path, denoiser=network, **how)
+    few = FEW._replace(conditions=21, n_samples=4)
+    judged = report.run(images, out=tmp_path, denoiser=network, only=(7,), sampling=few, say=lambda _: None, **SMALL)
     assert set(claims.verdicts(judged)) == {7}
     assert np.isfinite(judged.value.values).all()
     assert ["pixels" in what for what in judged.what.values[judged.counts.values]] == [False, False, True]

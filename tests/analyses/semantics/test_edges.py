@@ -1,8 +1,6 @@
 """What semantics accepts, refuses, and gives at its extremes; its figure and its command line."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -170,62 +168,27 @@ def test_images_without_activity_have_no_cosine() -> None:
     assert stable.top1.sel(distance="cosine", noise="shared").isnull().all()
 
 
+def test_image_by_image_only_what_is_asked_for_is_found() -> None:
+    data = dataset(draws=2)
+    assert set(semantics.per_image(data, reference=None, k=3).data_vars) == {
+        "neighbor_index",
+        "neighbor_distance",
+        "precision",
+        "precision_chance",
+    }
+    searched = semantics.per_image(data, k=None, distances="euclidean")
+    assert "neighbor_index" not in searched
+    assert searched.top1.dims == ("image", "noise", "sigma", "block", "distance")
+    assert (searched.attrs["among"], searched.attrs["queries"], searched.attrs["analysis_seed"]) == (N, N, 0)
+    assert isinstance(searched.attrs["among"], int)
+
+
 def test_without_labels_neighbours_are_found_and_correlations_left_out() -> None:
     data = dataset().drop_vars("label")
     found = semantics.analyse(data, resamples=100)
     assert "precision" not in found
     assert "correlation" not in found
     assert isinstance(semantics.plot(found), Figure)
-
-
-def changed(data: xr.Dataset, label: Any) -> xr.Dataset:
-    return data.assign_coords(label=("image", np.array(label, dtype=object)))
-
-
-REFUSED: dict[str, tuple[Callable[[xr.Dataset], object], str]] = {
-    "k": (lambda d: semantics.neighbours(d, k=N), "k=30: give a whole number of neighbours between 1 and 29"),
-    "k bool": (lambda d: semantics.neighbours(d, k=True), "k=True"),
-    "no label": (lambda d: semantics.neighbours(d, label="word"), "'word' is no coordinate along image"),
-    "one class": (lambda d: semantics.neighbours(changed(d, ["a"] * N)), "all images are of class 'a'"),
-    "missing label": (lambda d: semantics.neighbours(changed(d, [None, *"ab" * 20][:N])), "missing for 1 images"),
-    "distance": (lambda d: semantics.neighbours(d, distances=["manhattan"]), "'manhattan' was given: choose among"),
-    "no distance": (lambda d: semantics.stability(d, distances=[]), "an empty list was given"),
-    "statistic": (lambda d: semantics.correlate(d, {"a": "label"}, statistics="tau"), "statistics: 'tau'"),
-    "reference": (lambda d: semantics.stability(d, reference=0.2), "0.2 is not among the noise levels 0.1, 0.3"),
-    "among": (lambda d: semantics.stability(d, among=1), "among=1: give a whole number ≥ 2"),
-    "level": (lambda d: semantics.correlate(d, {"a": "label"}, level=95), "level=95"),
-    "no others": (lambda d: semantics.correlate(d, {}), "others is empty"),
-    "name": (lambda d: semantics.correlate(d, {"a+b": "label"}), "stands for sets of names"),
-    "given": (lambda d: semantics.correlate(d, {"a": "label"}, given=["b"]), "'b' is not among others"),
-    "permutations": (lambda d: semantics.correlate(d, {"a": "label"}, permutations=50), "give 99 or more"),
-    "max_images": (lambda d: semantics.correlate(d, {"a": "label"}, max_images=5), "max_images=5"),
-    "few": (lambda d: semantics.correlate(d.isel(image=slice(10)), {"a": "label"}), "of 10 images: .* 20 at least"),
-    "class lacking": (lambda d: semantics.correlate(d, {"a": table(CLASSES[:4])}), "lacks class 'class 4'"),
-    "asymmetric": (lambda d: semantics.correlate(d, {"a": table(CLASSES) + np.eye(5)}), "no table of distances"),
-    "image lacking": (lambda d: semantics.correlate(d, {"a": descriptor(d)[1:]}), "lacks image '0.png'"),
-    "image count": (
-        lambda d: semantics.correlate(d, {"a": descriptor(d)[1:].drop_vars("image")}),
-        "29 images without ids and the data 30",
-    ),
-    "nan": (lambda d: semantics.correlate(d, {"a": descriptor(d) * np.nan}), r"others\['a'\] holds NaN"),
-    "constant": (lambda d: semantics.correlate(d, {"a": 0 * descriptor(d)}), "the same for all pairs"),
-    "type": (lambda d: semantics.correlate(d, {"a": 3}), "is a int: give a coordinate's name"),
-    "function": (lambda d: semantics.correlate(d, {"a": lambda _: np.ones((2, 2))}), r"of shape \(2, 2\)"),
-    "no distances": (lambda d: semantics.correlate(d, {"a": lambda ids: np.ones((len(ids),) * 2)}), "no distances"),
-    "several levels": (lambda d: semantics.correlate(d, {"a": d}), "φ at 2 noise levels: select one"),
-    "control": (
-        lambda d: semantics.correlate(d, {"a": "label"}, controls={"c": d.isel(sigma=[0])}),
-        r"controls\['c'\] lacks σ = 0.3",
-    ),
-    "taken": (lambda d: semantics.analyse(d, others={"label": descriptor(d)}, resamples=100), "taken by the labels"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_used_is_refused_with_what_to_do(case: str) -> None:
-    call, message = REFUSED[case]
-    with pytest.raises(InputError, match=message):
-        call(dataset())
 
 
 def test_phi_that_is_not_finite_is_refused() -> None:
@@ -262,15 +225,22 @@ def test_the_command_line_writes_findings_and_a_figure(tmp_path: Path, capsys: p
     (tmp_path / "classes.csv").write_text("\n".join(["wnid,hypernym_wnids", *rows]))
     arguments = [str(tmp_path / "phi.nc"), "-o", str(tmp_path / "out"), "--classes", str(tmp_path / "classes.csv")]
     arguments += ["--others", str(tmp_path / "others.nc"), "--controls", str(tmp_path / "others.nc")]
-    few = ["--permutations", "99", "--resamples", "100", "--k", "3", "--distances", "euclidean"]
+    few = ["--permutations", "99", "--resamples", "100", "--k", "3", "--distances", "euclidean,cosine"]
     assert semantics.main([*arguments, *few]) == 0
     found = xr.load_dataset(tmp_path / "out" / "semantics.nc", engine="h5netcdf")
     assert found.other.values.tolist() == ["label", "classes", "gist"]
     assert found.control.values.tolist() == ["gist"]
+    assert found.distance.values.tolist() == ["euclidean", "cosine"]
+    assert found.attrs["analysis_seed"] == 0
     assert (tmp_path / "out" / "semantics.png").exists()
     capsys.readouterr()
     assert semantics.main([*arguments, "--k", "40"]) == 1
     assert "k=40" in capsys.readouterr().err
+
+
+def test_an_option_of_no_part_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="no option 'neighbors'"):
+        semantics.analyse(dataset(), neighbors=3)  # type: ignore[arg-type]
 
 
 def test_seeds_repeat_results_and_change_what_is_random() -> None:

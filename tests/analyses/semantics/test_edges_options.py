@@ -1,4 +1,4 @@
-"""Every option of the analyses of meaning, given what it does not take: an error that says so, and no other."""
+"""Every option of clusters, probe and descriptors, given what it does not take: an error that says so, and no other."""
 
 import re
 from collections.abc import Callable
@@ -6,12 +6,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 
 import probekit
-from analyses import clusters, controls, descriptors, probe, semantics
+from analyses import clusters, descriptors, probe
 from probekit import labels
 from probekit.errors import InputError
 
@@ -52,83 +51,12 @@ GIST = xr.DataArray(
 IMAGES = probekit.images.load(
     np.random.default_rng(3).random((40, 3, 4, 4)).astype(np.float32), labels=[f"class {i % 2}" for i in range(40)]
 )
-QUICK: dict[str, Any] = {"resamples": 100, "distances": ["euclidean"]}
 CLUSTERED = clusters.analyse(DATA, n_clusters=(2, 3), splits=1, n_init=1, resamples=100, permutations=99)
 MAP = clusters.embed(DATA, perplexity=3)
 PROBED = probe.analyse(DATA, TEST, resamples=100, penalties=[0.1])
 
 # A call that takes options, and what of the pool each option takes; everything else it must refuse.
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, set[str]]]] = {
-    "stability": (
-        lambda **given: semantics.stability(DATA, **{**QUICK, **given}),
-        {
-            "reference": set(),
-            "among": set(),
-            "distances": {"None"},
-            "clusters": {"None"},
-            "resamples": set(),
-            "level": set(),
-            "seed": set(),
-        },
-    ),
-    "neighbours": (
-        lambda **given: semantics.neighbours(DATA, **{**QUICK, "k": 3, **given}),
-        {
-            "k": set(),
-            "label": {"None"},
-            "distances": {"None"},
-            "clusters": {"None"},
-            "resamples": set(),
-            "level": set(),
-            "seed": set(),
-        },
-    ),
-    "correlate": (
-        lambda **given: semantics.correlate(
-            DATA, **{"others": {"label": "label"}, "distances": "euclidean", "statistics": "pearson", **given}
-        ),
-        {
-            "others": set(),
-            "given": {"an empty list"},
-            "distances": {"None"},
-            "statistics": {"None"},
-            "controls": {"None", "an empty mapping"},
-            "clusters": {"None"},
-            "permutations": set(),
-            "max_images": set(),
-            "level": set(),
-            "seed": set(),
-        },
-    ),
-    "semantics": (
-        lambda **given: semantics.analyse(
-            DATA, **{**QUICK, "k": 3, "permutations": 0, "statistics": "pearson", "others": {"gist": GIST}, **given}
-        ),
-        {
-            "label": {"None"},
-            "classes": {"None"},
-            "others": {"None", "an empty mapping"},
-            "given": {"None", "an empty list"},
-            "distances": {"None"},
-            "statistics": {"None"},
-            "controls": {"None", "an empty mapping"},
-            "clusters": {"None"},
-            "k": set(),
-            "reference": {"None"},
-            "among": set(),
-            "permutations": set(),
-            "max_images": set(),
-            "resamples": set(),
-            "level": set(),
-            "seed": set(),
-        },
-    ),
-    "class_distances": (
-        lambda **given: semantics.class_distances(
-            **{"table": pd.DataFrame({"wnid": ["a", "b"], "hypernym_wnids": ["a", "a > b"]}), **given}
-        ),
-        {"table": set(), "separator": {"a text"}},
-    ),
     "clusters": (
         lambda **given: clusters.analyse(
             DATA,
@@ -189,26 +117,6 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, set[str]]]] = {
         lambda **given: probe.compare(**{"first": PROBED, "second": PROBED, "resamples": 100, **given}),
         {"first": set(), "second": set(), "resamples": set(), "level": set(), "seed": set()},
     ),
-    "table": (
-        lambda **given: controls.table(IMAGES, **{"sigma": 0.1, "untrained": 0, "resamples": 100, **given}),
-        {
-            "classes": {"None"},
-            "draws": set(),
-            "untrained": set(),
-            "further": {"an empty list"},
-            "n_images": {"None"},
-            "n_train": {"None"},
-            "statistic": set(),
-            "among": set(),
-            "pairs_images": set(),
-            "n_clusters": {"None"},
-            "penalties": set(),
-            "tuning_images": set(),
-            "resamples": set(),
-            "level": set(),
-            "seed": set(),
-        },
-    ),
     "descriptor": (
         lambda **given: descriptors.descriptor(**{"kind": "pca", "images": IMAGES, "n_components": 2, **given}),
         {"kind": set(), "n_components": set(), "seed": set()},
@@ -223,8 +131,6 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, set[str]]]] = {
         {"features": set(), "sigma": {"1.5"}},
     ),
 }
-# A table of controls measures networks before it can return: what it takes is seen by its other tests.
-SLOW = {("table", option, value) for option, taken in CALLS["table"][1].items() for value in taken}
 EACH = [(name, option) for name, (_, options) in CALLS.items() for option in options]
 
 
@@ -232,8 +138,6 @@ EACH = [(name, option) for name, (_, options) in CALLS.items() for option in opt
 def test_an_option_takes_what_it_says_and_refuses_all_else_in_words(name: str, option: str) -> None:
     call, options = CALLS[name]
     for said, value in POOL.items():
-        if (name, option, said) in SLOW:
-            continue
         if said in options[option]:
             call(**{option: value})
             continue
@@ -245,12 +149,7 @@ def test_an_option_takes_what_it_says_and_refuses_all_else_in_words(name: str, o
 @pytest.mark.parametrize("said", POOL)
 def test_what_is_no_data_is_refused_by_every_analysis(said: str) -> None:
     value = POOL[said]
-    others = {"label": "label"}
     for call in (
-        lambda: semantics.analyse(value),
-        lambda: semantics.stability(value),
-        lambda: semantics.neighbours(value),
-        lambda: semantics.correlate(value, others),
         lambda: clusters.analyse(value),
         lambda: clusters.embed(value),
         lambda: probe.analyse(value, TEST),
@@ -261,10 +160,8 @@ def test_what_is_no_data_is_refused_by_every_analysis(said: str) -> None:
 
 
 PLOTS = {
-    "semantics": (semantics.plot, lambda: semantics.analyse(DATA, k=3, permutations=0, statistics="pearson", **QUICK)),
     "clusters": (clusters.plot, lambda: CLUSTERED),
     "probe": (probe.plot, lambda: PROBED),
-    "controls": (controls.plot, lambda: None),
 }
 
 
@@ -273,12 +170,12 @@ PLOTS = {
 def test_a_figure_is_drawn_of_its_own_findings_only(name: str, said: str) -> None:
     plot, made = PLOTS[name]
     found = made()
-    others = {key: other for key, other in PLOTS.items() if key not in (name, "controls")}
+    others = {key: other for key, other in PLOTS.items() if key != name}
     given = {
         "φ": lambda: DATA,
         "another's findings": lambda: next(iter(others.values()))[1](),
-        "one level": lambda: DATA if found is None else found.isel(sigma=0),
-        "no attributes": lambda: DATA if found is None else found.drop_attrs(),
+        "one level": lambda: found.isel(sigma=0),
+        "no attributes": lambda: found.drop_attrs(),
     }
     with pytest.raises(InputError, match=rf"give what {name}\.|lost their attributes|no dim"):
         plot(given[said]() if said in given else POOL[said])
@@ -289,11 +186,7 @@ MISSING = [
     DATA.assign_coords(label=("image", np.array([value, *DATA.label.values[1:]], object)))
     for value in (None, float("nan"), "")
 ]
-FEW_WHOLE = DATA.assign_coords(source=("image", np.array([f"source {i // 2 % 11}" for i in range(24)], object)))
-STRINGS = pd.DataFrame("far", index=sorted(set(DATA.label.values)), columns=sorted(set(DATA.label.values)))
 WRONG: list[tuple[Callable[[], Any], str]] = [
-    (lambda: semantics.analyse(TWICE), "ids of images occur more than once, such as a0"),
-    (lambda: semantics.stability(TWICE), "ids of images occur more than once"),
     (lambda: clusters.embed(TWICE, perplexity=3), "ids of images occur more than once"),
     (lambda: clusters.analyse(TWICE, n_clusters=2), "ids of images occur more than once"),
     (lambda: probe.analyse(TWICE, TEST), "ids of the train set occur more than once"),
@@ -301,36 +194,12 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         (partial(call, data), "label is missing for 1 images")
         for data in MISSING
         for call in (
-            lambda d: semantics.neighbours(d, k=3),
-            lambda d: semantics.correlate(d, {"label": "label"}),
             lambda d: clusters.analyse(d, n_clusters=2),
             lambda d: probe.analyse(d, TEST),
             lambda d: clusters.plot_embedding(MAP.assign_coords(label=d.label), CLUSTERED),
             lambda d: descriptors.as_representation(GIST.assign_coords(label=d.label)),
         )
     ],
-    (lambda: semantics.correlate(DATA, {"t": STRINGS}), "the class table holds what is no number"),
-    (lambda: semantics.correlate(DATA, {"p": DATA.isel(sigma=0)}), "others['p']: phi has dims image, channel"),
-    (lambda: semantics.correlate(DATA, {"p": DATA.isel(sigma=[0]).drop_vars("tap")}), "others['p']: phi lacks"),
-    (
-        lambda: semantics.correlate(DATA, {"a": "label"}, controls={"c": DATA.isel(sigma=0)}),
-        "controls['c']: phi has dims image, channel",
-    ),
-    (
-        lambda: semantics.correlate(DATA, {"a": "label"}, controls={"c": DATA.drop_vars("tap")}),
-        "controls['c']: phi lacks the coordinates tap",
-    ),
-    (lambda: semantics.correlate(DATA, {"a": "label"}, controls={"c": GIST.astype(str)}), "controls['c'] is of type"),
-    (lambda: semantics.correlate(DATA, {"s": GIST.astype(str)}), "others['s'] is of type"),
-    (lambda: semantics.correlate(DATA, {"s": GIST.isel(feature=0).astype(object)}), "objects that are no names"),
-    (lambda: semantics.correlate(DATA, {"s": GIST.isel(feature=[])}), "others['s'] has no features"),
-    (lambda: semantics.correlate(DATA, {"f": lambda ids: np.full((len(ids),) * 2, "a")}), "not all finite numbers"),
-    (lambda: semantics.neighbours(DATA.assign(phi=DATA.phi.astype(str)), k=3), "phi is of type"),
-    (lambda: semantics.neighbours(DATA, k=3, clusters="label"), "there are 3 different classes, and 10 at least"),
-    (
-        lambda: semantics.correlate(FEW_WHOLE, {"a": "label"}, clusters="source", max_images=20),
-        "max_images=20 holds 9 groups whole: give more",
-    ),
     (
         lambda: clusters.compare(CLUSTERED, CLUSTERED.assign_coords(label=CLUSTERED.label[::-1].variable)),
         "label of 16 images differs between the two, such as a0, 'class 0' in the first and 'class 2' in the second",
@@ -348,11 +217,6 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: probe.analyse(DATA.isel(image=range(6)), TEST), "fewer than two classes have 3 training images"),
     (lambda: descriptors.pca(np.full((5, 1, 4, 4), 0.3), n_components=2), "the 5 training images are all the same"),
     (lambda: descriptors.pca(np.zeros((1, 1, 4, 4)), n_components=1), "the 1 training images are all the same"),
-    (lambda: controls.table(IMAGES, classes=STRINGS), "the class table holds what is no number"),
-    (lambda: controls.table(IMAGES, classes=STRINGS.iloc[1:, 1:]), "the class table lacks class 'class 0'"),
-    (lambda: controls.table(IMAGES, n_clusters=41), "n_clusters=41 of 40 images: give 40 at most"),
-    (lambda: controls.table(IMAGES, store=5), "store=5: give the path of a folder"),  # type: ignore[arg-type]
-    (lambda: controls.table(IMAGES, denoiser=5), "denoiser=5: give a bundled name"),  # type: ignore[arg-type]
 ]
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyses import semantics
-from analyses.semantics import kernels_correlation, kernels_mantel, kernels_neighbours, kernels_pairs
+from analyses.ground import interval, resampled_means
+from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
 from probekit import labels
 
 LEVEL = 0.95
@@ -41,7 +42,7 @@ def unit(x: np.ndarray) -> np.ndarray:
 
 def correlations(matrices: list[np.ndarray], statistic: str) -> np.ndarray:
     """Of the first two given the rest, over all images and without each."""
-    variables = [kernels_correlation.variable(d, statistic) for d in matrices]
+    variables = [kernels_correlation.transformed(d, statistic) for d in matrices]
     return kernels_correlation.partial(kernels_correlation.gram(variables, variables), tuple(range(2, len(matrices))))
 
 
@@ -75,17 +76,20 @@ def test_a_permutation_of_images_permutes_the_findings(seed: int) -> None:
     phi, label, gist = rng.gamma(0.7, size=(30, 2, 5)), rng.integers(4, size=30), rng.normal(size=(30, 3))
     order = rng.permutation(30)
     # The descriptor keeps its order: it is matched by id.
-    straight, permuted = dataset(phi, label), dataset(phi[order], label[order], order)
+    one_order, permuted = dataset(phi, label), dataset(phi[order], label[order], order)
     options = {"statistics": STATISTICS, "permutations": 99}
     others = {"label": "label", "gist": descriptor(gist)}
     xr.testing.assert_identical(
-        *(semantics.correlate(data, others, given=["gist"], **options) for data in (straight, permuted))
+        *(
+            semantics.correlate(data.isel(sigma=[0]), others, given=["gist"], **options)
+            for data in (one_order, permuted)
+        )
     )
-    one, two = (semantics.neighbours(data, k=3, resamples=100) for data in (straight, permuted))
+    one, two = (semantics.neighbours(data, k=3, resamples=100) for data in (one_order, permuted))
     np.testing.assert_array_equal(order[two.neighbor_index], one.neighbor_index.values[..., order, :])
     for name in ("precision", "precision_low", "precision_high"):
         np.testing.assert_allclose(one[name], two[name])
-    one, two = (semantics.stability(data, among=12, resamples=100) for data in (straight, permuted))
+    one, two = (semantics.stability(data, among=12, resamples=100) for data in (one_order, permuted))
     for name in ("top1", "top1_low", "top1_high", "reciprocal_rank_low", "median_rank"):
         np.testing.assert_allclose(one[name], two[name])
 
@@ -174,7 +178,7 @@ def test_the_difference_from_a_control_is_paired_and_has_its_sign() -> None:
     np.testing.assert_allclose(found.difference_high.sel(control="self"), 0, atol=1e-12)
 
 
-def p_values_are_honest(partial: bool = False, *, residuals: bool = True, classes: bool = False) -> None:
+def p_values_are_honest(partial: bool = False, *, classes: bool = False) -> None:
     """No more than a share a of p-values is at most a, up to what 600 simulations can be off."""
     rng = np.random.default_rng(9)
     repetitions, n, m = 600, 30, 99
@@ -197,7 +201,7 @@ def p_values_are_honest(partial: bool = False, *, residuals: bool = True, classe
         products = np.array([[kernels_correlation.products(a, b).sum() for b in mats] for a in mats])
         given = tuple(range(2, len(mats)))
         moved = kernels_mantel.permuted_products(mats, mats, orders)
-        permuted = kernels_mantel.permuted_statistics(products, moved, given, residuals=residuals)
+        permuted = kernels_mantel.permuted_statistics(products, moved, given)
         p[k] = kernels_mantel.p_values(float(kernels_correlation.partial(products, given)), permuted)
     assert p.min() >= 1 / (1 + m) - 1e-12
     at = np.arange(1, m + 2) / (m + 1)
@@ -321,43 +325,30 @@ def test_independent_distances_do_not_correlate() -> None:
     independent_distances_do_not_correlate()
 
 
-def test_counting_pairs_of_an_image_with_itself_makes_independent_distances_correlate(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(kernels_pairs.STATISTICS, "pearson", lambda d: d - d.mean())
-    with pytest.raises(AssertionError):
-        independent_distances_do_not_correlate()
+def means_are_of_each_image() -> None:
+    """Averages and their intervals are those of what is found image by image, those left out being left out."""
+    rng = np.random.default_rng(18)
+    x, noise = rng.normal(size=(2, 64, 3))
+    data = dataset(np.stack([x, x + 0.5 * noise], axis=1), rng.integers(3, size=64))
+    each = semantics.per_image(data, among=10, k=4)
+    found = semantics.stability(data, among=10, resamples=200)
+    assert (each.group < 0).sum() == 4
+    assert each.top1.isnull().any(["sigma", "noise", "block", "distance"]).equals(each.group < 0)
+    near = semantics.neighbours(data, k=4, resamples=200)
+    xr.testing.assert_equal(near.neighbor_index, each.neighbor_index)
+    order = np.argsort(data.image.values)
+    used = order[each.group.values[order] >= 0]
+    for mean, values in (
+        (found.top1, each.top1.values[used]),
+        (found.reciprocal_rank, each.reciprocal_rank.values[used]),
+        (near.precision, each.precision.values[order]),
+    ):
+        np.testing.assert_allclose(mean, values.mean(axis=0))
+        low, _ = interval(resampled_means(values, resamples=200), LEVEL, units=len(values))
+        source = found if str(mean.name) in found else near
+        np.testing.assert_allclose(source[f"{mean.name}_low"], low)
+    np.testing.assert_array_equal(found.median_rank, np.median(each["rank"].values[used], axis=0))
 
 
-def test_permuting_rows_alone_makes_p_values_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels_mantel, "gather", lambda a, order, start, stop: a[order[start:stop], start:])
-    with pytest.raises(AssertionError):
-        p_values_are_honest()
-
-
-def test_p_values_that_leave_out_the_data_themselves_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        kernels_mantel, "p_values", lambda observed, permuted: (np.abs(permuted) >= abs(observed)).mean(dtype=float)
-    )
-    with pytest.raises(AssertionError):
-        p_values_are_honest()
-
-
-def test_errors_of_pairs_taken_for_independent_do_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
-    # 1/√pairs in place of the spread over images.
-    monkeypatch.setattr(
-        kernels_correlation, "deviation", lambda without: np.full(without.shape[1:], math.sqrt(2) / len(without))
-    )
-    with pytest.raises(AssertionError):
-        intervals_cover(0.4, repetitions=50)
-
-
-def test_an_image_among_its_own_neighbours_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_itself(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        d = np.linalg.norm(x[:, None] - x, axis=2)
-        index = d.argsort(axis=1)[:, :k]
-        return index, np.take_along_axis(d, index, axis=1)
-
-    monkeypatch.setattr(kernels_neighbours, "nearest", with_itself)
-    with pytest.raises(AssertionError):
-        neighbours_are_at_chance()
+def test_averages_are_those_of_what_is_found_image_by_image() -> None:
+    means_are_of_each_image()

@@ -8,7 +8,7 @@ import xarray as xr
 from scipy.stats import rankdata
 
 from analyses import semantics
-from analyses.semantics import kernels_comparison, kernels_correlation, kernels_mantel, kernels_pairs
+from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
 from probekit import labels
 
 LEVEL = 0.95
@@ -85,7 +85,7 @@ def correlations_are_covered(grouped: bool, statistic: str, repetitions: int = 2
     hits = 0
     for _ in range(repetitions):
         one, two = (kernels_pairs.distance_matrix(vectors(number)[groups], "cosine") for _ in range(2))
-        made = [kernels_correlation.variable(d, statistic) for d in (share * one + (1 - share) * two, one)]
+        made = [kernels_correlation.transformed(d, statistic) for d in (share * one + (1 - share) * two, one)]
         r = kernels_correlation.partial(kernels_correlation.gram(made, made, groups if grouped else None), ())
         low, high, _ = kernels_correlation.jackknife(r, LEVEL)
         hits += int(low <= truth <= high)
@@ -130,7 +130,7 @@ def p_values_are_honest(grouped: bool) -> None:
             )
             for _ in range(2)
         ]
-        orders = kernels_comparison.permutations_of(40, m, k, groups if grouped else None)
+        orders = kernels_mantel.permutations_of(40, m, k, groups if grouped else None)
         products = np.array([[(x * y).sum(dtype=float) for y in centred] for x in centred])
         moved = kernels_mantel.permuted_products(centred, centred, orders)
         r = float(kernels_correlation.partial(products, ()))

@@ -13,14 +13,8 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.neighbors import NearestNeighbors
 
 from analyses import semantics
-from analyses.densities import kernels_ranks
-from analyses.semantics import (
-    kernels_comparison,
-    kernels_correlation,
-    kernels_mantel,
-    kernels_neighbours,
-    kernels_pairs,
-)
+from analyses.ground import jackknife_deviation
+from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
 from probekit import labels
 
 N = 40
@@ -58,7 +52,7 @@ def pairs(d: np.ndarray) -> np.ndarray:
 
 def correlation(given: list[np.ndarray], statistic: str) -> np.ndarray:
     """Of the first two matrices given the rest, over all images and without each."""
-    variables = [kernels_correlation.variable(d, statistic) for d in given]
+    variables = [kernels_correlation.transformed(d, statistic) for d in given]
     products = kernels_correlation.gram(variables, variables)
     return kernels_correlation.partial(products, tuple(range(2, len(given))))
 
@@ -206,7 +200,7 @@ def test_the_jackknife_leaves_out_each_group_exactly(statistic: str, count: int)
     given = matrices(count=count)
     groups = np.random.default_rng(2).integers(12, size=N)
     groups = np.unique(groups, return_inverse=True)[1]
-    variables = [kernels_correlation.variable(d, statistic) for d in given]
+    variables = [kernels_correlation.transformed(d, statistic) for d in given]
     conditions = tuple(range(2, count))
     without = kernels_correlation.partial(kernels_correlation.gram(variables, variables, groups), conditions)[1:]
     for g in range(groups.max() + 1):
@@ -217,7 +211,7 @@ def test_the_jackknife_leaves_out_each_group_exactly(statistic: str, count: int)
 
 @pytest.mark.parametrize("statistic", STATISTICS)
 def test_groups_of_one_image_are_images(statistic: str) -> None:
-    variables = [kernels_correlation.variable(d, statistic) for d in matrices(count=3)]
+    variables = [kernels_correlation.transformed(d, statistic) for d in matrices(count=3)]
     alone = kernels_correlation.gram(variables, variables)
     np.testing.assert_allclose(
         kernels_correlation.gram(variables, variables, np.arange(N)), alone, rtol=1e-6, atol=1e-9
@@ -227,17 +221,17 @@ def test_groups_of_one_image_are_images(statistic: str) -> None:
 def test_the_jackknife_of_ranks_without_groups_is_the_derivative_of_weighted_ranks() -> None:
     a, b = matrices(count=2)
     groups = np.unique(np.random.default_rng(3).integers(9, size=N), return_inverse=True)[1]
-    variables = [kernels_correlation.variable(d, "spearman") for d in (a, b)]
+    variables = [kernels_correlation.transformed(d, "spearman") for d in (a, b)]
     found = kernels_correlation.gram(variables, variables, groups)[:, 0, 1]
     i, j = np.triu_indices(N, 1)
     count, step = len(i), 1e-4
+    # Of each pair (rows) the pairs that are below it, ties by half.
+    belows = [(pairs(d)[:, None] > pairs(d)) + 0.5 * (pairs(d)[:, None] == pairs(d)) for d in (a, b)]
     for g in range(groups.max() + 1):
         touching = (groups[i] == g) | (groups[j] == g)
         weights = np.where(touching, np.array([[1 - step], [1 + step]]), 1.0)
         share = weights / weights.sum(axis=1, keepdims=True)
-        rank = [
-            kernels_ranks.weighted_ranks(pairs(d), weights) / weights.sum(axis=1, keepdims=True) - 0.5 for d in (a, b)
-        ]
+        rank = [weights @ below.T / weights.sum(axis=1, keepdims=True) - 0.5 for below in belows]
         less, more = (share * rank[0] * rank[1]).sum(axis=1)
         # Weights of 1 − h take off a share h of the group; without all of it the rest counts 1/(1 − its share).
         slope = (less - more) / (2 * step) * count / (count - touching.sum())
@@ -250,7 +244,7 @@ def test_errors_over_groups_of_unlike_sizes_are_those_robust_to_clusters() -> No
     x = rng.normal(size=len(groups)) + rng.normal(size=12)[groups]
     sizes = np.bincount(groups)
     values = np.array([x.mean(), *(x[groups != g].mean() for g in range(12))])
-    found = kernels_correlation.deviation(kernels_correlation.levelled(values, sizes / len(x)))
+    found = jackknife_deviation(kernels_correlation.levelled(values, sizes / len(x)))
     # Of a mean: G/(G − 1) Σ (Σ residuals of a group)² / n².
     residuals = np.bincount(groups, x - x.mean())
     assert found == pytest.approx(math.sqrt(12 / 11 * (residuals**2).sum()) / len(x))
@@ -258,7 +252,7 @@ def test_errors_over_groups_of_unlike_sizes_are_those_robust_to_clusters() -> No
 
 def test_permutations_exchange_whole_groups_of_one_size() -> None:
     groups = np.array([0, 1, 1, 0, 2, 3, 3, 2, 4, 4, 4, 5, 6, 5, 5, 6, 6])
-    orders = kernels_comparison.permutations_of(len(groups), 200, 0, groups)
+    orders = kernels_mantel.permutations_of(len(groups), 200, 0, groups)
     for order in orders:
         np.testing.assert_array_equal(np.sort(order), np.arange(len(groups)))
         moved = {(int(g), int(groups[k])) for g, k in zip(groups, order, strict=True)}
@@ -294,7 +288,7 @@ def test_mantel_p_values_are_those_of_scikit_bio() -> None:
 @pytest.mark.parametrize(("n", "k"), [(30, 29), (40, 3), (1500, 10), (1003, 25)])
 def test_neighbours_are_those_of_scikit_learn(n: int, k: int) -> None:
     x = features(n, n, 12)
-    index, distance = kernels_neighbours.nearest(x.astype(np.float32), k)
+    index, distance = kernels_pairs.nearest(x.astype(np.float32), k)
     expected = NearestNeighbors(n_neighbors=k, algorithm="kd_tree").fit(x.astype(np.float32).astype(float)).kneighbors()
     np.testing.assert_allclose(distance, expected[0], rtol=1e-9)
     np.testing.assert_array_equal(index, expected[1])
@@ -304,7 +298,7 @@ def test_neighbours_that_single_precision_cannot_tell_apart_are_still_exact() ->
     rng = np.random.default_rng(6)
     x = 1 + 1e-7 * rng.normal(size=(2000, 4))
     x[0] = 1000
-    index, distance = kernels_neighbours.nearest(x, 5)
+    index, distance = kernels_pairs.nearest(x, 5)
     # Two far groups: within one, single precision about the mean sees hardly any difference.
     expected = squareform(pdist(x))
     np.fill_diagonal(expected, np.inf)
@@ -314,7 +308,7 @@ def test_neighbours_that_single_precision_cannot_tell_apart_are_still_exact() ->
 
 def test_of_equally_near_images_the_first_comes_first() -> None:
     x = np.repeat(np.arange(4.0), 50)[:, None] * np.ones(3)
-    index, distance = kernels_neighbours.nearest(x, 3)
+    index, distance = kernels_pairs.nearest(x, 3)
     assert index[60].tolist() == [50, 51, 52]
     assert index[50].tolist() == [51, 52, 53]
     assert not distance.any()

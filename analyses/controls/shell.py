@@ -1,0 +1,83 @@
+"""The command of controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyses.controls.analyse import table
+from analyses.controls.figure import plot
+from analyses.ground import OUT, run, saved
+from probekit.cli.arguments import (
+    DRAWS,
+    NETWORK,
+    SIGMA,
+    Crop,
+    Draws,
+    Images,
+    Network,
+    Out,
+    Quiet,
+    Seed,
+    Sigma,
+    Size,
+    images_called,
+    network_called,
+    numbers,
+    words,
+)
+from probekit.machine.files import prepared
+
+__all__ = ["command", "main"]
+
+Train = Annotated[str | None, typer.Option(help="Training images of the same classes, comma-separated.")]
+Classes = Annotated[Path | None, typer.Option(help="CSV file of classes with columns wnid, hypernym_wnids.")]
+Untrained = Annotated[int, typer.Option(help="Number of untrained twins; 0 for networks that are not the package's.")]
+Most = Annotated[int, typer.Option(help="At most so many images.")]
+MostTrain = Annotated[int, typer.Option(help="At most so many training images.")]
+
+
+def command(
+    images: Images,
+    out: Out = OUT,
+    network: Network = NETWORK,
+    train: Train = None,
+    classes: Classes = None,
+    size: Size = None,
+    crop: Crop = None,
+    sigma: Sigma = SIGMA,
+    draws: Draws = DRAWS,
+    untrained: Untrained = 3,
+    n_images: Most = 2000,
+    n_train: MostTrain = 5000,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> list[Path]:
+    """Does it need training? The same numbers for the trained denoiser and all that it is compared with."""
+    measured_on = images_called(images, size=size, crop=crop)
+    others = words(train)
+    denoiser, levels = network_called(network), numbers(sigma, float, "--sigma")
+    prepared(out)
+    found = table(
+        measured_on,
+        train=images_called(others, size=size, crop=crop) if others else None,
+        classes=classes,
+        denoiser=denoiser,
+        sigma=levels,
+        draws=draws,
+        untrained=untrained,
+        n_images=n_images,
+        n_train=n_train,
+        store=out / "controls-stores",
+        seed=seed,
+        progress=False if quiet else None,
+    )
+    return saved(out, ("controls", found), ("controls", plot(found)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.controls val.zip --train train.zip --classes synsets.csv -o out/``."""
+    return run(command, "controls", arguments)

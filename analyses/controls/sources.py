@@ -1,0 +1,183 @@
+"""What a table of controls has rows for: networks and descriptors that a tap reads, and their φ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from torch import nn
+
+from analyses import descriptors
+from analyses.ground import as_network
+from analyses.probe import subset
+from probekit import labels, tap
+from probekit.denoising.denoiser import Denoiser
+from probekit.errors import InputError
+from probekit.images import ImageSet
+from probekit.models import zoo
+
+__all__ = ["Measured", "Source", "balanced", "check_sets", "measured", "sources"]
+
+OTHERS = ("photo32-dncnn", "photo32-sigma")
+COMPONENTS = 128
+EVERY = 3
+
+
+class Source(NamedTuple):
+    """A network or descriptor, and the taps that each give a row.
+
+    Attributes
+    ----------
+    name
+        Names its rows, with the tap's name after it, and its store.
+    group
+        One of "trained", "untrained", "descriptor", "other network".
+    network
+        What `probekit.tap` takes.
+    taps
+        Names for `probekit.tap`.
+    """
+
+    name: str
+    group: str
+    network: nn.Module
+    taps: tuple[str, ...]
+
+    def row(self, block: str) -> str:
+        """Name of the row of a tap."""
+        return self.name if self.group == "descriptor" else f"{self.name} {block}"
+
+
+class Measured(NamedTuple):
+    """φ of a source, of the images and of those that the probe is fitted on."""
+
+    source: Source
+    data: xr.Dataset
+    train: xr.Dataset | None
+
+    def block(self, name: str) -> Measured:
+        """The same of one tap."""
+
+        def part(data: xr.Dataset) -> xr.Dataset:
+            return data.isel(channel=np.flatnonzero(labels.strings(data["tap"].values) == name))
+
+        return Measured(self.source, part(self.data), None if self.train is None else part(self.train))
+
+
+def sources(
+    images: ImageSet, *, train: ImageSet | None, denoiser: str | Path | nn.Module, untrained: int, seed: int
+) -> list[Source]:
+    """The trained denoiser's blocks first, then its untrained twins, the descriptors and the bundled other networks."""
+    trained = as_network(denoiser)
+    name = str(getattr(trained, "name", type(trained).__name__))
+    # A network that declares no names has its bottleneck found by trial.
+    declared = getattr(getattr(trained, "model", trained), "tap_aliases", None)
+    taps = tuple(dict(declared)) if declared else ("mid",)
+    if "mid" not in taps:
+        raise InputError(f"{name} declares no block `mid`, to which all else is compared: give a UNet")
+    made = [Source(name, "trained", trained, taps)]
+    for one in range(untrained):
+        if not isinstance(trained, Denoiser):
+            raise InputError(
+                f"{name} is none of the package's networks: give its untrained twins under further=, and untrained=0"
+            )
+        made.append(Source(f"untrained {one}", "untrained", zoo.untrained(trained, seed=seed + one), ("mid",)))
+    for kind in descriptors.KINDS:
+        fitted = images if train is None else train
+        most = min(COMPONENTS, len(fitted), int(np.prod(images.shape)))
+        options = {"train": train, "n_components": most, "seed": seed} if kind == "pca" else {}
+        made.append(Source(kind, "descriptor", descriptors.descriptor(kind, images, **options), (kind,)))
+    for other_name in OTHERS:
+        if other_name == name:
+            continue
+        other = zoo.load(other_name)
+        names = zoo.tap_names(other)
+        # The last layer of a network without blocks is no activation but what it makes of the image.
+        made.append(
+            Source(other_name, "other network", other, ("mid",) if "mid" in names else names[EVERY - 1 : -1 : EVERY])
+        )
+    return made
+
+
+def measured(
+    source: Source,
+    images: ImageSet,
+    train: ImageSet | None,
+    *,
+    noise: Mapping[str, Any],
+    folder: Path | None,
+    progress: bool | None,
+) -> Measured:
+    """φ of a source in memory, read from its stores in the source's own folder or made there.
+
+    Parameters
+    ----------
+    source, images, train
+        What is measured, and on what.
+    noise
+        sigma, draws, seed of a tap.
+    folder
+        Of the source; None for no stores.
+    progress
+        Of a tap.
+    """
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def phi(of: ImageSet, part: str, keep_draws: bool) -> xr.Dataset:
+        store = None if folder is None else folder / f"{part}.zarr"
+        data = tap(source.network, *source.taps)(of, **noise, keep_draws=keep_draws, store=store, progress=progress)
+        # Standard errors and rest are not needed, and are as large as φ.
+        return _checked(source, data[["phi", "phi_draws"] if keep_draws else ["phi"]].load())
+
+    # With draws kept, noise of query and key can be independent when images are found again.
+    data = phi(images, "images", noise["draws"] > 1)
+    return Measured(source, data, None if train is None else phi(train, "train", False))
+
+
+def _checked(source: Source, data: xr.Dataset) -> xr.Dataset:
+    """φ, where every block tells some images apart."""
+    for site in labels.sites(data):
+        phi = data["phi"].values[:, site.level, site.channels]
+        if not np.ptp(phi, axis=0).max() > 1e-6 * np.abs(phi).max():
+            raise InputError(
+                f"φ of {source.row(site.name)} at σ = {site.sigma:g} is the same for all images: leave this row out"
+            )
+    return data
+
+
+def balanced(images: ImageSet, most: int | None, seed: int) -> ImageSet:
+    """At most so many images, at random, classes keeping their shares; in the order of ids, whatever it was."""
+    images = images.subset(sorted(range(len(images)), key=lambda i: images.ids[i]))
+    if most is None or most >= len(images):
+        return images
+    codes = np.unique(np.array(images.labels), return_inverse=True)[1]
+    # Not scikit-learn's StratifiedShuffleSplit: it refuses classes of one image, and draws other images of a seed.
+    return images.subset(subset(codes, most, np.random.default_rng(seed)).tolist())
+
+
+def check_sets(images: ImageSet, train: ImageSet | None) -> None:
+    """Refuse sets that no table can be made of, before anything is measured."""
+    for name, one in (("images", images), ("train", train)):
+        if one is None:
+            continue
+        if one.labels is None:
+            raise InputError(f"{name}: {one.name} has no classes: give a folder of a class each, or labels=")
+        if len(set(one.labels)) < 2:
+            raise InputError(f"{name}: all of {one.name} are of class {one.labels[0]!r}: give two classes at least")
+    if train is None:
+        return
+    if train.shape != images.shape:
+        raise InputError(f"train has images of shape {train.shape}, images {images.shape}: load both at one size")
+    both = sorted(set(images.ids) & set(train.ids))
+    if both:
+        raise InputError(
+            f"{len(both)} ids are in both sets, such as {', '.join(both[:3])}: train on other images than are tested, "
+            "or give ids="
+        )
+    unknown = sorted(set(images.labels or ()) - set(train.labels or ()))
+    if unknown:
+        raise InputError(f"classes {', '.join(unknown[:5])} are in no training image: give some")

@@ -1,0 +1,42 @@
+"""The page of all findings, of what each room declares: ``python -m analyses.report.tables > docs/findings.md``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from analyses.ground import Findings
+from analyses.report.shell import ANALYSES
+
+__all__ = ["page"]
+
+LEAD = """# What the findings hold
+
+Every variable that an analysis returns, as the code declares it; made by `make docs`, and held to the code by a test.
+An interval stands in two further variables, `NAME_low` and `NAME_high`, at the coverage that the attribute `level`
+names. Dims are explained in [the label schema](labels.md), words in the [glossary](glossary.md).
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    lines = [LEAD]
+    for room in (*ANALYSES, "report"):
+        module = import_module(f"analyses.{room}")
+        names = [*getattr(module, "__all__", ())]
+        specifications = [found for name in names if isinstance(found := getattr(module, name), Findings)]
+        for one in specifications:
+            lines += [
+                f"## `{one.source}`",
+                "",
+                "| variable | dims | what | units | interval |",
+                "|---|---|---|---|---|",
+            ]
+            for name, dims, meaning, units, interval in one.rows():
+                cells = (f"`{name}`", dims, meaning, units, interval)
+                lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

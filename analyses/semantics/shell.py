@@ -1,0 +1,97 @@
+"""The command of semantics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import xarray as xr
+
+from analyses.ground import OUT, Clusters, Data, Level, Permutations, Resamples, read, run, saved
+from analyses.semantics.analyse import analyse
+from analyses.semantics.figure import plot
+from analyses.semantics.kernels_pairs import METRICS, STATISTICS
+from probekit.cli.arguments import Out, Seed, words
+from probekit.errors import InputError
+from probekit.machine.files import prepared
+
+__all__ = ["command", "main"]
+
+Label = Annotated[str | None, typer.Option(help="Coordinate along image with the classes; by default label, if any.")]
+Classes = Annotated[Path | None, typer.Option(help="CSV file of classes with columns wnid, hypernym_wnids.")]
+Others = Annotated[Path | None, typer.Option(help="netCDF file whose variables (image, feature) are compared with.")]
+Beside = Annotated[
+    Path | None, typer.Option(help="netCDF file whose variables (image, feature) φ is measured against.")
+]
+Distances = Annotated[str | None, typer.Option(help=f"Some of {', '.join(METRICS)}, comma-separated; by default all.")]
+Statistics = Annotated[
+    str | None, typer.Option(help=f"Some of {', '.join(STATISTICS)}, comma-separated; by default all.")
+]
+K = Annotated[int, typer.Option(help="Number of neighbours.")]
+Reference = Annotated[float | None, typer.Option(help="Noise level that is searched; by default 0.1, if there.")]
+Among = Annotated[int, typer.Option(help="Number of images searched.")]
+MaxImages = Annotated[int, typer.Option(help="Images correlated over, in pairs.")]
+
+
+def command(
+    data: Data,
+    out: Out = OUT,
+    label: Label = None,
+    classes: Classes = None,
+    others: Others = None,
+    controls: Beside = None,
+    distances: Distances = None,
+    statistics: Statistics = None,
+    clusters: Clusters = None,
+    k: K = 10,
+    reference: Reference = None,
+    among: Among = 1000,
+    permutations: Permutations = 999,
+    max_images: MaxImages = 1000,
+    resamples: Resamples = 1000,
+    level: Level = 0.95,
+    seed: Seed = 0,
+) -> list[Path]:
+    """Is distance in φ semantic: stability over noise, neighbours, correlations with other distances."""
+    phi = read(data)
+    prepared(out)
+    findings = analyse(
+        phi,
+        label=label,
+        classes=classes,
+        others=None if others is None else descriptors(others),
+        controls=None if controls is None else descriptors(controls),
+        distances=words(distances),
+        statistics=words(statistics),
+        clusters=clusters,
+        k=k,
+        reference=reference,
+        among=among,
+        permutations=permutations,
+        max_images=max_images,
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
+    return saved(out, ("semantics", findings), ("semantics", plot(findings)))
+
+
+def descriptors(path: Path) -> dict[str, xr.DataArray]:
+    """The variables along image of a netCDF file, each a descriptor of images."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: give a netCDF file of variables (image, feature)")
+    try:
+        file = xr.load_dataset(path, engine="h5netcdf")
+    except OSError as error:
+        raise InputError(f"{path} is no netCDF file ({error}): give one of variables (image, feature)") from error
+    found = {str(name): values for name, values in file.data_vars.items() if "image" in values.dims}
+    if not found:
+        raise InputError(f"{path} has no variable along image: give a netCDF file of variables (image, feature)")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.semantics phi.zarr --classes synsets.csv -o out/``."""
+    return run(command, "semantics", arguments)
