@@ -11,7 +11,7 @@ WHERE = {
     "JUDGED": "analyses.report.claims",
     "PARTS": "analyses.report.all_claims",
     "Sampling": "analyses.report.conditional",
-    "main": "analyses.report.commands",
+    "main": "analyses.report.all_claims",
     "run": "analyses.report.all_claims",
 }
 

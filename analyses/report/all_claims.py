@@ -8,23 +8,47 @@ file with all figures in it, and report.md beside the folder of figures. What is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import typer
 import xarray as xr
 
 import probekit
 from analyses import controls, selectivity, sparsity, subspaces
-from analyses.ground import as_network, block_names, untrained_twin
+from analyses.ground import OUT, Clusters, Kept, as_network, block_names, saved, untrained_twin
+from analyses.ground import run as ground_run
 from analyses.report import claims
 from analyses.report.claims_of_phi import SEMANTIC, STABLE_AT
 from analyses.report.claims_of_samples import LEAST_PAIRS
 from analyses.report.conditional import Sampling, conditional
 from analyses.report.page import Shown, html, markdown, measure_table, report_page
-from analyses.report.study import Study
 from probekit import checks
+from probekit.cli.arguments import (
+    DRAWS,
+    NETWORK,
+    SIGMA,
+    Crop,
+    Draws,
+    Images,
+    Network,
+    Out,
+    Quiet,
+    Seed,
+    Sigma,
+    Size,
+    images_called,
+    network_called,
+    numbers,
+)
 from probekit.errors import InputError
+from probekit.machine.files import prepared, whole
+from probekit.machine.modes import flushed_denormals
 from probekit.models import zoo
 
 if TYPE_CHECKING:
@@ -33,12 +57,74 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["PARTS", "Compared", "run"]
+__all__ = ["PARTS", "Compared", "Study", "command", "main", "run"]
 
-SIGMA, DRAWS, MIDDLE = (0.1, 0.2, 0.5), 10, "mid"
+MIDDLE = "mid"
 MIN_IMAGES = 40
 TRAINED, UNTRAINED = "trained", "untrained"
 SAMPLED = ("variants", "densities")
+
+
+class Study(NamedTuple):
+    """A network, images, and how φ is measured; where results go, and who is told."""
+
+    out: Path
+    network: nn.Module
+    source: ImageSet
+    sigma: tuple[float, ...]
+    draws: int
+    seed: int
+    block: str
+    say: Callable[[str], object]
+    progress: bool | None
+
+    def phi(self, model: nn.Module, role: str) -> xr.Dataset:
+        """φ at every tap, every draw kept, from the store of this role or measured into it."""
+        tap = probekit.tap(model, *block_names(model))
+        with self.timed(f"φ of {len(self.source)} images, {role}"), flushed_denormals():
+            return tap(
+                self.source,
+                sigma=self.sigma,
+                draws=self.draws,
+                seed=self.seed,
+                keep_draws=True,
+                store=self.out / "stores" / f"{role}.zarr",
+                progress=self.progress,
+            ).load()
+
+    def middle(self, data: xr.Dataset) -> xr.Dataset:
+        """The part of φ that is of the block the claims are about."""
+        return data.isel(channel=data["tap"].values == self.block)
+
+    def findings(
+        self, name: str, analyse: Callable[..., xr.Dataset], data: xr.Dataset, options: Mapping[str, Any]
+    ) -> xr.Dataset:
+        """Findings from NAME.nc in the folder, or made and kept there."""
+        with self.timed(name):
+            return Kept(self.out).made(name, lambda: analyse(data, **options), data, dict(options))
+
+    def write(self, name: str, findings: xr.Dataset) -> None:
+        """Findings into NAME.nc in the folder, whole or not at all."""
+        saved(self.out, (name, findings))
+
+    def text(self, name: str, text: str) -> Path:
+        """A text file in the folder, whole or not at all."""
+        prepared(self.out)
+        with whole(self.out / name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+        return self.out / name
+
+    def draw(self, name: str, figure: Figure) -> Path:
+        """A figure into NAME.png in the folder of figures."""
+        prepared(self.out / "figures")
+        return saved(self.out / "figures", (name, figure))[0]
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Say how long something took."""
+        began = time.monotonic()
+        yield
+        self.say(f"{what}: {time.monotonic() - began:.0f} s")
 
 
 class Part(NamedTuple):
@@ -92,8 +178,8 @@ def run(
     out: str | Path,
     denoiser: str | Path | nn.Module = "photo32",
     size: int | None = None,
-    sigma: Sequence[float] = SIGMA,
-    draws: int = DRAWS,
+    sigma: Sequence[float] = (0.1, 0.2, 0.5),
+    draws: int = 10,
     seed: int = 0,
     clusters: str | None = None,
     block: str = MIDDLE,
@@ -284,3 +370,66 @@ def _settings(study: Study, train: ImageSet | None, wanted: set[int], settings: 
     if _needing(*SAMPLED) & wanted:
         made |= {"conditions": settings.conditions, "samples of each condition": settings.n_samples}
     return made
+
+
+def command(
+    images: Images,
+    network: Network = NETWORK,
+    size: Size = None,
+    crop: Crop = None,
+    sigma: Sigma = SIGMA,
+    draws: Draws = DRAWS,
+    seed: Seed = 0,
+    out: Out = OUT,
+    clusters: Clusters = None,
+    block: Annotated[str, typer.Option(help="Tap that the claims are about.")] = MIDDLE,
+    train: Annotated[
+        list[str] | None, typer.Option(help="Training images, for claims 2, 5 and 8; can be repeated.")
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="CSV file of classes, columns wnid and hypernym_wnids.")] = None,
+    n_images: Annotated[int, typer.Option(help="Images of the table of controls, at most.")] = 5000,
+    n_train: Annotated[int, typer.Option(help="Its training images, at most.")] = 12500,
+    conditions: Annotated[int, typer.Option(help="Images conditioned on, for claims 6 and 7.")] = 24,
+    samples: Annotated[int, typer.Option(help="Samples of each.")] = 8,
+    levels: Annotated[int, typer.Option(help="Noise levels that samples go through.")] = 20,
+    claims: Annotated[str | None, typer.Option(help="Claims to judge, e.g. 1,3,4; by default all that can be.")] = None,
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="Show none of the images, only built-in ones.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report."""
+    compared = None
+    if train:
+        compared = Compared(images_called(train, size=size, crop=crop), classes, n_images, n_train)
+    elif classes is not None:
+        raise InputError("--classes goes with --train: give training images of the same classes too")
+    source = images_called(images, size=size, crop=crop)
+    # A name is kept, so that the report can show the network's card.
+    named = network if network in zoo.available() or network.endswith(".safetensors") else network_called(network)
+    run(
+        source,
+        out=out,
+        denoiser=named,
+        sigma=numbers(sigma, float, option="--sigma"),
+        draws=draws,
+        seed=seed,
+        clusters=clusters,
+        block=block,
+        compared=compared,
+        sampling=Sampling(conditions, samples, levels, not no_pictures),
+        only=None if claims is None else numbers(claims, option="--claims"),
+        command=f"probekit report {_short(sys.argv[2:] if sys.argv[1:2] == ['report'] else sys.argv[1:])}",
+        say=typer.echo,
+        progress=False if quiet else None,
+    )
+
+
+def _short(typed: Sequence[str]) -> str:
+    """The command's arguments as typed, files by their names."""
+    return shlex.join(Path(word).name if "/" in word else word for word in typed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.report val.zip --network photo32 --size 32 -o results/``."""
+    return ground_run(command, "report", arguments)

@@ -11,12 +11,12 @@ import probekit
 from analyses import concepts, densities, variants
 from analyses.ground import block_names, drawn_images
 from analyses.report.page import Shown, Table, interval_cell
-from analyses.report.study import Study
 from probekit import labels
 from probekit.errors import InputError, ProbeError
 from probekit.machine.modes import flushed_denormals
 
 if TYPE_CHECKING:
+    from analyses.report.all_claims import Study
     from probekit.images import ImageSet
 
 __all__ = ["Sampling", "conditional", "sheet"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import typer
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -14,6 +15,7 @@ from scipy.spatial.distance import cdist
 
 from analyses import sampling, selectivity, semantics, sparsity, subspaces
 from analyses.ground import PALETTE, as_network, block_colours, block_names, picture, saved, untrained_twin
+from probekit.cli.arguments import DRAWS, NETWORK, Draws, Network, Out, Seed, network_called
 from probekit.errors import InputError
 from probekit.images import ImageSet, load
 from probekit.machine.files import prepared
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-__all__ = ["run"]
+__all__ = ["command", "run"]
 
 SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
 SHOWN_SIGMA = 0.2
@@ -294,3 +296,13 @@ def _same_photograph(vectors: np.ndarray, labels: np.ndarray) -> float:
     distances = cdist(vectors, vectors)
     np.fill_diagonal(distances, np.inf)
     return float((labels[distances.argmin(axis=1)] == labels).mean())
+
+
+def command(
+    out: Out = Path("demo"),
+    network: Network = NETWORK,
+    draws: Draws = DRAWS,
+    seed: Seed = 0,
+) -> None:
+    """Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows."""
+    run(out, network=network_called(network), draws=draws, seed=seed, say=typer.echo)

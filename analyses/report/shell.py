@@ -16,7 +16,7 @@ __all__ = ["ANALYSES", "COMMANDS", "main"]
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": (
         "Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows.",
-        "analyses.report.commands:demo",
+        "analyses.report.demo:command",
     ),
     "models": ("List the bundled denoisers, with how well they denoise.", "probekit.cli.look:models"),
     "taps": (
@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("Train a denoiser and write its weights with a model card.", "probekit.cli.train:train"),
     "report": (
         "Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report.",
-        "analyses.report.commands:report",
+        "analyses.report.all_claims:command",
     ),
 }
 ANALYSES: Mapping[str, str] = {

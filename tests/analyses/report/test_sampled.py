@@ -11,9 +11,9 @@ import xarray as xr
 import probekit
 from analyses import report
 from analyses.report import claims, conditional
+from analyses.report.all_claims import Study
 from analyses.report.conditional import Sampling
 from analyses.report.page import Shown
-from analyses.report.study import Study
 from probekit.models import zoo
 from probekit.models.unet import UNet
 

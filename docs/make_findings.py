@@ -1,4 +1,4 @@
-"""The page of all findings, of what each room declares: ``python -m analyses.report.tables > docs/findings.md``."""
+"""The page of all findings, of what each room declares: ``python docs/make_findings.py > docs/findings.md``."""
 
 from __future__ import annotations
 
