@@ -1,3 +1,3 @@
-from analyses.report.commands import main
+from analyses.report import main
 
 raise SystemExit(main())

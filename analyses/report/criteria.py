@@ -106,12 +106,18 @@ class Claim(NamedTuple):
         The findings that it is judged by: "sparsity", … of both networks, or a field of `Given`.
     judge
         Its criteria.
+    measures
+        Of the table of controls: what the report shows of it.
+    beside
+        Another block that it needs, if any: "before" the block that the claims are about, or "other".
     """
 
     title: str
     asks: str
     needs: str
     judge: Callable[[Given], Iterator[Criterion]]
+    measures: tuple[str, ...] = ()
+    beside: Literal["", "before", "other"] = ""
 
 
 def estimate_of(findings: xr.Dataset, name: str) -> Estimate:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import typer
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.spatial.distance import cdist
 
 from analyses import sampling, selectivity, semantics, sparsity, subspaces
-from analyses.ground import PALETTE, as_network, block_colours, block_names, picture, saved, untrained_twin
+from analyses.ground import OUT, PALETTE, as_network, block_colours, block_names, picture, saved, untrained_twin
+from probekit.cli.arguments import DRAWS, NETWORK, Draws, Network, Out, Seed, network_called
 from probekit.errors import InputError
 from probekit.images import ImageSet, load
 from probekit.machine.files import prepared
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-__all__ = ["run"]
+__all__ = ["command", "run"]
 
 SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
 SHOWN_SIGMA = 0.2
@@ -40,11 +42,11 @@ TRAINED, UNTRAINED = "trained", "untrained"
 def run(
     out: str | Path,
     *,
-    network: str | Path | nn.Module = "photo32",
-    draws: int = 10,
+    network: str | Path | nn.Module = NETWORK,
+    draws: int = DRAWS,
     seed: int = 0,
     say: Callable[[str], object] = print,
-) -> Path:
+) -> list[Path]:
     """Measure, analyse, save and draw.
 
     The folder then holds ``phi.nc`` and ``phi-untrained.nc``, the findings of `analyses.sparsity`, `selectivity` and
@@ -65,8 +67,8 @@ def run(
 
     Returns
     -------
-    Path
-        The folder.
+    list of Path
+        What was written.
 
     Raises
     ------
@@ -89,16 +91,17 @@ def run(
     for role, model in ((TRAINED, denoiser), (UNTRAINED, untrained_twin(denoiser))):
         data[role] = tap(model, *blocks)(images, sigma=SIGMA, draws=draws, seed=seed, keep_draws=True)
         found[role] = _findings(data[role])
+    written = []
     for role, suffix in ((TRAINED, ""), (UNTRAINED, "-untrained")):
-        saved(out, (f"phi{suffix}", data[role].drop_vars(["phi_draws", "draw"])))
-        saved(out, *((f"{analysis}{suffix}", findings) for analysis, findings in found[role].items()))
+        written += saved(out, (f"phi{suffix}", data[role].drop_vars(["phi_draws", "draw"])))
+        written += saved(out, *((f"{analysis}{suffix}", findings) for analysis, findings in found[role].items()))
 
     mid = _middle(data[TRAINED]).sel(sigma=SHOWN_SIGMA)
     pixels = images.read(range(len(images))).numpy()
     types = _middle(found[TRAINED]["selectivity"]).sel(sigma=SHOWN_SIGMA)
     selective = _shown_channels(types)
     samples = _samples(denoiser, images, seed)
-    saved(out, ("samples", samples))
+    written += saved(out, ("samples", samples))
     figures = {
         "participation_ratio": _sparsity_figure(found, name),
         "channel_types": selectivity.plot(found[TRAINED]["selectivity"]),
@@ -107,13 +110,12 @@ def run(
         "neighbours": _neighbours_figure(mid, pixels, name),
         "samples": sampling.plot(samples),
     }
-    saved(out, *figures.items())
+    written += saved(out, *figures.items())
     for line in [*_summary(found), *_neighbours_summary(data, pixels)]:
         say(line)
     say(f"samples from p(x given φ): median error of φ {100 * samples['match'].median().item():.0f} %")
-    drawn = ", ".join(figures).replace("_", " ")
-    say(f"wrote φ, findings and figures of {drawn} to {out} in {time.monotonic() - began:.0f} s")
-    return out
+    say(f"made in {time.monotonic() - began:.0f} s")
+    return written
 
 
 def _middle(data: xr.Dataset) -> xr.Dataset:
@@ -294,3 +296,13 @@ def _same_photograph(vectors: np.ndarray, labels: np.ndarray) -> float:
     distances = cdist(vectors, vectors)
     np.fill_diagonal(distances, np.inf)
     return float((labels[distances.argmin(axis=1)] == labels).mean())
+
+
+def command(
+    network: Network = NETWORK,
+    draws: Draws = DRAWS,
+    seed: Seed = 0,
+    out: Out = OUT,
+) -> list[Path]:
+    """Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows."""
+    return run(out, network=network_called(network), draws=draws, seed=seed, say=typer.echo)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-__all__ = ["ANALYSES", "COMMANDS", "main"]
+__all__ = ["ANALYSES", "COMMANDS", "app", "main"]
 
 # One line for each command, and where it is.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": (
         "Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows.",
-        "analyses.report.commands:demo",
+        "analyses.report.demo:command",
     ),
     "models": ("List the bundled denoisers, with how well they denoise.", "probekit.cli.look:models"),
     "taps": (
@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("Train a denoiser and write its weights with a model card.", "probekit.cli.train:train"),
     "report": (
         "Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report.",
-        "analyses.report.commands:report",
+        "analyses.report.all_claims:command",
     ),
 }
 ANALYSES: Mapping[str, str] = {
@@ -52,7 +52,7 @@ ANALYSES: Mapping[str, str] = {
 
 
 class Lazy(TyperGroup):
-    """A group whose commands are told by name and one line, and loaded when they are called."""
+    """A group whose commands are named in a table, and loaded when they are called."""
 
     known: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
@@ -70,10 +70,14 @@ class Lazy(TyperGroup):
 
 
 class Program(Lazy):
+    """The commands of the program."""
+
     known = COMMANDS
 
 
 class Analyses(Lazy):
+    """The command of each room of analyses."""
+
     known: ClassVar[Mapping[str, tuple[str, str]]] = {
         name: (said, f"analyses.{name}.shell:command") for name, said in ANALYSES.items()
     }
@@ -116,27 +120,38 @@ def _analyse() -> None:
     """Analyse φ, a network or samples: one command for each analysis."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the program: paths that were written are printed; an error of the package is one line and exit status 1."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program, and print the paths that it wrote, or in one line why it could not.
+
+    Parameters
+    ----------
+    arguments
+        Instead of the process's own.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 after an error that the package raised, 2 after words that are none of the command's.
+    """
     try:
         written = typer.main.get_command(app).main(arguments, prog_name="probekit", standalone_mode=False)
     except Exception as error:
-        raise SystemExit(_ended(error)) from None
+        return _status(error)
     if isinstance(written, list):
         typer.echo("\n".join(map(str, written)))
-    raise SystemExit(written if isinstance(written, int) else 0)
+    # What a command ends early with, as after --help, comes back as a number.
+    return written if isinstance(written, int) else 0
 
 
-def _ended(error: Exception) -> int:
+def _status(error: Exception) -> int:
     """The exit status after an error, which is told in a line; what is no error of the user's is raised."""
     if hasattr(error, "show"):
         # What the command line itself refuses.
         error.show()  # pyright: ignore[reportAttributeAccessIssue]
         return int(getattr(error, "exit_code", 2))
-    if isinstance(error, typer.Exit):
-        return error.exit_code
     if isinstance(error, typer.Abort):
         return 130
+    # An error of the package's comes from a command, which has loaded it.
     errors = sys.modules.get("probekit.errors")
     if errors is None or not isinstance(error, errors.ProbeError):
         raise error
@@ -145,4 +160,4 @@ def _ended(error: Exception) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,0 +1,190 @@
+"""The program: every command told in one line before anything is loaded, one vocabulary, one way to end."""
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+import xarray as xr
+
+import analyses
+from analyses.ground import OUT, Clusters, Level, Permutations, Resamples
+from analyses.report.shell import ANALYSES, COMMANDS, main
+from probekit.cli.arguments import (
+    DRAWS,
+    NETWORK,
+    SIGMA,
+    BatchSize,
+    Crop,
+    Draws,
+    Images,
+    Network,
+    Out,
+    Quiet,
+    Seed,
+    Sigma,
+    Size,
+)
+from probekit.models import zoo
+from probekit.synthetic.subspaces import union_of_subspaces
+
+ROOT = Path(analyses.__file__).parents[1]
+LIGHT = """
+import sys, time
+began = time.process_time()
+from analyses.report.shell import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as stopped:
+    status = stopped.code
+print(time.process_time() - began, file=sys.stderr)
+assert not status, status
+heavy = sorted({"torch", "xarray", "numpy", "probekit", "matplotlib"} & set(sys.modules))
+assert not heavy, heavy
+"""
+PLACES = {name: place for name, (_, place) in COMMANDS.items()} | {
+    f"analyse {name}": f"analyses.{name}.shell:command" for name in ANALYSES
+}
+LINES = {name: line for name, (line, _) in COMMANDS.items()} | {f"analyse {n}": line for n, line in ANALYSES.items()}
+
+
+def function(name: str) -> Any:
+    module, _, called = PLACES[name].partition(":")
+    return getattr(import_module(module), called)
+
+
+def options(command: Any) -> dict[str, Any]:
+    """What a command takes, by name."""
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    return {str(param.name): param for param in typer.main.get_command(app).params}
+
+
+def vocabulary(
+    images: Images,
+    network: Network = NETWORK,
+    size: Size = None,
+    crop: Crop = None,
+    sigma: Sigma = SIGMA,
+    draws: Draws = DRAWS,
+    seed: Seed = 0,
+    out: Out = OUT,
+    batch_size: BatchSize = None,
+    quiet: Quiet = False,
+    clusters: Clusters = None,
+    resamples: Resamples = 1000,
+    level: Level = 0.95,
+    permutations: Permutations = 999,
+) -> None:
+    """Every shared word, with its default."""
+
+
+def run(*arguments: Any) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        sys.exit(main([str(word) for word in arguments]))
+    return int(stopped.value.code or 0)
+
+
+@pytest.mark.parametrize("asked", [["--help"], ["analyse", "--help"], ["--version"]], ids=" ".join)
+def test_what_there_is_is_told_before_anything_is_loaded(asked: list[str]) -> None:
+    command = [sys.executable, "-c", LIGHT, *asked]
+    told = [subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT) for _ in range(3)]
+    # Processor time: a busy machine is no slower by it.
+    assert min(float(one.stderr) for one in told) < 0.5
+    words = set(told[0].stdout.replace("│", " ").split())
+    if "--help" in asked:
+        assert set(ANALYSES if "analyse" in asked else {*COMMANDS, "analyse"}) <= words
+    else:
+        assert len(told[0].stdout.split()) == 1
+
+
+def test_every_analysis_is_named() -> None:
+    rooms = {p.parent.name for p in (ROOT / "analyses").glob("*/__init__.py")}
+    assert set(ANALYSES) == rooms - {"ground", "report"}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_command_is_told_by_the_first_line_of_its_docstring(name: str) -> None:
+    said = (function(name).__doc__ or "").strip().split("\n\n")[0]
+    assert " ".join(said.split()) == LINES[name]
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_word_means_the_same_in_every_command(name: str) -> None:
+    # A file, and a folder that a run is kept in; squares that are cut anew each time.
+    own = {"phi": {"out"}, "train": {"out", "crop"}, "demo": set()}.get(name, set())
+    shared = options(vocabulary)
+    for word, param in options(function(name)).items():
+        if word in shared and word not in own and not (word == "network" and param.param_type_name == "argument"):
+            same = shared[word]
+            assert (param.opts, param.default, param.help) == (same.opts, same.default, same.help), word
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_what_can_be_asked_for_is_told(name: str, capsys: pytest.CaptureFixture) -> None:
+    assert run(*name.split(), "--help") == 0
+    # Arguments' names are told in capitals.
+    told = capsys.readouterr().out.lower().replace("_", "-")
+    assert all(word.replace("_", "-").removeprefix("as-") in told for word in options(function(name)))
+
+
+def test_no_module_of_a_command_names_another_word_for_a_network_or_images() -> None:
+    for place in PLACES.values():
+        path = ROOT / (place.partition(":")[0].replace(".", "/") + ".py")
+        words = {n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)}
+        assert not words & {"--denoiser", "--images", "--model-path"}, place
+
+
+def test_paths_that_were_written_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    union_of_subspaces(60, seed=0).data.to_netcdf(tmp_path / "phi.nc", engine="h5netcdf")
+    assert run("analyse", "sparsity", tmp_path / "phi.nc", "-o", tmp_path / "out", "--resamples", 100) == 0
+    told = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert told == [tmp_path / "out" / f"sparsity.{kind}" for kind in ("nc", "png")]
+    assert np.isfinite(xr.load_dataset(told[0], engine="h5netcdf").sparsity).any()
+
+
+def test_an_error_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run("analyse", "sparsity", tmp_path / "phi.nc") == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert "phi.nc does not exist" in told.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["modls"], "models"),
+        (["analyse", "spars"], "sparsity"),
+        (["models", "--jsn"], "--json"),
+        (["analyse", "sparsity"], "DATA"),
+        (["analyse", "sparsity", "phi.nc", "--resamples", "many"], "many"),
+    ],
+    ids=" ".join,
+)
+def test_words_that_are_none_of_the_commands_are_status_2_and_name_what_is_near(
+    typed: list[str], says: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(*typed) == 2
+    told = capsys.readouterr()
+    assert says in told.err
+    assert "Traceback" not in told.err
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture) -> None:
+    run()
+    told = capsys.readouterr()
+    assert "train" in told.out + told.err
+
+
+def test_started_as_a_module_it_is_the_same_program() -> None:
+    told = [
+        subprocess.run([sys.executable, "-m", *words, "models"], capture_output=True, text=True, check=True, cwd=ROOT)
+        for words in (("probekit",), ("analyses.report.shell",))
+    ]
+    assert told[0].stdout == told[1].stdout
+    assert all(name in told[0].stdout for name in zoo.available())
