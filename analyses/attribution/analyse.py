@@ -6,14 +6,14 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import torch
 import xarray as xr
 
 from analyses.attribution.inputs import batches, middle, same_network
-from analyses.ground import Findings, Variable, chosen_channels, labels_of
+from analyses.ground import Findings, Variable, check_options, chosen_channels, labels_of
 from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError, TapError
@@ -48,8 +48,18 @@ ATTRIBUTION = Findings(
 PIXELS = 2**20
 
 
-class Options(NamedTuple):
-    """Options of the methods; see `attribute`."""
+class Options(TypedDict, total=False):
+    """Options of the methods by name; see `attribute`."""
+
+    baseline: float | None
+    n_steps: int
+    tolerance: float
+    window: int
+    stride: int | None
+
+
+class Settings(NamedTuple):
+    """The same with their defaults, checked."""
 
     baseline: float | None = None
     n_steps: int = 50
@@ -70,7 +80,7 @@ def attribute(
     draws: int = 1,
     seed: int = 0,
     ids: Sequence[Any] | None = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> xr.Dataset:
     """Attribute a channel's value to the pixels of each image, averaged over noise draws; by captum.
 
@@ -116,6 +126,8 @@ def attribute(
         or an option is out of its range.
     TapError
         If integrated gradients are asked for and what the tap sees has none with respect to the image.
+    TypeError
+        If there is no such option.
 
     Examples
     --------
@@ -171,11 +183,9 @@ def attribute(
     )
 
 
-def _checked(options: dict[str, Any]) -> Options:
-    unknown = [name for name in options if name not in Options._fields]
-    if unknown:
-        raise InputError(f"there is no option {', '.join(unknown)}: there are {', '.join(Options._fields)}")
-    given = Options(**options)
+def _checked(options: Options) -> Settings:
+    check_options("attribute", options, Settings._fields)
+    given = Settings(**options)
     if given.baseline is not None:
         given = given._replace(baseline=checks.number("baseline", given.baseline, "a finite intensity"))
     checks.whole("n_steps", given.n_steps, least=2)
@@ -237,7 +247,7 @@ def _integrated(read: Read, y: Tensor, baseline: Tensor, channel: int, *, n_step
     return found
 
 
-def _occluded(read: Read, y: Tensor, baseline: Tensor, channel: int, *, given: Options) -> Tensor:
+def _occluded(read: Read, y: Tensor, baseline: Tensor, channel: int, *, given: Settings) -> Tensor:
     from captum.attr import Occlusion
 
     bands, stride = y.shape[1], given.stride or given.window
@@ -252,7 +262,7 @@ def _occluded(read: Read, y: Tensor, baseline: Tensor, channel: int, *, given: O
     return found / (bands * given.window**2)
 
 
-def _warn_of_incompleteness(error: np.ndarray, given: Options) -> None:
+def _warn_of_incompleteness(error: np.ndarray, given: Settings) -> None:
     if (error > given.tolerance).any():
         warnings.warn(
             f"integrated gradients miss completeness by up to {error.max():.2g} (tolerance {given.tolerance:g}) in "
@@ -261,7 +271,7 @@ def _warn_of_incompleteness(error: np.ndarray, given: Options) -> None:
         )
 
 
-def _check_window(given: Options, shape: tuple[int, int, int]) -> None:
+def _check_window(given: Settings, shape: tuple[int, int, int]) -> None:
     window, stride = given.window, given.stride or given.window
     if window > min(shape[1:]):
         raise InputError(f"window={window} on images of {shape[1]}×{shape[2]}: give a smaller window")

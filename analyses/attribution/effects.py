@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import torch
 import xarray as xr
 
 from analyses.attribution.inputs import batches, same_network
-from analyses.ground import Findings, Variable, chosen_channels, estimated_mean, labels_of
+from analyses.ground import Findings, Variable, check_options, chosen_channels, estimated_mean, labels_of
 from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError
@@ -44,6 +44,24 @@ EFFECTS = Findings(
 )
 
 
+class Options(TypedDict, total=False):
+    """Further options of `effects` by name."""
+
+    ids: Sequence[Any] | None
+    batch_size: int
+    resamples: int
+    level: float
+
+
+class Settings(NamedTuple):
+    """The same with their defaults, checked."""
+
+    ids: Sequence[Any] | None = None
+    batch_size: int = 64
+    resamples: int = 1000
+    level: float = 0.95
+
+
 @EFFECTS.described
 def effects(
     denoiser: nn.Module,
@@ -56,10 +74,7 @@ def effects(
     controls: Mapping[str, Sequence[str]] | None = None,
     draws: int = 1,
     seed: int = 0,
-    ids: Sequence[Any] | None = None,
-    batch_size: int = 64,
-    resamples: int = 1000,
-    level: float = 0.95,
+    **options: Unpack[Options],
 ) -> xr.Dataset:
     """Measure what groups of channels cause: the denoised image with the group silenced or scaled, against without.
 
@@ -80,12 +95,11 @@ def effects(
         What the group's maps are multiplied by; 0 silences them.
     controls
         From a group to the groups that it is compared with, as `matched_groups` gives.
-    draws, seed, ids
-        Noise draws, seed, image ids: the noise that `tap` uses.
-    batch_size
-        Noisy images in one forward pass.
-    resamples, level
-        Of the bootstrap over images, which all groups share: number ≥ 100, coverage in (0, 1).
+    draws, seed
+        Noise draws, and seed of the noise, which is that of `tap`, and of the bootstrap.
+    options
+        `ids` of the images, unique, which address the noise; `batch_size`, noisy images in one forward pass (64);
+        of the bootstrap over images, which all groups share, `resamples` ≥ 100 (1000) and the coverage `level` (0.95).
 
     Returns
     -------
@@ -101,6 +115,8 @@ def effects(
         is of another network; if images or options cannot be used.
     TapError
         If there are several taps.
+    TypeError
+        If there is no such option.
 
     Examples
     --------
@@ -112,20 +128,19 @@ def effects(
     >>> bool(found.error_change.sel(group="split").item() > 0)
     True
     """
-    checks.resampling(resamples, level, seed)
+    given = _checked(options, seed)
     checks.whole("draws", draws, least=1)
-    checks.whole("batch_size", batch_size, least=1)
     factor = checks.number("factor", factor, "a finite number, 0 to silence")
     groups = checks.mapping("groups", groups, "channels of each group by name, e.g. {'a': [0, 1]}")
     wanted = "names of groups to compare each group with"
     controls = checks.mapping("controls", {} if controls is None else controls, wanted)
     denoiser = same_network(denoiser, tap)
     levels = checks.noise_levels(sigma)
-    source = image_sources.load(images, ids=ids)
+    source = image_sources.load(images, ids=given.ids)
     reference = tap.maps(source.subset([0]), sigma=levels, seed=seed)
     compared = _checked_groups(groups, controls, reference.sizes["channel"])
     groups = {name: np.atleast_1d(group).tolist() for name, group in groups.items()}
-    noisy = batches(source, draws, seed, batch_size, place_of(denoiser))
+    noisy = batches(source, draws, seed, given.batch_size, place_of(denoiser))
     change, edited, plain = _edited(
         denoiser, tap, noisy, list(groups.values()), images=len(source), levels=levels, factor=factor, draws=draws
     )
@@ -142,7 +157,7 @@ def effects(
         for group, others in compared.items():
             of = [names.index(other) for other in others]
             measured["excess"][:, names.index(group)] = change[:, names.index(group)] - change[:, of].mean(axis=1)
-    drawn = {"resamples": resamples, "level": level, "seed": seed}
+    drawn = {"resamples": given.resamples, "level": given.level, "seed": seed}
     return EFFECTS.label(
         {
             **{name: estimated_mean(values, **drawn) for name, values in measured.items()},
@@ -155,10 +170,18 @@ def effects(
         coords={"group": list(groups)},
         factor=factor,
         draws=draws,
-        resamples=resamples,
-        level=level,
+        resamples=given.resamples,
+        level=given.level,
         analysis_seed=seed,
     )
+
+
+def _checked(options: Options, seed: int) -> Settings:
+    check_options("effects", options, Settings._fields)
+    given = Settings(**options)
+    checks.resampling(given.resamples, given.level, seed)
+    checks.whole("batch_size", given.batch_size, least=1)
+    return given
 
 
 def _edited(

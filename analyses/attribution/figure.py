@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["plot"]
 
 MOST_IMAGES, MOST_CHANNELS = 8, 8
+PANELS = {
+    "change": "mean squared change",
+    "error_change": "change of mean squared error",
+    "psnr_change": "change of PSNR",
+}
 
 
 def plot(findings: xr.Dataset) -> Figure:
@@ -38,7 +43,7 @@ def plot(findings: xr.Dataset) -> Figure:
         If it is neither.
     """
     if isinstance(findings, xr.Dataset) and "change" in findings:
-        EFFECTS.check(findings, "change", "error_change", "psnr_change", attrs=("factor",))
+        EFFECTS.check(findings, *PANELS, attrs=("factor",))
         return _effects(findings)
     ATTRIBUTION.check(findings, "attribution", attrs=("method",))
     return _maps(findings)
@@ -74,7 +79,7 @@ def _effects(findings: xr.Dataset) -> Figure:
     figure = Figure(figsize=(13, 4.5), layout="constrained")
     panels = figure.subplots(1, 3)
     sigma = findings["sigma"].values
-    for axis, name in zip(panels, ("change", "error_change", "psnr_change"), strict=True):
+    for axis, name in zip(panels, PANELS, strict=True):
         for group in findings["group"].values:
             middle, low, high = (findings[name + end].sel(group=group).values for end in ("", "_low", "_high"))
             random = "random" in str(group)
@@ -89,7 +94,7 @@ def _effects(findings: xr.Dataset) -> Figure:
                 label=str(group),
             )
         axis.axhline(0, **GUIDE)
-        axis.set(xlabel="σ", ylabel=f"{findings[name].attrs['long_name'].split(',')[0]} ({findings[name].units})")
+        axis.set(xlabel="σ", ylabel=f"{PANELS[name]} ({EFFECTS.variables[name].units})")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)), frameon=False, fontsize=8)
     figure.suptitle(

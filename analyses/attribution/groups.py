@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ import xarray as xr
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["Matched", "matched_groups", "random_group"]
+__all__ = ["Matched", "Wanted", "matched_groups", "random_group"]
 
 # A descent that has tried this many starts has shown that the pool holds no such group, or hardly any.
 STARTS = 50
@@ -32,6 +32,14 @@ class Matched(NamedTuple):
     controls: dict[str, list[str]]
 
 
+class Wanted(NamedTuple):
+    """Energy of each channel of a pool, total energy that a group shall have, and its largest relative deviation."""
+
+    energy: np.ndarray
+    target: float
+    tolerance: float
+
+
 def matched_groups(
     findings: xr.Dataset,
     energy: xr.DataArray,
@@ -40,9 +48,8 @@ def matched_groups(
     tap: str | None = None,
     kinds: Sequence[str] = ("selective", "common"),
     size: int | None = None,
-    match: Literal["number", "energy"] = "energy",
     n_random: int = 10,
-    tolerance: float = 0.1,
+    tolerance: float | None = 0.1,
     seed: int = 0,
 ) -> Matched:
     """Groups of channels by type, each with random groups of as many channels and, if wanted, as much energy.
@@ -63,12 +70,11 @@ def matched_groups(
         Types to make groups of.
     size
         Channels of each group, drawn at random from those of the type; by default all.
-    match
-        "number" alone, or "energy" also, to `tolerance`.
     n_random
         Random groups of each, ≥ 1.
     tolerance
-        Largest relative deviation of a random group's total energy from the group's, > 0.
+        Largest relative deviation of a random group's total energy from the group's, > 0; None matches them in number
+        only.
     seed
         Of everything drawn.
 
@@ -86,9 +92,12 @@ def matched_groups(
     checks.whole("n_random", n_random, least=1)
     if size is not None:
         checks.whole("size", size, least=1)
-    checks.choice("match", match, ("number", "energy"))
-    checks.number("tolerance", tolerance, "a relative deviation > 0, e.g. 0.1", good=lambda v: v > 0)
+    if tolerance is not None:
+        what = "a relative deviation > 0, e.g. 0.1, or None to match in number only"
+        checks.number("tolerance", tolerance, what, good=lambda v: v > 0)
     checks.seeded(seed)
+    if sigma is not None:
+        sigma = checks.number("sigma", sigma, "one of the findings' noise levels")
     kinds = checks.names("kinds", kinds, "types of channel, e.g. ['selective']")
     types, units, energies = _typed(findings, energy, sigma, tap)
     rng = np.random.default_rng(seed)
@@ -100,11 +109,11 @@ def matched_groups(
             raise InputError(f"{count or 'no'} of {len(of_kind)} {kind} channels: give another type or a smaller size")
         group = np.sort(rng.choice(of_kind, size=count, replace=False))
         pool = np.setdiff1d(np.arange(len(types)), group)
-        within = {"energy": energies[pool], "target": energies[group].sum()} if match == "energy" else {}
+        wanted = None if tolerance is None else Wanted(energies[pool], energies[group].sum(), tolerance)
         groups[kind] = units[group].tolist()
         controls[kind] = [f"{kind}, random {k}" for k in range(n_random)]
         for name in controls[kind]:
-            groups[name] = units[random_group(count, pool, rng=rng, tolerance=tolerance, **within)].tolist()
+            groups[name] = units[random_group(count, pool, wanted, rng=rng)].tolist()
     return Matched(groups, controls)
 
 
@@ -135,16 +144,8 @@ def _typed(
     return labels.strings(findings["type"].values[at, here]), findings["unit"].values[here], known
 
 
-def random_group(
-    size: int,
-    pool: np.ndarray,
-    *,
-    rng: np.random.Generator,
-    energy: np.ndarray | None = None,
-    target: float = 0.0,
-    tolerance: float = 0.1,
-) -> np.ndarray:
-    """Draw channels of a pool, of a total energy near the target's where energies are given.
+def random_group(size: int, pool: np.ndarray, wanted: Wanted | None = None, *, rng: np.random.Generator) -> np.ndarray:
+    """Draw channels of a pool, of a total energy near the target where one is wanted.
 
     A uniform draw is changed by exchanges of one channel for another, each chosen at random among those that at
     least halve the gap, or else the best, until the gap is within tolerance.
@@ -155,12 +156,11 @@ def random_group(
         Number of channels.
     pool
         Channels to draw from.
+    wanted
+        Energy of each channel of the pool, total energy to reach, and the largest relative deviation from it; None
+        matches in number only.
     rng
         Source of the draws.
-    energy
-        Energy of each channel of the pool; None matches in number only.
-    target, tolerance
-        Total energy to reach, and the largest relative deviation from it.
 
     Returns
     -------
@@ -177,26 +177,21 @@ def random_group(
     for _ in range(STARTS):
         order = rng.permutation(len(pool))
         chosen, others = order[:size], order[size:]
-        if energy is None or _approached(chosen, others, energy, target, tolerance, rng):
+        if wanted is None or _approached(chosen, others, wanted, rng):
             return np.sort(pool[chosen])
-    assert energy is not None
-    ordered = np.sort(energy)
+    assert wanted is not None
+    ordered = np.sort(wanted.energy)
     raise InputError(
-        f"no {size} channels of the pool were found with a total energy within {100 * tolerance:g} % of {target:.3g}: "
+        f"no {size} channels of the pool were found with a total energy within {100 * wanted.tolerance:g} % of "
+        f"{wanted.target:.3g}: "
         f"groups of that size there have {ordered[:size].sum():.3g} to {ordered[-size:].sum():.3g}; "
         "match in number only, take fewer channels, or allow a larger tolerance"
     )
 
 
-def _approached(
-    chosen: np.ndarray,
-    others: np.ndarray,
-    energy: np.ndarray,
-    target: float,
-    tolerance: float,
-    rng: np.random.Generator,
-) -> bool:
+def _approached(chosen: np.ndarray, others: np.ndarray, wanted: Wanted, rng: np.random.Generator) -> bool:
     """Exchange channels between the two, in place, until the energy is right; False if no exchange helps."""
+    energy, target, tolerance = wanted
     gap = energy[chosen].sum() - target
     while abs(gap) > tolerance * abs(target):
         if not len(others):

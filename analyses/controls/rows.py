@@ -21,7 +21,7 @@ PERMUTATIONS = 999
 DIMS = ("row", "sigma", "measure")
 PAIRED = "paired over images"
 FINDINGS = Findings(
-    "controls.table",
+    "controls",
     {
         "value": Variable(DIMS, "the measure"),
         "low": Variable(DIMS, "the measure: lower end of its interval over images"),
@@ -37,6 +37,7 @@ FINDINGS = Findings(
         "group": "what the source is",
         "measure": "what is measured",
     },
+    source="controls.table",
 )
 
 

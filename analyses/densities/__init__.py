@@ -1,18 +1,15 @@
 """Whether distances between representations follow distances between the densities that they condition."""
 
-from analyses.densities.analyse import (
-    along_noise,
-    analyse,
-    correlate,
-    distance,
-    empirical_denoiser,
-    main,
-    over_pairs,
-    plot,
-)
+from analyses.densities.analyse import FINDINGS, analyse, correlate
+from analyses.densities.distances import distance, over_pairs
+from analyses.densities.divergence import DIVERGENCE, along_noise, empirical_denoiser
+from analyses.densities.figure import plot
 from analyses.densities.kernels_distances import LEAST_SAMPLES
+from analyses.densities.shell import main
 
 __all__ = [
+    "DIVERGENCE",
+    "FINDINGS",
     "LEAST_SAMPLES",
     "along_noise",
     "analyse",

@@ -1,7 +1,3 @@
-"""Run from the shell: ``python -m analyses.densities``."""
-
-import sys
-
 from analyses.densities import main
 
-sys.exit(main())
+raise SystemExit(main())

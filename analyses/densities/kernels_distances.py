@@ -57,7 +57,7 @@ def gaussian_wasserstein(a: np.ndarray, b: np.ndarray) -> float:
     """Root of ‖m_a − m_b‖² + tr S_a + tr S_b − 2 tr (S_a^½ S_b S_a^½)^½, covariances as they are in the samples.
 
     The last trace is the nuclear norm of A Bᵀ/√(n_a n_b), A and B being samples less their means: no matrix
-    (dimensions, dimensions) is made.
+    (dimensions, dimensions) is made, as POT's `bures_wasserstein_distance` makes of covariances.
     """
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
     a, b = (_short((x - mean) / np.sqrt(len(x))) for x, mean in ((a, mean_a), (b, mean_b)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -11,7 +11,16 @@ import xarray as xr
 from scipy.stats import binomtest
 
 from analyses.generalisation.kernels import nearest_training, threshold
-from analyses.ground import Estimate, Findings, Variable, along, estimated_mean, interval, resampled_means
+from analyses.ground import (
+    Estimate,
+    Findings,
+    Variable,
+    along,
+    check_options,
+    estimated_mean,
+    interval,
+    resampled_means,
+)
 from analyses.sampling import sample
 from probekit import checks
 from probekit import images as image_sources
@@ -59,6 +68,26 @@ FINDINGS = Findings(
 )
 
 
+class Options(TypedDict, total=False):
+    """Further options of `analyse` by name."""
+
+    sigmas: Sequence[float] | None
+    neighbours: int
+    resamples: int
+    level: float
+    batch_size: int
+
+
+class Settings(NamedTuple):
+    """The same with their defaults, checked."""
+
+    sigmas: Sequence[float] | None = None
+    neighbours: int = 50
+    resamples: int = 1000
+    level: float = 0.95
+    batch_size: int = 64
+
+
 @FINDINGS.described
 def analyse(
     denoiser: nn.Module,
@@ -68,13 +97,9 @@ def analyse(
     sigma: Sequence[float] = CARD_SIGMA,
     n_samples: int = 64,
     n_images: int = 1000,
-    sigmas: Sequence[float] | None = None,
     share: float = 0.01,
-    neighbours: int = 50,
     seed: int = 0,
-    resamples: int = 1000,
-    level: float = 0.95,
-    batch_size: int = 64,
+    **options: Unpack[Options],
 ) -> xr.Dataset:
     """Compare what a denoiser does on training images and on unseen ones, and look for copies among its samples.
 
@@ -91,20 +116,15 @@ def analyse(
         Unconditional samples (see `sample`).
     n_images
         Images, evenly spread over each set, that PSNR is measured on; as many held-out ones calibrate the threshold.
-    sigmas
-        Noise levels of sampling.
     share
         Share of unseen images that would count as near copies. A sample is one if its distance to the nearest training
         image, over the mean distance to the next ones, is below that of all but such a share of held-out images.
-    neighbours
-        How many next ones.
     seed
         Of noise, samples and resampling.
-    resamples, level
-        Of the bootstrap over images: number ≥ 100; coverage in (0, 1), also of the interval of the share of copies
-        (Clopper & Pearson).
-    batch_size
-        Images and samples computed together.
+    options
+        `sigmas`, noise levels of sampling (see `sample`); `neighbours`, how many next ones (50); `resamples` ≥ 100 of
+        the bootstrap over images (1000); `level`, coverage of all intervals (0.95); `batch_size`, images and samples
+        computed together (64).
 
     Returns
     -------
@@ -117,6 +137,8 @@ def analyse(
         If the sets differ in size or are too small; if an option is out of its range.
     ModelError
         If the denoiser gives NaN or infinite values.
+    TypeError
+        If there is no such option.
 
     Examples
     --------
@@ -127,12 +149,11 @@ def analyse(
     >>> bool((findings.gap_low < 0).all() and (findings.gap_high > 0).all()), findings.sizes["sample"]
     (True, 8)
     """
-    checks.resampling(resamples, level, seed)
+    given = _checked(options, seed)
     checks.fraction("share", share, "the share of unseen images that would count as copies, e.g. 0.01")
     sigma = checks.noise_levels(sigma)
-    counts = {"n_samples": n_samples, "n_images": n_images, "neighbours": neighbours, "batch_size": batch_size}
-    for name, value in counts.items():
-        checks.whole(name, value, least=1)
+    checks.whole("n_samples", n_samples, least=1)
+    checks.whole("n_images", n_images, least=1)
     seen, unseen = image_sources.load(training), image_sources.load(held_out)
     if seen.shape != unseen.shape:
         raise InputError(f"training images are {seen.shape} and held-out ones {unseen.shape}: bring them to one size")
@@ -144,12 +165,13 @@ def analyse(
     threshold(np.zeros(len(compared)).tolist(), share)
     curves = [
         # An image known by heart to the last bit has no finite PSNR.
-        np.minimum(psnr_curve(denoiser, images, sigma=sigma, seed=seed, batch_size=batch_size).values, MOST)
+        np.minimum(psnr_curve(denoiser, images, sigma=sigma, seed=seed, batch_size=given.batch_size).values, MOST)
         for images in (_spread(seen, n_images), compared)
     ]
-    made = sample(denoiser, seen.shape, n_samples=n_samples, sigmas=sigmas, seed=seed, batch_size=batch_size)
-    values = _gap(*curves, seed=seed, resamples=resamples, level=level)
-    values |= _copies(made, seen, compared, share, neighbours, level)
+    drawn = {"sigmas": given.sigmas, "seed": seed, "batch_size": given.batch_size}
+    made = sample(denoiser, seen.shape, n_samples=n_samples, **drawn)
+    values = _gap(*curves, seed=seed, resamples=given.resamples, level=given.level)
+    values |= _copies(made, seen, compared, share, given.neighbours, given.level)
     return FINDINGS.label(
         values,
         xr.Dataset(),
@@ -166,11 +188,20 @@ def analyse(
         training_images=f"{seen.name}, {len(seen)}",
         held_out_images=f"{unseen.name}, {len(compared)} of {len(unseen)}",
         share=float(share),
-        neighbours=neighbours,
+        neighbours=given.neighbours,
         seed=seed,
-        resamples=resamples,
-        level=level,
+        resamples=given.resamples,
+        level=given.level,
     )
+
+
+def _checked(options: Options, seed: int) -> Settings:
+    check_options("analyse", options, Settings._fields)
+    given = Settings(**options)
+    checks.resampling(given.resamples, given.level, seed)
+    checks.whole("neighbours", given.neighbours, least=1)
+    checks.whole("batch_size", given.batch_size, least=1)
+    return given
 
 
 def card_entry(findings: xr.Dataset) -> dict[str, Any]:
@@ -192,9 +223,8 @@ def card_entry(findings: xr.Dataset) -> dict[str, Any]:
     InputError
         If the findings are not of this analysis.
     """
-    FINDINGS.check(
-        findings, "psnr_training", "psnr_held_out", "gap", "near_copy", "near_copy_rate", attrs=("level", "share")
-    )
+    needed = ("psnr_training", "psnr_held_out", "gap", "near_copy", "near_copy_rate")
+    FINDINGS.check(findings, *needed, attrs=("training_images", "held_out_images", "share", "level"))
 
     def rounded(name: str, digits: int = 2) -> Any:
         return findings[name].values.astype(float).round(digits).tolist()

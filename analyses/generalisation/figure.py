@@ -84,7 +84,7 @@ def sheet(findings: xr.Dataset, *, columns: int = 16) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, *NEEDED)
+    FINDINGS.check(findings, *NEEDED, attrs=("denoiser",))
     whole("columns", columns, least=1)
     samples = findings["samples"]
     rows = -(-samples.sizes["sample"] // columns)

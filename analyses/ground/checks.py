@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import xarray as xr
 
 from probekit.errors import InputError
 
-__all__ = ["check_errors", "check_numbers"]
+__all__ = ["check_errors", "check_numbers", "check_options"]
 
 
 def check_numbers(data: Any, *names: str) -> None:
@@ -55,3 +57,18 @@ def check_errors(data: xr.Dataset) -> None:
                     f"{name} is NaN in some places at sigma {level:g} and known in others: give all images the same "
                     "number of draws, drop those images, or drop the variable"
                 )
+
+
+def check_options(function: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Refuse options that a function passes on by name and that there are none of.
+
+    Raises
+    ------
+    TypeError
+        As Python does of a parameter that there is none of, with the name that was meant, or else all.
+    """
+    names = list(known)
+    for name in options:
+        if name not in names:
+            meant = get_close_matches(name, names, 1) or names
+            raise TypeError(f"{function}() has no option {name!r}: give {', '.join(meant)}")

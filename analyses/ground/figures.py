@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GUIDE", "PALETTE", "block_colours", "level_colours", "picture", "shown_range"]
 
-# What a network or row is, then types of channel, sets of images, and what stands out.
+# What a network or row is, then types of channel, sets of images, what stands out, and what rivals may spend.
 PALETTE = {
     "trained": "tab:blue",
     "untrained": "0.5",
@@ -27,6 +27,9 @@ PALETTE = {
     "samples": "tab:green",
     "rest": "tab:orange",
     "marked": "tab:red",
+    "parameters": "tab:blue",
+    "nonzeros": "tab:orange",
+    "coefficients": "tab:green",
 }
 # Lines that values are read against: chance, zero, a bound.
 GUIDE: dict[str, Any] = {"color": "0.5", "lw": 0.8, "ls": "--"}

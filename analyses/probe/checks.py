@@ -1,4 +1,4 @@
-"""What the probe refuses of its sets of images and its options, and which images choose its penalty."""
+"""What the probe refuses of its sets of images and its options."""
 
 from __future__ import annotations
 
@@ -9,23 +9,14 @@ import numpy as np
 import xarray as xr
 
 from analyses.ground import check_numbers
-from analyses.probe import kernels
+from analyses.probe.kernels import FOLDS, subset, tuned_on
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = [
-    "FOLDS",
-    "PROTOCOLS",
-    "check_sets",
-    "check_tuning",
-    "checked_options",
-    "penalties_of",
-    "sizes_of",
-    "tuned_on",
-]
+__all__ = ["PROTOCOLS", "check_sets", "check_tuning", "penalties_of", "sizes_of", "top_of"]
 
 PROTOCOLS = ("softmax", "ddae")
-FOLDS, TOP = 3, 5
+TOP = 5
 
 
 def check_sets(train: xr.Dataset, test: xr.Dataset, label: str) -> None:
@@ -52,17 +43,13 @@ def check_sets(train: xr.Dataset, test: xr.Dataset, label: str) -> None:
         raise InputError(f"classes {', '.join(unknown[:5])} of the test set are in no training image: give some")
 
 
-def checked_options(protocol: str, tuning: int, top: int | None, epochs: int, classes: int) -> int:
-    """How many classes may be named, all options being in range."""
-    if not isinstance(protocol, str) or protocol not in PROTOCOLS:
-        raise InputError(f"{checks.given('protocol', protocol)}: give one of {', '.join(map(repr, PROTOCOLS))}")
-    checks.whole("tuning_images", tuning, least=FOLDS)
-    checks.whole("epochs", epochs, least=1)
+def top_of(top: int | None, classes: int) -> int:
+    """How many of so many classes may be named."""
     if top is None:
         return min(TOP, classes - 1)
     if checks.whole("top", top, least=1) >= classes:
         raise InputError(f"top={top} of {classes} classes is always right: give {classes - 1} at most")
-    return top
+    return int(top)
 
 
 def penalties_of(penalties: Sequence[float]) -> tuple[float, ...]:
@@ -84,30 +71,33 @@ def sizes_of(sizes: Sequence[int], images: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def check_tuning(y: np.ndarray, names: np.ndarray, tuning: int, seed: int) -> None:
-    """Refuse too few images to choose a penalty on, and warn of classes that have no say in it."""
-    if tuning < FOLDS * len(names):
+def check_tuning(y: np.ndarray, names: np.ndarray, tuning_images: int, seed: int) -> None:
+    """Refuse too few images to choose a penalty on, and warn of classes that have no say in it.
+
+    Parameters
+    ----------
+    y, names
+        Class numbers (images) and names (classes) of the training images, in the order of ids.
+    tuning_images, seed
+        As `analyse` takes them.
+    """
+    if tuning_images < FOLDS * len(names):
         raise InputError(
-            f"tuning_images={tuning} for {len(names)} classes: give {FOLDS * len(names)} at least, {FOLDS} of each for "
-            f"{FOLDS}-fold cross-validation, or a single penalty, which needs no choice"
+            f"tuning_images={tuning_images} for {len(names)} classes: give {FOLDS * len(names)} at least, {FOLDS} of "
+            f"each for {FOLDS}-fold cross-validation, or a single penalty, which needs no choice"
         )
-    drawn = kernels.subset(y, min(tuning, len(y)), np.random.default_rng(seed))
-    heard = np.unique(y[tuned_on(drawn, y)])
-    if len(heard) < 2:
+    drawn = subset(y, min(tuning_images, len(y)), np.random.default_rng(seed))
+    represented = np.unique(y[tuned_on(drawn, y)])
+    if len(represented) < 2:
         raise InputError(
             f"fewer than two classes have {FOLDS} training images for {FOLDS}-fold cross-validation: give more images, "
             "or a single penalty, which needs no choice"
         )
-    if len(heard) < len(names):
-        unheard = np.delete(names, heard)
+    if len(represented) < len(names):
+        missing = np.delete(names, represented)
         warnings.warn(
-            f"{len(unheard)} classes, such as {unheard[0]}, have fewer than {FOLDS} images among those that the "
+            f"{len(missing)} classes, such as {missing[0]}, have fewer than {FOLDS} images among those that the "
             "penalty is chosen on: it is chosen without them",
             RuntimeWarning,
             stacklevel=3,
         )
-
-
-def tuned_on(part: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Of these positions, those of classes with an image for every fold: no fold's fit must meet a class unseen."""
-    return part[np.bincount(y[part], minlength=int(y.max()) + 1)[y[part]] >= FOLDS]

@@ -1,20 +1,39 @@
-"""Softmax regression on numbers without labels: fitting, choosing the penalty, scoring."""
+"""Linear classifiers on numbers without labels: fitting, choosing the penalty, scoring."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import logsumexp
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 
-__all__ = ["Fit", "Scores", "chosen_penalty", "ddae", "fitted", "folds_of", "scores", "standardised", "subset"]
+__all__ = [
+    "FOLDS",
+    "Classifier",
+    "Protocol",
+    "Scores",
+    "Trained",
+    "ddae",
+    "minimum",
+    "scores",
+    "solver",
+    "standardised",
+    "subset",
+    "trained",
+    "tuned_on",
+    "tuning_losses",
+]
 
+FOLDS = 3
 ITERATIONS, PRECISION = 500, 1e-4
 
 
-class Fit(NamedTuple):
+class Classifier(NamedTuple):
     """coefficient (class, channel) and intercept (class), and whether the solver ended where it should."""
 
     coefficient: np.ndarray
@@ -30,6 +49,25 @@ class Scores(NamedTuple):
     loss: np.ndarray
 
 
+class Protocol(NamedTuple):
+    """How classifiers of so many classes are fitted; see `analyses.probe.analyse`."""
+
+    name: str
+    classes: int
+    penalties: Sequence[float]
+    tuning_images: int
+    epochs: int
+    seed: int
+
+
+class Trained(NamedTuple):
+    """A classifier that acts on φ as it is, penalty × images (0: none), and the losses of the penalties tried."""
+
+    classifier: Classifier
+    strength: float
+    losses: np.ndarray
+
+
 def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel, those of constant channels infinite, so that they drop out."""
     mean, sd = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
@@ -38,105 +76,120 @@ def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(constant, np.inf, sd)
 
 
-def fitted(x: np.ndarray, y: np.ndarray, classes: int, penalty: float, start: Fit | None = None) -> Fit:
+def solver(classes: int) -> LogisticRegression:
+    """A solver that begins each fit where its last one ended."""
+    # No entry of the gradient is larger than this: over classes, it is within the precision.
+    return LogisticRegression(tol=PRECISION / np.sqrt(classes), max_iter=ITERATIONS, warm_start=True)
+
+
+def minimum(
+    x: np.ndarray, y: np.ndarray, classes: int, penalty: float, start: LogisticRegression | None = None
+) -> Classifier:
     """Minimise mean(−log p(y given x)) + penalty/2 · Σ coefficient², the intercept free, by L-BFGS.
 
     Parameters
     ----------
     x, y
-        Standardised channels (images, channels), float32; class numbers (images).
+        Standardised channels (images, channels); class numbers (images).
     classes
-        Number of classes, of which some may have no image.
+        Number of classes; those without an image are never named.
     penalty
         > 0.
     start
-        Where to begin.
+        What `solver` gives, to begin where its last fit ended.
     """
-    n, channels = x.shape
-    rows = np.arange(n)
-
-    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weight = flat.reshape(classes, channels + 1)
-        logits = x @ weight[:, :-1].T.astype(np.float32) + weight[:, -1].astype(np.float32)
-        logits -= logits.max(axis=1, keepdims=True)
-        chosen = logits[rows, y].astype(np.float64)
-        np.exp(logits, out=logits)
-        total = logits.sum(axis=1, keepdims=True)
-        loss = float((np.log(total[:, 0], dtype=np.float64) - chosen).mean())
-        logits /= total
-        logits[rows, y] -= 1
-        gradient = np.empty_like(weight)
-        gradient[:, :-1] = logits.T @ x
-        gradient[:, -1] = logits.sum(axis=0, dtype=np.float64)
-        gradient /= n
-        gradient[:, :-1] += penalty * weight[:, :-1]
-        return loss + 0.5 * penalty * float((weight[:, :-1] ** 2).sum()), gradient.ravel()
-
-    first = (
-        np.zeros((classes, channels + 1)) if start is None else np.column_stack([start.coefficient, start.intercept])
-    )
-    options = {"maxiter": ITERATIONS, "gtol": PRECISION / np.sqrt(classes), "ftol": 1e-9}
-    found = minimize(objective, first.ravel(), jac=True, method="L-BFGS-B", options=options)
-    weight = found.x.reshape(classes, channels + 1)
+    present, known = np.unique(y, return_inverse=True)
+    coefficient, intercept = np.zeros((classes, x.shape[1])), np.full(classes, -np.inf)
+    if len(present) == 1:
+        intercept[present] = 0
+        return Classifier(coefficient, intercept)
+    fit = solver(classes) if start is None else start
+    # Of two classes scikit-learn fits the difference, whose square is twice the sum of the halves' squares.
+    fit.set_params(C=1 / (len(y) * (penalty / 2 if len(present) == 2 else penalty)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # Classes of one or two images are as good as any.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        fit.fit(x, known)
+    found, offset = (np.asarray(values, np.float64) for values in (fit.coef_, fit.intercept_))
+    if len(present) == 2:
+        found, offset = (np.concatenate([-values / 2, values / 2]) for values in (found, offset))
+    coefficient[present], intercept[present] = found, offset
     # float32 sums may leave the line search no better point: then it is at rounding's floor, which is an end too.
-    return Fit(weight[:, :-1], weight[:, -1], found.nit < ITERATIONS)
-
-
-def folds_of(y: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Fold (images) of each image: every class spread evenly over folds, at random within it."""
-    order = np.lexsort([rng.random(len(y)), y])
-    fold = np.empty(len(y), int)
-    fold[order] = np.arange(len(y)) % folds
-    return fold
+    return Classifier(coefficient, intercept, bool(np.max(fit.n_iter_) < ITERATIONS))
 
 
 def subset(y: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Sorted positions of a sample of this size in which classes keep their shares as nearly as numbers allow."""
+    """Sorted positions of a sample of this size in which classes keep their shares as nearly as numbers allow.
+
+    Not scikit-learn's StratifiedShuffleSplit, which refuses classes of one image, samples of fewer images than there
+    are classes, and those that leave fewer out.
+    """
     order = np.lexsort([rng.random(len(y)), y])
     # Evenly spaced places in the order of classes; the random offset makes every image as likely.
     places = np.floor((np.arange(size) + rng.random()) * len(y) / size).astype(int)
     return np.sort(order[np.minimum(places, len(y) - 1)])
 
 
-def chosen_penalty(
-    x: np.ndarray, y: np.ndarray, classes: int, penalties: Sequence[float], folds: int, rng: np.random.Generator
-) -> tuple[float, np.ndarray]:
-    """The penalty with the least cross-validated log-loss, and the losses tried (NaN where not).
+def tuned_on(part: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Of these positions, those of classes with an image for every fold: no fold's fit must meet a class unseen."""
+    return part[np.bincount(y[part], minlength=int(y.max()) + 1)[y[part]] >= FOLDS]
+
+
+def tuning_losses(x: np.ndarray, y: np.ndarray, penalties: Sequence[float], rng: np.random.Generator) -> np.ndarray:
+    """Cross-validated log-loss of each penalty, NaN where it was not tried; every class has an image for every fold.
 
     From strong to weak, each fit beginning at the last; as the loss falls and then rises along the path, it is left
     where it first rises, before the weakest penalties, whose fits take longest.
     """
-    fold = folds_of(y, folds, rng)
-    ordered = sorted(penalties, reverse=True)
-    losses = dict.fromkeys(penalties, np.nan)
-    starts: list[Fit | None] = [None] * folds
-    last = np.inf
-    for penalty in ordered:
+    classes = len(np.unique(y))
+    folds = []
+    # scikit-learn takes seeds of 32 bits; analyses take any.
+    drawn = StratifiedKFold(FOLDS, shuffle=True, random_state=int(rng.integers(2**32)))
+    for inside, outside in drawn.split(x, y):
+        mean, sd = standardised(x[inside])
+        folds.append((inside, outside, ((x - mean) / sd).astype(np.float32), solver(classes)))
+    losses, last = np.full(len(penalties), np.nan), np.inf
+    for place in np.argsort(penalties)[::-1]:
         total = 0.0
-        for k in range(folds):
-            inside = fold != k
-            mean, sd = standardised(x[inside])
-            z = ((x - mean) / sd).astype(np.float32)
-            starts[k] = fit = fitted(z[inside], y[inside], classes, penalty, starts[k])
-            total += float(scores(z[~inside], y[~inside], fit, 1).loss.sum())
-        losses[penalty] = total / len(y)
-        if losses[penalty] > last:
+        for inside, outside, z, start in folds:
+            fit = minimum(z[inside], y[inside], classes, penalties[place], start)
+            total += float(scores(z[outside], y[outside], fit, 1).loss.sum())
+        losses[place] = total / len(y)
+        if losses[place] > last:
             break
-        last = losses[penalty]
-    values = np.array([losses[penalty] for penalty in penalties])
-    return float(penalties[int(np.nanargmin(values))]), values
+        last = losses[place]
+    return losses
 
 
-def scores(x: np.ndarray, y: np.ndarray, fit: Fit, top: int) -> Scores:
-    """Score a fit on images (images, channels) of known class."""
-    logits = x @ fit.coefficient.T + fit.intercept
+def trained(x: np.ndarray, y: np.ndarray, protocol: Protocol, strength: float | None = None) -> Trained:
+    """Fit a classifier on φ (images, channels) of known class; with a given strength, no penalty is chosen."""
+    penalties, losses = protocol.penalties, np.full(len(protocol.penalties), np.nan)
+    if protocol.name == "ddae":
+        return Trained(ddae(x, y, protocol.classes, epochs=protocol.epochs, seed=protocol.seed), 0.0, losses)
+    if strength is None and len(penalties) == 1:
+        strength = penalties[0] * len(y)
+    elif strength is None:
+        rng = np.random.default_rng(protocol.seed)
+        part = tuned_on(subset(y, min(protocol.tuning_images, len(y)), rng), y)
+        losses = tuning_losses(x[part], np.unique(y[part], return_inverse=True)[1], penalties, rng)
+        strength = float(penalties[int(np.nanargmin(losses))]) * len(part) * (FOLDS - 1) / FOLDS
+    mean, sd = standardised(x)
+    fit = minimum(((x - mean) / sd).astype(np.float32), y, protocol.classes, strength / len(y))
+    raw = fit.coefficient / sd
+    return Trained(Classifier(raw, fit.intercept - raw @ mean, fit.converged), strength, losses)
+
+
+def scores(x: np.ndarray, y: np.ndarray, classifier: Classifier, top: int) -> Scores:
+    """Score a classifier on images (images, channels) of known class; `among` is of the first `top`."""
+    logits = x @ classifier.coefficient.T + classifier.intercept
     own = logits[np.arange(len(y)), y]
     # Classes ahead, those level with the own counting against it: a constant answer knows nothing.
     ahead = (logits >= own[:, None]).sum(axis=1) - 1
     return Scores(ahead < 1, ahead < top, logsumexp(logits, axis=1) - own)
 
 
-def ddae(x: np.ndarray, y: np.ndarray, classes: int, *, epochs: int, seed: int) -> Fit:
+def ddae(x: np.ndarray, y: np.ndarray, classes: int, *, epochs: int, seed: int) -> Classifier:
     """A linear classifier as in Xiang et al. (2023): Adam, 0.001, batches of 128, cosine over epochs, no penalty."""
     import torch
     from torch.nn.functional import cross_entropy
@@ -156,4 +209,4 @@ def ddae(x: np.ndarray, y: np.ndarray, classes: int, *, epochs: int, seed: int) 
             cross_entropy(features[batch] @ weight.T + bias, target[batch]).backward()
             optimiser.step()
         schedule.step()
-    return Fit(weight.detach().double().numpy(), bias.detach().double().numpy())
+    return Classifier(weight.detach().double().numpy(), bias.detach().double().numpy())

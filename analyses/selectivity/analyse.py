@@ -84,7 +84,7 @@ class Given(NamedTuple):
 
     Attributes
     ----------
-    rest_from, error_from
+    rest_source, error_source
         In words.
     rest
         Whether rest was measured.
@@ -92,8 +92,8 @@ class Given(NamedTuple):
         (sigma,), whether errors were.
     """
 
-    rest_from: str
-    error_from: str
+    rest_source: str
+    error_source: str
     rest: bool
     known: np.ndarray
 
@@ -137,7 +137,8 @@ def analyse(
     The false discovery rate of "selective" and of "common" is `fdr` at most where channels fit `fdr_method`, images are
     independent and errors normal, from 40 images and 2 draws on, also where the noise differs between images. What
     is shown is which law is closer, not that the marginal is exactly normal: so the answer does not turn with the
-    number of images. Power and false alarms in simulations are in docs/calibration.md.
+    number of images. A tail that lies in fewer images than are given cannot be seen. Power and false alarms in
+    simulations are in docs/calibration.md.
 
     Parameters
     ----------
@@ -197,8 +198,8 @@ def analyse(
         values,
         data,
         coords=_coords(data, measured["top_index"].shape[0]),
-        rest_source=given.rest_from,
-        error_source=given.error_from,
+        rest_source=given.rest_source,
+        error_source=given.error_source,
         fdr=fdr,
         fdr_method=fdr_method,
         level=level,

@@ -1,18 +1,27 @@
 """Whether φ lies in a union of subspaces: sparse sets of channels that depend on the image."""
 
 from analyses.subspaces.analyse import (
-    active_sets,
+    DIMENSIONS,
+    EXPLAINED,
+    FINDINGS,
+    OVERLAP,
     analyse,
     explained_variance,
-    fit,
     intrinsic_dimension,
-    main,
     overlap,
-    plot,
-    score,
 )
+from analyses.subspaces.figure import plot
+from analyses.subspaces.fitting import ACTIVE, FIT, SCORES, active_sets, fit, score
+from analyses.subspaces.shell import main
 
 __all__ = [
+    "ACTIVE",
+    "DIMENSIONS",
+    "EXPLAINED",
+    "FINDINGS",
+    "FIT",
+    "OVERLAP",
+    "SCORES",
     "active_sets",
     "analyse",
     "explained_variance",

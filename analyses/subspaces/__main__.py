@@ -1,7 +1,3 @@
-"""Run from the shell: ``python -m analyses.subspaces``."""
-
-import sys
-
 from analyses.subspaces import main
 
-sys.exit(main())
+raise SystemExit(main())

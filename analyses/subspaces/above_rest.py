@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Real
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analyses.subspaces import kernels_active
-from probekit import labels
+from analyses.ground import check_errors, check_numbers
+from analyses.subspaces import kernels_sets
+from analyses.subspaces.kernels_fit import Activity
+from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.labels import Site
 
-__all__ = ["MIN_IMAGES", "Site", "blocks", "by_id", "check", "shuffled", "sites", "sources"]
+__all__ = ["MIN_IMAGES", "AboveRest", "above_rest", "check", "shuffled", "sources"]
 
 MIN_IMAGES = 20
 # Rounding of float32 is no response.
@@ -23,15 +26,13 @@ LOWER, VARIED = 0.970, 1.25
 
 
 @dataclass(frozen=True)
-class Site:
+class AboveRest:
     """φ above rest at one noise level and tap.
 
     Attributes
     ----------
-    level, block
-        Positions of the noise level and the tap.
-    channels
-        Positions of the tap's channels.
+    site
+        The noise level and the tap.
     x, error
         (images, channels), float32: φ − rest and the standard error of that, or (channels) for the error; in units
         that bring the largest number to between 1 and 2, so that squares neither vanish nor overflow.
@@ -43,14 +44,17 @@ class Site:
         (channels): standard error of φ alone on the median image.
     """
 
-    level: int
-    block: int
-    channels: np.ndarray
+    site: Site
     x: np.ndarray
     error: np.ndarray
     degrees: np.ndarray | float
     floor: np.ndarray
     scatter: np.ndarray
+
+    @property
+    def at(self) -> tuple[int, int]:
+        """Positions of the noise level and of the tap."""
+        return self.site.level, self.site.block
 
     @property
     def noise(self) -> float:
@@ -68,21 +72,21 @@ class Site:
 
     def active(self, rate: float) -> np.ndarray:
         """Channels above rest on each image, at this false discovery rate."""
-        return kernels_active.active(kernels_active.p_values(self.x, self.error, self.degrees, self.floor), rate=rate)
+        return kernels_sets.active(kernels_sets.p_values(self.x, self.error, self.degrees, self.floor), rate=rate)
+
+    def activity(self, rate: float) -> Activity:
+        """What subspaces are fitted to."""
+        return Activity(self.x, self.noise, self.active(rate), self.shifted)
 
 
 def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1) -> None:
     """Refuse data that cannot be analysed, and what is no rate."""
-    labels.check(data, "phi", finite=False)
-    for name in ("phi", "rest", "phi_se", "rest_se"):
+    check_numbers(data, "phi", "phi_se", "rest", "rest_se")
+    labels.check(data, "phi")
+    for name in ("phi_se", "rest", "rest_se"):
         if name in data:
-            labels.check(data, name, finite=False)
-            _check_numbers(name, data[name])
-            if name.endswith("_se"):
-                _check_errors(name, data[name].values)
-            else:
-                labels.check(data, name)
-    _check_numbers("sigma", data.sigma)
+            labels.check(data, name, finite=not name.endswith("_se"))
+    check_errors(data)
     draws = data.attrs.get("draws", 0)
     if isinstance(draws, str) or not np.isscalar(draws) or not np.isfinite(float(str(draws))):
         raise InputError(f"the attribute draws is {draws!r}: give the number of noise draws, or drop the attribute")
@@ -90,68 +94,36 @@ def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1) -> None:
         raise InputError(f"{data.sizes['image']} images: give at least {images}, subspaces are of many images")
     if not (data.sizes["sigma"] and data.sizes["channel"]):
         raise InputError("the data has no noise level or no channel: keep at least one of each")
-    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 < rate < 1:
-        raise InputError(f"rate={rate!r}: give a false discovery rate between 0 and 1, such as 0.05")
-    if "phi_se" in data:
-        for level, sigma in enumerate(data.sigma.values):
-            missing = np.isnan(data.phi_se.values[:, level])
-            if missing.any() and not missing.all():
-                raise InputError(
-                    f"phi_se is NaN for some images at σ = {sigma} and not for others: "
-                    "give all images the same number of draws, or drop phi_se"
-                )
+    checks.fraction("rate", rate, "a false discovery rate between 0 and 1, such as 0.05")
 
 
-def _check_numbers(name: str, values: xr.DataArray) -> None:
-    if values.dtype.kind not in "fiu":
-        raise InputError(f"{name} is of type {values.dtype}: give real numbers, e.g. {name}.astype(float)")
-
-
-def _check_errors(name: str, values: np.ndarray) -> None:
-    if np.isinf(values).any() or (values < 0).any():
-        raise InputError(f"{name} holds negative or infinite values: give standard errors, ≥ 0, or drop {name}")
-
-
-def by_id(data: xr.Dataset) -> np.ndarray:
-    """Positions of the images in the order of their ids, so that what is drawn does not depend on their order."""
-    return np.argsort(labels.strings(data.image.values), kind="stable")
-
-
-def blocks(data: xr.Dataset) -> list[str]:
-    """Taps, in the order of their channels."""
-    return list(dict.fromkeys(map(str, data.tap.values)))
-
-
-def sources(data: xr.Dataset) -> dict[str, str]:
+def sources(data: xr.Dataset) -> dict[str, Any]:
     """What rest and its error were taken from, as attrs."""
-    lost = [
+    unknown = [
         float(sigma)
         for level, sigma in enumerate(data.sigma.values)
         if "phi_se" not in data or np.isnan(data.phi_se.values[:, level]).any()
     ]
-    told = "phi_se, moderated over images"
-    if lost:
-        told = "spread below rest" + ("" if len(lost) == data.sizes["sigma"] else f" at sigma {lost}, else {told}")
-    return {"rest_from": "rest" if "rest" in data else "median over images", "error_from": told}
+    error = "phi_se, moderated over images"
+    if unknown:
+        error = "spread below rest" + (
+            "" if len(unknown) == data.sizes["sigma"] else f" at sigma {unknown}, else {error}"
+        )
+    return {"rest_source": "rest" if "rest" in data else "median over images", "error_source": error}
 
 
-def sites(data: xr.Dataset) -> Iterator[Site]:
+def above_rest(data: xr.Dataset) -> Iterator[AboveRest]:
     """φ above rest at every noise level and tap, one at a time."""
-    taps = labels.strings(data.tap.values)
     degrees = max(int(data.attrs.get("draws", 0)) - 1, 0)
-    for block, name in enumerate(blocks(data)):
-        channels = np.flatnonzero(taps == name)
-        for level in range(data.sizes["sigma"]):
-            yield _site(data, level, block, channels, degrees)
+    for site in labels.sites(data):
+        yield _at(data, site, degrees)
 
 
-def _site(data: xr.Dataset, level: int, block: int, channels: np.ndarray, degrees: int) -> Site:
-    arrays = {
-        name: data[name].values[..., level, channels] for name in ("phi", "phi_se", "rest", "rest_se") if name in data
-    }
-    arrays = _scaled(arrays)
+def _at(data: xr.Dataset, site: Site, degrees: int) -> AboveRest:
+    names = [name for name in ("phi", "phi_se", "rest", "rest_se") if name in data]
+    arrays = _scaled({name: data[name].values[..., site.level, site.channels] for name in names})
     phi, se = arrays["phi"], arrays.get("phi_se")
-    rest_error = np.zeros(len(channels), np.float32)
+    rest_error = np.zeros(len(site.channels), np.float32)
     if "rest" in arrays:
         rest = arrays["rest"]
         if "rest_se" in arrays:
@@ -161,12 +133,12 @@ def _site(data: xr.Dataset, level: int, block: int, channels: np.ndarray, degree
     floor = ROUNDING * np.abs(phi).max(axis=0)
     x = np.subtract(phi, rest, out=phi)
     if se is None or np.isnan(se).any():
-        below = kernels_active.spread_below(x)
-        return Site(level, block, channels, x, np.hypot(below, rest_error), np.inf, floor, below)
+        below = kernels_sets.spread_below(x)
+        return AboveRest(site, x, np.hypot(below, rest_error), np.inf, floor, below)
     # Unknown draws count as many.
-    error, freedom = kernels_active.measurement_error(se, degrees or 1e6)
+    error, freedom = kernels_sets.measurement_error(se, degrees or 1e6)
     scatter = np.median(error, axis=0)
-    return Site(level, block, channels, x, np.hypot(error, rest_error, out=error), freedom, floor, scatter)
+    return AboveRest(site, x, np.hypot(error, rest_error, out=error), freedom, floor, scatter)
 
 
 def _scaled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -181,7 +153,7 @@ def shuffled(data: xr.Dataset, seed: int) -> xr.Dataset:
     """The data with every channel permuted over images on its own, phi_se along with phi."""
     rng = np.random.default_rng(seed)
     arrays = {name: data[name].values.copy() for name in ("phi", "phi_se") if name in data}
-    first = by_id(data)
+    first = labels.by_id(data)
     for level, channel in np.ndindex(data.sizes["sigma"], data.sizes["channel"]):
         order = rng.permutation(first)
         for values in arrays.values():

@@ -1,61 +1,104 @@
-"""Whether φ lies in a union of subspaces: sparse sets of channels that depend on the image.
+"""Whether φ lies in a union of subspaces, and whether that explains anything: overlap, variance, dimensions, a control.
 
-Claim 4 of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912), taken apart: which channels an image raises above
-rest (`active_sets`), which subspaces images share (`fit`), how much the sets overlap (`overlap`), what the subspaces
-explain of held-out images (`explained_variance`), and how many dimensions φ has at all (`intrinsic_dimension`).
-`analyse` does them all; `score` compares an answer with a known truth.
+Claim 4 of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912), taken apart.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analyses import ground
-from analyses.ground import variable
-from analyses.subspaces import kernels_fit
-from analyses.subspaces.above_rest import MIN_IMAGES, blocks, check, shuffled, sites, sources
-from analyses.subspaces.figure import plot
-from analyses.subspaces.judgement import (
-    against,
-    explained,
-    explained_variance,
-    intrinsic_dimension,
-    overlap,
-    usable_ranks,
-)
-from analyses.subspaces.labelled import labelled
-from analyses.subspaces.score import score
-from probekit.checks import resampling, seeded
+from analyses.ground import Estimate, Findings, Variable, interval
+from analyses.subspaces import kernels_judged
+from analyses.subspaces.above_rest import MIN_IMAGES, above_rest, check, shuffled
+from analyses.subspaces.fitting import BLOCK, FIT, check_fitted, fit, fit_numbers, sorted_at
+from probekit import checks, labels
 from probekit.errors import InputError
 
 __all__ = [
-    "active_sets",
+    "DIMENSIONS",
+    "EXPLAINED",
+    "FINDINGS",
+    "OVERLAP",
     "analyse",
     "explained_variance",
-    "fit",
     "intrinsic_dimension",
-    "main",
     "overlap",
-    "plot",
-    "score",
 ]
 
-METHODS = ("coordinate", "linear")
+MOST_COMPARED = 10_000
+LEVEL = 0.95
+# Of pairs of images, for the interval of the overlap.
+RESAMPLES = 1000
+RANKS = (1, 2, 4, 8, 16)
+ESTIMATORS = {"two_nn": "TwoNN", "mle": "MLE", "local_pca": "lPCA"}
+SITE = ("sigma", "block")
+COMPARED = (*SITE, "rank", "comparison")
+PAIRS, HELD_OUT = "pairs of images resampled", "held-out images resampled"
+OVERLAP = Findings(
+    "subspaces",
+    {
+        "overlap_within": Variable(SITE, "mean Jaccard index of active sets in one subspace"),
+        "overlap_between": Variable(SITE, "mean Jaccard index of active sets in different subspaces"),
+        "overlap_gap": Variable(SITE, "overlap_within − overlap_between", interval=PAIRS),
+    },
+    coords=BLOCK,
+    source="subspaces.overlap",
+)
+EXPLAINED = Findings(
+    "subspaces",
+    {
+        "explained": Variable(COMPARED, "variance of held-out images that the union explains"),
+        "explained_pca": Variable(COMPARED, "variance of held-out images that one PCA explains"),
+        "pca_rank": Variable(COMPARED, "rank of that PCA"),
+        "gain": Variable(COMPARED, "explained − explained_pca", interval=HELD_OUT),
+    },
+    coords={
+        **BLOCK,
+        "rank": "dimensions of each subspace",
+        "comparison": "what the PCA may spend as much of as the union",
+    },
+    source="subspaces.explained_variance",
+)
+DIMENSIONS = Findings(
+    "subspaces",
+    {"intrinsic_dimension": Variable((*SITE, "estimator"), "local dimensions of phi; NaN where all images are equal")},
+    coords={**BLOCK, "estimator": "estimator of the dimension"},
+    source="subspaces.intrinsic_dimension",
+)
+CONTROL = Findings(
+    "subspaces",
+    {
+        "overlap_gap_shuffled": Variable(SITE, "overlap_gap of channel-shuffled phi", interval=PAIRS),
+        "gain_shuffled": Variable(COMPARED, "gain of channel-shuffled phi", interval=HELD_OUT),
+        "gain_over_shuffled": Variable(COMPARED, "gain − gain_shuffled", interval=HELD_OUT),
+    },
+    coords=EXPLAINED.coords,
+)
+FINDINGS = Findings(
+    "subspaces",
+    {
+        **FIT.variables,
+        **OVERLAP.variables,
+        **EXPLAINED.variables,
+        "intrinsic_dimension": DIMENSIONS.variables["intrinsic_dimension"]._replace(optional=True),
+        **CONTROL.variables,
+    },
+    coords={**FIT.coords, **EXPLAINED.coords, **DIMENSIONS.coords},
+)
 
 
+@FINDINGS.described
 def analyse(
     data: xr.Dataset,
     *,
     n_subspaces: int | None = None,
     method: str = "coordinate",
     max_subspaces: int = 32,
-    ranks: Sequence[int] = (1, 2, 4, 8, 16),
+    ranks: Sequence[int] = RANKS,
     rate: float = 0.05,
     splits: int = 4,
     resamples: int = 1000,
@@ -63,6 +106,9 @@ def analyse(
     seed: int = 0,
 ) -> xr.Dataset:
     """Look for a union of subspaces in φ, at every tap and noise level, and judge it.
+
+    What `fit`, `overlap`, `explained_variance` and `intrinsic_dimension` return, together; and what they return for a
+    control, φ with every channel permuted over images on its own, in which as many subspaces are looked for.
 
     Parameters
     ----------
@@ -80,9 +126,7 @@ def analyse(
     Returns
     -------
     Dataset
-        What `fit`, `overlap`, `explained_variance` and `intrinsic_dimension` return, together; and the same of a
-        control with every channel permuted over images, found with as many subspaces: overlap_gap_shuffled,
-        gain_shuffled and gain_over_shuffled, the difference of the two gains, each with _low and _high.
+        {findings}
 
     Raises
     ------
@@ -99,214 +143,242 @@ def analyse(
     >>> bool(findings.overlap_within > findings.overlap_between)
     True
     """
-    options: dict[str, Any] = {"method": method, "max_subspaces": max_subspaces, "rate": rate, "seed": seed}
     # Before the fit, which takes time.
     check(data, rate, images=MIN_IMAGES)
-    resampling(resamples, 0.95)
-    usable_ranks(data, ranks)
+    checks.resampling(resamples, LEVEL, seed)
+    checks.flag("dimensions", dimensions)
+    _usable_ranks(data, ranks)
+    options: dict[str, Any] = {"method": method, "max_subspaces": max_subspaces, "rate": rate, "seed": seed}
     found = fit(data, n_subspaces=n_subspaces, splits=splits, **options)
-    held_out, drawn = explained(data, found, ranks, resamples, seed)
-    parts = [found, overlap(data, found, seed=seed), held_out]
+    explained, drawn = _explained(data, found, ranks, resamples, seed)
+    parts = [found, overlap(data, found, seed=seed), explained]
     if dimensions:
         parts.append(intrinsic_dimension(data, seed=seed))
     permuted = shuffled(data, seed)
-    control = _fit(permuted, found.n_subspaces.values, splits=0, **options)
-    parts.append(against(held_out, drawn, *explained(permuted, control, ranks, resamples, seed + 1)))
-    gap = overlap(permuted, control, seed=seed)[["overlap_gap", "overlap_gap_low", "overlap_gap_high"]]
-    parts.append(gap.rename({name: str(name).replace("gap", "gap_shuffled") for name in gap}))
+    control = fit_numbers(permuted, found.n_subspaces.values, splits=0, **options)
+    control_explained, control_drawn = _explained(permuted, control, ranks, resamples, seed + 1)
+    gap = overlap(permuted, control, seed=seed)
+    # The two bootstraps are independent.
+    excess = explained.gain.values - control_explained.gain.values
+    over = interval(drawn - control_drawn, LEVEL, units=_held_out(data))
+    values = {
+        "overlap_gap_shuffled": Estimate(gap.overlap_gap, gap.overlap_gap_low, gap.overlap_gap_high),
+        "gain_shuffled": Estimate(*(control_explained[f"gain{end}"] for end in ("", "_low", "_high"))),
+        "gain_over_shuffled": Estimate(excess, *over),
+    }
+    parts.append(CONTROL.label(values, explained[[]], level=LEVEL))
     merged = xr.merge([part.drop_attrs(deep=False) for part in parts], compat="override", join="outer")
-    return merged.assign_attrs(found.attrs)
+    return merged.assign_attrs({**found.attrs, "resamples": resamples, "level": LEVEL})
 
 
-def active_sets(data: xr.Dataset, *, rate: float = 0.05) -> xr.Dataset:
-    """Which channels are above rest on each image.
+@OVERLAP.described
+def overlap(data: xr.Dataset, findings: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
+    """Measure how much active sets overlap within subspaces and between them.
 
-    One-sided t-tests of (phi − rest)/√(phi_se² + rest_se²), with variances moderated over images (Smyth, 2004);
-    within each image at most a share `rate` of the channels found is expected to be at rest (Benjamini & Hochberg,
-    1995).
-    Where phi_se is missing or NaN, the spread below rest stands in for the error, as it would be if the
-    channel were at rest on many images; where rest is missing, the median over images stands in for it.
+    Jaccard index |A ∩ B|/|A ∪ B| without the common channels, its mean over random disjoint pairs of images: no
+    image is in two pairs of a kind. Subspaces were chosen so that it is large within them: compare it with a control.
+
+    Parameters
+    ----------
+    data
+        What was fitted.
+    findings
+        What `fit` returned.
+    seed
+        Of the pairs and their resamples, which are of ids: no order of images changes them.
+
+    Returns
+    -------
+    Dataset
+        NaN where there are fewer than two pairs of a kind.
+
+        {findings}
+
+    Raises
+    ------
+    InputError
+        If the data cannot be used or is not what was fitted.
+
+    Examples
+    --------
+    >>> from analyses.subspaces import fit
+    >>> from probekit.synthetic.subspaces import union_of_subspaces
+    >>> data, _ = union_of_subspaces(200, n_channels=30, n_subspaces=3)
+    >>> bool(overlap(data, fit(data)).overlap_gap_low > 0.5)
+    True
+    """
+    check_fitted(data, findings)
+    checks.seeded(seed)
+    first = labels.by_id(data)
+    within, between, *gap = np.full((5, *findings.n_subspaces.shape), np.nan)
+    for here in above_rest(data):
+        common = findings.common.values[here.site.level, here.site.channels]
+        sets = here.active(findings.attrs["rate"])[first][:, ~common]
+        own = sorted_at(findings, here.at)[first]
+        found = kernels_judged.overlap(sets, own, resamples=RESAMPLES, seed=seed)
+        if found is not None:
+            within[here.at], between[here.at] = found.within, found.between
+            gap[0][here.at] = found.within - found.between
+            gap[1][here.at], gap[2][here.at] = interval(found.gaps, LEVEL, units=found.pairs)
+    values = {"overlap_within": within, "overlap_between": between, "overlap_gap": Estimate(*gap)}
+    return OVERLAP.label(values, data, coords={"block": labels.blocks(data)}, level=LEVEL, analysis_seed=seed)
+
+
+@EXPLAINED.described
+def explained_variance(
+    data: xr.Dataset,
+    findings: xr.Dataset,
+    *,
+    ranks: Sequence[int] = RANKS,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Measure what the subspaces explain of held-out images, against one PCA with as much to spend.
+
+    Three quarters of the images (at most 10,000 in all) fit k affine subspaces of r dimensions, alternating from
+    the assignment found; held-out images go to the nearest. Explained is 1 − Σ‖x − x̂‖²/Σ‖x − x̄‖², x̄ the mean
+    of the fitted images. The PCA of each `comparison` has
+
+    - "parameters": as many numbers in means and bases, rank k (r + 1) − 1. It spans all k subspaces, so that in the
+      images fitted no union can beat it, whatever the data; on held-out ones only by overfitting less.
+    - "nonzeros": as many numbers as a union whose means and bases are at rest off the active channels of their
+      subspace, and that is what it is compared with: few channels determine a coordinate subspace.
+    - "coefficients": as many numbers per image: r, and one more for the log₂ k bits that name the subspace.
+
+    Parameters
+    ----------
+    data, findings
+        What was fitted and what `fit` returned.
+    ranks
+        Dimensions r; those that reach the number of channels of the narrowest tap are left out.
+    resamples, seed
+        Bootstrap samples of held-out images for the 95 % interval, at least 100; seed of split and bootstrap, which
+        are of ids: no order of images changes them.
+
+    Returns
+    -------
+    Dataset
+        {findings}
+
+    Raises
+    ------
+    InputError
+        If the data cannot be used, is not what was fitted, or no rank is left.
+
+    Examples
+    --------
+    >>> from analyses.subspaces import fit
+    >>> from probekit.synthetic.subspaces import union_of_subspaces
+    >>> data, _ = union_of_subspaces(400, n_channels=40, n_subspaces=5, common=0)
+    >>> found = explained_variance(data, fit(data), ranks=[4])
+    >>> bool(found.gain_low.sel(comparison="nonzeros") > 0)
+    True
+    """
+    return _explained(data, findings, ranks, resamples, seed)[0]
+
+
+def _held_out(data: xr.Dataset) -> int:
+    """Number of images that subspaces are judged by."""
+    used = min(data.sizes["image"], MOST_COMPARED)
+    return used - used * 3 // 4
+
+
+def _explained(
+    data: xr.Dataset, findings: xr.Dataset, ranks: Sequence[int], resamples: int, seed: int
+) -> tuple[xr.Dataset, np.ndarray]:
+    """`explained_variance`, and the gains of its bootstrap samples (resamples, sigma, block, rank, comparison)."""
+    check_fitted(data, findings)
+    checks.resampling(resamples, LEVEL, seed)
+    usable = _usable_ranks(data, ranks)
+    shape = (*findings.n_subspaces.shape, len(usable), len(kernels_judged.COMPARISONS))
+    explained, pca, gain = np.full((3, *shape), np.nan)
+    spent = np.zeros(shape, int)
+    drawn = np.full((resamples, *shape), np.nan)
+    used = np.random.default_rng(seed).permutation(labels.by_id(data))[:MOST_COMPARED]
+    train, test = np.split(used, [len(used) - _held_out(data)])
+    for here in above_rest(data):
+        at, channels = here.at, here.site.channels
+        number = int(findings.n_subspaces.values[at])
+        masks = findings.support.values[here.site.level, :number][:, channels]
+        masks = masks | findings.common.values[here.site.level, channels]
+        own = sorted_at(findings, at)
+        found = kernels_judged.compare(here.x[train], own[train], masks, here.x[test], usable)
+        explained[at] = kernels_judged.fractions(found.union, found.total)
+        pca[at] = kernels_judged.fractions(found.pca, found.total)
+        gain[at], drawn[:, *at] = kernels_judged.gains(found, resamples=resamples, seed=seed)
+        spent[at] = found.spent
+    values = {
+        "explained": explained,
+        "explained_pca": pca,
+        "pca_rank": spent,
+        "gain": Estimate(gain, *interval(drawn, LEVEL, units=len(test))),
+    }
+    coords = {"block": labels.blocks(data), "rank": list(usable), "comparison": list(kernels_judged.COMPARISONS)}
+    attrs = {"resamples": resamples, "level": LEVEL, "analysis_seed": seed}
+    return EXPLAINED.label(values, data, coords=coords, **attrs), drawn
+
+
+def _usable_ranks(data: xr.Dataset, ranks: Any) -> tuple[int, ...]:
+    """The ranks that are below the number of channels of every tap; refuses what leaves none, and what is no rank."""
+    given = checks.listed("ranks", ranks, "a sequence of whole numbers, such as (1, 2, 4)")
+    numbers = [checks.whole("each of ranks", rank) for rank in given]
+    width = min(len(site.channels) for site in labels.sites(data))
+    if width < 2:
+        raise InputError("a tap has 1 channel, which leaves nothing to compare: select taps of more channels")
+    usable = tuple(rank for rank in numbers if 1 <= rank < width)
+    if not usable:
+        raise InputError(
+            f"{checks.given('ranks', ranks)}: give dimensions from 1 to {width - 1}, below the number of channels"
+        )
+    return usable
+
+
+@DIMENSIONS.described
+def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) -> xr.Dataset:
+    """Estimate how many dimensions φ has locally, whatever its shape.
+
+    Estimators of scikit-dimension: TwoNN (Facco et al., 2017), maximum likelihood (Levina & Bickel, 2004), and PCA.
 
     Parameters
     ----------
     data
         What a tap returns.
-    rate
-        False discovery rate, in (0, 1).
-
-    Returns
-    -------
-    Dataset
-        active (image, sigma, channel), boolean; attrs `rest_from` and `error_from` say what was used.
-
-    Raises
-    ------
-    InputError
-        If the data cannot be used or `rate` is no rate.
-
-    Examples
-    --------
-    >>> from probekit.synthetic.subspaces import union_of_subspaces
-    >>> data, truth = union_of_subspaces(50, noise=0.02)
-    >>> found = active_sets(data).active.isel(sigma=0)
-    >>> float((found & truth.active).sum() / truth.active.sum()) > 0.95
-    True
-    """
-    check(data, rate)
-    found = np.zeros(data.phi.shape, bool)
-    for site in sites(data):
-        found[:, site.level, site.channels] = site.active(rate)
-    made = {"active": variable(data.phi.dims, found, "whether the channel is above rest")}
-    return ground.findings(made, data, analysis="subspaces", coords=None, rate=rate, **sources(data))
-
-
-def fit(
-    data: xr.Dataset,
-    *,
-    n_subspaces: int | None = None,
-    method: str = "coordinate",
-    max_subspaces: int = 32,
-    rate: float = 0.05,
-    splits: int = 4,
-    seed: int = 0,
-) -> xr.Dataset:
-    """Sort images into subspaces, at every tap and noise level.
-
-    "coordinate" groups active sets: a mixture whose number of groups has the largest integrated classification
-    likelihood (Biernacki, Celeux & Govaert, 2010), groups with nested supports being one subspace. "linear"
-    expresses images by few others (sparse subspace clustering by orthogonal matching pursuit, You, Robinson & Vidal,
-    2016) and merges groups by the evidence for linear subspaces of any orientation. Both learn from landmarks
-    (4,000 and 1,000 images) and then take all images, so that time grows in proportion to images.
-
-    Tests promise that "coordinate" finds subspaces of at least 3 channels, of at least 25 images each and 50 on
-    average, whose supports overlap by half at most (not at all if there are two), when the error is at most a tenth
-    of the mean activity, or a fiftieth if channels of a support vary together. Of answers of confidence ≥ 0.9, 95 %
-    have the right number and at most 5 % of images misplaced: there, with more noise, fewer images or smaller
-    supports, with supports that share most of their channels or are random sets of a few, when all channels of an
-    image share a random gain, and when the rest is off by a constant. Two subspaces of one support are one, and one
-    within another is part of it: no number of images tells more.
-
-    Parameters
-    ----------
-    data
-        What a tap returns, of at least 20 images.
-    n_subspaces
-        Number of subspaces; by default found. Fewer come back where fewer differ.
-    method
-        "coordinate" or "linear".
-    max_subspaces
-        Largest number of groups tried.
-    rate
-        False discovery rate of active channels, in (0, 1).
-    splits
-        How often images are split in halves to see whether the answer repeats.
+    images
+        Random images to use at most, at least 20, which bounds the cost.
     seed
-        Of landmarks, first seeds and splits.
+        Of the choice.
 
     Returns
     -------
     Dataset
-        subspace and certainty, (image) at one tap and noise level, else (image, sigma, block), the block being the
-        tap: number of the subspace, 0 being that of most images, and its posterior probability. n_subspaces,
-        agreement, held, confidence (sigma, block): the number found; how far random halves of the images give the
-        same answer; how much more of the energy above rest lies inside the subspaces than inside as many random
-        dimensions, (h − s)/(1 − s), common channels that are above rest by a mere constant not counted; product
-        of these and the square of the mean certainty, which lets 5 % of images be misplaced at 0.9.
-        certainty is 0 for an image whose active channels belong together but not all to the subspace.
-        certainty and confidence are NaN for "linear", whose answers nothing vouches for: it needs many more
-        landmarks in each subspace than that has dimensions, and may else return their span.
-        size, dimension (sigma, block, subspace); a size of 0 stands for no subspace. support (sigma, subspace,
-        channel), common (sigma, channel): channels of one subspace or some, and of all; of a single subspace all
-        channels are common. basis (sigma, subspace, component, channel): orthonormal on the channels of each tap,
-        NaN beyond the dimension. angle, angle_mean (sigma, block, subspace, other): smallest and mean principal
-        angle, in radians. evidence (sigma, block, number): in nats, by number of groups tried.
+        With estimators "two_nn", "mle" and "local_pca".
+
+        {findings}
 
     Raises
     ------
     InputError
-        If the data or an option cannot be used.
-
-    Examples
-    --------
-    >>> from probekit.synthetic.subspaces import union_of_subspaces
-    >>> data, truth = union_of_subspaces(200, n_channels=30, n_subspaces=3)
-    >>> score(fit(data), truth).accuracy.item()
-    1.0
+        If the data cannot be used, or scikit-dimension is not installed.
     """
-    numbers = None
-    if n_subspaces is not None:
-        check(data, rate, images=MIN_IMAGES)
-        numbers = np.full((1, 1), _number(data, n_subspaces))
-    return _fit(data, numbers, method=method, max_subspaces=max_subspaces, rate=rate, splits=splits, seed=seed)
-
-
-def _fit(
-    data: xr.Dataset,
-    numbers: np.ndarray | None,
-    *,
-    method: str,
-    max_subspaces: int,
-    rate: float,
-    splits: int,
-    seed: int,
-) -> xr.Dataset:
-    """`fit` with a number of subspaces for each noise level and tap, (sigma, block) or what broadcasts to it."""
-    check(data, rate, images=MIN_IMAGES)
-    seeded(seed)
-    _check_options(method, max_subspaces, splits)
-    fits: dict[tuple[int, int], kernels_fit.Fit] = {}
-    shape = data.sizes["sigma"], len(blocks(data))
-    wanted = None if numbers is None else np.broadcast_to(numbers, shape)
-    for site in sites(data):
-        number = None if wanted is None else int(wanted[site.level, site.block])
-        options: dict[str, Any] = {"method": method, "number": number, "most": max_subspaces, "splits": splits}
-        fits[site.level, site.block] = kernels_fit.fit(
-            site.x, site.noise, site.active(rate), seed=seed, shifted=site.shifted, **options
-        )
-    attrs = {"method": method, "max_subspaces": max_subspaces, "rate": rate, "splits": splits, **sources(data)}
-    attrs["seed_of_analysis"] = seed
-    return labelled(data, fits, attrs)
-
-
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
-
-
-def _check_options(method: str, max_subspaces: int, splits: int) -> None:
-    if method not in METHODS:
-        raise InputError(f"method={method!r}: give one of {', '.join(map(repr, METHODS))}")
-    for name, value, least in (("max_subspaces", max_subspaces, 1), ("splits", splits, 0)):
-        if not _is_whole(value, least):
-            raise InputError(f"{name}={value!r}: give a whole number ≥ {least}")
-
-
-def _number(data: xr.Dataset, given: int) -> int:
-    most = data.sizes["image"] // 2
-    if not _is_whole(given, 1) or given > most:
+    check(data, images=MIN_IMAGES)
+    checks.seeded(seed)
+    checks.whole("images", images, least=MIN_IMAGES)
+    try:
+        from skdim import id as estimators
+    except ImportError as error:
         raise InputError(
-            f"n_subspaces={given!r}: give 1 to {most}, half the number of images, or None to have it found"
-        )
-    return given
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the analysis on a store or file: ``python -m analyses.subspaces phi.zarr -o out/``."""
-    return ground.legacy_run(
-        analyse,
-        plot,
-        name="subspaces",
-        description="Look for a union of subspaces in φ.",
-        options=_options,
-        arguments=arguments,
-    )
-
-
-def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--n-subspaces", type=int, help="number of subspaces (default: found)")
-    parser.add_argument("--method", choices=METHODS, default="coordinate", help="kind of subspace")
-    parser.add_argument("--no-dimensions", dest="dimensions", action="store_false", help="skip intrinsic dimensions")
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            "the intrinsic dimension needs scikit-dimension: pip install 'probekit[analyses]', or dimensions=False"
+        ) from error
+    chosen = np.random.default_rng(seed).permutation(labels.by_id(data))[:images]
+    values = np.full((data.sizes["sigma"], len(labels.blocks(data)), len(ESTIMATORS)), np.nan)
+    for here in above_rest(data):
+        # Equal images have no distances to compare.
+        own = np.unique(here.x[chosen].astype(np.float64), axis=0)
+        if len(own) < MIN_IMAGES or own.shape[1] < 2:
+            continue
+        for i, name in enumerate(ESTIMATORS.values()):
+            # On exact planes local_pca divides by eigenvalues of 0, without harm.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values[*here.at, i] = getattr(estimators, name)().fit(own).dimension_
+    coords = {"block": labels.blocks(data), "estimator": list(ESTIMATORS)}
+    return DIMENSIONS.label({"intrinsic_dimension": values}, data, coords=coords, images=images, analysis_seed=seed)

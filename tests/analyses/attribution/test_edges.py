@@ -13,8 +13,6 @@ from analyses import attribution
 from probekit.errors import InputError, TapError
 from probekit.models.unet import UNet
 
-QUICK: dict[str, Any] = {"resamples": 100, "permutations": 100}
-
 
 @pytest.fixture
 def model() -> UNet:
@@ -55,63 +53,6 @@ def test_several_taps_are_attributed_by_their_joint_numbers(model: UNet) -> None
 def test_integrated_gradients_with_too_few_steps_are_warned_of(model: UNet) -> None:
     with pytest.warns(UserWarning, match=r"miss completeness by up to .* \(tolerance 1e-09\).*more than n_steps=2"):
         attributed(model, n_steps=2, tolerance=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"channels": [0, 6]}, r"channels \[6\] do not exist: there are channels 0…5"),
-        ({"channels": []}, "at least one channel"),
-        ({"channels": [1, 1]}, "names a channel twice"),
-        ({"channels": [0.5]}, "give the number"),
-        ({"baseline": "a"}, "baseline='a'"),
-        ({"baseline": np.nan}, "baseline=nan"),
-        ({"stride": "a"}, "stride='a'"),
-        ({"tolerance": None}, "tolerance=None"),
-        ({"seed": "a"}, "seed='a'"),
-        ({"sigma": []}, "sigma is empty"),
-        ({"sigma": -1}, "noise standard deviations are finite"),
-        ({"sigma": None}, "sigma"),
-        ({"x": images(size=9)}, "cannot be halved evenly"),
-        ({"x": images()[:, :1]}, "images of 3 channels"),
-        ({"method": "saliency"}, "method='saliency': give"),
-        ({"draws": 0}, "draws=0"),
-        ({"n_steps": 1}, "n_steps=1"),
-        ({"tolerance": 0}, "tolerance=0"),
-        ({"method": "occlusion", "window": 9}, "window=9 on images of 8×8"),
-        ({"method": "occlusion", "stride": 5}, "stride=5: give a step of 1 to window=4"),
-    ],
-)
-def test_what_cannot_be_attributed_is_refused(model: UNet, options: dict, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        attributed(model, **options)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"groups": {}}, "groups is empty"),
-        ({"groups": 5}, "groups=5: give channels of each group by name"),
-        ({"groups": {"a": None}}, "group 'a'.*at least one channel"),
-        ({"factor": "a"}, "factor='a'"),
-        ({"controls": 5}, "controls=5"),
-        ({"controls": {"a": "a"}}, "controls of 'a'='a'"),
-        ({"groups": {"a": []}}, "group 'a'.*at least one channel"),
-        ({"groups": {"a": [6]}}, r"group 'a': channels \[6\] do not exist"),
-        ({"groups": {"a": [2, 2]}}, "names a channel twice"),
-        ({"controls": {"a": ["b"]}}, "controls of 'a' name 'b'"),
-        ({"controls": {"a": []}}, "controls of 'a' name nothing"),
-        ({"factor": np.inf}, "factor=inf"),
-        ({"draws": 0}, "draws=0"),
-        ({"batch_size": 0}, "batch_size=0"),
-        ({"resamples": 5}, "resamples=5"),
-        ({"sigma": []}, "sigma is empty"),
-        ({"x": images(size=9)}, "cannot be halved evenly"),
-    ],
-)
-def test_effects_that_cannot_be_measured_are_refused(model: UNet, options: dict, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        effects(model, **options)
 
 
 def test_a_tap_of_another_network_and_edits_at_two_taps_are_refused(model: UNet) -> None:
@@ -183,15 +124,10 @@ def test_integrated_gradients_of_what_has_none_are_refused_and_occlusion_is_not(
     assert bool(np.isfinite(found.attribution).all())
 
 
-def test_what_is_no_tap_is_refused(model: UNet) -> None:
-    with pytest.raises(InputError, match="tap='mid': give a tap"):
-        attribution.attribute(model, "mid", images(), channels=[0], sigma=0.1)  # pyright: ignore[reportArgumentType]
-
-
-@pytest.mark.parametrize("match", ["number", "energy"])
-def test_random_groups_match_and_are_the_same_for_one_seed(match: Any) -> None:
+@pytest.mark.parametrize("tolerance", [None, 0.1], ids=["in number", "in energy"])
+def test_random_groups_match_and_are_the_same_for_one_seed(tolerance: float | None) -> None:
     found, energy = findings(taps=("enc1", "mid"))
-    options = {"sigma": 0.3, "tap": "mid", "n_random": 5, "match": match, "seed": 1}
+    options = {"sigma": 0.3, "tap": "mid", "n_random": 5, "tolerance": tolerance, "seed": 1}
     matched = attribution.matched_groups(found, energy, **options)
     assert matched == attribution.matched_groups(found, energy, **options)
     assert matched != attribution.matched_groups(found, energy, **{**options, "seed": 2})
@@ -204,26 +140,9 @@ def test_random_groups_match_and_are_the_same_for_one_seed(match: Any) -> None:
             group = matched.groups[name]
             assert len(set(group)) == 10
             assert not set(group) & set(matched.groups[kind])
-            if match == "energy":
+            if tolerance is not None:
                 wanted = of[matched.groups[kind]].sum()
-                assert abs(of[group].sum() - wanted) <= 0.1 * wanted
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({}, r"sigma=None: give one of the findings' noise levels, \[0.1, 0.3\]"),
-        ({"sigma": 0.2}, "sigma=0.2: give one of"),
-        ({"sigma": 0.1, "tap": "enc1"}, "tap='enc1': give one of the findings' taps, mid"),
-        ({"sigma": 0.1, "kinds": ["rare"]}, "no of 0 rare channels|0 rare channels"),
-        ({"sigma": 0.1, "size": 11}, "11 of 10 selective channels: give another type or a smaller size"),
-        ({"sigma": 0.1, "n_random": 0}, "n_random=0"),
-        ({"sigma": 0.1, "match": "norm"}, "match='norm'"),
-    ],
-)
-def test_groups_that_cannot_be_made_are_refused(options: dict, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        attribution.matched_groups(*findings(), **options)
+                assert abs(of[group].sum() - wanted) <= tolerance * wanted
 
 
 def test_a_group_that_the_pool_cannot_match_is_refused() -> None:
@@ -235,12 +154,6 @@ def test_a_group_that_the_pool_cannot_match_is_refused() -> None:
     energy[::4] = 1000.0
     with pytest.raises(InputError, match=r"no 10 channels of the pool .* energy within 10 % of 1e\+04: groups"):
         attribution.matched_groups(found, energy, sigma=0.1, kinds=["selective"])
-    with pytest.raises(InputError, match="negative or not finite"):
-        attribution.matched_groups(found, -energy, sigma=0.1)
-    with pytest.raises(InputError, match="energies of 5 channels and findings of 40"):
-        attribution.matched_groups(found, energy[:5], sigma=0.1)
-    with pytest.raises(InputError, match="have no type"):
-        attribution.matched_groups(found.drop_vars("type"), energy, sigma=0.1)
 
 
 def test_each_kind_of_findings_has_its_figure(model: UNet) -> None:
@@ -248,8 +161,6 @@ def test_each_kind_of_findings_has_its_figure(model: UNet) -> None:
     assert len(maps.axes) == 4
     of_effects = attribution.plot(effects(model, groups={"a": [0], "a, random 0": [1]}, sigma=[0.1, 0.2]))
     assert len(of_effects.axes) == 3
-    with pytest.raises(InputError, match=r"lack attribution: give what attribution\.attribute returns"):
-        attribution.plot(xr.Dataset({"phi": 0}))
 
 
 def test_the_command_writes_maps_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 import probekit
 from analyses import attribution
-from analyses.concepts import kernels
 from probekit.noise import standard_normal
 from probekit.synthetic.patch_model import PatchModel
 
@@ -101,7 +100,7 @@ def test_integrated_gradients_of_a_quadratic_energy_are_the_closed_form(baseline
     maps_are_the_closed_form(baseline)
 
 
-def test_occluding_a_patch_takes_away_the_energy_that_it_has_beyond_noise() -> None:
+def occlusion_takes_the_energy_of_a_patch() -> None:
     model, x = patch_model(), images(1)
     found = attributed(model, "mid", x, channels=2, method="occlusion", window=2)
     expected = np.zeros_like(x)
@@ -114,6 +113,10 @@ def test_occluding_a_patch_takes_away_the_energy_that_it_has_beyond_noise() -> N
     np.testing.assert_allclose(found.attribution.isel(sigma=0, channel=0), expected, rtol=1e-4, atol=1e-6)
     # An energy adds up over windows that are patches.
     assert found.completeness_error.max() < 1e-5
+
+
+def test_occluding_a_patch_takes_away_the_energy_that_it_has_beyond_noise() -> None:
+    occlusion_takes_the_energy_of_a_patch()
 
 
 def effects(model: nn.Module, place: str, x: np.ndarray, **options):
@@ -130,9 +133,9 @@ def test_scaling_channels_of_a_linear_network_changes_the_image_by_what_they_wri
         for d in range(DRAWS):
             y = torch.from_numpy(x + np.float32(SIGMA) * noise(2, d)).double()
             a, w = model.first(y), model.last.weight[:, :, 0, 0]
-            lost = (factor - 1) * torch.einsum("bg,ngrc->nbrc", w[:, group], a[:, group]).numpy()
-            change += (lost**2).mean(axis=(1, 2, 3)) / DRAWS
-            error += ((model(y).numpy() + lost - x) ** 2).mean(axis=(1, 2, 3)) / DRAWS
+            missing = (factor - 1) * torch.einsum("bg,ngrc->nbrc", w[:, group], a[:, group]).numpy()
+            change += (missing**2).mean(axis=(1, 2, 3)) / DRAWS
+            error += ((model(y).numpy() + missing - x) ** 2).mean(axis=(1, 2, 3)) / DRAWS
         part = found.sel(group=name).isel(sigma=0)
         np.testing.assert_allclose(part.per_image_change, change, rtol=1e-5)
         np.testing.assert_allclose(part.per_image_error_change, error - found.error.isel(sigma=0), rtol=1e-5, atol=1e-7)
@@ -140,7 +143,7 @@ def test_scaling_channels_of_a_linear_network_changes_the_image_by_what_they_wri
         assert part.psnr_change.item() == pytest.approx(psnr.mean(), rel=1e-5)
 
 
-def test_silencing_a_channel_of_the_patch_model_is_the_gate_without_its_energy() -> None:
+def silencing_is_the_gate_without_the_energy() -> None:
     model, x = patch_model(), images(1)
     found = effects(model, "mid", x, groups={"gone": [1]})
     variances, prior = model.mixture.variances, model.mixture.weights
@@ -163,6 +166,10 @@ def test_silencing_a_channel_of_the_patch_model_is_the_gate_without_its_energy()
     assert change.max() > 1e-4
 
 
+def test_silencing_a_channel_of_the_patch_model_is_the_gate_without_its_energy() -> None:
+    silencing_is_the_gate_without_the_energy()
+
+
 def test_a_read_out_beside_the_way_to_the_image_causes_nothing() -> None:
     model = PatchModel([1.0], [[0.5, 0.2, 0.05, 0.1]], pool=[[0, 1], [2, 3]])
     found = effects(model, "mid", images(1), groups={"first": [0], "all": [0, 1]})
@@ -178,12 +185,3 @@ def test_the_excess_is_the_change_less_the_mean_of_the_controls() -> None:
     assert found.excess.sel(group="a").item() == pytest.approx(expected.item())
     assert found.excess.sel(group=["b", "c"]).isnull().all()
     assert (found.excess_low.sel(group="a") <= found.excess.sel(group="a")).all()
-
-
-def test_the_nearness_of_held_samples_is_the_area_that_mann_and_whitney_count() -> None:
-    from scipy.stats import mannwhitneyu
-
-    rng = np.random.default_rng(2)
-    held, free = rng.integers(0, 6, size=(4, 7)), rng.integers(0, 6, size=(4, 9))
-    expected = [mannwhitneyu(f, h).statistic / 63 for h, f in zip(held, free, strict=True)]
-    np.testing.assert_allclose(kernels.nearer(held, free), expected)

@@ -13,7 +13,8 @@ from scipy import stats
 from scipy.special import ive
 
 from analyses import densities
-from analyses.densities import along_noise, kernels_ranks
+from analyses.densities import kernels_ranks
+from analyses.densities.divergence import divergence_terms
 from analyses.densities.kernels_distances import debiased, gaussian_wasserstein, measured
 from probekit.synthetic.patch_laws import wasserstein2
 from probekit.synthetic.patch_model import PatchModel
@@ -106,7 +107,7 @@ def test_the_divergence_along_noise_is_that_of_the_laws_blurred_by_the_cut_offs(
     def integral(at: np.ndarray) -> float:
         s = at**2
         gain = a / (a + s) - b / (b + s)
-        return float(along_noise.divergence_terms(d * (gain**2 * (a + s) + (mean * s / (b + s)) ** 2)[None], at)[0])
+        return float(divergence_terms(d * (gain**2 * (a + s) + (mean * s / (b + s)) ** 2)[None], at)[0])
 
     # A second-order rule is off by 4/3 of what halving its step changes; rounded up to twice that.
     finer = np.geomspace(0.1, 5, 79)
@@ -188,14 +189,15 @@ def test_a_measure_that_ignores_the_laws_spread_does_not_rank_as_the_known_dista
     means = images.mean("sample").values.reshape(CONDITIONS, -1)
     pairs = np.array(list(combinations(range(CONDITIONS), 2)))
     known = wasserstein2(energy[pairs[:, 0]], energy[pairs[:, 1]], positions=POSITIONS)
-    assert stats.spearmanr(kernels_ranks.distances(means, pairs), known)[0] < 0.95
+    assert stats.spearmanr(kernels_ranks.feature_distances(means, pairs), known)[0] < 0.95
 
 
 def test_the_rank_correlation_is_scipys_ties_included() -> None:
     rng = np.random.default_rng(9)
-    a, b = rng.integers(0, 5, size=(2, 60))
-    assert kernels_ranks.spearman(a, b) == pytest.approx(float(stats.spearmanr(a, b)[0]), abs=1e-12)
-    assert math.isnan(kernels_ranks.spearman(a, np.ones(60)))
+    several, b = rng.integers(0, 5, size=(4, 60)), rng.integers(0, 5, size=60)
+    expected = [stats.spearmanr(a, b)[0] for a in several]
+    np.testing.assert_allclose(kernels_ranks.spearman(several, b), expected, atol=1e-12)
+    assert math.isnan(kernels_ranks.spearman(several[0], np.ones(60)))
 
 
 def test_a_weighted_rank_correlation_is_that_of_pairs_written_out_as_often_as_they_count() -> None:
@@ -213,13 +215,17 @@ def test_all_pairs_are_the_combinations_of_two_conditions(count: int) -> None:
     assert set(map(tuple, kernels_ranks.chosen_pairs(count, None, 0).tolist())) == set(combinations(range(count), 2))
 
 
-def test_the_permutation_p_value_is_the_share_of_all_arrangements_of_the_conditions() -> None:
+@pytest.mark.parametrize("chunk", [kernels_ranks.CHUNK, 25])
+def test_the_permutation_p_value_is_the_share_of_all_arrangements_of_the_conditions(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels_ranks, "CHUNK", chunk)
     rng = np.random.default_rng(2)
     pairs = kernels_ranks.chosen_pairs(5, None, 0)
     features = rng.normal(size=(5, 2))
-    target = kernels_ranks.distances(features, pairs) + rng.random(10)
+    target = kernels_ranks.feature_distances(features, pairs) + rng.random(10)
     every = [
-        stats.spearmanr(kernels_ranks.distances(features[list(order)], pairs), target)[0]
+        stats.spearmanr(kernels_ranks.feature_distances(features[list(order)], pairs), target)[0]
         for order in permutations(range(5))
     ]
     exact = float(np.mean(np.array(every) >= every[0] - 1e-9))

@@ -1,15 +1,15 @@
 """What descriptors accept and refuse, and how they are labelled."""
 
-from typing import Any
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
 import probekit
-from analyses import descriptors
-from analyses.descriptors.analyse import as_representation, descriptor
-from probekit.errors import InputError
+from analyses import descriptors, semantics
+from analyses.descriptors import network
 
 IMAGES = np.random.default_rng(0).random((5, 3, 8, 8)).astype(np.float32)
 
@@ -29,7 +29,7 @@ def test_descriptors_carry_ids_classes_and_where_they_come_from(kind: str) -> No
 
 def test_reading_in_batches_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = descriptors.gist(IMAGES)
-    monkeypatch.setattr(descriptors, "BATCH", 2)
+    monkeypatch.setattr(sys.modules[descriptors.gist.__module__], "BATCH", 2)
     xr.testing.assert_allclose(descriptors.gist(IMAGES), whole)
 
 
@@ -40,7 +40,7 @@ def test_components_that_training_images_do_not_have_are_0_for_all_images(
     # Three different images span two directions about their mean.
     train = np.repeat(IMAGES[:3], 200, axis=0)
     if batches:
-        monkeypatch.setattr(descriptors, "WHOLE", 0)
+        monkeypatch.setattr(network, "WHOLE", 0)
     found = descriptors.pca(IMAGES, train=train, n_components=6)
     assert (np.abs(found.values[:, :2]).max(axis=0) > 0.1).all()
     assert found.explained.values[:2].sum() == pytest.approx(1, abs=1e-5)
@@ -55,32 +55,42 @@ def test_colours_beyond_the_range_count_in_the_outermost_bins() -> None:
 
 def test_a_descriptor_labelled_as_a_representation_keeps_its_values_and_ids() -> None:
     features = descriptors.pixels(probekit.images.load(IMAGES, labels=list("xxyyy")))
-    data = as_representation(features, sigma=0.1)
+    data = descriptors.as_representation(features, sigma=0.1)
     np.testing.assert_array_equal(data.phi.values[:, 0], features.values)
     assert (data.phi_se == 0).all()
     assert data.sigma.values.tolist() == [0.1]
     assert data.label.values.tolist() == list("xxyyy")
 
 
-WRONG: list[tuple[Any, str]] = [
-    (lambda: descriptor("wavelets", IMAGES), "kind='wavelets': give one of 'pixels', 'pca', 'colour', 'gist'"),
-    (lambda: descriptor("pixels", IMAGES, bins=2), "pixels takes no bins"),
-    (lambda: descriptors.colour(IMAGES, bins=1), "bins=1 for 3 bands: give at least 2"),
-    (lambda: descriptors.colour(IMAGES, bins=100), "bins=100 for 3 bands"),
-    (lambda: descriptors.gist(IMAGES, grid=9), "grid=9 on images of 8×8 pixels"),
-    (lambda: descriptors.gist(IMAGES, scales=0), "scales=0: give a whole number ≥ 1"),
-    (lambda: descriptors.pca(IMAGES, n_components=6), "n_components=6 of 5 training images"),
-    (lambda: descriptors.pca(IMAGES, train=IMAGES[:, :1], n_components=2), "training images have shape (1, 8, 8)"),
-    (lambda: as_representation(IMAGES), "features are ndarray"),  # type: ignore[arg-type]
-    (lambda: as_representation(xr.DataArray(np.zeros((2, 2)), dims=("image", "feature"))), "features have no ids"),
-    (lambda: as_representation(descriptors.pixels(IMAGES), sigma=-1), "sigma=-1: give a noise standard"),
-    (lambda: as_representation(descriptors.pixels(IMAGES) * np.nan), "features hold NaN"),
-    (lambda: as_representation(descriptors.pixels(IMAGES).isel(image=[0, 0])), "ids of images occur more than once"),
-]
+def test_several_descriptors_stand_beside_one_another_as_each_is_alone() -> None:
+    images = probekit.images.load(IMAGES, ids=list("abcde"), labels=list("xxyyy"))
+    found = descriptors.analyse(images, kinds=["pca", "gist"], train=IMAGES[:4], seed=1)
+    # As many components as there are training images.
+    assert dict(found.sizes) == {"image": 5, "pca_feature": 4, "gist_feature": 512}
+    alone = descriptors.pca(images, train=IMAGES[:4], n_components=4, seed=1)
+    np.testing.assert_array_equal(found.pca, alone)
+    np.testing.assert_array_equal(found.explained, alone.explained)
+    np.testing.assert_array_equal(found.gist, descriptors.gist(images))
+    assert found.label.values.tolist() == list("xxyyy")
+    assert (found.attrs["n_components"], found.gist.attrs["grid"], found.gist.attrs["units"]) == (4, 4, "contrast")
 
 
-@pytest.mark.parametrize(("call", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_what_cannot_be_used_is_refused_by_name(call: Any, message: str) -> None:
-    with pytest.raises(InputError) as raised:
-        call()
-    assert message in str(raised.value)
+def test_the_command_writes_what_semantics_compares_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert descriptors.main(["shapes:24:1", "-o", str(out), "--kinds", "colour,pixels", "--size", "16"]) == 0
+    assert [path.name for path in out.iterdir()] == ["descriptors.nc"]
+    written = xr.load_dataset(out / "descriptors.nc", engine="h5netcdf")
+    assert {name: v.shape for name, v in written.items()} == {"colour": (24, 70), "pixels": (24, 768)}
+    assert written.attrs["analysis"] == "descriptors"
+    phi = descriptors.as_representation(written.pixels.rename(pixels_feature="feature"))
+    found = semantics.correlate(phi, {str(name): v for name, v in written.items()}, permutations=99)
+    # The same features twice are at the same distances.
+    assert found.correlation.sel(other="pixels", distance="euclidean", statistic="spearman").item() == pytest.approx(1)
+    assert descriptors.main(["shapes:24:1", "-o", str(out), "--kinds", "wavelets"]) == 1
+    assert "kinds='wavelets': give one of pixels, pca, colour, gist" in capsys.readouterr().err
+
+
+def test_components_may_be_fitted_on_other_images(tmp_path: Path) -> None:
+    given = ["shapes:6:1", "--train", "shapes:9:2,shapes:9:3", "--kinds", "pca", "--n-components", "3"]
+    assert descriptors.main([*given, "--size", "16", "-o", str(tmp_path)]) == 0
+    assert xr.load_dataset(tmp_path / "descriptors.nc", engine="h5netcdf").pca.shape == (6, 3)

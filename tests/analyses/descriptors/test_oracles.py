@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 
 import probekit
 from analyses import descriptors
-from analyses.descriptors import kernels_gist
+from analyses.descriptors import kernels, network
 
 
 def test_the_colour_histogram_is_the_root_of_numpys() -> None:
@@ -30,7 +30,7 @@ def test_components_are_scikit_learns_of_the_training_images(batches: bool, monk
         for n in (600, 7)
     )
     if batches:
-        monkeypatch.setattr(descriptors, "WHOLE", 0)
+        monkeypatch.setattr(network, "WHOLE", 0)
     found = descriptors.pca(images, train=train, n_components=3)
     expected = PCA(3, svd_solver="full").fit(train.reshape(600, -1).astype(float))
     direct = expected.transform(images.reshape(7, -1))
@@ -42,7 +42,7 @@ def test_components_are_scikit_learns_of_the_training_images(batches: bool, monk
 
 def test_a_filter_passes_a_plane_wave_at_its_transfer_function() -> None:
     size, scales, orientations = 40, 3, 6
-    bank = kernels_gist.filters(size, size, scales, orientations)
+    bank = kernels.filters(size, size, scales, orientations)
     rows, cols = np.mgrid[:size, :size]
     for down, across in [(0, 5), (3, 4), (7, -2), (-6, 0)]:
         wave = torch.tensor(np.cos(2 * np.pi * (down * rows + across * cols) / size))

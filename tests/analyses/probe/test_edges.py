@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from analyses import probe
 from analyses.probe import kernels
 from probekit import labels
-from probekit.errors import InputError
 
 
 def dataset(prefix: str, images: int = 40, taps: tuple[str, ...] = ("enc1", "mid")) -> xr.Dataset:
@@ -68,13 +67,13 @@ def test_a_constant_channel_is_left_out() -> None:
 def test_classes_of_fewer_images_than_folds_have_no_say_in_the_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
     rare = TRAIN.isel(image=[0, 4, *(i for i in range(40) if i % 4)])
     seen = []
-    right = kernels.chosen_penalty
+    right = kernels.tuning_losses
 
     def watched(x: np.ndarray, y: np.ndarray, *rest: Any) -> Any:
         seen.append(np.bincount(y).tolist())
         return right(x, y, *rest)
 
-    monkeypatch.setattr(kernels, "chosen_penalty", watched)
+    monkeypatch.setattr(kernels, "tuning_losses", watched)
     with pytest.warns(RuntimeWarning, match="1 classes, such as class 0, have fewer than 3 images"):
         found = analysed(rare)
     assert seen == [[10, 10, 10]] * 4
@@ -113,42 +112,17 @@ def test_the_command_line_writes_findings_and_a_figure(tmp_path: Path) -> None:
     for name, data in (("train", TRAIN), ("test", TEST)):
         data.to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
     given = [str(tmp_path / "test.nc"), "--train", str(tmp_path / "train.nc"), "-o", str(tmp_path / "out")]
-    assert probe.main([*given, "--protocol", "ddae"]) == 0
+    assert probe.main([*given, "--protocol", "ddae", "--sizes", "20,40", "--resamples", "100"]) == 0
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["probe.nc", "probe.png"]
+    written = xr.load_dataset(tmp_path / "out" / "probe.nc", engine="h5netcdf")
+    assert written["size"].values.tolist() == [20, 40]
+    assert probe.main([*given, "--penalties", "0.1", "--label", "kind"]) == 1
     assert probe.main([str(tmp_path / "train.nc"), "--train", str(tmp_path / "train.nc"), "-o", str(tmp_path)]) == 1
 
 
-def constant(data: xr.Dataset) -> xr.Dataset:
-    return data.assign(phi=data.phi * 0 + 2)
-
-
-WRONG: list[tuple[Any, str]] = [
-    (lambda: analysed(TRAIN, TRAIN), "40 ids are in both sets, such as a0, a1, a10"),
-    (lambda: analysed(TRAIN.drop_vars("label")), "label='label' is no coordinate along image of the train set"),
-    (lambda: analysed(test=TEST.drop_vars("label")), "label='label' is no coordinate along image of the test set"),
-    (lambda: analysed(TRAIN.isel(image=[0, 4, 8])), "label of the train set: all images are of class 'class 0'"),
-    (lambda: analysed(TRAIN.isel(image=[0, 1, 4, 5])), "classes class 2, class 3 of the test set"),
-    (lambda: analysed(test=TEST.isel(sigma=[0])), "sigma differs"),
-    (lambda: analysed(test=TEST.isel(channel=slice(3))), "tap differs"),
-    (lambda: analysed(constant(TRAIN)), "φ of enc1 at σ = 0.1 is the same for all training images"),
-    (lambda: analysed(TRAIN.isel(image=[0, 0, 1, 2, 3])), "ids of the train set occur more than once"),
-    (lambda: analysed(TRAIN, TEST.isel(image=[])), "the test set has sizes"),
-    (lambda: analysed(TRAIN.phi), "the data is a DataArray"),  # type: ignore[arg-type]
-    (lambda: analysed(protocol="svm"), "protocol='svm': give one of 'softmax', 'ddae'"),
-    (lambda: analysed(penalties=(0.0,)), "penalties=0.0: give a list of different positive numbers"),
-    (lambda: analysed(penalties=()), "penalties=(): give a list of different positive numbers"),
-    (lambda: analysed(sizes=[41]), "sizes=[41]: give a list of different numbers of training images, 1 to 40"),
-    (lambda: analysed(top=0), "top=0: give a whole number ≥ 1"),
-    (lambda: analysed(tuning_images=2), "tuning_images=2: give a whole number ≥ 3"),
-    (lambda: analysed(epochs=0), "epochs=0: give a whole number ≥ 1"),
-    (lambda: probe.compare(TRAIN, TRAIN), "first lacks correct"),
-    (lambda: probe.compare(analysed(), analysed(test=TEST.isel(image=slice(12)))), "tested on different images"),
-    (lambda: probe.compare(analysed(), analysed().assign_coords(sigma=[0.3, 0.4])), "noise levels"),
-]
-
-
-@pytest.mark.parametrize(("call", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_what_cannot_be_used_is_refused_by_name(call: Any, message: str) -> None:
-    with pytest.raises(InputError) as raised:
-        call()
-    assert message in str(raised.value)
+def test_one_noise_level_and_block_is_compared_with_all_of_the_first() -> None:
+    found = probe.compare(analysed(), analysed().isel(sigma=[0], block=[1]), resamples=100)
+    assert found.accuracy.dims == ("sigma", "block", "other_block")
+    assert found.other_block.values.tolist() == ["mid"]
+    assert found.accuracy.sel(sigma=0.1, block="mid").item() == 0
+    assert found.attrs["analysis_seed"] == 0

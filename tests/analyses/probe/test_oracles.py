@@ -1,32 +1,85 @@
 """The probe against Bayes' rule, scikit-learn and scipy."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 from scipy.stats import chi2, norm
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, top_k_accuracy_score
+from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 
 from analyses import probe
 from analyses.probe import kernels
 from probekit import labels
 
 
-def test_the_solver_finds_scikit_learns_minimum() -> None:
+def objective(x: np.ndarray, y: np.ndarray, classes: int, penalty: float) -> Callable[[np.ndarray], float]:
+    """Mean −log p plus half the penalty times the sum of squares, of coefficients and intercepts (classes, 1 + d)."""
+
+    def value(flat: np.ndarray) -> float:
+        rows = flat.reshape(classes, -1)
+        logits = x @ rows[:, 1:].T + rows[:, 0]
+        loss = (logsumexp(logits, axis=1) - logits[np.arange(len(y)), y]).mean()
+        return float(loss + penalty / 2 * (rows[:, 1:] ** 2).sum())
+
+    return value
+
+
+def drawn(classes: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 6)).astype(np.float32)
-    y = (x[:, 0] + 2 * rng.normal(size=300) > 0).astype(int) + (x[:, 1] > 0)
+    return x, np.digitize(x[:, 0] + x[:, 1] + rng.normal(size=300), np.linspace(-1, 1, classes + 1)[1:-1])
+
+
+def the_solver_finds_the_minimum(classes: int) -> None:
+    x, y = drawn(classes)
     penalty = 0.01
-    found = kernels.fitted(x, y, 3, penalty)
-    direct = LogisticRegression(C=1 / (penalty * 300), tol=1e-8, max_iter=1000).fit(x.astype(float), y)
-    # The objective is 0.01-strongly convex: a gradient of 1e-4 leaves coefficients within 1e-4/0.01.
-    np.testing.assert_allclose(found.coefficient, direct.coef_, atol=1e-2)
+    found = kernels.minimum(x, y, classes, penalty)
+    value = objective(x.astype(float), y, classes, penalty)
+    best = minimize(value, np.zeros(classes * 7), method="BFGS", options={"gtol": 1e-5})
+    own = np.column_stack([found.intercept, found.coefficient])
+    assert found.converged
+    # The objective is 0.01-strongly convex in the coefficients: a gradient of 1e-4 leaves them within 1e-4/0.01, and
+    # the objective within 1e-8/0.02 of its least.
+    np.testing.assert_allclose(found.coefficient, best.x.reshape(classes, 7)[:, 1:], atol=1e-2)
+    assert value(own.ravel()) == pytest.approx(best.fun, abs=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_solver_finds_the_minimum_of_what_it_says_it_minimises(classes: int) -> None:
+    the_solver_finds_the_minimum(classes)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_where_a_fit_begins_does_not_matter(classes: int) -> None:
+    x, y = drawn(classes)
+    start = kernels.solver(classes)
+    for penalty in (1.0, 0.1):
+        kernels.minimum(x, y, classes, penalty, start)
+    warm, cold = kernels.minimum(x, y, classes, 0.01, start), kernels.minimum(x, y, classes, 0.01)
+    # Both are within a gradient of 1e-4 of the minimum.
+    np.testing.assert_allclose(warm.coefficient, cold.coefficient, atol=2e-2)
+
+
+def test_classes_without_an_image_are_never_named_and_leave_the_others_as_they_are() -> None:
+    x, y = drawn(3)
+    found, without = kernels.minimum(x, 2 * (y > 0) + 1, 5, 0.01), kernels.minimum(x, (y > 0).astype(int), 2, 0.01)
+    assert set((x @ found.coefficient.T + found.intercept).argmax(axis=1)) == {1, 3}
+    np.testing.assert_allclose(found.coefficient[[1, 3]], without.coefficient, atol=1e-2)
+    # Of one class alone that class is named.
+    assert kernels.scores(x, np.full(300, 2), kernels.minimum(x, np.full(300, 2), 5, 0.01), 1).first.all()
+
+
+def test_scores_are_scikit_learns() -> None:
+    x, y = drawn(3)
+    found = kernels.minimum(x, y, 3, 0.01)
+    logits = x @ found.coefficient.T + found.intercept
     scored = kernels.scores(x, y, found, 2)
-    probabilities = direct.predict_proba(x)
-    # Log-loss is flat to second order: the square of that over twice the curvature.
-    assert scored.loss.mean() == pytest.approx(log_loss(y, probabilities), abs=1e-4)
-    assert scored.among.mean() == pytest.approx(top_k_accuracy_score(y, probabilities, k=2), abs=1 / 300)
+    assert scored.loss.mean() == pytest.approx(log_loss(y, softmax(logits, axis=1)))
+    assert scored.first.mean() == accuracy_score(y, logits.argmax(axis=1))
+    assert scored.among.mean() == top_k_accuracy_score(y, logits, k=2)
 
 
 def test_on_gaussians_with_one_covariance_the_probe_is_as_good_as_bayes_rule() -> None:
@@ -72,7 +125,7 @@ def test_two_gaussians_are_told_apart_as_often_as_the_normal_law_says() -> None:
     y = np.arange(n) % 2
     x = rng.normal(size=(n, 2)).astype(np.float32)
     x[:, 0] += distance * y
-    fit = kernels.fitted(x[: n // 2], y[: n // 2], 2, 1e-6)
+    fit = kernels.minimum(x[: n // 2], y[: n // 2], 2, 1e-6)
     found = kernels.scores(x[n // 2 :], y[n // 2 :], fit, 1).first.mean()
     # The rule's direction errs by about 1/√n, its accuracy by the square of that; the rest is binomial.
     truth = norm.cdf(distance / 2)
@@ -87,11 +140,10 @@ def test_the_penalty_of_least_cross_validated_loss_is_the_one_that_tests_best() 
     y_new = np.arange(5000) % 10
     x_new = (means[y_new] + rng.normal(size=(5000, 60))).astype(np.float32)
     penalties = (10.0, 1.0, 0.1, 0.01, 0.0001)
-    chosen, losses = kernels.chosen_penalty(x, y, 10, penalties, 3, rng)
-    tested = [kernels.scores(x_new, y_new, kernels.fitted(x, y, 10, p), 1).loss.mean() for p in penalties]
+    losses = kernels.tuning_losses(x, y, penalties, rng)
+    tested = [kernels.scores(x_new, y_new, kernels.minimum(x, y, 10, p), 1).loss.mean() for p in penalties]
     # Neighbours on a grid of tenfold steps: cross-validation sees two thirds of the images.
-    assert abs(penalties.index(chosen) - int(np.argmin(tested))) <= 1
-    assert losses[penalties.index(chosen)] == np.nanmin(losses)
+    assert abs(int(np.nanargmin(losses)) - int(np.argmin(tested))) <= 1
 
 
 def test_the_ddae_probe_reaches_the_minimum_where_there_is_no_need_of_a_penalty() -> None:
@@ -100,7 +152,7 @@ def test_the_ddae_probe_reaches_the_minimum_where_there_is_no_need_of_a_penalty(
     x = rng.normal(size=(6000, 3)).astype(np.float32)
     x[:, 0] += y
     adam = kernels.ddae(x, y, 2, epochs=60, seed=0)
-    best = kernels.fitted(x, y, 2, 1e-6)
+    best = kernels.minimum(x, y, 2, 1e-6)
     losses = [kernels.scores(x, y, fit, 1).loss.mean() for fit in (adam, best)]
     # A weight begins within 1/√3 and ends within 1/2 of 0: it has less than 1.1 to go. 60 epochs of 47 steps of 0.001,
     # under a cosine, reach 1.4. A slope wrong by δ costs δ²/8 at most: 0.01 allows δ = 0.28.
@@ -114,6 +166,15 @@ def test_samples_keep_the_shares_of_classes() -> None:
     assert len(set(part)) == 100
     # Evenly spaced places differ from a class's exact share by less than one image.
     assert np.abs(np.bincount(y[part]) - [60, 30, 10]).max() <= 1
-    fold = kernels.folds_of(y, 3, np.random.default_rng(0))
-    for k in range(3):
-        assert np.abs(np.bincount(fold[y == k]) - np.sum(y == k) / 3).max() <= 1
+
+
+def test_a_penalty_keeps_its_product_with_the_images_that_it_was_chosen_on() -> None:
+    x, y = drawn(3)
+    protocol = kernels.Protocol("softmax", 3, (0.3, 0.03), tuning_images=150, epochs=1, seed=0)
+    found = kernels.trained(x, y, protocol)
+    # Two thirds of 150 images are fitted on in each fold.
+    assert found.strength / 100 in (pytest.approx(0.3), pytest.approx(0.03))
+    part = kernels.subset(y, 120, np.random.default_rng(1))
+    smaller = kernels.trained(x[part], y[part], protocol, strength=found.strength)
+    alone = kernels.trained(x[part], y[part], protocol._replace(penalties=(found.strength / 120,)))
+    np.testing.assert_array_equal(smaller.classifier.coefficient, alone.classifier.coefficient)

@@ -271,11 +271,11 @@ def test_answers_given_with_confidence_are_right() -> None:
 def test_a_permutation_of_channels_and_images_permutes_the_findings(order: list[int], seed: int) -> None:
     data, _ = planted(seed, images=100, each=10)
     images = np.random.default_rng(seed).permutation(100)
-    straight = selectivity.analyse(data, resamples=100)
+    in_order = selectivity.analyse(data, resamples=100)
     permuted = selectivity.analyse(data.isel(channel=order, image=images), resamples=100)
-    per_channel = [name for name, v in straight.items() if v.dims[-1:] == ("channel",)]
-    xr.testing.assert_allclose(straight[per_channel].isel(channel=order), permuted[per_channel])
-    np.testing.assert_array_equal(straight.number, permuted.number)
+    per_channel = [name for name, v in in_order.items() if v.dims[-1:] == ("channel",)]
+    xr.testing.assert_allclose(in_order[per_channel].isel(channel=order), permuted[per_channel])
+    np.testing.assert_array_equal(in_order.number, permuted.number)
 
 
 @given(st.integers(-12, 12), st.integers(0, 3))

@@ -1,18 +1,144 @@
-"""Images sorted by which channels they make active: a union of sparse coordinate subspaces; numpy only."""
+"""Active sets: which channels an image raises above rest, and images grouped by them; arrays only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import optimize, special
 from scipy.special import betaln, gammaln
+from sklearn.cluster import kmeans_plusplus
 
-__all__ = ["Groups", "evidence", "group", "merge_path"]
+__all__ = [
+    "Groups",
+    "active",
+    "classification_likelihood",
+    "group",
+    "measurement_error",
+    "merge_path",
+    "p_values",
+    "spread_below",
+]
 
 SWEEPS = 3
 # Overlaps of supports up to a half can be told from nested ones; this is half-way between a half and all.
 NESTED = 0.75
+# Images taken at once.
 BLOCK = 8192
+
+
+def measurement_error(se: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """Standard errors of few draws, drawn towards what their channel shows over all images.
+
+    The empirical-Bayes variance (d₀ s₀² + d s²)/(d₀ + d) of Smyth (2004), with s₀² and d₀ estimated
+    for each channel from the spread of log s² over images.
+
+    Parameters
+    ----------
+    se
+        (images, channels), each of d = `degrees` degrees of freedom; zeros say nothing and are passed over.
+    degrees
+        Of freedom: draws − 1.
+
+    Returns
+    -------
+    tuple of ndarray
+        Standard errors (images, channels), float32, and degrees of freedom (channels), up to infinity.
+    """
+    known = se > 0
+    count = known.sum(axis=0)
+    logs = np.zeros(se.shape, np.float32)
+    # The square of a tiny error may be no number of float32, its logarithm always is.
+    np.log(se, where=known, out=logs)
+    logs *= 2
+    mean = logs.sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
+    # In place, because at full size every further copy of the array counts.
+    np.subtract(logs, mean.astype(np.float32), where=known, out=logs)
+    excess = np.square(logs, out=logs).sum(axis=0, dtype=np.float64) / np.maximum(count - 1, 1)
+    excess -= special.polygamma(1, degrees / 2)
+    prior = np.array([_degrees(v) if n > 1 else 0.0 for v, n in zip(excess, count, strict=True)])
+    finite = np.isfinite(prior) & (prior > 0)
+    half = np.where(finite, prior, 1.0) / 2
+    shift = np.where(finite, special.digamma(half) - np.log(half), 0.0)
+    level = np.exp(mean - special.digamma(degrees / 2) + np.log(degrees / 2) + shift)
+    share = np.where(np.isinf(prior), 1.0, np.where(finite, prior, 0) / (np.where(finite, prior, 0) + degrees))
+    variance = np.square(se, dtype=np.float32)
+    variance *= (1 - share).astype(np.float32)
+    variance += (share * level).astype(np.float32)
+    return np.sqrt(variance, out=variance), prior + degrees
+
+
+def _degrees(excess: float) -> float:
+    """d with trigamma(d/2) = excess: infinite where the variances differ no more than by chance."""
+    if excess <= 1e-3:
+        return np.inf
+    low, high = 1e-3, 1e4
+    if special.polygamma(1, low) <= excess:
+        return 2 * low
+    return 2 * optimize.root_scalar(lambda h: special.polygamma(1, h) - excess, bracket=(low, high)).root
+
+
+def spread_below(x: np.ndarray) -> np.ndarray:
+    """Root mean square of what lies below rest, in each channel: the noise, where rest is the centre of it."""
+    below = np.minimum(x, 0)
+    count = (x < 0).sum(axis=0)
+    return np.sqrt(np.square(below, dtype=np.float64).sum(axis=0) / np.maximum(count, 1)).astype(np.float32)
+
+
+def p_values(x: np.ndarray, error: np.ndarray, degrees: np.ndarray | float, floor: np.ndarray | float) -> np.ndarray:
+    """One-sided p-values of x = φ − rest being no larger than 0, by Student's t.
+
+    Parameters
+    ----------
+    x, error
+        (images, channels), or what broadcasts to it: φ above rest and the standard error of that.
+    degrees
+        Of freedom, (channels) or one; infinite for the normal distribution.
+    floor
+        Least standard error: what rounding alone may cause.
+
+    Returns
+    -------
+    ndarray
+        (images, channels), float32.
+    """
+    p = np.empty(x.shape, np.float32)
+    error, floor = np.broadcast_to(error, x.shape), np.broadcast_to(floor, x.shape)
+    freedom = np.broadcast_to(np.where(np.isinf(degrees), 1e9, degrees), x.shape[1:])
+    for start in range(0, len(x), BLOCK):
+        part = slice(start, start + BLOCK)
+        scale = np.maximum(error[part], floor[part])
+        score = np.divide(x[part], scale, out=np.where(x[part] > 0, np.inf, 0.0), where=scale > 0)
+        p[part] = special.stdtr(freedom, -score)
+    return p
+
+
+def active(p: np.ndarray, *, rate: float) -> np.ndarray:
+    """Channels whose p-value passes the step-up rule of Benjamini & Hochberg (1995), within each image.
+
+    Parameters
+    ----------
+    p
+        (images, channels).
+    rate
+        Wanted false discovery rate, in (0, 1).
+
+    Returns
+    -------
+    ndarray
+        Boolean, the shape of `p`.
+    """
+    channels = p.shape[1]
+    line = (rate / channels * np.arange(1, channels + 1)).astype(np.float32)
+    found = np.empty(p.shape, bool)
+    for start in range(0, len(p), BLOCK):
+        block = p[start : start + BLOCK]
+        ordered = np.sort(block, axis=1)
+        passed = ordered <= line
+        last = channels - 1 - np.argmax(passed[:, ::-1], axis=1)
+        limit = np.where(passed.any(axis=1), ordered[np.arange(len(block)), last], -1)
+        found[start : start + BLOCK] = block <= limit[:, None]
+    return found
 
 
 @dataclass(frozen=True)
@@ -30,7 +156,7 @@ class Groups:
     support, common
         (subspaces, channels), (channels): channels of one subspace or some; channels of all.
     evidence
-        By number of groups, how well so many explain the active sets, in nats.
+        By number of groups tried, the classification likelihood of the active sets, in nats.
     """
 
     ones: np.ndarray
@@ -48,11 +174,10 @@ class Groups:
         member = self.member.astype(np.float32)
         for start in range(0, len(active), BLOCK):
             joint = log_joint(active[start : start + BLOCK].astype(np.float32), self.ones, self.size)
-            share = np.exp(joint - joint.max(axis=1, keepdims=True))
-            share /= share.sum(axis=1, keepdims=True)
-            weight = share @ member
-            labels[start : start + BLOCK] = best = weight.argmax(axis=1)
-            vouched = share @ (member * ~self.stray[:, None])
+            posterior = np.exp(joint - joint.max(axis=1, keepdims=True))
+            posterior /= posterior.sum(axis=1, keepdims=True)
+            labels[start : start + BLOCK] = best = (posterior @ member).argmax(axis=1)
+            vouched = posterior @ (member * ~self.stray[:, None])
             certainty[start : start + BLOCK] = np.minimum(vouched[np.arange(len(best)), best], 1)
         return labels, certainty
 
@@ -60,8 +185,8 @@ class Groups:
 def group(active: np.ndarray, number: int | None, most: int, rng: np.random.Generator) -> Groups:
     """Find groups of active sets and the coordinate subspaces they stand for.
 
-    The number of groups is that of the largest evidence. A group whose support lies within another's
-    is put into it, because a subspace of a subspace adds nothing to a union.
+    The number of groups is that of the largest classification likelihood. A group whose support lies within
+    another's is put into it, because a subspace of a subspace adds nothing to a union.
 
     Parameters
     ----------
@@ -86,8 +211,8 @@ def group(active: np.ndarray, number: int | None, most: int, rng: np.random.Gene
     return Groups(ones, size, member, stray, support, common, values)
 
 
-def evidence(ones: np.ndarray, size: np.ndarray) -> float:
-    """Integrated classification log-likelihood of active sets sorted into groups.
+def classification_likelihood(ones: np.ndarray, size: np.ndarray) -> float:
+    """Integrated classification log-likelihood of active sets sorted into groups, in nats.
 
     log ∏_c ½[p(all groups share one rate) + p(each has its own)] + log p(sizes), rates Beta(½, ½), sizes
     Dirichlet(½): the exact criterion of Biernacki, Celeux & Govaert (2010) with each channel free to be
@@ -114,7 +239,7 @@ def _likelihood(ones: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 
 def merge_path(active: np.ndarray, most: int, rng: np.random.Generator) -> dict[int, tuple[np.ndarray, float]]:
-    """Group active sets from many groups down to one, merging the pair whose merger costs least evidence.
+    """Group active sets from many groups down to one, merging the pair whose merger costs least likelihood.
 
     Parameters
     ----------
@@ -128,7 +253,7 @@ def merge_path(active: np.ndarray, most: int, rng: np.random.Generator) -> dict[
     Returns
     -------
     dict
-        By number of groups: labels (images) and evidence. Numbers that sweeps skipped are not there.
+        By number of groups: labels (images) and classification likelihood; without numbers that sweeps skipped.
     """
     a = active.astype(np.float32)
     labels = _seed(a, min(2 * most, len(a)), rng)
@@ -136,7 +261,7 @@ def merge_path(active: np.ndarray, most: int, rng: np.random.Generator) -> dict[
     while True:
         labels, ones, size = _settle(a, labels)
         if len(size) <= most:
-            path[len(size)] = labels, evidence(ones, size)
+            path[len(size)] = labels, classification_likelihood(ones, size)
         if len(size) == 1:
             return path
         keep, gone = _cheapest(ones, size)
@@ -145,18 +270,9 @@ def merge_path(active: np.ndarray, most: int, rng: np.random.Generator) -> dict[
 
 def _seed(a: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Labels by the nearest of k images, chosen as k-means++ does, by number of channels that differ."""
-    weight = a.sum(axis=1)
-    labels = np.zeros(len(a), int)
-    nearest = np.full(len(a), np.inf)
-    chosen = int(rng.integers(len(a)))
-    for number in range(k):
-        distance = weight + weight[chosen] - 2 * a @ a[chosen]
-        labels[distance < nearest] = number
-        nearest = np.minimum(nearest, distance)
-        if not nearest.any():
-            break
-        chosen = int(rng.choice(len(a), p=nearest / nearest.sum()))
-    return labels
+    # Of numbers 0 and 1, the squared distance is the number of channels that differ.
+    first, _ = kmeans_plusplus(a, k, random_state=int(rng.integers(2**31)), n_local_trials=1)
+    return ((first**2).sum(axis=1) - 2 * a @ first.T).argmin(axis=1)
 
 
 def _counts(a: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -217,7 +333,7 @@ def _maximal(
             kept.append(int(this))
     inside = (support[:, None] & support[kept]).sum(axis=2)
     # A group within several subspaces, as one without channels is within all, may belong to any of them.
-    member = _shares(inside, size[kept])
+    member = _membership(inside, size[kept])
     member[kept] = np.eye(len(kept))
     on = support[kept] | common
     everywhere = np.logical_and.reduce(on)
@@ -225,7 +341,7 @@ def _maximal(
     return member, stray, on & ~everywhere, everywhere
 
 
-def _shares(inside: np.ndarray, size: np.ndarray) -> np.ndarray:
+def _membership(inside: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Probabilities of the subspaces that hold most channels of each group, (groups, subspaces), by their sizes."""
-    share = (inside == inside.max(axis=1, keepdims=True)) * size
-    return share / share.sum(axis=1, keepdims=True)
+    weight = (inside == inside.max(axis=1, keepdims=True)) * size
+    return weight / weight.sum(axis=1, keepdims=True)

@@ -1,4 +1,7 @@
-"""The spatial envelope of images: oriented band-pass energies of whitened luminance on a coarse grid."""
+"""Statistics of an image's colours, and its spatial envelope: oriented energies of whitened luminance on a grid.
+
+No library that the project needs computes Oliva & Torralba's envelope.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import math
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
-__all__ = ["energies", "filters", "frequencies", "prefiltered"]
+__all__ = ["colour_statistics", "energies", "filters", "frequencies", "prefiltered"]
 
 # Transfer functions of Oliva & Torralba's filters: centre of the finest, ratio of neighbours, radial width.
 FINEST, RATIO, RADIAL = 0.3, 1.85, 3.5
@@ -16,6 +19,18 @@ CUTOFF = 1 / 3
 # Contrast, in units of log intensity, below which contrast is not raised.
 CONTRAST = 0.2
 LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def colour_statistics(images: torch.Tensor, *, bins: int) -> torch.Tensor:
+    """Means, standard deviations and root of the joint histogram, (N, 2C + bins**C)."""
+    flat = images.flatten(2)
+    bands = flat.shape[1]
+    place = (flat * bins).floor().clamp(0, bins - 1)
+    radix = place.new_tensor([float(bins ** (bands - 1 - b)) for b in range(bands)])
+    code = torch.einsum("ncp,c->np", place, radix).long()
+    counts = flat.new_zeros((len(flat), bins**bands))
+    counts.scatter_add_(1, code, torch.ones_like(code, dtype=flat.dtype))
+    return torch.cat([flat.mean(2), flat.std(2, correction=0), (counts / flat.shape[2]).sqrt()], dim=1)
 
 
 def frequencies(scales: int) -> list[float]:

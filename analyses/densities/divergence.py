@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,14 +11,30 @@ import xarray as xr
 from torch import Tensor
 
 from analyses.densities.kernels_distances import LEAST_SAMPLES
-from analyses.ground import variable
+from analyses.ground import Findings, Variable
+from probekit import checks
 from probekit.errors import InputError
 
-__all__ = ["along_noise", "divergence_terms", "empirical_denoiser"]
+__all__ = ["DIVERGENCE", "along_noise", "divergence_terms", "empirical_denoiser"]
 
 ConditionalDenoiser = Callable[[Tensor, float], Tensor]
+DIVERGENCE = Findings(
+    "densities.along_noise",
+    {
+        "squared_difference": Variable(
+            ("sigma",), "mean of ‖D_a(y) − D_b(y)‖², summed over pixels", "squared intensity"
+        ),
+        "divergence": Variable((), "∫ E‖D_a − D_b‖² σ⁻³ dσ between the cut-offs", "nats"),
+        "divergence_se": Variable((), "standard error of the divergence over samples", "nats"),
+        "beyond": Variable(
+            (), "½ E‖D_a − D_b‖²/σ² at the upper cut-off: what higher levels add if the difference stays", "nats"
+        ),
+    },
+    coords={"sigma": "noise standard deviation"},
+)
 
 
+@DIVERGENCE.described
 def along_noise(
     denoise_a: ConditionalDenoiser,
     denoise_b: ConditionalDenoiser,
@@ -53,9 +70,7 @@ def along_noise(
     Returns
     -------
     Dataset
-        `squared_difference` (sigma), mean of ‖D_a − D_b‖² summed over pixels; `divergence`, the integral between the
-        cut-offs in nats, with `divergence_se`, its standard error over samples; `beyond`, what the levels above the
-        upper cut-off would add if the squared difference stayed as it is there.
+        {findings}
 
     Raises
     ------
@@ -75,14 +90,10 @@ def along_noise(
     0.32
     """
     levels = _levels(sigma)
-    if not isinstance(samples_a, torch.Tensor) or samples_a.ndim < 2 or len(samples_a) < LEAST_SAMPLES:
-        got = tuple(samples_a.shape) if isinstance(samples_a, torch.Tensor) else type(samples_a).__name__
-        raise InputError(f"samples_a is {got}: give a tensor (n, ...) of at least {LEAST_SAMPLES} samples")
-    if not bool(torch.isfinite(samples_a).all()):
-        raise InputError("samples_a holds NaN or infinite values: remove or mend those samples")
-    for name, value in (("draws", draws), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name}={value!r}: give a whole number ≥ 1")
+    _check_samples("samples_a", samples_a, LEAST_SAMPLES)
+    checks.whole("draws", draws, least=1)
+    checks.whole("batch_size", batch_size, least=1)
+    checks.seeded(seed)
     squares = np.zeros((len(samples_a), len(levels)))
     rng = np.random.default_rng(seed)
     with torch.no_grad():
@@ -98,16 +109,13 @@ def along_noise(
     squares /= draws
     each = divergence_terms(squares, levels)
     mean = squares.mean(axis=0)
-    return xr.Dataset(
-        {
-            "squared_difference": variable("sigma", mean, "mean of ‖D_a(y) − D_b(y)‖²", "squared intensity"),
-            "divergence": variable((), each.mean(), "∫ E‖D_a − D_b‖² σ⁻³ dσ between the cut-offs", "nats"),
-            "divergence_se": variable((), each.std(ddof=1) / np.sqrt(len(each)), "its standard error", "nats"),
-            "beyond": variable((), mean[-1] / (2 * levels[-1] ** 2), "½ E‖D_a − D_b‖²/σ² at the upper cut-off", "nats"),
-        },
-        coords={"sigma": levels},
-        attrs={"analysis": "densities", "draws": draws, "seed": seed},
-    )
+    values = {
+        "squared_difference": mean,
+        "divergence": each.mean(),
+        "divergence_se": each.std(ddof=1) / np.sqrt(len(each)),
+        "beyond": mean[-1] / (2 * levels[-1] ** 2),
+    }
+    return DIVERGENCE.label(values, xr.Dataset(), coords={"sigma": levels}, draws=draws, seed=seed)
 
 
 def empirical_denoiser(samples: Tensor) -> Callable[[Tensor, float], Tensor]:
@@ -125,7 +133,19 @@ def empirical_denoiser(samples: Tensor) -> Callable[[Tensor, float], Tensor]:
     -------
     callable
         From y (m, ...) and σ > 0 to (m, ...).
+
+    Raises
+    ------
+    InputError
+        If the samples are no tensor, none or not finite.
+
+    Examples
+    --------
+    >>> denoise = empirical_denoiser(torch.tensor([[0.0], [1.0]]))
+    >>> denoise(torch.tensor([[0.9]]), 0.1)
+    tensor([[1.]])
     """
+    _check_samples("samples", samples, 1)
     flat = samples.flatten(1)
     square = (flat**2).sum(dim=1)
 
@@ -156,11 +176,19 @@ def divergence_terms(differences: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def _levels(sigma: Sequence[float]) -> np.ndarray:
-    levels = np.sort(np.asarray(sigma, float).ravel())
-    sound = len(levels) >= 3 and np.isfinite(levels).all() and levels[0] > 0
-    if not sound or len(np.unique(levels)) < len(levels):
-        raise InputError(f"sigma={levels.tolist()}: give at least 3 different finite noise levels > 0")
-    return levels
+    wanted = "at least 3 different finite noise levels > 0"
+    found = [checks.number("sigma", one, wanted, good=lambda v: v > 0) for one in checks.listed("sigma", sigma, wanted)]
+    if len(set(found)) < max(len(found), 3):
+        raise InputError(f"sigma={found}: give {wanted}")
+    return np.sort(found)
+
+
+def _check_samples(name: str, samples: Any, least: int) -> None:
+    if not isinstance(samples, torch.Tensor) or samples.ndim < 2 or len(samples) < least:
+        got = tuple(samples.shape) if isinstance(samples, torch.Tensor) else type(samples).__name__
+        raise InputError(f"{name} is {got}: give a tensor (n, ...) of at least {least} samples")
+    if not bool(torch.isfinite(samples).all()):
+        raise InputError(f"{name} holds NaN or infinite values: remove or mend those samples")
 
 
 def _called(denoise: ConditionalDenoiser, y: Tensor, sigma: float) -> Tensor:

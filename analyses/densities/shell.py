@@ -1,0 +1,52 @@
+"""The command of densities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyses.densities.analyse import analyse
+from analyses.densities.figure import plot
+from analyses.densities.kernels_distances import MEASURES
+from analyses.ground import OUT, Level, Permutations, Resamples, read, run, saved
+from probekit.cli.arguments import Out, Seed
+from probekit.machine.files import prepared
+
+__all__ = ["command", "main"]
+
+
+def command(
+    samples: Annotated[
+        Path, typer.Argument(help="netCDF file with samples, the phi they are conditioned on, and condition, images.")
+    ],
+    out: Out = OUT,
+    measure: Annotated[str, typer.Option(help=f"Distance between laws: {', '.join(MEASURES)}.")] = "energy",
+    n_pairs: Annotated[int | None, typer.Option(help="Pairs of conditions; by default all.")] = None,
+    least_pairs: Annotated[int, typer.Option(help="Refuse fewer pairs.")] = 200,
+    permutations: Permutations = 999,
+    resamples: Resamples = 1000,
+    level: Level = 0.95,
+    seed: Seed = 0,
+) -> list[Path]:
+    """Whether distances in φ follow distances between the conditional densities."""
+    data = read(samples)
+    prepared(out)
+    findings = analyse(
+        data,
+        measure=measure,
+        n_pairs=n_pairs,
+        least_pairs=least_pairs,
+        permutations=permutations,
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
+    return saved(out, ("densities", findings), ("densities", plot(findings)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.densities samples.nc -o out/``."""
+    return run(command, "densities", arguments)

@@ -1,0 +1,3 @@
+from analyses.descriptors import main
+
+raise SystemExit(main())

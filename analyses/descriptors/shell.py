@@ -1,0 +1,44 @@
+"""The command of descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyses.descriptors.analyse import analyse
+from analyses.descriptors.network import KINDS
+from analyses.ground import OUT, run, saved
+from probekit.cli.arguments import Crop, Images, Out, Seed, Size, images_called, words
+from probekit.machine.files import prepared
+
+__all__ = ["command", "main"]
+
+
+def command(
+    images: Images,
+    out: Out = OUT,
+    kinds: Annotated[str, typer.Option(help=f"Some of {', '.join(KINDS)}, comma-separated.")] = ",".join(KINDS),
+    train: Annotated[
+        str | None, typer.Option(help="Images that principal components are fitted on, comma-separated.")
+    ] = None,
+    n_components: Annotated[
+        int | None, typer.Option(help="Principal components; by default 128, or as many as there can be.")
+    ] = None,
+    size: Size = None,
+    crop: Crop = None,
+    seed: Seed = 0,
+) -> list[Path]:
+    """Descriptors of images, as semantics compares φ with them: --others descriptors.nc."""
+    source = images_called(images, size=size, crop=crop)
+    fitted_on = None if train is None else images_called(words(train) or [], size=size, crop=crop)
+    prepared(out)
+    found = analyse(source, kinds=words(kinds) or [], train=fitted_on, n_components=n_components, seed=seed)
+    return saved(out, ("descriptors", found))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.descriptors photographs/ -o out/``."""
+    return run(command, "descriptors", arguments)

@@ -1,0 +1,55 @@
+"""The command of the probe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyses.ground import OUT, Data, Level, Resamples, read, run, saved
+from analyses.probe.analyse import PENALTIES, analyse
+from analyses.probe.figure import plot
+from probekit.cli.arguments import Out, Seed, numbers
+from probekit.machine.files import prepared
+
+__all__ = ["command", "main"]
+
+
+def command(
+    data: Data,
+    train: Annotated[Path, typer.Option(help="φ of the training images.")],
+    out: Out = OUT,
+    label: Annotated[str, typer.Option(help="Coordinate along image with the classes.")] = "label",
+    protocol: Annotated[str, typer.Option(help="How to fit: softmax or ddae.")] = "softmax",
+    penalties: Annotated[str, typer.Option(help="Penalties tried by softmax, comma-separated.")] = ",".join(
+        f"{penalty:g}" for penalty in PENALTIES
+    ),
+    sizes: Annotated[
+        str | None, typer.Option(help="Numbers of training images of a learning curve, comma-separated.")
+    ] = None,
+    resamples: Resamples = 1000,
+    level: Level = 0.95,
+    seed: Seed = 0,
+) -> list[Path]:
+    """How much of the class a linear classifier reads from φ, at each tap and noise level."""
+    phi, fitted_on = read(data), read(train)
+    prepared(out)
+    findings = analyse(
+        fitted_on,
+        phi,
+        label=label,
+        protocol=protocol,
+        penalties=numbers(penalties, float, "--penalties"),
+        sizes=() if sizes is None else numbers(sizes, int, "--sizes"),
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
+    return saved(out, ("probe", findings), ("probe", plot(findings)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.probe val.zarr --train train.zarr -o out/``."""
+    return run(command, "probe", arguments)
