@@ -79,7 +79,8 @@ def untrained_twin(denoiser: nn.Module, *, seed: int = 0) -> nn.Module:
         return zoo.untrained(denoiser, seed=seed)
     seeded(seed)
     twin = copy.deepcopy(denoiser)
-    holding = {n: m for n, m in twin.named_modules() if next(m.parameters(recurse=False), None) is not None}
+    network = network_of(twin)
+    holding = {n: m for n, m in network.named_modules() if next(m.parameters(recurse=False), None) is not None}
     fixed = [name or type(m).__name__ for name, m in holding.items() if not hasattr(m, "reset_parameters")]
     if fixed or not holding:
         what = f"the weights of {', '.join(fixed[:3])} cannot be drawn anew" if fixed else "the network has no weights"
@@ -89,7 +90,7 @@ def untrained_twin(denoiser: nn.Module, *, seed: int = 0) -> nn.Module:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for module in twin.modules():
+        for module in network.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()

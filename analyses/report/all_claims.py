@@ -181,10 +181,8 @@ def _wanted(only: Sequence[int] | None, compared: Compared | None) -> frozenset[
     return frozenset(map(int, asked))
 
 
-def _judgeable(
-    wanted: frozenset[int], blocks: tuple[str, ...], block: str, asked: bool, told: Told
-) -> frozenset[int]:
-    """The claims wanted but those for which the network declares too few taps: left out, or an error where asked for."""
+def _judgeable(wanted: frozenset[int], blocks: tuple[str, ...], block: str, asked: bool, told: Told) -> frozenset[int]:
+    """The claims wanted for which the network declares enough taps; lacking some is an error where they are asked for."""
     there = {"": True, "before": blocks.index(block) > 0, "other": len(blocks) > 1}
     lacking = sorted(number for number in wanted if not there[CLAIMS[number].beside])
     if not lacking:

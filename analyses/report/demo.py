@@ -14,7 +14,18 @@ from matplotlib.ticker import MaxNLocator
 from scipy.spatial.distance import cdist
 
 from analyses import sampling, selectivity, semantics, sparsity, subspaces
-from analyses.ground import OUT, PALETTE, as_network, block_colours, block_names, picture, saved, untrained_twin
+from analyses.ground import (
+    OUT,
+    PALETTE,
+    as_network,
+    block_colours,
+    block_names,
+    folder_of,
+    picture,
+    saved,
+    untrained_twin,
+)
+from probekit import checks
 from probekit.cli.arguments import DRAWS, NETWORK, Draws, Network, Out, Seed, network_called
 from probekit.errors import InputError
 from probekit.images import ImageSet, load
@@ -78,14 +89,18 @@ def run(
         If the folder cannot be written to.
     """
     began = time.monotonic()
-    out = Path(out)
+    folder = folder_of(out)
+    if folder is None:
+        raise InputError("out=None: give the path of a folder")
+    checks.whole("draws", draws, least=1)
+    checks.seeded(seed)
     denoiser = as_network(network)
     name = str(getattr(denoiser, "name", type(denoiser).__name__))
     images = load("samples", size=32)
     blocks = block_names(denoiser)
     if "mid" not in blocks:
         raise InputError(f"{name} declares the taps {', '.join(blocks)} and no 'mid': the demo is about a middle block")
-    prepared(out)
+    prepared(folder)
     say(f"{name}: φ of {len(images)} photograph crops at {', '.join(blocks)} for {len(SIGMA)} noise levels")
     data, found = {}, {}
     for role, model in ((TRAINED, denoiser), (UNTRAINED, untrained_twin(denoiser))):
@@ -93,15 +108,15 @@ def run(
         found[role] = _findings(data[role])
     written = []
     for role, suffix in ((TRAINED, ""), (UNTRAINED, "-untrained")):
-        written += saved(out, (f"phi{suffix}", data[role].drop_vars(["phi_draws", "draw"])))
-        written += saved(out, *((f"{analysis}{suffix}", findings) for analysis, findings in found[role].items()))
+        written += saved(folder, (f"phi{suffix}", data[role].drop_vars(["phi_draws", "draw"])))
+        written += saved(folder, *((f"{analysis}{suffix}", findings) for analysis, findings in found[role].items()))
 
     mid = _middle(data[TRAINED]).sel(sigma=SHOWN_SIGMA)
     pixels = images.read(range(len(images))).numpy()
     types = _middle(found[TRAINED]["selectivity"]).sel(sigma=SHOWN_SIGMA)
     selective = _shown_channels(types)
     samples = _samples(denoiser, images, seed)
-    written += saved(out, ("samples", samples))
+    written += saved(folder, ("samples", samples))
     figures = {
         "participation_ratio": _sparsity_figure(found, name),
         "channel_types": selectivity.plot(found[TRAINED]["selectivity"]),
@@ -110,7 +125,7 @@ def run(
         "neighbours": _neighbours_figure(mid, pixels, name),
         "samples": sampling.plot(samples),
     }
-    written += saved(out, *figures.items())
+    written += saved(folder, *figures.items())
     for line in [*_summary(found), *_neighbours_summary(data, pixels)]:
         say(line)
     say(f"samples from p(x given φ): median error of φ {100 * samples['match'].median().item():.0f} %")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["PARTS", "Compared", "Made", "Measured", "OnPhi", "Sampling", "Study", "Told", "found_in", "held_out", "sheet"]
+__all__ = ["PARTS", "Compared", "Made", "Measured", "OnPhi", "Sampling", "Study", "Told", "found_in", "sheet"]
 
 TRAINED, UNTRAINED = "trained", "untrained"
 SIGMA, DRAWS, MIDDLE = (0.1, 0.2, 0.5), 10, "mid"

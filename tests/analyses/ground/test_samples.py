@@ -61,7 +61,7 @@ def weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def test_the_untrained_twin_of_ones_own_network_follows_from_the_seed_alone_and_leaves_the_network() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(5)
     network = Denoiser(Own())
     network.model.layers[1].running_mean += 1  # pyright: ignore
     before, state = weights(network), torch.get_rng_state()

@@ -37,7 +37,8 @@ def images() -> probekit.images.ImageSet:
 @pytest.fixture(scope="module")
 def reconstructed(network: str, images, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, xr.Dataset, list[str]]:
     out, said = tmp_path_factory.mktemp("six"), []
-    judged = report.run(images, out=out, denoiser=network, only=(6,), sampling=FEW, told=replace(QUIET, say=said.append), **SMALL)
+    told = replace(QUIET, say=said.append)
+    judged = report.run(images, out=out, denoiser=network, only=(6,), sampling=FEW, told=told, **SMALL)
     return out, judged, said
 
 
