@@ -1,5 +1,21 @@
 """Whether images form groups in φ, how many, and whether these are classes."""
 
-from analyses.clusters.analyse import NUMBERS, analyse, compare, embed, main, plot, plot_embedding, sheet
+from analyses.clusters.analyse import FINDINGS, NUMBERS, analyse
+from analyses.clusters.comparison import COMPARED, compare
+from analyses.clusters.embedding import MAP, embed
+from analyses.clusters.figure import plot, plot_embedding, sheet
+from analyses.clusters.shell import main
 
-__all__ = ["NUMBERS", "analyse", "compare", "embed", "main", "plot", "plot_embedding", "sheet"]
+__all__ = [
+    "COMPARED",
+    "FINDINGS",
+    "MAP",
+    "NUMBERS",
+    "analyse",
+    "compare",
+    "embed",
+    "main",
+    "plot",
+    "plot_embedding",
+    "sheet",
+]

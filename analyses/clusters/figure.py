@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_findings
+from analyses.clusters.analyse import FINDINGS
+from analyses.clusters.embedding import MAP
+from analyses.ground import GUIDE, block_colours, picture
 from probekit import checks, labels
 from probekit import images as image_sources
 from probekit.errors import InputError
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot", "plot_embedding", "sheet"]
 
-SITE = ("sigma", "block")
+PLACE = ("sigma", "block")
 
 
 def plot(findings: xr.Dataset) -> Figure:
@@ -40,38 +42,42 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    check_findings(findings, "clusters", ("size", *SITE), dims=(*SITE, "cluster"))
+    FINDINGS.check(findings, "size", *PLACE)
     if "strength" in findings:
-        check_findings(findings, "clusters", ("strength_se", "silhouette"), dims=("number",), attrs=("threshold",))
+        FINDINGS.check(findings, "strength", "strength_se", "silhouette", attrs=("threshold",))
+    if "ami" in findings:
+        FINDINGS.check(findings, "ami")
     middle = findings.sizes["sigma"] // 2
+    blocks = list(map(str, findings["block"].values))
     panels = [name for name in ("strength", "silhouette", "size", "ami") if name in findings]
     figure = Figure(figsize=(3.7 * len(panels), 3.5), layout="constrained")
     for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for b, block in enumerate(findings["block"].values):
-            _drawn(axis, findings, panel, middle, b, str(block))
+        for b, colour in enumerate(block_colours(blocks)):
+            _drawn(axis, findings, panel, (middle, b), label=blocks[b], color=colour)
     figure.axes[0].legend(frameon=False, fontsize=8)
     if "strength" in findings:
-        figure.axes[0].axhline(findings.attrs["threshold"], color="0.5", ls="--", lw=1)
+        figure.axes[0].axhline(findings.attrs["threshold"], **GUIDE)
     sigma = findings["sigma"].values[middle]
     figure.suptitle(f"{findings.attrs.get('denoiser', '')}: clusters (curves and sizes at σ = {sigma:g})", fontsize=10)
     return figure
 
 
-def _drawn(axis: Axes, findings: xr.Dataset, panel: str, middle: int, b: int, block: str) -> None:
+def _drawn(axis: Axes, findings: xr.Dataset, panel: str, place: tuple[int, int], **style: Any) -> None:
+    middle, b = place
     if panel == "size":
         sizes = findings["size"].values[middle, b]
-        axis.plot(1 + np.arange(np.count_nonzero(sizes)), sizes[sizes > 0], "o-", ms=3, label=block)
+        axis.plot(1 + np.arange(np.count_nonzero(sizes)), sizes[sizes > 0], "o-", ms=3, **style)
         axis.set(xlabel="cluster, by size", ylabel="images", ylim=(0, None))
     elif panel == "ami":
         x = np.arange(findings.sizes["sigma"]) + 0.05 * (b - (findings.sizes["block"] - 1) / 2)
         value, low, high = (findings["ami" + end].values[:, b] for end in ("", "_low", "_high"))
-        axis.errorbar(x, value, (value - low, high - value), fmt="o", ms=3, label=block)
+        axis.errorbar(x, value, (value - low, high - value), fmt="o", ms=3, **style)
         axis.set_xticks(range(findings.sizes["sigma"]), [f"{s:g}" for s in findings["sigma"].values])
         axis.set(xlabel="σ", ylabel="adjusted mutual information with classes")
     else:
         values, numbers = findings[panel].values[:, middle, b], findings["number"].values
         error = findings["strength_se"].values[:, middle, b] if panel == "strength" else None
-        axis.errorbar(numbers, values, error, marker="o", ms=3, label=block)
+        axis.errorbar(numbers, values, error, marker="o", ms=3, **style)
         axis.set(xscale="log", xlabel="number of clusters", ylabel=findings[panel].attrs["long_name"])
 
 
@@ -99,15 +105,15 @@ def plot_embedding(embedding: xr.Dataset, findings: xr.Dataset, *, label: str = 
     """
     from matplotlib.figure import Figure
 
-    check_findings(embedding, "clusters", ("embedding", *SITE), dims=("image", *SITE), verb="embed")
-    check_findings(findings, "clusters", ("assignment", *SITE), dims=("image", *SITE))
+    MAP.check(embedding, "embedding", *PLACE)
+    FINDINGS.check(findings, "assignment", *PLACE)
     checks.text("label", label, "the name of a coordinate along image")
     unknown = sorted(set(embedding["image"].values) - set(findings["image"].values))
     if unknown:
         raise InputError(
             f"{len(unknown)} images of the map, such as {unknown[0]}, are in no cluster: give the same data"
         )
-    for dim in SITE:
+    for dim in PLACE:
         if not np.array_equal(embedding[dim].values, findings[dim].values):
             raise InputError(f"{dim} differs between the map and the findings: give both of the same data")
     here = findings["assignment"].sel(image=embedding["image"].values)
@@ -161,7 +167,7 @@ def sheet(
     """
     from matplotlib.figure import Figure
 
-    check_findings(findings, "clusters", ("assignment", "centre_distance", *SITE), dims=("image", *SITE))
+    FINDINGS.check(findings, "assignment", "centre_distance", *PLACE)
     checks.whole("cluster", cluster, least=0)
     checks.whole("n", n, least=1)
     source = image_sources.load(images)
@@ -187,12 +193,12 @@ def sheet(
     lacking = [name for name in ids if name not in place]
     if lacking:
         raise InputError(f"{source.name} has no image {lacking[0]}: give the images that were clustered, ids included")
-    pictures = source.read([place[name] for name in ids]).clamp(0, 1).numpy()
+    shown_images = source.read([place[name] for name in ids]).numpy()
     cols = int(np.ceil(np.sqrt(len(ids))))
     rows = -(-len(ids) // cols)
     figure = Figure(figsize=(1.1 * cols, 1.1 * rows + 0.5), layout="constrained")
-    for axis, picture in zip(figure.subplots(rows, cols, squeeze=False).flat, pictures, strict=False):
-        axis.imshow(np.moveaxis(picture[:3], 0, -1) if len(picture) >= 3 else picture[0], cmap="gray", vmin=0, vmax=1)
+    for axis, image in zip(figure.subplots(rows, cols, squeeze=False).flat, shown_images, strict=False):
+        picture(axis, image)
     for axis in figure.axes:
         axis.set_axis_off()
     figure.suptitle(f"cluster {cluster} of {block}, σ = {sigma:g}: {len(shown)} of {len(members)} images", fontsize=9)

@@ -1,4 +1,7 @@
-"""Agreement of two partitions of the same images, from their table of counts alone; no labels here."""
+"""Agreement of two partitions of the same images, from their table of counts alone; no labels here.
+
+Own measures, since scikit-learn's take 90 times as long under permutations: they count, and find E, each time anew.
+"""
 
 from __future__ import annotations
 

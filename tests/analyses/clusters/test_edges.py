@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
 import probekit
 from analyses import clusters
 from probekit import labels
-from probekit.errors import InputError
 
 
 def dataset(images: int = 60, taps: tuple[str, ...] = ("enc1", "mid")) -> xr.Dataset:
@@ -107,44 +105,3 @@ def test_the_command_line_writes_findings_and_a_figure(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["clusters.nc", "clusters.png"]
     with xr.open_dataset(tmp_path / "out" / "clusters.nc", engine="h5netcdf") as found:
         assert (found.n_clusters == 3).all()
-
-
-IMAGES = np.zeros((60, 3, 4, 4), np.float32)
-FEW = DATA.isel(image=[0, 1, 2] * 20).assign_coords(image=[str(i) for i in range(60)])
-WRONG: list[tuple[Any, str]] = [
-    (
-        lambda: analysed(DATA.drop_vars("label")),
-        "label='label' is no coordinate along image of the data, which has image",
-    ),
-    (lambda: analysed(DATA.isel(image=np.arange(60) % 3 == 0)), "all images are of class 'class 0'"),
-    (lambda: analysed(n_clusters=61), "61 clusters of 60 images: give 60 at most"),
-    (lambda: analysed(n_clusters=(2, 31)), "31 clusters of 60 images: give 30 at most"),
-    (lambda: analysed(n_clusters=0), "n_clusters=0: give a whole number ≥ 1"),
-    (lambda: analysed(n_clusters=(2, 2)), "n_clusters=(2, 2): give a whole number"),
-    (lambda: analysed(DATA * 0 + 0.3), "φ of enc1 at σ = 0.1 has 1 different images"),
-    (lambda: analysed(FEW, n_clusters=4), "φ of enc1 at σ = 0.1 has 3 different images: 4 clusters"),
-    (lambda: analysed(DATA.isel(image=slice(10))), "give 20 images at least"),
-    (lambda: analysed(DATA.isel(image=[0] * 30)), "ids of images occur more than once"),
-    (lambda: analysed(threshold=0.0), "threshold=0.0: give a prediction strength"),
-    (lambda: analysed(splits=0), "splits=0: give a whole number ≥ 1"),
-    (lambda: analysed(resamples=5), "resamples=5: give a whole number ≥ 100"),
-    (lambda: clusters.compare(DATA, DATA), "first lacks `assignment`"),
-    (lambda: clusters.compare(analysed(), analysed(dataset(30))), "the two are of different images"),
-    (lambda: clusters.compare(analysed(), analysed().assign_coords(sigma=[0.3, 0.4])), "noise levels"),
-    (
-        lambda: clusters.embed(DATA, perplexity=60),
-        "perplexity=60: give a positive number below that of images, which is 60",
-    ),
-    (lambda: clusters.embed(DATA * 0, perplexity=5), "φ of enc1 at σ = 0.1 is the same for all images"),
-    (lambda: clusters.plot_embedding(clusters.embed(DATA, perplexity=5), analysed(dataset(30))), "are in no cluster"),
-    (lambda: clusters.sheet(IMAGES, analysed(), 7), "cluster=7: mid has clusters 0 to 2"),
-    (lambda: clusters.sheet(IMAGES, analysed(), 0, block="dec1"), "block='dec1'"),
-    (lambda: clusters.sheet(IMAGES[:3], analysed(), 0), "has no image"),
-]
-
-
-@pytest.mark.parametrize(("call", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_what_cannot_be_used_is_refused_by_name(call: Any, message: str) -> None:
-    with pytest.raises(InputError) as raised:
-        call()
-    assert message in str(raised.value)
