@@ -20,7 +20,7 @@ import xarray as xr
 
 import probekit
 from analyses import ground
-from analyses.ground import OUT, Clusters, as_network, block_names
+from analyses.ground import OUT, Clusters, as_network, block_names, folder_called
 from analyses.report import claims
 from analyses.report.judging import CLAIMS, LEAST_PAIRS
 from analyses.report.page import Shown, html, markdown, report_page
@@ -118,9 +118,7 @@ def run(
         If the folder cannot be written to.
     """
     measured, sampling, told = measured or Measured(), sampling or Sampling(), told or Told()
-    network, folder = as_network(denoiser), ground.folder_of(out)
-    if folder is None:
-        raise InputError("out=None: give the path of a folder")
+    network, folder = as_network(denoiser), folder_called("out", out)
     wanted = _wanted(only, compared)
     source = probekit.images.load(images, size=size)
     if len(source) < MIN_IMAGES:
@@ -182,7 +180,7 @@ def _wanted(only: Sequence[int] | None, compared: Compared | None) -> frozenset[
 
 
 def _judgeable(wanted: frozenset[int], blocks: tuple[str, ...], block: str, asked: bool, told: Told) -> frozenset[int]:
-    """The claims wanted for which the network declares enough taps; lacking some is an error where they are asked for."""
+    """The claims wanted for which the network declares enough taps; the others are refused if they are asked for."""
     there = {"": True, "before": blocks.index(block) > 0, "other": len(blocks) > 1}
     lacking = sorted(number for number in wanted if not there[CLAIMS[number].beside])
     if not lacking:

@@ -20,7 +20,7 @@ from analyses.ground import (
     as_network,
     block_colours,
     block_names,
-    folder_of,
+    folder_called,
     picture,
     saved,
     untrained_twin,
@@ -89,9 +89,7 @@ def run(
         If the folder cannot be written to.
     """
     began = time.monotonic()
-    folder = folder_of(out)
-    if folder is None:
-        raise InputError("out=None: give the path of a folder")
+    folder = folder_called("out", out)
     checks.whole("draws", draws, least=1)
     checks.seeded(seed)
     denoiser = as_network(network)

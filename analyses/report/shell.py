@@ -33,13 +33,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 ANALYSES: Mapping[str, str] = {
     "sparsity": "How many channels share the activity of an image, at each tap and noise level.",
     "selectivity": "Which channels respond to nearly every image, and which to few.",
-    "subspaces": "Look for a union of subspaces in φ.",
+    "subspaces": "Whether φ lies in a union of subspaces, at each tap and noise level.",
     "semantics": "Is distance in φ semantic: stability over noise, neighbours, correlations with other distances.",
     "clusters": "Whether images form groups in φ, how many, and whether these are classes.",
-    "probe": "How much of the class a linear classifier reads from φ.",
-    "descriptors": "Write what φ is compared with: pixels, their principal components, colour statistics, gist.",
-    "controls": "The same numbers for the trained denoiser and all that it is compared with.",
-    "sampling": "Sample images from p(x | φ) of images, and say what they share.",
+    "probe": "How much of the class a linear classifier reads from φ, at each tap and noise level.",
+    "descriptors": "Descriptors of images, as semantics compares φ with them: --others descriptors.nc.",
+    "controls": "Does it need training? The same numbers for the trained denoiser and all that it is compared with.",
+    "sampling": "Images sampled from p(x | φ) of images, and what they share.",
     "variants": "What each ingredient of conditional sampling does: match, variety, near copies, other blocks, "
     "untrained network.",
     "densities": "Whether distances in φ follow distances between the conditional densities.",
@@ -56,13 +56,10 @@ class Lazy(TyperGroup):
 
     known: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return [*self.known, *super().list_commands(ctx)]
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name in self.known:
-            return TyperCommand(name=cmd_name, help=self.known[cmd_name][0])
-        return super().get_command(ctx, cmd_name)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        named = {name: TyperCommand(name=name, help=said) for name, (said, _) in self.known.items()}
+        self.commands = {**named, **self.commands}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)

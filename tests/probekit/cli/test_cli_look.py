@@ -44,9 +44,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["probekit", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            sys.exit(main())
-        return stopped.value.code or 0, *capsys.readouterr()
+        return main(), *capsys.readouterr()
 
     return call
 
