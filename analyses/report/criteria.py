@@ -14,7 +14,7 @@ from probekit.errors import InputError
 __all__ = ["LEVEL", "Claim", "Criterion", "Given", "check_level", "difference_of", "estimate_of"]
 
 LEVEL = 0.95
-Comparison = Literal["below", "above", "not below", "at least", "at most"]
+Comparison = Literal["below", "above", "interval above", "not below", "at least", "at most"]
 
 
 class Criterion(NamedTuple):
@@ -25,7 +25,8 @@ class Criterion(NamedTuple):
     subject, less
         What is measured; what is taken off it, if anything: of the control, of pixels, ….
     comparison, bound
-        "below", "above" ask it of the whole interval, "not below" of its upper end, "at least", "at most" of the value.
+        "below", "above" ask it of the whole interval, "not below" of its upper end, "at least", "at most" of the value;
+        "interval above" is "above" beside an "at least" of the same number.
     estimate
         The number with its interval.
     sigma
@@ -55,6 +56,7 @@ class Criterion(NamedTuple):
         met = {
             "below": high < self.bound,
             "above": low > self.bound,
+            "interval above": low > self.bound,
             "not below": high >= self.bound,
             "at least": value >= self.bound,
             "at most": value <= self.bound,

@@ -239,7 +239,7 @@ def laws_follow(given: Given) -> Iterator[Criterion]:
         subject = f"rank correlation of distances in φ and between laws ({measure.replace('_', ' ')}, {pairs} pairs)"
         counts = n == 0
         yield Criterion(subject, "at least", RELATED, number, control=other, counts=counts)
-        yield Criterion(subject, "above", 0, number, control=other, counts=counts)
+        yield Criterion(subject, "interval above", 0, number, control=other, counts=counts)
         yield Criterion(subject, "above", 0, more, control=less, less="that of pixels", counts=counts)
 
 

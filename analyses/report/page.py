@@ -246,6 +246,6 @@ def _decibel(value: Any) -> str:
 
 
 def _made_with(judged: xr.Dataset, settings: Mapping[str, Any]) -> Section:
-    made = {**{str(k): v for k, v in judged.attrs.items()}, **settings}
+    made = {**{str(k): v for k, v in judged.attrs.items() if k != "analysis"}, **settings}
     rows = [[name.replace("_", " "), f"`{value}`"] for name, value in made.items() if str(value)]
     return Section("Made with", [Table(["setting", "value"], rows)])

@@ -13,8 +13,9 @@ import xarray as xr
 
 import probekit
 from analyses import report
-from analyses.report import Measured, Told, claims
+from analyses.report import Compared, Measured, Told, claims
 from analyses.report.parts import OnPhi
+from probekit.cli.arguments import images_called
 from probekit.errors import InputError, ProbeError
 
 MEASURED = Measured(sigma=(0.1, 0.5), draws=2)
@@ -97,6 +98,26 @@ def test_what_cannot_be_written_is_said_before_anything_is_measured(images, tmp_
 def test_a_folder_of_another_measurement_is_refused(images, made) -> None:
     with pytest.raises(InputError, match="seed"):
         report.run(images, out=made[0], **FEW | {"measured": replace(MEASURED, seed=1)})
+
+
+def test_claims_about_classes_are_judged_where_there_are_training_images(tmp_path: Path) -> None:
+    drawn = [images_called([f"shapes:{count}:{seed}"], size=16) for count, seed in ((60, 0), (120, 1))]
+    named = [replace(one, ids=tuple(f"{k}/{i}" for i in one.ids)) for k, one in enumerate(drawn)]
+    judged = report.run(
+        named[0],
+        out=tmp_path,
+        measured=replace(MEASURED, sigma=(0.1,)),
+        compared=Compared(train=named[1]),
+        only=(2, 5, 8),
+        told=FEW["told"],
+    )
+    assert set(claims.verdicts(judged)) == {2, 5, 8}
+    # Stability is judged at a noise level of its own.
+    assert set(judged.sigma.values[judged.of_claim.values == 2]) == {0.3}
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert page.count("![") == 1
+    assert "training images" in page
+    assert all(f"| {row} |" in page for row in ("photo32 mid", "pixels", "untrained 0 mid"))
 
 
 def test_small_numbers_are_as_they_were_afterwards(made) -> None:

@@ -141,7 +141,11 @@ def test_a_command_is_told_by_the_first_line_of_its_docstring(name: str) -> None
 def test_a_word_means_the_same_in_every_command(name: str) -> None:
     # A file, and a folder that a run is kept in; squares that are cut anew each time; images of one step; whole
     # clusterings are made again, which takes long.
-    own = {"phi": {"out"}, "train": {"out", "crop", "batch_size"}, "analyse clusters": {"resamples", "permutations"}}.get(name, set())
+    own = {
+        "phi": {"out"},
+        "train": {"out", "crop", "batch_size"},
+        "analyse clusters": {"resamples", "permutations"},
+    }.get(name, set())
     shared = options(vocabulary)
     for word, param in options(function(name)).items():
         if word in shared and word not in own and not (word == "network" and param.param_type_name == "argument"):
