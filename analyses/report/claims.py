@@ -45,7 +45,7 @@ JUDGED = Findings(
         "verdict": Variable(("claim",), "holds, partly or does not hold"),
     },
     coords={"claim": "number of the claim"},
-    source="claims.table",
+    source="report.claims.table",
 )
 KEPT = ("probekit_version", "denoiser", "weights_sha256", "image_source", "draws", "seed")
 
