@@ -51,7 +51,7 @@ bench-quick: .venv/bench.done
 
 # The pages that are made from the code: every variable of the findings.
 docs: .venv/test.done
-	$(BIN)/python docs/make_findings.py > docs/findings.md
+	$(BIN)/python -m analyses.report.tables > docs/findings.md
 
 # docs/results.md and its figures, from PHOTOGRAPHS/{val,train-0}.zip and synsets.csv.
 results: .venv/bench.done

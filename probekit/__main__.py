@@ -4,4 +4,4 @@ from importlib import import_module
 
 if __name__ == "__main__":
     # The face is a floor above: it is named here, not imported, since the package works without the analyses.
-    import_module("analyses.report.shell").main()
+    raise SystemExit(import_module("analyses.report.shell").main())

@@ -11,10 +11,9 @@ import xarray as xr
 from torch import nn
 
 from analyses import descriptors
-from analyses.ground import as_network
+from analyses.ground import as_network, block_names, untrained_twin
 from analyses.probe import subset
 from probekit import labels, tap
-from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.models import zoo
@@ -74,17 +73,12 @@ def sources(
     trained = as_network(denoiser)
     name = str(getattr(trained, "name", type(trained).__name__))
     # A network that declares no names has its bottleneck found by trial.
-    declared = getattr(getattr(trained, "model", trained), "tap_aliases", None)
-    taps = tuple(dict(declared)) if declared else ("mid",)
+    taps = block_names(trained)
     if "mid" not in taps:
         raise InputError(f"{name} declares no block `mid`, to which all else is compared: give a UNet")
     made = [Source(name, "trained", trained, taps)]
     for one in range(untrained):
-        if not isinstance(trained, Denoiser):
-            raise InputError(
-                f"{name} is none of the package's networks: give its untrained twins under further=, and untrained=0"
-            )
-        made.append(Source(f"untrained {one}", "untrained", zoo.untrained(trained, seed=seed + one), ("mid",)))
+        made.append(Source(f"untrained {one}", "untrained", untrained_twin(trained, seed=seed + one), ("mid",)))
     for kind in descriptors.KINDS:
         fitted = images if train is None else train
         most = min(COMPONENTS, len(fitted), int(np.prod(images.shape)))

@@ -4,7 +4,7 @@ from analyses.ground.checks import check_errors, check_numbers, check_options
 from analyses.ground.figures import GUIDE, PALETTE, block_colours, level_colours, picture, shown_range
 from analyses.ground.findings import Estimate, Findings, Variable, along
 from analyses.ground.intervals import estimated_mean, holm, interval, jackknife_deviation, resampled_means, wilson
-from analyses.ground.keep import Kept, fingerprint, folder_of, read, saved
+from analyses.ground.keep import Kept, fingerprint, folder_called, folder_of, read, saved
 from analyses.ground.samples import (
     SampleSettings,
     as_network,
@@ -41,6 +41,7 @@ __all__ = [
     "drawn_images",
     "estimated_mean",
     "fingerprint",
+    "folder_called",
     "folder_of",
     "holm",
     "interval",

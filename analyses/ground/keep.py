@@ -18,7 +18,7 @@ from probekit.machine.files import whole, writing_to
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Kept", "fingerprint", "folder_of", "read", "saved"]
+__all__ = ["Kept", "fingerprint", "folder_called", "folder_of", "read", "saved"]
 
 PLAN = "plan.json"
 MADE_OF = "made_of"
@@ -77,13 +77,22 @@ def folder_of(store: Any) -> Path | None:
     InputError
         If `store` is no path, or one of something that is no folder.
     """
-    if store is None:
-        return None
-    if not isinstance(store, str | PathLike) or not str(store):
-        raise InputError(f"store={store!r}: give the path of a folder, or None")
-    if Path(store).exists() and not Path(store).is_dir():
-        raise InputError(f"store={str(store)!r} is no folder: give the path of one, or a new name")
-    return Path(store)
+    return None if store is None else folder_called("store", store, "the path of a folder, or None")
+
+
+def folder_called(name: str, value: Any, what: str = "the path of a folder") -> Path:
+    """The folder that an argument names, whether it exists yet or not.
+
+    Raises
+    ------
+    InputError
+        If it is no path, or one of something that is no folder; `name` says of what argument, `what` what it should be.
+    """
+    if not isinstance(value, str | PathLike) or not str(value):
+        raise InputError(f"{name}={value!r}: give {what}")
+    if Path(value).exists() and not Path(value).is_dir():
+        raise InputError(f"{name}={str(value)!r} is no folder: give the path of one, or a new name")
+    return Path(value)
 
 
 def fingerprint(*parts: Any) -> str:

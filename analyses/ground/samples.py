@@ -63,28 +63,34 @@ def untrained_twin(denoiser: nn.Module, *, seed: int = 0) -> nn.Module:
     Packaged networks start as training starts them. Of others every module is reset that can be, by its own
     ``reset_parameters``, as torch's layers have it.
 
+    Parameters
+    ----------
+    denoiser
+        A denoiser or a network; it is not changed.
+    seed
+        Of the fresh weights; torch's global generator is left as it was.
+
     Raises
     ------
     InputError
-        If weights of the network belong to modules that cannot reset them.
+        If the network has no weights, or they belong to modules that cannot reset them.
     """
     if isinstance(denoiser, Denoiser) and type(denoiser.model) in zoo.ARCHITECTURES.values():
         return zoo.untrained(denoiser, seed=seed)
     seeded(seed)
     twin = copy.deepcopy(denoiser)
-    fixed = [
-        name
-        for name, module in twin.named_modules()
-        if next(module.parameters(recurse=False), None) is not None and not hasattr(module, "reset_parameters")
-    ]
-    if fixed:
+    network = network_of(twin)
+    holding = {n: m for n, m in network.named_modules() if next(m.parameters(recurse=False), None) is not None}
+    fixed = [name or type(m).__name__ for name, m in holding.items() if not hasattr(m, "reset_parameters")]
+    if fixed or not holding:
+        what = f"the weights of {', '.join(fixed[:3])} cannot be drawn anew" if fixed else "the network has no weights"
         raise InputError(
-            f"the weights of {', '.join(fixed[:3]) or 'the network itself'} cannot be drawn anew: give these modules a "
-            "method reset_parameters, as torch's layers have, so that there is an untrained network to compare with"
+            f"{what}: give the modules that hold weights a method reset_parameters, as torch's layers have, so that "
+            "there is an untrained network to compare with"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for module in twin.modules():
+        for module in network.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# Loaded when they are asked for: the program itself starts without them.
-WHERE = {
-    "Compared": "analyses.report.all_claims",
-    "JUDGED": "analyses.report.claims",
-    "PARTS": "analyses.report.all_claims",
-    "Sampling": "analyses.report.conditional",
-    "main": "analyses.report.all_claims",
-    "run": "analyses.report.all_claims",
+if TYPE_CHECKING:
+    from analyses.report import claims
+    from analyses.report.all_claims import main, run
+    from analyses.report.claims import JUDGED
+    from analyses.report.parts import PARTS, Compared, Measured, Sampling, Told
+
+__all__ = ["JUDGED", "PARTS", "Compared", "Measured", "Sampling", "Told", "claims", "main", "run"]
+
+# Loaded when they are asked for: the program starts without them.
+PLACES = {
+    "JUDGED": "claims",
+    "PARTS": "parts",
+    "Compared": "parts",
+    "Measured": "parts",
+    "Sampling": "parts",
+    "Told": "parts",
+    "claims": "",
+    "main": "all_claims",
+    "run": "all_claims",
 }
-
-__all__ = ["JUDGED", "PARTS", "Compared", "Sampling", "main", "run"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in WHERE:
+    if name not in PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(WHERE[name]), name)
+    module = import_module(f"{__name__}.{PLACES[name] or name}")
+    found = globals()[name] = getattr(module, name) if PLACES[name] else module
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,3 +1,3 @@
-from analyses.report.all_claims import main
+from analyses.report import main
 
 raise SystemExit(main())

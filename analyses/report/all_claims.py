@@ -10,24 +10,31 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import xarray as xr
 
 import probekit
-from analyses import controls, selectivity, sparsity, subspaces
-from analyses.ground import OUT, Clusters, Kept, as_network, block_names, saved, untrained_twin
-from analyses.ground import run as ground_run
+from analyses import ground
+from analyses.ground import OUT, Clusters, as_network, block_names, folder_called
 from analyses.report import claims
-from analyses.report.claims_of_phi import SEMANTIC, STABLE_AT
-from analyses.report.claims_of_samples import LEAST_PAIRS
-from analyses.report.conditional import Sampling, conditional
-from analyses.report.page import Shown, html, markdown, measure_table, report_page
+from analyses.report.judging import CLAIMS, LEAST_PAIRS
+from analyses.report.page import Shown, html, markdown, report_page
+from analyses.report.parts import (
+    MIDDLE,
+    TRAINED,
+    UNTRAINED,
+    Compared,
+    Measured,
+    Sampling,
+    Study,
+    Told,
+    found_in,
+)
 from probekit import checks
 from probekit.cli.arguments import (
     DRAWS,
@@ -45,150 +52,33 @@ from probekit.cli.arguments import (
     images_called,
     network_called,
     numbers,
+    words,
 )
 from probekit.errors import InputError
-from probekit.machine.files import prepared, whole
-from probekit.machine.modes import flushed_denormals
+from probekit.machine.files import prepared
 from probekit.models import zoo
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import nn
 
     from probekit.images import ImageSet
 
-__all__ = ["PARTS", "Compared", "Study", "command", "main", "run"]
+__all__ = ["command", "main", "run"]
 
-MIDDLE = "mid"
 MIN_IMAGES = 40
-TRAINED, UNTRAINED = "trained", "untrained"
-SAMPLED = ("variants", "densities")
-
-
-class Study(NamedTuple):
-    """A network, images, and how φ is measured; where results go, and who is told."""
-
-    out: Path
-    network: nn.Module
-    source: ImageSet
-    sigma: tuple[float, ...]
-    draws: int
-    seed: int
-    block: str
-    say: Callable[[str], object]
-    progress: bool | None
-
-    def phi(self, model: nn.Module, role: str) -> xr.Dataset:
-        """φ at every tap, every draw kept, from the store of this role or measured into it."""
-        tap = probekit.tap(model, *block_names(model))
-        with self.timed(f"φ of {len(self.source)} images, {role}"), flushed_denormals():
-            return tap(
-                self.source,
-                sigma=self.sigma,
-                draws=self.draws,
-                seed=self.seed,
-                keep_draws=True,
-                store=self.out / "stores" / f"{role}.zarr",
-                progress=self.progress,
-            ).load()
-
-    def middle(self, data: xr.Dataset) -> xr.Dataset:
-        """The part of φ that is of the block the claims are about."""
-        return data.isel(channel=data["tap"].values == self.block)
-
-    def findings(
-        self, name: str, analyse: Callable[..., xr.Dataset], data: xr.Dataset, options: Mapping[str, Any]
-    ) -> xr.Dataset:
-        """Findings from NAME.nc in the folder, or made and kept there."""
-        with self.timed(name):
-            return Kept(self.out).made(name, lambda: analyse(data, **options), data, dict(options))
-
-    def write(self, name: str, findings: xr.Dataset) -> None:
-        """Findings into NAME.nc in the folder, whole or not at all."""
-        saved(self.out, (name, findings))
-
-    def text(self, name: str, text: str) -> Path:
-        """A text file in the folder, whole or not at all."""
-        prepared(self.out)
-        with whole(self.out / name) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
-        return self.out / name
-
-    def draw(self, name: str, figure: Figure) -> Path:
-        """A figure into NAME.png in the folder of figures."""
-        prepared(self.out / "figures")
-        return saved(self.out / "figures", (name, figure))[0]
-
-    @contextmanager
-    def timed(self, what: str) -> Iterator[None]:
-        """Say how long something took."""
-        began = time.monotonic()
-        yield
-        self.say(f"{what}: {time.monotonic() - began:.0f} s")
-
-
-class Part(NamedTuple):
-    """An analysis that is run on both networks: of which taps, how, and what its figure shows."""
-
-    analyse: Callable[..., xr.Dataset]
-    plot: Callable[[xr.Dataset], Figure]
-    middle_only: bool
-    options: Mapping[str, Any]
-    caption: str
-
-
-# By what claims need.
-PARTS: Mapping[str, Part] = {
-    "sparsity": Part(
-        sparsity.analyse, sparsity.plot, False, {}, "Five measures of sparsity for each block and noise level"
-    ),
-    "selectivity": Part(selectivity.analyse, selectivity.plot, False, {}, "Types of channel in each block"),
-    "subspaces": Part(
-        subspaces.analyse,
-        subspaces.plot,
-        True,
-        {"dimensions": False},
-        "Supports, explained variance, overlap and confidence of the subspaces found",
-    ),
-}
-
-
-class Compared(NamedTuple):
-    """What the table of controls is made of, for the claims about classes.
-
-    Attributes
-    ----------
-    train
-        Other images of the same classes, anything that `probekit.images.load` takes.
-    classes
-        A CSV file of their hypernyms, as `controls.table` takes it.
-    n_images, n_train
-        Images and training images of the table, at most; None for all.
-    """
-
-    train: Any
-    classes: str | Path | None = None
-    n_images: int | None = 5000
-    n_train: int | None = 12500
 
 
 def run(
     images: Any,
     *,
     out: str | Path,
-    denoiser: str | Path | nn.Module = "photo32",
+    denoiser: str | Path | nn.Module = NETWORK,
     size: int | None = None,
-    sigma: Sequence[float] = (0.1, 0.2, 0.5),
-    draws: int = 10,
-    seed: int = 0,
-    clusters: str | None = None,
-    block: str = MIDDLE,
+    measured: Measured | None = None,
     compared: Compared | None = None,
     sampling: Sampling | None = None,
     only: Sequence[int] | None = None,
-    command: str = "",
-    say: Callable[[str], object] = print,
-    progress: bool | None = None,
+    told: Told | None = None,
 ) -> xr.Dataset:
     """Measure and judge the claims on a set of images.
 
@@ -203,26 +93,17 @@ def run(
         A bundled name, the path of weights, or a network of your own.
     size
         Scale the shorter side of files to this.
-    sigma, draws, seed
-        Noise levels, draws for each image and level, seed of the noise and of everything drawn.
-    clusters
-        Coordinate along image whose groups are resampled whole, where images are not independent: for the intervals
-        of claim 1. Those of claims 3 and 4 take images, or channels, as independent.
-    block
-        The tap that the claims are about, and whose subspaces are looked for.
+    measured
+        How φ is measured, and at which block.
     compared
         What claims 2, 5 and 8 need: with it they are judged too, at σ = 0.3 besides, and samples are compared with its
         training images.
     sampling
         How samples are made, for claims 6 and 7.
     only
-        Claims to judge; by default all that can be.
-    command
-        Named in the report as what made it.
-    say
-        Where progress is told, line by line.
-    progress
-        Whether to show progress bars; by default only in a terminal.
+        Numbers of claims to judge; by default all that can be.
+    told
+        What is shown and told.
 
     Returns
     -------
@@ -233,142 +114,118 @@ def run(
     ------
     InputError
         If images, noise levels or names cannot be used, or a claim cannot be judged with what is given.
+    CapacityError
+        If the folder cannot be written to.
     """
-    settings = Sampling() if sampling is None else sampling
-    network = as_network(denoiser)
+    measured, sampling, told = measured or Measured(), sampling or Sampling(), told or Told()
+    network, folder = as_network(denoiser), folder_called("out", out)
     wanted = _wanted(only, compared)
     source = probekit.images.load(images, size=size)
     if len(source) < MIN_IMAGES:
         raise InputError(f"{len(source)} images: the claims need {MIN_IMAGES} at least, and some hundred to be judged")
-    if block not in block_names(network):
+    if measured.block not in block_names(network):
         raise InputError(
-            f"the network declares the taps {', '.join(block_names(network))} and no {block!r}: say which block the "
-            "claims are about, block= or --block"
+            f"the network declares the taps {', '.join(block_names(network))} and no {measured.block!r}: say which "
+            "block the claims are about, block= or --block"
         )
-    _check_sampling(wanted, len(source), settings)
-    others = None if compared is None else probekit.images.load(compared.train, size=size)
-    levels = tuple(checks.noise_levels(sigma))
-    study = Study(Path(out), network, source, levels, draws, seed, block, say, progress)
+    wanted = _judgeable(wanted, block_names(network), measured.block, only is not None, told)
+    _check_clusters(measured.clusters, source)
+    _check_pairs(wanted, len(source), sampling.conditions)
+    if compared is not None:
+        compared = replace(compared, train=probekit.images.load(compared.train, size=size))
+    prepared(folder)
+    study = Study(
+        out=folder,
+        network=network,
+        source=source,
+        wanted=wanted,
+        measured=measured,
+        compared=compared,
+        sampling=sampling,
+        told=told,
+    )
     shown = Shown()
-    found = _alone(study, wanted, clusters, shown)
-    further: dict[str, Any] = {}
-    if compared is not None and _needing("controls") & wanted:
-        further["controls"] = _beside(study, compared._replace(train=others), shown)
-    if _needing(*SAMPLED) & wanted:
-        further |= conditional(study, wanted, others, settings, shown)
-    judged = claims.table(found[TRAINED], found[UNTRAINED], **further, block=block)
+    both, further = found_in(study, shown)
+    judged = claims.table(both[TRAINED], both[UNTRAINED], **further, block=measured.block)
     judged = judged.isel(claim=[int(c) in wanted for c in judged["claim"].values]).isel(
         criterion=[int(c) in wanted for c in judged["of_claim"].values]
     )
-    judged = judged.assign_attrs(denoiser=_name(network), image_source=source.name)
+    name = str(getattr(network, "name", type(network).__name__))
+    judged = judged.assign_attrs(denoiser=name, image_source=source.name)
     study.write("claims", judged)
-    page = report_page(
-        judged,
-        card=zoo.describe(denoiser).get("card") if isinstance(denoiser, str | Path) else None,
-        shown=shown,
-        command=command or "analyses.report.run",
-        settings=_settings(study, others, wanted, settings),
-    )
+    card = zoo.describe(denoiser).get("card") if isinstance(denoiser, str | Path) else None
+    page = report_page(judged, card=card, shown=shown, command=told.command, settings=_settings(study))
     study.text("report.html", html(page))
-    study.text("report.md", markdown(page, study.out))
+    study.text("report.md", markdown(page, folder))
     for claim, verdict in claims.verdicts(judged).items():
-        say(f"claim {claim}. {claims.CLAIMS[claim].title}: {verdict}")
-    say(f"wrote {study.out / 'report.html'}")
+        told.say(f"claim {claim}. {CLAIMS[claim].title}: {verdict}")
     return judged
 
 
-def _needing(*findings: str) -> set[int]:
-    """Claims that need some of these findings."""
-    return {number for number, claim in claims.CLAIMS.items() if claim.needs in findings}
-
-
-def _name(network: nn.Module) -> str:
-    return str(getattr(network, "name", type(network).__name__))
-
-
-def _wanted(only: Sequence[int] | None, compared: Compared | None) -> set[int]:
+def _wanted(only: Sequence[int] | None, compared: Compared | None) -> frozenset[int]:
     """Claims to judge, checked before anything is measured."""
-    possible = set(claims.CLAIMS) - (_needing("controls") if compared is None else set())
+    possible = {n for n, claim in CLAIMS.items() if claim.needs != "controls" or compared is not None}
     if only is None:
-        return possible
-    unknown = sorted(set(only) - set(claims.CLAIMS))
-    if unknown or not only:
-        raise InputError(
-            f"only={list(only)!r}: give numbers of claims, from {min(claims.CLAIMS)} to {max(claims.CLAIMS)}"
-        )
-    beyond = sorted(set(only) - possible)
+        return frozenset(possible)
+    asked = checks.listed("only", only, "numbers of claims, e.g. [1, 3, 4]")
+    if not asked or any(isinstance(number, bool) or number not in CLAIMS for number in asked):
+        raise InputError(f"only={asked!r}: give numbers of claims, from {min(CLAIMS)} to {max(CLAIMS)}")
+    beyond = sorted(set(asked) - possible)
     if beyond:
         raise InputError(
             f"claims {', '.join(map(str, beyond))} need images of the same classes to train on: give compared= or "
             "--train"
         )
-    return set(only)
+    return frozenset(map(int, asked))
 
 
-def _check_sampling(wanted: set[int], images: int, settings: Sampling) -> None:
+def _judgeable(wanted: frozenset[int], blocks: tuple[str, ...], block: str, asked: bool, told: Told) -> frozenset[int]:
+    """The claims wanted for which the network declares enough taps; the others are refused if they are asked for."""
+    there = {"": True, "before": blocks.index(block) > 0, "other": len(blocks) > 1}
+    lacking = sorted(number for number in wanted if not there[CLAIMS[number].beside])
+    if not lacking:
+        return wanted
+    said = (
+        f"claims {', '.join(map(str, lacking))} compare {block!r} with another block, one of them with the block "
+        f"before it, and the network declares the taps {', '.join(blocks)}: declare more, in the order of the forward "
+        'pass, e.g. model.tap_aliases = {"enc": "down", "mid": "middle"}'
+    )
+    if asked or len(lacking) == len(wanted):
+        raise InputError(said)
+    told.say(f"left out: {said}")
+    return wanted - frozenset(lacking)
+
+
+def _check_clusters(clusters: str | None, source: ImageSet) -> None:
+    known = ["image", *([] if source.labels is None else ["label"])]
+    if clusters is not None and clusters not in known:
+        raise InputError(f"clusters={clusters!r} is no coordinate of these images: give one of {', '.join(known)}")
+
+
+def _check_pairs(wanted: frozenset[int], images: int, conditions: int) -> None:
     """What would make the samples useless, said before an hour is spent on them."""
-    conditions = checks.whole("conditions", settings.conditions, least=2)
-    checks.whole("n_samples", settings.n_samples, least=4)
     pairs = min(conditions, images) * (min(conditions, images) - 1) // 2
-    if _needing("densities") & wanted and pairs < LEAST_PAIRS:
+    if any(CLAIMS[number].needs == "densities" for number in wanted) and pairs < LEAST_PAIRS:
         raise InputError(
             f"conditions={conditions} of {images} images make {pairs} pairs, and claim 7 asks for {LEAST_PAIRS}: give "
             "21 conditions at least, or leave the claim out, only= or --claims"
         )
 
 
-def _alone(study: Study, wanted: set[int], clusters: str | None, shown: Shown) -> dict[str, dict[str, Any]]:
-    """What the analyses find in the network and in its untrained control."""
-    found: dict[str, dict[str, Any]] = {TRAINED: {}, UNTRAINED: {}}
-    parts = {name: part for name, part in PARTS.items() if _needing(name) & wanted}
-    if not parts:
-        return found
-    for role, model in ((TRAINED, study.network), (UNTRAINED, untrained_twin(study.network))):
-        data = study.phi(model, role)
-        for name, part in parts.items():
-            options = dict(part.options) | ({"clusters": clusters} if clusters and name == "sparsity" else {})
-            analysed = study.middle(data) if part.middle_only else data
-            found[role][name] = study.findings(f"{name}-{role}", part.analyse, analysed, options)
-            picture = study.draw(f"{name}-{role}", part.plot(found[role][name]))
-            for claim in _needing(name):
-                shown.picture(claim, picture, f"{part.caption}: {role}")
-    return found
-
-
-def _beside(study: Study, compared: Compared, shown: Shown) -> xr.Dataset:
-    """The table of controls."""
-    with study.timed("controls"):
-        table = controls.table(
-            study.source,
-            **compared._asdict(),
-            denoiser=study.network,
-            sigma=sorted({*study.sigma, STABLE_AT}),
-            draws=study.draws,
-            store=study.out / "stores" / "controls",
-            seed=study.seed,
-            progress=study.progress,
-        )
-    study.write("controls", table)
-    picture = study.draw("controls", controls.plot(table))
-    shown.picture(2, picture, "Every measure for every row of the table of controls, with 95 % intervals")
-    for claim, measures in ((2, ("stability",)), (5, SEMANTIC), (8, ("accuracy",))):
-        for measure in measures:
-            shown.table(claim, *measure_table(table, measure))
-    return table
-
-
-def _settings(study: Study, train: ImageSet | None, wanted: set[int], settings: Sampling) -> dict[str, Any]:
+def _settings(study: Study) -> dict[str, Any]:
     """What is not said by the findings' own attributes."""
     made = {
         "images": len(study.source),
         "image shape": " × ".join(map(str, study.source.shape)),
-        "noise levels": ", ".join(f"{s:g}" for s in study.sigma),
-        "block": study.block,
+        "noise levels": ", ".join(f"{s:g}" for s in study.measured.sigma),
+        "block": study.measured.block,
     }
-    if train is not None:
+    if study.compared is not None:
+        train = study.compared.train
         made["training images"] = f"{train.name} ({len(train)})"
-    if _needing(*SAMPLED) & wanted:
-        made |= {"conditions": settings.conditions, "samples of each condition": settings.n_samples}
+    if study.judging("variants") or study.judging("densities"):
+        made["conditions"] = study.sampling.conditions
+        made["samples of each condition"] = study.sampling.n_samples
     return made
 
 
@@ -380,56 +237,61 @@ def command(
     sigma: Sigma = SIGMA,
     draws: Draws = DRAWS,
     seed: Seed = 0,
-    out: Out = OUT,
     clusters: Clusters = None,
     block: Annotated[str, typer.Option(help="Tap that the claims are about.")] = MIDDLE,
     train: Annotated[
-        list[str] | None, typer.Option(help="Training images, for claims 2, 5 and 8; can be repeated.")
+        str | None, typer.Option(help="Training images of the same classes, comma-separated, for claims 2, 5 and 8.")
     ] = None,
-    classes: Annotated[str | None, typer.Option(help="CSV file of classes, columns wnid and hypernym_wnids.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="CSV file of classes with columns wnid, hypernym_wnids.")] = None,
     n_images: Annotated[int, typer.Option(help="Images of the table of controls, at most.")] = 5000,
     n_train: Annotated[int, typer.Option(help="Its training images, at most.")] = 12500,
     conditions: Annotated[int, typer.Option(help="Images conditioned on, for claims 6 and 7.")] = 24,
     samples: Annotated[int, typer.Option(help="Samples of each.")] = 8,
     levels: Annotated[int, typer.Option(help="Noise levels that samples go through.")] = 20,
-    claims: Annotated[str | None, typer.Option(help="Claims to judge, e.g. 1,3,4; by default all that can be.")] = None,
+    claims: Annotated[
+        str | None, typer.Option(help="Claims to judge, comma-separated; by default all that can be.")
+    ] = None,
     no_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="Show none of the images, only built-in ones.")
     ] = False,
     quiet: Quiet = False,
-) -> None:
+    out: Out = OUT,
+) -> list[Path]:
     """Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report."""
-    compared = None
-    if train:
-        compared = Compared(images_called(train, size=size, crop=crop), classes, n_images, n_train)
-    elif classes is not None:
+    others = words(train)
+    if classes is not None and not others:
         raise InputError("--classes goes with --train: give training images of the same classes too")
-    source = images_called(images, size=size, crop=crop)
-    # A name is kept, so that the report can show the network's card.
-    named = network if network in zoo.available() or network.endswith(".safetensors") else network_called(network)
+    compared = None
+    if others:
+        fitted_on = images_called(others, size=size, crop=crop)
+        compared = Compared(train=fitted_on, classes=classes, n_images=n_images, n_train=n_train)
     run(
-        source,
+        images_called(images, size=size, crop=crop),
         out=out,
-        denoiser=named,
-        sigma=numbers(sigma, float, option="--sigma"),
-        draws=draws,
-        seed=seed,
-        clusters=clusters,
-        block=block,
+        # A name is kept, so that the report can show the network's card.
+        denoiser=network if ":" not in network or network.endswith(".safetensors") else network_called(network),
+        measured=Measured(
+            sigma=numbers(sigma, float, option="--sigma"), draws=draws, seed=seed, block=block, clusters=clusters
+        ),
         compared=compared,
-        sampling=Sampling(conditions, samples, levels, not no_pictures),
+        sampling=Sampling(conditions=conditions, n_samples=samples, levels=levels),
         only=None if claims is None else numbers(claims, option="--claims"),
-        command=f"probekit report {_short(sys.argv[2:] if sys.argv[1:2] == ['report'] else sys.argv[1:])}",
-        say=typer.echo,
-        progress=False if quiet else None,
+        told=Told(
+            pictures=not no_pictures,
+            command=f"probekit report {_typed()}",
+            say=typer.echo,
+            progress=False if quiet else None,
+        ),
     )
+    return [out / name for name in ("report.html", "report.md", "claims.nc")]
 
 
-def _short(typed: Sequence[str]) -> str:
-    """The command's arguments as typed, files by their names."""
+def _typed() -> str:
+    """The command's words as typed, files by their names."""
+    typed = sys.argv[2:] if sys.argv[1:2] == ["report"] else sys.argv[1:]
     return shlex.join(Path(word).name if "/" in word else word for word in typed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the shell: ``python -m analyses.report val.zip --network photo32 --size 32 -o results/``."""
-    return ground_run(command, "report", arguments)
+    return ground.run(command, "report", arguments)

@@ -15,16 +15,13 @@ import numpy as np
 import xarray as xr
 
 from analyses.ground import Findings, Variable
-from analyses.report.claims_of_phi import OF_PHI
-from analyses.report.claims_of_samples import OF_SAMPLES
-from analyses.report.criteria import LEVEL, Claim, Criterion, Given
+from analyses.report.criteria import LEVEL, Criterion, Given
+from analyses.report.judging import CLAIMS
 from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["CLAIMS", "HEADER", "JUDGED", "cells", "failing", "markdown", "table", "verdicts"]
 
-# A claim is one entry, in the module that its criteria are of.
-CLAIMS: Mapping[int, Claim] = dict(sorted({**OF_PHI, **OF_SAMPLES}.items()))
 HEADER = ("measured", "σ", "value", "95 % interval", "untrained", "as claimed")
 # Failing criteria named in words; the table holds all.
 MOST = 6
@@ -48,7 +45,7 @@ JUDGED = Findings(
         "verdict": Variable(("claim",), "holds, partly or does not hold"),
     },
     coords={"claim": "number of the claim"},
-    source="claims.table",
+    source="report.claims.table",
 )
 KEPT = ("probekit_version", "denoiser", "weights_sha256", "image_source", "draws", "seed")
 
@@ -136,7 +133,7 @@ def verdicts(judged: xr.Dataset) -> dict[int, str]:
 def cells(judged: xr.Dataset, claim: int) -> list[list[str]]:
     """The criteria of a claim as text, a row each, under `HEADER`."""
     rows = judged.isel(criterion=judged["of_claim"].values == claim)
-    found, before = [], ""
+    found, before = [], ("", "")
     for i in range(rows.sizes["criterion"]):
         row = rows.isel(criterion=i)
         ends = [row[name].item() for name in ("low", "high")]
@@ -144,9 +141,9 @@ def cells(judged: xr.Dataset, claim: int) -> list[list[str]]:
         holds = ("yes" if row["holds"] else "no") if row["counts"] else "reported only"
         numbers = [_number(row[name]) for name in ("sigma", "value", "control")]
         subject, less, asked = (str(row[name].item()) for name in ("subject", "less", "asked"))
-        what = _joined("the same" if subject == before else subject, less, asked)
+        what = _joined("the same" if (subject, numbers[0]) == before else subject, less, asked)
         found.append([what, *numbers[:2], spread, numbers[2], holds])
-        before = subject
+        before = subject, numbers[0]
     return found
 
 

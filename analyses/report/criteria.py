@@ -14,7 +14,7 @@ from probekit.errors import InputError
 __all__ = ["LEVEL", "Claim", "Criterion", "Given", "check_level", "difference_of", "estimate_of"]
 
 LEVEL = 0.95
-Comparison = Literal["below", "above", "not below", "at least", "at most"]
+Comparison = Literal["below", "above", "interval above", "not below", "at least", "at most"]
 
 
 class Criterion(NamedTuple):
@@ -25,7 +25,8 @@ class Criterion(NamedTuple):
     subject, less
         What is measured; what is taken off it, if anything: of the control, of pixels, ….
     comparison, bound
-        "below", "above" ask it of the whole interval, "not below" of its upper end, "at least", "at most" of the value.
+        "below", "above" ask it of the whole interval, "not below" of its upper end, "at least", "at most" of the value;
+        "interval above" is "above" beside an "at least" of the same number.
     estimate
         The number with its interval.
     sigma
@@ -55,6 +56,7 @@ class Criterion(NamedTuple):
         met = {
             "below": high < self.bound,
             "above": low > self.bound,
+            "interval above": low > self.bound,
             "not below": high >= self.bound,
             "at least": value >= self.bound,
             "at most": value <= self.bound,
@@ -106,12 +108,18 @@ class Claim(NamedTuple):
         The findings that it is judged by: "sparsity", … of both networks, or a field of `Given`.
     judge
         Its criteria.
+    measures
+        Of the table of controls: what the report shows of it.
+    beside
+        Another block that it needs, if any: "before" the block that the claims are about, or "other".
     """
 
     title: str
     asks: str
     needs: str
     judge: Callable[[Given], Iterator[Criterion]]
+    measures: tuple[str, ...] = ()
+    beside: Literal["", "before", "other"] = ""
 
 
 def estimate_of(findings: xr.Dataset, name: str) -> Estimate:

@@ -14,7 +14,18 @@ from matplotlib.ticker import MaxNLocator
 from scipy.spatial.distance import cdist
 
 from analyses import sampling, selectivity, semantics, sparsity, subspaces
-from analyses.ground import PALETTE, as_network, block_colours, block_names, picture, saved, untrained_twin
+from analyses.ground import (
+    OUT,
+    PALETTE,
+    as_network,
+    block_colours,
+    block_names,
+    folder_called,
+    picture,
+    saved,
+    untrained_twin,
+)
+from probekit import checks
 from probekit.cli.arguments import DRAWS, NETWORK, Draws, Network, Out, Seed, network_called
 from probekit.errors import InputError
 from probekit.images import ImageSet, load
@@ -42,11 +53,11 @@ TRAINED, UNTRAINED = "trained", "untrained"
 def run(
     out: str | Path,
     *,
-    network: str | Path | nn.Module = "photo32",
-    draws: int = 10,
+    network: str | Path | nn.Module = NETWORK,
+    draws: int = DRAWS,
     seed: int = 0,
     say: Callable[[str], object] = print,
-) -> Path:
+) -> list[Path]:
     """Measure, analyse, save and draw.
 
     The folder then holds ``phi.nc`` and ``phi-untrained.nc``, the findings of `analyses.sparsity`, `selectivity` and
@@ -67,8 +78,8 @@ def run(
 
     Returns
     -------
-    Path
-        The folder.
+    list of Path
+        What was written.
 
     Raises
     ------
@@ -78,29 +89,32 @@ def run(
         If the folder cannot be written to.
     """
     began = time.monotonic()
-    out = Path(out)
+    folder = folder_called("out", out)
+    checks.whole("draws", draws, least=1)
+    checks.seeded(seed)
     denoiser = as_network(network)
     name = str(getattr(denoiser, "name", type(denoiser).__name__))
     images = load("samples", size=32)
     blocks = block_names(denoiser)
     if "mid" not in blocks:
         raise InputError(f"{name} declares the taps {', '.join(blocks)} and no 'mid': the demo is about a middle block")
-    prepared(out)
+    prepared(folder)
     say(f"{name}: φ of {len(images)} photograph crops at {', '.join(blocks)} for {len(SIGMA)} noise levels")
     data, found = {}, {}
     for role, model in ((TRAINED, denoiser), (UNTRAINED, untrained_twin(denoiser))):
         data[role] = tap(model, *blocks)(images, sigma=SIGMA, draws=draws, seed=seed, keep_draws=True)
         found[role] = _findings(data[role])
+    written = []
     for role, suffix in ((TRAINED, ""), (UNTRAINED, "-untrained")):
-        saved(out, (f"phi{suffix}", data[role].drop_vars(["phi_draws", "draw"])))
-        saved(out, *((f"{analysis}{suffix}", findings) for analysis, findings in found[role].items()))
+        written += saved(folder, (f"phi{suffix}", data[role].drop_vars(["phi_draws", "draw"])))
+        written += saved(folder, *((f"{analysis}{suffix}", findings) for analysis, findings in found[role].items()))
 
     mid = _middle(data[TRAINED]).sel(sigma=SHOWN_SIGMA)
     pixels = images.read(range(len(images))).numpy()
     types = _middle(found[TRAINED]["selectivity"]).sel(sigma=SHOWN_SIGMA)
     selective = _shown_channels(types)
     samples = _samples(denoiser, images, seed)
-    saved(out, ("samples", samples))
+    written += saved(folder, ("samples", samples))
     figures = {
         "participation_ratio": _sparsity_figure(found, name),
         "channel_types": selectivity.plot(found[TRAINED]["selectivity"]),
@@ -109,13 +123,12 @@ def run(
         "neighbours": _neighbours_figure(mid, pixels, name),
         "samples": sampling.plot(samples),
     }
-    saved(out, *figures.items())
+    written += saved(folder, *figures.items())
     for line in [*_summary(found), *_neighbours_summary(data, pixels)]:
         say(line)
     say(f"samples from p(x given φ): median error of φ {100 * samples['match'].median().item():.0f} %")
-    drawn = ", ".join(figures).replace("_", " ")
-    say(f"wrote φ, findings and figures of {drawn} to {out} in {time.monotonic() - began:.0f} s")
-    return out
+    say(f"made in {time.monotonic() - began:.0f} s")
+    return written
 
 
 def _middle(data: xr.Dataset) -> xr.Dataset:
@@ -299,10 +312,10 @@ def _same_photograph(vectors: np.ndarray, labels: np.ndarray) -> float:
 
 
 def command(
-    out: Out = Path("demo"),
     network: Network = NETWORK,
     draws: Draws = DRAWS,
     seed: Seed = 0,
-) -> None:
+    out: Out = OUT,
+) -> list[Path]:
     """Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows."""
-    run(out, network=network_called(network), draws=draws, seed=seed, say=typer.echo)
+    return run(out, network=network_called(network), draws=draws, seed=seed, say=typer.echo)

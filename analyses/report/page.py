@@ -122,13 +122,15 @@ class Shown:
     def __init__(self) -> None:
         self._parts: dict[int, list[str | Table | Picture]] = {}
 
-    def picture(self, claim: int, path: Path, caption: str) -> None:
-        """Add a figure."""
-        self._parts.setdefault(claim, []).append(Picture(path, caption))
+    def picture(self, claims: Sequence[int], path: Path, caption: str) -> None:
+        """Add a figure to claims."""
+        for claim in claims:
+            self._parts.setdefault(claim, []).append(Picture(path, caption))
 
-    def table(self, claim: int, said: str, table: Table) -> None:
-        """Add a table, with a sentence that says what it holds."""
-        self._parts.setdefault(claim, []).extend([said, table])
+    def table(self, claims: Sequence[int], said: str, table: Table) -> None:
+        """Add a table to claims, with a sentence that says what it holds."""
+        for claim in claims:
+            self._parts.setdefault(claim, []).extend([said, table])
 
     def of(self, claim: int) -> list[str | Table | Picture]:
         """All of a claim, in the order added."""
@@ -244,6 +246,6 @@ def _decibel(value: Any) -> str:
 
 
 def _made_with(judged: xr.Dataset, settings: Mapping[str, Any]) -> Section:
-    made = {**{str(k): v for k, v in judged.attrs.items()}, **settings}
+    made = {**{str(k): v for k, v in judged.attrs.items() if k != "analysis"}, **settings}
     rows = [[name.replace("_", " "), f"`{value}`"] for name, value in made.items() if str(value)]
     return Section("Made with", [Table(["setting", "value"], rows)])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-__all__ = ["ANALYSES", "COMMANDS", "main"]
+__all__ = ["ANALYSES", "COMMANDS", "app", "main"]
 
 # One line for each command, and where it is.
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -33,13 +33,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 ANALYSES: Mapping[str, str] = {
     "sparsity": "How many channels share the activity of an image, at each tap and noise level.",
     "selectivity": "Which channels respond to nearly every image, and which to few.",
-    "subspaces": "Look for a union of subspaces in φ.",
+    "subspaces": "Whether φ lies in a union of subspaces, at each tap and noise level.",
     "semantics": "Is distance in φ semantic: stability over noise, neighbours, correlations with other distances.",
     "clusters": "Whether images form groups in φ, how many, and whether these are classes.",
-    "probe": "How much of the class a linear classifier reads from φ.",
-    "descriptors": "Write what φ is compared with: pixels, their principal components, colour statistics, gist.",
-    "controls": "The same numbers for the trained denoiser and all that it is compared with.",
-    "sampling": "Sample images from p(x | φ) of images, and say what they share.",
+    "probe": "How much of the class a linear classifier reads from φ, at each tap and noise level.",
+    "descriptors": "Descriptors of images, as semantics compares φ with them: --others descriptors.nc.",
+    "controls": "Does it need training? The same numbers for the trained denoiser and all that it is compared with.",
+    "sampling": "Images sampled from p(x | φ) of images, and what they share.",
     "variants": "What each ingredient of conditional sampling does: match, variety, near copies, other blocks, "
     "untrained network.",
     "densities": "Whether distances in φ follow distances between the conditional densities.",
@@ -52,17 +52,14 @@ ANALYSES: Mapping[str, str] = {
 
 
 class Lazy(TyperGroup):
-    """A group whose commands are told by name and one line, and loaded when they are called."""
+    """A group whose commands are named in a table, and loaded when they are called."""
 
     known: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return [*self.known, *super().list_commands(ctx)]
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name in self.known:
-            return TyperCommand(name=cmd_name, help=self.known[cmd_name][0])
-        return super().get_command(ctx, cmd_name)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        named = {name: TyperCommand(name=name, help=said) for name, (said, _) in self.known.items()}
+        self.commands = {**named, **self.commands}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -70,10 +67,14 @@ class Lazy(TyperGroup):
 
 
 class Program(Lazy):
+    """The commands of the program."""
+
     known = COMMANDS
 
 
 class Analyses(Lazy):
+    """The command of each room of analyses."""
+
     known: ClassVar[Mapping[str, tuple[str, str]]] = {
         name: (said, f"analyses.{name}.shell:command") for name, said in ANALYSES.items()
     }
@@ -116,27 +117,38 @@ def _analyse() -> None:
     """Analyse φ, a network or samples: one command for each analysis."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the program: paths that were written are printed; an error of the package is one line and exit status 1."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program, and print the paths that it wrote, or in one line why it could not.
+
+    Parameters
+    ----------
+    arguments
+        Instead of the process's own.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 after an error that the package raised, 2 after words that are none of the command's.
+    """
     try:
         written = typer.main.get_command(app).main(arguments, prog_name="probekit", standalone_mode=False)
     except Exception as error:
-        raise SystemExit(_ended(error)) from None
+        return _status(error)
     if isinstance(written, list):
         typer.echo("\n".join(map(str, written)))
-    raise SystemExit(written if isinstance(written, int) else 0)
+    # What a command ends early with, as after --help, comes back as a number.
+    return written if isinstance(written, int) else 0
 
 
-def _ended(error: Exception) -> int:
+def _status(error: Exception) -> int:
     """The exit status after an error, which is told in a line; what is no error of the user's is raised."""
     if hasattr(error, "show"):
         # What the command line itself refuses.
         error.show()  # pyright: ignore[reportAttributeAccessIssue]
         return int(getattr(error, "exit_code", 2))
-    if isinstance(error, typer.Exit):
-        return error.exit_code
     if isinstance(error, typer.Abort):
         return 130
+    # An error of the package's comes from a command, which has loaded it.
     errors = sys.modules.get("probekit.errors")
     if errors is None or not isinstance(error, errors.ProbeError):
         raise error
@@ -145,4 +157,4 @@ def _ended(error: Exception) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -15,15 +15,12 @@ from torch import nn
 
 import probekit
 from analyses import sampling
-from analyses.ground import SampleSettings, folder_of
-from probekit.capture.survey import network_of
-from probekit.denoising.denoiser import Denoiser
+from analyses.ground import SampleSettings, block_names, folder_of, untrained_twin
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.machine.files import whole
-from probekit.models import zoo
 
-__all__ = ["RECIPES", "Made", "Recipe", "Variant", "declared_taps", "sampled", "untrained_twin", "variants_of"]
+__all__ = ["RECIPES", "Made", "Recipe", "Variant", "declared_taps", "sampled", "twin_of", "variants_of"]
 
 
 class Variant(NamedTuple):
@@ -61,7 +58,7 @@ class Recipe(NamedTuple):
     method
         As for `sampling.reconstruct`.
     untrained
-        Whether the network has fresh weights; left out where it is none of the package's.
+        Whether the network has fresh weights; left out where they cannot be drawn anew.
     elsewhere
         Whether it is made once at each tap that the network declares but the block.
     """
@@ -94,15 +91,16 @@ class Made(NamedTuple):
 
 
 def declared_taps(denoiser: nn.Module) -> list[str]:
-    """The taps that a network declares, in its order."""
-    return list(getattr(network_of(denoiser), "tap_aliases", {}))
+    """The taps that a network declares, in its order; of one that declares none its middle."""
+    return list(block_names(denoiser))
 
 
-def untrained_twin(denoiser: nn.Module, seed: int) -> nn.Module | None:
-    """The same network with fresh weights; None where it is not one of the package's."""
-    if isinstance(denoiser, Denoiser) and type(denoiser.model) in zoo.ARCHITECTURES.values():
-        return zoo.untrained(denoiser, seed=seed)
-    return None
+def twin_of(denoiser: nn.Module, seed: int) -> nn.Module | None:
+    """The same network with fresh weights; None where they cannot be drawn anew."""
+    try:
+        return untrained_twin(denoiser, seed=seed)
+    except InputError:
+        return None
 
 
 def variants_of(
@@ -131,7 +129,7 @@ def variants_of(
         raise InputError(
             f"the network declares the taps {', '.join(taps) or 'none'} and no {block!r}: give one of them"
         )
-    twin = untrained_twin(denoiser, seed)
+    twin = twin_of(denoiser, seed)
     found = []
     for name, (what, method, untrained, elsewhere) in RECIPES.items():
         network = twin if untrained else denoiser

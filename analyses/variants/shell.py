@@ -13,7 +13,7 @@ from analyses import densities
 from analyses.ground import OUT, Level, Resamples, drawn_images, run, saved
 from analyses.variants.analyse import laws, table
 from analyses.variants.figure import plot, sheet
-from analyses.variants.recipes import untrained_twin
+from analyses.variants.recipes import twin_of
 from probekit.checks import whole
 from probekit.cli.arguments import (
     DRAWS,
@@ -90,7 +90,7 @@ def command(
     )
     written = saved(out, ("variants", found), ("variants", plot(found)), ("variants-sheet", sheet(found)))
     if with_laws is not None:
-        for role, one in (("trained", net), ("untrained", untrained_twin(net, seed))):
+        for role, one in (("trained", net), ("untrained", twin_of(net, seed))):
             if one is not None:
                 data = laws(source, denoiser=one, n_samples=with_laws, store=stores / f"laws-{role}", **shared)
                 written += _distances(data, out, role)

@@ -269,9 +269,15 @@ class Plain(torch.nn.Module):
         return y - self.layer(y).mean(dim=1, keepdim=True)
 
 
-def test_a_network_of_ones_own_is_compared_without_twins() -> None:
+def test_a_network_of_ones_own_is_compared_with_its_own_twins_or_without_any() -> None:
     torch.manual_seed(0)
-    found = tabled(train=None, denoiser=Plain().eval(), untrained=0, sigma=(0.1,))
-    assert found.attrs["reference"] == "plain mid"
-    with pytest.raises(InputError, match=r"plain is none of the package's networks: give its untrained twins"):
-        tabled(denoiser=Plain())
+    network = Plain().eval()
+    for untrained in (0, 2):
+        found = tabled(train=None, denoiser=network, untrained=untrained, sigma=(0.1,))
+        assert found.attrs["reference"] == "plain mid"
+        assert (found.group.values == "untrained").sum() == untrained
+    twins = found.value.isel(row=found.group.values == "untrained").dropna("measure")
+    assert not np.array_equal(twins[0], twins[1])
+    network.gain = torch.nn.Parameter(torch.ones(()))
+    with pytest.raises(InputError, match="the weights of Plain cannot be drawn anew"):
+        tabled(denoiser=network)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import xarray as xr
 
 import probekit
 from analyses import report
-from analyses.report import claims
+from analyses.report import Compared, Measured, Told, claims
+from analyses.report.parts import OnPhi
+from probekit.cli.arguments import images_called
 from probekit.errors import InputError, ProbeError
 
-FEW: dict[str, Any] = {"sigma": (0.1, 0.5), "draws": 2, "only": (1, 3, 4), "progress": False, "say": lambda _: None}
+MEASURED = Measured(sigma=(0.1, 0.5), draws=2)
+FEW: dict[str, Any] = {"measured": MEASURED, "only": (1, 3, 4), "told": Told(say=lambda _: None, progress=False)}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,7 @@ def written(out: Path) -> dict[str, int]:
 
 def test_findings_figures_and_the_table_are_written(made) -> None:
     out, judged = made
-    for name in report.PARTS:
+    for name in (name for name, part in report.PARTS.items() if isinstance(part, OnPhi)):
         for role in ("trained", "untrained"):
             findings = xr.load_dataset(out / f"{name}-{role}.nc", engine="h5netcdf")
             assert findings.attrs["analysis"] == name
@@ -68,7 +72,7 @@ def test_a_file_cut_short_is_made_again(images, made) -> None:
 
 def test_other_options_make_other_findings(images, made) -> None:
     out, judged = made
-    wider = report.run(images, out=out, clusters="label", **FEW)
+    wider = report.run(images, out=out, **FEW | {"measured": replace(MEASURED, clusters="label")})
     rows = judged.of_claim.values == 1
     np.testing.assert_array_equal(wider.value[rows], judged.value[rows])
     assert not np.array_equal(wider.low[rows], judged.low[rows])
@@ -77,7 +81,7 @@ def test_other_options_make_other_findings(images, made) -> None:
 def test_findings_of_other_noise_levels_or_images_are_not_taken_for_these(images, tmp_path: Path) -> None:
     def value(chosen, sigma) -> float:
         shutil.rmtree(tmp_path / "stores", ignore_errors=True)
-        return report.run(chosen, out=tmp_path, **FEW | {"sigma": sigma}).value.values[0]
+        return report.run(chosen, out=tmp_path, **FEW | {"measured": replace(MEASURED, sigma=sigma)}).value.values[0]
 
     first, second = images.subset(range(40)), images.subset(range(10, 50))
     values = [value(first, (0.1,)), value(first, (0.2,)), value(second, (0.2,)), value(first, (0.1,))]
@@ -93,7 +97,27 @@ def test_what_cannot_be_written_is_said_before_anything_is_measured(images, tmp_
 
 def test_a_folder_of_another_measurement_is_refused(images, made) -> None:
     with pytest.raises(InputError, match="seed"):
-        report.run(images, out=made[0], seed=1, **FEW)
+        report.run(images, out=made[0], **FEW | {"measured": replace(MEASURED, seed=1)})
+
+
+def test_claims_about_classes_are_judged_where_there_are_training_images(tmp_path: Path) -> None:
+    drawn = [images_called([f"shapes:{count}:{seed}"], size=16) for count, seed in ((60, 0), (120, 1))]
+    named = [replace(one, ids=tuple(f"{k}/{i}" for i in one.ids)) for k, one in enumerate(drawn)]
+    judged = report.run(
+        named[0],
+        out=tmp_path,
+        measured=replace(MEASURED, sigma=(0.1,)),
+        compared=Compared(train=named[1]),
+        only=(2, 5, 8),
+        told=FEW["told"],
+    )
+    assert set(claims.verdicts(judged)) == {2, 5, 8}
+    # Stability is judged at a noise level of its own.
+    assert set(judged.sigma.values[judged.of_claim.values == 2]) == {0.3}
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert page.count("![") == 1
+    assert "training images" in page
+    assert all(f"| {row} |" in page for row in ("photo32 mid", "pixels", "untrained 0 mid"))
 
 
 def test_small_numbers_are_as_they_were_afterwards(made) -> None:

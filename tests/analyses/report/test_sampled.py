@@ -1,5 +1,6 @@
 """The report's samples: claims 6 and 7 on a small network, from images to the page; what is there is not made again."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,13 @@ import xarray as xr
 
 import probekit
 from analyses import report
-from analyses.report import claims, conditional
-from analyses.report.all_claims import Study
-from analyses.report.conditional import Sampling
+from analyses.report import Measured, Sampling, Told, claims, parts
 from analyses.report.page import Shown
 from probekit.models import zoo
 from probekit.models.unet import UNet
 
-SMALL: dict[str, Any] = {"sigma": (0.1, 0.5), "draws": 2, "progress": False}
+SMALL: dict[str, Any] = {"measured": Measured(sigma=(0.1, 0.5), draws=2)}
+QUIET = Told(say=lambda _: None, progress=False)
 FEW = Sampling(conditions=2, levels=2)
 
 
@@ -37,7 +37,8 @@ def images() -> probekit.images.ImageSet:
 @pytest.fixture(scope="module")
 def reconstructed(network: str, images, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, xr.Dataset, list[str]]:
     out, said = tmp_path_factory.mktemp("six"), []
-    judged = report.run(images, out=out, denoiser=network, only=(6,), say=said.append, sampling=FEW, **SMALL)
+    told = replace(QUIET, say=said.append)
+    judged = report.run(images, out=out, denoiser=network, only=(6,), sampling=FEW, told=told, **SMALL)
     return out, judged, said
 
 
@@ -77,27 +78,28 @@ def test_what_is_there_is_not_made_again_and_pictures_of_the_images_can_be_left_
     assert kept
     for picture in (out / "figures").iterdir():
         picture.unlink()
-    again = report.run(
-        images, out=out, denoiser=network, only=(6,), sampling=FEW._replace(pictures=False), say=lambda _: None, **SMALL
-    )
+    quiet = replace(QUIET, pictures=False)
+    again = report.run(images, out=out, denoiser=network, only=(6,), sampling=FEW, told=quiet, **SMALL)
     xr.testing.assert_equal(again, judged)
     assert {p: p.stat().st_mtime_ns for p in (out / "stores").rglob("*.nc")} == kept
     assert [p.name for p in (out / "figures").iterdir()] == ["variants.png"]
 
 
 def test_built_in_photographs_are_sampled_where_they_fit(network: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(conditional, "SHOWN", ("chelsea", "rocket"))
+    monkeypatch.setattr(parts, "SHOWN", ("chelsea", "rocket"))
     photographs = probekit.images.load("samples", size=32)
-    study = Study(tmp_path, zoo.load(network), photographs, (0.1,), 1, 0, "mid", lambda _: None, False)
+    study = parts.Study(
+        out=tmp_path, network=zoo.load(network), source=photographs, wanted=frozenset({6}), sampling=FEW, told=QUIET
+    )
     shown = Shown()
-    conditional.sheet(study, Sampling(2, 1, 2, True), shown)
+    parts.sheet(study, shown)
     (picture,) = shown.of(6)
     assert picture.path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_claim_7_is_judged_against_pixels(network: str, images, tmp_path: Path) -> None:
-    few = FEW._replace(conditions=21, n_samples=4)
-    judged = report.run(images, out=tmp_path, denoiser=network, only=(7,), sampling=few, say=lambda _: None, **SMALL)
+    few = replace(FEW, conditions=21, n_samples=4)
+    judged = report.run(images, out=tmp_path, denoiser=network, only=(7,), sampling=few, told=QUIET, **SMALL)
     assert set(claims.verdicts(judged)) == {7}
     assert np.isfinite(judged.value.values).all()
     assert ["pixels" in what for what in judged.what.values[judged.counts.values]] == [False, False, True]

@@ -46,9 +46,7 @@ def probekit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
     def run(*arguments: Any) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["probekit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, *capsys.readouterr()
+        return main(), *capsys.readouterr()
 
     return run
 
@@ -183,7 +181,7 @@ def test_what_cannot_be_trained_is_said_in_one_line(
 ) -> None:
     code, out, err = probekit(*training(pictures, tmp_path, **changes))
     assert (code, out) == (1, "")
-    assert err.startswith("error: ")
+    assert err.startswith("probekit: ")
     assert err.count("\n") == 1
     with pytest.raises(ValueError, match=message):
         raise ValueError(err)
@@ -194,7 +192,7 @@ def test_another_recipe_is_refused_in_one_line(pictures: Path, tmp_path: Path, p
     code, _, err = probekit(*training(pictures, tmp_path, steps=4))
     assert code == 1
     assert err.startswith(
-        f"error: {tmp_path / 'checkpoint.safetensors'} belongs to another run (steps: 3 there, 4 now)"
+        f"probekit: {tmp_path / 'checkpoint.safetensors'} belongs to another run (steps: 3 there, 4 now)"
     )
     assert err.count("\n") == 1
 
@@ -202,7 +200,7 @@ def test_another_recipe_is_refused_in_one_line(pictures: Path, tmp_path: Path, p
 def test_exporting_before_training_is_refused_in_one_line(pictures: Path, tmp_path: Path, probekit: Command) -> None:
     code, _, err = probekit(*training(pictures, tmp_path, "--export"))
     assert code == 1
-    assert err == f"error: {tmp_path} holds no checkpoint.safetensors: train into it first\n"
+    assert err == f"probekit: {tmp_path} holds no checkpoint.safetensors: train into it first\n"
     assert not list(tmp_path.iterdir())
 
 
@@ -212,5 +210,5 @@ def test_the_installed_command_says_an_error_in_one_line_without_a_traceback(tmp
     result = subprocess.run([command, *map(str, arguments)], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stdout == ""
-    assert result.stderr.startswith(f"error: {tmp_path / 'missing/train'} does not exist: give a folder, a zip")
+    assert result.stderr.startswith(f"probekit: {tmp_path / 'missing/train'} does not exist: give a folder, a zip")
     assert result.stderr.count("\n") == 1

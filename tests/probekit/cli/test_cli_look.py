@@ -11,6 +11,7 @@ from PIL import Image
 
 import probekit
 from analyses.report.shell import main
+from probekit.cli.arguments import DRAWS, SIGMA, numbers
 from probekit.synthetic import shapes
 
 NETWORK = """
@@ -21,14 +22,20 @@ def make():
     torch.manual_seed(0)
     return UNet((4, 8), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,))
 
+def needy(width):
+    return UNet((width, 8), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,))
+
+made = make()
 nothing = 3
 """
+SMALL = ("--sigma", "0.1,0.4", "--draws", "2", "--size", "8", "--crop", "8", "--quiet")
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     """Run the command line in an empty folder that holds a network and photographs: exit code, output, errors."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "a_network", raising=False)
     (tmp_path / "a_network.py").write_text(NETWORK)
     (tmp_path / "photographs").mkdir()
     for i in range(3):
@@ -37,9 +44,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["probekit", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, *capsys.readouterr()
+        return main(), *capsys.readouterr()
 
     return call
 
@@ -52,26 +57,33 @@ def test_models_lists_every_bundled_denoiser(run) -> None:
     assert described["photo32-sigma"]["sigma_to"] == "sigma"
 
 
-def test_taps_prints_the_table_and_as_json_its_rows(run) -> None:
-    code, out, _ = run("taps", "a_network:make", "--shape", "3,8,8")
+@pytest.mark.parametrize("network", ["a_network:make", "a_network:made"])
+def test_taps_prints_the_table_and_as_json_its_rows(run, network: str) -> None:
+    code, out, _ = run("taps", network, "--shape", "3,8,8")
     assert code == 0
     assert "encoder.0" in out
-    rows = json.loads(run("taps", "a_network:make", "--shape", "3,8,8", "--json")[1])
+    rows = json.loads(run("taps", network, "--shape", "3,8,8", "--json")[1])
     assert [r["alias"] for r in rows if r["alias"]] == ["enc1", "mid"]
 
 
 def test_phi_writes_the_same_to_a_store_and_to_netcdf_and_finishes_a_store_begun(run, tmp_path: Path) -> None:
-    options = ("--tap", "enc1,mid", "--sigma", "0.1,0.4", "--draws", "2", "--size", "8", "--crop", "8", "--quiet")
-    for out in ("phi.zarr", "phi.nc", "phi.zarr"):
-        code, said, _ = run("phi", "a_network:make", "photographs", "-o", out, *options)
-        assert code == 0
-        assert f"wrote {out}: 3 image, 2 sigma, 12 channel" in said
+    options = ("--tap", "enc1,mid", *SMALL)
+    for out in ("phi.zarr", "deep/phi.nc", "phi.zarr"):
+        assert run("phi", "a_network:make", "photographs", "-o", out, *options) == (0, f"{out}\n", "")
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["phi.nc"]
     stored = probekit.open(tmp_path / "phi.zarr").load()
-    with xr.open_dataset(tmp_path / "phi.nc", engine="h5netcdf") as plain:
+    with xr.open_dataset(tmp_path / "deep" / "phi.nc", engine="h5netcdf") as plain:
         np.testing.assert_array_equal(plain.phi.values, stored.phi.values)
         assert plain.image.values.tolist() == stored.image.values.tolist() == ["0.png", "1.png", "2.png"]
     summary = json.loads(run("phi", "a_network:make", "photographs", "-o", "b.nc", *options, "--json")[1])
     assert summary["sizes"] == {"image": 3, "sigma": 2, "channel": 12}
+
+
+def test_phi_takes_the_noise_levels_and_draws_of_every_command_by_default(run, tmp_path: Path) -> None:
+    assert run("phi", "a_network:make", "photographs", "-o", "phi.nc", "--crop", "8", "--quiet")[0] == 0
+    data = xr.load_dataset(tmp_path / "phi.nc", engine="h5netcdf")
+    assert data.sigma.values.tolist() == numbers(SIGMA, float)
+    assert data.attrs["draws"] == DRAWS
 
 
 @pytest.mark.parametrize(
@@ -80,26 +92,33 @@ def test_phi_writes_the_same_to_a_store_and_to_netcdf_and_finishes_a_store_begun
         (("taps", "nowhere"), "there is no bundled denoiser 'nowhere'"),
         (("taps", "a_network:missing"), "a_network:missing: module 'a_network' has no attribute 'missing'"),
         (("taps", "a_network:nothing"), "a_network:nothing gave a int"),
-        (("taps", "a_network:make", "--shape", "3,x"), "'3,x' is not a list of numbers"),
+        (("taps", "a_network:needy"), "a_network:needy: missing a required argument: 'width'"),
+        (("taps", "a_network:make", "--shape", "3,x"), "--shape: '3,x' is not a list of numbers"),
         (("phi", "a_network:make", "photographs", "-o", "phi.txt"), "the output ends in .zarr"),
+        (("phi", "a_network:make", "photographs", "-o", "a_network.py/phi.nc"), "a_network.py"),
         (("phi", "a_network:make", "missing", "-o", "phi.nc"), "missing does not exist"),
         (("phi", "a_network:make", "samples", "photographs", "-o", "phi.nc"), "samples stands alone"),
+        (("phi", "a_network:make", "photographs", "samples", "-o", "phi.nc"), "samples stands alone"),
+        (("phi", "a_network:make", "photographs", "-o", "phi.nc", "--sigma", "0.1;0.2"), "--sigma: '0.1;0.2' is not"),
         (("phi", "a_network:make", "photographs", "-o", "phi.nc", "--tap", "middel"), "did you mean"),
+        (("phi", "a_network:make", "photographs", "-o", "phi.nc", "--tap", ","), "name at least one tap"),
+        (("phi", "a_network:make", "photographs", "-o", "phi.nc", "--reduce", "median"), "median"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_exit_code_1(run, arguments: tuple[str, ...], says: str) -> None:
-    code, _, errors = run(*arguments)
-    assert code == 1
-    assert errors.startswith("error: ")
+def test_what_cannot_be_done_is_one_line_and_exit_code_1(
+    run, tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    code, out, errors = run(*arguments)
+    assert (code, out) == (1, "")
+    assert errors.startswith("probekit: ")
     assert errors.count("\n") == 1
     assert says in errors
+    assert not list(tmp_path.glob("phi.*"))
 
 
 def test_procedural_images_are_called_by_number_and_seed(run, tmp_path: Path) -> None:
-    assert (
-        run("phi", "a_network:make", "shapes:3:1", "-o", "phi.nc", "--draws", "1", "--sigma", "0.1", "--size", "16")[0]
-        == 0
-    )
+    asked = ("shapes:3:1", "-o", "phi.nc", "--draws", "1", "--sigma", "0.1", "--size", "16")
+    assert run("phi", "a_network:make", *asked)[0] == 0
     data = xr.load_dataset(tmp_path / "phi.nc", engine="h5netcdf")
     drawn = shapes.draw(3, size=16, seed=1)
     assert data.attrs["image_source"] == "shapes:3:1"

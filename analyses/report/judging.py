@@ -1,8 +1,8 @@
-"""Criteria of the claims about φ itself: sparsity, stability, types of channel, subspaces, semantics, identity."""
+"""How each claim is judged: its criteria, from the findings that it needs. A claim is one entry of `CLAIMS`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,11 +10,11 @@ import numpy as np
 import xarray as xr
 
 from analyses.ground import Estimate, interval, resampled_means
-from analyses.report.criteria import LEVEL, Claim, Criterion, Given, difference_of, estimate_of
+from analyses.report.criteria import LEVEL, Claim, Criterion, Given, check_level, difference_of, estimate_of
 from probekit import labels
 from probekit.errors import InputError
 
-__all__ = ["OF_PHI", "SEMANTIC", "STABLE_AT"]
+__all__ = ["CLAIMS", "LEAST_PAIRS", "STABLE_AT"]
 
 LEAST_SHARE = 0.1
 RANK = 4
@@ -22,6 +22,8 @@ NOT_DROPPING = ("enc2", "enc3")
 STABLE_AT, STABLE = 0.3, 0.9
 SEMANTIC = ("correlation: gist given colour", "correlation: label given gist and colour")
 UNTRAINED = "the untrained network's"
+MATCHED, COPIED = 0.05, 0.05
+LEAST_PAIRS, RELATED = 200, 0.5
 
 
 def sparser(given: Given) -> Iterator[Criterion]:
@@ -176,13 +178,79 @@ def _beside(
             yield Criterion(subject, "above", 0, more, sigma, less=f"that of {row}")
 
 
-OF_PHI = {
+def reconstruction(given: Given) -> Iterator[Criterion]:
+    """Samples match φ, are no copies, and are nearer to their condition in other blocks than free ones are."""
+    variants, block = given.variants, given.block
+    assert variants is not None
+    names, networks = (labels.strings(variants[name].values) for name in ("variant", "network"))
+    measures = labels.strings(variants["measure"].values)
+    first = variants.isel(variant=0)
+    if first["block"].item() != block or networks[0] != "trained":
+        raise InputError(
+            f"the first row, {names[0]!r}, holds {first['block'].item()} of the {networks[0]} network, and the claims "
+            f"are about {block!r} of the trained: give what variants.table(block={block!r}) returns"
+        )
+    check_level(variants)
+    control = variants.isel(variant=list(names).index("untrained")) if "untrained" in names else None
+
+    def numbers(measure: str) -> dict[str, Any]:
+        here = first.sel(measure=measure)
+        estimate = Estimate(*(here[end].item() for end in ("value", "low", "high")))
+        other = np.nan if control is None else control["value"].sel(measure=measure).item()
+        return {"estimate": estimate, "control": other}
+
+    yield Criterion("median relative error of φ", "at most", MATCHED, **numbers("error of φ"))
+    for measure, of in (("near copies", "the condition"), ("near copies of references", "a training image")):
+        if measure in measures:
+            subject, counts = f"share of samples that are near copies of {of}", measure == "near copies"
+            yield Criterion(subject, "at most", COPIED, counts=counts, **numbers(measure))
+    sigma = float(variants.attrs["phi_sigma"])
+    if f"distance in {block}" in measures:
+        # φ is matched at the last noise level; at others it is as near as the images are alike.
+        subject, found = f"relative distance to the condition's φ of {block}", numbers(f"distance in {block}")
+        yield Criterion(subject, "at most", MATCHED, sigma=sigma, counts=False, **found)
+    others = [name for name in str(variants.attrs["held_out"]).split(", ") if name and name != block]
+    if not others:
+        raise InputError("the variants were compared in no other block: give variants.table the taps held_out=")
+    for name in others:
+        subject = f"distance to the condition's φ of {name}, unconditional samples' less samples'"
+        yield Criterion(subject, "above", 0, sigma=sigma, **numbers(f"nearer in {name}"))
+
+
+def laws_follow(given: Given) -> Iterator[Criterion]:
+    """Distances in φ rank pairs as distances between conditional laws do, and better than pixels."""
+    controls = {str(findings.attrs["measure"]): findings for findings in given.densities_untrained}
+    for n, findings in enumerate(given.densities):
+        check_level(findings)
+        pairs, measure = findings.sizes["pair"], str(findings.attrs["measure"])
+        if pairs < LEAST_PAIRS or "difference" not in findings:
+            compared = "" if "difference" in findings else ", not compared with pixels"
+            raise InputError(
+                f"the densities are of {pairs} pairs{compared}: the criterion asks for {LEAST_PAIRS} pairs at least, "
+                "and for the conditioning images as pixels"
+            )
+        here, control = findings.sel(feature="phi"), controls.get(measure)
+        number, more = estimate_of(here, "correlation"), estimate_of(findings, "difference")
+        other, less = (
+            (np.nan, np.nan)
+            if control is None
+            else (control["correlation"].sel(feature="phi").item(), control["difference"].item())
+        )
+        subject = f"rank correlation of distances in φ and between laws ({measure.replace('_', ' ')}, {pairs} pairs)"
+        counts = n == 0
+        yield Criterion(subject, "at least", RELATED, number, control=other, counts=counts)
+        yield Criterion(subject, "interval above", 0, number, control=other, counts=counts)
+        yield Criterion(subject, "above", 0, more, control=less, less="that of pixels", counts=counts)
+
+
+CLAIMS: Mapping[int, Claim] = {
     1: Claim(
         "Sparsity grows at the middle",
         "the participation ratio of ā is lower at the output of the middle block than at its input, more so than "
         "untrained, and encoder blocks do not lower it",
         "sparsity",
         sparser,
+        beside="before",
     ),
     2: Claim(
         "φ is stable over σ",
@@ -190,6 +258,7 @@ OF_PHI = {
         "in pixels",
         "controls",
         stable,
+        ("stability",),
     ),
     3: Claim(
         "Two types of channel",
@@ -211,11 +280,28 @@ OF_PHI = {
         "pixels, their PCA and untrained",
         "controls",
         semantic,
+        SEMANTIC,
+    ),
+    6: Claim(
+        "Stochastic reconstruction",
+        "the median relative error of φ is 5 % at most, near copies of the condition are 5 % at most, and samples are "
+        "nearer to their condition in φ of other blocks than unconditional samples are",
+        "variants",
+        reconstruction,
+        beside="other",
+    ),
+    7: Claim(
+        "Distances between φ's follow distances between conditional densities",
+        "the rank correlation of distances in φ with distances between conditional laws is 0.5 at least over 200 "
+        "pairs, and above that of pixels",
+        "densities",
+        laws_follow,
     ),
     8: Claim(
         "Object identity is partly linear in φ",
         "a linear probe is above chance, and above pixels, their PCA and untrained",
         "controls",
         identity,
+        ("accuracy",),
     ),
 }

@@ -1,4 +1,4 @@
-"""The page of all findings, of what each room declares: ``python docs/make_findings.py > docs/findings.md``."""
+"""The page of all findings, of what each room declares: ``python -m analyses.report.tables > docs/findings.md``."""
 
 from __future__ import annotations
 
@@ -25,17 +25,23 @@ def page() -> str:
         names = [*getattr(module, "__all__", ())]
         specifications = [found for name in names if isinstance(found := getattr(module, name), Findings)]
         for one in specifications:
-            lines += [
-                f"## `{one.source}`",
-                "",
-                "| variable | dims | what | units | interval |",
-                "|---|---|---|---|---|",
-            ]
-            for name, dims, meaning, units, interval in one.rows():
-                cells = (f"`{name}`", dims, meaning, units, interval)
-                lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-            lines.append("")
+            lines += [f"## `{one.source}`", "", *_table(one), ""]
+            if one.coords:
+                lines += [
+                    "Coordinates: " + "; ".join(f"`{name}`, {said}" for name, said in one.coords.items()) + ".",
+                    "",
+                ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(one: Findings) -> list[str]:
+    """One specification as a Markdown table; what findings may lack is named so."""
+    lines = ["| variable | dims | what | units | interval |", "|---|---|---|---|---|"]
+    for name, dims, meaning, units, interval in one.rows():
+        said = f"{meaning} (may be absent)" if one.variables[name].optional else meaning
+        cells = (f"`{name}`", dims, said, units, interval)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,0 +1,70 @@
+"""The demo and the page of all findings: what they write, for a network of one's own too."""
+
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analyses.ground import Findings
+from analyses.report import demo, tables
+from analyses.report.shell import ANALYSES, main
+
+SMALL = """
+import torch
+from torch import nn
+
+
+class Mine(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2))
+        self.middle = nn.Sequential(nn.Conv2d(4, 12, 3, padding=1), nn.ReLU())
+        self.up = nn.Conv2d(12, 3, 3, padding=1)
+        self.tap_aliases = {"enc1": "down", "mid": "middle"}
+
+    def forward(self, y):
+        return y - 0.1 * self.up(nn.functional.interpolate(self.middle(self.down(y)), scale_factor=2))
+
+
+def make():
+    torch.manual_seed(5)
+    return Mine().eval()
+"""
+
+
+def test_the_demo_shows_a_network_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "shown_network.py").write_text(SMALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "LEVELS", 2)
+    monkeypatch.setattr(demo, "SAMPLES", 1)
+    assert main(["demo", "--network", "shown_network:make", "--draws", "2", "-o", "out"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "Mine: φ of 357 photograph crops at enc1, mid for 7 noise levels"
+    written = {Path(line) for line in told if line.startswith("out/")}
+    assert written == {Path("out") / path.name for path in (tmp_path / "out").iterdir()}
+    assert {p.suffix for p in written} == {".nc", ".png"}
+    assert len(written) == 15
+    roles = [xr.load_dataset(tmp_path / "out" / f"phi{suffix}.nc") for suffix in ("", "-untrained")]
+    assert not np.array_equal(roles[0].phi, roles[1].phi)
+    assert all("phi_draws" not in role and role.attrs["draws"] == 2 for role in roles)
+
+
+def test_the_page_of_findings_holds_every_variable_of_every_room_once() -> None:
+    sections = {text.split("`")[1]: text for text in tables.page().split("\n## ")[1:]}
+    rooms = [import_module(f"analyses.{name}") for name in (*ANALYSES, "report")]
+    declared = {
+        found.source: found
+        for room in rooms
+        for name in room.__all__
+        if isinstance(found := getattr(room, name), Findings)
+    }
+    assert set(sections) == set(declared)
+    assert {"sparsity.analyse", "semantics.stability", "report.claims.table"} <= set(sections)
+    for source, text in sections.items():
+        rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+        assert [row[0] for row in rows] == [f"| `{name}`" for name in declared[source].variables]
+        assert all(f"`{name}`" in text for name in declared[source].coords)
