@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.clusters import kernels_agreement, kernels_kmeans
-from analyses.ground import Estimate, Findings, Variable, along, check_numbers
+from analyses.ground import Estimate, Findings, Variable, along, check_numbers, check_options
 from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.labels import Site
@@ -63,20 +63,26 @@ FINDINGS = Findings(
 )
 
 
+class Choice(NamedTuple):
+    """How the number of clusters is chosen and k-means is run; see `analyse`."""
+
+    threshold: float = THRESHOLD
+    splits: int = 4
+    n_init: int = 10
+    selection_images: int = 2000
+
+
 @FINDINGS.described
 def analyse(
     data: xr.Dataset,
     *,
     label: str | None = "label",
     n_clusters: int | Sequence[int] | None = None,
-    threshold: float = THRESHOLD,
-    splits: int = 4,
-    n_init: int = 10,
-    selection_images: int = 2000,
     resamples: int = 200,
     permutations: int = 199,
     level: float = 0.95,
     seed: int = 0,
+    **options: Any,
 ) -> xr.Dataset:
     """Sort images into clusters by Euclidean distance in φ, at every tap and noise level.
 
@@ -95,16 +101,14 @@ def analyse(
         Coordinate along `image` with classes to compare clusters with; None to leave this out.
     n_clusters
         Number of clusters; or numbers to choose from; by default 1 to 50 in steps, up to a tenth of the images.
-    threshold
-        Of prediction strength, in (0, 1]; 0.8 to 0.9 are its authors'.
-    splits, n_init
-        Random splits, and runs of k-means from fresh seeds, of which the best counts; ≥ 1.
-    selection_images
-        At most so many images, drawn at random, are used to choose the number.
     resamples, permutations, level
         Of the halves behind intervals, of permuted classes (≥ 99) behind chance levels, coverage in (0, 1).
     seed
         Of everything drawn.
+    options
+        Of choosing the number and of k-means: `threshold` of prediction strength, in (0, 1] (0.8; its authors take 0.8
+        to 0.9); `splits`, random ones (4); `n_init`, runs of k-means from fresh seeds, of which the best counts (10);
+        `selection_images`, at most so many images, drawn at random, choose the number (2,000).
 
     Returns
     -------
@@ -130,28 +134,32 @@ def analyse(
     (True, True)
     """
     check_phi(data)
+    check_options("analyse", options, Choice._fields)
+    choice = Choice(**options)
     numbers = _numbers(n_clusters, data)
-    _check_sizes(data, numbers, selection_images)
-    checks.number("threshold", threshold, "a prediction strength in (0, 1], such as 0.8", good=lambda v: 0 < v <= 1)
-    for name, value, least in (("splits", splits, 1), ("n_init", n_init, 1), ("permutations", permutations, 99)):
-        checks.whole(name, value, least=least)
+    _check_sizes(data, numbers, choice.selection_images)
+    strength = "a prediction strength in (0, 1], such as 0.8"
+    checks.number("threshold", choice.threshold, strength, good=lambda v: 0 < v <= 1)
+    checks.whole("splits", choice.splits, least=1)
+    checks.whole("n_init", choice.n_init, least=1)
+    checks.whole("permutations", permutations, least=99)
     checks.resampling(resamples, level, seed)
     order = labels.by_id(data)
     y = None if label is None else np.unique(labels.classes(data, label)[order], return_inverse=True)[1]
     data = data[["phi"]].compute()
     phi = data["phi"].values[order]
-    options: dict[str, Any] = {"resamples": resamples, "permutations": permutations, "level": level, "seed": seed}
-    sample = np.sort(np.random.default_rng(seed).permutation(len(order))[:selection_images])
+    drawn: dict[str, Any] = {"resamples": resamples, "permutations": permutations, "level": level, "seed": seed}
+    sample = np.sort(np.random.default_rng(seed).permutation(len(order))[: choice.selection_images])
     sorted_ = []
     for site in labels.sites(data):
         x, centre, scale = kernels_kmeans.scaled(phi[:, site.level, site.channels].astype(np.float64))
         _check_distinct(x, scale, max(numbers), site)
         curves = None
         if len(numbers) > 1:
-            curves = kernels_kmeans.curves(x[sample], numbers, splits=splits, seed=seed, n_init=n_init)
-        k = min(numbers) if curves is None else kernels_kmeans.chosen(numbers, curves, threshold)
-        found = kernels_kmeans.partition(x, k, seed=seed, n_init=n_init)
-        agreed = None if y is None else kernels_agreement.agreement(found.cluster, y, **options)
+            curves = kernels_kmeans.curves(x[sample], numbers, splits=choice.splits, seed=seed, n_init=choice.n_init)
+        k = min(numbers) if curves is None else kernels_kmeans.chosen(numbers, curves, choice.threshold)
+        found = kernels_kmeans.partition(x, k, seed=seed, n_init=choice.n_init)
+        agreed = None if y is None else kernels_agreement.agreement(found.cluster, y, **drawn)
         back = found._replace(centre=found.centre * scale + centre, distance=found.distance * scale)
         sorted_.append(Sorted(site, back, curves, agreed))
     blocks, most = labels.blocks(data), max(len(one.partition.centre) for one in sorted_)
@@ -161,10 +169,10 @@ def analyse(
         data,
         coords={**coords, **({"number": np.array(numbers)} if len(numbers) > 1 else {})},
         label=label,
-        threshold=threshold,
-        splits=splits,
-        n_init=n_init,
-        selection_images=selection_images,
+        threshold=choice.threshold,
+        splits=choice.splits,
+        n_init=choice.n_init,
+        selection_images=choice.selection_images,
         resamples=resamples,
         permutations=permutations,
         level=level,

@@ -5,7 +5,6 @@ from analyses.ground.figures import GUIDE, PALETTE, block_colours, level_colours
 from analyses.ground.findings import Estimate, Findings, Variable, along
 from analyses.ground.intervals import estimated_mean, holm, interval, jackknife_deviation, resampled_means, wilson
 from analyses.ground.keep import Kept, fingerprint, folder_called, folder_of, read, saved
-from analyses.ground.legacy import check_findings, command, findings, legacy_run, variable
 from analyses.ground.samples import (
     SampleSettings,
     as_network,
@@ -36,14 +35,11 @@ __all__ = [
     "block_colours",
     "block_names",
     "check_errors",
-    "check_findings",
     "check_numbers",
     "check_options",
     "chosen_channels",
-    "command",
     "drawn_images",
     "estimated_mean",
-    "findings",
     "fingerprint",
     "folder_called",
     "folder_of",
@@ -51,7 +47,6 @@ __all__ = [
     "interval",
     "jackknife_deviation",
     "labels_of",
-    "legacy_run",
     "level_colours",
     "picture",
     "read",
@@ -60,6 +55,5 @@ __all__ = [
     "saved",
     "shown_range",
     "untrained_twin",
-    "variable",
     "wilson",
 ]

@@ -11,7 +11,7 @@ from analyses.subspaces.analyse import (
     overlap,
 )
 from analyses.subspaces.figure import plot
-from analyses.subspaces.fitting import ACTIVE, FIT, SCORES, active_sets, fit, score
+from analyses.subspaces.fitting import ACTIVE, FITTED, SCORES, active_sets, fit, score
 from analyses.subspaces.shell import main
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "DIMENSIONS",
     "EXPLAINED",
     "FINDINGS",
-    "FIT",
+    "FITTED",
     "OVERLAP",
     "SCORES",
     "active_sets",

@@ -10,15 +10,14 @@ import numpy as np
 import xarray as xr
 
 from analyses.ground import check_errors, check_numbers
-from analyses.subspaces import kernels_sets
-from analyses.subspaces.kernels_fit import Activity
+from analyses.subspaces import kernels_active
 from probekit import checks, labels
 from probekit.errors import InputError
-from probekit.labels import Site
 
-__all__ = ["MIN_IMAGES", "AboveRest", "above_rest", "check", "shuffled", "sources"]
+__all__ = ["MIN_IMAGES", "AboveRest", "check", "responses", "shuffled", "sources"]
 
 MIN_IMAGES = 20
+MEASURED = ("phi", "phi_se", "rest", "rest_se")
 # Rounding of float32 is no response.
 ROUNDING = 4 * float(np.finfo(np.float32).eps)
 # Distance of the normal law's quartile from its 5 % point; and how far beyond the error responses must vary there.
@@ -31,8 +30,10 @@ class AboveRest:
 
     Attributes
     ----------
-    site
-        The noise level and the tap.
+    level, block
+        Positions of the noise level and the tap.
+    channels
+        Positions of the tap's channels.
     x, error
         (images, channels), float32: φ − rest and the standard error of that, or (channels) for the error; in units
         that bring the largest number to between 1 and 2, so that squares neither vanish nor overflow.
@@ -44,17 +45,14 @@ class AboveRest:
         (channels): standard error of φ alone on the median image.
     """
 
-    site: Site
+    level: int
+    block: int
+    channels: np.ndarray
     x: np.ndarray
     error: np.ndarray
     degrees: np.ndarray | float
     floor: np.ndarray
     scatter: np.ndarray
-
-    @property
-    def at(self) -> tuple[int, int]:
-        """Positions of the noise level and of the tap."""
-        return self.site.level, self.site.block
 
     @property
     def noise(self) -> float:
@@ -72,18 +70,14 @@ class AboveRest:
 
     def active(self, rate: float) -> np.ndarray:
         """Channels above rest on each image, at this false discovery rate."""
-        return kernels_sets.active(kernels_sets.p_values(self.x, self.error, self.degrees, self.floor), rate=rate)
-
-    def activity(self, rate: float) -> Activity:
-        """What subspaces are fitted to."""
-        return Activity(self.x, self.noise, self.active(rate), self.shifted)
+        return kernels_active.active(kernels_active.p_values(self.x, self.error, self.degrees, self.floor), rate=rate)
 
 
 def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1) -> None:
     """Refuse data that cannot be analysed, and what is no rate."""
-    check_numbers(data, "phi", "phi_se", "rest", "rest_se")
+    check_numbers(data, *MEASURED)
     labels.check(data, "phi")
-    for name in ("phi_se", "rest", "rest_se"):
+    for name in MEASURED[1:]:
         if name in data:
             labels.check(data, name, finite=not name.endswith("_se"))
     check_errors(data)
@@ -99,31 +93,32 @@ def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1) -> None:
 
 def sources(data: xr.Dataset) -> dict[str, Any]:
     """What rest and its error were taken from, as attrs."""
-    unknown = [
+    missing = [
         float(sigma)
         for level, sigma in enumerate(data.sigma.values)
         if "phi_se" not in data or np.isnan(data.phi_se.values[:, level]).any()
     ]
-    error = "phi_se, moderated over images"
-    if unknown:
-        error = "spread below rest" + (
-            "" if len(unknown) == data.sizes["sigma"] else f" at sigma {unknown}, else {error}"
+    errors = "phi_se, moderated over images"
+    if missing:
+        errors = "spread below rest" + (
+            "" if len(missing) == data.sizes["sigma"] else f" at sigma {missing}, else {errors}"
         )
-    return {"rest_source": "rest" if "rest" in data else "median over images", "error_source": error}
+    return {"rest_from": "rest" if "rest" in data else "median over images", "error_from": errors}
 
 
-def above_rest(data: xr.Dataset) -> Iterator[AboveRest]:
+def responses(data: xr.Dataset) -> Iterator[AboveRest]:
     """φ above rest at every noise level and tap, one at a time."""
     degrees = max(int(data.attrs.get("draws", 0)) - 1, 0)
     for site in labels.sites(data):
-        yield _at(data, site, degrees)
+        yield _response(data, site, degrees)
 
 
-def _at(data: xr.Dataset, site: Site, degrees: int) -> AboveRest:
-    names = [name for name in ("phi", "phi_se", "rest", "rest_se") if name in data]
-    arrays = _scaled({name: data[name].values[..., site.level, site.channels] for name in names})
+def _response(data: xr.Dataset, site: labels.Site, degrees: int) -> AboveRest:
+    level, block, channels = site.level, site.block, site.channels
+    arrays = {name: data[name].values[..., level, channels] for name in MEASURED if name in data}
+    arrays = _scaled(arrays)
     phi, se = arrays["phi"], arrays.get("phi_se")
-    rest_error = np.zeros(len(site.channels), np.float32)
+    rest_error = np.zeros(len(channels), np.float32)
     if "rest" in arrays:
         rest = arrays["rest"]
         if "rest_se" in arrays:
@@ -133,12 +128,12 @@ def _at(data: xr.Dataset, site: Site, degrees: int) -> AboveRest:
     floor = ROUNDING * np.abs(phi).max(axis=0)
     x = np.subtract(phi, rest, out=phi)
     if se is None or np.isnan(se).any():
-        below = kernels_sets.spread_below(x)
-        return AboveRest(site, x, np.hypot(below, rest_error), np.inf, floor, below)
+        below = kernels_active.spread_below(x)
+        return AboveRest(level, block, channels, x, np.hypot(below, rest_error), np.inf, floor, below)
     # Unknown draws count as many.
-    error, freedom = kernels_sets.measurement_error(se, degrees or 1e6)
+    error, freedom = kernels_active.measurement_error(se, degrees or 1e6)
     scatter = np.median(error, axis=0)
-    return AboveRest(site, x, np.hypot(error, rest_error, out=error), freedom, floor, scatter)
+    return AboveRest(level, block, channels, x, np.hypot(error, rest_error, out=error), freedom, floor, scatter)
 
 
 def _scaled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import GUIDE, PALETTE, block_colours
+from analyses.ground import GUIDE
 from analyses.subspaces.analyse import FINDINGS
 from probekit import labels
 
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot"]
 
-# By what the PCA may spend as much of.
-MARKERS = {"parameters": "s", "nonzeros": "^", "coefficients": "v"}
-# By block, in turns: blocks of names that have no colour of their own are told apart by these alone.
-BLOCK_MARKERS = "osD^vP*X"
+COLOURS = {"parameters": "C0", "nonzeros": "C1", "coefficients": "C2"}
 # So many labels of noise levels, subspaces or channels fit along an axis without touching.
 MOST_LABELS = 8
 
@@ -46,8 +43,18 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    needed = ("support", "common", "explained", "explained_pca", "n_subspaces", "confidence")
-    FINDINGS.check(findings, *needed, "overlap_gap", "overlap_gap_shuffled")
+    FINDINGS.check(
+        findings,
+        "support",
+        "common",
+        "n_subspaces",
+        "confidence",
+        "explained",
+        "explained_pca",
+        "overlap_gap",
+        "overlap_gap_shuffled",
+        "tap",
+    )
     figure = Figure(figsize=(12, 8.5), layout="constrained")
     axes = figure.subplots(2, 2)
     _supports(axes[0, 0], findings)
@@ -90,9 +97,9 @@ def _explained(axes: Axes, findings: xr.Dataset) -> None:
     axes.plot(ranks, union, "o-", color="0.7", linewidth=5, markersize=9, label="union")
     sparse = here.explained.sel(comparison="nonzeros")
     axes.plot(ranks, sparse, "o-", color="black", linewidth=1.2, markersize=4, label="union, at rest off its channels")
-    for name, marker in MARKERS.items():
+    for (name, colour), marker in zip(COLOURS.items(), "s^v", strict=True):
         pca = here.explained_pca.sel(comparison=name)
-        axes.plot(ranks, pca, marker + "--", color=PALETTE[name], mfc="none", label=f"PCA of equal {name}")
+        axes.plot(ranks, pca, marker + "--", color=colour, mfc="none", label=f"PCA of equal {name}")
     axes.set(xlabel="dimensions of each subspace", ylabel="variance explained, held out", xscale="log")
     axes.set_xticks(ranks, [str(r) for r in ranks])
     axes.minorticks_off()
@@ -111,15 +118,14 @@ def _overlap(axes: Axes, findings: xr.Dataset) -> None:
         )
         return
     step = 0.8 / findings.sizes["block"]
-    names = list(labels.strings(findings.block.values))
-    for block, (name, colour) in enumerate(zip(names, block_colours(names), strict=True)):
-        place = position + step * (block - (len(names) - 1) / 2)
-        marker = BLOCK_MARKERS[block % len(BLOCK_MARKERS)]
-        for kind, fill in (("overlap_gap", colour), ("overlap_gap_shuffled", "white")):
-            middle, low, high = (findings[kind + end].values[:, block] for end in ("", "_low", "_high"))
-            axes.vlines(place, low, high, color=colour)
+    for block, name in enumerate(labels.strings(findings.block.values)):
+        place = position + step * (block - (findings.sizes["block"] - 1) / 2)
+        for kind, fill in (("overlap_gap", f"C{block}"), ("overlap_gap_shuffled", "white")):
+            ends = [findings[kind + end].values[:, block] for end in ("_low", "_high")]
+            axes.vlines(place, ends[0], ends[1], color=f"C{block}")
             legend = name if kind == "overlap_gap" else None
-            axes.scatter(place, middle, s=18, marker=marker, color=fill, edgecolors=colour, label=legend, zorder=2)
+            middle = findings[kind].values[:, block]
+            axes.scatter(place, middle, s=18, color=fill, edgecolors=f"C{block}", label=legend, zorder=2)
     axes.scatter([], [], s=18, color="white", edgecolors="grey", label="channels shuffled")
     # Below the axis, where it covers no point.
     axes.legend(fontsize="small", ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.14))

@@ -1,8 +1,7 @@
-"""Active sets and the subspaces that images share, and how right these are where the truth is known."""
+"""Images sorted into subspaces, as labelled findings, and how right these are where the truth is known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,87 +10,86 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from analyses.ground import Findings, Variable
 from analyses.subspaces import kernels_expression, kernels_fit
-from analyses.subspaces.above_rest import MIN_IMAGES, above_rest, check, sources
+from analyses.subspaces.above_rest import MIN_IMAGES, check, responses, sources
 from probekit import checks, labels
 from probekit.errors import InputError
 
 __all__ = [
     "ACTIVE",
-    "BLOCK",
-    "FIT",
+    "COORDS",
+    "FITTED",
+    "METHODS",
+    "PLACE",
     "SCORES",
     "active_sets",
     "check_fitted",
     "fit",
-    "fit_numbers",
+    "fitted",
     "score",
-    "sorted_at",
+    "subspace_of",
 ]
 
+METHODS = ("coordinate", "linear")
 MOST_EXPRESSED = 1000
-BLOCK = {"block": "block, by the tap at its output"}
-SITE, PER_IMAGE = ("sigma", "block"), ("image", "sigma", "block")
-ONE_SITE = "; of one tap at one noise level over images alone"
+PLACE = ("sigma", "block")
+PER_IMAGE, EACH, PAIR = ("image", *PLACE), (*PLACE, "subspace"), (*PLACE, "subspace", "other")
+COORDS = {"block": "block, by the tap at its output", "number": "number of groups tried"}
 ACTIVE = Findings(
     "subspaces",
     {"active": Variable(("image", "sigma", "channel"), "whether the channel is above rest")},
     source="subspaces.active_sets",
 )
-FIT = Findings(
+# Looked for unless told otherwise: so many at most, judged by so many random halves of the images.
+MOST_SUBSPACES, SPLITS = 32, 4
+FITTED = Findings(
     "subspaces",
     {
-        "subspace": Variable(PER_IMAGE, f"subspace of the image, 0 that of most images{ONE_SITE}"),
-        "certainty": Variable(
-            PER_IMAGE,
-            "probability that the image is in that subspace, 0 where its active channels belong together but not all "
-            f"to the subspace; NaN for linear{ONE_SITE}",
-        ),
-        "n_subspaces": Variable(SITE, "number of subspaces"),
-        "agreement": Variable(SITE, "how far random halves of the images give the same answer"),
-        "held": Variable(
-            SITE,
-            "energy above rest inside the subspaces beyond that inside as many random dimensions, (h − s)/(1 − s)",
-        ),
-        "confidence": Variable(SITE, "agreement × held × (mean certainty)²; NaN for linear"),
-        "size": Variable((*SITE, "subspace"), "number of images; 0 stands for no subspace"),
-        "dimension": Variable((*SITE, "subspace"), "dimensions of the subspace"),
+        "subspace": Variable(PER_IMAGE, "subspace of the image, 0 being that of most images"),
+        "certainty": Variable(PER_IMAGE, "probability that the image is in that subspace; NaN for linear"),
+        "n_subspaces": Variable(PLACE, "number of subspaces"),
+        "agreement": Variable(PLACE, "how far random halves of the images give the same answer"),
+        "held": Variable(PLACE, "energy above rest inside the subspaces, beyond chance"),
+        "confidence": Variable(PLACE, "agreement × held × (mean certainty)²; NaN for linear"),
+        "size": Variable(EACH, "number of images; 0 stands for no subspace"),
+        "dimension": Variable(EACH, "dimensions of the subspace"),
         "support": Variable(("sigma", "subspace", "channel"), "channels of the subspace that not all share"),
         "common": Variable(("sigma", "channel"), "channels that all subspaces of the tap share"),
         "basis": Variable(
-            ("sigma", "subspace", "component", "channel"),
-            "orthonormal basis on the channels of each tap; NaN beyond the dimension",
+            ("sigma", "subspace", "component", "channel"), "orthonormal basis of each tap, NaN beyond the dimension"
         ),
-        "angle": Variable((*SITE, "subspace", "other"), "smallest principal angle", "rad"),
-        "angle_mean": Variable((*SITE, "subspace", "other"), "mean principal angle", "rad"),
-        "evidence": Variable((*SITE, "number"), "evidence for so many groups", "nats"),
+        "angle": Variable(PAIR, "smallest principal angle", "rad"),
+        "angle_mean": Variable(PAIR, "mean principal angle", "rad"),
+        "evidence": Variable((*PLACE, "number"), "evidence for so many groups", "nats"),
     },
-    coords={**BLOCK, "number": "number of groups tried"},
+    coords=COORDS,
     source="subspaces.fit",
 )
 SCORES = Findings(
-    "subspaces.score",
+    "subspaces",
     {
-        "accuracy": Variable(SITE, "share of images in the right subspace, under the best renaming"),
-        "nmi": Variable(SITE, "normalised mutual information of subspaces found and true"),
-        "support_f1": Variable(SITE, "F1 score of all pairs of subspace and channel, after renaming"),
-        "number_right": Variable(SITE, "whether the number of subspaces is right"),
+        "accuracy": Variable(PLACE, "share of images in the right subspace, under the best renaming"),
+        "nmi": Variable(PLACE, "normalised mutual information"),
+        "support_f1": Variable(PLACE, "F1 score of all (subspace, channel) pairs, after renaming"),
+        "number_right": Variable(PLACE, "whether the number of subspaces is right"),
         "preserving_error": Variable(
-            SITE,
+            PLACE,
             "mean share of absolute coefficients that express an image by images of other subspaces",
             optional=True,
         ),
     },
-    coords=BLOCK,
+    coords=COORDS,
+    source="subspaces.score",
 )
 
 
 @ACTIVE.described
 def active_sets(data: xr.Dataset, *, rate: float = 0.05) -> xr.Dataset:
-    """Find the channels that are above rest on each image.
+    """Which channels are above rest on each image.
 
     One-sided t-tests of (phi − rest)/√(phi_se² + rest_se²), with variances moderated over images (Smyth, 2004);
     within each image at most a share `rate` of the channels found is expected to be at rest (Benjamini & Hochberg,
-    1995). Where phi_se is missing or NaN, the spread below rest stands in for the error, as it would be if the
+    1995).
+    Where phi_se is missing or NaN, the spread below rest stands in for the error, as it would be if the
     channel were at rest on many images; where rest is missing, the median over images stands in for it.
 
     Parameters
@@ -106,7 +104,7 @@ def active_sets(data: xr.Dataset, *, rate: float = 0.05) -> xr.Dataset:
     Dataset
         {findings}
 
-        The attrs `rest_source` and `error_source` say what was used.
+        The attributes `rest_from` and `error_from` say what was used.
 
     Raises
     ------
@@ -123,20 +121,20 @@ def active_sets(data: xr.Dataset, *, rate: float = 0.05) -> xr.Dataset:
     """
     check(data, rate)
     found = np.zeros(data.phi.shape, bool)
-    for here in above_rest(data):
-        found[:, here.site.level, here.site.channels] = here.active(rate)
+    for response in responses(data):
+        found[:, response.level, response.channels] = response.active(rate)
     return ACTIVE.label({"active": found}, data, rate=rate, **sources(data))
 
 
-@FIT.described
+@FITTED.described
 def fit(
     data: xr.Dataset,
     *,
     n_subspaces: int | None = None,
     method: str = "coordinate",
-    max_subspaces: int = 32,
+    max_subspaces: int = MOST_SUBSPACES,
     rate: float = 0.05,
-    splits: int = 4,
+    splits: int = SPLITS,
     seed: int = 0,
 ) -> xr.Dataset:
     """Sort images into subspaces, at every tap and noise level.
@@ -144,38 +142,44 @@ def fit(
     "coordinate" groups active sets: a mixture whose number of groups has the largest integrated classification
     likelihood (Biernacki, Celeux & Govaert, 2010), groups with nested supports being one subspace. "linear"
     expresses images by few others (sparse subspace clustering by orthogonal matching pursuit, You, Robinson & Vidal,
-    2016) and merges groups by the likelihood of linear subspaces of any orientation. Both learn from landmarks
+    2016) and merges groups by the evidence for linear subspaces of any orientation. Both learn from landmarks
     (4,000 and 1,000 images) and then take all images, so that time grows in proportion to images.
 
-    Where tests promise that "coordinate" finds the subspaces, and that answers of confidence ≥ 0.9 are right, is in
-    docs/calibration.md. Two subspaces of one support are one, and one within another is part of it, however many
-    images there are. Nothing vouches for the answers of "linear": each subspace needs many more landmarks than it has
-    dimensions, or their span may be returned.
+    Tests promise that "coordinate" finds subspaces of at least 3 channels, of at least 25 images each and 50 on
+    average, whose supports overlap by half at most (not at all if there are two), when the error is at most a tenth
+    of the mean activity, or a fiftieth if channels of a support vary together. Of answers of confidence ≥ 0.9, 95 %
+    have the right number and at most 5 % of images misplaced: there, with more noise, fewer images or smaller
+    supports, with supports that share most of their channels or are random sets of a few, when all channels of an
+    image share a random gain, and when the rest is off by a constant. Two subspaces of one support are one, and one
+    within another is part of it: no number of images tells more.
 
     Parameters
     ----------
     data
         What a tap returns, of at least 20 images.
     n_subspaces
-        Number of subspaces, up to half the number of images; by default found. Fewer come back where fewer differ.
+        Number of subspaces; by default found. Fewer come back where fewer differ.
     method
         "coordinate" or "linear".
     max_subspaces
-        Largest number of groups tried, ≥ 1.
+        Largest number of groups tried.
     rate
         False discovery rate of active channels, in (0, 1).
     splits
-        How often images are split in halves to see whether the answer repeats, ≥ 0.
+        How often images are split in halves to see whether the answer repeats.
     seed
-        Of landmarks, first seeds and splits, ≥ 0.
+        Of landmarks, first seeds and splits.
 
     Returns
     -------
     Dataset
         {findings}
 
-        In `held`, common channels that are above rest by a mere constant do not count. All channels of a single
-        subspace are common.
+        At one tap and noise level `subspace` and `certainty` are (image) alone. `held` is (h − s)/(1 − s) of the share
+        h of energy inside the subspaces and s inside as many random dimensions; common channels that lie above rest by
+        a mere constant do not count. `certainty` is 0 for an image whose active channels belong together but not all to
+        the subspace. Nothing vouches for answers of "linear": it needs many more landmarks in each subspace than that
+        has dimensions, and may else return their span. Of a single subspace all channels are common.
 
     Raises
     ------
@@ -189,92 +193,90 @@ def fit(
     >>> score(fit(data), truth).accuracy.item()
     1.0
     """
-    check(data, rate, images=MIN_IMAGES)
     numbers = None
     if n_subspaces is not None:
-        # Half of the images at most, so that each subspace may have two.
-        numbers = np.full((1, 1), checks.whole("n_subspaces", n_subspaces, least=1, most=data.sizes["image"] // 2))
-    return fit_numbers(data, numbers, method=method, max_subspaces=max_subspaces, rate=rate, splits=splits, seed=seed)
+        check(data, rate, images=MIN_IMAGES)
+        most = data.sizes["image"] // 2
+        numbers = np.full((1, 1), checks.whole("n_subspaces", n_subspaces, least=1, most=most))
+    search = kernels_fit.Search(method, None, max_subspaces, splits, seed)
+    return fitted(data, search, rate, numbers)
 
 
-def fit_numbers(
-    data: xr.Dataset,
-    numbers: np.ndarray | None,
-    *,
-    method: str,
-    max_subspaces: int,
-    rate: float,
-    splits: int,
-    seed: int,
-) -> xr.Dataset:
+def fitted(data: xr.Dataset, search: kernels_fit.Search, rate: float, numbers: np.ndarray | None) -> xr.Dataset:
     """`fit` with a number of subspaces for each noise level and tap, (sigma, block) or what broadcasts to it."""
-    checks.choice("method", method, kernels_fit.METHODS)
-    checks.whole("max_subspaces", max_subspaces, least=1)
-    checks.whole("splits", splits, least=0)
-    checks.seeded(seed)
+    check(data, rate, images=MIN_IMAGES)
+    checks.seeded(search.seed)
+    checks.choice("method", search.method, METHODS)
+    checks.whole("max_subspaces", search.most, least=1)
+    checks.whole("splits", search.splits, least=0)
     shape = data.sizes["sigma"], len(labels.blocks(data))
-    given = None if numbers is None else np.broadcast_to(numbers, shape)
-    answers: dict[tuple[int, int], kernels_fit.Answer] = {}
-    for here in above_rest(data):
-        wanted = kernels_fit.Wanted(None if given is None else int(given[here.at]), max_subspaces)
-        answers[here.at] = kernels_fit.fit(here.activity(rate), wanted, method=method, splits=splits, seed=seed)
-    options = {"method": method, "max_subspaces": max_subspaces, "rate": rate, "splits": splits, **sources(data)}
-    return _labelled(data, answers, {**options, "analysis_seed": seed})
+    wanted = None if numbers is None else np.broadcast_to(numbers, shape)
+    fits: dict[tuple[int, int], kernels_fit.Fit] = {}
+    for response in responses(data):
+        at = response.level, response.block
+        here = search if wanted is None else search._replace(number=int(wanted[at]))
+        fits[at] = kernels_fit.fit(response.x, response.noise, response.active(rate), here, shifted=response.shifted)
+    values = _arrays(data, fits)
+    found = FITTED.label(
+        values,
+        data,
+        coords={"block": labels.blocks(data), "number": np.arange(1, values["evidence"].shape[-1] + 1)},
+        method=search.method,
+        max_subspaces=search.most,
+        rate=rate,
+        splits=search.splits,
+        **sources(data),
+        analysis_seed=search.seed,
+    )
+    if shape != (1, 1):
+        return found
+    return found.assign({name: found[name].variable.isel(sigma=0, block=0) for name in ("subspace", "certainty")})
 
 
-def _labelled(
-    data: xr.Dataset, answers: Mapping[tuple[int, int], kernels_fit.Answer], options: Mapping[str, Any]
-) -> xr.Dataset:
-    """Findings from answers by positions of noise level and tap."""
-    images, channels, sigmas = data.sizes["image"], data.sizes["channel"], data.sizes["sigma"]
-    parts = {at: answer.partition for at, answer in answers.items()}
-    shape = sigmas, len(labels.blocks(data))
-    most = max(len(p.support) for p in parts.values())
-    wide = max(1, *(len(b) for p in parts.values() for b in p.bases))
-    tried = max(max(p.evidence) for p in parts.values())
-    made = {
+def _arrays(data: xr.Dataset, fits: dict[tuple[int, int], kernels_fit.Fit]) -> dict[str, Any]:
+    """Values of findings from fits by (sigma, block)."""
+    shape = data.sizes["sigma"], len(labels.blocks(data))
+    images, channels = data.sizes["image"], data.sizes["channel"]
+    most = max(len(f.support) for f in fits.values())
+    wide = max(1, *(len(b) for f in fits.values() for b in f.bases))
+    tried = max(max(f.evidence) for f in fits.values())
+    values: dict[str, Any] = {
         "subspace": np.zeros((images, *shape), int),
         "certainty": np.zeros((images, *shape)),
         "n_subspaces": np.zeros(shape, int),
         **{name: np.zeros(shape) for name in ("agreement", "held", "confidence")},
         **{name: np.zeros((*shape, most), int) for name in ("size", "dimension")},
-        "support": np.zeros((sigmas, most, channels), bool),
-        "common": np.zeros((sigmas, channels), bool),
-        "basis": np.full((sigmas, most, wide, channels), np.nan, np.float32),
+        "support": np.zeros((shape[0], most, channels), bool),
+        "common": np.zeros((shape[0], channels), bool),
+        "basis": np.full((shape[0], most, wide, channels), np.nan, np.float32),
         **{name: np.full((*shape, most, most), np.nan) for name in ("angle", "angle_mean")},
         "evidence": np.full((*shape, tried), np.nan),
     }
     for site in labels.sites(data):
         at, own = (site.level, site.block), site.channels
-        answer, p = answers[at], parts[at]
-        k = len(p.support)
-        made["subspace"][:, *at], made["certainty"][:, *at], made["n_subspaces"][at] = p.labels, p.certainty, k
+        f = fits[at]
+        k = len(f.support)
+        values["subspace"][:, *at], values["certainty"][:, *at] = f.labels, f.certainty
         for name in ("agreement", "held", "confidence"):
-            made[name][at] = getattr(answer, name)
-        made["size"][at][:k] = np.bincount(p.labels, minlength=k)
-        made["dimension"][at][:k] = [len(b) for b in p.bases]
-        made["support"][site.level, :k, own], made["common"][site.level, own] = p.support.T, p.common
-        for j, b in enumerate(p.bases):
-            made["basis"][site.level, j, : len(b), own] = b.T
-        made["angle"][at][:k, :k], made["angle_mean"][at][:k, :k] = kernels_fit.angles(p.bases)
-        made["evidence"][at][[number - 1 for number in p.evidence]] = list(p.evidence.values())
-    coords = {"block": labels.blocks(data), "number": np.arange(1, tried + 1)}
-    found = FIT.label(made, data, coords=coords, **options)
-    if shape != (1, 1):
-        return found
-    return found.assign({name: found[name].isel(sigma=0, block=0, drop=True) for name in ("subspace", "certainty")})
-
-
-def sorted_at(findings: xr.Dataset, at: tuple[int, int]) -> np.ndarray:
-    """Subspace of each image at one noise level and tap."""
-    values = findings.subspace.values
-    return values if values.ndim == 1 else values[:, *at]
+            values[name][at] = getattr(f, name)
+        values["n_subspaces"][at] = k
+        values["size"][at][:k] = np.bincount(f.labels, minlength=k)
+        values["dimension"][at][:k] = [len(b) for b in f.bases]
+        values["support"][site.level, :k, own], values["common"][site.level, own] = f.support.T, f.common
+        for j, b in enumerate(f.bases):
+            values["basis"][site.level, j, : len(b), own] = b.T
+        for name, angles in zip(("angle", "angle_mean"), kernels_fit.angles(f.bases), strict=True):
+            values[name][at][:k, :k] = angles
+        for number, value in f.evidence.items():
+            values["evidence"][*at, number - 1] = value
+    return values
 
 
 def check_fitted(data: xr.Dataset, findings: xr.Dataset) -> None:
-    """Refuse what is not the data and the findings of a fit to them."""
+    """Refuse findings that are not of `fit`, or of other data."""
     check(data, images=MIN_IMAGES)
-    _check_fit(findings)
+    if not isinstance(findings, xr.Dataset) or "subspace" not in findings or "n_subspaces" not in findings:
+        raise InputError("the findings have no subspaces: give what subspaces.fit or subspaces.analyse returned")
     for name in ("image", "sigma", "channel"):
         one, other = findings[name].values, data[name].values
         if name == "image":
@@ -283,14 +285,15 @@ def check_fitted(data: xr.Dataset, findings: xr.Dataset) -> None:
             raise InputError(f"data and findings differ along {name}: give the data that was fitted, as it was")
 
 
-def _check_fit(findings: Any) -> None:
-    needed = ("subspace", "n_subspaces", "support", "common")
-    FIT.check(findings, *needed, dims=("image", *SITE, "channel"), attrs=("rate",))
+def subspace_of(findings: xr.Dataset, level: int, block: int) -> np.ndarray:
+    """Subspace of each image at one noise level and tap."""
+    values = findings.subspace.values
+    return values if values.ndim == 1 else values[:, level, block]
 
 
 @SCORES.described
 def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = None) -> xr.Dataset:
-    """Say how right an answer is.
+    """How right an answer is.
 
     Parameters
     ----------
@@ -304,9 +307,9 @@ def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = 
     Returns
     -------
     Dataset
-        All in [0, 1]; the last with `data` only.
-
         {findings}
+
+        All numbers in [0, 1]; `preserving_error` with `data` only.
 
     Raises
     ------
@@ -320,38 +323,37 @@ def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = 
     >>> score(fit(data), truth).support_f1.item()
     1.0
     """
-    lacking = [n for n in ("subspace", "support") if not isinstance(truth, xr.Dataset) or n not in truth]
+    lacking = [name for name in ("subspace", "support") if name not in truth]
     if lacking:
         raise InputError(f"the truth lacks {', '.join(lacking)}: give what probekit.synthetic.subspaces made")
-    _check_fit(findings)
+    if "n_subspaces" not in findings:
+        raise InputError("the findings have no subspaces: give what subspaces.fit or subspaces.analyse returned")
     if not np.array_equal(labels.strings(findings.image.values), labels.strings(truth.image.values)):
         raise InputError("findings and truth are of different images: give the truth of the data that was fitted")
-    present, true = np.unique(truth.subspace.values, return_inverse=True)
-    masks = truth.support.values[present]
+    right = np.unique(truth.subspace.values, return_inverse=True)
+    true, masks = right[1], truth.support.values[right[0]]
     shape = findings.n_subspaces.shape
-    made = {name: np.full(shape, np.nan) for name in ("accuracy", "nmi", "support_f1")}
-    made["number_right"] = findings.n_subspaces.values == len(masks)
-    for site in labels.sites(findings):
-        at = site.level, site.block
-        own = sorted_at(findings, at)
-        ones, others, table = kernels_fit.match(true, own)
-        support = findings.support.values[site.level]
-        hits = sum(int((masks[one] & support[other]).sum()) for one, other in zip(ones, others, strict=True))
-        pairs = int(masks.sum()) + int(support[: int(findings.n_subspaces.values[at])][:, site.channels].sum())
-        made["accuracy"][at] = table[ones, others].sum() / len(true)
-        made["nmi"][at] = normalized_mutual_info_score(true, own)
-        made["support_f1"][at] = 2 * hits / pairs if pairs else 1.0
+    taps, names = labels.strings(findings.tap.values), labels.strings(findings.block.values)
+    values = {name: np.full(shape, np.nan) for name in ("accuracy", "nmi", "support_f1")}
+    error = np.full(shape, np.nan)
+    for at in np.ndindex(*shape):
+        own = subspace_of(findings, *at)
+        rows, columns, table = kernels_fit.match(true, own)
+        found = findings.support.values[at[0]]
+        hits = sum(int((masks[r] & found[c]).sum()) for r, c in zip(rows, columns, strict=True))
+        number = int(findings.n_subspaces.values[at])
+        named = int(masks.sum()) + int(found[:number][:, taps == names[at[1]]].sum())
+        values["accuracy"][at] = table[rows, columns].sum() / len(true)
+        values["nmi"][at] = normalized_mutual_info_score(true, own)
+        values["support_f1"][at] = 2 * hits / named if named else 1.0
     if data is not None:
         check_fitted(data, findings)
-        made["preserving_error"] = _preserving_error(data, findings, true)
-    return SCORES.label(made, findings[[]].drop_attrs(), coords={"block": findings.block})
-
-
-def _preserving_error(data: xr.Dataset, findings: xr.Dataset, true: np.ndarray) -> np.ndarray:
-    chosen = labels.by_id(data)[:MOST_EXPRESSED]
-    error = np.full(findings.n_subspaces.shape, np.nan)
-    for here in above_rest(data):
-        x = here.x[chosen][:, ~findings.common.values[here.site.level, here.site.channels]]
-        code = kernels_expression.omp(x, noise=kernels_expression.SLACK * here.noise)
-        error[here.at] = kernels_expression.preserving_error(code, true[chosen])
-    return error
+        chosen = labels.by_id(data)[:MOST_EXPRESSED]
+        for response in responses(data):
+            x = response.x[chosen][:, ~findings.common.values[response.level, response.channels]]
+            code = kernels_expression.omp(x, noise=kernels_expression.SLACK * response.noise)
+            error[response.level, response.block] = kernels_expression.preserving_error(code, true[chosen])
+    values["number_right"] = findings.n_subspaces.values == len(masks)
+    if data is not None:
+        values["preserving_error"] = error
+    return SCORES.label(values, findings)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from sklearn.cluster import SpectralClustering
+from typing import Any, cast
 
-__all__ = [
-    "affinity",
-    "assign",
-    "bases",
-    "group",
-    "k_subspaces",
-    "marginal_likelihood",
-    "mean_square",
-    "omp",
-    "preserving_error",
-]
+import numpy as np
+from sklearn.cluster import KMeans
+
+__all__ = ["affinity", "assign", "bases", "evidence", "group", "k_subspaces", "omp", "preserving_error"]
 
 ATOMS = 8
 TINY = 1e-12
@@ -52,16 +44,16 @@ def omp(x: np.ndarray, *, atoms: int = ATOMS, noise: float = 0.0) -> np.ndarray:
     residual = unit.copy()
     chosen = np.empty((n, 0), int)
     code = np.zeros((n, 0))
-    each = np.arange(n)
+    rows = np.arange(n)
     for _ in range(min(atoms, n - 1)):
         match = np.abs(residual @ unit.T)
-        match[each, each] = -1
+        match[rows, rows] = -1
         np.put_along_axis(match, chosen, -1, axis=1)
         # An expressed image takes further atoms with weight 0, so that all images stay in step.
         going = (residual**2).sum(axis=1) > tolerance
         chosen = np.column_stack([chosen, match.argmax(axis=1)])
         inner = gram[chosen[:, :, None], chosen[:, None, :]] + TINY * np.eye(chosen.shape[1])
-        fitted = np.linalg.solve(inner, gram[each[:, None], chosen][..., None])[..., 0]
+        fitted = np.linalg.solve(inner, gram[rows[:, None], chosen][..., None])[..., 0]
         code = np.where(going[:, None], fitted, np.column_stack([code, np.zeros(n)]))
         residual = unit - np.einsum("na,nac->nc", code, unit[chosen])
     coefficients = np.zeros((n, n))
@@ -81,8 +73,8 @@ def mean_square(x: np.ndarray) -> float:
     return float(np.square(x).sum(axis=1).mean())
 
 
-def marginal_likelihood(x: np.ndarray, noise: float, scale: float) -> tuple[float, int]:
-    """Marginal log-likelihood of one linear subspace under all these images, in nats, and its dimension.
+def evidence(x: np.ndarray, noise: float, scale: float) -> tuple[float, int]:
+    """Evidence for one linear subspace under all these images, in nats, and its dimension.
 
     max over r of −½ [Σ_{m > r} n λ_m/noise + n r log(1 + scale/noise) + (r C − r (r − 1)/2) log(1 + n scale/noise)],
     λ_m the eigenvalues of the mean of x xᵀ: errors of known variance, then each coefficient and each free number
@@ -116,7 +108,7 @@ def group(
 
     The graph of a greedy self-expression falls apart inside subspaces (Nasihatkon & Hartley, 2011), so its
     spectrum does not count them. Twice `most` groups are made of it; then the two are merged that
-    lose least likelihood, down to one, and the number of the largest likelihood is taken.
+    lose least evidence, down to one, and the number of the largest evidence is taken.
 
     Parameters
     ----------
@@ -129,12 +121,12 @@ def group(
     noise
         Variance of the error of one value.
     seed
-        Of spectral clustering.
+        Of k-means.
 
     Returns
     -------
     tuple
-        Bases, and marginal likelihood by number of subspaces.
+        Bases, and evidence by number of subspaces.
     """
     noise = max(noise, 1e-6 * float(np.square(x).mean()), TINY)
     most = max(most, number or 1)
@@ -153,20 +145,24 @@ def group(
 
 
 def _oversegment(x: np.ndarray, number: int, noise: float, seed: int) -> np.ndarray:
-    """Labels of many groups, by spectral clustering of the self-expression's affinities."""
+    """Labels of many groups, by spectral clustering of the self-expression's affinities (Ng, Jordan & Weiss, 2001)."""
     weights = affinity(omp(x, noise=SLACK * noise))
+    # Not by SpectralClustering, which normalises no rows: four orthogonal directions came out of it as three.
     # A weight of nearly nothing between all keeps unconnected parts in one graph.
     weights += 1e-6 * weights.max() + TINY
-    clustering = SpectralClustering(number, affinity="precomputed", random_state=seed)
-    return np.unique(clustering.fit_predict(weights), return_inverse=True)[1]
+    degree = weights.sum(axis=1) ** -0.5
+    embedded = np.linalg.eigh(degree[:, None] * weights * degree)[1][:, -number:]
+    embedded /= np.maximum(np.linalg.norm(embedded, axis=1, keepdims=True), TINY)
+    found = KMeans(number, n_init=cast(Any, 4), random_state=seed).fit_predict(embedded)
+    return np.unique(found, return_inverse=True)[1]
 
 
 def _merge(x: np.ndarray, labels: np.ndarray, noise: float) -> dict[int, tuple[np.ndarray, float]]:
-    """Labels and marginal likelihood by number of groups, each time merging the pair that loses least."""
+    """Labels and evidence by number of groups, each time merging the pair that loses least."""
     n, scale = len(x), mean_square(x)
 
     def value(members: np.ndarray) -> float:
-        return marginal_likelihood(x[members], noise, scale)[0] + len(members) * np.log(len(members) / n)
+        return evidence(x[members], noise, scale)[0] + len(members) * np.log(len(members) / n)
 
     members = {k: np.flatnonzero(labels == k) for k in range(labels.max() + 1)}
     own = {k: value(m) for k, m in members.items()}
@@ -219,14 +215,14 @@ def bases(x: np.ndarray, labels: np.ndarray, number: int, noise: float) -> list[
     found, scale = [], mean_square(x)
     for k in range(number):
         own = x[labels == k]
-        rank = marginal_likelihood(own, noise, scale)[1] if len(own) else 0
+        rank = evidence(own, noise, scale)[1] if len(own) else 0
         vectors = np.linalg.eigh((own.T @ own).astype(np.float64))[1]
         found.append(vectors[:, ::-1][:, :rank].T)
     return found
 
 
 def assign(x: np.ndarray, directions: list[np.ndarray], noise: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Subspace that describes each image most briefly, and the square of the residual from it.
+    """Subspace that tells each image most briefly, and the square of the residual from it.
 
     The smallest of ‖x − B Bᵀ x‖²/noise + r log(1 + scale/noise): without the second term a subspace of more
     dimensions would draw images from the others.

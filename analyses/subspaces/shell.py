@@ -11,7 +11,7 @@ import typer
 from analyses.ground import OUT, Data, Resamples, read, run, saved
 from analyses.subspaces.analyse import analyse
 from analyses.subspaces.figure import plot
-from probekit.cli.arguments import Out, Seed, numbers
+from probekit.cli.arguments import Out, Seed
 from probekit.machine.files import prepared
 
 __all__ = ["command", "main"]
@@ -21,32 +21,20 @@ def command(
     data: Data,
     out: Out = OUT,
     n_subspaces: Annotated[int | None, typer.Option(help="Number of subspaces; by default found.")] = None,
-    method: Annotated[str, typer.Option(help="Kind of subspace, coordinate or linear.")] = "coordinate",
-    max_subspaces: Annotated[int, typer.Option(help="Largest number of groups tried.")] = 32,
-    ranks: Annotated[str, typer.Option(help="Dimensions of subspaces compared with PCAs, comma-separated.")] = (
-        "1,2,4,8,16"
-    ),
-    rate: Annotated[float, typer.Option(help="False discovery rate of active channels.")] = 0.05,
-    splits: Annotated[int, typer.Option(help="Splits in halves to see whether the answer repeats.")] = 4,
-    dimensions: Annotated[
-        bool, typer.Option("--dimensions/--no-dimensions", help="Estimate intrinsic dimensions too.")
-    ] = True,
+    method: Annotated[str, typer.Option(help="Kind of subspace: coordinate or linear.")] = "coordinate",
+    no_dimensions: Annotated[bool, typer.Option("--no-dimensions", help="Skip intrinsic dimensions.")] = False,
     resamples: Resamples = 1000,
     seed: Seed = 0,
 ) -> list[Path]:
-    """Whether φ lies in a union of subspaces, at each tap and noise level."""
+    """Look for a union of subspaces in φ."""
     phi = read(data)
     prepared(out)
     findings = analyse(
         phi,
         n_subspaces=n_subspaces,
         method=method,
-        max_subspaces=max_subspaces,
-        ranks=numbers(ranks, option="--ranks"),
-        rate=rate,
-        splits=splits,
+        dimensions=not no_dimensions,
         resamples=resamples,
-        dimensions=dimensions,
         seed=seed,
     )
     return saved(out, ("subspaces", findings), ("subspaces", plot(findings)))

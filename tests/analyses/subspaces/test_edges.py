@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from analyses import subspaces
-from analyses.subspaces import kernels_judged
+from analyses.subspaces import kernels_active
 from probekit.errors import InputError
 from probekit.synthetic.subspaces import union_of_subspaces
 
@@ -58,7 +58,7 @@ def test_findings_keep_labels_and_say_how_they_were_made(findings: xr.Dataset) -
     assert findings.attrs["analysis"] == "subspaces"
     assert findings.attrs["weights_sha256"] == ""
     assert (findings.attrs["method"], findings.attrs["rate"]) == ("coordinate", 0.05)
-    assert findings.attrs["error_source"] == "phi_se, moderated over images"
+    assert findings.attrs["error_from"] == "phi_se, moderated over images"
     assert all({"long_name", "units"} <= v.attrs.keys() for v in findings.data_vars.values())
 
 
@@ -142,7 +142,7 @@ def test_numbers_whose_squares_float32_cannot_hold_are_analysed_as_any_others(po
         (lambda d: d.assign(rest=d.rest * np.nan), "rest holds NaN"),
         (
             lambda d: d.assign(phi_se=d.phi_se.where(d.image != "3")),
-            "phi_se is NaN in some places .* or drop the",
+            "phi_se is NaN in some .* drop the variable",
         ),
         (lambda d: d.isel(image=slice(1)), "1 images: give at least 20"),
         (lambda d: d.isel(image=slice(19)), "19 images: give at least 20"),
@@ -150,9 +150,9 @@ def test_numbers_whose_squares_float32_cannot_hold_are_analysed_as_any_others(po
         (lambda d: d.phi.values, "the data is a ndarray: give the Dataset"),
         (lambda d: d.assign(phi=d.phi.astype(object)), r"phi is of type object: give real numbers"),
         (lambda d: d.assign_coords(sigma=["low"]), "sigma is of type .*: give real numbers"),
-        (lambda d: d.assign(phi_se=d.phi_se / 0), "phi_se is negative or infinite in places"),
-        (lambda d: d.assign(phi_se=-d.phi_se), "phi_se is negative or infinite in places"),
-        (lambda d: d.assign(rest_se=-d.rest_se), "rest_se is negative or infinite in places"),
+        (lambda d: d.assign(phi_se=d.phi_se / 0), "phi_se is negative or infinite"),
+        (lambda d: d.assign(phi_se=-d.phi_se), "phi_se is negative or infinite"),
+        (lambda d: d.assign(rest_se=-d.rest_se), "rest_se is negative or infinite"),
         (lambda d: d.assign_attrs(draws="ten"), "the attribute draws is 'ten': give the number"),
     ],
 )
@@ -167,8 +167,16 @@ def test_findings_of_other_data_are_refused() -> None:
     found = subspaces.fit(small(), splits=0)
     with pytest.raises(InputError, match="differ along image"):
         subspaces.overlap(small(n_images=80), found)
+    with pytest.raises(InputError, match="no subspaces: give what"):
+        subspaces.overlap(small(), small())
     with pytest.raises(InputError, match="different images"):
         subspaces.score(found, union_of_subspaces(80).truth)
+    with pytest.raises(InputError, match="the truth lacks support: give what"):
+        subspaces.score(found, union_of_subspaces(90).truth.drop_vars("support"))
+    with pytest.raises(InputError, match=r"lack support, .*explained, .*: give what subspaces\.analyse"):
+        subspaces.plot(small())
+    with pytest.raises(InputError, match=r"lack explained, .*overlap_gap_shuffled.*: give what subspaces\.analyse"):
+        subspaces.plot(found)
 
 
 def filled(phi: np.ndarray) -> xr.Dataset:
@@ -216,24 +224,24 @@ def test_a_number_that_is_given_is_the_number_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lost", "rest", "error"),
+    ("missing", "rest", "error"),
     [
         ([], "rest", "phi_se, moderated over images"),
         (["phi_se"], "rest", "spread below rest"),
         (["phi_se", "rest", "rest_se"], "median over images", "spread below rest"),
     ],
 )
-def test_what_is_missing_is_replaced_and_the_replacement_named(lost: list[str], rest: str, error: str) -> None:
+def test_what_is_missing_is_replaced_and_the_replacement_named(missing: list[str], rest: str, error: str) -> None:
     made = union_of_subspaces(200, n_channels=40, n_subspaces=5, common=0)
-    found = subspaces.fit(made.data.drop_vars(lost), splits=1)
-    assert (found.attrs["rest_source"], found.attrs["error_source"]) == (rest, error)
+    found = subspaces.fit(made.data.drop_vars(missing), splits=1)
+    assert (found.attrs["rest_from"], found.attrs["error_from"]) == (rest, error)
     assert subspaces.score(found, made.truth).accuracy.item() >= 0.95
 
 
 def test_a_level_of_one_draw_falls_back_alone() -> None:
     data = small(sigma=[0.1, 0.3])
     found = subspaces.fit(data.assign(phi_se=data.phi_se.where(data.sigma > 0.2)), splits=0)
-    assert found.attrs["error_source"] == "spread below rest at sigma [0.1], else phi_se, moderated over images"
+    assert found.attrs["error_from"] == "spread below rest at sigma [0.1], else phi_se, moderated over images"
 
 
 def test_scikit_dimension_is_needed_only_for_intrinsic_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +261,7 @@ def test_scikit_dimension_is_needed_only_for_intrinsic_dimensions(monkeypatch: p
 def test_no_image_is_in_two_pairs_and_pairs_are_of_their_kind() -> None:
     rng = np.random.default_rng(0)
     groups = rng.integers(4, size=101)
-    within, between = kernels_judged.pairs(groups, rng)
+    within, between = kernels_active.pairs(groups, rng)
     for pairs in (within, between):
         assert len(np.unique(pairs)) == pairs.size
     assert (groups[within[:, 0]] == groups[within[:, 1]]).all()

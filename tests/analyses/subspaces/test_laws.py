@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from analyses import subspaces
-from analyses.subspaces import above_rest, kernels_fit, kernels_judged
+from analyses.subspaces import above_rest, kernels_explained, kernels_fit
 from probekit.synthetic.subspaces import SubspaceData, union_of_subspaces
 
 
@@ -88,12 +88,12 @@ def anywhere(rng: np.random.Generator) -> SubspaceData:
 
 def answered(data: xr.Dataset, true: np.ndarray) -> tuple[bool, bool]:
     """Whether the answer has confidence ≥ 0.9, and whether it is right."""
-    (here,) = above_rest.above_rest(data)
-    wanted = kernels_fit.Wanted(None, 12)
-    answer = kernels_fit.fit(here.activity(0.05), wanted, method="coordinate", splits=4, seed=0)
-    found = answer.partition
+    (response,) = above_rest.responses(data)
+    search = kernels_fit.Search("coordinate", None, most=12, splits=4, seed=0)
+    active = response.active(0.05)
+    found = kernels_fit.fit(response.x, response.noise, active, search, shifted=response.shifted)
     right = len(found.support) == len(np.unique(true)) and kernels_fit.agreement(true, found.labels) >= 0.95
-    return answer.confidence >= 0.9, right
+    return found.confidence >= 0.9, right
 
 
 def confident(wanted: int) -> tuple[int, int, int]:
@@ -183,32 +183,32 @@ def test_outside_the_region_too_no_confident_answer_is_wrong(kind: str) -> None:
 def test_permuting_images_changes_no_number_of_the_findings(made: SubspaceData, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(made.data.sizes["image"])
     options: dict[str, Any] = {"ranks": (1, 2), "splits": 0, "resamples": 100, "dimensions": False}
-    first = subspaces.analyse(made.data, **options)
+    given_order = subspaces.analyse(made.data, **options)
     permuted = subspaces.analyse(made.data.isel(image=order), **options)
-    numbers = [str(n) for n in first.data_vars if str(n).startswith(("explained", "gain", "overlap"))]
+    numbers = [str(n) for n in given_order.data_vars if str(n).startswith(("explained", "gain", "overlap"))]
     assert len(numbers) == 19
     for name in numbers:
         # float32 holds φ to 6e-8; sums of hundreds of images in another order differ by some such roundings.
-        np.testing.assert_allclose(permuted[name], first[name], rtol=1e-4, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(permuted[name], given_order[name], rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 @given(inside(), st.integers(0, 2**16))
 def test_permuting_images_permutes_the_assignment(made: SubspaceData, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(made.data.sizes["image"])
-    first = subspaces.fit(made.data, splits=0)
+    given_order = subspaces.fit(made.data, splits=0)
     permuted = subspaces.fit(made.data.isel(image=order), splits=0)
     # Both start from the same images, for an order that the images decide; only the float sums' rounding differs.
-    assert kernels_fit.agreement(permuted.subspace.values, first.subspace.values[order]) >= 0.99
-    assert permuted.n_subspaces.item() == first.n_subspaces.item()
+    assert kernels_fit.agreement(permuted.subspace.values, given_order.subspace.values[order]) >= 0.99
+    assert permuted.n_subspaces.item() == given_order.n_subspaces.item()
 
 
 @given(inside(), st.integers(0, 2**16))
 def test_permuting_channels_permutes_the_supports(made: SubspaceData, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(made.data.sizes["channel"])
-    first, permuted = (subspaces.fit(d, splits=0) for d in (made.data, made.data.isel(channel=order)))
-    ones, others, _ = kernels_fit.match(first.subspace.values, permuted.subspace.values)
-    assert kernels_fit.agreement(first.subspace.values, permuted.subspace.values) >= 0.99
-    agree = first.support.values[0, ones][:, order] == permuted.support.values[0, others]
+    given_order, permuted = (subspaces.fit(d, splits=0) for d in (made.data, made.data.isel(channel=order)))
+    ones, others, _ = kernels_fit.match(given_order.subspace.values, permuted.subspace.values)
+    assert kernels_fit.agreement(given_order.subspace.values, permuted.subspace.values) >= 0.99
+    agree = given_order.support.values[0, ones][:, order] == permuted.support.values[0, others]
     # Supports of at least 95 % F1 each, on most channels silent ones: nine in ten entries agree with room to spare.
     assert agree.mean() >= 0.9
 
@@ -244,7 +244,7 @@ def assert_pca_of_as_many_parameters_is_no_worse(number: int, rank: int, seed: i
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((80, 24)) ** 3
     groups = rng.integers(number, size=80)
-    found = kernels_judged.compare(x, groups, np.ones((number, 24), bool), x, (rank,))
+    found = kernels_explained.compare(x, groups, np.ones((number, 24), bool), x, (rank,))
     # k affine subspaces of dimension r span at most k (r + 1) − 1 dimensions, and PCA is the best of that rank.
     assert found.pca[:, 0, 0].sum() <= found.union[:, 0, 0].sum() * (1 + 1e-9) + 1e-9
 

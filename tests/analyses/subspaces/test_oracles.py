@@ -11,8 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import orthogonal_mp
 
 from analyses import subspaces
-from analyses.ground import interval
-from analyses.subspaces import kernels_expression, kernels_fit, kernels_judged, kernels_sets
+from analyses.subspaces import kernels_active, kernels_explained, kernels_expression, kernels_fit
 from probekit.synthetic.subspaces import union_of_subspaces
 
 seeds = st.integers(0, 2**16)
@@ -23,14 +22,14 @@ def test_step_up_equals_scipys_false_discovery_control(seed: int, rate: float) -
     # In float32 and in float64 alike, p-values on the grid of 1/4096 are exact; the limit is kept off it.
     p = np.random.default_rng(seed).integers(1, 4096, (7, 19)) / 4096
     expected = np.stack([stats.false_discovery_control(row) <= rate for row in p])
-    np.testing.assert_array_equal(kernels_sets.active(p.astype(np.float32), rate=rate), expected)
+    np.testing.assert_array_equal(kernels_active.active(p.astype(np.float32), rate=rate), expected)
 
 
 def test_p_values_are_students() -> None:
     x = np.linspace(-3, 6, 40, dtype=np.float32).reshape(10, 4)
     freedom = np.array([1.0, 3.0, 9.0, np.inf])
     expected = stats.t.sf(x / 0.5, np.where(np.isinf(freedom), 1e9, freedom))
-    np.testing.assert_allclose(kernels_sets.p_values(x, np.full(4, 0.5), freedom, 0.0), expected, rtol=1e-5)
+    np.testing.assert_allclose(kernels_active.p_values(x, np.full(4, 0.5), freedom, 0.0), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("degrees", [1, 4, 9])
@@ -40,7 +39,7 @@ def test_moderated_errors_find_the_prior_that_the_variances_were_drawn_from(degr
     # Smyth's model: 1/variance ~ χ²_prior/(prior level²), se² ~ variance χ²_degrees/degrees.
     variance = prior * level**2 / rng.chisquare(prior, (n, 6))
     se = np.sqrt(variance * rng.chisquare(degrees, (n, 6)) / degrees)
-    found, freedom = kernels_sets.measurement_error(se, degrees)
+    found, freedom = kernels_active.measurement_error(se, degrees)
     # The excess of var(log s²) has a standard error of about var(log s²)·√(κ/n), κ ≤ 7 the fourth standardised moment
     # less 1; trigamma(prior/2) = 0.28 is estimated from it, and d₀ moves with it in inverse proportion, about.
     spread = float(np.var(np.log(se**2)))
@@ -53,7 +52,7 @@ def test_moderated_errors_find_the_prior_that_the_variances_were_drawn_from(degr
 
 def test_equal_variances_are_pooled_wholly() -> None:
     rng = np.random.default_rng(0)
-    found, freedom = kernels_sets.measurement_error(0.2 * np.sqrt(rng.chisquare(9, (3000, 5)) / 9), 9)
+    found, freedom = kernels_active.measurement_error(0.2 * np.sqrt(rng.chisquare(9, (3000, 5)) / 9), 9)
     # log of the pooled variance is the mean of 3,000 logs of standard deviation √trigamma(4.5) = 0.5.
     assert np.abs(np.log(found**2 / 0.04)).mean() < 4 * 0.5 / np.sqrt(3000)
     assert (freedom > 50).all()
@@ -65,7 +64,7 @@ def test_active_sets_keep_their_false_discovery_rate_and_find_what_is_far_above_
     true = rng.random((n, channels)) < 0.2
     # rest known without error here, so that tests of one image are independent as the rule's guarantee has it.
     x = (true * rng.uniform(0.3, 1, true.shape) + error * rng.standard_normal(true.shape)).astype(np.float32)
-    found = kernels_sets.active(kernels_sets.p_values(x, np.full(channels, error), np.inf, 0.0), rate=0.05)
+    found = kernels_active.active(kernels_active.p_values(x, np.full(channels, error), np.inf, 0.0), rate=0.05)
     share = (found & ~true).sum(axis=1) / np.maximum(found.sum(axis=1), 1)
     # Its expectation is 0.05 times the share at rest, 0.8; four standard errors of the mean over images.
     assert abs(share.mean() - 0.05 * 0.8) < 4 * share.std() / np.sqrt(n)
@@ -73,7 +72,7 @@ def test_active_sets_keep_their_false_discovery_rate_and_find_what_is_far_above_
 
 
 @given(seeds, st.integers(1, 4))
-def test_the_likelihood_of_a_classification_has_rates_integrated_out(seed: int, k: int) -> None:
+def test_evidence_is_the_probability_of_the_sets_with_rates_integrated_out(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     size = rng.integers(1, 9, k)
     ones = np.minimum(rng.integers(0, 9, (k, 3)), size[:, None])
@@ -88,9 +87,7 @@ def test_the_likelihood_of_a_classification_has_rates_integrated_out(seed: int, 
     sizes = stats.dirichlet_multinomial(np.full(k, 0.5), size.sum()).logpmf(size) - orders
     expected = np.logaddexp(apart + np.log(0.5), shared + np.log(0.5)).sum() + sizes
     expected = shared.sum() if k == 1 else expected
-    assert kernels_sets.classification_likelihood(ones.astype(float), size.astype(float)) == pytest.approx(
-        expected, abs=1e-8
-    )
+    assert kernels_active.likelihood(ones.astype(float), size.astype(float)) == pytest.approx(expected, abs=1e-8)
 
 
 @given(seeds, st.integers(1, 6))
@@ -172,7 +169,7 @@ def test_angles_are_scipys_and_empty_subspaces_have_none() -> None:
 def test_one_subspace_explains_held_out_images_as_scikit_learns_pca_does(seed: int, rank: int) -> None:
     rng = np.random.default_rng(seed)
     train, test = (rng.standard_normal((n, 8)) @ rng.standard_normal((8, 8)) for n in (60, 20))
-    found = kernels_judged.compare(train, np.zeros(60, int), np.ones((1, 8), bool), test, (rank,))
+    found = kernels_explained.compare(train, np.zeros(60, int), np.ones((1, 8), bool), test, (rank,))
     pca = PCA(rank).fit(train)
     left = ((test - pca.inverse_transform(pca.transform(test))) ** 2).sum(axis=1)
     np.testing.assert_allclose(found.union[:, 0, 0], left, rtol=1e-6, atol=1e-9)
@@ -185,7 +182,7 @@ def test_one_subspace_explains_held_out_images_as_scikit_learns_pca_does(seed: i
     ("comparison", "expected"), [("parameters", 3 * 5 - 1), ("nonzeros", 5 * 40 // 50 - 1), ("coefficients", 5)]
 )
 def test_pcas_are_given_what_the_union_spends(comparison: str, expected: int) -> None:
-    spent = kernels_judged.pca_rank(comparison, subspaces=3, rank=4, channels=50, nonzeros=40)
+    spent = kernels_explained.pca_rank(comparison, subspaces=3, rank=4, channels=50, nonzeros=40)
     assert spent == expected
 
 
@@ -209,9 +206,9 @@ def test_the_interval_of_the_gain_covers_the_gain_of_many_images() -> None:
         total = rng.exponential(size=150)
         pca = total * rng.uniform(0.2, 0.4, 150)
         union = total * rng.uniform(0.1, 0.3, 150)
-        found = kernels_judged.Explained(union[:, None, None], pca[:, None, None], total, np.ones((1, 1), int))
-        _, drawn = kernels_judged.gains(found, resamples=300, seed=seed)
-        low, high = interval(drawn[:, 0, 0], 0.95, units=150)
+        found = kernels_explained.Explained(union[:, None, None], pca[:, None, None], total)
+        _, drawn = kernels_explained.gains(found, resamples=300, seed=seed)
+        low, high = np.quantile(drawn, [0.025, 0.975])
         covered.append(low <= 0.1 <= high)
     # 95 % of 200, less four binomial standard deviations of 3.1.
     assert sum(covered) >= 190 - 4 * 3.1

@@ -1,4 +1,7 @@
-"""Active sets: which channels an image raises above rest, and images grouped by them; arrays only."""
+"""Active sets of channels: found in φ above rest, compared in pairs of images, grouped into coordinate subspaces.
+
+Arrays only.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,25 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 from scipy.special import betaln, gammaln
-from sklearn.cluster import kmeans_plusplus
 
 __all__ = [
     "Groups",
     "active",
-    "classification_likelihood",
     "group",
+    "jaccard",
+    "likelihood",
     "measurement_error",
     "merge_path",
     "p_values",
+    "pairs",
     "spread_below",
 ]
 
+# Images held in double precision at once, and images assigned at once.
+AT_ONCE, BLOCK = 4096, 8192
 SWEEPS = 3
 # Overlaps of supports up to a half can be told from nested ones; this is half-way between a half and all.
 NESTED = 0.75
-# Images taken at once.
-BLOCK = 8192
 
 
 def measurement_error(se: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
@@ -45,15 +49,15 @@ def measurement_error(se: np.ndarray, degrees: float) -> tuple[np.ndarray, np.nd
     tuple of ndarray
         Standard errors (images, channels), float32, and degrees of freedom (channels), up to infinity.
     """
-    known = se > 0
-    count = known.sum(axis=0)
+    told = se > 0
+    count = told.sum(axis=0)
     logs = np.zeros(se.shape, np.float32)
     # The square of a tiny error may be no number of float32, its logarithm always is.
-    np.log(se, where=known, out=logs)
+    np.log(se, where=told, out=logs)
     logs *= 2
     mean = logs.sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
     # In place, because at full size every further copy of the array counts.
-    np.subtract(logs, mean.astype(np.float32), where=known, out=logs)
+    np.subtract(logs, mean.astype(np.float32), where=told, out=logs)
     excess = np.square(logs, out=logs).sum(axis=0, dtype=np.float64) / np.maximum(count - 1, 1)
     excess -= special.polygamma(1, degrees / 2)
     prior = np.array([_degrees(v) if n > 1 else 0.0 for v, n in zip(excess, count, strict=True)])
@@ -105,11 +109,11 @@ def p_values(x: np.ndarray, error: np.ndarray, degrees: np.ndarray | float, floo
     p = np.empty(x.shape, np.float32)
     error, floor = np.broadcast_to(error, x.shape), np.broadcast_to(floor, x.shape)
     freedom = np.broadcast_to(np.where(np.isinf(degrees), 1e9, degrees), x.shape[1:])
-    for start in range(0, len(x), BLOCK):
-        part = slice(start, start + BLOCK)
-        scale = np.maximum(error[part], floor[part])
-        score = np.divide(x[part], scale, out=np.where(x[part] > 0, np.inf, 0.0), where=scale > 0)
-        p[part] = special.stdtr(freedom, -score)
+    for start in range(0, len(x), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        scale = np.maximum(error[rows], floor[rows])
+        score = np.divide(x[rows], scale, out=np.where(x[rows] > 0, np.inf, 0.0), where=scale > 0)
+        p[rows] = special.stdtr(freedom, -score)
     return p
 
 
@@ -131,14 +135,50 @@ def active(p: np.ndarray, *, rate: float) -> np.ndarray:
     channels = p.shape[1]
     line = (rate / channels * np.arange(1, channels + 1)).astype(np.float32)
     found = np.empty(p.shape, bool)
-    for start in range(0, len(p), BLOCK):
-        block = p[start : start + BLOCK]
+    for start in range(0, len(p), AT_ONCE):
+        block = p[start : start + AT_ONCE]
         ordered = np.sort(block, axis=1)
         passed = ordered <= line
         last = channels - 1 - np.argmax(passed[:, ::-1], axis=1)
         limit = np.where(passed.any(axis=1), ordered[np.arange(len(block)), last], -1)
-        found[start : start + BLOCK] = block <= limit[:, None]
+        found[start : start + AT_ONCE] = block <= limit[:, None]
     return found
+
+
+def jaccard(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Channels active in both over channels active in either, row by row; NaN where both are empty."""
+    union = (a | b).sum(axis=-1)
+    return (a & b).sum(axis=-1) / np.where(union == 0, np.nan, union)
+
+
+def pairs(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Disjoint random pairs of images of one group, and of different groups.
+
+    No image is in two pairs of a kind, so that pairs are independent and their mean has a plain
+    standard error; and there are at most half as many pairs as images.
+
+    Parameters
+    ----------
+    labels
+        (images), the group of each.
+    rng
+        Of the pairing.
+
+    Returns
+    -------
+    tuple of ndarray
+        (pairs, 2) each: positions of the images.
+    """
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    ranks = labels[order]
+    first = np.flatnonzero(np.r_[True, ranks[1:] != ranks[:-1]])
+    place = np.arange(len(order)) - np.repeat(first, np.diff(np.r_[first, len(order)]))
+    left = np.flatnonzero((place[:-1] % 2 == 0) & (ranks[:-1] == ranks[1:])) if len(order) > 1 else np.empty(0, int)
+    within = np.stack([order[left], order[left + 1]], axis=1)
+    half = len(order) // 2
+    across = np.stack([order[:half], order[half : 2 * half]], axis=1)
+    return within, across[labels[across[:, 0]] != labels[across[:, 1]]]
 
 
 @dataclass(frozen=True)
@@ -156,7 +196,7 @@ class Groups:
     support, common
         (subspaces, channels), (channels): channels of one subspace or some; channels of all.
     evidence
-        By number of groups tried, the classification likelihood of the active sets, in nats.
+        By number of groups, how well so many explain the active sets, in nats.
     """
 
     ones: np.ndarray
@@ -174,10 +214,11 @@ class Groups:
         member = self.member.astype(np.float32)
         for start in range(0, len(active), BLOCK):
             joint = log_joint(active[start : start + BLOCK].astype(np.float32), self.ones, self.size)
-            posterior = np.exp(joint - joint.max(axis=1, keepdims=True))
-            posterior /= posterior.sum(axis=1, keepdims=True)
-            labels[start : start + BLOCK] = best = (posterior @ member).argmax(axis=1)
-            vouched = posterior @ (member * ~self.stray[:, None])
+            share = np.exp(joint - joint.max(axis=1, keepdims=True))
+            share /= share.sum(axis=1, keepdims=True)
+            weight = share @ member
+            labels[start : start + BLOCK] = best = weight.argmax(axis=1)
+            vouched = share @ (member * ~self.stray[:, None])
             certainty[start : start + BLOCK] = np.minimum(vouched[np.arange(len(best)), best], 1)
         return labels, certainty
 
@@ -185,8 +226,8 @@ class Groups:
 def group(active: np.ndarray, number: int | None, most: int, rng: np.random.Generator) -> Groups:
     """Find groups of active sets and the coordinate subspaces they stand for.
 
-    The number of groups is that of the largest classification likelihood. A group whose support lies within
-    another's is put into it, because a subspace of a subspace adds nothing to a union.
+    The number of groups is that of the largest evidence. A group whose support lies within another's
+    is put into it, because a subspace of a subspace adds nothing to a union.
 
     Parameters
     ----------
@@ -211,8 +252,8 @@ def group(active: np.ndarray, number: int | None, most: int, rng: np.random.Gene
     return Groups(ones, size, member, stray, support, common, values)
 
 
-def classification_likelihood(ones: np.ndarray, size: np.ndarray) -> float:
-    """Integrated classification log-likelihood of active sets sorted into groups, in nats.
+def likelihood(ones: np.ndarray, size: np.ndarray) -> float:
+    """Integrated classification log-likelihood of active sets sorted into groups.
 
     log ∏_c ½[p(all groups share one rate) + p(each has its own)] + log p(sizes), rates Beta(½, ½), sizes
     Dirichlet(½): the exact criterion of Biernacki, Celeux & Govaert (2010) with each channel free to be
@@ -223,23 +264,23 @@ def classification_likelihood(ones: np.ndarray, size: np.ndarray) -> float:
     ones, size
         (groups, channels), (groups): images that make a channel active, and images.
     """
-    shared = _likelihood(ones.sum(axis=0), size.sum())
+    shared = _of_rate(ones.sum(axis=0), size.sum())
     k = len(size)
     if k == 1:
         return float(shared.sum())
-    apart = _likelihood(ones, size).sum(axis=0)
+    apart = _of_rate(ones, size).sum(axis=0)
     sizes = gammaln(k / 2) - k * gammaln(0.5) + gammaln(size + 0.5).sum() - gammaln(size.sum() + k / 2)
     return float((np.logaddexp(apart, shared) - np.log(2)).sum() + sizes)
 
 
-def _likelihood(ones: np.ndarray, size: np.ndarray) -> np.ndarray:
+def _of_rate(ones: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Log probability (…, channels) of `ones` active among `size` images, the rate being Beta(½, ½)."""
     zeros = np.expand_dims(size, -1) - ones
     return betaln(ones + 0.5, zeros + 0.5) - betaln(0.5, 0.5)
 
 
 def merge_path(active: np.ndarray, most: int, rng: np.random.Generator) -> dict[int, tuple[np.ndarray, float]]:
-    """Group active sets from many groups down to one, merging the pair whose merger costs least likelihood.
+    """Group active sets from many groups down to one, merging the pair whose merger costs least evidence.
 
     Parameters
     ----------
@@ -253,7 +294,7 @@ def merge_path(active: np.ndarray, most: int, rng: np.random.Generator) -> dict[
     Returns
     -------
     dict
-        By number of groups: labels (images) and classification likelihood; without numbers that sweeps skipped.
+        By number of groups: labels (images) and evidence. Numbers that sweeps skipped are not there.
     """
     a = active.astype(np.float32)
     labels = _seed(a, min(2 * most, len(a)), rng)
@@ -261,7 +302,7 @@ def merge_path(active: np.ndarray, most: int, rng: np.random.Generator) -> dict[
     while True:
         labels, ones, size = _settle(a, labels)
         if len(size) <= most:
-            path[len(size)] = labels, classification_likelihood(ones, size)
+            path[len(size)] = labels, likelihood(ones, size)
         if len(size) == 1:
             return path
         keep, gone = _cheapest(ones, size)
@@ -270,9 +311,19 @@ def merge_path(active: np.ndarray, most: int, rng: np.random.Generator) -> dict[
 
 def _seed(a: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Labels by the nearest of k images, chosen as k-means++ does, by number of channels that differ."""
-    # Of numbers 0 and 1, the squared distance is the number of channels that differ.
-    first, _ = kmeans_plusplus(a, k, random_state=int(rng.integers(2**31)), n_local_trials=1)
-    return ((first**2).sum(axis=1) - 2 * a @ first.T).argmin(axis=1)
+    # scikit-learn's kmeans_plusplus gives centres alone; here one pass finds labels too, and ends once all are chosen.
+    weight = a.sum(axis=1)
+    labels = np.zeros(len(a), int)
+    nearest = np.full(len(a), np.inf)
+    chosen = int(rng.integers(len(a)))
+    for number in range(k):
+        distance = weight + weight[chosen] - 2 * a @ a[chosen]
+        labels[distance < nearest] = number
+        nearest = np.minimum(nearest, distance)
+        if not nearest.any():
+            break
+        chosen = int(rng.choice(len(a), p=nearest / nearest.sum()))
+    return labels
 
 
 def _counts(a: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -303,9 +354,9 @@ def _settle(a: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 def _cheapest(ones: np.ndarray, size: np.ndarray) -> tuple[int, int]:
     """The two groups that lose least when they become one."""
-    own = _likelihood(ones, size).sum(axis=1) + gammaln(size + 0.5)
+    own = _of_rate(ones, size).sum(axis=1) + gammaln(size + 0.5)
     sizes = size[:, None] + size
-    together = _likelihood(ones[:, None] + ones, sizes).sum(axis=-1) + gammaln(sizes + 0.5)
+    together = _of_rate(ones[:, None] + ones, sizes).sum(axis=-1) + gammaln(sizes + 0.5)
     gain = together - own[:, None] - own
     np.fill_diagonal(gain, -np.inf)
     keep, gone = np.unravel_index(int(gain.argmax()), gain.shape)
@@ -315,7 +366,7 @@ def _cheapest(ones: np.ndarray, size: np.ndarray) -> tuple[int, int]:
 def _supports(ones: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Channels active in at least half of a group's images, less those that all groups share; and these."""
     # Where one rate for all groups is likelier, groups differ by chance, and only the rate over all images counts.
-    differ = _likelihood(ones, size).sum(axis=0) > _likelihood(ones.sum(axis=0), size.sum())
+    differ = _of_rate(ones, size).sum(axis=0) > _of_rate(ones.sum(axis=0), size.sum())
     on = np.where(differ, ones >= 0.5 * size[:, None], ones.sum(axis=0) >= 0.5 * size.sum())
     common = np.logical_and.reduce(on)
     return on & ~common, common
@@ -333,7 +384,7 @@ def _maximal(
             kept.append(int(this))
     inside = (support[:, None] & support[kept]).sum(axis=2)
     # A group within several subspaces, as one without channels is within all, may belong to any of them.
-    member = _membership(inside, size[kept])
+    member = _shares(inside, size[kept])
     member[kept] = np.eye(len(kept))
     on = support[kept] | common
     everywhere = np.logical_and.reduce(on)
@@ -341,7 +392,7 @@ def _maximal(
     return member, stray, on & ~everywhere, everywhere
 
 
-def _membership(inside: np.ndarray, size: np.ndarray) -> np.ndarray:
+def _shares(inside: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Probabilities of the subspaces that hold most channels of each group, (groups, subspaces), by their sizes."""
-    weight = (inside == inside.max(axis=1, keepdims=True)) * size
-    return weight / weight.sum(axis=1, keepdims=True)
+    share = (inside == inside.max(axis=1, keepdims=True)) * size
+    return share / share.sum(axis=1, keepdims=True)
