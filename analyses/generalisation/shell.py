@@ -11,7 +11,7 @@ import typer
 from analyses.generalisation.analyse import analyse, card_entry
 from analyses.generalisation.figure import plot, sheet
 from analyses.ground import OUT, run, saved
-from probekit.cli.arguments import NETWORK, Crop, Network, Out, Seed, Size, images_called, network_called
+from probekit.cli.arguments import NETWORK, Crop, Network, Out, Seed, Size, images_called, network_called, words
 from probekit.errors import InputError
 from probekit.machine.files import prepared
 from probekit.models import zoo
@@ -21,8 +21,8 @@ __all__ = ["command", "main"]
 
 
 def command(
-    train: Annotated[list[str], typer.Option(help="Folders or zips of all images it was trained on; can be repeated.")],
-    held_out: Annotated[list[str], typer.Option(help="Folders or zips of images that it was not trained on.")],
+    train: Annotated[str, typer.Option(help="All images it was trained on: folders or zips, comma-separated.")],
+    held_out: Annotated[str, typer.Option(help="Images that it was not trained on, comma-separated.")],
     network: Network = NETWORK,
     size: Size = None,
     crop: Crop = None,
@@ -41,7 +41,7 @@ def command(
     denoiser = network_called(network)
     if card is not None:
         _check_card(card, network)
-    sets = (images_called(names, size=size, crop=crop) for names in (train, held_out))
+    sets = (images_called(words(names) or [], size=size, crop=crop) for names in (train, held_out))
     findings = analyse(denoiser.to(place), *sets, n_samples=samples, n_images=n_images, share=share, seed=seed)
     figures = ("generalisation", plot(findings)), ("samples", sheet(findings))
     written = saved(out, ("generalisation", findings), *figures)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from probekit.cli.arguments import Images, Quiet, Seed, Size, images_called, network_called, numbers
+from probekit.cli.arguments import Images, Quiet, Seed, Size, images_called, network_called, numbers, words
 from probekit.train.command import Machine, Measured, trained_denoiser, weights_path
 from probekit.train.recipe import Recipe
 from probekit.train.start import CHANNELS, DEPTH, Start
@@ -57,7 +57,7 @@ def train(
     ema: Annotated[float, typer.Option(help="Average the weights over this fraction of the steps made.")] = Recipe.ema,
     seed: Seed = 0,
     init: Annotated[str | None, typer.Option(help="Start from this denoiser; --channels widens it.")] = None,
-    compare: Annotated[list[str] | None, typer.Option(help="Another network for the card; can be repeated.")] = None,
+    compare: Annotated[str | None, typer.Option(help="Other networks for the card, comma-separated.")] = None,
     evaluations: Annotated[int, typer.Option(help="How often PSNR goes into the log.")] = 20,
     max_held_out: Annotated[int, typer.Option(min=1, help="Held-out images for the log; the card uses all.")] = 500,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; torch's own choice by default.")] = None,
@@ -98,8 +98,8 @@ def train(
             seed=seed,
         ),
         measured=Measured(
-            lambda: images_called([held_out], size=size, crop=crop or size),
-            lambda: [(other, network_called(other)) for other in compare or []],
+            lambda: images_called(words(held_out) or [], size=size, crop=crop or size),
+            lambda: [(other, network_called(other)) for other in words(compare) or []],
             evaluations,
             max_held_out,
         ),
