@@ -42,11 +42,16 @@ def saved(out: Path, *results: tuple[str, xr.Dataset | Figure]) -> list[Path]:
         path = out / (f"{name}.nc" if isinstance(result, xr.Dataset) else f"{name}.png")
         with whole(path) as unfinished:
             if isinstance(result, xr.Dataset):
-                result.to_netcdf(unfinished, engine="h5netcdf")
+                _written(result, unfinished)
             else:
                 result.savefig(unfinished, dpi=150, format="png")
         written.append(path)
     return written
+
+
+def _written(data: xr.Dataset, path: Path) -> None:
+    # What was read from another file would be written as wide as it was there, and longer words be cut.
+    data.drop_encoding().to_netcdf(path, engine="h5netcdf")
 
 
 def read(path: Path) -> xr.Dataset:
@@ -156,7 +161,7 @@ class Kept:
         with writing_to(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         with whole(self._path(name)) as unfinished:
-            part.to_netcdf(unfinished, engine="h5netcdf")
+            _written(part, unfinished)
         return part
 
     def read(self, name: str) -> xr.Dataset:

@@ -33,7 +33,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 ANALYSES: Mapping[str, str] = {
     "sparsity": "How many channels share the activity of an image, at each tap and noise level.",
     "selectivity": "Which channels respond to nearly every image, and which to few.",
-    "subspaces": "Whether φ lies in a union of subspaces, at each tap and noise level.",
+    "subspaces": "Look for a union of subspaces in φ.",
     "semantics": "Is distance in φ semantic: stability over noise, neighbours, correlations with other distances.",
     "clusters": "Whether images form groups in φ, how many, and whether these are classes.",
     "probe": "How much of the class a linear classifier reads from φ, at each tap and noise level.",

@@ -110,3 +110,16 @@ def test_what_is_no_path_is_no_folder_to_keep_things_in(store: object) -> None:
 
 def test_no_store_is_no_folder() -> None:
     assert folder_of(None) is None
+
+
+def test_words_longer_than_those_of_a_file_that_they_were_joined_to_are_kept_whole(tmp_path: Path) -> None:
+    def rows(*names: str) -> xr.Dataset:
+        return xr.Dataset({"value": ("row", [1.0] * len(names))}, coords={"row": np.array(names, object)})
+
+    kept = Kept(tmp_path / "parts")
+    kept.keep("short", rows("net mid"))
+    joined = xr.concat([kept.read("short"), rows("another network mid")], "row")
+    saved(tmp_path, ("joined", joined))
+    kept.keep("joined", joined)
+    for found in (read(tmp_path / "joined.nc"), kept.read("joined")):
+        assert found.row.values.tolist() == ["net mid", "another network mid"]
