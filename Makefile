@@ -14,7 +14,7 @@ demo: .venv/demo.done
 test: .venv/test.done
 	$(PYTEST) -n auto --dist worksteal
 
-# What takes over a second is left out: for while you work.
+# What takes many seconds is left out (tests/slow.txt): for while you work.
 test-fast: .venv/test.done
 	$(PYTEST) -n auto --dist worksteal -m "not slow"
 

@@ -25,10 +25,15 @@ PHOTOGRAPHS = Path(
 )
 
 
+SLOW = set(Path(__file__).with_name("slow.txt").read_text().split())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     absent = pytest.mark.skip(reason=f"no photographs at {PHOTOGRAPHS}; set PROBEKIT_PHOTOGRAPHS to where val.zip lies")
     no_gpu = pytest.mark.skip(reason="no CUDA device")
     for item in items:
+        if item.nodeid.partition("[")[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("photographs") and not (PHOTOGRAPHS / "val.zip").exists():
             item.add_marker(absent)
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():

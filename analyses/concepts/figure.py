@@ -42,7 +42,8 @@ def plot(findings: xr.Dataset) -> Figure:
     InputError
         If the findings are not of this analysis.
     """
-    if isinstance(findings, xr.Dataset) and findings.attrs.get("analysis") == HELD.analysis:
+    # One set of channels has a size, and no dim of concepts.
+    if isinstance(findings, xr.Dataset) and "channels" in findings.attrs and "concept" not in findings.dims:
         return _of_one(findings)
     return _of_several(findings)
 

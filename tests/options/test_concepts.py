@@ -109,7 +109,7 @@ REFUSED = [
     (lambda: concepts.plot(NO_FINDINGS), "the findings lack .*: give what concepts.analyse returns"),
     (lambda: concepts.plot(5), "the findings are a int: give what concepts.analyse returns"),
     (
-        lambda: concepts.plot(NO_FINDINGS.assign_attrs(analysis="concepts.concept")),
+        lambda: concepts.plot(NO_FINDINGS.assign_attrs(channels="1")),
         "the findings lack .*: give what concepts.concept returns",
     ),
 ]
