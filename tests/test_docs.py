@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from analyses.report.tables import page as findings_page
+
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^(?P<indent> *)```python\n(?P<source>.*?)^(?P=indent)```", flags=re.MULTILINE | re.DOTALL)
 
@@ -25,6 +27,10 @@ PAGES = [page for page in sorted(DOCS.rglob("*.md")) if blocks(page)]
 
 def test_there_is_documentation_to_run() -> None:
     assert PAGES
+
+
+def test_the_page_of_findings_is_what_the_rooms_declare() -> None:
+    assert (DOCS / "findings.md").read_text(encoding="utf-8") == findings_page(), "make docs"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
