@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import xarray as xr
 
 from analyses.descriptors.network import BATCH, COMPONENTS, DEFAULTS, KINDS, Descriptor, descriptor
 from analyses.ground import Findings, Variable
-from probekit import checks, labels
+from probekit import __version__, checks, labels
 from probekit import images as image_sources
 from probekit.errors import InputError
 from probekit.machine.memory import refuse_if_too_large
@@ -88,7 +87,7 @@ def analyse(
     first = next(iter(found.values()))
     images_alone = xr.Dataset(
         coords={name: c for name, c in first.coords.items() if c.dims == ("image",)},
-        attrs={"probekit_version": version("probekit"), "image_source": source.name},
+        attrs={"probekit_version": __version__, "image_source": source.name},
     )
     coords = {str(n): c.variable for each in found.values() for n, c in each.coords.items() if c.dims != ("image",)}
     return FINDINGS.label(
@@ -282,7 +281,7 @@ def as_representation(features: xr.DataArray, *, sigma: float = 0.0) -> xr.Datas
         labels=labels.classes(features, "label", of="the features", least=1).tolist() if known else None,
         sigma=[sigma],
         channels={name: values.shape[1]},
-        attrs={"probekit_version": version("probekit"), "denoiser": name, **features.attrs},
+        attrs={"probekit_version": __version__, "denoiser": name, **features.attrs},
     )
 
 

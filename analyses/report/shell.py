@@ -89,12 +89,9 @@ def _loaded(name: str, place: str) -> Any:
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import PackageNotFoundError, version
+        from probekit import __version__
 
-        try:
-            typer.echo(version("probekit-denoisers"))
-        except PackageNotFoundError:
-            typer.echo("0+unknown")
+        typer.echo(__version__)
         raise typer.Exit
 
 

@@ -40,3 +40,11 @@ print(probekit.__version__, data.attrs["probekit_version"])
 def test_without_an_installation_the_package_works_and_says_that_its_version_is_unknown() -> None:
     run = subprocess.run([sys.executable, "-c", WITHOUT_METADATA], capture_output=True, text=True, check=True)
     assert run.stdout.split() == [UNKNOWN, UNKNOWN]
+
+
+def test_one_place_asks_for_the_version() -> None:
+    """Elsewhere a distribution's name is a string that nothing holds to the package's own."""
+    root = Path(probekit.__file__).parent.parent
+    files = [file for package in ("probekit", "analyses", "benchmarks") for file in (root / package).rglob("*.py")]
+    asking = [str(file.relative_to(root)) for file in files if "importlib.metadata" in file.read_text(encoding="utf-8")]
+    assert asking == ["probekit/machine/installed.py"]
