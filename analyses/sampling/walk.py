@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -399,7 +398,7 @@ def fitting(made: Reconstruction) -> int:
     place = place_of(network_of(made.denoiser))
     blank = torch.zeros((1, *made.condition.shape), dtype=place.dtype, device=place.device)
     level = torch.full((1,), made.condition.sigmas[0], dtype=place.dtype, device=place.device)
-    elements = sum(math.prod(s) for v in survey(made.denoiser, blank, level) for s in v.shapes.values())
+    elements = sum(a.numel() for v in survey(made.denoiser, blank, level) for a in v.maps.values())
     free = available_bytes(place.device)
     wanted = BUDGET if place.device.type == "cpu" else BUDGET_GPU
     budget = wanted if free is None else min(wanted, SHARE * free)

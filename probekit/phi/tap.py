@@ -13,13 +13,14 @@ import torch
 
 from probekit import labels
 from probekit.capture.hooks import editing, setting
-from probekit.capture.names import TapPoint, resolve
+from probekit.capture.names import TapPoint, listing, resolve
 from probekit.capture.observer import Observer, Reach
 from probekit.capture.reductions import reduction
 from probekit.checks import flag, given, noise_levels, number, whole
 from probekit.denoising.denoiser import as_denoiser, settings_shown
 from probekit.denoising.inputs import check_batch, first
 from probekit.errors import InputError, TapError
+from probekit.machine.weights import UNKNOWN
 from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.phi.averages import Noising
 from probekit.phi.measure import Measurement, batch_size_for, images_for, maps_of_one_draw, rest_image
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Tap", "tap"]
 
 
-def tap(model: nn.Module, *names: str, reduce: str | Reduction = "mean") -> Tap:
+def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction = "mean") -> Tap:
     """Name places in a network, to be read as labelled arrays.
 
     Parameters
@@ -76,8 +77,9 @@ def tap(model: nn.Module, *names: str, reduce: str | Reduction = "mean") -> Tap:
     ['enc1', 'mid']
     """
     denoiser = as_denoiser(model)
+    flat: list[Any] = [one for name in names for one in (name if isinstance(name, list | tuple) else [name])]
     name = reduce if isinstance(reduce, str) else getattr(reduce, "__qualname__", type(reduce).__name__)
-    return Tap(denoiser, resolve(denoiser, names), reduction(reduce), name)
+    return Tap(denoiser, resolve(denoiser, flat), reduction(reduce), name)
 
 
 class Tap:
@@ -92,17 +94,19 @@ class Tap:
         What is called with (y, sigma).
     names : tuple[str, ...]
         What results call the taps.
-    paths : dict[str, str]
-        Module path of each tap.
     """
 
     def __init__(self, denoiser: nn.Module, points: tuple[TapPoint, ...], reduce: Reduction, reduce_name: str) -> None:
         self.denoiser = denoiser
         self.names = tuple(point.name for point in points)
-        self.paths = {point.name: point.path for point in points}
         self._observer = Observer(denoiser, points)
         self._reduce = reduce
         self._reduce_name = reduce_name
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Module path of each tap; "" for a "mid" that is found once there are images."""
+        return {point.name: point.path for point in self._observer.points}
 
     def __repr__(self) -> str:
         return f"tap({self._observer.name}, {', '.join(map(repr, self.names))}, reduce={self._reduce_name!r})"
@@ -184,7 +188,14 @@ class Tap:
             attrs=self._provenance(self._reduce_name, draws, seed, source),
             progress=None if progress is None else flag("progress", progress),
         )
-        return measurement.in_memory() if store is None else measurement.into_store(store)
+        if store is None:
+            return measurement.in_memory()
+        if measurement.attrs["weights_sha256"] == UNKNOWN:
+            raise InputError(
+                f"weights of {self._observer.name} are on the meta device, so that a store could not tell this network "
+                "from another: load them onto a device, or measure without store="
+            )
+        return measurement.into_store(store)
 
     def maps(
         self,
@@ -303,7 +314,13 @@ class Tap:
         """
         if not callable(function):
             raise InputError(f"{given('function', function)}: give a function of the tap's maps (N, C, H, W)")
-        return editing(self._observer.network, self._observer.only("edits are made"), function)
+        point = self._observer.only("edits are made")
+        if not point.path:
+            raise TapError(
+                f'"mid" of {self._observer.name} is found by a pass of images, and none was made yet: measure images '
+                f"with this tap first, or name the tap by its path; {listing(self._observer.network)}"
+            )
+        return editing(self._observer.network, point, function)
 
     def _prepared(self, images: Any, ids: Any, sigma: Any) -> tuple[ImageSet, list[float], Reach]:
         """The images as a set, the noise levels, and how far a pass of such images must go."""
@@ -311,10 +328,12 @@ class Tap:
         return source, noise_levels(sigma), self._observer.reach(source.shape)
 
     def _provenance(self, reduce: str, draws: int, seed: int, source: ImageSet) -> dict[str, str | int | float]:
-        return labels.provenance(
+        weights = self._observer.weights_sha256
+        left_out = {"weights_left_out": ", ".join(weights.left_out)} if weights.left_out else {}
+        return left_out | labels.provenance(
             denoiser=self._observer.name,
             settings=settings_shown(self.denoiser),
-            weights_sha256=self._observer.weights_sha256(),
+            weights_sha256=weights(),
             taps=self.paths,
             reduce=reduce,
             draws=draws,
