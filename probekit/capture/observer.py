@@ -166,7 +166,7 @@ class Observer:
             return self._surveyed(y, sigma, conditions)
         ends = {point: _position(self.network, point, visits) for point in self.points}
         last = max(ends.values(), default=0)
-        if visits and visits[last].changed and not self._changes:
+        if visits and visits[last].changed and not self._changes and not _sharded(self.network):
             self._changes = visits[last].changed
             self._say_that_state_changes()
         self.weights_sha256.left_out = self._counters(visits[-1].changed if visits else ())
@@ -185,7 +185,7 @@ class Observer:
         warnings.warn(
             f"{self.name} changes what it holds in a forward pass ({shown}), so no pass is stopped at a tap: whole "
             "ones are made, which take longer, and each begins with what the network holds now",
-            stacklevel=5,
+            stacklevel=6,
         )
 
     def widths(self, reached: Reach, reduce: Callable[[Tensor], Tensor]) -> dict[str, int]:
@@ -195,6 +195,11 @@ class Observer:
     def image_bytes(self, reached: Reach) -> int:
         """About what one image takes of memory in a pass without gradients."""
         return LIVE_ACTIVATIONS * reached.largest * self.place.dtype.itemsize
+
+
+def _sharded(network: nn.Module) -> bool:
+    """Whether weights are gathered for a pass and given away at its end (torch's fully_shard)."""
+    return any(hasattr(module, "set_reshard_after_forward") for module in network.modules())
 
 
 def _position(network: nn.Module, point: TapPoint, visits: Sequence[Visit]) -> int:

@@ -15,9 +15,9 @@ __all__ = ["State", "preserved"]
 
 # Containers and plain objects are followed so deep, as in self.cache.skips["down"]; longer ones are not.
 DEPTH, LONGEST = 3, 10_000
-# What torch itself keeps in a module's __dict__.
+# What torch itself keeps in a module's __dict__, its distributed states among them.
 TORCHS = ("_parameters", "_modules", "_buffers", "training")
-HOOKS = ("_forward_", "_backward_", "_state_dict_", "_load_state_", "_is_full_backward", "_non_persistent")
+HOOKS = ("__", "_forward_", "_backward_", "_state_dict_", "_load_state_", "_is_full_backward", "_non_persistent")
 SCALARS = (bool, int, float, complex, str, bytes, type(None))
 DICTS, LISTS = (dict, OrderedDict, defaultdict), (list, deque, tuple)
 OPAQUE = (nn.Module, type, FunctionType, MethodType, ModuleType, dict, *LISTS, set, frozenset)

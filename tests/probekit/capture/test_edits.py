@@ -1,4 +1,4 @@
-"""Edits: each fires, in every pass, on the calls that its name says, with the gradients of the edited pass; or says so."""
+"""Edits: each fires, in every pass, on the calls that its name says, with the right gradients; or says so."""
 
 from collections.abc import Callable
 from typing import Any
@@ -107,9 +107,9 @@ def test_a_part_or_a_forward_method_that_is_called_directly_is_edited(unet: UNet
         assert torch.equal(unet.forward(y), edited)
         assert torch.equal(unet.forward(y), edited)
     listed = Listed()
-    with pytest.raises(TapError, match=r"edit at 'twice@1' is of one call .*outside of one"):
-        with probekit.tap(listed, "twice@1").ablate(0):
-            listed.forward(torch.rand(1, 3, 8, 8))
+    edit = probekit.tap(listed, "twice@1").ablate(0)
+    with pytest.raises(TapError, match=r"edit at 'twice@1' is of one call .*outside of one"), edit:
+        listed.forward(torch.rand(1, 3, 8, 8))
 
 
 def test_an_edit_behind_the_last_tap_that_is_read_says_that_it_never_fired(unet: UNet) -> None:
@@ -214,9 +214,9 @@ def test_what_is_no_channel_is_refused(unet: UNet, how: str, channels: Any, says
 
 
 def test_a_mask_of_another_length_is_refused(small: UNet) -> None:
-    with pytest.raises(TapError, match="mask of channels has 5 entries and the map has 8 channels"):
-        with probekit.tap(small, "mid").ablate([True] * 5):
-            small(torch.rand(1, 3, 8, 8))
+    edit = probekit.tap(small, "mid").ablate([True] * 5)
+    with pytest.raises(TapError, match="mask of channels has 5 entries and the map has 8 channels"), edit:
+        small(torch.rand(1, 3, 8, 8))
 
 
 # Gradients
@@ -331,13 +331,12 @@ def test_a_network_that_differentiates_inside_is_tapped_and_edited() -> None:
         with tap.scale([0], 2.0):
             assert not torch.equal(net(x), plain)
     assert tap(x, sigma=[0, 0.1], draws=2).phi.notnull().all()
-    assert probekit.taps(net, (3, 8, 8)).name.tolist() == [
-        "potential.first", "potential.middle.0", "potential.middle.1", "potential.middle.2", "potential.middle", "potential.last", "potential",
-    ]  # fmt: skip
+    inside = ["first", "middle.0", "middle.1", "middle.2", "middle", "last"]
+    assert probekit.taps(net, (3, 8, 8)).name.tolist() == [*(f"potential.{name}" for name in inside), "potential"]
 
 
 def test_a_checkpointed_network_that_differentiates_inside_is_edited_rightly_or_refused() -> None:
-    """Torch's kind is seen and refused; a function of one's own computes anew within the pass, and is edited there too."""
+    """Torch's kind is seen and refused; a function of one's own computes anew within the pass, and is edited there."""
     torch.manual_seed(0)
     y = torch.rand(1, 3, 8, 8)
     for how in ("saved", "own"):
@@ -371,6 +370,6 @@ def test_a_users_function_that_fails_is_named_and_not_the_images(
     name, size = ("0", 4) if wrapped else ("mid", 32)
     with pytest.raises(TapError, match=f"reduction at '{name}' failed .*{error.__name__}.*of its own"):
         probekit.tap(denoiser, name, reduce=fails)(torch.rand(1, 3, size, size), sigma=0.1)
-    with pytest.raises(TapError, match=f"edit at '{name}' failed .*{error.__name__}.*of its own"):
-        with probekit.tap(denoiser, name).edit(fails):
-            denoiser(torch.rand(1, 3, size, size), 0.1)
+    edit = probekit.tap(denoiser, name).edit(fails)
+    with pytest.raises(TapError, match=f"edit at '{name}' failed .*{error.__name__}.*of its own"), edit:
+        denoiser(torch.rand(1, 3, size, size), 0.1)

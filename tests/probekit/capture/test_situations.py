@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import probekit
+from probekit import labels
 from probekit.errors import InputError, TapError
 
 
@@ -287,8 +288,12 @@ def test_weights_on_the_meta_device_are_measured_and_kept_out_of_stores(tmp_path
     with torch.no_grad():
         np.testing.assert_allclose(data.phi[:, 0], net(x).mean((2, 3)), atol=1e-6)
     assert data.weights_sha256 == "unknown"
-    with pytest.warns(UserWarning), pytest.raises(InputError, match="on the meta device.*without store="):
-        probekit.tap(net, "second")(x, sigma=0.0, store=tmp_path / "a.zarr")
+    # The tap that has warned once does not again.
+    tap = probekit.tap(net, "second")
+    with pytest.warns(UserWarning, match="changes what it holds"):
+        tap(x, sigma=0.0)
+    with pytest.raises(InputError, match=r"on the meta device.*without store="):
+        tap(x, sigma=0.0, store=tmp_path / "a.zarr")
     assert not (tmp_path / "a.zarr").exists()
 
 
@@ -378,11 +383,13 @@ def test_results_of_parts_of_a_set_are_put_together_along_image(tmp_path: Path) 
             tap(x[k : k + 2], sigma=[0.1, 0.2], ids=list("abcd")[k : k + 2], store=store and store / f"{k}.zarr")
             for k in (0, 2)
         ]
-        joined = xr.concat(parts, dim="image", data_vars="minimal", coords="minimal", compat="override")
-        xr.testing.assert_allclose(joined[["phi"]], whole[["phi"]])
-        easy = xr.concat(parts, "image")
-        xr.testing.assert_allclose(easy[["phi"]], whole[["phi"]])
-        assert easy.rest.dims == ("sigma", "channel")
+        for kind in ("minimal", "all"):
+            joined = xr.concat(parts, "image", data_vars=kind)
+            xr.testing.assert_allclose(labels.once(joined), whole)
+    other = joined.copy()
+    other["rest"] = joined.rest + xr.DataArray([0.0, 0.0, 0.0, 1.0], dims="image")
+    with pytest.raises(InputError, match="rest differs between images: the parts that were put together"):
+        labels.once(other)
 
 
 # "mid", found
@@ -438,7 +445,8 @@ def test_mid_of_a_network_of_one_size_is_found_at_that_size() -> None:
     assert tap(torch.rand(2, 1, 14, 9), sigma=0.1).taps == "mid=middle"
     tap = probekit.tap(Fields(), "mid")
     features = tap.features(torch.rand(2, 1, 14, 9), given=torch.rand(2, 7, 14, 9))
-    assert features.shape == (2, 4) and tap.paths == {"mid": "middle"}
+    assert features.shape == (2, 4)
+    assert tap.paths == {"mid": "middle"}
 
 
 def test_an_output_that_is_no_clean_image_is_said_after_one_pass() -> None:
@@ -456,3 +464,27 @@ def test_an_output_that_is_no_clean_image_is_said_after_one_pass() -> None:
     with pytest.raises(probekit.errors.ModelError, match=r"returned \(1, 6, 64, 64\)"):
         probekit.tap(Variance(), "mid")
     assert [tuple(p) for p in passes if p[1] == 3] == [(1, 3, 64, 64)]
+
+
+def test_a_network_sharded_over_processes_is_measured_and_edited_like_a_whole_one(tmp_path: Path) -> None:
+    from torch import distributed
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
+    try:
+        net, plain, x = tiny(), tiny(), torch.rand(3, 3, 8, 8)
+        mesh = init_device_mesh("cpu", (1,))
+        for part in (net[2], net):
+            fully_shard(part, mesh=mesh)
+        # Twice, since a pass that stops halfway would leave weights gathered.
+        for name in ("0", "2.0", "2", "0"):
+            data, same = (probekit.tap(n, name)(x, sigma=0.1, batch_size=1) for n in (net, plain))
+            np.testing.assert_array_equal(data.phi, same.phi)
+            assert data.weights_sha256 == same.weights_sha256
+        with torch.no_grad(), probekit.tap(net, "2").ablate(0), probekit.tap(plain, "2").ablate(0):
+            assert torch.equal(net(x), plain(x))
+        with torch.no_grad():
+            assert torch.equal(net(x), plain(x))
+    finally:
+        distributed.destroy_process_group()
