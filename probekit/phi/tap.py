@@ -47,10 +47,11 @@ def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction =
         is, any other is taken as blind and predicting the clean image. It is not changed.
     names
         Aliases that the network declares (``tap_aliases``), such as "mid"; else exact module paths,
-        with ``@k`` for the k-th call (from 0) of a module called several times in one pass and
-        ``[i]`` for an item of a tuple or mapping output, e.g. "decoder.1@0[1]". On a network that
-        declares no "mid", "mid" is found by trying one tiny image: the last block at the coarsest
-        resolution.
+        with ``@k`` for the k-th call (from 0) of a module called several times in one pass (``@*``, for
+        edits, every call) and ``[i]`` for an item of a tuple, mapping or dataclass output, e.g.
+        "decoder.1@0[1]". Also lists of names. On a network that declares no "mid", "mid" is found by
+        trying one tiny image, or where none will do when there are images: the last block at the
+        coarsest resolution.
     reduce
         What is made of a map (H, W): "mean" (the paper's), "max", "std", "energy" (mean of
         squares), or a function from maps (N, C, H, W) to (N, K).
@@ -62,7 +63,8 @@ def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction =
     Raises
     ------
     TapError
-        If a name is unknown, ambiguous or given twice, or the network is compiled or DataParallel.
+        If a name is unknown, ambiguous or given twice, or lies in a scripted part, or the network is
+        DataParallel or lazy.
     InputError
         If `reduce` is unknown.
 
@@ -275,7 +277,10 @@ class Tap:
             return torch.cat(run(lambda: self.denoiser(y, sigma, **conditions)), dim=1)
 
     def ablate(self, channels: int | Sequence[int]) -> AbstractContextManager[None]:
-        """A context in which these channels of the tap are 0 in every forward pass of the network."""
+        """A context in which these channels of the tap are 0 in every forward pass of the network.
+
+        `channels` are whole numbers, or a boolean mask of all of the tap's channels; see `edit` for errors.
+        """
         return self.edit(setting(channels, lambda _: 0.0))
 
     def scale(self, channels: int | Sequence[int], factor: float) -> AbstractContextManager[None]:
@@ -310,7 +315,10 @@ class Tap:
         InputError
             If `function` cannot be called.
         TapError
-            If there are several taps; on a forward pass, if a channel does not exist or the shape changes.
+            If there are several taps; on a forward pass, if the edit does not fire in it, or at a module
+            that is called several times without ``@k`` or ``@*``, if a channel does not exist, the function
+            fails or the shape changes, and where gradients would be computed anew, without the edit
+            (activation checkpointing); on leaving the block, if the edit never fired.
         """
         if not callable(function):
             raise InputError(f"{given('function', function)}: give a function of the tap's maps (N, C, H, W)")
