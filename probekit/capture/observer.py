@@ -81,7 +81,7 @@ class Observer:
         self.network = network_of(denoiser)
         self.points = points
         self.weights_sha256 = WeightsHash(self.network)
-        self._reached: dict[tuple[int | str, ...], Reach] = {}
+        self._reached: dict[tuple[Any, ...], Reach] = {}
 
     @property
     def name(self) -> str:
@@ -114,15 +114,17 @@ class Observer:
             yield run
 
     @contextmanager
-    def reading(self, read: Callable[[Tensor], Tensor]) -> Iterator[Callable[[Tensor, float], list[Tensor]]]:
-        """A function (noisy batch, σ) → `read` of the output at each point, without gradients, while the block runs."""
+    def reading(
+        self, read: Callable[[Tensor], Tensor]
+    ) -> Iterator[Callable[[Tensor, float, Mapping[str, Any]], list[Tensor]]]:
+        """A function (noisy batch, σ, conditions) → `read` of each point's output, without gradients, in the block."""
         with torch.no_grad(), self.running(read) as run:
-            yield lambda y, level: run(lambda: self.denoiser(y, level))
+            yield lambda y, level, conditions: run(lambda: self.denoiser(y, level, **conditions))
 
     def reach(
         self, shape: tuple[int, ...], sigma: Any = 0.5, count: int = 1, conditions: Mapping[str, Any] | None = None
     ) -> Reach:
-        """How far a pass of images of this shape goes; seen once for each shape and names of conditions.
+        """How far a pass of images of this shape goes; seen once for each shape and kind of conditions.
 
         Raises
         ------
@@ -130,7 +132,8 @@ class Observer:
             If a point is not reached, or more than once where its tap does not say which call is meant.
         """
         conditions = conditions or {}
-        case = (*shape, *sorted(conditions))
+        # What is seen of several images would have a later call take fewer of them at once.
+        case = (count > 1, *shape, *sorted((name, _kind(value)) for name, value in conditions.items()))
         if case not in self._reached:
             visits = survey(self.denoiser, zeros_for(self.network, count, *shape), sigma, **conditions)
             ends = {point: _position(self.network, point, visits) for point in self.points}
@@ -146,6 +149,13 @@ class Observer:
     def image_bytes(self, reached: Reach) -> int:
         """About what one image takes of memory in a pass without gradients."""
         return LIVE_ACTIVATIONS * reached.largest * self.place.dtype.itemsize
+
+
+def _kind(condition: Any) -> str:
+    """What of a condition may decide which modules are called, and how large their outputs are."""
+    if getattr(condition, "ndim", 0) > 0:
+        return str(tuple(condition.shape[1:]))
+    return repr(condition) if condition is None or isinstance(condition, bool | str) else type(condition).__name__
 
 
 def _position(network: nn.Module, point: TapPoint, visits: Sequence[Visit]) -> int:
