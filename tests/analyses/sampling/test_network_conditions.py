@@ -25,6 +25,7 @@ class Wiener(nn.Module):
     """The exact denoiser of x ~ N(given, VARIANCE): the given image, and the Wiener estimate of the rest."""
 
     data_range = None
+    variance: Tensor
 
     def __init__(self) -> None:
         super().__init__()
