@@ -13,6 +13,7 @@ from analyses.attribution.inputs import batches, same_network
 from analyses.ground import Findings, Variable, check_options, chosen_channels, estimated_mean, labels_of
 from probekit import checks
 from probekit import images as image_sources
+from probekit.denoising.conditions import conditions_for
 from probekit.errors import InputError
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of
@@ -20,6 +21,7 @@ from probekit.machine.place import place_of
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from probekit.denoising.conditions import Conditions
     from probekit.phi.tap import Tap
 
 __all__ = ["EFFECTS", "effects"]
@@ -48,6 +50,7 @@ class Options(TypedDict, total=False):
     """Further options of `effects` by name."""
 
     ids: Sequence[Any] | None
+    conditions: Mapping[str, Any] | None
     batch_size: int
     resamples: int
     level: float
@@ -57,6 +60,7 @@ class Settings(NamedTuple):
     """The same with their defaults, checked."""
 
     ids: Sequence[Any] | None = None
+    conditions: Mapping[str, Any] | None = None
     batch_size: int = 64
     resamples: int = 1000
     level: float = 0.95
@@ -98,8 +102,9 @@ def effects(
     draws, seed
         Noise draws, and seed of the noise, which is that of `tap`, and of the bootstrap.
     options
-        `ids` of the images, unique, which address the noise; `batch_size`, noisy images in one forward pass (64);
-        of the bootstrap over images, which all groups share, `resamples` ≥ 100 (1000) and the coverage `level` (0.95).
+        `ids` of the images, unique, which address the noise; `conditions`, what else the network takes of each image,
+        as for calling a tap; `batch_size`, noisy images in one forward pass (64); of the bootstrap over images, which
+        all groups share, `resamples` ≥ 100 (1000) and the coverage `level` (0.95).
 
     Returns
     -------
@@ -137,12 +142,13 @@ def effects(
     denoiser = same_network(denoiser, tap)
     levels = checks.noise_levels(sigma)
     source = image_sources.load(images, ids=given.ids)
-    reference = tap.maps(source.subset([0]), sigma=levels, seed=seed)
+    known = conditions_for(denoiser, given.conditions, source)
+    reference = tap.maps(source.subset([0]), sigma=levels, seed=seed, conditions=known.subset([0]))
     compared = _checked_groups(groups, controls, reference.sizes["channel"])
     groups = {name: np.atleast_1d(group).tolist() for name, group in groups.items()}
     noisy = batches(source, draws, seed, given.batch_size, place_of(denoiser))
     change, edited, plain = _edited(
-        denoiser, tap, noisy, list(groups.values()), images=len(source), levels=levels, factor=factor, draws=draws
+        denoiser, tap, noisy, list(groups.values()), known, levels=levels, factor=factor, draws=draws
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         psnr = 10 * np.log10(plain[:, None] / edited)
@@ -189,25 +195,26 @@ def _edited(
     tap: Tap,
     noisy: Iterator[tuple[slice, Tensor, Tensor]],
     groups: Sequence[Sequence[int]],
+    known: Conditions,
     *,
-    images: int,
     levels: Sequence[float],
     factor: float,
     draws: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Change and error with each group edited (image, group, sigma), and error without (image, sigma)."""
-    change, edited = np.zeros((2, images, len(groups), len(levels)))
-    plain = np.zeros((images, len(levels)))
+    change, edited = np.zeros((2, len(known), len(groups), len(levels)))
+    plain = np.zeros((len(known), len(levels)))
     with torch.no_grad(), evaluating(denoiser):
         for where, x, z in noisy:
+            own = known.at(range(where.start, where.stop), x)
             for s, level in enumerate(levels):
                 y = x + level * z
                 # A network may change its input in place, and y is used again.
-                clean = denoiser(y.clone(), level)
+                clean = denoiser(y.clone(), level, **own)
                 plain[where, s] += _mean_square(clean - x) / draws
                 for g, channels in enumerate(groups):
                     with tap.scale(list(channels), factor) if factor else tap.ablate(list(channels)):
-                        other = denoiser(y.clone(), level)
+                        other = denoiser(y.clone(), level, **own)
                     change[where, g, s] += _mean_square(other - clean) / draws
                     edited[where, g, s] += _mean_square(other - x) / draws
     return change, edited, plain

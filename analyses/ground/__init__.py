@@ -1,6 +1,6 @@
 """What all rooms stand on: findings by specification, intervals, kept results, pictures, the command line."""
 
-from analyses.ground.checks import check_errors, check_numbers, check_options
+from analyses.ground.checks import check_errors, check_numbers, check_options, real_numbers
 from analyses.ground.figures import GUIDE, PALETTE, block_colours, level_colours, picture, shown_range
 from analyses.ground.findings import Estimate, Findings, Variable, along
 from analyses.ground.intervals import estimated_mean, holm, interval, jackknife_deviation, resampled_means, wilson
@@ -50,6 +50,7 @@ __all__ = [
     "level_colours",
     "picture",
     "read",
+    "real_numbers",
     "resampled_means",
     "run",
     "saved",

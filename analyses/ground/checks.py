@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from probekit.checks import given as shown
 from probekit.errors import InputError
 
-__all__ = ["check_errors", "check_numbers", "check_options"]
+__all__ = ["check_errors", "check_numbers", "check_options", "real_numbers"]
 
 
 def check_numbers(data: Any, *names: str) -> None:
@@ -72,3 +73,20 @@ def check_options(function: str, options: Mapping[str, Any], known: Iterable[str
         if name not in names:
             meant = get_close_matches(name, names, 1) or names
             raise TypeError(f"{function}() has no option {name!r}: give {', '.join(meant)}")
+
+
+def real_numbers(name: str, value: Any) -> np.ndarray:
+    """An argument as an array of float64.
+
+    Raises
+    ------
+    InputError
+        If it is no array of real numbers.
+    """
+    try:
+        found = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{shown(name, value)}: give an array of numbers, with rows of one length") from error
+    if found.dtype.kind not in "fiub":
+        raise InputError(f"{shown(name, value)}: give real numbers")
+    return found.astype(float)

@@ -15,14 +15,15 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from analyses.ground import Findings, Kept, Variable, along
-from analyses.sampling.conditions import Match, condition_of, image_shape, real_numbers
+from analyses.ground import Findings, Kept, Variable, along, real_numbers
+from analyses.sampling.conditions import Match, condition_of, image_shape
 from analyses.sampling.methods import falling, geometric, method_of, registered
 from analyses.sampling.samplers import sample_unconditional
 from analyses.sampling.walk import Reconstruction, Targets, Walk, fitting, images_of
 from probekit import checks
 from probekit.capture.survey import network_of
 from probekit.checks import seeded, whole
+from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, clean_range
 from probekit.errors import InputError
 from probekit.labels import COORDINATES
@@ -128,6 +129,7 @@ def reconstruct(
     start: Any = None,
     trajectory: bool = False,
     batch_size: int | None = None,
+    conditions: Mapping[str, Any] | None = None,
     progress: bool | None = None,
     **options: Any,
 ) -> xr.Dataset:
@@ -171,6 +173,9 @@ def reconstruct(
         Whether to keep the clean estimate after each level.
     batch_size
         Samples at a time; by default as many as fit 256 MiB (8 GiB on a GPU), or half of what is free.
+    conditions
+        What else the network takes of each image of the condition, as for calling a tap; it goes for all samples of the
+        image. By default what the `Condition` was made with.
     progress
         Whether to show a progress bar; by default only in a terminal.
     options
@@ -209,7 +214,14 @@ def reconstruct(
     n_samples, draws = whole("n_samples", n_samples, least=1), whole("draws", draws, least=1)
     seeded(seed)
     given = condition_of(
-        tap, condition, sigmas, chosen.levels, draws=draws, seed=seed, progress=False if not progress else None
+        tap,
+        condition,
+        sigmas,
+        chosen.levels,
+        draws=draws,
+        seed=seed,
+        conditions=conditions,
+        progress=False if not progress else None,
     )
     made = Reconstruction(
         as_denoiser(denoiser),
@@ -312,8 +324,11 @@ def _attrs(made: Reconstruction) -> dict[str, Any]:
         # Of images it follows from what is named above.
         parts.append(condition.spread)
     code = made.method.code
+    given = {} if condition.given is None else condition.given.fingerprints()
     return {
         **measured,
+        **({"conditions": ", ".join(given)} if given else {}),
+        **{f"condition_{name}_sha256": digest for name, digest in given.items()},
         "analysis": SAMPLES.analysis,
         "method": made.method.name,
         "method_settings": ", ".join(f"{k}={v}" for k, v in made.method.settings.items()),
@@ -349,6 +364,7 @@ def sample(
     sigmas: Sequence[float] | None = None,
     seed: int = 0,
     batch_size: int = 64,
+    conditions: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """Unconditional samples of a denoiser's own prior, which need no tap to look through.
 
@@ -368,6 +384,9 @@ def sample(
         Of all noise, which is addressed by (seed, sample, level).
     batch_size
         Samples made together.
+    conditions
+        What else the network takes, as for calling a tap: one entry a sample, whose ids are "0", "1", …; or the same
+        for all.
 
     Returns
     -------
@@ -390,12 +409,15 @@ def sample(
     size, count = image_shape(shape), whole("n_samples", n_samples, least=1)
     step, place = whole("batch_size", batch_size, least=1), place_of(denoiser)
     walked = geometric() if sigmas is None else falling(sigmas)
+    known = conditions_for(denoiser, conditions, [str(k) for k in range(count)])
     found = []
     with evaluating(denoiser):
         for begin in range(0, count, step):
-            names = [f"sample {k}" for k in range(begin, min(begin + step, count))]
+            chosen = range(begin, min(begin + step, count))
+            names, given = [f"sample {k}" for k in chosen], known.at(chosen, place)
             nothing = torch.zeros((len(walked), len(names), 1), device=place.device, dtype=place.dtype)
             blank = torch.full((len(names), *size), _middle(denoiser), device=place.device, dtype=place.dtype)
-            walk = Walk(denoiser, None, Targets(walked, nothing, nothing, nothing[0]), blank, names, seed=seeded(seed))
+            targets = Targets(walked, nothing, nothing, nothing[0])
+            walk = Walk(denoiser, None, targets, blank, names, seed=seeded(seed), conditions=given)
             found.append(sample_unconditional(walk, walked))
     return torch.cat(found)

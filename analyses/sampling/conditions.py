@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_numbers
+from analyses.ground import check_numbers, real_numbers
 from analyses.sampling.methods import falling
 from probekit import images as image_sources
 from probekit import labels
 from probekit.checks import given as shown
 from probekit.checks import number, seeded, whole
+from probekit.denoising.conditions import Conditions, conditions_for
 from probekit.errors import InputError
 from probekit.phi.tap import Tap
 
@@ -28,7 +29,6 @@ __all__ = [
     "interpolate",
     "orthonormal_basis",
     "project",
-    "real_numbers",
     "same",
 ]
 
@@ -57,6 +57,8 @@ class Condition:
         (M, bands, rows, cols), where φ was measured on images.
     attrs
         What was measured, as a tap says it.
+    given
+        What else the network is given of each image, if anything.
     """
 
     ids: list[str]
@@ -67,6 +69,7 @@ class Condition:
     shape: tuple[int, int, int]
     images: np.ndarray | None
     attrs: dict[str, Any]
+    given: Conditions | None = None
 
     @classmethod
     def from_images(
@@ -78,13 +81,14 @@ class Condition:
         ids: Sequence[Any] | None = None,
         draws: int = 10,
         seed: int = 0,
+        conditions: Any = None,
         progress: bool | None = False,
     ) -> Condition:
         """φ of clean images, measured at all noise levels at once.
 
         Parameters
         ----------
-        tap, images, ids, draws, seed, progress
+        tap, images, ids, draws, seed, conditions, progress
             As for calling the tap, `probekit.tap`.
         sigmas
             Noise levels, falling.
@@ -102,14 +106,17 @@ class Condition:
         (1, 2, 128)
         """
         levels, source = falling(sigmas), image_sources.load(images, ids=ids)
-        data = _tap(tap)(source, sigma=levels, draws=draws, seed=seeded(seed), progress=progress)
+        given = conditions_for(_tap(tap).denoiser, conditions, source)
+        data = tap(source, sigma=levels, draws=draws, seed=seeded(seed), conditions=given, progress=progress)
         phi, spread = _numbers(data)
         pixels = source.read(range(len(source))).numpy()
         kept = None if source.labels is None else list(source.labels)
-        return cls(list(source.ids), kept, levels, phi, spread, source.shape, pixels, dict(data.attrs))
+        return cls(list(source.ids), kept, levels, phi, spread, source.shape, pixels, dict(data.attrs), given)
 
     @classmethod
-    def from_phi(cls, tap: Tap, phi: xr.Dataset, sigmas: Sequence[float], *, shape: Sequence[int]) -> Condition:
+    def from_phi(
+        cls, tap: Tap, phi: xr.Dataset, sigmas: Sequence[float], *, shape: Sequence[int], conditions: Any = None
+    ) -> Condition:
         """φ that is known already: measured, averaged (`centroid`), mixed (`interpolate`), projected or edited.
 
         Parameters
@@ -122,6 +129,8 @@ class Condition:
             Noise levels, falling.
         shape
             (bands, rows, cols) of the samples: φ does not say how large images are.
+        conditions
+            What else the network takes of each image of φ, as for calling the tap.
 
         Raises
         ------
@@ -143,7 +152,11 @@ class Condition:
             raise InputError(
                 f"φ of {phi.sizes['image']} images at {phi.sizes['sigma']} levels: give one at least of each"
             )
-        own = _own(_tap(tap), size, levels[0])
+        names = [str(i) for i in phi["image"].values]
+        if len(set(names)) < len(names):
+            raise InputError("the images of φ have repeated ids, which address the noise: make them unique")
+        given = conditions_for(_tap(tap).denoiser, conditions, names)
+        own = _own(tap, size, levels[0], given)
         differ = [f"{key}: {phi.attrs.get(key)!r}, not {own.attrs[key]!r}" for key in SAME if not same(phi, own, key)]
         if differ or not _same_channels(phi, own):
             raise InputError(
@@ -153,11 +166,8 @@ class Condition:
             )
         values, spread = _numbers(phi)
         at = _positions(phi["sigma"].values.astype(float), levels)
-        names = [str(i) for i in phi["image"].values]
-        if len(set(names)) < len(names):
-            raise InputError("the images of φ have repeated ids, which address the noise: make them unique")
         kept = [str(v) for v in phi["label"].values] if "label" in phi.coords else None
-        return cls(names, kept, levels, values[:, at], spread[:, at], size, None, dict(own.attrs))
+        return cls(names, kept, levels, values[:, at], spread[:, at], size, None, dict(own.attrs), given)
 
     def check(self, tap: Tap, sigmas: Sequence[float]) -> None:
         """Refuse to be matched at another tap, or at other noise levels.
@@ -167,7 +177,7 @@ class Condition:
         InputError
             Naming what differs.
         """
-        own = _own(tap, self.shape, self.sigmas[0])
+        own = _own(tap, self.shape, self.sigmas[0], self.given)
         differ = [f"{k}: {self.attrs[k]!r}, not {own.attrs[k]!r}" for k in SAME if self.attrs[k] != own.attrs[k]]
         if differ:
             raise InputError(
@@ -182,9 +192,11 @@ class Condition:
 
 
 def condition_of(
-    tap: Tap, condition: Any, sigmas: Sequence[float] | None, own: Sequence[float], **options: Any
+    tap: Tap, condition: Any, sigmas: Sequence[float] | None, own: Sequence[float], *, conditions: Any, **options: Any
 ) -> Condition:
     """A condition at the noise levels given, else at those it has, else at the method's own; images are measured.
+
+    `conditions` of the network, where given, take the place of those that a `Condition` has.
 
     Raises
     ------
@@ -192,6 +204,8 @@ def condition_of(
         If it cannot be one, or is of another tap or other noise levels.
     """
     if isinstance(condition, Condition):
+        if conditions is not None:
+            condition = replace(condition, given=conditions_for(tap.denoiser, conditions, condition.ids))
         condition.check(tap, condition.sigmas if sigmas is None else falling(sigmas))
         return condition
     if isinstance(condition, xr.DataArray) and "channel" in condition.dims:
@@ -203,7 +217,7 @@ def condition_of(
             "the condition is φ, which does not say how large images are: give sampling.Condition.from_phi(tap, phi, "
             "sigmas, shape=(bands, rows, cols))"
         )
-    return Condition.from_images(tap, condition, own if sigmas is None else sigmas, **options)
+    return Condition.from_images(tap, condition, own if sigmas is None else sigmas, conditions=conditions, **options)
 
 
 class Matched(NamedTuple):
@@ -299,9 +313,11 @@ def _tap(tap: Any) -> Tap:
     return tap
 
 
-def _own(tap: Tap, shape: tuple[int, int, int], sigma: float) -> xr.Dataset:
+def _own(tap: Tap, shape: tuple[int, int, int], sigma: float, given: Conditions | None) -> xr.Dataset:
     """One look at a blank image, which tells what this tap of this denoiser calls itself."""
-    return tap(np.zeros((1, *shape), np.float32), sigma=float(sigma), draws=1, progress=False)
+    first = None if given is None else given.subset([0])
+    blank = image_sources.load(np.zeros((1, *shape), np.float32), ids=["blank"] if first is None else first.ids)
+    return tap(blank, sigma=float(sigma), draws=1, conditions=first, progress=False)
 
 
 def _same_channels(first: xr.Dataset, second: xr.Dataset) -> bool:
@@ -481,20 +497,3 @@ def orthonormal_basis(basis: Any, channels: int) -> np.ndarray:
         raise InputError("basis is 0 throughout and spans nothing: give rows that differ from 0")
     _, sizes, rows = np.linalg.svd(given, full_matrices=False)
     return rows[sizes > 1e-10 * max(sizes[0], np.finfo(float).tiny)]
-
-
-def real_numbers(name: str, value: Any) -> np.ndarray:
-    """An argument as an array of float64.
-
-    Raises
-    ------
-    InputError
-        If it is no array of real numbers.
-    """
-    try:
-        found = np.asarray(value)
-    except ValueError as error:
-        raise InputError(f"{shown(name, value)}: give an array of numbers, with rows of one length") from error
-    if found.dtype.kind not in "fiub":
-        raise InputError(f"{shown(name, value)}: give real numbers")
-    return found.astype(float)

@@ -132,7 +132,7 @@ def sample_langevin(
 
         def seen(part: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
             clean = walk.estimated(part, sigma, rows)
-            return torch.stack([walk.features(clean + z[rows], sigma) for z in noise]).mean(dim=0)
+            return torch.stack([walk.features(clean + z[rows], sigma, rows) for z in noise]).mean(dim=0)
 
         y = put(y, len(sigmas) - 1, seen)
     x = walk.denoise(y, sigmas[-1])
@@ -330,7 +330,7 @@ def _twist(walk: Walk, y: Tensor, t: int, rows: Tensor, many: int) -> tuple[Tens
     """log p̃ (n,) and its gradient; recorded as the guidance of this level."""
     asked = walk.asked(t, scaled=True)
     sigma = walk.at(walk.sigmas[t], rows)
-    goal = Goal(lambda part, _: walk.features(part, sigma), asked.target[rows], asked.weight[rows])
+    goal = Goal(lambda part, _: walk.features(part, sigma, rows), asked.target[rows], asked.weight[rows])
     loss, gradient = losses(goal, y, torch.arange(len(y), device=y.device))
     half = goal.target.shape[1] / 2
     level = walk.levels[-1]

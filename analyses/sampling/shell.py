@@ -18,6 +18,7 @@ from probekit.checks import whole
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    Condition,
     Crop,
     Draws,
     Images,
@@ -26,6 +27,7 @@ from probekit.cli.arguments import (
     Quiet,
     Seed,
     Size,
+    conditions_called,
     images_called,
     network_called,
 )
@@ -47,6 +49,7 @@ def command(
     ] = None,
     draws: Draws = DRAWS,
     seed: Seed = 0,
+    condition: Condition = None,
     store: Annotated[Path | None, typer.Option(help="Folder that finished images are kept in.")] = None,
     out: Out = OUT,
     quiet: Quiet = False,
@@ -65,6 +68,7 @@ def command(
         draws=draws,
         seed=seed,
         store=store,
+        conditions=conditions_called(condition),
         progress=False if quiet else None,
     )
     return saved(out, ("samples", made), ("sampling", describe(made)), ("sampling", plot(made)))

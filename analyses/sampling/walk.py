@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ import xarray as xr
 from analyses.sampling.kernels_guidance import Goal, Guided
 from probekit.capture.survey import network_of, survey
 from probekit.checks import whole
-from probekit.errors import ModelError
+from probekit.denoising.conditions import by_row, of_rows
+from probekit.errors import InputError, ModelError
 from probekit.machine.memory import available_bytes
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of
@@ -107,8 +108,9 @@ class Walk:
 
     A sampler begins at `start`, says at each noise level ``enter(sigma)``, and may then add ``noise(t)``, call
     ``denoise(y, sigma)``, and have ``guide(y, asked(t), kernel)`` move noisy images until they look as asked. All of
-    it is counted, and recorded in `levels`. Samples do not depend on the batch that they are made in, as long as the
-    sampler treats rows independently.
+    it is counted, and recorded in `levels`. What else the network is given of each sample goes along; where a batch
+    holds other rows than all in order, say which. Samples do not depend on the batch that they are made in, as long as
+    the sampler treats rows independently.
 
     Attributes
     ----------
@@ -134,6 +136,7 @@ class Walk:
         *,
         seed: int,
         trajectory: bool = False,
+        conditions: Mapping[str, Any] | None = None,
     ) -> None:
         self.start, self.sigmas = start, targets.sigmas
         self.everyone = torch.arange(len(start), device=start.device)
@@ -141,6 +144,7 @@ class Walk:
         self.denoised = torch.zeros(len(start), dtype=torch.long, device=start.device)
         self._denoiser, self._tap, self._targets = denoiser, tap, targets
         self._names, self._seed, self._trajectory = list(names), seed, trajectory
+        self._conditions = dict(conditions or {})
 
     def noise(self, t: int, step: int = 0, rows: Tensor | None = None) -> Tensor:
         """Standard normal noise (n, C, H, W) for a step within level t, the same for a sample whatever the batch."""
@@ -184,13 +188,13 @@ class Walk:
         """The same with a gradient, at noise levels (n,); several images may be of one row."""
         self.denoised += torch.bincount(rows, minlength=len(self.denoised))
         # A network may change its input in place, and y is used again.
-        return self._denoiser(y.clone(), sigma)
+        return self._denoiser(y.clone(), sigma, **self._given(y, rows))
 
-    def features(self, y: Tensor, sigma: float | Tensor) -> Tensor:
+    def features(self, y: Tensor, sigma: float | Tensor, rows: Tensor | None = None) -> Tensor:
         """Features (n, K) of noisy images, with a gradient: what the tap sees, or its coordinates in the basis."""
         if self._tap is None:
             return y.new_zeros((len(y), 1))
-        found = self._tap.features(y, sigma).to(self.start.dtype)
+        found = self._tap.features(y, sigma, **self._given(y, rows)).to(self.start.dtype)
         return found if self._targets.basis is None else found @ self._targets.basis.T
 
     def asked(self, t: int, *, scaled: bool = False) -> Asked:
@@ -241,7 +245,7 @@ class Walk:
 
         def seen(part: Tensor, chosen: Tensor) -> Tensor:
             if features is None:
-                return self.features(part, asked.sigma[chosen])
+                return self.features(part, asked.sigma[chosen], asked.rows[chosen])
             return features(part, asked.sigma[chosen], asked.rows[chosen])
 
         try:
@@ -260,6 +264,16 @@ class Walk:
         if isinstance(sigma, torch.Tensor):
             return sigma
         return torch.full(rows.shape, float(sigma), dtype=self.start.dtype, device=rows.device)
+
+    def _given(self, y: Tensor, rows: Tensor | None) -> dict[str, Any]:
+        """What else the network is given of noisy images of these rows."""
+        rows = self.everyone if rows is None else rows
+        if len(rows) != len(y) and any(map(by_row, self._conditions.values())):
+            raise InputError(
+                f"{len(y)} noisy images are looked at as of {len(rows)} rows, and each row has its own "
+                f"{', '.join(self._conditions)}: say which rows they are, rows="
+            )
+        return of_rows(self._conditions, rows)
 
     def _scale(self, t: int) -> Tensor:
         """(N, K) > 0, on which differences of features count at a level: the spread of one draw, known or presumed."""
@@ -353,6 +367,7 @@ def _walk(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> Walk:
     def tensor(values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device=place.device, dtype=place.dtype)
 
+    given = None if condition.given is None else condition.given.at(images, place)
     phi, spread, weight = condition.phi[images], condition.spread[images], weight[images]
     if basis is not None:
         phi = phi @ basis.T
@@ -368,7 +383,9 @@ def _walk(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> Walk:
     )
     start = tensor(np.broadcast_to(made.start, (len(pairs), *condition.shape)))
     names = [f"{condition.ids[i]}/{k}" for i, k in pairs]
-    return Walk(made.denoiser, made.tap, targets, start, names, seed=made.seed, trajectory=made.trajectory)
+    return Walk(
+        made.denoiser, made.tap, targets, start, names, seed=made.seed, trajectory=made.trajectory, conditions=given
+    )
 
 
 @contextmanager
@@ -398,7 +415,9 @@ def fitting(made: Reconstruction) -> int:
     place = place_of(network_of(made.denoiser))
     blank = torch.zeros((1, *made.condition.shape), dtype=place.dtype, device=place.device)
     level = torch.full((1,), made.condition.sigmas[0], dtype=place.dtype, device=place.device)
-    elements = sum(a.numel() for v in survey(made.denoiser, blank, level) for a in v.maps.values())
+    given = {} if made.condition.given is None else made.condition.given.at([0], place)
+    visits = survey(made.denoiser, blank, level, conditions=given)
+    elements = sum(a.numel() for v in visits for a in v.maps.values())
     free = available_bytes(place.device)
     wanted = BUDGET if place.device.type == "cpu" else BUDGET_GPU
     budget = wanted if free is None else min(wanted, SHARE * free)

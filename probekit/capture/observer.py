@@ -87,7 +87,7 @@ class Observer:
         self.network = network_of(denoiser)
         self.points = points
         self.weights_sha256 = WeightsHash(self.network)
-        self._reached: dict[tuple[int | str, ...], Reach] = {}
+        self._reached: dict[tuple[Any, ...], Reach] = {}
         self._changes: tuple[str, ...] = ()
 
     @property
@@ -121,10 +121,8 @@ class Observer:
         A pass stops at the last point; of a network that keeps things on its attributes it goes to the end, and each
         begins with what the network held before.
         """
-        with (
-            evaluating(self.denoiser),
-            observing(self.network, self.points, read, to_the_end=bool(self._changes)) as run,
-        ):
+        to_the_end = bool(self._changes) or _sharded(self.network)
+        with evaluating(self.denoiser), observing(self.network, self.points, read, to_the_end=to_the_end) as run:
 
             def alone(forward: Callable[[], Any]) -> list[Tensor]:
                 with preserved(self.network):
@@ -133,16 +131,18 @@ class Observer:
             yield alone if self._changes else run
 
     @contextmanager
-    def reading(self, read: Callable[[Tensor], Tensor]) -> Iterator[Callable[[Tensor, float], list[Tensor]]]:
-        """A function (noisy batch, σ) → `read` of the output at each point, without gradients, while the block runs."""
+    def reading(
+        self, read: Callable[[Tensor], Tensor]
+    ) -> Iterator[Callable[[Tensor, float, Mapping[str, Any]], list[Tensor]]]:
+        """A function (noisy batch, σ, conditions) → `read` of each point's output, without gradients, in the block."""
         # A network that differentiates inside hands on maps with a history.
         with torch.no_grad(), self.running(lambda a: read(a.detach())) as run:
-            yield lambda y, level: run(lambda: self.denoiser(y, level))
+            yield lambda y, level, conditions: run(lambda: self.denoiser(y, level, **conditions))
 
     def reach(
         self, shape: tuple[int, ...], sigma: Any = 0.5, count: int = 1, conditions: Mapping[str, Any] | None = None
     ) -> Reach:
-        """How far a pass of images of this shape goes; seen once for each shape and names of conditions.
+        """How far a pass of images of this shape goes; seen once for each shape and kind of conditions.
 
         Raises
         ------
@@ -150,7 +150,8 @@ class Observer:
             If a point is not reached, or more than once where its tap does not say which call is meant.
         """
         conditions = conditions or {}
-        case = (*shape, *sorted(conditions))
+        # What is seen of several images would have a later call take fewer of them at once.
+        case = (count > 1, *shape, *sorted((name, _kind(value)) for name, value in conditions.items()))
         if case not in self._reached:
             self._reached[case] = self._surveyed(zeros_for(self.network, count, *shape), sigma, conditions)
         return self._reached[case]
@@ -200,6 +201,13 @@ class Observer:
 def _sharded(network: nn.Module) -> bool:
     """Whether weights are gathered for a pass and given away at its end (torch's fully_shard)."""
     return any(hasattr(module, "set_reshard_after_forward") for module in network.modules())
+
+
+def _kind(condition: Any) -> str:
+    """What of a condition may decide which modules are called, and how large their outputs are."""
+    if getattr(condition, "ndim", 0) > 0:
+        return str(tuple(condition.shape[1:]))
+    return repr(condition) if condition is None or isinstance(condition, bool | str) else type(condition).__name__
 
 
 def _position(network: nn.Module, point: TapPoint, visits: Sequence[Visit]) -> int:

@@ -24,6 +24,7 @@ __all__ = [
     "NETWORK",
     "SIGMA",
     "BatchSize",
+    "Condition",
     "Crop",
     "Draws",
     "Images",
@@ -34,6 +35,7 @@ __all__ = [
     "Seed",
     "Sigma",
     "Size",
+    "conditions_called",
     "images_called",
     "network_called",
     "numbers",
@@ -60,6 +62,13 @@ Draws = Annotated[int, typer.Option(help="Noise draws of each image and noise le
 Seed = Annotated[int, typer.Option(help="Of the noise and of all that is drawn at random.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, made if need be.")]
 BatchSize = Annotated[int | None, typer.Option(help="Noisy images in one forward pass.")]
+Condition = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=FILE: what else the network takes of each image. .npy in their order, .npz with ids and values, or "
+        ".nc or .zarr with dim image. May be repeated."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 
@@ -82,6 +91,58 @@ def numbers(text: str, kind: Callable[[str], Any] = int, option: str = "") -> li
 def words(text: str | None) -> list[str] | None:
     """The comma-separated words in `text`; None where there is none."""
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def conditions_called(options: Sequence[str] | None) -> dict[str, Any] | None:
+    """What NAME=FILE stand for: arrays mapped from disk, or labelled by image; None where there are none.
+
+    Raises
+    ------
+    InputError
+        If one is written otherwise, a name comes twice, or a file holds no such values.
+    """
+    found: dict[str, Any] = {}
+    for option in options or ():
+        name, equals, file = option.partition("=")
+        if not (name and equals and file):
+            raise InputError(f"--condition {option}: write NAME=FILE, e.g. given=fields.npy")
+        if name in found:
+            raise InputError(f"--condition {option}: {name} is given twice; give each once")
+        found[name] = _values_of(name, Path(file))
+    return found or None
+
+
+def _values_of(name: str, file: Path) -> Any:
+    """The values of a condition in a file."""
+    import numpy as np
+    import xarray as xr
+
+    if file.suffix not in (".npy", ".npz", ".nc", ".zarr"):
+        raise InputError(f"--condition {name}={file}: give a file that ends in .npy, .npz, .nc or .zarr")
+    try:
+        if file.suffix == ".npy":
+            return np.load(file, mmap_mode="r")
+        if file.suffix == ".npz":
+            with np.load(file) as archive:
+                known = sorted(archive.files)
+                if known == ["ids", "values"]:
+                    ids, values = archive["ids"], archive["values"]
+                    dims = ("image", *(f"dim {k}" for k in range(1, values.ndim)))
+                    return xr.DataArray(values, dims=dims, coords={"image": ids})
+        elif file.suffix == ".nc":
+            with xr.open_dataset(file, engine="h5netcdf") as data:
+                known = sorted(map(str, data.data_vars))
+                if name in known or len(known) == 1:
+                    return data[name if name in known else known[0]].load()
+        else:
+            data = xr.open_zarr(file, chunks=None, consolidated=False)
+            known = sorted(map(str, data.data_vars))
+            if name in known or len(known) == 1:
+                return data[name if name in known else known[0]]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"--condition {name}={file}: it cannot be read ({error})") from error
+    wanted = "the arrays ids and values" if file.suffix == ".npz" else f"a variable called {name}, or one only"
+    raise InputError(f"--condition {name}={file}: it holds {', '.join(known) or 'nothing'}; it must hold {wanted}")
 
 
 def network_called(name: str) -> nn.Module:

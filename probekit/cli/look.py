@@ -13,6 +13,7 @@ from probekit.cli.arguments import (
     DRAWS,
     SIGMA,
     BatchSize,
+    Condition,
     Crop,
     Draws,
     Images,
@@ -21,6 +22,7 @@ from probekit.cli.arguments import (
     Seed,
     Sigma,
     Size,
+    conditions_called,
     images_called,
     network_called,
     numbers,
@@ -78,6 +80,7 @@ def phi(
     crop: Crop = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be used.")] = False,
     batch_size: BatchSize = None,
+    condition: Condition = None,
     keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Keep every draw too.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -92,6 +95,7 @@ def phi(
     source = images_called(images, size=size, crop=crop, skip_bad=skip_bad)
     tapped = make_tap(network_called(network), *(words(tap) or ()), reduce=reduce)
     levels = numbers(sigma, float, option="--sigma")
+    conditions = conditions_called(condition)
     prepared(out.parent)
     data = tapped(
         source,
@@ -101,6 +105,7 @@ def phi(
         batch_size=batch_size,
         keep_draws=keep_draws,
         store=out if out.suffix == ".zarr" else None,
+        conditions=conditions,
         progress=False if quiet else None,
     )
     if out.suffix == ".nc":

@@ -11,6 +11,7 @@ import xarray as xr
 from torch import nn
 
 from probekit.checks import noise_levels, seeded, whole
+from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser
 from probekit.errors import InputError
 from probekit.evaluation.references import GaussianBlur, PatchWiener
@@ -40,7 +41,13 @@ def psnr(clean: Float[Tensor, "n ..."], estimate: Float[Tensor, "n ..."]) -> Flo
 
 
 def psnr_curve(
-    denoiser: nn.Module, images: ImageSet, *, sigma: Sequence[float], seed: int = 0, batch_size: int = 250
+    denoiser: nn.Module,
+    images: ImageSet,
+    *,
+    sigma: Sequence[float],
+    seed: int = 0,
+    batch_size: int = 250,
+    conditions: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:
     """PSNR of each image at each noise level, one noise draw shared by all levels.
 
@@ -56,16 +63,24 @@ def psnr_curve(
         Of the noise.
     batch_size
         Images denoised together.
+    conditions
+        What else the network takes of each image, as for calling a tap.
 
     Returns
     -------
     DataArray
         Dims (image, sigma), in dB.
+
+    Raises
+    ------
+    InputError
+        If an option is out of range, or conditions do not fit the network and the images.
     """
     denoiser, sigma = as_denoiser(denoiser), noise_levels(sigma)
     whole("batch_size", batch_size, least=1)
     seeded(seed)
-    device = place_of(denoiser).device
+    known, place = conditions_for(denoiser, conditions, images), place_of(denoiser)
+    device = place.device
     rows = []
     with evaluating(denoiser), torch.inference_mode():
         for start in range(0, len(images), batch_size):
@@ -73,7 +88,8 @@ def psnr_curve(
             clean = images.read(chosen).to(device)
             ids = [images.ids[i] for i in chosen]
             z = standard_normal(images.shape, seed=seed, ids=ids, draws=[0] * len(ids)).to(device)
-            rows.append(torch.stack([psnr(clean, denoiser(clean + s * z, s)) for s in sigma], dim=1).cpu())
+            given = known.at(chosen, place)
+            rows.append(torch.stack([psnr(clean, denoiser(clean + s * z, s, **given)) for s in sigma], dim=1).cpu())
     return xr.DataArray(
         torch.cat(rows).numpy(),
         dims=("image", "sigma"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 from probekit.checks import noise_levels
+from probekit.denoising.conditions import by_row, of_rows, placed
 from probekit.machine.ahead import ahead
 from probekit.noise import from_bits, random_bits, standard_normal
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from probekit.denoising.conditions import Conditions
     from probekit.images import ImageSet
 
 # Small batches share the cost of reading, noising and averaging: so many noisy images at once, or so many numbers.
@@ -39,22 +41,26 @@ class Noising:
         Which noise; one z per (image, draw) for all levels. At level 0 one version serves as every draw.
     batch : int
         Noisy images in one forward pass, at most.
+    rotating : bool
+        Whether draw d of every image is looked at under the conditions of the d-th image, in rotation, instead of its
+        own; then draws differ at level 0 too, and each is looked at there.
     """
 
     levels: Sequence[float]
     draws: int
     seed: int
     batch: int
+    rotating: bool = False
 
     @property
     def noisy(self) -> list[int]:
-        """Positions of the levels above 0."""
-        return [s for s, level in enumerate(self.levels) if level > 0]
+        """Positions of the levels at which draws differ: those above 0."""
+        return [s for s, level in enumerate(self.levels) if level > 0 or self.rotating]
 
     @property
     def noiseless(self) -> list[int]:
-        """Positions of the levels at 0."""
-        return [s for s, level in enumerate(self.levels) if level == 0]
+        """Positions of the levels at which one version serves as every draw: those at 0."""
+        return [s for s, level in enumerate(self.levels) if level == 0 and not self.rotating]
 
     @property
     def versions(self) -> int:
@@ -75,12 +81,14 @@ class NoisyBatch(NamedTuple):
     """A batch for the network.
 
     group are the places in their set of the images that are averaged together, to which the batch belongs; level is
-    the position of its noise level, and y the noisy images (n, C, H, W).
+    the position of its noise level, y the noisy images (n, C, H, W), and conditions what else the network is given of
+    them.
     """
 
     group: range
     level: int
     y: Tensor
+    conditions: Mapping[str, Any]
 
 
 class Average(NamedTuple):
@@ -101,6 +109,7 @@ def noisy_batches(
     noising: Noising,
     *,
     place: Tensor,
+    conditions: Conditions | None = None,
     positions: range | None = None,
     early: bool | None = None,
 ) -> Iterator[NoisyBatch]:
@@ -114,13 +123,15 @@ def noisy_batches(
         Which noisy versions, how many at once.
     place
         A tensor of the type and on the device in which the network computes.
+    conditions
+        What else the network is given of each image, if anything.
     positions
         Which images, by default all. Images are read in groups of `Noising.together`, counted from
         the first of these; the same groups give the same numbers to the last bit.
     early
-        Whether images are read, and the noise's random bits made, in a thread of their own while the network is busy,
-        and the bits become noise where the network is. By default where that is not the CPU, whose threads this would
-        take away from the network.
+        Whether images and conditions are read, and the noise's random bits made, in a thread of their own while the
+        network is busy, and the bits become noise where the network is. By default where that is not the CPU, whose
+        threads this would take away from the network.
 
     Yields
     ------
@@ -133,20 +144,23 @@ def noisy_batches(
     together = noising.together(source)
     groups = [range(a, min(a + together, everything.stop)) for a in range(everything.start, everything.stop, together)]
     blocks = [(group, block) for group in groups for block in _blocks(len(group), source, noising)]
-    made = _pairs(source, blocks, noising, place, random_bits if early else standard_normal)
-    pairs = ahead(made) if early else made
+    made = _parts(source, blocks, noising, conditions, place, random_bits if early else standard_normal)
+    parts = ahead(made) if early else made
     for group in groups:
         for _ in _blocks(len(group), source, noising):
-            x, random = (_moved(part, place) for part in next(pairs))
+            *images_and_noise, given = next(parts)
+            x, random = (_moved(part, place) for part in images_and_noise)
             z = (from_bits(random, source.shape) if early else random).to(place.dtype)
-            x = x.to(place.dtype)
-            for clean, noise in zip(x.split(noising.batch), z.split(noising.batch), strict=True):
+            x, given = x.to(place.dtype), placed(given, place)
+            for first in range(0, len(x), noising.batch):
+                rows = slice(first, first + noising.batch)
                 for s in noising.noisy:
-                    yield NoisyBatch(group, s, clean + noising.levels[s] * noise)
+                    yield NoisyBatch(group, s, x[rows] + noising.levels[s] * z[rows], of_rows(given, rows))
         for s in noising.noiseless:
             for first in range(0, len(group), noising.batch):
                 chosen = group[first : first + noising.batch]
-                yield NoisyBatch(group, s, _placed(source.read(chosen), place))
+                given = {} if conditions is None else conditions.at(chosen, place)
+                yield NoisyBatch(group, s, _placed(source.read(chosen), place), given)
 
 
 def averaged(values: Iterable[tuple[NoisyBatch, list[Tensor]]], noising: Noising) -> Iterator[Average]:
@@ -189,19 +203,27 @@ def _blocks(images: int, source: ImageSet, noising: Noising) -> list[range]:
     return [range(first, min(first + block, count)) for first in range(0, count, block)]
 
 
-def _pairs(
+def _parts(
     source: ImageSet,
     blocks: Iterable[tuple[range, range]],
     noising: Noising,
+    conditions: Conditions | None,
     place: Tensor,
     make: Callable[..., Tensor],
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and noise, or what it is made of, of each block, in main memory; pinned there where a GPU takes them."""
+) -> Iterator[tuple[Tensor, Tensor, Mapping[str, Any]]]:
+    """Images, noise or what it is made of, and conditions of each block, in main memory; pinned there for a GPU."""
+    pinned = place.device.type == "cuda"
     for group, block in blocks:
         images, draws = [group[k // noising.draws] for k in block], [k % noising.draws for k in block]
         clean, random = _clean_and_random(source, images, draws, seed=noising.seed, make=make)
-        pinned = place.device.type == "cuda"
-        yield (clean.pin_memory(), random.pin_memory()) if pinned else (clean, random)
+        given: dict[str, Any] = {}
+        if conditions is not None:
+            whose = [draw % len(conditions) for draw in draws] if noising.rotating else images
+            given = conditions.read(whose, place)
+        if pinned:
+            clean, random = clean.pin_memory(), random.pin_memory()
+            given = {name: value.pin_memory() if by_row(value) else value for name, value in given.items()}
+        yield clean, random, given
 
 
 def _clean_and_random(

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from probekit.capture.observer import Observer, Reach
+    from probekit.denoising.conditions import Conditions
     from probekit.images import ImageSet
 
-    Read = Callable[[Tensor, float], list[Tensor]]
+    Read = Callable[[Tensor, float, Mapping[str, Any]], list[Tensor]]
     Observed = Callable[[], AbstractContextManager[Read]]
 
 __all__ = ["Measurement", "batch_size_for", "busy_batch", "images_for", "maps_of_one_draw", "rest_image"]
@@ -48,9 +49,11 @@ class Measurement:
     Attributes
     ----------
     observed : callable
-        Opens the hooks; gives a function (noisy batch, σ) → values at each tap, (n, channels).
+        Opens the hooks; gives a function (noisy batch, σ, conditions) → values at each tap, (n, channels).
     source, rest : ImageSet
         The images, and the constant one.
+    conditions : Conditions
+        What else the network is given of each image; of the constant one in rotation, draw d what the d-th image has.
     noising : Noising
         Noise levels, draws, and noisy images in one forward pass.
     keep_draws : bool
@@ -70,6 +73,7 @@ class Measurement:
     observed: Observed
     source: ImageSet
     rest: ImageSet
+    conditions: Conditions
     noising: Noising
     keep_draws: bool
     batch_bytes: int
@@ -85,9 +89,10 @@ class Measurement:
             count, "give fewer images or noise levels at a time, keep_draws=False, a smaller batch_size, or store="
         )
         arrays = self._empty(count)
-        with self._bar(count + 1) as bar, self.observed() as read:
+        total = count * self.noising.versions + self._rest_noising.versions
+        with self._bar(total) as bar, self.observed() as read:
             arrays |= self._rest(read, bar)
-            for part in self._averages(read, self.source, bar):
+            for part in self._averages(read, self.source, self.noising, bar):
                 _put(arrays, part, 0)
         return self._labelled(arrays)
 
@@ -99,10 +104,11 @@ class Measurement:
             path, plan=self._plan(), template=self._template, ids=self.source.ids, unit=unit
         ) as writer:
             pending = writer.pending
-            with self._bar(sum(map(len, pending))) as bar, self.observed() as read:
+            total = sum(map(len, pending)) * self.noising.versions
+            with self._bar(total) as bar, self.observed() as read:
                 for positions in pending:
                     arrays = self._empty(len(positions))
-                    for part in self._averages(read, self.source, bar, positions):
+                    for part in self._averages(read, self.source, self.noising, bar, positions):
                         _put(arrays, part, positions.start)
                     writer.write(positions, arrays)
         return store.open(path)
@@ -118,11 +124,12 @@ class Measurement:
             "batch_size": self.noising.batch,
             "dtype": str(self.place.dtype),
             "device": self.place.device.type,
+            **{f"condition {name!r}": sha256 for name, sha256 in self.conditions.fingerprints().items()},
         }
 
     def _template(self) -> xr.Dataset:
         """The Dataset of all images before any is measured, and the constant image measured."""
-        with self._bar(1) as bar, self.observed() as read:
+        with self._bar(self._rest_noising.versions) as bar, self.observed() as read:
             rest = self._rest(read, bar)
         # Views of one number: a template of any size takes no memory.
         nan = np.float32("nan")
@@ -139,16 +146,24 @@ class Measurement:
             attrs=self.attrs,
         )
 
-    def _averages(self, read: Read, source: ImageSet, bar: Any, positions: range | None = None) -> Iterator[Average]:
+    @property
+    def _rest_noising(self) -> Noising:
+        """How the constant image is looked at: if images have conditions of their own, under one of these a draw."""
+        return replace(self.noising, rotating=self.conditions.vary)
+
+    def _averages(
+        self, read: Read, source: ImageSet, noising: Noising, bar: Any, positions: range | None = None
+    ) -> Iterator[Average]:
         def values() -> Iterator[tuple[Any, list[Tensor]]]:
-            for batch in noisy_batches(source, self.noising, place=self.place, positions=positions):
-                yield batch, read(batch.y, self.noising.levels[batch.level])
+            batches = noisy_batches(source, noising, place=self.place, conditions=self.conditions, positions=positions)
+            for batch in batches:
+                yield batch, read(batch.y, noising.levels[batch.level], batch.conditions)
                 bar.update(len(batch.y))
 
-        return averaged(values(), self.noising)
+        return averaged(values(), noising)
 
     def _rest(self, read: Read, bar: Any) -> dict[str, np.ndarray]:
-        average = next(self._averages(read, self.rest, bar))
+        average = next(self._averages(read, self.rest, self._rest_noising, bar))
         return {"rest": average.phi[0], "rest_se": average.phi_se[0]}
 
     def _shapes(self, count: int) -> dict[str, tuple[int, ...]]:
@@ -165,13 +180,21 @@ class Measurement:
     def _refuse(self, count: int, hint: str) -> None:
         refuse_if_too_large(self._result_bytes(count), self.batch_bytes, device=self.place.device, hint=hint)
 
-    def _bar(self, images: int) -> Any:
+    def _bar(self, total: int) -> Any:
         hidden = None if self.progress is None else not self.progress
-        return tqdm(total=images * self.noising.versions, unit="img", unit_scale=True, disable=hidden)
+        return tqdm(total=total, unit="img", unit_scale=True, disable=hidden)
 
 
 def maps_of_one_draw(
-    observer: Observer, source: ImageSet, levels: Sequence[float], reached: Reach, *, draw: int, seed: int, batch: int
+    observer: Observer,
+    source: ImageSet,
+    conditions: Conditions,
+    levels: Sequence[float],
+    reached: Reach,
+    *,
+    draw: int,
+    seed: int,
+    batch: int,
 ) -> np.ndarray:
     """Activation maps (image, sigma, channel, row, col) of one noisy version of each image, float32.
 
@@ -193,8 +216,9 @@ def maps_of_one_draw(
         for start in range(0, len(source), batch):
             chosen = range(start, min(start + batch, len(source)))
             x, z = clean_and_noise(source, chosen, [draw] * len(chosen), seed=seed, place=observer.place)
+            given = conditions.at(chosen, observer.place)
             for s, level in enumerate(levels):
-                values[chosen, s] = read(x + level * z, level)[0].float().cpu().numpy()
+                values[chosen, s] = read(x + level * z, level, given)[0].float().cpu().numpy()
     return values
 
 

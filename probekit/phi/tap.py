@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from probekit.capture.names import TapPoint, listing, resolve
 from probekit.capture.observer import Observer, Reach
 from probekit.capture.reductions import reduction
 from probekit.checks import flag, given, noise_levels, number, whole
+from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, settings_shown
 from probekit.denoising.inputs import check_batch, first
 from probekit.errors import InputError, TapError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from probekit.capture.reductions import Reduction
+    from probekit.denoising.conditions import Conditions
     from probekit.images import ImageSet
 
 __all__ = ["Tap", "tap"]
@@ -124,6 +126,7 @@ class Tap:
         batch_size: int | None = None,
         keep_draws: bool = False,
         store: str | Path | None = None,
+        conditions: Mapping[str, Any] | Conditions | None = None,
         progress: bool | None = None,
     ) -> xr.Dataset:
         """The representation φ(x_σ) = E_z[ā(x + σz)] of images (arXiv:2506.01912).
@@ -151,6 +154,12 @@ class Tap:
             Folder of a Zarr store to stream results to, for sets whose results do not fit in memory
             or take long. If it exists, it must have been begun with the same arguments, and what it
             lacks is done: a call that was killed is finished by making it again.
+        conditions
+            What else the network takes, by the names that its forward has. Each is an array, tensor,
+            memory-mapped or Zarr array (image, …), one entry an image in their order; a DataArray
+            with dim ``image``, or a mapping, that is matched to the images' ids; or one number,
+            string, bool or None for all images. Floats are converted to the network's type, whole
+            numbers to int64. A store was begun with the same content.
         progress
             Whether to show a progress bar; by default only in a terminal.
 
@@ -160,20 +169,23 @@ class Tap:
             float32 variables ``phi``, ``phi_se`` (image, sigma, channel), ``rest``, ``rest_se``
             (sigma, channel), and on request ``phi_draws`` (image, sigma, draw, channel). ``phi_se``
             is the standard error over draws: NaN for one draw, 0 at σ = 0. ``rest`` is the same for
-            a constant image in the middle of the denoiser's range: what there is without an image.
+            a constant image in the middle of the denoiser's range: what there is without an image;
+            where images have conditions of their own, draw d is made under those of image d mod N,
+            at σ = 0 too.
             With `store` the numbers are the same, and are read from disk when they are used.
 
         Raises
         ------
         InputError
-            If images, σ, draws or ids cannot be used, or the store was begun with another plan.
+            If images, σ, draws, ids or conditions cannot be used, or the store was begun with another
+            plan.
         TapError
             If a tap does not fire, fires more than once without ``@k``, or gives no map.
         CapacityError
             If results or a batch would not fit in memory, or the store cannot be written.
         """
         draws, seed = whole("draws", draws, least=1), whole("seed", seed)
-        source, levels, reached = self._prepared(images, ids, sigma)
+        source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
         if batch_size is None and store is not None:
             # A store is finished with the batch size that it was begun with.
             batch_size = planned(store, "batch_size")
@@ -182,12 +194,13 @@ class Tap:
             observed=partial(self._observer.reading, self._reduce),
             source=source,
             rest=rest_image(self.denoiser, source.shape),
+            conditions=given,
             noising=Noising(levels, draws, seed, batch),
             keep_draws=flag("keep_draws", keep_draws),
             batch_bytes=batch * self._observer.image_bytes(reached),
             channels=self._observer.widths(reached, self._reduce),
             place=self._observer.place,
-            attrs=self._provenance(self._reduce_name, draws, seed, source),
+            attrs=self._provenance(self._reduce_name, draws, seed, source, given),
             progress=None if progress is None else flag("progress", progress),
         )
         if store is None:
@@ -208,12 +221,13 @@ class Tap:
         seed: int = 0,
         ids: Sequence[Any] | None = None,
         batch_size: int | None = None,
+        conditions: Mapping[str, Any] | Conditions | None = None,
     ) -> xr.DataArray:
         """Whole activation maps of one noise draw, at one tap.
 
         Parameters
         ----------
-        images, sigma, seed, ids, batch_size
+        images, sigma, seed, ids, batch_size, conditions
             As for calling the tap.
         draw
             Which noise draw, ≥ 0.
@@ -232,13 +246,13 @@ class Tap:
         """
         point = self._observer.only("maps are read")
         draw, seed = whole("draw", draw, least=0), whole("seed", seed)
-        source, levels, reached = self._prepared(images, ids, sigma)
+        source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
         shape = reached.shape(point)
         if len(shape) != 4:
             raise TapError(f"tap {point.name!r} gives shape {shape}, which is no map (N, C, H, W): tap another module")
         batch = batch_size_for(self._observer, reached, len(source), given=batch_size)
-        values = maps_of_one_draw(self._observer, source, levels, reached, draw=draw, seed=seed, batch=batch)
-        attrs = self._provenance("none", 1, seed, source) | {"draw": draw}
+        values = maps_of_one_draw(self._observer, source, given, levels, reached, draw=draw, seed=seed, batch=batch)
+        attrs = self._provenance("none", 1, seed, source, given) | {"draw": draw}
         return labels.activation_maps(
             values, ids=source.ids, labels=source.labels, sigma=levels, tap=point.name, attrs=attrs
         )
@@ -330,15 +344,20 @@ class Tap:
             )
         return editing(self._observer.network, point, function)
 
-    def _prepared(self, images: Any, ids: Any, sigma: Any) -> tuple[ImageSet, list[float], Reach]:
-        """The images as a set, the noise levels, and how far a pass of such images must go."""
+    def _prepared(
+        self, images: Any, ids: Any, sigma: Any, conditions: Any
+    ) -> tuple[ImageSet, Conditions, list[float], Reach]:
+        """The images as a set, their conditions, the noise levels, and how far a pass of such images must go."""
         source = images_for(self._observer, images, ids)
-        return source, noise_levels(sigma), self._observer.reach(source.shape)
+        known = conditions_for(self.denoiser, conditions, source)
+        first_image = known.at([0], self._observer.place)
+        return source, known, noise_levels(sigma), self._observer.reach(source.shape, conditions=first_image)
 
-    def _provenance(self, reduce: str, draws: int, seed: int, source: ImageSet) -> dict[str, str | int | float]:
+    def _provenance(
+        self, reduce: str, draws: int, seed: int, source: ImageSet, conditions: Conditions
+    ) -> dict[str, str | int | float]:
         weights = self._observer.weights_sha256
-        left_out = {"weights_left_out": ", ".join(weights.left_out)} if weights.left_out else {}
-        return left_out | labels.provenance(
+        attrs = labels.provenance(
             denoiser=self._observer.name,
             settings=settings_shown(self.denoiser),
             weights_sha256=weights(),
@@ -349,3 +368,5 @@ class Tap:
             noise=SOURCE if self._observer.place.device.type == "cpu" else SOURCE_DEVICE,
             images=source.name,
         )
+        told = {"conditions": ", ".join(conditions.names), "weights_left_out": ", ".join(weights.left_out)}
+        return attrs | {name: text for name, text in told.items() if text}

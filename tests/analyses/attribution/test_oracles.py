@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 import probekit
 from analyses import attribution
+from probekit.errors import InputError
 from probekit.noise import standard_normal
 from probekit.synthetic.patch_model import PatchModel
 
@@ -185,3 +186,34 @@ def test_the_excess_is_the_change_less_the_mean_of_the_controls() -> None:
     assert found.excess.sel(group="a").item() == pytest.approx(expected.item())
     assert found.excess.sel(group=["b", "c"]).isnull().all()
     assert (found.excess_low.sel(group="a") <= found.excess.sel(group="a")).all()
+
+
+class Scaled(nn.Module):
+    """What the first convolution gives, times a number of the image."""
+
+    data_range = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 2, 1, bias=False)
+        nn.init.eye_(self.first.weight[:, :, 0, 0])
+
+    def forward(self, y: Tensor, sigma: float | Tensor | None = None, *, times: Tensor) -> Tensor:
+        del sigma  # blind
+        return self.first(y) * times[:, None, None, None]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_effects_of_a_network_given_more_are_under_what_belongs_to_each_image(batch_size: int) -> None:
+    """Without its second channel, the image loses half of its pixels: times² of their mean square, halved."""
+    model, x, times = Scaled().requires_grad_(False), images(), np.array([1.0, 3.0, 5.0])
+    options = {"groups": {"second": [1]}, "sigma": 0.0, "batch_size": batch_size}
+    tap = probekit.tap(model, "first")
+    for values in (times, {"2": 5.0, "0": 1.0, "1": 3.0}):
+        found = attribution.effects(model, tap, x, **options, conditions={"times": values})
+        expected = times**2 * np.square(x[:, 1]).mean(axis=(1, 2)) / 2
+        np.testing.assert_allclose(found.per_image_change.values[:, 0, 0], expected, rtol=1e-5)
+    with pytest.raises(InputError, match="'times' must be given"):
+        attribution.effects(model, tap, x, **options)
+    with pytest.raises(InputError, match="'times' must be given"):
+        attribution.attribute(model, tap, x, channels=[0], sigma=0.1)

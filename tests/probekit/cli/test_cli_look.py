@@ -11,7 +11,7 @@ from PIL import Image
 
 import probekit
 from analyses.report.shell import main
-from probekit.cli.arguments import DRAWS, SIGMA, numbers
+from probekit.cli.arguments import DRAWS, SIGMA, network_called, numbers
 from probekit.synthetic import shapes
 
 NETWORK = """
@@ -130,3 +130,86 @@ def test_procedural_images_called_otherwise_say_how(run, name: str) -> None:
     code, _, errors = run("phi", "a_network:make", name, "-o", "phi.nc")
     assert code == 1
     assert "write shapes:COUNT or shapes:COUNT:SEED" in errors
+
+
+GIVEN = """
+import torch
+from torch import nn
+
+class Given(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 3, 3, padding=1)
+
+    def forward(self, y, sigma=None, *, given, kind=None):
+        return self.conv(torch.cat([y, given], dim=1)) + (0 if kind is None else kind[:, None, None, None])
+
+def make():
+    torch.manual_seed(0)
+    return Given()
+"""
+GIVEN_PHI = ("phi", "given_network:make", "photographs", "--tap", "conv", *SMALL)
+
+
+def test_phi_takes_conditions_from_files_by_order_or_by_id(run, tmp_path: Path) -> None:
+    (tmp_path / "given_network.py").write_text(GIVEN)
+    fields = np.random.default_rng(0).random((3, 1, 8, 8))
+    names = np.array([f"{i}.png" for i in range(3)], dtype=object)
+    turned = xr.DataArray(fields[::-1], dims=("image", "band", "row", "col"), coords={"image": names[::-1]})
+    np.save(tmp_path / "a.npy", fields)
+    np.savez(tmp_path / "b.npz", ids=names[::-1].astype(str), values=fields[::-1])
+    turned.to_dataset(name="given").assign(other=1).to_netcdf(tmp_path / "c.nc", engine="h5netcdf")
+    turned.to_dataset(name="fields").to_zarr(tmp_path / "d.zarr", zarr_format=3, consolidated=False)
+    np.save(tmp_path / "kind.npy", np.arange(3))
+    found = []
+    for file in ("a.npy", "b.npz", "c.nc", "d.zarr"):
+        out = f"phi-{file}.nc"
+        more = ("--condition", f"given={file}", "--condition", "kind=kind.npy", "-o", out)
+        assert run(*GIVEN_PHI, *more) == (0, f"{out}\n", "")
+        found.append(xr.load_dataset(tmp_path / out, engine="h5netcdf"))
+    assert found[0].attrs["conditions"] == "given, kind"
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.phi, found[0].phi)
+    plain = probekit.tap(network_called("given_network:make"), "conv")(
+        probekit.images.load(tmp_path / "photographs", size=8, crop=8),
+        sigma=[0.1, 0.4],
+        draws=2,
+        conditions={"given": fields, "kind": np.arange(3)},
+    )
+    np.testing.assert_array_equal(plain.phi, found[0].phi)
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        ("given", "--condition given: write NAME=FILE"),
+        ("=a.npy", "--condition =a.npy: write NAME=FILE"),
+        ("given=a.txt", "give a file that ends in .npy, .npz, .nc or .zarr"),
+        ("given=missing.npy", "given=missing.npy: it cannot be read"),
+        ("given=missing.nc", "given=missing.nc: it cannot be read"),
+        ("given=missing.zarr", "given=missing.zarr: it cannot be read"),
+        ("given=objects.npy", "given=objects.npy: it cannot be read"),
+        ("given=others.npz", "others.npz: it holds fields, names; it must hold the arrays ids and values"),
+        ("given=several.nc", "several.nc: it holds a, b; it must hold a variable called given, or one only"),
+        ("given=short.npy", "condition 'given' has 2 entries (shape (2, 1, 8, 8)) for 3 images"),
+        ("givn=short.npy", "takes given, kind beside the image and σ, and no condition 'givn'"),
+    ],
+)
+def test_conditions_that_cannot_be_used_are_one_line(run, tmp_path: Path, condition: str, says: str) -> None:
+    (tmp_path / "given_network.py").write_text(GIVEN)
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    np.savez(tmp_path / "others.npz", names=np.arange(3), fields=np.arange(3))
+    xr.Dataset({"a": 1, "b": 2}).to_netcdf(tmp_path / "several.nc", engine="h5netcdf")
+    np.save(tmp_path / "short.npy", np.zeros((2, 1, 8, 8)))
+    code, out, errors = run(*GIVEN_PHI, "--condition", condition, "-o", "phi.nc")
+    assert (code, out) == (1, "")
+    assert errors.count("\n") == 1
+    assert says in errors
+    assert not list(tmp_path.glob("phi.*"))
+
+
+def test_a_condition_given_twice_is_refused(run, tmp_path: Path) -> None:
+    (tmp_path / "given_network.py").write_text(GIVEN)
+    np.save(tmp_path / "a.npy", np.zeros((3, 1, 8, 8)))
+    twice = ("--condition", "given=a.npy", "--condition", "given=a.npy")
+    assert "given is given twice" in run(*GIVEN_PHI, *twice, "-o", "phi.nc")[2]

@@ -208,3 +208,26 @@ def test_the_row_of_training_images_is_over_images_spread_evenly_over_the_set() 
     table = card_table(Zero(), training.subset([0, 1, 2]), fitted_on=training, sigma=(0.1,))
     # The first, the middle and the last: −20 log₁₀ of 0.1, 0.5 and 0.9.
     assert table["on_training"] == [round(float(np.mean(-20 * np.log10([0.1, 0.5, 0.9]))), 2)]
+
+
+class Guess(nn.Module):
+    """Returns what it is given."""
+
+    def forward(self, y: Tensor, sigma: float, *, guess: Tensor) -> Tensor:  # noqa: ARG002
+        return guess + 0 * y
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_psnr_of_a_network_given_more_is_of_what_belongs_to_each_image(batch_size: int) -> None:
+    x = np.random.default_rng(0).random((5, 1, 4, 4), np.float32)
+    images = load(x)
+    error = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    guess = x + error[:, None, None, None]
+    by_id = {str(i): guess[i] for i in (3, 1, 4, 0, 2)}
+    for values in (guess, by_id):
+        curve = psnr_curve(Guess(), images, sigma=[0.1, 0.7], batch_size=batch_size, conditions={"guess": values})
+        np.testing.assert_allclose(curve, np.tile(-20 * np.log10(error)[:, None], 2), rtol=1e-4)
+    with pytest.raises(InputError, match="'guess' must be given"):
+        psnr_curve(Guess(), images, sigma=[0.1])
+    with pytest.raises(InputError, match="'guess' has 4 entries"):
+        psnr_curve(Guess(), images, sigma=[0.1], conditions={"guess": guess[:4]})
