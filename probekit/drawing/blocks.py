@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -67,7 +67,7 @@ class Group:
 def tree(trace: Trace, table: pd.DataFrame) -> Block:
     """The calls that make maps as a tree; one that makes none is passed over, and those within it take its place."""
     maps: dict[str, list[Any]] = {}
-    rows: Iterator[Any] = table.itertuples(index=False)
+    rows: Iterable[Any] = table.itertuples(index=False)
     for row in rows:
         maps.setdefault(str(row.name).partition("[")[0], []).append(row)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 from matplotlib import colormaps, rc_context
@@ -29,6 +30,8 @@ TOP, BOTTOM = 0.62, 0.62
 MIN_WIDTH = 4.6
 # Points.
 NAME, SMALL, TITLE = 8.5, 7.5, 10
+# Letters on screens of few pixels are that much wider, and those of other fonts where this one lacks.
+WIDER = 1.05
 COLOURS = "Blues"
 # The darkest blues leave no contrast for lines.
 DARKEST = 0.85
@@ -45,6 +48,12 @@ class Picture(Figure):
     def draw(self, renderer: Any) -> None:
         with rc_context({"svg.fonttype": "none", "svg.hashsalt": "probekit", "pdf.fonttype": 42}):
             super().draw(renderer)
+
+    def _repr_svg_(self) -> str:
+        """What notebooks show, also those that have not loaded pyplot."""
+        with StringIO() as text:
+            self.savefig(text, format="svg", metadata={"Date": None})
+            return text.getvalue()
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ def drawn(plan: Plan) -> Figure:
 def width(text: str, size: float = NAME, weight: str = "normal") -> float:
     """Width of a text in inches."""
     font = FontProperties(size=size, weight=weight)
-    return TextToPath().get_text_width_height_descent(text, font, ismath=False)[0] / 72
+    return WIDER * TextToPath().get_text_width_height_descent(text, font, ismath=False)[0] / 72
 
 
 class _Drawing:
@@ -309,7 +318,7 @@ class _Drawing:
 
     def _bar(self, axis: Axes) -> None:
         """The scale of colours, from nothing to the costliest box."""
-        long, steps = 2.0, 64
+        long, steps = 2.0, 32
         x0, y0 = self.right - long, self.depth + 0.2
         for k in range(steps):
             colour = colormaps[COLOURS](DARKEST * (k + 0.5) / steps)
