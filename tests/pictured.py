@@ -190,6 +190,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "one convolution": one_conv,
     "a bare convolution": lambda: nn.Conv2d(3, 3, 3, padding=1),
     "300 equal layers": equal_layers,
-    "300 layers": lambda: Chain(300),
+    "100 layers": lambda: Chain(100),
 }
 SHAPE = (3, 16, 24)

@@ -31,7 +31,7 @@ MIN_WIDTH = 4.6
 # Points.
 NAME, SMALL, TITLE = 8.5, 7.5, 10
 # Letters on screens of few pixels are that much wider, and those of other fonts where this one lacks.
-WIDER = 1.05
+WIDER = 1.1
 COLOURS = "Blues"
 # The darkest blues leave no contrast for lines.
 DARKEST = 0.85
@@ -81,6 +81,7 @@ class _Drawing:
         self.plan = plan
         self.nodes = plan.flow.nodes
         self.costs = [box.cost for box in plan.boxes if not math.isnan(box.cost)]
+        self.partial = plan.between >= 0.0005
         self.norm = Normalize(0, max(self.costs, default=1) or 1)
         self.lefts = self._lefts()
         self.rows, self.headers, self.ends, self.depth = self._rows()
@@ -88,9 +89,14 @@ class _Drawing:
         self.right = self._right()
         # The frames' left edges keep clear of the lanes.
         self.start = min([0.0, *(lane.x for lane in self.lanes)]) - MARGIN - 0.06 * len({f.depth for f in plan.frames})
-        self.shares = self.right + SPACE / 2 + width("100 %", SMALL)
+        self.shares = self.right + SPACE / 2 + width("< 0.1 %", SMALL)
         self.kinds = self.shares + SPACE / 2
-        said = ["class", BETWEEN, *map(self._kind, plan.boxes), *(self._kind(frame.box) for frame in plan.frames)]
+        said = [
+            "class",
+            BETWEEN * self.partial,
+            *map(self._kind, plan.boxes),
+            *(self._kind(frame.box) for frame in plan.frames),
+        ]
         self.end = self.kinds + max(width(text, SMALL) for text in said) + MARGIN
 
     def figure(self) -> Figure:
@@ -222,7 +228,7 @@ class _Drawing:
         counted = not math.isnan(box.cost)
         fill = colormaps[COLOURS](DARKEST * self.norm(box.cost)) if counted else (1.0, 1.0, 1.0, 1.0)
         for behind in (2, 1, 0) if box.count > 1 else (0,):
-            self._rectangle(axis, row, fill, behind * 0.028)
+            self._rectangle(axis, row, "white" if behind else fill, behind * 0.028)
         light = sum(w * c for w, c in zip((0.299, 0.587, 0.114), fill, strict=False)) < 0.55
         self._texts(axis, box, row.left + PAD, row.middle, "white" if light else INK)
 
@@ -262,7 +268,7 @@ class _Drawing:
         style: dict[str, Any] = {"va": "center_baseline", "fontsize": NAME, "color": PALE, "zorder": 5}
         axis.text(row.left + PAD, row.middle, said, style="italic", **style)
         axis.text(self.right - PAD, row.middle, _size(size), ha="right", **style)
-        if said == "output" and self.plan.between >= 0.0005:
+        if said == "output" and self.partial:
             style["fontsize"] = SMALL
             axis.text(self.shares, row.middle, _percent(self.plan.between), ha="right", **style)
             axis.text(self.kinds, row.middle, BETWEEN, **style)
@@ -322,9 +328,9 @@ class _Drawing:
         x0, y0 = self.right - long, self.depth + 0.2
         for k in range(steps):
             colour = colormaps[COLOURS](DARKEST * (k + 0.5) / steps)
-            axis.add_patch(
-                Rectangle((x0 + k * long / steps, y0), long / steps * 1.05, 0.1, facecolor=colour, edgecolor="none")
-            )
+            step = Rectangle((x0 + k * long / steps, y0), long / steps, 0.1, facecolor=colour, linewidth=0)
+            step.set_antialiased(False)
+            axis.add_patch(step)
         axis.add_patch(Rectangle((x0, y0), long, 0.1, facecolor="none", edgecolor=LINE, lw=0.6))
         style: dict[str, Any] = {"fontsize": SMALL, "color": PALE}
         axis.text(x0, y0 + 0.2, "0 %", ha="center", va="center", **style)
@@ -355,5 +361,7 @@ def _map(box: Box) -> str:
 def _percent(share: float) -> str:
     if math.isnan(share):
         return "–"
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
     # Neither 10.0 nor what is not quite all.
     return f"{100 * share:.0f} %" if share in (0, 1) or 0.0995 <= share < 0.995 else f"{100 * share:.1f} %"
