@@ -49,8 +49,9 @@ bench-quick: .venv/bench.done
 	$(BIN)/python benchmarks/phi_at_mid.py
 	$(BIN)/python benchmarks/overhead.py
 
-# The pages that are made from the code: every variable of the findings.
+# What is made from the code: every variable of the findings, and a network drawn.
 docs: .venv/test.done
+	$(BIN)/probekit draw photo32 -o docs/figures/photo32-drawn.svg
 	$(BIN)/python -m analyses.report.tables > docs/findings.md
 
 # docs/results.md and its figures, from PHOTOGRAPHS/{val,train-0}.zip and synsets.csv.

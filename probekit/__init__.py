@@ -3,6 +3,7 @@
 from probekit import errors, images, models
 from probekit.capture.names import taps
 from probekit.denoising.denoiser import Denoiser
+from probekit.drawing.draw import draw
 from probekit.errors import CapacityError, InputError, ModelError, ProbeError, TapError
 from probekit.machine.installed import installed_version
 from probekit.models.zoo import load
@@ -17,6 +18,7 @@ __all__ = [
     "ProbeError",
     "Tap",
     "TapError",
+    "draw",
     "errors",
     "images",
     "load",

@@ -23,7 +23,7 @@ FLOORS = [
         "probekit.synthetic",
     },
     {"probekit.capture"},
-    {"probekit.phi"},
+    {"probekit.phi", "probekit.drawing"},
     {"probekit"},
     {"probekit.cli"},
     {"analyses", "analyses.ground"},

@@ -23,6 +23,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "List what can be tapped in a network: name, alias, map shape, calls, share of the work to reach it.",
         "probekit.cli.look:taps",
     ),
+    "draw": (
+        "Draw a network: blocks with tap names, map sizes and costs, and what feeds what.",
+        "probekit.cli.look:draw",
+    ),
     "phi": ("Write the representation φ of images to a file that xarray opens.", "probekit.cli.look:phi"),
     "train": ("Train a denoiser and write its weights with a model card.", "probekit.cli.train:train"),
     "report": (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from probekit.capture.items import Item
 
-__all__ = ["NotTried", "Visit", "network_of", "opaque", "survey", "tappable", "trial"]
+__all__ = ["NotTried", "Operations", "Visit", "network_of", "opaque", "survey", "tappable", "trial"]
 
 TRIAL_SIZES = (64, 32, 128, 28, 16, 8)
 TRIAL_PLANES = (3, 1)
@@ -154,13 +154,13 @@ class _Passes:
     def counted(self) -> list[Visit]:
         """One pass whose operations are counted; where they cannot be, a pass without."""
         try:
-            with preserved(self.network), _Operations() as operations:
+            with preserved(self.network), Operations() as operations:
                 return self.one(operations)
         except Exception:
             # A network that differentiates inside, tensors of other kinds: counting never stops a measurement.
             return self.one()
 
-    def one(self, operations: _Operations | None = None) -> list[Visit]:
+    def one(self, operations: Operations | None = None) -> list[Visit]:
         """One pass, and the visits in it."""
         visits: list[Visit] = []
         counts: Counter[str] = Counter()
@@ -228,7 +228,7 @@ def trial(denoiser: nn.Module) -> tuple[Tensor, list[Visit]]:
     raise NotTried(f"{type(network).__name__} takes none of the small images that were tried ({failures[0]})")
 
 
-class _Operations(TorchDispatchMode):
+class Operations(TorchDispatchMode):
     """Counts operations as torch.utils.flop_counter does, without its hooks on modules and gradients."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Commands that look into denoisers: models, taps, phi."""
+"""Commands that look into denoisers: models, taps, draw, phi."""
 
 from __future__ import annotations
 
@@ -28,13 +28,19 @@ from probekit.cli.arguments import (
     numbers,
     words,
 )
+from probekit.drawing.draw import draw as drawing_of
+from probekit.drawing.plan import MAX_BOXES
 from probekit.errors import InputError
 from probekit.machine.files import prepared, whole
 from probekit.models import zoo
 from probekit.phi.tap import tap as make_tap
 
-__all__ = ["models", "phi", "taps"]
+__all__ = ["draw", "models", "phi", "taps"]
 
+Shape = Annotated[str, typer.Option(help="Channels, rows, columns of an image to try it on.")]
+# Suffixes of pictures, with what a file of each is told to say of itself: no time, so that it is the same each time.
+PICTURES: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".png": {}, ".pdf": {"CreationDate": None}}
+SHAPE = "3,32,32"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -56,7 +62,7 @@ def models(as_json: Json = False) -> None:
 
 def taps(
     network: Model,
-    shape: Annotated[str, typer.Option(help="Channels, rows, columns of an image to try it on.")] = "3,32,32",
+    shape: Shape = SHAPE,
     as_json: Json = False,
 ) -> None:
     """List what can be tapped in a network: name, alias, map shape, calls, share of the work to reach it."""
@@ -65,6 +71,25 @@ def taps(
         typer.echo(table.to_json(orient="records", indent=2))
     else:
         typer.echo(table.to_string(index=False, formatters={"cost": "{:.1%}".format}))
+
+
+def draw(
+    network: Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A file that ends in .svg, .png or .pdf.")],
+    shape: Shape = SHAPE,
+    depth: Annotated[int | None, typer.Option(help="Open all blocks down to this level of calls.")] = None,
+    expand: Annotated[str | None, typer.Option(help="Names of further blocks to open, comma-separated.")] = None,
+    max_boxes: Annotated[int, typer.Option(help="Where there would be more boxes, neighbours are folded.")] = MAX_BOXES,
+) -> list[Path]:
+    """Draw a network: blocks with tap names, map sizes and costs, and what feeds what."""
+    if out.suffix not in PICTURES:
+        raise InputError(f"{out}: the output ends in .svg (whose names can be copied), .png or .pdf")
+    sizes = numbers(shape, option="--shape")
+    figure = drawing_of(network_called(network), sizes, depth=depth, expand=words(expand) or (), max_boxes=max_boxes)
+    prepared(out.parent)
+    with whole(out) as unfinished:
+        figure.savefig(unfinished, dpi=150, format=out.suffix[1:], metadata=PICTURES[out.suffix])
+    return [out]
 
 
 def phi(

@@ -123,6 +123,20 @@ BAD: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: probekit.taps(network(), (1, 8, 8)), "takes images of 3 channels"),
         (lambda: probekit.taps(network(), (3, 8, 8), label=3), "cannot be called with the image and label"),
     ],
+    "draw": [
+        (lambda: probekit.draw(3, (3, 8, 8)), "wraps a torch.nn.Module, not int"),  # pyright: ignore[reportArgumentType]
+        (lambda: probekit.draw(network(), (8, 8)), "shape=\\(8, 8\\): give \\(channels, rows, cols\\)"),
+        (lambda: probekit.draw(network(), (3, 8.5, 8)), "shape=8.5"),  # pyright: ignore[reportArgumentType]
+        (lambda: probekit.draw(network(), (1, 8, 8)), "takes images of 3 channels"),
+        (lambda: probekit.draw(network(), (3, 8, 8), label=3), "cannot be called with the image and label"),
+        (lambda: probekit.draw(network(), (3, 8, 8), depth=0), "depth=0: give a whole number ≥ 1"),
+        (lambda: probekit.draw(network(), (3, 8, 8), depth=1.5), "depth=1.5"),  # pyright: ignore[reportArgumentType]
+        (lambda: probekit.draw(network(), (3, 8, 8), max_boxes=0), "max_boxes=0: give a whole number ≥ 1"),
+        (lambda: probekit.draw(network(), (3, 8, 8), max_boxes=None), "max_boxes"),  # pyright: ignore
+        (lambda: probekit.draw(network(), (3, 8, 8), expand=3), "expand=3: give the names"),  # pyright: ignore
+        (lambda: probekit.draw(network(), (3, 8, 8), expand="middel"), "did you mean .*'middle'"),
+        (lambda: probekit.draw(network(), (3, 8, 8), expand="middle.0"), "there is nothing to open"),
+    ],
     "tap": [
         (lambda: probekit.tap(3, "mid"), "wraps a torch.nn.Module, not int"),  # pyright: ignore[reportArgumentType]
         (lambda: probekit.tap(network()), "name at least one tap"),

@@ -66,6 +66,19 @@ def test_taps_prints_the_table_and_as_json_its_rows(run, network: str) -> None:
     assert [r["alias"] for r in rows if r["alias"]] == ["enc1", "mid"]
 
 
+@pytest.mark.parametrize(("suffix", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_draw_writes_a_picture_whose_names_can_be_copied(run, tmp_path: Path, suffix: str, begins: bytes) -> None:
+    asked = ("draw", "a_network:make", "--shape", "3,8,8", "--expand", "mid, enc1")
+    for out in (f"deep/network.{suffix}", f"again.{suffix}"):
+        assert run(*asked, "-o", out) == (0, f"{out}\n", "")
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == [f"network.{suffix}"]
+    written = (tmp_path / "deep" / f"network.{suffix}").read_bytes()
+    assert written.startswith(begins)
+    assert written == (tmp_path / f"again.{suffix}").read_bytes()
+    if suffix == "svg":
+        assert all(f">{name}<" in written.decode() for name in ("enc1", "encoder.0.0", "mid", "middle.0", "decoder.0"))
+
+
 def test_phi_writes_the_same_to_a_store_and_to_netcdf_and_finishes_a_store_begun(run, tmp_path: Path) -> None:
     options = ("--tap", "enc1,mid", *SMALL)
     for out in ("phi.zarr", "deep/phi.nc", "phi.zarr"):
@@ -94,6 +107,11 @@ def test_phi_takes_the_noise_levels_and_draws_of_every_command_by_default(run, t
         (("taps", "a_network:nothing"), "a_network:nothing gave a int"),
         (("taps", "a_network:needy"), "a_network:needy: missing a required argument: 'width'"),
         (("taps", "a_network:make", "--shape", "3,x"), "--shape: '3,x' is not a list of numbers"),
+        (("draw", "a_network:make", "-o", "phi.gif"), "the output ends in .svg (whose names can be copied), .png or"),
+        (("draw", "a_network:make", "-o", "phi.svg", "--shape", "3"), "shape=(3,): give (channels, rows, cols)"),
+        (("draw", "a_network:make", "-o", "phi.svg", "--expand", "middel"), "did you mean"),
+        (("draw", "a_network:make", "-o", "phi.svg", "--depth", "0"), "depth=0: give a whole number ≥ 1"),
+        (("draw", "a_network:make", "-o", "a_network.py/phi.svg"), "a_network.py"),
         (("phi", "a_network:make", "photographs", "-o", "phi.txt"), "the output ends in .zarr"),
         (("phi", "a_network:make", "photographs", "-o", "a_network.py/phi.nc"), "a_network.py"),
         (("phi", "a_network:make", "missing", "-o", "phi.nc"), "missing does not exist"),
