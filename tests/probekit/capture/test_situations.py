@@ -1,6 +1,8 @@
 """Networks as others write them: what they keep, how they are compiled, what they return, where their weights are."""
 
 import copy
+import subprocess
+import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -466,25 +468,38 @@ def test_an_output_that_is_no_clean_image_is_said_after_one_pass() -> None:
     assert [tuple(p) for p in passes if p[1] == 3] == [(1, 3, 64, 64)]
 
 
-def test_a_network_sharded_over_processes_is_measured_and_edited_like_a_whole_one(tmp_path: Path) -> None:
-    from torch import distributed
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+SHARDED = """
+import sys
+import numpy as np, torch
+from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+import probekit
 
-    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
-    try:
-        net, plain, x = tiny(), tiny(), torch.rand(3, 3, 8, 8)
-        mesh = init_device_mesh("cpu", (1,))
-        for part in (net[2], net):
-            fully_shard(part, mesh=mesh)
-        # Twice, since a pass that stops halfway would leave weights gathered.
-        for name in ("0", "2.0", "2", "0"):
-            data, same = (probekit.tap(n, name)(x, sigma=0.1, batch_size=1) for n in (net, plain))
-            np.testing.assert_array_equal(data.phi, same.phi)
-            assert data.weights_sha256 == same.weights_sha256
-        with torch.no_grad(), probekit.tap(net, "2").ablate(0), probekit.tap(plain, "2").ablate(0):
-            assert torch.equal(net(x), plain(x))
-        with torch.no_grad():
-            assert torch.equal(net(x), plain(x))
-    finally:
-        distributed.destroy_process_group()
+def tiny():
+    torch.manual_seed(0)
+    parts = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())
+    return nn.Sequential(*parts, nn.Conv2d(4, 3, 3, padding=1)).eval()
+
+distributed.init_process_group("gloo", init_method="file://" + sys.argv[1], rank=0, world_size=1)
+net, plain, x = tiny(), tiny(), torch.rand(3, 3, 8, 8)
+for part in (net[2], net):
+    fully_shard(part, mesh=init_device_mesh("cpu", (1,)))
+# Twice, since a pass that stops halfway would leave weights gathered.
+for name in ("0", "2.0", "2", "0"):
+    data, same = (probekit.tap(n, name)(x, sigma=0.1, batch_size=1) for n in (net, plain))
+    np.testing.assert_array_equal(data.phi, same.phi)
+    assert data.weights_sha256 == same.weights_sha256
+with torch.no_grad(), probekit.tap(net, "2").ablate(0), probekit.tap(plain, "2").ablate(0):
+    assert torch.equal(net(x), plain(x))
+with torch.no_grad():
+    assert torch.equal(net(x), plain(x))
+print("alike")
+distributed.destroy_process_group()
+"""
+
+
+def test_a_network_sharded_over_processes_is_measured_and_edited_like_a_whole_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error::UserWarning:probekit", "-c", SHARDED, str(tmp_path / "meet")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.stdout.split() == ["alike"], run.stderr
