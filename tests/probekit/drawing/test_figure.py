@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import subprocess
-import sys
 from io import BytesIO, StringIO
 from typing import Any
 
@@ -163,9 +161,3 @@ def test_lanes_pass_left_of_what_they_pass_and_never_run_over_one_another() -> N
     for a, b in itertools.combinations(found, 2):
         apart = a.source >= b.targets[-1] or b.source >= a.targets[-1]
         assert apart or abs(a.x - b.x) > 0.09
-
-
-def test_matplotlib_is_loaded_only_where_something_is_drawn() -> None:
-    program = "import sys, torch, probekit; assert probekit.draw; print('matplotlib' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import probekit
 from probekit.drawing.plan import Plan, planned
+from probekit.models.normalisation import uncentred_norm
 from probekit.models.unet import UNet
 
 
@@ -105,7 +106,8 @@ def test_a_shared_module_does_not_join_its_calls() -> None:
     class Shared(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.block = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.GroupNorm(1, 3))
+            # The normalisation makes a view of its gains, which both calls use.
+            self.block = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), uncentred_norm("layer", 3))
 
         def forward(self, y: Tensor) -> Tensor:
             return self.block(y) + self.block(-y)
@@ -114,6 +116,21 @@ def test_a_shared_module_does_not_join_its_calls() -> None:
     assert through_joins(plan) == {
         (a, b) for c in (0, 1) for a, b in (("input", f"block@{c}"), (f"block@{c}", "output"))
     }
+
+
+def test_what_is_written_into_part_of_a_map_is_in_the_map() -> None:
+    class Written(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.last = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 2, 1), nn.Conv2d(4, 3, 1)
+
+        def forward(self, y: Tensor) -> Tensor:
+            h = self.first(y)
+            h[:, 2:] += self.second(y)
+            return self.last(h)
+
+    found = through_joins(planned(Written(), SHAPE))
+    assert found == {(a, b) for c in ("first", "second") for a, b in (("input", c), (c, "last"))} | {("last", "output")}
 
 
 def followed(network: Drawn) -> set[tuple[str, str]]:
