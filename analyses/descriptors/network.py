@@ -134,7 +134,7 @@ def descriptor(kind: str, images: Any, *, train: Any = None, seed: int = 0, **se
     unknown = sorted(set(settings) - set(DEFAULTS[kind]))
     if unknown:
         raise InputError(f"{kind} takes no {', '.join(unknown)}, only {', '.join(DEFAULTS[kind]) or 'images'}")
-    checks.seeded(seed)
+    seed = checks.seeded(seed)
     source = image_sources.load(images)
     settings = {name: checks.whole(name, value, least=1) for name, value in {**DEFAULTS[kind], **settings}.items()}
     if kind == "pca":

@@ -207,7 +207,7 @@ def reconstruct(
     _check_match(match, options)
     chosen = method_of(method, options)
     n_samples, draws = whole("n_samples", n_samples, least=1), whole("draws", draws, least=1)
-    seeded(seed)
+    seed = seeded(seed)
     given = condition_of(
         tap, condition, sigmas, chosen.levels, draws=draws, seed=seed, progress=False if not progress else None
     )

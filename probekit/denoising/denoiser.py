@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import torch
 from torch import nn
 
-from probekit.checks import flag, text
+from probekit.checks import flag, number, text
 from probekit.denoising import parametrisation
 from probekit.denoising.inputs import (
     check_batch,
@@ -106,12 +106,17 @@ class Denoiser(nn.Module):
         super().__init__()
         if not isinstance(model, nn.Module):
             raise ModelError(f"a denoiser wraps a torch.nn.Module, not {type(model).__name__}: wrap it in a module")
-        parametrisation.check_prediction(predicts, scaling, sigma_data)
+        parametrisation.check_prediction(predicts, scaling)
         self.predicts = predicts
         self.sigma_to = parametrisation.noise_level_told(sigma_to, interpolate=flag("interpolate", interpolate))
         self.scaling = scaling
         self.data_range = parametrisation.valid_range(data_range)
-        self.sigma_data = sigma_data
+        self.sigma_data = number(
+            "sigma_data",
+            sigma_data,
+            "the standard deviation of clean images, a finite number > 0",
+            good=lambda v: v > 0,
+        )
         check_signature(model, told=sigma_to is not None)
         self.name = text("name", name, "a name that results call it by") if name else type(model).__name__
         self.model = model

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from probekit.checks import given, is_real, real_array
 from probekit.errors import InputError, ModelError
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of
@@ -52,14 +54,17 @@ def check_sigma(sigma: Any, y: Tensor, *, dtype: torch.dtype | None = None) -> F
     if sigma is None:
         return None
     dtype = dtype or y.dtype
-    if isinstance(sigma, int | float):
+    if is_real(sigma):
         if not (math.isfinite(sigma) and sigma >= 0):
             raise InputError(f"sigma={sigma}: the noise standard deviation is a finite number ≥ 0")
         return torch.full((y.shape[0],), float(sigma), dtype=dtype, device=y.device)
-    try:
-        levels = torch.as_tensor(sigma, dtype=dtype, device=y.device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"sigma={sigma!r}: give one number ≥ 0, or one number per image (N,)") from error
+    what = "one number ≥ 0, or one number per image (N,)"
+    if not isinstance(sigma, torch.Tensor):
+        levels = torch.as_tensor(real_array("sigma", sigma, what)).to(y.device, dtype)
+    elif sigma.dtype == torch.bool or sigma.is_complex():
+        raise InputError(f"{given('sigma', sigma)}: give {what}")
+    else:
+        levels = sigma.to(y.device, dtype)
     if levels.ndim == 0:
         levels = levels.expand(y.shape[0])
     if levels.shape != y.shape[:1]:
@@ -135,7 +140,7 @@ def raise_if_input_is_to_blame(
     expected = input_channels(network)
     if expected is None or y.shape[1] == expected:
         return
-    declared = isinstance(getattr(network, "image_channels", None), int)
+    declared = hasattr(network, "image_channels")
     sizes = (size, _next_multiples(size, SIZE_MULTIPLES[-1]))
     if declared or any(_works(network, y, run, size, channels=expected) for size in sizes):
         raise InputError(
@@ -153,8 +158,8 @@ def first(value: Any, count: int, *, of: int) -> Any:
 def input_channels(model: nn.Module) -> int | None:
     """Channels of the images that a network takes: declared as `image_channels`, else its first convolution's."""
     declared = getattr(model, "image_channels", None)
-    if isinstance(declared, int):
-        return declared
+    if is_real(declared) and isinstance(declared, Integral):
+        return int(declared)
     convolution = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     return None if convolution is None else convolution.in_channels
 

@@ -63,8 +63,7 @@ def psnr_curve(
         Dims (image, sigma), in dB.
     """
     denoiser, sigma = as_denoiser(denoiser), noise_levels(sigma)
-    whole("batch_size", batch_size, least=1)
-    seeded(seed)
+    batch_size, seed = whole("batch_size", batch_size, least=1), seeded(seed)
     device = place_of(denoiser).device
     rows = []
     with evaluating(denoiser), torch.inference_mode():

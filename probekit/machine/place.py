@@ -35,8 +35,7 @@ def _numbers(model: nn.Module) -> Iterator[Tensor]:
         yield from sorted(convolution.parameters(), key=lambda p: p.ndim, reverse=True)
     # Of classes that are not torch's own, as in EDM's code.
     named = (m for m in modules if "conv" in type(m).__name__.lower())
-    for kernel in (p for m in named for p in m.parameters(recurse=False) if p.ndim >= 4):
-        yield kernel
+    yield from (p for m in named for p in m.parameters(recurse=False) if p.ndim >= 4)
     yield from model.parameters()
     yield from model.buffers()
 

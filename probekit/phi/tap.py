@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from probekit import labels
@@ -269,7 +268,7 @@ class Tap:
 
     def scale(self, channels: int | Sequence[int], factor: float) -> AbstractContextManager[None]:
         """A context in which these channels of the tap are multiplied by `factor` in every forward pass."""
-        number("factor", factor, "a finite number to multiply the channels by")
+        factor = number("factor", factor, "a finite number to multiply the channels by")
         return self.edit(setting(channels, lambda a: a * factor))
 
     def replace(self, channels: int | Sequence[int], value: Any) -> AbstractContextManager[None]:
@@ -277,8 +276,8 @@ class Tap:
 
         `value` is a number, or a tensor that broadcasts to (N, channels given, H, W).
         """
-        if not isinstance(value, torch.Tensor | np.ndarray):
-            number("value", value, "a finite number, or a tensor that broadcasts to (N, channels, H, W)")
+        if getattr(value, "ndim", 0) == 0:
+            value = number("value", value, "a finite number, or a tensor that broadcasts to (N, channels, H, W)")
         return self.edit(setting(channels, lambda _: value))
 
     def edit(self, function: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
