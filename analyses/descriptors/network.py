@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -59,6 +59,8 @@ class Descriptor(nn.Module):
     >>> dict(data.phi.sizes)
     {'image': 2, 'sigma': 2, 'channel': 70}
     """
+
+    takes_any_sigma: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from probekit.denoising.denoiser import Denoiser
-from probekit.denoising.inputs import first, input_channels, raise_if_input_is_to_blame
+from probekit.denoising.blame import first, raise_if_input_is_to_blame
+from probekit.denoising.denoiser import network_inside
+from probekit.denoising.inputs import input_channels
 from probekit.errors import TapError
 from probekit.machine.modes import evaluating
 from probekit.machine.place import zeros_for
@@ -46,7 +47,7 @@ def network_of(denoiser: nn.Module) -> nn.Module:
     TapError
         If hooks on it would not fire, or not on every call.
     """
-    network = denoiser.model if isinstance(denoiser, Denoiser) else denoiser
+    network = network_inside(denoiser)
     for path, module in network.named_modules():
         kind = type(module).__name__
         where = f"{kind} at {path!r}" if path else kind
@@ -93,7 +94,7 @@ def survey(denoiser: nn.Module, y: Tensor, sigma: Any = None, **conditions: Any)
                 part = {k: first(v, trial.shape[0], of=y.shape[0]) for k, v in conditions.items()}
                 return denoiser(trial, first(sigma, trial.shape[0], of=y.shape[0]), **part)
 
-            if not isinstance(denoiser, Denoiser):
+            if network is denoiser:
                 raise_if_input_is_to_blame(denoiser, y, again, error)
             raise
     return visits

@@ -16,8 +16,9 @@ from probekit.capture.names import TapPoint, resolve
 from probekit.capture.observer import Observer, Reach
 from probekit.capture.reductions import reduction
 from probekit.checks import flag, given, noise_levels, number, whole
+from probekit.denoising.blame import first
 from probekit.denoising.denoiser import as_denoiser, settings_shown
-from probekit.denoising.inputs import check_batch, first
+from probekit.denoising.inputs import check_batch
 from probekit.errors import InputError, TapError
 from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.phi.averages import Noising
