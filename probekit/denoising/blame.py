@@ -77,8 +77,8 @@ def raise_if_input_is_to_blame(
 ) -> None:
     """Turn a network's failure on a batch into a clear InputError where its size or channels explain it.
 
-    They do where zeros of that size fail in the same way, zeros of another size, with all else the same, do not, and
-    zeros of the first size fail once more. What this package or a hook raised, they do not explain.
+    They do where zeros of that size fail in the same way and zeros of another, with all else the same, do not, both
+    when tried again. What this package or a hook raised, they do not explain.
 
     Parameters
     ----------
@@ -106,13 +106,17 @@ def raise_if_input_is_to_blame(
     def fails_alike() -> bool:
         return _alike(attempt(size), error)
 
+    def cured(size: tuple[int, int], **other: int) -> bool:
+        """Whether this works, once more after the first size has failed once more: chance does so seldom."""
+        return attempt(size, **other) is None and fails_alike() and attempt(size, **other) is None
+
     if not fails_alike():
         return
     maps = [value for value in (conditions or {}).values() if _is_map(value)]
     if all(value.shape[-2:] == y.shape[-2:] for value in maps):
         for multiple in SIZE_MULTIPLES:
             other = _odd_multiples(size, multiple)
-            if (size[0] % multiple or size[1] % multiple) and attempt(other) is None and fails_alike():
+            if (size[0] % multiple or size[1] % multiple) and cured(other):
                 larger = size[0] + LARGER * multiple, size[1] + LARGER * multiple
                 small = attempt(larger) is None
                 raise InputError(_too_small(size, larger) if small else size_message(size, multiple)) from error
@@ -120,7 +124,7 @@ def raise_if_input_is_to_blame(
     if expected is None or y.shape[1] == expected:
         return
     sizes = (size, next_multiples(size, SIZE_MULTIPLES[-1]))
-    if any(attempt(size, channels=expected) is None for size in sizes) and fails_alike():
+    if any(cured(size, channels=expected) for size in sizes):
         raise InputError(
             f"the network takes images of {expected} channels and was given {y.shape[1]} (shape {tuple(y.shape)}): "
             "convert the images; channels come second, (N, C, H, W)"
