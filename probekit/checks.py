@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
 
@@ -17,14 +18,19 @@ __all__ = [
     "flag",
     "fraction",
     "given",
+    "is_real",
     "listed",
     "mapping",
     "names",
     "noise_levels",
     "number",
+    "plain",
+    "real_array",
     "resampling",
     "seeded",
+    "settle",
     "text",
+    "unwrapped",
     "whole",
 ]
 
@@ -41,16 +47,19 @@ def given(name: str, value: Any) -> str:
 def whole(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
     """A whole number, of at least `least`, and of at most `most`, where these are given, as an int.
 
+    One of numpy or torch, also in an array of no dims, is one; True and False are none.
+
     Raises
     ------
     InputError
         If it is something else.
     """
-    good = not isinstance(value, bool) and isinstance(value, Integral)
-    if not good or (least is not None and int(value) < least) or (most is not None and int(value) > most):
+    found = unwrapped(value)
+    good = is_real(found) and isinstance(found, Integral)
+    if not good or (least is not None and int(found) < least) or (most is not None and int(found) > most):
         span = "" if least is None else f" ≥ {least}" if most is None else f" from {least} to {most}"
         raise InputError(f"{given(name, value)}: give a whole number{span}")
-    return int(value)
+    return int(found)
 
 
 def seeded(value: Any, name: str = "seed") -> int:
@@ -109,20 +118,20 @@ def fraction(name: str, value: Any, what: str) -> float:
     return number(name, value, what, good=lambda v: 0 < v < 1)
 
 
-def resampling(resamples: Any, level: Any, seed: Any = 0) -> None:
-    """Refuse a number of resamples or a coverage that makes no interval, and what seeds no generator.
+def resampling(resamples: Any, level: Any, seed: Any = 0) -> tuple[int, float, int]:
+    """The number of resamples, the coverage of an interval, and the seed, as numbers of Python.
 
     Raises
     ------
     InputError
         If there are fewer than 100 resamples, the level is not between 0 and 1, or the seed is no whole number ≥ 0.
     """
-    seeded(seed)
-    if isinstance(resamples, bool) or not isinstance(resamples, Integral) or int(resamples) < 100:
-        raise InputError(
-            f"{given('resamples', resamples)}: give a whole number ≥ 100, so that the interval's ends are known"
-        )
-    fraction("level", level, "the interval's coverage, between 0 and 1, e.g. 0.95")
+    seed = seeded(seed)
+    try:
+        resamples = whole("resamples", resamples, least=100)
+    except InputError as error:
+        raise InputError(f"{error}, so that the interval's ends are known") from None
+    return resamples, fraction("level", level, "the interval's coverage, between 0 and 1, e.g. 0.95"), seed
 
 
 def number(name: str, value: Any, what: str, *, good: Callable[[float], bool] = lambda _: True) -> float:
@@ -142,11 +151,57 @@ def number(name: str, value: Any, what: str, *, good: Callable[[float], bool] = 
     InputError
         If it is something else or out of range.
     """
-    found = value.item() if getattr(value, "ndim", None) == 0 else value
-    real = isinstance(found, Real) and not isinstance(found, bool)
-    if not real or not math.isfinite(found) or not good(float(found)):
+    found = unwrapped(value)
+    if not is_real(found) or not math.isfinite(found) or not good(float(found)):
         raise InputError(f"{given(name, value)}: give {what}")
     return float(found)
+
+
+def settle(settings: Any) -> None:
+    """Make the numbers among the fields of a frozen dataclass Python's own, as results keep them."""
+    for field in fields(settings):
+        object.__setattr__(settings, field.name, plain(getattr(settings, field.name)))
+
+
+def unwrapped(value: Any) -> Any:
+    """What an array of no dims holds, of numpy, torch or xarray; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def plain(value: Any) -> Any:
+    """A real number of whatever library as one of Python, whole ones as an int; anything else as it is."""
+    found = unwrapped(value)
+    if not is_real(found):
+        return value
+    return int(found) if isinstance(found, Integral) else float(found)
+
+
+def is_real(value: Any) -> bool:
+    """Whether it is a real number of Python or numpy; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+def real_array(name: str, value: Any, what: str) -> np.ndarray:
+    """Real numbers as a float64 array of their shape; neither texts that could be read as such, nor booleans.
+
+    Raises
+    ------
+    InputError
+        If it holds something else, or its rows differ in length.
+    """
+    try:
+        # Objects, since numpy would turn True into 1 beside numbers, and texts into numbers.
+        found = value.detach().cpu() if hasattr(value, "detach") else value
+        # numpy knows no bfloat16.
+        found = found.double() if hasattr(found, "is_floating_point") and found.is_floating_point() else found
+        array = found if isinstance(found, np.ndarray) else np.asarray(found)
+        mixed = array.dtype.kind not in "fiu" or not hasattr(found, "dtype")
+        each = np.asarray(found, dtype=object).ravel() if mixed else []
+        if all(is_real(unwrapped(one)) for one in each):
+            return array.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    raise InputError(f"{given(name, value)}: give {what}")
 
 
 def text(name: str, value: Any, what: str) -> str:
@@ -184,10 +239,7 @@ def noise_levels(sigma: Any) -> list[float]:
     InputError
         If it is not.
     """
-    try:
-        levels = [float(s) for s in np.atleast_1d(np.asarray(sigma, dtype=float)).ravel()]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"sigma={sigma!r}: give one noise standard deviation or a sequence of them") from error
+    levels = real_array("sigma", sigma, "one noise standard deviation or a sequence of them").ravel().tolist()
     if not levels:
         raise InputError("sigma is empty: give at least one noise standard deviation")
     wrong = [s for s in levels if not (math.isfinite(s) and s >= 0)]

@@ -1,9 +1,9 @@
-"""The package's errors: one base, four kinds, each also a standard Python error.
+"""The package's errors: one base, four kinds and one of them told apart, each also a standard Python error.
 
 Every message says what was given, what was expected and how to mend it.
 """
 
-__all__ = ["CapacityError", "InputError", "ModelError", "ProbeError", "TapError"]
+__all__ = ["CapacityError", "InputError", "ModelError", "OutputError", "ProbeError", "TapError"]
 
 
 class ProbeError(Exception):
@@ -20,6 +20,13 @@ class TapError(ProbeError, ValueError):
 
 class ModelError(ProbeError, RuntimeError):
     """A network or a weights file that breaks the denoiser contract."""
+
+
+class OutputError(ModelError):
+    """A network that returns no clean image: something else than a tensor of its input's shape.
+
+    It says nothing of the images: others are of no use.
+    """
 
 
 class CapacityError(ProbeError, RuntimeError):

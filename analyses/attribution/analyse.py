@@ -143,8 +143,7 @@ def attribute(
     """
     integrated = checks.choice("method", method, METHODS) == "integrated_gradients"
     given = _checked(options)
-    checks.seeded(seed)
-    checks.whole("draws", draws, least=1)
+    seed, draws = checks.seeded(seed), checks.whole("draws", draws, least=1)
     denoiser = same_network(denoiser, tap)
     levels = checks.noise_levels(sigma)
     source = image_sources.load(images, ids=ids)
@@ -188,12 +187,12 @@ def _checked(options: Options) -> Settings:
     given = Settings(**options)
     if given.baseline is not None:
         given = given._replace(baseline=checks.number("baseline", given.baseline, "a finite intensity"))
-    checks.whole("n_steps", given.n_steps, least=2)
+    n_steps = checks.whole("n_steps", given.n_steps, least=2)
     what = "the largest relative completeness error, > 0, e.g. 0.01"
-    checks.number("tolerance", given.tolerance, what, good=lambda v: v > 0)
+    tolerance = checks.number("tolerance", given.tolerance, what, good=lambda v: v > 0)
     window = checks.whole("window", given.window, least=1)
     stride = window if given.stride is None else checks.whole("stride", given.stride, least=1)
-    return given._replace(stride=stride)
+    return given._replace(n_steps=n_steps, tolerance=tolerance, window=window, stride=stride)
 
 
 def _averaged(

@@ -134,7 +134,7 @@ def effects(
     True
     """
     given = _checked(options, seed)
-    checks.whole("draws", draws, least=1)
+    draws = checks.whole("draws", draws, least=1)
     factor = checks.number("factor", factor, "a finite number, 0 to silence")
     groups = checks.mapping("groups", groups, "channels of each group by name, e.g. {'a': [0, 1]}")
     wanted = "names of groups to compare each group with"
@@ -184,7 +184,7 @@ def effects(
 
 def _checked(options: Options, seed: int) -> Settings:
     check_options("effects", options, Settings._fields)
-    given = Settings(**options)
+    given = Settings._make(map(checks.plain, Settings(**options)))
     checks.resampling(given.resamples, given.level, seed)
     checks.whole("batch_size", given.batch_size, least=1)
     return given

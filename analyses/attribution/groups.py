@@ -89,13 +89,13 @@ def matched_groups(
         If there is no channel of a type or fewer than `size`; if a group is larger than the pool outside it, or the
         pool holds no group of its energy; if energies do not belong to the findings; if an option is out of its range.
     """
-    checks.whole("n_random", n_random, least=1)
+    n_random = checks.whole("n_random", n_random, least=1)
     if size is not None:
-        checks.whole("size", size, least=1)
+        size = checks.whole("size", size, least=1)
     if tolerance is not None:
         what = "a relative deviation > 0, e.g. 0.1, or None to match in number only"
-        checks.number("tolerance", tolerance, what, good=lambda v: v > 0)
-    checks.seeded(seed)
+        tolerance = checks.number("tolerance", tolerance, what, good=lambda v: v > 0)
+    seed = checks.seeded(seed)
     if sigma is not None:
         sigma = checks.number("sigma", sigma, "one of the findings' noise levels")
     kinds = checks.names("kinds", kinds, "types of channel, e.g. ['selective']")

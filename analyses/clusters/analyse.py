@@ -135,15 +135,15 @@ def analyse(
     """
     check_phi(data)
     check_options("analyse", options, Choice._fields)
-    choice = Choice(**options)
+    choice = Choice._make(map(checks.plain, Choice(**options)))
     numbers = _numbers(n_clusters, data)
     _check_sizes(data, numbers, choice.selection_images)
     strength = "a prediction strength in (0, 1], such as 0.8"
     checks.number("threshold", choice.threshold, strength, good=lambda v: 0 < v <= 1)
     checks.whole("splits", choice.splits, least=1)
     checks.whole("n_init", choice.n_init, least=1)
-    checks.whole("permutations", permutations, least=99)
-    checks.resampling(resamples, level, seed)
+    permutations = checks.whole("permutations", permutations, least=99)
+    resamples, level, seed = checks.resampling(resamples, level, seed)
     order = labels.by_id(data)
     y = None if label is None else np.unique(labels.classes(data, label)[order], return_inverse=True)[1]
     data = data[["phi"]].compute()
@@ -248,7 +248,7 @@ def check_phi(data: xr.Dataset) -> None:
 def _numbers(n_clusters: int | Sequence[int] | None, data: xr.Dataset) -> tuple[int, ...]:
     if n_clusters is None:
         return tuple(k for k in NUMBERS if k <= max(data.sizes["image"] // 10, 2))
-    if isinstance(n_clusters, Sequence | np.ndarray) and not isinstance(n_clusters, str):
+    if np.ndim(n_clusters) and not isinstance(n_clusters, str):
         tried = checks.counts("n_clusters", n_clusters)
     else:
         tried = [checks.whole("n_clusters", n_clusters, least=1)]

@@ -70,7 +70,7 @@ def compare(
     >>> bool(compare(three, two).ami_low > 0)
     True
     """
-    checks.resampling(resamples, level, seed)
+    resamples, level, seed = checks.resampling(resamples, level, seed)
     own, other = (_checked(of, given, label) for of, given in (("first", first), ("second", second)))
     _check_paired(own, other, label)
     y = np.unique(own[label].values.astype(str), return_inverse=True)[1]

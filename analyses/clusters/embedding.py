@@ -56,7 +56,7 @@ def embed(data: xr.Dataset, *, max_images: int = 2000, perplexity: float = 30.0,
     from sklearn.manifold import TSNE
 
     check_phi(data)
-    checks.seeded(seed)
+    seed = checks.seeded(seed)
     count = min(checks.whole("max_images", max_images, least=2), data.sizes["image"])
     wanted = f"a positive number below that of images, which is {count}"
     perplexity = checks.number("perplexity", perplexity, wanted, good=lambda value: 0 < value < count)

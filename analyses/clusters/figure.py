@@ -168,8 +168,8 @@ def sheet(
     from matplotlib.figure import Figure
 
     FINDINGS.check(findings, "assignment", "centre_distance", *PLACE)
-    checks.whole("cluster", cluster, least=0)
-    checks.whole("n", n, least=1)
+    cluster = checks.whole("cluster", cluster, least=0)
+    n = checks.whole("n", n, least=1)
     source = image_sources.load(images)
     blocks, sigmas = list(map(str, findings["block"].values)), findings["sigma"].values
     block = block if block is not None else "mid" if "mid" in blocks else blocks[-1]

@@ -172,8 +172,8 @@ def analyse(
     True
     """
     given = Settings(**settings)
-    for name, value in (("together", together), ("n_channels", n_channels)):
-        checks.whole(name, value, least=1)
+    together = checks.whole("together", together, least=1)
+    n_channels = checks.whole("n_channels", n_channels, least=1)
     source, tap = _checked(images, data, as_network(denoiser), sigma, given)
     found = selectivity.analyse(data, resamples=100) if findings is None else findings
     selectivity.FINDINGS.check(found, *READ)
@@ -249,10 +249,10 @@ def most_selective(
     InputError
         If there is no selective channel, or no such noise level.
     """
-    checks.whole("n_channels", n_channels, least=1)
+    n_channels = checks.whole("n_channels", n_channels, least=1)
     selectivity.FINDINGS.check(findings, *READ)
     at = findings.isel(sigma=_position(findings, sigma))
-    checks.fraction("least_active", least_active, "a share of the images, between 0 and 1, e.g. 0.05")
+    least_active = checks.fraction("least_active", least_active, "a share of the images, between 0 and 1, e.g. 0.05")
     active = at["activity_fraction"].values >= least_active
     selective = np.flatnonzero(active & (labels.strings(at["type"].values) == "selective"))
     if not len(selective):
@@ -265,7 +265,7 @@ def most_selective(
 
 
 def _position(data: xr.Dataset, sigma: float) -> int:
-    checks.number("sigma", sigma, "one noise standard deviation of the data")
+    sigma = checks.number("sigma", sigma, "one noise standard deviation of the data")
     levels = data["sigma"].values
     if not np.isclose(levels, sigma).any():
         raise InputError(f"sigma={sigma}: give one of the data's noise levels, {levels.tolist()}")

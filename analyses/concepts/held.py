@@ -64,6 +64,7 @@ class Significance:
     level: float = 0.95
 
     def __post_init__(self) -> None:
+        checks.settle(self)
         checks.whole("permutations", self.permutations, least=100)
         checks.resampling(self.resamples, self.level)
 
@@ -136,7 +137,7 @@ def concept(
     [True, True]
     """
     sure = Significance(**significance)
-    checks.seeded(seed)
+    seed = checks.seeded(seed)
     source = image_sources.load(condition)
     for name, samples in (("held", held), ("free", free)):
         _check_samples(name, samples, source)
@@ -270,8 +271,8 @@ def hold_concept(
     InputError
         As for the sampler and `concept`.
     """
-    checks.whole("n_samples", n_samples, least=2)
-    checks.seeded(seed)
+    n_samples = checks.whole("n_samples", n_samples, least=2)
+    seed = checks.seeded(seed)
     more = checks.mapping(
         "settings", {} if settings is None else settings, 'settings of the sampler, e.g. {"sigmas": …}'
     )

@@ -112,11 +112,10 @@ def table(
     >>> found = controls.table("val.zip", train="train.zip", store="stores")  # doctest: +SKIP
     """
     levels = noise_levels(sigma)
-    checks.whole("draws", draws, least=1)
-    checks.whole("untrained", untrained, least=0)
-    for name, most in (("n_images", n_images), ("n_train", n_train)):
-        if most is not None:
-            checks.whole(name, most, least=1)
+    draws = checks.whole("draws", draws, least=1)
+    untrained = checks.whole("untrained", untrained, least=0)
+    n_images = None if n_images is None else checks.whole("n_images", n_images, least=1)
+    n_train = None if n_train is None else checks.whole("n_train", n_train, least=1)
     settings = _checked(Settings() if settings is None else settings, seed)
     more = _further(further)
     folder = folder_of(store)
@@ -184,6 +183,7 @@ def _checked(settings: Any, seed: int) -> Settings:
     """Settings in range, or an error before anything is measured."""
     if not isinstance(settings, Settings):
         raise InputError(f"{checks.given('settings', settings)}: give controls.Settings(…), or None")
+    settings = Settings._make(map(checks.plain, settings))
     checks.resampling(settings.resamples, settings.level, seed)
     checks.choice("statistic", settings.statistic, STATISTICS)
     checks.whole("among", settings.among, least=2)

@@ -87,9 +87,9 @@ def correlate(
     >>> bool(found.correlation_low.item() > 0.9), found.p.item()
     (True, 0.001)
     """
-    checks.resampling(resamples, level, seed)
-    checks.whole("permutations", permutations, least=100)
-    checks.whole("least_pairs", least_pairs, least=1)
+    resamples, level, seed = checks.resampling(resamples, level, seed)
+    permutations = checks.whole("permutations", permutations, least=100)
+    least_pairs = checks.whole("least_pairs", least_pairs, least=1)
     pairs, ids = _checked_pairs(density, least_pairs)
     target = np.asarray(density.values, float)
     given = {"phi": phi} | ({} if pixels is None else {"pixels": pixels})

@@ -66,6 +66,7 @@ def distance(
     >>> round(float(distance(a, b, measure="gaussian_wasserstein")), 1)
     2.9
     """
+    projections, seed = checks.plain(projections), checks.plain(seed)
     _check_options(measure, projections, seed)
     a, b = _flat(samples_a, "samples_a", measure), _flat(samples_b, "samples_b", measure)
     sizes = [{d: n for d, n in x.sizes.items() if d != "sample"} for x in (samples_a, samples_b)]
@@ -107,13 +108,14 @@ def over_pairs(
     >>> dict(over_pairs(samples).sizes)
     {'pair': 3}
     """
+    projections, seed = checks.plain(projections), checks.plain(seed)
     _check_options(measure, projections, seed)
     if not isinstance(samples, xr.DataArray):
         raise InputError(f"the samples are a {type(samples).__name__}: give a DataArray (image, sample, ...)")
     if "image" not in samples.dims or samples.sizes["image"] < 2:
         raise InputError(f"the samples have sizes {dict(samples.sizes)}: give dim image with two conditions at least")
     if n_pairs is not None:
-        checks.whole("n_pairs", n_pairs, least=1)
+        n_pairs = checks.whole("n_pairs", n_pairs, least=1)
     pairs, ids = chosen_pairs(samples.sizes["image"], n_pairs, seed), ids_of(samples)
     flat = [_flat(samples.isel(image=i), "the samples", measure) for i in range(samples.sizes["image"])]
     values = [measured(flat[i], flat[j], measure, projections=projections, seed=seed) for i, j in pairs]

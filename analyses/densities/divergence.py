@@ -91,9 +91,9 @@ def along_noise(
     """
     levels = _levels(sigma)
     _check_samples("samples_a", samples_a, LEAST_SAMPLES)
-    checks.whole("draws", draws, least=1)
-    checks.whole("batch_size", batch_size, least=1)
-    checks.seeded(seed)
+    draws = checks.whole("draws", draws, least=1)
+    batch_size = checks.whole("batch_size", batch_size, least=1)
+    seed = checks.seeded(seed)
     squares = np.zeros((len(samples_a), len(levels)))
     rng = np.random.default_rng(seed)
     with torch.no_grad():

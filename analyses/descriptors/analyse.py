@@ -74,7 +74,7 @@ def analyse(
     kinds = [checks.choice("kinds", kind, KINDS) for kind in checks.names("kinds", kinds, wanted)]
     if not kinds:
         raise InputError(f"kinds is empty: give {wanted}")
-    checks.seeded(seed)
+    seed = checks.seeded(seed)
     source = image_sources.load(images)
     fitted_on = source if train is None else image_sources.load(train)
     if n_components is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -59,6 +59,8 @@ class Descriptor(nn.Module):
     >>> dict(data.phi.sizes)
     {'image': 2, 'sigma': 2, 'channel': 70}
     """
+
+    takes_any_sigma: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -134,7 +136,7 @@ def descriptor(kind: str, images: Any, *, train: Any = None, seed: int = 0, **se
     unknown = sorted(set(settings) - set(DEFAULTS[kind]))
     if unknown:
         raise InputError(f"{kind} takes no {', '.join(unknown)}, only {', '.join(DEFAULTS[kind]) or 'images'}")
-    checks.seeded(seed)
+    seed = checks.seeded(seed)
     source = image_sources.load(images)
     settings = {name: checks.whole(name, value, least=1) for name, value in {**DEFAULTS[kind], **settings}.items()}
     if kind == "pca":

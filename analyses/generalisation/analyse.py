@@ -150,10 +150,10 @@ def analyse(
     (True, 8)
     """
     given = _checked(options, seed)
-    checks.fraction("share", share, "the share of unseen images that would count as copies, e.g. 0.01")
+    share = checks.fraction("share", share, "the share of unseen images that would count as copies, e.g. 0.01")
     sigma = checks.noise_levels(sigma)
-    checks.whole("n_samples", n_samples, least=1)
-    checks.whole("n_images", n_images, least=1)
+    n_samples = checks.whole("n_samples", n_samples, least=1)
+    n_images = checks.whole("n_images", n_images, least=1)
     seen, unseen = image_sources.load(training), image_sources.load(held_out)
     if seen.shape != unseen.shape:
         raise InputError(f"training images are {seen.shape} and held-out ones {unseen.shape}: bring them to one size")
@@ -197,7 +197,7 @@ def analyse(
 
 def _checked(options: Options, seed: int) -> Settings:
     check_options("analyse", options, Settings._fields)
-    given = Settings(**options)
+    given = Settings._make(map(checks.plain, Settings(**options)))
     checks.resampling(given.resamples, given.level, seed)
     checks.whole("neighbours", given.neighbours, least=1)
     checks.whole("batch_size", given.batch_size, least=1)

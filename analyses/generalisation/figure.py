@@ -43,7 +43,7 @@ def plot(findings: xr.Dataset, *, most: int = 12) -> Figure:
     from matplotlib.figure import Figure
 
     FINDINGS.check(findings, *NEEDED)
-    whole("most", most, least=1)
+    most = whole("most", most, least=1)
     shown = np.argsort(findings["relative_distance"].values, kind="stable")[:most]
     figure = Figure(figsize=(max(10, 0.9 * len(shown)), 6), layout="constrained")
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.4, 1))[:, 0]
@@ -85,7 +85,7 @@ def sheet(findings: xr.Dataset, *, columns: int = 16) -> Figure:
     from matplotlib.figure import Figure
 
     FINDINGS.check(findings, *NEEDED, attrs=("denoiser",))
-    whole("columns", columns, least=1)
+    columns = whole("columns", columns, least=1)
     samples = findings["samples"]
     rows = -(-samples.sizes["sample"] // columns)
     height = samples.sizes["row"] / samples.sizes["col"]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import xarray as xr
 
+from probekit.checks import plain
 from probekit.errors import InputError
 
 __all__ = ["Estimate", "Findings", "Variable", "along"]
@@ -117,7 +118,7 @@ class Findings:
         kept = {name: c.variable for name, c in data.coords.items() if c.dims and set(c.dims) <= dims}
         shown = {
             key: value if isinstance(value, OPTION) and not isinstance(value, bool) else str(value)
-            for key, value in options.items()
+            for key, value in ((key, plain(value)) for key, value in options.items())
             if value is not None
         }
         own = {name: self._coord(name, given) for name, given in (coords or {}).items()}

@@ -14,7 +14,7 @@ import xarray as xr
 
 from analyses.ground.keep import folder_of
 from probekit.capture.survey import network_of
-from probekit.checks import flag, given, seeded, whole
+from probekit.checks import flag, given, seeded, settle, whole
 from probekit.denoising.denoiser import Denoiser, as_denoiser
 from probekit.errors import InputError
 from probekit.labels import COORDINATES, strings
@@ -77,7 +77,7 @@ def untrained_twin(denoiser: nn.Module, *, seed: int = 0) -> nn.Module:
     """
     if isinstance(denoiser, Denoiser) and type(denoiser.model) in zoo.ARCHITECTURES.values():
         return zoo.untrained(denoiser, seed=seed)
-    seeded(seed)
+    seed = seeded(seed)
     twin = copy.deepcopy(denoiser)
     network = network_of(twin)
     holding = {n: m for n, m in network.named_modules() if next(m.parameters(recurse=False), None) is not None}
@@ -148,6 +148,7 @@ class SampleSettings:
     progress: bool | None = None
 
     def __post_init__(self) -> None:
+        settle(self)
         whole("n_samples", self.n_samples, least=self.least_samples)
         whole("levels", self.levels, least=2)
         whole("draws", self.draws, least=1)
@@ -157,7 +158,7 @@ class SampleSettings:
             if getattr(self, name) is not None:
                 whole(name, getattr(self, name), least=1)
         if self.sigmas is not None:
-            noise_levels(self.sigmas)
+            object.__setattr__(self, "sigmas", noise_levels(self.sigmas))
         if self.progress is not None:
             flag("progress", self.progress)
 

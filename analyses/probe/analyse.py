@@ -130,10 +130,10 @@ def analyse(
     True
     """
     check_sets(train, test, label)
-    checks.resampling(resamples, level, seed)
+    resamples, level, seed = checks.resampling(resamples, level, seed)
     checks.choice("protocol", protocol, PROTOCOLS)
-    checks.whole("tuning_images", tuning_images, least=FOLDS)
-    checks.whole("epochs", epochs, least=1)
+    tuning_images = checks.whole("tuning_images", tuning_images, least=FOLDS)
+    epochs = checks.whole("epochs", epochs, least=1)
     # Everything is drawn in the order of ids, so that the order of images changes nothing.
     order = labels.by_id(test)
     train, test = train[["phi"]].isel(image=labels.by_id(train)).compute(), test[["phi"]].isel(image=order).compute()

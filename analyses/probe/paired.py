@@ -69,7 +69,7 @@ def compare(
     >>> compare(findings, findings).p_value.item()
     1.0
     """
-    checks.resampling(resamples, level, seed)
+    resamples, level, seed = checks.resampling(resamples, level, seed)
     first, second = _answers("first", first), _answers("second", second)
     if not np.array_equal(labels.strings(first["image"].values), labels.strings(second["image"].values)):
         raise InputError("the two were tested on different images: test both on the same, so that they can be paired")

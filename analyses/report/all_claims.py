@@ -167,8 +167,8 @@ def _wanted(only: Sequence[int] | None, compared: Compared | None) -> frozenset[
     possible = {n for n, claim in CLAIMS.items() if claim.needs != "controls" or compared is not None}
     if only is None:
         return frozenset(possible)
-    asked = checks.listed("only", only, "numbers of claims, e.g. [1, 3, 4]")
-    if not asked or any(isinstance(number, bool) or number not in CLAIMS for number in asked):
+    asked = [checks.plain(number) for number in checks.listed("only", only, "numbers of claims, e.g. [1, 3, 4]")]
+    if not asked or any(not isinstance(n, int) or isinstance(n, bool) or n not in CLAIMS for n in asked):
         raise InputError(f"only={asked!r}: give numbers of claims, from {min(CLAIMS)} to {max(CLAIMS)}")
     beyond = sorted(set(asked) - possible)
     if beyond:

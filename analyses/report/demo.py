@@ -90,8 +90,8 @@ def run(
     """
     began = time.monotonic()
     folder = folder_called("out", out)
-    checks.whole("draws", draws, least=1)
-    checks.seeded(seed)
+    draws = checks.whole("draws", draws, least=1)
+    seed = checks.seeded(seed)
     denoiser = as_network(network)
     name = str(getattr(denoiser, "name", type(denoiser).__name__))
     images = load("samples", size=32)

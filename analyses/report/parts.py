@@ -63,6 +63,7 @@ class Measured:
     clusters: str | None = None
 
     def __post_init__(self) -> None:
+        checks.settle(self)
         object.__setattr__(self, "sigma", tuple(checks.noise_levels(self.sigma)))
         checks.whole("draws", self.draws, least=1)
         checks.seeded(self.seed)
@@ -91,6 +92,7 @@ class Compared:
     n_train: int | None = 12500
 
     def __post_init__(self) -> None:
+        checks.settle(self)
         for name in ("n_images", "n_train"):
             if getattr(self, name) is not None:
                 checks.whole(name, getattr(self, name), least=1)
@@ -113,6 +115,7 @@ class Sampling:
     levels: int = 20
 
     def __post_init__(self) -> None:
+        checks.settle(self)
         for name, least in (("conditions", 2), ("n_samples", densities.LEAST_SAMPLES), ("levels", 2)):
             checks.whole(name, getattr(self, name), least=least)
 

@@ -212,7 +212,7 @@ def reconstruct(
     _check_match(match, options)
     chosen = method_of(method, options)
     n_samples, draws = whole("n_samples", n_samples, least=1), whole("draws", draws, least=1)
-    seeded(seed)
+    seed = seeded(seed)
     given = condition_of(
         tap,
         condition,

@@ -148,10 +148,9 @@ def describe(
         raise InputError(f"{shown('tap', tap)}: give a tap, probekit.tap(denoiser, names)")
     if unconditional is not None:
         check_samples(unconditional, "unconditional")
-    seeded(seed)
-    fraction("quantile", quantile, "a share of pairs, between 0 and 1")
-    number("sigma", sigma, "a noise level ≥ 0", good=lambda v: v >= 0)
-    whole("draws", draws, least=1)
+    seed, draws = seeded(seed), whole("draws", draws, least=1)
+    quantile = fraction("quantile", quantile, "a share of pairs, between 0 and 1")
+    sigma = number("sigma", sigma, "a noise level ≥ 0", good=lambda v: v >= 0)
     values = samples["samples"].transpose(*DIMS).values.astype(float)
     others = None if reference is None else image_sources.load(reference)
     if others is not None and others.shape != values.shape[2:]:

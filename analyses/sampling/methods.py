@@ -201,10 +201,13 @@ def method_of(method: str | Sampler, options: Mapping[str, Any]) -> Method:
     for option, parameter in parameters.items():
         if _is_group(parameter.default):
             # A dataclass checks itself when it is made.
-            replace(parameter.default, **{field.name: settings[field.name] for field in fields(parameter.default)})
+            group = replace(parameter.default, **{f.name: settings[f.name] for f in fields(parameter.default)})
+            settings |= {field.name: getattr(group, field.name) for field in fields(group)}
         for check in getattr(parameter.annotation, "__metadata__", ()):
             if callable(check):
-                check(option, settings[option])
+                # What a check makes of it: numbers as Python's own.
+                kept = check(option, settings[option])
+                settings[option] = settings[option] if kept is None else kept
     return Method(name, function, settings, list(levels))
 
 

@@ -15,7 +15,7 @@ from analyses.sampling import kernels_guidance
 from analyses.sampling.kernels_guidance import Goal, losses
 from analyses.sampling.methods import geometric, linear, sampler
 from analyses.sampling.walk import DRAWS, Walk
-from probekit.checks import choice, flag, number, whole
+from probekit.checks import choice, flag, number, settle, whole
 
 if TYPE_CHECKING:
     from analyses.sampling.walk import Features, Kernel
@@ -36,19 +36,19 @@ __all__ = [
 MOST = 10**6
 
 
-def positive(name: str, value: object) -> None:
-    """Refuse what is no finite number > 0."""
-    number(name, value, "a finite number > 0", good=lambda v: v > 0)
+def positive(name: str, value: object) -> float:
+    """A finite number > 0."""
+    return number(name, value, "a finite number > 0", good=lambda v: v > 0)
 
 
-def proportion(name: str, value: object) -> None:
-    """Refuse what is no number in (0, 1]."""
-    number(name, value, "a number in (0, 1]", good=lambda v: 0 < v <= 1)
+def proportion(name: str, value: object) -> float:
+    """A number in (0, 1]."""
+    return number(name, value, "a number in (0, 1]", good=lambda v: 0 < v <= 1)
 
 
-def share_of_all(name: str, value: object) -> None:
-    """Refuse what is no number in [0, 1]."""
-    number(name, value, "a share of the particles, in [0, 1]", good=lambda v: 0 <= v <= 1)
+def share_of_all(name: str, value: object) -> float:
+    """A number in [0, 1]."""
+    return number(name, value, "a share of the particles, in [0, 1]", good=lambda v: 0 <= v <= 1)
 
 
 Count = Annotated[int, partial(whole, least=1, most=MOST)]
@@ -83,6 +83,7 @@ class Guiding:
 
     def __post_init__(self) -> None:
         choice("guidance", self.guidance, ("adam", "rescale"))
+        settle(self)
         whole("guidance_steps", self.guidance_steps, least=1, most=MOST)
         positive("tolerance", self.tolerance)
         positive("lr", self.lr)

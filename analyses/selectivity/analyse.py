@@ -180,10 +180,10 @@ def analyse(
     >>> bool((findings.type.isel(sigma=0) == truth.type).mean() > 0.95)
     True
     """
-    checks.resampling(resamples, level, seed)
-    checks.fraction("fdr", fdr, "a false discovery rate between 0 and 1, e.g. 0.05")
+    resamples, level, seed = checks.resampling(resamples, level, seed)
+    fdr = checks.fraction("fdr", fdr, "a false discovery rate between 0 and 1, e.g. 0.05")
     checks.choice("fdr_method", fdr_method, ("bh", "by"))
-    checks.whole("top", top, least=1)
+    top = checks.whole("top", top, least=1)
     data = labels.once(data)
     _check(data)
     data = data.compute()

@@ -171,8 +171,9 @@ def correlate(
     True
     """
     data, metrics = checked(data, distances)
-    checks.resampling(100, level, seed)
+    _, level, seed = checks.resampling(100, level, seed)
     kinds = selected("statistics", statistics, STATISTICS)
+    permutations, max_images = checks.plain(permutations), checks.plain(max_images)
     _check_sizes(data, permutations, max_images)
     beside: dict[str, Control] = {}
     if controls is not None:
@@ -344,7 +345,7 @@ def analyse(
     if unknown:
         raise TypeError(f"analyse() has no option {unknown[0]!r}: give those of neighbours, stability and correlate")
     data, metrics = checked(data, distances)
-    checks.resampling(resamples, level, seed)
+    resamples, level, seed = checks.resampling(resamples, level, seed)
     compared = _compared(data, label, classes, others)
     options: dict[str, Any] = dict(further)
     if options.get("given") is None:

@@ -145,8 +145,8 @@ def per_image(
     3
     """
     data, metrics = checked(data, distances)
-    checks.seeded(seed)
-    checks.whole("among", among, least=2)
+    seed = checks.seeded(seed)
+    among = checks.whole("among", among, least=2)
     values: dict[str, Any] = {}
     coords: dict[str, Any] = {}
     options: dict[str, Any] = {}
@@ -326,7 +326,7 @@ def stability(
     [[1.0]]
     """
     data, _ = checked(data, distances)
-    checks.resampling(resamples, level, seed)
+    resamples, level, seed = checks.resampling(resamples, level, seed)
     if reference is None:
         _level(data, reference)
     members = grouped(data, clusters)
@@ -398,8 +398,8 @@ def neighbours(
     3
     """
     data, _ = checked(data, distances)
-    checks.resampling(resamples, level, seed)
-    checks.whole("k", k, least=1)
+    resamples, level, seed = checks.resampling(resamples, level, seed)
+    k = checks.whole("k", k, least=1)
     members = grouped(data, clusters)
     found = per_image(data, reference=None, k=k, label=label, distances=distances, seed=seed)
     values: dict[str, Any] = {name: found[name].values for name in LISTED}

@@ -142,7 +142,7 @@ def analyse(
     >>> float(findings.sparsity.sel(measure="participation_ratio", vector="phi").item()) < 0.6
     True
     """
-    checks.resampling(resamples, level, seed)
+    resamples, level, seed = checks.resampling(resamples, level, seed)
     _check(data)
     data = data.compute()
     groups = _clusters(data, clusters)

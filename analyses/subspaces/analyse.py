@@ -152,8 +152,9 @@ def analyse(
     True
     """
     # Before the fit, which takes time.
+    rate, seed = checks.plain(rate), checks.plain(seed)
     data = check(data, rate, images=MIN_IMAGES)
-    checks.resampling(resamples, LEVEL)
+    resamples, _, _ = checks.resampling(resamples, LEVEL)
     checks.flag("dimensions", dimensions)
     check_options("analyse", further, ("max_subspaces", "splits"))
     usable_ranks(data, ranks)
@@ -223,7 +224,7 @@ def overlap(data: xr.Dataset, findings: xr.Dataset, *, seed: int = 0) -> xr.Data
     True
     """
     check_fitted(data, findings)
-    checks.seeded(seed)
+    seed = checks.seeded(seed)
     order = labels.by_id(data)
     within, between, gap, low, high = (np.full(findings.n_subspaces.shape, np.nan) for _ in range(5))
     for response in responses(data):
@@ -335,7 +336,7 @@ class HeldOut(NamedTuple):
 
 def _explained(data: xr.Dataset, findings: xr.Dataset, ranks: Sequence[int], resamples: int, seed: int) -> HeldOut:
     check_fitted(data, findings)
-    checks.resampling(resamples, LEVEL, seed)
+    resamples, _, seed = checks.resampling(resamples, LEVEL, seed)
     kept = usable_ranks(data, ranks)
     chosen = np.random.default_rng(seed).permutation(labels.by_id(data))[:MOST_COMPARED]
     train, test = np.split(chosen, [len(chosen) * 3 // 4])
@@ -401,8 +402,8 @@ def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) 
         If the data cannot be used, or scikit-dimension is not installed.
     """
     data = check(data, images=MIN_IMAGES)
-    checks.seeded(seed)
-    checks.whole("images", images, least=MIN_IMAGES)
+    seed = checks.seeded(seed)
+    images = checks.whole("images", images, least=MIN_IMAGES)
     try:
         from skdim import id as estimators
     except ImportError as error:

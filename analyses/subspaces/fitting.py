@@ -119,6 +119,7 @@ def active_sets(data: xr.Dataset, *, rate: float = 0.05) -> xr.Dataset:
     >>> float((found & truth.active).sum() / truth.active.sum()) > 0.95
     True
     """
+    rate = checks.plain(rate)
     data = check(data, rate)
     found = np.zeros(data.phi.shape, bool)
     for response in responses(data):
@@ -204,7 +205,9 @@ def fit(
 
 def fitted(data: xr.Dataset, search: kernels_fit.Search, rate: float, numbers: np.ndarray | None) -> xr.Dataset:
     """`fit` with a number of subspaces for each noise level and tap, (sigma, block) or what broadcasts to it."""
+    rate = checks.plain(rate)
     data = check(data, rate, images=MIN_IMAGES)
+    search = search._make(map(checks.plain, search))
     checks.seeded(search.seed)
     checks.choice("method", search.method, METHODS)
     checks.whole("max_subspaces", search.most, least=1)

@@ -166,8 +166,8 @@ def table(
     np.int64(0)
     """
     given = Settings(**settings)
-    checks.fraction("quantile", quantile, "a share of pairs, between 0 and 1")
-    checks.number("sigma", sigma, "one noise standard deviation ≥ 0", good=lambda s: s >= 0)
+    quantile = checks.fraction("quantile", quantile, "a share of pairs, between 0 and 1")
+    sigma = checks.number("sigma", sigma, "one noise standard deviation ≥ 0", good=lambda s: s >= 0)
     further = checks.listed("further", further, "a list of variants.Variant")
     if not all(isinstance(variant, Variant) for variant in further):
         raise InputError("further= holds what is no variant: give a list of variants.Variant")
@@ -310,7 +310,7 @@ def laws(
     36
     """
     given = LawSettings(**settings)
-    noise_levels(sigma)
+    sigma = noise_levels(sigma)
     of_method = checks.mapping("options", {} if options is None else options, "options of the method by name")
     method_of(method, of_method)
     network = as_network(denoiser)

@@ -14,6 +14,7 @@ from probekit.capture.hooks import observing
 from probekit.capture.names import EVERY, TapPoint, check_distinct, located
 from probekit.capture.state import preserved
 from probekit.capture.survey import Visit, network_of, survey
+from probekit.denoising.dependence import warn_of_batch
 from probekit.errors import TapError
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of, zeros_for
@@ -85,6 +86,7 @@ class Observer:
     def __init__(self, denoiser: nn.Module, points: tuple[TapPoint, ...]) -> None:
         self.denoiser = denoiser
         self.network = network_of(denoiser)
+        warn_of_batch(self.network, stacklevel=4)
         self.points = points
         self.weights_sha256 = WeightsHash(self.network)
         self._reached: dict[tuple[Any, ...], Reach] = {}

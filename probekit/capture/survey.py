@@ -16,8 +16,9 @@ from torch.utils.flop_counter import flop_registry
 
 from probekit.capture.items import tensors_of
 from probekit.capture.state import State, preserved
-from probekit.denoising.denoiser import Denoiser
-from probekit.denoising.inputs import first, input_channels, raise_if_input_is_to_blame
+from probekit.denoising.blame import first, part_for, raise_if_input_is_to_blame
+from probekit.denoising.denoiser import network_inside
+from probekit.denoising.inputs import input_channels
 from probekit.errors import ModelError, TapError
 from probekit.machine.modes import evaluating, trying, uncompiled
 from probekit.machine.place import zeros_for
@@ -77,7 +78,7 @@ def network_of(denoiser: nn.Module) -> nn.Module:
     TapError
         If hooks on it would not fire, or not on every call, or a pass would make its weights.
     """
-    given = denoiser.model if isinstance(denoiser, Denoiser) else denoiser
+    given = network_inside(denoiser)
     network = getattr(given, "_orig_mod", given)
     for path, module in network.named_modules():
         kind = type(module).__name__
@@ -185,15 +186,14 @@ class _Passes:
             try:
                 self.denoiser(self.y, self.sigma, **self.conditions)
             except RuntimeError as error:
-                if not isinstance(error, ModelError) and not isinstance(self.denoiser, Denoiser):
-                    raise_if_input_is_to_blame(self.denoiser, self.y, self._again, error)
+                if self.network is self.denoiser:
+                    raise_if_input_is_to_blame(self.denoiser, self.y, self._again, error, self.conditions)
                 raise
         return visits
 
     def _again(self, trial: Tensor) -> Any:
-        count, of = trial.shape[0], self.y.shape[0]
-        part = {k: first(v, count, of=of) for k, v in self.conditions.items()}
-        return self.denoiser(trial, first(self.sigma, count, of=of), **part)
+        sigma = first(self.sigma, trial.shape[0], of=self.y.shape[0])
+        return self.denoiser(trial, sigma, **part_for(self.conditions, trial, of=self.y))
 
 
 def trial(denoiser: nn.Module) -> tuple[Tensor, list[Visit]]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import nn
 
-from probekit.checks import flag, text
+from probekit.checks import flag, number, text
 from probekit.denoising import parametrisation
-from probekit.denoising.inputs import (
-    check_batch,
-    check_sigma,
-    check_signature,
+from probekit.denoising.blame import (
     first,
+    part_for,
     raise_if_conditions_are_to_blame,
     raise_if_input_is_to_blame,
 )
+from probekit.denoising.dependence import warn_of_batch, warn_of_training
+from probekit.denoising.inputs import (
+    arguments_with,
+    check_batch,
+    check_output,
+    check_sigma,
+    check_signature,
+    sigma_place,
+)
+from probekit.denoising.told import Told, takes_any_sigma
 from probekit.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
     Telling = Literal["sigma", "log_sigma"] | Callable[[Tensor], Any] | Sequence[float] | None
     Scaling = Literal["vp", "edm"] | Callable[[Tensor, Tensor], Tensor] | None
 
-__all__ = ["Denoiser", "as_denoiser", "clean_range", "settings_shown"]
+__all__ = ["Denoiser", "as_denoiser", "clean_range", "network_inside", "settings_shown"]
 
 
 class Denoiser(nn.Module):
@@ -42,8 +49,8 @@ class Denoiser(nn.Module):
     Parameters
     ----------
     model
-        A network that is called as ``model(input)``, or ``model(input, told)`` where it is told σ;
-        input float (N, C, H, W).
+        A network that is called as ``model(input)``, or ``model(input, told)`` where it is told σ
+        (``model(input, sigma=told)`` where it has such a parameter further on); input float (N, C, H, W).
     predicts
         What it returns: "clean", x̂ itself; "noise", ε, and x̂ = u − s ε; "residual", r, and
         x̂ = u − r; "v" (Salimans & Ho 2022, arXiv:2202.00512), α ε − s' x̂ with α = 1/√(1 + s²) and
@@ -106,13 +113,19 @@ class Denoiser(nn.Module):
         super().__init__()
         if not isinstance(model, nn.Module):
             raise ModelError(f"a denoiser wraps a torch.nn.Module, not {type(model).__name__}: wrap it in a module")
-        parametrisation.check_prediction(predicts, scaling, sigma_data)
+        parametrisation.check_prediction(predicts, scaling)
         self.predicts = predicts
         self.sigma_to = parametrisation.noise_level_told(sigma_to, interpolate=flag("interpolate", interpolate))
         self.scaling = scaling
         self.data_range = parametrisation.valid_range(data_range)
-        self.sigma_data = sigma_data
+        self.sigma_data = number(
+            "sigma_data",
+            sigma_data,
+            "the standard deviation of clean images, a finite number > 0",
+            good=lambda v: v > 0,
+        )
         check_signature(model, told=sigma_to is not None)
+        self._by_keyword = sigma_to is not None and sigma_place(model) == "keyword"
         self.name = text("name", name, "a name that results call it by") if name else type(model).__name__
         self.model = model
         self.training = model.training
@@ -200,31 +213,38 @@ class Denoiser(nn.Module):
             If `y` is not such a batch, or of a size or channel count that the network cannot take;
             if `sigma` is negative, not finite, of another length than the batch, or missing where
             it is needed; if the network takes no such `conditions`, or lacks some.
-        ModelError
+        OutputError
             If the network returns something else than a tensor of the shape of `y`.
+
+        Warns
+        -----
+        UserWarning
+            Once, if it is called in training mode and modules such as batch normalisation or dropout act differently
+            in it, or if it normalises over the batch in evaluation mode too.
         """
+        warn_of_training(self.model, stacklevel=4)
+        warn_of_batch(self.model, stacklevel=4)
         check_batch(y, self.model)
         levels = self._levels(sigma, y)
         u, s = self._framed(y, levels)
         try:
             output = self._output(u, s, conditions)
         except RuntimeError as error:
-            raise_if_input_is_to_blame(self.model, y, lambda t: self._again(t, levels, conditions, y.shape[0]), error)
+            raise_if_input_is_to_blame(
+                self.model, y, lambda trial: self._again(trial, levels, conditions, y), error, conditions
+            )
             raise
         except TypeError as error:
-            raise_if_conditions_are_to_blame(self.model, conditions, error, told=self.sigma_to is not None)
-            raise
-        if not isinstance(output, torch.Tensor) or output.shape != y.shape:
-            got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-            raise ModelError(
-                f"{self.name} returned {got} for an input of {tuple(y.shape)}: a denoiser's network returns a tensor "
-                "of the input's shape; wrap it in a module that does"
+            raise_if_conditions_are_to_blame(
+                self.model, conditions, error, told=self.sigma_to is not None, by_keyword=self._by_keyword
             )
+            raise
+        check_output(self.name, output, y)
         clean = parametrisation.clean_estimate(self.predicts, self.scaling, output, u, s, sigma_data=self.sigma_data)
         return parametrisation.out_of_frame(clean, self.data_range)
 
-    def arguments(self, y: Tensor, sigma: Tensor | None) -> tuple[Any, ...]:
-        """What the network itself is called with for noisy images `y` of noise levels `sigma` (N,)."""
+    def arguments(self, y: Tensor, sigma: Tensor | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the network itself is called with, by position and by keyword, for noisy `y` of levels `sigma` (N,)."""
         return self._inputs(*self._framed(y, sigma))
 
     def score(
@@ -263,21 +283,23 @@ class Denoiser(nn.Module):
         s = None if sigma is None else parametrisation.scaled_level(sigma, self.data_range)
         return parametrisation.into_frame(y, self.data_range), s
 
-    def _inputs(self, u: Tensor, s: Tensor | None) -> tuple[Any, ...]:
+    def _inputs(self, u: Tensor, s: Tensor | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         given = parametrisation.network_input(self.scaling, u, s, sigma_data=self.sigma_data)
         if self.sigma_to is None or s is None:
-            return (given,)
-        return given, parametrisation.tell(self.sigma_to, s, dtype=u.dtype)
+            return (given,), {}
+        told = parametrisation.tell(self.sigma_to, s, dtype=u.dtype)
+        position, keyword = arguments_with(told, by_keyword=self._by_keyword)
+        return (given, *position), keyword
 
     def _output(self, u: Tensor, s: Tensor | None, conditions: Mapping[str, Any]) -> Any:
-        output = self.model(*self._inputs(u, s), **conditions)
+        position, keyword = self._inputs(u, s)
+        output = self.model(*position, **keyword, **conditions)
         return output if self._item is None else getattr(output, self._item, output)
 
-    def _again(self, y: Tensor, levels: Tensor | None, conditions: Mapping[str, Any], of: int) -> Any:
+    def _again(self, trial: Tensor, levels: Tensor | None, conditions: Mapping[str, Any], of: Tensor) -> Any:
         """What the network makes of fewer, other images at the first of the same levels and conditions."""
-        count = y.shape[0]
-        part = {key: first(value, count, of=of) for key, value in conditions.items()}
-        return self._output(*self._framed(y, first(levels, count, of=of)), part)
+        part = part_for(conditions, trial, of=of)
+        return self._output(*self._framed(trial, first(levels, len(trial), of=len(of))), part)
 
     def _check_that_sigma_is_not_needed(self) -> None:
         if self.sigma_to is not None:
@@ -292,23 +314,30 @@ class Denoiser(nn.Module):
 
 
 def as_denoiser(model: nn.Module) -> nn.Module:
-    """A module that keeps the contract: `model` itself if its forward takes (y, sigma), else ``Denoiser(model)``."""
+    """A module that is called as (y, sigma).
+
+    A `Denoiser` is one. A module whose forward has a parameter called `sigma` keeps the contract itself: it is told σ
+    as `Told` says, or left alone where it declares ``takes_any_sigma = True``. Of any other, ``Denoiser(model)``.
+    """
     # What torch.compile made of a module hides how it is called.
     model = getattr(model, "_orig_mod", model)
-    if isinstance(model, Denoiser):
+    if isinstance(model, Denoiser | Told):
         return model
-    if isinstance(model, nn.Module):
-        parameters = list(inspect.signature(model.forward).parameters)
-        if len(parameters) > 1 and parameters[1] == "sigma":
-            return model
+    if isinstance(model, nn.Module) and sigma_place(model) is not None:
+        return model if takes_any_sigma(model) else Told(model)
     return Denoiser(model)
+
+
+def network_inside(denoiser: nn.Module) -> nn.Module:
+    """The network itself: inside a `Denoiser`, or what is told σ for it."""
+    return denoiser.model if isinstance(denoiser, Denoiser | Told) else denoiser
 
 
 def clean_range(denoiser: nn.Module) -> tuple[float, float] | None:
     """Range of the clean images that users give: of a module that keeps the contract itself, its own `data_range`."""
     if isinstance(denoiser, Denoiser):
         return denoiser.clean_range
-    return getattr(denoiser, "data_range", (0, 1))
+    return getattr(network_inside(denoiser), "data_range", (0, 1))
 
 
 def settings_shown(denoiser: nn.Module) -> str:

@@ -1,18 +1,17 @@
-"""What a denoiser may be given: batches and noise levels, and clear words where a network cannot take them."""
+"""What a denoiser may be given and what it may return, in clear words where it is something else."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from torch import nn
 
-from probekit.errors import InputError, ModelError
-from probekit.machine.modes import evaluating, on_trial, trying
+from probekit.checks import given, is_real, real_array
+from probekit.errors import InputError, ModelError, OutputError
 from probekit.machine.place import place_of
 
 if TYPE_CHECKING:
@@ -20,17 +19,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "arguments_with",
     "check_batch",
+    "check_output",
     "check_sigma",
     "check_signature",
-    "first",
     "input_channels",
-    "raise_if_conditions_are_to_blame",
-    "raise_if_input_is_to_blame",
+    "next_multiples",
+    "sigma_place",
     "size_message",
 ]
-
-SIZE_MULTIPLES = (2, 4, 8, 16, 32, 64)
 
 
 def check_batch(y: Any, model: nn.Module) -> None:
@@ -52,14 +50,17 @@ def check_sigma(sigma: Any, y: Tensor, *, dtype: torch.dtype | None = None) -> F
     if sigma is None:
         return None
     dtype = dtype or y.dtype
-    if isinstance(sigma, int | float):
+    if is_real(sigma):
         if not (math.isfinite(sigma) and sigma >= 0):
             raise InputError(f"sigma={sigma}: the noise standard deviation is a finite number ≥ 0")
         return torch.full((y.shape[0],), float(sigma), dtype=dtype, device=y.device)
-    try:
-        levels = torch.as_tensor(sigma, dtype=dtype, device=y.device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"sigma={sigma!r}: give one number ≥ 0, or one number per image (N,)") from error
+    what = "one number ≥ 0, or one number per image (N,)"
+    if not isinstance(sigma, torch.Tensor):
+        levels = torch.as_tensor(real_array("sigma", sigma, what)).to(y.device, dtype)
+    elif sigma.dtype == torch.bool or sigma.is_complex():
+        raise InputError(f"{given('sigma', sigma)}: give {what}")
+    else:
+        levels = sigma.to(y.device, dtype)
     if levels.ndim == 0:
         levels = levels.expand(y.shape[0])
     if levels.shape != y.shape[:1]:
@@ -71,16 +72,62 @@ def check_sigma(sigma: Any, y: Tensor, *, dtype: torch.dtype | None = None) -> F
     return levels
 
 
+def check_output(name: str, output: Any, y: Tensor) -> None:
+    """Refuse what is no clean image of noisy images `y`.
+
+    Raises
+    ------
+    OutputError
+        If it is no tensor, or of another shape.
+    """
+    if isinstance(output, torch.Tensor) and output.shape == y.shape:
+        return
+    got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    planes = y.shape[1]
+    mend = "wrap it in a module that does"
+    if isinstance(output, torch.Tensor) and output.shape == (y.shape[0], 2 * planes, *y.shape[2:]):
+        mend = (
+            f"with twice the planes the later {planes} are often a learned variance; if so, wrap it in a module that "
+            f"returns output[:, :{planes}]"
+        )
+    elif hasattr(output, "sample"):
+        mend += ", returning its .sample"
+    raise OutputError(
+        f"{name} returned {got} for an input of {tuple(y.shape)}: a denoiser's network returns a tensor of the input's "
+        f"shape; {mend}"
+    )
+
+
+def sigma_place(model: nn.Module) -> Literal["second", "keyword"] | None:
+    """How the forward of a module takes a parameter called sigma: as its second, by keyword, or not at all."""
+    for index, (name, parameter) in enumerate(inspect.signature(model.forward).parameters.items()):
+        if index and name == "sigma":
+            positional = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+            if index == 1 and positional:
+                return "second"
+            return "keyword" if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) else None
+    return None
+
+
+def arguments_with(told: Any, *, by_keyword: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a network is given beside the image, by position and by keyword, to be told this."""
+    return ((), {"sigma": told}) if by_keyword else ((told,), {})
+
+
 def check_signature(model: nn.Module, *, told: bool) -> None:
     """Refuse a network that cannot be called with the image, and σ if told; what conditions it is left to calls."""
     signature = inspect.signature(model.forward)
-    given = [None, None] if told else [None]
+    by_keyword = told and sigma_place(model) == "keyword"
+    position, keyword = arguments_with(None, by_keyword=by_keyword) if told else ((), {})
+    given = [None, *position]
     # A second argument that a blind network must be given is more often σ than a condition.
     kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)[: 1 + told]
     later = list(signature.parameters.values())[len(given) :]
-    conditions = {p.name: None for p in later if p.default is p.empty and p.kind in kinds}
+    conditions = {
+        p.name: None for p in later if p.default is p.empty and p.kind in kinds and (by_keyword or p.name != "sigma")
+    }
     try:
-        signature.bind(*given, **conditions)
+        signature.bind(*given, **(conditions | keyword))
     except TypeError as error:
         raise ModelError(
             f"{type(model).__name__}.forward{signature} cannot be called with {'(y, sigma)' if told else '(y)'}: "
@@ -89,79 +136,18 @@ def check_signature(model: nn.Module, *, told: bool) -> None:
         ) from error
 
 
-def raise_if_conditions_are_to_blame(
-    model: nn.Module, conditions: Mapping[str, Any], error: TypeError, *, told: bool
-) -> None:
-    """Turn a network's failure into a clear InputError where it lacks or does not know a conditioning input."""
-    signature = inspect.signature(model.forward)
-    try:
-        signature.bind(*([None, None] if told else [None]), **conditions)
-    except TypeError as mismatch:
-        raise InputError(
-            f"{type(model).__name__}.forward{signature} cannot be called with the image{' and σ' if told else ''} and "
-            f"{', '.join(conditions) or 'nothing else'}: {mismatch}; pass what it is conditioned on by the names that "
-            "it has there, denoiser(y, sigma, name=value)"
-        ) from error
-
-
-def raise_if_input_is_to_blame(
-    network: nn.Module, y: Tensor, run: Callable[[Tensor], Any], error: RuntimeError
-) -> None:
-    """Turn a network's failure on a batch into a clear InputError where its size or channels explain it.
-
-    Parameters
-    ----------
-    network
-        What failed.
-    y
-        The batch of images on which it did.
-    run
-        The call that failed, for other images: at most two, of any size and number of channels. It
-        returns what stands for the clean estimate.
-    error
-        The failure.
-
-    Raises
-    ------
-    InputError
-        If another size, or another number of channels, works.
-    """
-    if on_trial() or isinstance(error, torch.OutOfMemoryError):
-        return
-    size = (y.shape[-2], y.shape[-1])
-    for multiple in SIZE_MULTIPLES:
-        if (size[0] % multiple or size[1] % multiple) and _works(network, y, run, _odd_multiples(size, multiple)):
-            raise InputError(size_message(size, multiple)) from error
-    expected = input_channels(network)
-    if expected is None or y.shape[1] == expected:
-        return
-    declared = isinstance(getattr(network, "image_channels", None), int)
-    sizes = (size, _next_multiples(size, SIZE_MULTIPLES[-1]))
-    if declared or any(_works(network, y, run, size, channels=expected) for size in sizes):
-        raise InputError(
-            f"the network takes images of {expected} channels and was given {y.shape[1]} (shape {tuple(y.shape)}): "
-            "convert the images; channels come second, (N, C, H, W)"
-        ) from error
-
-
-def first(value: Any, count: int, *, of: int) -> Any:
-    """The part of a σ or a conditioning input that belongs to the first `count` images of a batch of `of`."""
-    per_image = isinstance(value, torch.Tensor | np.ndarray | list | tuple) and getattr(value, "ndim", 1) > 0
-    return value[:count] if per_image and len(value) == of else value
-
-
 def input_channels(model: nn.Module) -> int | None:
     """Channels of the images that a network takes: declared as `image_channels`, else its first convolution's."""
     declared = getattr(model, "image_channels", None)
-    if isinstance(declared, int):
-        return declared
+    if is_real(declared) and isinstance(declared, Integral):
+        return int(declared)
     convolution = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     return None if convolution is None else convolution.in_channels
 
 
 def size_message(size: tuple[int, int], multiple: int) -> str:
     """What to say of an image whose height or width the network cannot halve evenly."""
-    below, above = [n // multiple * multiple for n in size], _next_multiples(size, multiple)
+    below, above = [n // multiple * multiple for n in size], next_multiples(size, multiple)
     crop = f"crop to {below[0]}×{below[1]} or " if min(below) else ""
     return (
         f"images of {size[0]}×{size[1]} cannot be halved evenly by this network: height and width must be "
@@ -169,26 +155,6 @@ def size_message(size: tuple[int, int], multiple: int) -> str:
     )
 
 
-def _next_multiples(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+def next_multiples(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The least multiples that are not smaller."""
     return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple
-
-
-def _odd_multiples(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    # Odd, so that no larger power of two divides them; at least three, since some layers refuse maps of one pixel.
-    rows, cols = (max(3, -(-n // multiple) | 1) * multiple for n in size)
-    return rows, cols
-
-
-def _works(
-    network: nn.Module, y: Tensor, run: Callable[[Tensor], Any], size: tuple[int, int], channels: int | None = None
-) -> bool:
-    # Two images: a batch of one hides mistakes in how σ is laid out.
-    trial = y.new_zeros((min(2, y.shape[0]), channels or y.shape[1], *size))
-    try:
-        with trying(), torch.no_grad(), evaluating(network):
-            return tuple(run(trial).shape[-2:]) == size
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:
-        # The hook of a tap ends a pass with what is no Exception: let it end the trial and nothing more.
-        return False

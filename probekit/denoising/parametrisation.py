@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from probekit.checks import is_real, plain, real_array
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -184,9 +185,8 @@ def noise_level_told(sigma_to: Any, *, interpolate: bool) -> Any:
             )
         return sigma_to
     try:
-        values = sigma_to.detach().cpu().double().numpy() if isinstance(sigma_to, torch.Tensor) else sigma_to
-        levels = torch.from_numpy(np.array(values, dtype=np.float64, order="C"))
-    except (TypeError, ValueError) as error:
+        levels = torch.from_numpy(real_array("sigma_to", sigma_to, "noise levels"))
+    except InputError as error:
         raise _no_telling(sigma_to) from error
     if levels.ndim == 0:
         raise _no_telling(sigma_to)
@@ -211,7 +211,7 @@ def shown(setting: Any) -> str:
     return repr(setting)
 
 
-def check_prediction(predicts: Any, scaling: Any, sigma_data: Any) -> None:
+def check_prediction(predicts: Any, scaling: Any) -> None:
     """Refuse what is no prediction, no scaling, or not both together."""
     if not (isinstance(predicts, str) and predicts in PREDICTIONS):
         raise InputError(f"predicts={predicts!r}: give one of {', '.join(map(repr, PREDICTIONS))}")
@@ -225,8 +225,6 @@ def check_prediction(predicts: Any, scaling: Any, sigma_data: Any) -> None:
             f'predicts={predicts!r} with scaling="edm": EDM preconditioning says itself how the output becomes the '
             'clean image; leave predicts at "clean"'
         )
-    if not (_is_number(sigma_data) and 0 < sigma_data < math.inf):
-        raise InputError(f"sigma_data={sigma_data!r}: give the standard deviation of clean images, a finite number > 0")
 
 
 def valid_range(data_range: Any) -> tuple[float, float] | None:
@@ -239,8 +237,8 @@ def valid_range(data_range: Any) -> tuple[float, float] | None:
     """
     if data_range is None:
         return None
-    ends = tuple(data_range) if isinstance(data_range, tuple | list) else ()
-    if not (len(ends) == 2 and all(map(_is_number, ends)) and -math.inf < ends[0] < ends[1] < math.inf):
+    ends = tuple(map(plain, data_range)) if np.ndim(data_range) == 1 and not isinstance(data_range, Mapping) else ()
+    if not (len(ends) == 2 and all(map(is_real, ends)) and -math.inf < ends[0] < ends[1] < math.inf):
         raise InputError(
             f"data_range={data_range!r}: give (lowest, highest) with lowest < highest, the intensities of clean images "
             "that the network was made for, or None"
@@ -281,10 +279,6 @@ def _no_telling(sigma_to: Any) -> InputError:
         f'sigma_to={sigma_to!r}: give None for a blind network, or "sigma", "log_sigma", a function of σ, or a table '
         "of noise levels, one a timestep, for one told σ"
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _each(factor: Levels, u: Images) -> Images:

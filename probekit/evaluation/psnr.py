@@ -77,8 +77,7 @@ def psnr_curve(
         If an option is out of range, or conditions do not fit the network and the images.
     """
     denoiser, sigma = as_denoiser(denoiser), noise_levels(sigma)
-    whole("batch_size", batch_size, least=1)
-    seeded(seed)
+    batch_size, seed = whole("batch_size", batch_size, least=1), seeded(seed)
     known, place = conditions_for(denoiser, conditions, images), place_of(denoiser)
     device = place.device
     rows = []

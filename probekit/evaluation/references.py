@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ class PatchWiener(nn.Module):
     patch
         Side k of a patch in pixels.
     """
+
+    takes_any_sigma: ClassVar[bool] = True
 
     def __init__(self, images: ImageSet, *, patch: int = PATCH) -> None:
         super().__init__()
@@ -96,6 +98,7 @@ class GaussianBlur(nn.Module):
         Standard deviations of the blur to choose from, in pixels.
     """
 
+    takes_any_sigma: ClassVar[bool] = True
     WIDTHS = tuple(np.geomspace(0.2, 6.0, 24))
 
     def __init__(

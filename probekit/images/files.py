@@ -9,7 +9,6 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from probekit.checks import is_real, listed, unwrapped, whole
 from probekit.errors import InputError
 from probekit.images.imageset import ImageSet, checked_ids, named
 
@@ -181,8 +181,11 @@ def pair(value: Any, name: str) -> tuple[int, int | None] | None:
     """(rows, cols) of a pair, (side, None) of a number, None of None."""
     if value is None:
         return None
-    pair = [value] if isinstance(value, Integral) else list(value) if isinstance(value, Sequence | np.ndarray) else []
-    positive = all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0 for n in pair)
-    if not positive or len(pair) != (1 if isinstance(value, Integral) else 2):
+    alone = is_real(unwrapped(value))
+    try:
+        sizes = [whole(name, n, least=1) for n in ([value] if alone else listed(name, value, "(rows, cols)"))]
+    except InputError:
+        sizes = []
+    if len(sizes) != (1 if alone else 2):
         raise InputError(f"{name}={value!r}: give a positive int, or (rows, cols)")
-    return int(pair[0]), None if len(pair) == 1 else int(pair[1])
+    return sizes[0], None if alone else sizes[1]

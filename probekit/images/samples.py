@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from probekit.checks import is_real, plain
 from probekit.errors import InputError
 from probekit.images.arrays import from_array
 from probekit.images.imageset import ImageSet
@@ -45,7 +46,8 @@ def builtin_samples(size: Any) -> ImageSet:
     InputError
         If they do not come in this size, or scikit-image is not installed.
     """
-    if size not in (32, 64):
+    size = plain(size)
+    if not is_real(size) or size not in (32, 64):
         raise InputError(f"the built-in samples come as 64×64 or 32×32, not size={size!r}: give 64 or 32")
     pixels, ids, labels = photographs(size)
     return replace(from_array(pixels, f"samples {size}×{size}"), ids=ids, labels=labels)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.modules.conv import _ConvNd
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -13,13 +15,29 @@ __all__ = ["place_of", "zeros_for"]
 
 
 def place_of(model: nn.Module, otherwise: Tensor | None = None) -> Tensor:
-    """A parameter or buffer of floating point, whose device and dtype are the model's.
+    """A parameter or buffer of floating point, whose device and dtype are those that the model computes images with.
 
-    Where it has none, `otherwise`, by default a float32 zero on the CPU.
+    A weight of the first convolution, since what stands before it (a scale, an embedding of labels) may be of
+    another type; else the first parameter, else the first buffer. What is on the meta device, as weights are that
+    are loaded only when they are needed, decides where there is nothing else. Where the model has no such number,
+    `otherwise`, by default a float32 zero on the CPU.
     """
-    numbers = (t for kind in (model.parameters(), model.buffers()) for t in kind)
-    found = next((t for t in numbers if t.is_floating_point()), otherwise)
-    return torch.zeros(()) if found is None else found
+    found = [t for t in _numbers(model) if t.is_floating_point()]
+    held = next((t for t in found if not t.is_meta), found[0] if found else otherwise)
+    return torch.zeros(()) if held is None else held
+
+
+def _numbers(model: nn.Module) -> Iterator[Tensor]:
+    """Parameters and buffers, kernels of convolutions before all others."""
+    modules = list(model.modules())
+    for convolution in (m for m in modules if isinstance(m, _ConvNd)):
+        # A reparametrised kernel is held by a submodule, behind the bias.
+        yield from sorted(convolution.parameters(), key=lambda p: p.ndim, reverse=True)
+    # Of classes that are not torch's own, as in EDM's code.
+    named = (m for m in modules if "conv" in type(m).__name__.lower())
+    yield from (p for m in named for p in m.parameters(recurse=False) if p.ndim >= 4)
+    yield from model.parameters()
+    yield from model.buffers()
 
 
 def zeros_for(model: nn.Module, *shape: int) -> Tensor:

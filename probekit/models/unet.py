@@ -186,6 +186,7 @@ class SigmaUNet(UNet):
     """
 
     extra_planes: ClassVar[int] = 1
+    takes_any_sigma: ClassVar[bool] = True
 
     def forward(self, y: Float[Tensor, "n band row col"], sigma: Any = None) -> Float[Tensor, "n band row col"]:
         """Denoise a batch of known noise level.

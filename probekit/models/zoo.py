@@ -254,7 +254,7 @@ def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
     seed
         Of the initial weights; torch's global generator is left as it was.
     """
-    seeded(seed)
+    seed = seeded(seed)
     kind = type(denoiser.model)
     if kind not in ARCHITECTURES.values():
         raise InputError(f"{kind.__name__} is not one of the package's networks: make its untrained twin yourself")

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from probekit import labels
@@ -17,9 +16,10 @@ from probekit.capture.names import TapPoint, listing, resolve
 from probekit.capture.observer import Observer, Reach
 from probekit.capture.reductions import reduction
 from probekit.checks import flag, given, noise_levels, number, whole
+from probekit.denoising.blame import first
 from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, settings_shown
-from probekit.denoising.inputs import check_batch, first
+from probekit.denoising.inputs import check_batch
 from probekit.errors import InputError, TapError
 from probekit.machine.weights import UNKNOWN
 from probekit.noise import SOURCE, SOURCE_DEVICE
@@ -299,7 +299,7 @@ class Tap:
 
     def scale(self, channels: int | Sequence[int], factor: float) -> AbstractContextManager[None]:
         """A context in which these channels of the tap are multiplied by `factor` in every forward pass."""
-        number("factor", factor, "a finite number to multiply the channels by")
+        factor = number("factor", factor, "a finite number to multiply the channels by")
         return self.edit(setting(channels, lambda a: a * factor))
 
     def replace(self, channels: int | Sequence[int], value: Any) -> AbstractContextManager[None]:
@@ -307,8 +307,8 @@ class Tap:
 
         `value` is a number, or a tensor that broadcasts to (N, channels given, H, W).
         """
-        if not isinstance(value, torch.Tensor | np.ndarray):
-            number("value", value, "a finite number, or a tensor that broadcasts to (N, channels, H, W)")
+        if getattr(value, "ndim", 0) == 0:
+            value = number("value", value, "a finite number, or a tensor that broadcasts to (N, channels, H, W)")
         return self.edit(setting(channels, lambda _: value))
 
     def edit(self, function: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.interpolate import CubicSpline
 from scipy.special import gammaln, logsumexp, xlogy
 
-from probekit.checks import number, whole
+from probekit.checks import number, real_array, whole
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +60,11 @@ def coefficient_law(energy: float, *, positions: int) -> Any:
     >>> law.support(), round(float(law.var()), 6)
     ((np.float64(-1.0), np.float64(1.0)), 0.25)
     """
-    if not (math.isfinite(energy) and energy > 0) or positions < 2:
+    energy, positions = (
+        number("energy", energy, "the spatial mean of squared coefficients"),
+        whole("positions", positions),
+    )
+    if not energy > 0 or positions < 2:
         raise InputError(
             f"energy={energy}, positions={positions}: a coefficient has a density given its map's energy where that "
             "is positive and there are at least 2 positions"
@@ -98,7 +102,7 @@ def on_spheres(energies: ArrayLike, *, positions: int, rng: np.random.Generator)
     [0.25, 0.0]
     """
     energies = _energies("energies", energies)
-    whole("positions", positions, least=1)
+    positions = whole("positions", positions, least=1)
     direction = rng.standard_normal((*energies.shape, positions))
     direction *= np.sqrt(positions * energies / (direction**2).sum(axis=-1))[..., None]
     return direction
@@ -131,7 +135,7 @@ def wasserstein2(a: ArrayLike, b: ArrayLike, *, positions: int) -> np.ndarray:
     >>> round(float(wasserstein2([0.25, 0.0], [0.04, 0.01], positions=4)), 12)
     0.4
     """
-    whole("positions", positions, least=1)
+    positions = whole("positions", positions, least=1)
     difference = np.sqrt(_energies("energies a", a)) - np.sqrt(_energies("energies b", b))
     return np.asarray(positions * (difference**2).sum(axis=-1))
 
@@ -168,7 +172,7 @@ class EnergyLaw:
 
     def __init__(self, variances: Sequence[float] | np.ndarray, *, positions: int) -> None:
         self.variances = _positive(variances)
-        self.positions = whole("positions", positions, least=1)
+        self.positions = positions = whole("positions", positions, least=1)
         self._shape = positions / 2
         scales = 2 * self.variances / positions
         self._scale = scales.min()
@@ -307,9 +311,9 @@ class SplitLaw:
         self, variances: Sequence[float] | np.ndarray, *, phi: float, positions: int, component: int = 0
     ) -> None:
         known = _positive(variances)
-        whole("positions", positions, least=1)
-        whole("component", component)
-        number("phi", phi, "a positive pooled energy", good=lambda v: v > 0)
+        positions = whole("positions", positions, least=1)
+        component = whole("component", component)
+        phi = number("phi", phi, "a positive pooled energy", good=lambda v: v > 0)
         if len(known) < 2 or not 0 <= component < len(known):
             raise InputError(
                 f"variances={known.tolist()}, component={component}: give at least two variances, and the index of "
@@ -395,14 +399,14 @@ def _inverse_cdf(log_weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 
 
 def _positive(variances: Sequence[float] | np.ndarray) -> np.ndarray:
-    known = np.asarray(variances, float)
+    known = real_array("variances", variances, "a list of finite variances > 0, one per pooled component")
     if known.ndim != 1 or known.size == 0 or not (np.isfinite(known) & (known > 0)).all():
         raise InputError(f"variances={known.tolist()}: give a list of finite variances > 0, one per pooled component")
     return known
 
 
 def _energies(name: str, given: ArrayLike) -> np.ndarray:
-    energies = np.asarray(given, float)
+    energies = real_array(name, given, "spatial means of squares, finite and ≥ 0")
     if not (np.isfinite(energies) & (energies >= 0)).all():
         raise InputError(f"{name} hold negative or infinite values: give spatial means of squares, finite and ≥ 0")
     return energies

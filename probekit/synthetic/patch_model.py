@@ -86,6 +86,7 @@ class PatchModel(nn.Module):
     """
 
     data_range: ClassVar[None] = None
+    takes_any_sigma: ClassVar[bool] = True
     image_channels: ClassVar[int] = 1
 
     def __init__(

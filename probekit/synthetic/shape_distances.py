@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import xarray as xr
 
-from probekit.checks import listed, mapping
+from probekit.checks import is_real, listed, mapping, plain
 from probekit.errors import InputError
 from probekit.synthetic.shape_factors import FACTORS, Settings, check_settings
 
@@ -153,7 +152,7 @@ def _weights(weights: Mapping[str, float] | None, names: Sequence[str]) -> dict[
     for name, weight in weights.items():
         if name not in names:
             raise InputError(f"weights has {name}, which is not compared: weigh some of {', '.join(names)}")
-        if not (isinstance(weight, Real) and 0 <= float(weight) < math.inf):
+        if not (is_real(plain(weight)) and 0 <= plain(weight) < math.inf):
             raise InputError(f"the weight of {name} is {weight!r}: give a finite number, 0 or more")
     if len(weights) == len(names) and not any(weights.values()):
         raise InputError("all weights are 0: give at least one factor a positive weight")

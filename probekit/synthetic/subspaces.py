@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from probekit import labels
-from probekit.checks import whole
+from probekit.checks import noise_levels, number, real_array, whole
 from probekit.errors import InputError
 
 __all__ = ["SubspaceData", "union_of_subspaces"]
@@ -121,7 +121,11 @@ def union_of_subspaces(
     dimension = support if dimension is None else whole("dimension", dimension, least=1)
     _check_channels(n_channels, n_subspaces, support, dimension, overlap, common)
     share = _shares(weights, n_subspaces)
-    sigma = _check_levels(noise, rest, sigma)
+    what = f"a standard error of 0, or from {SMALLEST:g} to {LARGEST:g}"
+    noise = number("noise", noise, what, good=lambda v: v == 0 or SMALLEST <= v <= LARGEST)
+    what = f"a positive response to noise alone, from {SMALLEST:g} to {LARGEST:g}"
+    rest = number("rest", rest, what, good=lambda v: SMALLEST <= v <= LARGEST)
+    sigma = noise_levels(sigma)
     rng = np.random.default_rng(seed)
     supports, is_common = _channels(rng, n_channels, n_subspaces, support, overlap, common)
     basis = _bases(rng, supports, dimension)
@@ -234,19 +238,9 @@ def _check_channels(n_channels: int, n_subspaces: int, support: int, dimension: 
 
 def _shares(weights: Sequence[float] | None, n_subspaces: int) -> np.ndarray:
     """Share of the images that each subspace takes."""
-    share = np.ones(n_subspaces) if weights is None else np.asarray(weights, float)
+    what = f"{n_subspaces} numbers ≥ 0, one per subspace"
+    share = np.ones(n_subspaces) if weights is None else real_array("weights", weights, what)
     valid = share.shape == (n_subspaces,) and np.isfinite(share).all() and (share >= 0).all() and share.sum() > 0
     if not valid:
         raise InputError(f"weights={share.tolist()}: give {n_subspaces} numbers ≥ 0, one per subspace, not all 0")
     return share / share.sum()
-
-
-def _check_levels(noise: float, rest: float, sigma: Any) -> list[float]:
-    if not (noise == 0 or SMALLEST <= noise <= LARGEST):
-        raise InputError(f"noise={noise}: give a standard error of 0, or from {SMALLEST:g} to {LARGEST:g}")
-    if not SMALLEST <= rest <= LARGEST:
-        raise InputError(f"rest={rest}: give a positive response to noise alone, from {SMALLEST:g} to {LARGEST:g}")
-    levels = [float(level) for level in np.atleast_1d(sigma)]
-    if not levels or not all(0 <= level < np.inf for level in levels) or len(set(levels)) < len(levels):
-        raise InputError(f"sigma={sigma!r}: give one or more noise levels, finite, ≥ 0, each once")
-    return levels

@@ -129,11 +129,11 @@ def train(
     """
     began = time.monotonic()
     if minutes is not None:
-        number("minutes", minutes, "a time of at least 0, or None to train to the end", good=lambda v: v >= 0)
-    number("checkpoint_minutes", checkpoint_minutes, "a time of at least 0", good=lambda v: v >= 0)
-    whole("evaluations", evaluations, least=0)
+        minutes = number("minutes", minutes, "a time of at least 0, or None to train to the end", good=lambda v: v >= 0)
+    checkpoint_minutes = number("checkpoint_minutes", checkpoint_minutes, "a time of at least 0", good=lambda v: v >= 0)
+    evaluations = whole("evaluations", evaluations, least=0)
     if until is not None:
-        whole("until", until, least=0)
+        until = whole("until", until, least=0)
     recipe = recipe or Recipe()
     denoiser = _trainable(denoiser)
     processes = Processes()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+from probekit.checks import is_real, settle
 from probekit.errors import InputError
 
 __all__ = ["Recipe"]
@@ -69,6 +70,7 @@ class Recipe:
     crop: int | None = None
 
     def __post_init__(self) -> None:
+        settle(self)
         rules: tuple[tuple[str, str, type, Callable[[Any], bool]], ...] = (
             ("steps", "a positive int", Integral, lambda v: v >= 1),
             ("batch_size", "a positive int", Integral, lambda v: v >= 1),
@@ -84,7 +86,7 @@ class Recipe:
         wrong = [
             f"{name}={getattr(self, name)!r} (expected {expected})"
             for name, expected, kind, holds in rules
-            if not (isinstance(getattr(self, name), kind) and holds(getattr(self, name)))
+            if not (is_real(value := getattr(self, name)) and isinstance(value, kind) and holds(value))
             and not (name == "crop" and self.crop is None)
         ]
         if wrong:

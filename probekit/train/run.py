@@ -76,7 +76,8 @@ class Run:
             joined = self.processes.joined(self.model, self.device)
             self._forward = torch.compile(joined) if self._compile else joined
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            estimate = self._forward(*self.denoiser.arguments(noisy, sigma))
+            position, keyword = self.denoiser.arguments(noisy, sigma)
+            estimate = self._forward(*position, **keyword)
         error = ((estimate.float() - clean) ** 2).flatten(1).mean(1)
         loss = (error * (sigma + 0.01) ** -self.recipe.weight_power).mean()
         self.optimiser.zero_grad(set_to_none=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from probekit import checks
@@ -12,7 +13,16 @@ from probekit.errors import InputError
 
 TAKEN: list[tuple[Callable[[], Any], Any]] = [
     (lambda: checks.whole("k", np.int32(3), least=1), 3),
+    (lambda: checks.whole("k", np.array(3)), 3),
+    (lambda: checks.whole("k", torch.tensor(3)), 3),
     (lambda: checks.number("x", np.float32(0.5), "half"), 0.5),
+    (lambda: checks.number("x", torch.tensor(0.5), "half"), 0.5),
+    (lambda: checks.noise_levels(np.float32(0.5)), [0.5]),
+    (lambda: checks.noise_levels(torch.tensor([0.5, 0.25], dtype=torch.bfloat16)), [0.5, 0.25]),
+    (lambda: checks.noise_levels([np.float32(0.5), torch.tensor(1), 2]), [0.5, 1.0, 2.0]),
+    (lambda: checks.plain(np.float64(2.0)), 2.0),
+    (lambda: checks.plain(np.array(2)), 2),
+    (lambda: checks.plain("2"), "2"),
     (lambda: checks.number("x", xr.DataArray(0.5), "half"), 0.5),
     (lambda: checks.number("x", 2, "two", good=lambda value: value > 1), 2.0),
     (lambda: checks.text("name", "a", "a name"), "a"),
@@ -31,8 +41,18 @@ def test_what_fits_comes_back_as_plain_python(call: Callable[[], Any], expected:
     assert type(found) is type(expected)
 
 
+LEVELS = "give one noise standard deviation or a sequence of them"
 REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: checks.whole("k", True, least=0), "k=True: give a whole number ≥ 0"),
+    (lambda: checks.whole("k", np.True_, least=0), "k=np.True_: give a whole number ≥ 0"),
+    (lambda: checks.whole("k", torch.tensor(True)), "k=tensor(True): give a whole number"),
+    (lambda: checks.noise_levels(True), f"sigma=True: {LEVELS}"),
+    (lambda: checks.noise_levels([0.1, True]), f"sigma=[0.1, True]: {LEVELS}"),
+    (lambda: checks.noise_levels(np.array([True])), f"sigma=array([ True]): {LEVELS}"),
+    (lambda: checks.noise_levels("0.3"), f"sigma='0.3': {LEVELS}"),
+    (lambda: checks.noise_levels([0.1, "0.3"]), f"sigma=[0.1, '0.3']: {LEVELS}"),
+    (lambda: checks.noise_levels([0.1, 1j]), f"sigma=[0.1, 1j]: {LEVELS}"),
+    (lambda: checks.noise_levels([[0.1], [0.2, 0.3]]), f"sigma=[[0.1], [0.2, 0.3]]: {LEVELS}"),
     (lambda: checks.whole("k", 2.0, least=0), "k=2.0: give a whole number ≥ 0"),
     (lambda: checks.whole("k", 0, least=1), "k=0: give a whole number ≥ 1"),
     (lambda: checks.number("x", True, "a number"), "x=True: give a number"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -361,7 +362,8 @@ def test_wrapping_and_calling_leave_the_network_as_it_is(training: bool) -> None
     assert denoiser.network is model
     with torch.no_grad():
         expected = deepcopy(model)(images())
-        assert torch.equal(denoiser(images(), 0.1), expected)
+        with pytest.warns(UserWarning, match="training mode") if training else nullcontext():
+            assert torch.equal(denoiser(images(), 0.1), expected)
     assert [m.training for m in model.modules()] == modes
     assert [p.requires_grad for p in model.parameters()] == gradients
     assert [id(p) for p in model.parameters()] == identities
@@ -383,7 +385,10 @@ def test_finding_a_size_that_works_leaves_running_statistics_as_they_were() -> N
 
     model = Refusing().train()
     state = deepcopy(model.state_dict())
-    with pytest.raises(InputError, match=r"images of 7×8 .* multiples of 2"):
+    with (
+        pytest.warns(UserWarning, match="training mode"),
+        pytest.raises(InputError, match=r"images of 7×8 .* multiples of 2"),
+    ):
         Denoiser(model)(images(rows=7), 0.1)
     assert model.training
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
@@ -563,13 +568,20 @@ def test_a_denoiser_can_be_copied_and_moved_to_another_type() -> None:
     torch.testing.assert_close(copied(y.double(), 0.4).float(), denoiser(y, 0.4), rtol=1e-5, atol=1e-6)
 
 
-def test_a_module_that_keeps_the_contract_is_taken_as_it_is_and_any_other_as_blind() -> None:
+def test_a_module_that_keeps_the_contract_is_told_sigma_and_any_other_is_taken_as_blind() -> None:
     class Keeps(nn.Module):
         def forward(self, y: Tensor, sigma: Any) -> Tensor:
             return y * sigma
 
-    keeps, wrapped, blind = Keeps(), Denoiser(Halving(1)), Halving(1)
-    assert as_denoiser(keeps) is keeps
+    class Keeping(Keeps):
+        takes_any_sigma = True
+
+    keeps, keeping, wrapped, blind = Keeps(), Keeping(), Denoiser(Halving(1)), Halving(1)
+    told = as_denoiser(keeps)
+    assert not isinstance(told, Denoiser)
+    assert told.network is keeps
+    assert as_denoiser(told) is told
+    assert as_denoiser(keeping) is keeping
     assert as_denoiser(wrapped) is wrapped
     found = as_denoiser(blind)
     assert isinstance(found, Denoiser)

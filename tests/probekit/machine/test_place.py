@@ -1,5 +1,6 @@
 """Where a model's numbers are: of its parameters, else its buffers, of floating point only."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -32,3 +33,48 @@ def test_a_model_without_numbers_is_where_it_is_told_to_be() -> None:
 def test_zeros_are_of_the_models_kind_and_of_the_shape_asked_for() -> None:
     zeros = zeros_for(nn.Conv2d(1, 1, 1).double(), 2, 3, 4)
     assert (zeros.shape, zeros.dtype, int(zeros.count_nonzero())) == ((2, 3, 4), torch.float64, 0)
+
+
+class Conv2d(nn.Module):
+    """A convolution of its own class, as in EDM's code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, 1, 3, 3))
+
+
+def first_of_another_type(convolution: nn.Module, first: torch.dtype) -> nn.Module:
+    network = nn.Module()
+    network.scale = nn.Parameter(torch.ones(1, 1, 1, 1, dtype=first))
+    network.labels = nn.Embedding(4, 2, dtype=first)
+    network.body = nn.Sequential(nn.GroupNorm(1, 1, dtype=first), convolution)
+    return network
+
+
+@pytest.mark.parametrize("first", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        nn.Conv2d(1, 1, 3),
+        nn.ConvTranspose2d(1, 1, 3, bias=False),
+        nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 1, 3)),
+        Conv2d(),
+    ],
+    ids=["convolution", "transposed", "weight norm", "own class"],
+)
+def test_the_first_convolution_decides_whatever_stands_before_it(convolution: nn.Module, first: torch.dtype) -> None:
+    place = place_of(first_of_another_type(convolution.to(torch.bfloat16), first))
+    assert (place.dtype, place.ndim >= 3) == (torch.bfloat16, True)
+
+
+def test_a_network_without_a_convolution_is_of_its_first_parameters_type() -> None:
+    assert place_of(nn.Sequential(nn.Linear(1, 1).double(), nn.Linear(1, 1))).dtype == torch.float64
+
+
+def test_weights_that_are_elsewhere_do_not_decide_where_the_others_are() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 1, 1).to("meta"), nn.Conv2d(1, 1, 1).double(), nn.Linear(1, 1))
+    assert (place_of(network).device.type, place_of(network).dtype) == ("cpu", torch.float64)
+    behind = nn.Sequential(nn.Conv2d(1, 1, 1).to("meta"), nn.Linear(1, 1).half())
+    assert (place_of(behind).device.type, place_of(behind).dtype) == ("cpu", torch.float16)
+    away = nn.Conv2d(1, 1, 1).to("meta")
+    assert place_of(away, torch.zeros(1)).is_meta

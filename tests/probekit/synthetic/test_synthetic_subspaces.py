@@ -132,8 +132,8 @@ def test_data_and_truth_round_trip_through_netcdf(drawn: SubspaceData) -> None:
         ({"noise": 1e-200}, "noise=1e-200"),
         ({"rest": float("inf")}, "rest=inf"),
         ({"weights": [1, 1, 1, float("inf")]}, "give 4 numbers"),
-        ({"sigma": []}, "sigma=.*: give one or more noise levels"),
-        ({"sigma": [-1]}, "sigma=.*: give one or more noise levels"),
+        ({"sigma": []}, "sigma .*noise standard deviation"),
+        ({"sigma": [-1]}, "sigma .*noise standard deviation"),
         ({"sigma": [0.1, 0.1]}, "each once"),
     ],
 )
