@@ -21,6 +21,7 @@ __all__ = [
     "check",
     "check_ids",
     "classes",
+    "once",
     "provenance",
     "representation",
     "sites",
@@ -166,6 +167,30 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
             raise InputError(f"{name} lacks the coordinates {_spoken(missing)}: give what a tap returns")
         if finite and not bool(np.isfinite(data[name]).all()):
             raise InputError(f"{name} holds NaN or infinite values: drop those images, e.g. data.dropna('image')")
+
+
+def once(data: Any) -> Any:
+    """A Dataset in which `rest` and `rest_se` have no image dim, such as ``xr.concat(parts, "image")`` gives them.
+
+    Anything else is returned as it is.
+
+    Raises
+    ------
+    InputError
+        If they differ between images: the parts are of different networks, noise or places.
+    """
+    if not isinstance(data, xr.Dataset):
+        return data
+    for name in ("rest", "rest_se"):
+        if name in data and "image" in data[name].dims and data.sizes["image"]:
+            first = data[name].isel(image=0, drop=True)
+            if not bool(((data[name] == first) | (data[name].isnull() & first.isnull())).all()):
+                raise InputError(
+                    f"{name} differs between images: the parts that were put together are of different networks, taps "
+                    "or noise (draws, seed); measure them alike"
+                )
+            data = data.assign({name: first})
+    return data
 
 
 def check_ids(data: xr.Dataset | xr.DataArray, *, of: str = "images") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -417,7 +416,8 @@ def fitting(made: Reconstruction) -> int:
     blank = torch.zeros((1, *made.condition.shape), dtype=place.dtype, device=place.device)
     level = torch.full((1,), made.condition.sigmas[0], dtype=place.dtype, device=place.device)
     given = {} if made.condition.given is None else made.condition.given.at([0], place)
-    elements = sum(math.prod(s) for v in survey(made.denoiser, blank, level, **given) for s in v.shapes.values())
+    visits = survey(made.denoiser, blank, level, conditions=given)
+    elements = sum(a.numel() for v in visits for a in v.maps.values())
     free = available_bytes(place.device)
     wanted = BUDGET if place.device.type == "cpu" else BUDGET_GPU
     budget = wanted if free is None else min(wanted, SHARE * free)

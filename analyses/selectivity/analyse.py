@@ -184,6 +184,7 @@ def analyse(
     checks.fraction("fdr", fdr, "a false discovery rate between 0 and 1, e.g. 0.05")
     checks.choice("fdr_method", fdr_method, ("bh", "by"))
     checks.whole("top", top, least=1)
+    data = labels.once(data)
     _check(data)
     data = data.compute()
     given = _given(data)

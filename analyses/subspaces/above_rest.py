@@ -73,8 +73,9 @@ class AboveRest:
         return kernels_active.active(kernels_active.p_values(self.x, self.error, self.degrees, self.floor), rate=rate)
 
 
-def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1) -> None:
-    """Refuse data that cannot be analysed, and what is no rate."""
+def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1) -> xr.Dataset:
+    """The data as it is analysed; refuses what cannot be, and what is no rate."""
+    data = labels.once(data)
     check_numbers(data, *MEASURED)
     labels.check(data, "phi")
     for name in MEASURED[1:]:
@@ -89,6 +90,7 @@ def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1) -> None:
     if not (data.sizes["sigma"] and data.sizes["channel"]):
         raise InputError("the data has no noise level or no channel: keep at least one of each")
     checks.fraction("rate", rate, "a false discovery rate between 0 and 1, such as 0.05")
+    return data
 
 
 def sources(data: xr.Dataset) -> dict[str, Any]:

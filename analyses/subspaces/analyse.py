@@ -152,7 +152,7 @@ def analyse(
     True
     """
     # Before the fit, which takes time.
-    check(data, rate, images=MIN_IMAGES)
+    data = check(data, rate, images=MIN_IMAGES)
     checks.resampling(resamples, LEVEL)
     checks.flag("dimensions", dimensions)
     check_options("analyse", further, ("max_subspaces", "splits"))
@@ -400,7 +400,7 @@ def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) 
     InputError
         If the data cannot be used, or scikit-dimension is not installed.
     """
-    check(data, images=MIN_IMAGES)
+    data = check(data, images=MIN_IMAGES)
     checks.seeded(seed)
     checks.whole("images", images, least=MIN_IMAGES)
     try:

@@ -119,7 +119,7 @@ def active_sets(data: xr.Dataset, *, rate: float = 0.05) -> xr.Dataset:
     >>> float((found & truth.active).sum() / truth.active.sum()) > 0.95
     True
     """
-    check(data, rate)
+    data = check(data, rate)
     found = np.zeros(data.phi.shape, bool)
     for response in responses(data):
         found[:, response.level, response.channels] = response.active(rate)
@@ -195,7 +195,7 @@ def fit(
     """
     numbers = None
     if n_subspaces is not None:
-        check(data, rate, images=MIN_IMAGES)
+        data = check(data, rate, images=MIN_IMAGES)
         most = data.sizes["image"] // 2
         numbers = np.full((1, 1), checks.whole("n_subspaces", n_subspaces, least=1, most=most))
     search = kernels_fit.Search(method, None, max_subspaces, splits, seed)
@@ -204,7 +204,7 @@ def fit(
 
 def fitted(data: xr.Dataset, search: kernels_fit.Search, rate: float, numbers: np.ndarray | None) -> xr.Dataset:
     """`fit` with a number of subspaces for each noise level and tap, (sigma, block) or what broadcasts to it."""
-    check(data, rate, images=MIN_IMAGES)
+    data = check(data, rate, images=MIN_IMAGES)
     checks.seeded(search.seed)
     checks.choice("method", search.method, METHODS)
     checks.whole("max_subspaces", search.most, least=1)
@@ -274,7 +274,7 @@ def _arrays(data: xr.Dataset, fits: dict[tuple[int, int], kernels_fit.Fit]) -> d
 
 def check_fitted(data: xr.Dataset, findings: xr.Dataset) -> None:
     """Refuse findings that are not of `fit`, or of other data."""
-    check(data, images=MIN_IMAGES)
+    data = check(data, images=MIN_IMAGES)
     if not isinstance(findings, xr.Dataset) or "subspace" not in findings or "n_subspaces" not in findings:
         raise InputError("the findings have no subspaces: give what subspaces.fit or subspaces.analyse returned")
     for name in ("image", "sigma", "channel"):

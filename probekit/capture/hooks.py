@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ import torch
 from torch import nn
 
 from probekit.capture.names import TapPoint
-from probekit.checks import whole
-from probekit.errors import TapError
+from probekit.checks import given, whole
+from probekit.errors import InputError, ProbeError, TapError
+from probekit.machine.modes import on_trial, uncompiled
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -28,48 +30,56 @@ class _Enough(BaseException):
 
 @contextmanager
 def observing(
-    network: nn.Module, points: Sequence[TapPoint], read: Callable[[Tensor], Tensor]
+    network: nn.Module, points: Sequence[TapPoint], read: Callable[[Tensor], Tensor], *, to_the_end: bool = False
 ) -> Iterator[Callable[[Callable[[], Any]], list[Tensor]]]:
     """Hooks on the points' modules while the block runs.
 
     Yields a function that makes one forward pass (it is given the call that makes it), stops it
-    after the last point, and returns `read` of each point's output, in the order of the points. `read`
-    runs inside the hook, before the network can change its activations in place.
+    after the last point, unless `to_the_end`, and returns `read` of each point's output, in the order of the
+    points. `read` runs inside the hook, before the network can change its activations in place.
 
     Raises
     ------
     TapError
-        From the yielded function, where a point did not fire or its output holds no tensor.
+        From the yielded function, where a point did not fire, its output holds no tensor, `read` failed, or
+        gradients are recorded and would not be those of what was read.
     """
     at: dict[nn.Module, list[TapPoint]] = {}
     for point in points:
         at.setdefault(network.get_submodule(point.path), []).append(point)
     counts: Counter[nn.Module] = Counter()
     found: dict[TapPoint, Tensor] = {}
+    began = _Gradients()
 
     def hook(module: nn.Module, _: Any, output: Any) -> None:
+        if on_trial() or _recomputing():
+            return
         call = counts[module]
         counts[module] += 1
         for point in at[module]:
             if call == (point.call or 0):
-                found[point] = read(point.select(output))
-        if len(found) == len(points):
+                began.refuse_if_recomputed_later(point)
+                found[point] = _of_user("reduction", point, read, point.select(output))
+        if len(found) == len(points) and not to_the_end:
             raise _Enough
 
     def run(forward: Callable[[], Any]) -> list[Tensor]:
+        nonlocal began
         counts.clear()
         found.clear()
+        began = _Gradients()
         with suppress(_Enough):
             forward()
         missing = [repr(point.name) for point in points if point not in found]
         if missing:
             raise TapError(
                 f"{', '.join(missing)} did not fire in this forward pass: the module was not called "
-                "(or not that often); probekit.taps lists what is"
+                "(or not that often, or only through .forward()); probekit.taps lists what is"
             )
         return [found[point] for point in points]
 
     with ExitStack() as stack:
+        stack.enter_context(uncompiled())
         for module in at:
             stack.callback(module.register_forward_hook(hook).remove)
         stack.callback(found.clear)
@@ -78,30 +88,155 @@ def observing(
 
 @contextmanager
 def editing(network: nn.Module, point: TapPoint, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """While the block runs, every forward pass goes on with `function` of the point's map in its place."""
-    module = network.get_submodule(point.path)
-    calls = 0
+    """While the block runs, every forward pass goes on with `function` of the point's map in its place.
 
-    def restart(*_: Any) -> None:
-        nonlocal calls
-        calls = 0
+    Raises
+    ------
+    TapError
+        From a forward pass, where the point did not fire in it, or more often than its name says, the function
+        failed or changed the shape, or gradients would not be those of the edited pass; on leaving the block,
+        where it never fired.
+    """
+    edit = _Edit(point, function)
+    with ExitStack() as stack:
+        stack.enter_context(uncompiled())
+        stack.callback(network.register_forward_pre_hook(edit.begin).remove)
+        stack.callback(network.register_forward_hook(edit.end).remove)
+        stack.callback(network.get_submodule(point.path).register_forward_hook(edit.fire).remove)
+        yield
+    edit.close()
 
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls - 1 != (point.call or 0):
+
+class _Edit:
+    """An edit while it is in place, and what the network's passes made of it."""
+
+    def __init__(self, point: TapPoint, function: Callable[[Tensor], Tensor]) -> None:
+        self.point, self.function = point, function
+        self.gradients = _Gradients()
+        self.inside = False
+        self.calls = 0
+        self.fired = False
+        self.cut_short = 0
+
+    def begin(self, *_: Any) -> None:
+        """A forward pass of the network begins."""
+        if on_trial() or _recomputing():
+            return
+        # One that has not ended was left by a tap that had read what it wanted, or by an error.
+        self.cut_short += self.inside
+        self.inside, self.calls, self.gradients = True, 0, _Gradients()
+
+    def end(self, *_: Any) -> None:
+        """A forward pass of the network has ended by itself."""
+        if on_trial() or _recomputing():
+            return
+        self.inside = False
+        point = self.point
+        if self.calls == 0:
+            raise TapError(
+                f"the edit at {point.name!r} did not fire: {point.path} was not called in this forward pass (or only "
+                "through .forward(), which no hook sees), so the edit changed nothing; probekit.taps lists what is"
+            )
+        if isinstance(point.call, int) and point.call >= self.calls:
+            raise TapError(
+                f"the edit at {point.name!r} did not fire: {point.path} was called {self.calls} times in this forward "
+                "pass, counted from @0"
+            )
+
+    def fire(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
+        """The module was called: its output, edited where this is a call to edit."""
+        point = self.point
+        if on_trial() or (_recomputing() and not self.inside):
+            # Nobody wants this pass, or it is for the gradient of one that was made outside the block.
             return None
-        before = point.select(output)
-        after = function(before)
+        if _recomputing() or not self.inside:
+            # Which call of a pass this is cannot be known: every call is edited, or none may be.
+            if isinstance(point.call, int):
+                raise TapError(
+                    f"the edit at {point.name!r} is of one call of a forward pass, and {point.path} was called outside "
+                    "of one (by .forward(), from a part of the network, or again for a gradient): call the network "
+                    f'itself, without activation checkpointing, or edit every call, "{point.path}@*"'
+                )
+            return self._edited(output)
+        call = self.calls
+        self.calls += 1
+        if point.call is None and call:
+            raise TapError(
+                f"the edit at {point.name!r} does not say which call of {point.path} is meant, which is called "
+                f'several times in one forward pass: name one, "{point.path}@0" and so on, or all of them, '
+                f'"{point.path}@*"'
+            )
+        if isinstance(point.call, int) and call != point.call:
+            return None
+        self.gradients.refuse_if_recomputed_later(point)
+        return self._edited(output)
+
+    def close(self) -> None:
+        """The block is left, without an error."""
+        self.cut_short += self.inside
+        if self.fired:
+            return
+        name, path = self.point.name, self.point.path
+        if not self.cut_short:
+            raise TapError(
+                f"the edit at {name!r} never fired, so it changed nothing: no forward pass of the network was made in "
+                f"the block, or {path} was not called in it; call the network inside the block"
+            )
+        warnings.warn(
+            f"the edit at {name!r} never fired, so it changed nothing: every forward pass in the block ended before "
+            f"{path} was called, at the last tap that was read",
+            stacklevel=4,
+        )
+
+    def _edited(self, output: Any) -> Any:
+        self.fired = True
+        before = self.point.select(output)
+        after = _of_user("edit", self.point, self.function, before)
         if not isinstance(after, torch.Tensor) or after.shape != before.shape:
             got = tuple(after.shape) if isinstance(after, torch.Tensor) else type(after).__name__
-            raise TapError(f"the edit at {point.name!r} made {got} of a map {tuple(before.shape)}: keep its shape")
-        return point.replaced(output, after)
+            raise TapError(f"the edit at {self.point.name!r} made {got} of a map {tuple(before.shape)}: keep its shape")
+        return self.point.replaced(output, after)
 
-    with ExitStack() as stack:
-        stack.callback(network.register_forward_pre_hook(restart).remove)
-        stack.callback(module.register_forward_hook(hook).remove)
-        yield
+
+class _Gradients:
+    """Whether gradients are recorded, and what is done with tensors that are saved for them, as a pass begins."""
+
+    def __init__(self) -> None:
+        self.recorded = torch.is_grad_enabled()
+        self.saved_by = _saved_by()
+
+    def refuse_if_recomputed_later(self, point: TapPoint) -> None:
+        """Refuse a place whose activations a backward pass would compute anew, when the hooks are no longer there."""
+        recorded = torch.is_grad_enabled()
+        if (self.recorded and not recorded) or (recorded and _saved_by() != self.saved_by):
+            raise TapError(
+                f"{point.name!r} lies where the network records no gradients or computes activations anew for them "
+                "(activation checkpointing, torch.no_grad), so that gradients would not be those of this pass: turn "
+                "checkpointing off, or make the pass under torch.no_grad() if only values are wanted"
+            )
+
+
+def _saved_by() -> Any:
+    """What packs tensors that are saved for gradients, as activation checkpointing does."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _recomputing() -> bool:
+    """Whether a backward pass is running, in which activation checkpointing calls modules again."""
+    return torch._C._current_graph_task_id() != -1
+
+
+def _of_user(what: str, point: TapPoint, function: Callable[[Tensor], Any], a: Tensor) -> Any:
+    """`function` of a map; its failure told as its own, so that neither network nor images are blamed for it."""
+    try:
+        return function(a)
+    except (ProbeError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise TapError(
+            f"the {what} at {point.name!r} failed on a map {tuple(a.shape)} of {a.dtype}: {type(error).__name__}: "
+            f"{error}"
+        ) from error
 
 
 def setting(
@@ -109,17 +244,27 @@ def setting(
 ) -> Callable[[Float[Tensor, "n c row col"]], Float[Tensor, "n c row col"]]:
     """An edit that puts `make` of the chosen channels' maps in their place and leaves the others alone.
 
+    Parameters
+    ----------
+    channels
+        Whole numbers, or a boolean mask with one entry for each channel of the map.
+    make
+        Given the chosen channels' maps, what is put in their place.
+
     Raises
     ------
     InputError
-        If channels are no whole numbers.
+        If channels are neither.
     """
-    given = channels.tolist() if isinstance(channels, torch.Tensor) else channels
-    chosen = [whole("channels", c) for c in np.asarray(given).ravel().tolist()]
+    mask, chosen = _mask_or_channels(channels)
 
     def edit(a: Tensor) -> Tensor:
         if a.ndim != 4:
             raise TapError(f"the tapped output has shape {tuple(a.shape)}, which has no channels to edit: use tap.edit")
+        if mask is not None and mask != a.shape[1]:
+            raise TapError(
+                f"the mask of channels has {mask} entries and the map has {a.shape[1]} channels: give one each"
+            )
         outside = [c for c in chosen if not 0 <= c < a.shape[1]]
         if outside:
             raise TapError(f"channels {outside} do not exist here: the map has channels 0…{a.shape[1] - 1}")
@@ -135,3 +280,29 @@ def setting(
         return a.index_copy(1, index, value)
 
     return edit
+
+
+def _mask_or_channels(channels: Any) -> tuple[int | None, list[int]]:
+    """The length of a boolean mask, where it is one, and the chosen channels, each once."""
+    what = "whole numbers, or a boolean mask with one entry a channel"
+    if isinstance(channels, str | bytes | Mapping):
+        raise InputError(f"{given('channels', channels)}: give {what}")
+    array = channels.detach().cpu().numpy() if isinstance(channels, torch.Tensor) else channels
+    if hasattr(array, "__array__"):
+        array = np.asarray(array)
+        if array.ndim > 1:
+            raise InputError(f"channels has shape {array.shape}: give {what}, in one dim")
+        array = array.tolist()
+    several = isinstance(array, Iterable)
+    items = [_number(one) for one in array] if several else [array]
+    if several and items and all(isinstance(one, bool) for one in items):
+        return len(items), [k for k, one in enumerate(items) if one]
+    chosen = [whole("channels", one) for one in items]
+    if len(set(chosen)) < len(chosen):
+        raise InputError(f"channels={chosen} names a channel twice: give each once")
+    return None, chosen
+
+
+def _number(value: Any) -> Any:
+    """A number of an array or tensor of no dims as Python's own."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value

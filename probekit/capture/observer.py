@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from probekit.capture.hooks import observing
-from probekit.capture.names import TapPoint
+from probekit.capture.names import EVERY, TapPoint, check_distinct, located
+from probekit.capture.state import preserved
 from probekit.capture.survey import Visit, network_of, survey
 from probekit.errors import TapError
 from probekit.machine.modes import evaluating
@@ -25,6 +26,7 @@ __all__ = ["Observer", "Reach"]
 
 # A forward pass that keeps no gradients holds a few activations at a time: input, output, skips.
 LIVE_ACTIVATIONS = 6
+MAX_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,10 @@ class Reach:
     @property
     def largest(self) -> int:
         """Elements of the largest activation on the way, for the batch that was surveyed."""
-        return max((math.prod(s) for v in self.visits for s in v.shapes.values()), default=1)
+        return max((a.numel() for v in self.visits for a in v.maps.values()), default=1)
 
-    def shape(self, point: TapPoint) -> tuple[int, ...]:
-        """Shape of what comes out at a tap.
+    def map(self, point: TapPoint) -> Tensor:
+        """What comes out at a tap, as zeros of its shape, type and device.
 
         Raises
         ------
@@ -56,9 +58,13 @@ class Reach:
             If that is no tensor.
         """
         visit = self.ends[point]
-        if point.item not in visit.shapes:
-            raise TapError(point.missing(visit.output, list(visit.shapes)))
-        return visit.shapes[point.item]
+        if point.item not in visit.maps:
+            raise TapError(point.missing(visit.output, list(visit.maps)))
+        return visit.maps[point.item]
+
+    def shape(self, point: TapPoint) -> tuple[int, ...]:
+        """Shape of what comes out at a tap; see `map`."""
+        return tuple(self.map(point).shape)
 
 
 class Observer:
@@ -71,9 +77,9 @@ class Observer:
     network : nn.Module
         The module whose submodules the points are in.
     points : tuple[TapPoint, ...]
-        Where it is read.
+        Where it is read; "mid" may be without a path until a pass of images is reached for.
     weights_sha256 : callable
-        Gives the SHA-256 of the network's weights.
+        Gives the SHA-256 of the network's weights and buffers, without those that only count passes.
     """
 
     def __init__(self, denoiser: nn.Module, points: tuple[TapPoint, ...]) -> None:
@@ -82,6 +88,7 @@ class Observer:
         self.points = points
         self.weights_sha256 = WeightsHash(self.network)
         self._reached: dict[tuple[Any, ...], Reach] = {}
+        self._changes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -109,16 +116,27 @@ class Observer:
 
     @contextmanager
     def running(self, read: Callable[[Tensor], Tensor]) -> Iterator[Callable[[Callable[[], Any]], list[Tensor]]]:
-        """A function that makes the pass it is given, in evaluation mode, and returns `read` of each point's output."""
-        with evaluating(self.denoiser), observing(self.network, self.points, read) as run:
-            yield run
+        """A function that makes the pass it is given, in evaluation mode, and returns `read` of each point's output.
+
+        A pass stops at the last point; of a network that keeps things on its attributes it goes to the end, and each
+        begins with what the network held before.
+        """
+        to_the_end = bool(self._changes) or _sharded(self.network)
+        with evaluating(self.denoiser), observing(self.network, self.points, read, to_the_end=to_the_end) as run:
+
+            def alone(forward: Callable[[], Any]) -> list[Tensor]:
+                with preserved(self.network):
+                    return run(forward)
+
+            yield alone if self._changes else run
 
     @contextmanager
     def reading(
         self, read: Callable[[Tensor], Tensor]
     ) -> Iterator[Callable[[Tensor, float, Mapping[str, Any]], list[Tensor]]]:
         """A function (noisy batch, σ, conditions) → `read` of each point's output, without gradients, in the block."""
-        with torch.no_grad(), self.running(read) as run:
+        # A network that differentiates inside hands on maps with a history.
+        with torch.no_grad(), self.running(lambda a: read(a.detach())) as run:
             yield lambda y, level, conditions: run(lambda: self.denoiser(y, level, **conditions))
 
     def reach(
@@ -135,20 +153,54 @@ class Observer:
         # What is seen of several images would have a later call take fewer of them at once.
         case = (count > 1, *shape, *sorted((name, _kind(value)) for name, value in conditions.items()))
         if case not in self._reached:
-            visits = survey(self.denoiser, zeros_for(self.network, count, *shape), sigma, **conditions)
-            ends = {point: _position(self.network, point, visits) for point in self.points}
-            passed = visits[: max(ends.values(), default=0) + 1]
-            self._reached[case] = Reach(passed, {point: visits[end] for point, end in ends.items()})
+            self._reached[case] = self._surveyed(zeros_for(self.network, count, *shape), sigma, conditions)
         return self._reached[case]
+
+    def _surveyed(self, y: Tensor, sigma: Any, conditions: Mapping[str, Any]) -> Reach:
+        # At the end of the pass, the root's, counters show.
+        watched = ["", *(p.path for p in self.points)]
+        visits = survey(self.denoiser, y, sigma, conditions=conditions, watched=watched)
+        if not all(point.path for point in self.points):
+            size = (y.shape[-2], y.shape[-1])
+            self.points = tuple(p if p.path else located(self.network, visits, size) for p in self.points)
+            check_distinct(self.points)
+            return self._surveyed(y, sigma, conditions)
+        ends = {point: _position(self.network, point, visits) for point in self.points}
+        last = max(ends.values(), default=0)
+        if visits and visits[last].changed and not self._changes and not _sharded(self.network):
+            self._changes = visits[last].changed
+            self._say_that_state_changes()
+        self.weights_sha256.left_out = self._counters(visits[-1].changed if visits else ())
+        return Reach(visits[: last + 1], {point: visits[end] for point, end in ends.items()})
+
+    def _counters(self, changed: Sequence[str]) -> tuple[str, ...]:
+        """Those of the changed names that count passes: buffers of one whole number."""
+        buffers = dict(self.network.named_buffers())
+        whole = {
+            name for name, b in buffers.items() if b.numel() == 1 and not (b.is_floating_point() or b.is_complex())
+        }
+        return tuple(sorted(whole.intersection(changed)))
+
+    def _say_that_state_changes(self) -> None:
+        shown = ", ".join(self._changes[:MAX_NAMED]) + (", …" if len(self._changes) > MAX_NAMED else "")
+        warnings.warn(
+            f"{self.name} changes what it holds in a forward pass ({shown}), so no pass is stopped at a tap: whole "
+            "ones are made, which take longer, and each begins with what the network holds now",
+            stacklevel=6,
+        )
 
     def widths(self, reached: Reach, reduce: Callable[[Tensor], Tensor]) -> dict[str, int]:
         """Number of values that a reduction gives at each point."""
-        shapes = {point.name: reached.shape(point) for point in self.points}
-        return {name: reduce(torch.zeros(shape)).shape[1] for name, shape in shapes.items()}
+        return {point.name: reduce(reached.map(point).clone()).shape[1] for point in self.points}
 
     def image_bytes(self, reached: Reach) -> int:
         """About what one image takes of memory in a pass without gradients."""
         return LIVE_ACTIVATIONS * reached.largest * self.place.dtype.itemsize
+
+
+def _sharded(network: nn.Module) -> bool:
+    """Whether weights are gathered for a pass and given away at its end (torch's fully_shard)."""
+    return any(hasattr(module, "set_reshard_after_forward") for module in network.modules())
 
 
 def _kind(condition: Any) -> str:
@@ -160,12 +212,16 @@ def _kind(condition: Any) -> str:
 
 def _position(network: nn.Module, point: TapPoint, visits: Sequence[Visit]) -> int:
     """Position among the visits of the call that the tap names."""
+    if point.call == EVERY:
+        raise TapError(
+            f'tap {point.name!r} means every call, which can be edited and not read: name one, "{point.path}@0"'
+        )
     module = network.get_submodule(point.path)
     calls = [i for i, v in enumerate(visits) if v.module is module]
     if not calls:
         raise TapError(
-            f"tap {point.name!r} did not fire: {point.path} is not called in a forward pass; "
-            "probekit.taps lists what is"
+            f"tap {point.name!r} did not fire: {point.path} is not called in a forward pass, or only through "
+            ".forward(); probekit.taps lists what is"
         )
     if len(calls) > 1 and point.call is None:
         raise TapError(

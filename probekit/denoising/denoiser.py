@@ -293,6 +293,8 @@ class Denoiser(nn.Module):
 
 def as_denoiser(model: nn.Module) -> nn.Module:
     """A module that keeps the contract: `model` itself if its forward takes (y, sigma), else ``Denoiser(model)``."""
+    # What torch.compile made of a module hides how it is called.
+    model = getattr(model, "_orig_mod", model)
     if isinstance(model, Denoiser):
         return model
     if isinstance(model, nn.Module):

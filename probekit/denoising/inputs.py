@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from probekit.errors import InputError, ModelError
-from probekit.machine.modes import evaluating
+from probekit.machine.modes import evaluating, on_trial, trying
 from probekit.machine.place import place_of
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def raise_if_input_is_to_blame(
     InputError
         If another size, or another number of channels, works.
     """
-    if isinstance(error, torch.OutOfMemoryError):
+    if on_trial() or isinstance(error, torch.OutOfMemoryError):
         return
     size = (y.shape[-2], y.shape[-1])
     for multiple in SIZE_MULTIPLES:
@@ -185,7 +185,7 @@ def _works(
     # Two images: a batch of one hides mistakes in how σ is laid out.
     trial = y.new_zeros((min(2, y.shape[0]), channels or y.shape[1], *size))
     try:
-        with torch.no_grad(), evaluating(network):
+        with trying(), torch.no_grad(), evaluating(network):
             return tuple(run(trial).shape[-2:]) == size
     except (KeyboardInterrupt, SystemExit):
         raise

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["evaluating", "flushed_denormals"]
+__all__ = ["evaluating", "flushed_denormals", "on_trial", "trying", "uncompiled"]
 
 
 @contextmanager
@@ -25,6 +28,30 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+_TRYING: ContextVar[bool] = ContextVar("trying", default=False)
+
+
+@contextmanager
+def trying() -> Iterator[None]:
+    """Passes inside the block only find out what a network takes: whoever observes or edits it leaves them alone."""
+    token = _TRYING.set(True)
+    try:
+        yield
+    finally:
+        _TRYING.reset(token)
+
+
+def on_trial() -> bool:
+    """Whether this is inside a block of `trying`."""
+    return _TRYING.get()
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Whatever torch.compile has made of modules and functions runs as it was written inside the block."""
+    # Importing the compiler takes seconds, and where nobody has there is nothing compiled.
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import torch
 
 from probekit import labels
 from probekit.capture.hooks import editing, setting
-from probekit.capture.names import TapPoint, resolve
+from probekit.capture.names import TapPoint, listing, resolve
 from probekit.capture.observer import Observer, Reach
 from probekit.capture.reductions import reduction
 from probekit.checks import flag, given, noise_levels, number, whole
@@ -21,6 +21,7 @@ from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, settings_shown
 from probekit.denoising.inputs import check_batch, first
 from probekit.errors import InputError, TapError
+from probekit.machine.weights import UNKNOWN
 from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.phi.averages import Noising
 from probekit.phi.measure import Measurement, batch_size_for, images_for, maps_of_one_draw, rest_image
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Tap", "tap"]
 
 
-def tap(model: nn.Module, *names: str, reduce: str | Reduction = "mean") -> Tap:
+def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction = "mean") -> Tap:
     """Name places in a network, to be read as labelled arrays.
 
     Parameters
@@ -48,10 +49,11 @@ def tap(model: nn.Module, *names: str, reduce: str | Reduction = "mean") -> Tap:
         is, any other is taken as blind and predicting the clean image. It is not changed.
     names
         Aliases that the network declares (``tap_aliases``), such as "mid"; else exact module paths,
-        with ``@k`` for the k-th call (from 0) of a module called several times in one pass and
-        ``[i]`` for an item of a tuple or mapping output, e.g. "decoder.1@0[1]". On a network that
-        declares no "mid", "mid" is found by trying one tiny image: the last block at the coarsest
-        resolution.
+        with ``@k`` for the k-th call (from 0) of a module called several times in one pass (``@*``, for
+        edits, every call) and ``[i]`` for an item of a tuple, mapping or dataclass output, e.g.
+        "decoder.1@0[1]". Also lists of names. On a network that declares no "mid", "mid" is found by
+        trying one tiny image, or where none will do when there are images: the last block at the
+        coarsest resolution.
     reduce
         What is made of a map (H, W): "mean" (the paper's), "max", "std", "energy" (mean of
         squares), or a function from maps (N, C, H, W) to (N, K).
@@ -63,7 +65,8 @@ def tap(model: nn.Module, *names: str, reduce: str | Reduction = "mean") -> Tap:
     Raises
     ------
     TapError
-        If a name is unknown, ambiguous or given twice, or the network is compiled or DataParallel.
+        If a name is unknown, ambiguous or given twice, or lies in a scripted part, or the network is
+        DataParallel or lazy.
     InputError
         If `reduce` is unknown.
 
@@ -78,8 +81,9 @@ def tap(model: nn.Module, *names: str, reduce: str | Reduction = "mean") -> Tap:
     ['enc1', 'mid']
     """
     denoiser = as_denoiser(model)
+    flat: list[Any] = [one for name in names for one in (name if isinstance(name, list | tuple) else [name])]
     name = reduce if isinstance(reduce, str) else getattr(reduce, "__qualname__", type(reduce).__name__)
-    return Tap(denoiser, resolve(denoiser, names), reduction(reduce), name)
+    return Tap(denoiser, resolve(denoiser, flat), reduction(reduce), name)
 
 
 class Tap:
@@ -94,17 +98,19 @@ class Tap:
         What is called with (y, sigma).
     names : tuple[str, ...]
         What results call the taps.
-    paths : dict[str, str]
-        Module path of each tap.
     """
 
     def __init__(self, denoiser: nn.Module, points: tuple[TapPoint, ...], reduce: Reduction, reduce_name: str) -> None:
         self.denoiser = denoiser
         self.names = tuple(point.name for point in points)
-        self.paths = {point.name: point.path for point in points}
         self._observer = Observer(denoiser, points)
         self._reduce = reduce
         self._reduce_name = reduce_name
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Module path of each tap; "" for a "mid" that is found once there are images."""
+        return {point.name: point.path for point in self._observer.points}
 
     def __repr__(self) -> str:
         return f"tap({self._observer.name}, {', '.join(map(repr, self.names))}, reduce={self._reduce_name!r})"
@@ -197,7 +203,14 @@ class Tap:
             attrs=self._provenance(self._reduce_name, draws, seed, source, given),
             progress=None if progress is None else flag("progress", progress),
         )
-        return measurement.in_memory() if store is None else measurement.into_store(store)
+        if store is None:
+            return measurement.in_memory()
+        if measurement.attrs["weights_sha256"] == UNKNOWN:
+            raise InputError(
+                f"weights of {self._observer.name} are on the meta device, so that a store could not tell this network "
+                "from another: load them onto a device, or measure without store="
+            )
+        return measurement.into_store(store)
 
     def maps(
         self,
@@ -278,7 +291,10 @@ class Tap:
             return torch.cat(run(lambda: self.denoiser(y, sigma, **conditions)), dim=1)
 
     def ablate(self, channels: int | Sequence[int]) -> AbstractContextManager[None]:
-        """A context in which these channels of the tap are 0 in every forward pass of the network."""
+        """A context in which these channels of the tap are 0 in every forward pass of the network.
+
+        `channels` are whole numbers, or a boolean mask of all of the tap's channels; see `edit` for errors.
+        """
         return self.edit(setting(channels, lambda _: 0.0))
 
     def scale(self, channels: int | Sequence[int], factor: float) -> AbstractContextManager[None]:
@@ -313,11 +329,20 @@ class Tap:
         InputError
             If `function` cannot be called.
         TapError
-            If there are several taps; on a forward pass, if a channel does not exist or the shape changes.
+            If there are several taps; on a forward pass, if the edit does not fire in it, or at a module
+            that is called several times without ``@k`` or ``@*``, if a channel does not exist, the function
+            fails or the shape changes, and where gradients would be computed anew, without the edit
+            (activation checkpointing); on leaving the block, if the edit never fired.
         """
         if not callable(function):
             raise InputError(f"{given('function', function)}: give a function of the tap's maps (N, C, H, W)")
-        return editing(self._observer.network, self._observer.only("edits are made"), function)
+        point = self._observer.only("edits are made")
+        if not point.path:
+            raise TapError(
+                f'"mid" of {self._observer.name} is found by a pass of images, and none was made yet: measure images '
+                f"with this tap first, or name the tap by its path; {listing(self._observer.network)}"
+            )
+        return editing(self._observer.network, point, function)
 
     def _prepared(
         self, images: Any, ids: Any, sigma: Any, conditions: Any
@@ -331,10 +356,11 @@ class Tap:
     def _provenance(
         self, reduce: str, draws: int, seed: int, source: ImageSet, conditions: Conditions
     ) -> dict[str, str | int | float]:
+        weights = self._observer.weights_sha256
         attrs = labels.provenance(
             denoiser=self._observer.name,
             settings=settings_shown(self.denoiser),
-            weights_sha256=self._observer.weights_sha256(),
+            weights_sha256=weights(),
             taps=self.paths,
             reduce=reduce,
             draws=draws,
@@ -342,4 +368,5 @@ class Tap:
             noise=SOURCE if self._observer.place.device.type == "cpu" else SOURCE_DEVICE,
             images=source.name,
         )
-        return attrs | ({"conditions": ", ".join(conditions.names)} if conditions.names else {})
+        told = {"conditions": ", ".join(conditions.names), "weights_left_out": ", ".join(weights.left_out)}
+        return attrs | {name: text for name, text in told.items() if text}

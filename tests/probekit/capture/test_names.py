@@ -88,7 +88,7 @@ def test_mid_without_down_sampling_is_an_error_that_lists_what_there_is() -> Non
         probekit.tap(flat(), "mid")
 
 
-def test_mid_of_a_network_that_cannot_be_tried_names_the_reason() -> None:
+def test_mid_of_a_network_that_cannot_be_tried_is_looked_for_when_there_are_images() -> None:
     class Picky(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -97,8 +97,12 @@ def test_mid_of_a_network_that_cannot_be_tried_names_the_reason() -> None:
         def forward(self, _: Tensor) -> Tensor:
             raise RuntimeError("only on Tuesdays")
 
-    with pytest.raises(TapError, match=r"could not be found.*only on Tuesdays.*tap_aliases"):
-        probekit.tap(Picky(), "mid")
+    tap = probekit.tap(Picky(), "mid")
+    assert tap.paths == {"mid": ""}
+    with pytest.raises(TapError, match=r"measure images with this tap first, or name .*; there are conv"):
+        tap.ablate(0)
+    with pytest.raises(RuntimeError, match="only on Tuesdays"):
+        tap(torch.zeros(1, 3, 8, 8), sigma=0.1)
 
 
 def test_aliases_win_over_paths_and_may_name_calls_and_items() -> None:
@@ -159,18 +163,13 @@ def test_a_tap_that_does_not_fire_is_an_error() -> None:
         probekit.tap(Idle(), "unused")(torch.zeros(1, 1, 4, 4), sigma=0.1)
 
 
-def test_compiled_and_replicated_networks_are_refused() -> None:
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+def test_replicated_and_wholly_scripted_networks_are_refused() -> None:
     net = flat()
     with pytest.raises(TapError, match=r"DataParallel.*\.module"):
         probekit.tap(nn.DataParallel(net), "0")
-    with pytest.raises(TapError, match=r"OptimizedModule is compiled.*_orig_mod"):
-        probekit.tap(torch.compile(net, backend="eager"), "0")
-    with pytest.raises(TapError, match="OptimizedModule at '0' is compiled"):
-        probekit.tap(nn.Sequential(torch.compile(net, backend="eager")), "0")
-    in_place = flat()
-    in_place.compile(backend="eager")
-    with pytest.raises(TapError, match="is compiled"):
-        probekit.tap(in_place, "0")
+    with pytest.raises(TapError, match=r"is compiled.*as it was before"):
+        probekit.tap(torch.jit.script(net), "0")
 
 
 def test_the_table_refuses_shapes_that_are_not_images(unet: UNet) -> None:
