@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from torch import nn
 
 import probekit
 from analyses import attribution, sampling
@@ -43,6 +44,29 @@ def alike(of: Callable[[UNet], xr.Dataset | xr.DataArray], twins: tuple[UNet, UN
 
 def test_phi_its_errors_rest_and_draws(twins) -> None:
     alike(lambda net: probekit.tap(net, "enc1", "mid")(pictures(), sigma=[0, 0.3], draws=3, keep_draws=True), twins)
+
+
+class Given(nn.Module):
+    """Takes an image and a class beside the noisy image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.classes = nn.Conv2d(6, 4, 3, padding=1), nn.Embedding(9, 4)
+        self.last = nn.Conv2d(4, 3, 1)
+
+    def forward(self, y: torch.Tensor, sigma: Any = None, *, given: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
+        del sigma  # blind
+        return self.last(self.conv(torch.cat([y, given], dim=1)) + self.classes(kind)[:, :, None, None])
+
+
+def test_what_else_a_network_is_given_of_each_image() -> None:
+    here = Given().double()
+    given = {"given": pictures(7).flip(3).float(), "kind": np.arange(7, dtype=np.uint8)}
+    options = {"draws": 3, "batch_size": 4, "conditions": given}
+    alike(
+        lambda net: probekit.tap(net, "last")(pictures(7), sigma=[0, 0.3], **options),
+        (here, copy.deepcopy(here).to(DEVICE)),  # pyright: ignore[reportArgumentType]
+    )
 
 
 @pytest.mark.parametrize("reduce", ["mean", "max", "std", "energy"])

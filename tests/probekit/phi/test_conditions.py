@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 import probekit
 from probekit.denoising.conditions import Conditions, conditions_for
-from probekit.errors import InputError
+from probekit.errors import InputError, TapError
 from probekit.noise import standard_normal
 from probekit.phi import averages, store
 from probekit.phi.tap import Tap
@@ -225,6 +225,25 @@ def test_a_way_that_is_the_same_for_all_is_taken_at_every_call() -> None:
         maps = tap.maps(x, sigma=[0.1], ids=["picture 0", "picture 1"], conditions={**known, "way": way})
         expected = explicitly(x[1], one(known, 1), name_of(1), 0, 0.1, way=way)
         np.testing.assert_allclose(maps.values[1, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+class Repeating(nn.Module):
+    """Calls its convolution once, or twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, y: Tensor, *, twice: bool = False) -> Tensor:
+        return self.conv(self.conv(y)) if twice else self.conv(y)
+
+
+def test_a_way_through_the_network_is_looked_at_anew() -> None:
+    tap, x = probekit.tap(Repeating(), "conv"), np.full((2, *SHAPE), 0.5, np.float32)
+    once = tap(x, sigma=0.1, draws=1, conditions={"twice": False})
+    with pytest.raises(TapError, match="called 2 times in one forward pass"):
+        tap(x, sigma=0.1, draws=1, conditions={"twice": True})
+    xr.testing.assert_identical(tap(x, sigma=0.1, draws=1, conditions={"twice": False}), once)
 
 
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(1, 5), st.booleans())
