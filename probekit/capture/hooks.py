@@ -14,7 +14,7 @@ from torch import nn
 
 from probekit.capture.names import TapPoint
 from probekit.checks import given, whole
-from probekit.errors import InputError, ProbeError, TapError
+from probekit.errors import InputError, TapError
 from probekit.machine.modes import on_trial, uncompiled
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def observing(
     Raises
     ------
     TapError
-        From the yielded function, where a point did not fire, its output holds no tensor, `read` failed, or
-        gradients are recorded and would not be those of what was read.
+        From the yielded function, where a point did not fire, its output holds no tensor, or gradients are recorded
+        and would not be those of what was read.
     """
     at: dict[nn.Module, list[TapPoint]] = {}
     for point in points:
@@ -227,16 +227,12 @@ def _recomputing() -> bool:
 
 
 def _of_user(what: str, point: TapPoint, function: Callable[[Tensor], Any], a: Tensor) -> Any:
-    """`function` of a map; its failure told as its own, so that neither network nor images are blamed for it."""
+    """`function` of a map; its failure is noted as its own."""
     try:
         return function(a)
-    except (ProbeError, torch.OutOfMemoryError):
-        raise
     except Exception as error:
-        raise TapError(
-            f"the {what} at {point.name!r} failed on a map {tuple(a.shape)} of {a.dtype}: {type(error).__name__}: "
-            f"{error}"
-        ) from error
+        error.add_note(f"raised by the {what} at {point.name!r}, given a map {tuple(a.shape)} of {a.dtype}")
+        raise
 
 
 def setting(

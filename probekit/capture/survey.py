@@ -19,7 +19,7 @@ from probekit.capture.state import State, preserved
 from probekit.denoising.blame import first, part_for, raise_if_input_is_to_blame
 from probekit.denoising.denoiser import network_inside
 from probekit.denoising.inputs import input_channels
-from probekit.errors import ModelError, TapError
+from probekit.errors import ModelError, ProbeError, TapError
 from probekit.machine.modes import evaluating, trying, uncompiled
 from probekit.machine.place import zeros_for
 
@@ -157,6 +157,8 @@ class _Passes:
         try:
             with preserved(self.network), Operations() as operations:
                 return self.one(operations)
+        except ProbeError:
+            raise
         except Exception:
             # A network that differentiates inside, tensors of other kinds: counting never stops a measurement.
             return self.one()

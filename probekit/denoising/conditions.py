@@ -18,7 +18,8 @@ from torch import nn
 
 from probekit.checks import given as shown
 from probekit.checks import mapping
-from probekit.denoising.denoiser import Denoiser
+from probekit.denoising.denoiser import Denoiser, network_inside
+from probekit.denoising.inputs import sigma_place
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.images.imageset import named, plain
@@ -176,14 +177,16 @@ def check_names(denoiser: nn.Module, names: Sequence[str] | Mapping[str, Any]) -
     InputError
         Listing what its forward takes beside the image and σ.
     """
-    network, first = denoiser, 2
-    while isinstance(network, Denoiser):
-        network, first = network.model, 1 if network.sigma_to is None else 2
+    network, told = denoiser, True
+    while (inside := network_inside(network)) is not network:
+        network, told = inside, not isinstance(network, Denoiser) or network.sigma_to is not None
+    network = getattr(network, "_orig_mod", network)
+    by_keyword = told and sigma_place(network) == "keyword"
     parameters = list(inspect.signature(network.forward).parameters.values())
-    ordered = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][first:]
-    free = [p for p in ordered if p.kind is p.POSITIONAL_OR_KEYWORD] + [
-        p for p in parameters if p.kind is p.KEYWORD_ONLY
-    ]
+    ordered = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    ordered = ordered[2 if told and not by_keyword else 1 :]
+    named = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    free = [p for p in (*ordered, *named) if p.kind is not p.POSITIONAL_ONLY and not (by_keyword and p.name == "sigma")]
     known = [p.name for p in free]
     takes = f"{type(network).__name__}.forward takes {', '.join(known) or 'nothing'} beside the image and σ"
     unknown = [name for name in names if name not in known]

@@ -330,8 +330,8 @@ class Tap:
             If `function` cannot be called.
         TapError
             If there are several taps; on a forward pass, if the edit does not fire in it, or at a module
-            that is called several times without ``@k`` or ``@*``, if a channel does not exist, the function
-            fails or the shape changes, and where gradients would be computed anew, without the edit
+            that is called several times without ``@k`` or ``@*``, if a channel does not exist or the
+            shape changes, and where gradients would be computed anew, without the edit
             (activation checkpointing); on leaving the block, if the edit never fired.
         """
         if not callable(function):

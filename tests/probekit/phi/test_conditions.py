@@ -451,3 +451,36 @@ def test_a_network_that_needs_conditions_says_so(model: nn.Module) -> None:
 def test_a_network_that_takes_nothing_says_so() -> None:
     with pytest.raises(InputError, match="takes nothing beside the image and σ, and no condition"):
         probekit.tap(nn.Sequential(nn.Conv2d(1, 1, 3, padding=1)), "0")(X, sigma=0.1, draws=1, conditions={"given": X})
+
+
+@pytest.mark.parametrize("kind", ["second", "keyword", "blind"])
+def test_names_are_checked_however_the_network_is_told_sigma(kind: str) -> None:
+    class Second(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(2, 1, 3, padding=1)
+
+        def forward(self, y: Tensor, sigma: Tensor, field: Tensor) -> Tensor:
+            return self.conv(torch.cat([y, field], dim=1)) * sigma.view(-1, 1, 1, 1)
+
+    class Keyword(Second):
+        def forward(self, y: Tensor, field: Tensor, *, sigma: Tensor) -> Tensor:
+            return super().forward(y, sigma, field)
+
+    class Blind(Second):
+        def forward(self, y: Tensor, *, field: Tensor) -> Tensor:
+            return super().forward(y, torch.ones(len(y)), field)
+
+    net = {"second": Second, "keyword": Keyword, "blind": Blind}[kind]()
+    x, field = torch.rand(3, 1, 8, 8), torch.rand(3, 1, 8, 8)
+    tap = probekit.tap(net, "conv")
+    expected = net.conv(torch.cat([x, field], dim=1)).mean((2, 3)).detach()
+    np.testing.assert_allclose(tap(x, sigma=0.0, conditions={"field": field}).phi[:, 0], expected, atol=1e-6)
+    with pytest.raises(
+        InputError, match=r"forward takes field beside the image and σ, and no condition 'fields'.*such as 'field'"
+    ):
+        tap(x, sigma=0.1, conditions={"fields": field})
+    with pytest.raises(InputError, match="'field' must be given"):
+        tap(x, sigma=0.1)
+    with pytest.raises(InputError, match="no condition 'sigma'"):
+        tap(x, sigma=0.1, conditions={"field": field, "sigma": 0.2})
