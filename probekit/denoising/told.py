@@ -38,9 +38,9 @@ class Told(nn.Module):
     """A module whose forward takes the image and a `sigma`, called as ``forward(y, sigma)`` with any σ.
 
     It is told σ as a tensor (N,), of the images' type and on their device, as code that trains such networks does;
-    where it annotates ``sigma: float`` (or ``float | None``), as a number where a number is given. Its second parameter is told by position,
-    any other, also one that takes keywords only, by keyword. The module is used as it is, and its submodules keep
-    their own paths as tap names.
+    where it annotates ``sigma: float`` (or ``float | None``), as a number where a number is given. Its second
+    parameter is told by position, any other, also one that takes keywords only, by keyword. The module is used as it
+    is, and its submodules keep their own paths as tap names.
 
     Parameters
     ----------
