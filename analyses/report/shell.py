@@ -12,6 +12,8 @@ from typer.core import TyperCommand, TyperGroup
 
 __all__ = ["ANALYSES", "COMMANDS", "app", "main"]
 
+# What pip calls the package.
+DISTRIBUTION = "probekit-denoisers"
 # One line for each command, and where it is.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": (
@@ -93,9 +95,13 @@ def _loaded(name: str, place: str) -> Any:
 
 def _version(asked: bool) -> None:
     if asked:
-        from probekit import __version__
+        from importlib.metadata import PackageNotFoundError, version
 
-        typer.echo(__version__)
+        # Not probekit.__version__, the same text: importing that loads torch.
+        try:
+            typer.echo(version(DISTRIBUTION))
+        except PackageNotFoundError:
+            typer.echo("0+unknown")
         raise typer.Exit
 
 

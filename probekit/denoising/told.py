@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +38,9 @@ class Told(nn.Module):
     """A module whose forward takes the image and a `sigma`, called as ``forward(y, sigma)`` with any σ.
 
     It is told σ as a tensor (N,), of the images' type and on their device, as code that trains such networks does;
-    where it annotates ``sigma: float``, as a number where a number is given. Its second parameter is told by position,
-    any other, also one that takes keywords only, by keyword. The module is used as it is, and its submodules keep
-    their own paths as tap names.
+    where it annotates ``sigma: float`` (or ``float | None``), as a number where a number is given. Its second
+    parameter is told by position, any other, also one that takes keywords only, by keyword. The module is used as it
+    is, and its submodules keep their own paths as tap names.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ class Told(nn.Module):
         parameter = inspect.signature(model.forward).parameters["sigma"]
         self._by_keyword = sigma_place(model) == "keyword"
         self._needs_sigma = parameter.default is parameter.empty
-        self._as_number = parameter.annotation in (float, "float")
+        words = set(re.findall(r"\w+", getattr(parameter.annotation, "__name__", str(parameter.annotation))))
+        self._as_number = "float" in words and words.isdisjoint({"Tensor", "Any"})
         self.model = model
         self.training = model.training
 

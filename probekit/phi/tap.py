@@ -45,8 +45,8 @@ def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction =
     Parameters
     ----------
     model
-        A `probekit.Denoiser`, or a network: one whose ``forward`` takes ``(y, sigma)`` is used as it
-        is, any other is taken as blind and predicting the clean image. It is not changed.
+        A `probekit.Denoiser`, or a network that predicts the clean image: one whose ``forward`` has a
+        parameter ``sigma`` is told it, a tensor (N,), any other is taken as blind. It is not changed.
     names
         Aliases that the network declares (``tap_aliases``), such as "mid"; else exact module paths,
         with ``@k`` for the k-th call (from 0) of a module called several times in one pass (``@*``, for

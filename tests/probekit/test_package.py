@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import probekit
+from analyses.report import shell
 from probekit.machine.installed import DISTRIBUTION, UNKNOWN, installed_version
 
 
@@ -42,9 +43,10 @@ def test_without_an_installation_the_package_works_and_says_that_its_version_is_
     assert run.stdout.split() == [UNKNOWN, UNKNOWN]
 
 
-def test_one_place_asks_for_the_version() -> None:
-    """Elsewhere a distribution's name is a string that nothing holds to the package's own."""
+def test_the_version_is_asked_for_of_the_one_distribution() -> None:
+    """By the package, and by its program, which is quicker than the package's import."""
     root = Path(probekit.__file__).parent.parent
     files = [file for package in ("probekit", "analyses", "benchmarks") for file in (root / package).rglob("*.py")]
     asking = [str(file.relative_to(root)) for file in files if "importlib.metadata" in file.read_text(encoding="utf-8")]
-    assert asking == ["probekit/machine/installed.py"]
+    assert asking == ["probekit/machine/installed.py", "analyses/report/shell.py"]
+    assert shell.DISTRIBUTION == DISTRIBUTION

@@ -219,6 +219,11 @@ class Annotated(Number):
         return super().forward(y, sigma)
 
 
+class Optional(Annotated):
+    def forward(self, y: Tensor, sigma: float | None = None) -> Tensor:
+        return y if sigma is None else super().forward(y, sigma)
+
+
 class Broadcasting(nn.Module):
     def forward(self, y: Tensor, sigma: Any) -> Tensor:
         return y - sigma * y.mean()
@@ -226,7 +231,8 @@ class Broadcasting(nn.Module):
 
 def test_a_module_that_takes_a_number_says_so_or_is_told_to() -> None:
     y = images()
-    assert torch.equal(as_denoiser(Annotated())(y, 0.3), Annotated()(y, 0.3))
+    for kind in (Annotated, Optional):
+        assert torch.equal(as_denoiser(kind())(y, np.float32(0.5)), kind()(y, 0.5))
     for kind in (Number, Broadcasting):
         with pytest.raises(ModelError, match=r"tensor \(4,\), .* number only \(.*\): lay it out.*sigma: float"):
             as_denoiser(kind())(y, 0.3)

@@ -99,7 +99,7 @@ def test_the_curve_is_labelled_by_image_and_sigma() -> None:
 def test_the_denoiser_is_told_each_level() -> None:
     class Shifting(nn.Module):
         def forward(self, y: Tensor, sigma: Any) -> Tensor:
-            return y * 0 + sigma
+            return y * 0 + sigma.view(-1, 1, 1, 1)
 
     images = load(np.zeros((2, 1, 4, 4), np.float32))
     curve = psnr_curve(Shifting(), images, sigma=[0.1, 0.5])
