@@ -45,7 +45,8 @@ def draw(
         Where there would be more boxes, repeated neighbours are folded into one, and without `depth`
         neighbours that differ too.
     conditions
-        What else the network takes, by name, for a batch of one image.
+        What else the network takes, by name, for a batch of one image; what it calls as one of the options
+        above is first kept in a module around it.
 
     Returns
     -------

@@ -142,6 +142,7 @@ def test_a_word_means_the_same_in_every_command(name: str) -> None:
     # A file, and a folder that a run is kept in; squares that are cut anew each time; images of one step; whole
     # clusterings are made again, which takes long.
     own = {
+        "draw": {"out"},
         "phi": {"out"},
         "train": {"out", "crop", "batch_size"},
         "analyse clusters": {"resamples", "permutations"},
