@@ -40,6 +40,7 @@ from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
     SIGMA,
+    Bands,
     Crop,
     Draws,
     Images,
@@ -234,6 +235,7 @@ def command(
     network: Network = NETWORK,
     size: Size = None,
     crop: Crop = None,
+    bands: Bands = 3,
     sigma: Sigma = SIGMA,
     draws: Draws = DRAWS,
     seed: Seed = 0,
@@ -263,10 +265,10 @@ def command(
         raise InputError("--classes goes with --train: give training images of the same classes too")
     compared = None
     if others:
-        fitted_on = images_called(others, size=size, crop=crop)
+        fitted_on = images_called(others, size=size, crop=crop, bands=bands)
         compared = Compared(train=fitted_on, classes=classes, n_images=n_images, n_train=n_train)
     run(
-        images_called(images, size=size, crop=crop),
+        images_called(images, size=size, crop=crop, bands=bands),
         out=out,
         # A name is kept, so that the report can show the network's card.
         denoiser=network if ":" not in network or network.endswith(".safetensors") else network_called(network),
