@@ -327,7 +327,7 @@ def sheet(study: Study, shown: Shown) -> None:
     """The sheet of built-in photographs, where they can be had in the network's bands."""
     bands, rows, _ = study.source.shape
     try:
-        builtin = probekit.images.load("samples", size=rows, bands=bands)
+        builtin = probekit.images.load("samples", size=rows, bands=bands)  # pyright: ignore[reportArgumentType]
     except ProbeError as error:
         study.told.say(f"no sheet of built-in photographs: {error}")
         return
