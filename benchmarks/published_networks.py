@@ -34,10 +34,9 @@ class UNet(nn.Module):
     def forward(self, y):
         rows, cols = y.shape[2:]
         h = F.pad(y, (0, cols % 2, 0, rows % 2))
-        for i in range(7):
+        h = fine = self.rectified[1](self.conv2(self.rectified[0](self.conv1(h))))
+        for i in range(2, 7):
             h = self.rectified[i](getattr(self, f"conv{i + 1}")(h))
-            if i == 1:
-                fine = h
         h = self.rectified[7](self.conv8(torch.cat([h, fine], dim=1)))
         return self.conv9(h)[..., :rows, :cols]
 
@@ -45,9 +44,9 @@ class UNet(nn.Module):
 class Spread(nn.BatchNorm2d):
     """Batch normalisation without centring, in evaluation: x · weight / (√running_var + 1e-5)."""
 
-    def forward(self, x):
+    def forward(self, input):
         scale = self.weight / (self.running_var.sqrt() + 1e-5)
-        return x * scale.view(1, -1, 1, 1)
+        return input * scale.view(1, -1, 1, 1)
 
 
 class DnCNN(nn.Module):
@@ -71,6 +70,8 @@ class DnCNN(nn.Module):
 
 class Gain(nn.Module):
     """x · gammas / running_sd."""
+
+    running_sd: torch.Tensor
 
     def __init__(self, channels):
         super().__init__()

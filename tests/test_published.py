@@ -1,13 +1,15 @@
 """Denoisers that others have trained: their modules are what the weights were made for, and taps read them rightly."""
 
 import importlib.util
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+import xarray as xr
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -238,3 +240,38 @@ def test_the_report_takes_them(name: str, asked: list[int], weights: Path | None
     assert judged.attrs["denoiser"] == name
     if 8 in asked:
         assert f"less that of untrained 0 {block}" in " ".join(judged.what.values)
+
+
+# The page of results
+
+
+def test_the_page_is_made_of_what_is_kept_and_tells_undecided_from_refuted(tmp_path: Path) -> None:
+    page = loaded(ROOT / "benchmarks" / "published_page.py")
+    asked = ["above 0", "below 0", "at least 0.1", "above 0", "above 0"]
+    low, high = [0.1, 0.1, 0.0, -1e-17, -0.1], [0.2, 0.2, 0.3, 1e-17, 0.3]
+    rows = {"asked": asked, "bound": [0.0, 0.0, 0.1, 0.0, 0.0], "low": low, "high": high}
+    judged = xr.Dataset({name: ("criterion", values) for name, values in rows.items()})
+    assert page.against(judged).tolist() == [False, True, False, True, False]
+    of = {
+        "one": SimpleNamespace(block="mid", images=5, draws=2),
+        "two": SimpleNamespace(block="half", images=6, draws=3),
+    }
+    (tmp_path / "one").mkdir()
+    noise = {"0.1": [0.02, 0.1], "1": [0.2, 0.1]}
+    (tmp_path / "one" / "quality.json").write_text(json.dumps({"psnr": [30, 25, 22, 19], "noise": noise}))
+    (tmp_path / "one" / "reliability.json").write_text(json.dumps({"0.1": 0.99, "0.5": 0.9}))
+    text = page.written(f"before {page.BEGIN} old {page.END} after", tmp_path, of)
+    assert text.startswith("before ")
+    assert text.endswith(" after")
+    assert " old " not in text
+    assert "| `one` | `mid` | 30.0 | 25.0 | 22.0 | 19.0 | 5, 2 |" in text
+    assert "does not hold: +20.0 % at worst" in text
+    assert "partly: 0.1: 0.990; 0.5: 0.900 | not measured |" in text
+    assert page.written(text, tmp_path, of) == text
+
+
+def test_the_page_of_results_keeps_its_marks() -> None:
+    page = loaded(ROOT / "benchmarks" / "published_page.py")
+    text = (ROOT / "docs" / "published.md").read_text(encoding="utf-8")
+    assert text.count(page.BEGIN) == text.count(page.END) == 1
+    assert "](figures/" not in text

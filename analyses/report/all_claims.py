@@ -36,6 +36,7 @@ from analyses.report.parts import (
     found_in,
 )
 from probekit import checks
+from probekit.capture.survey import network_of
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -125,10 +126,7 @@ def run(
     if len(source) < MIN_IMAGES:
         raise InputError(f"{len(source)} images: the claims need {MIN_IMAGES} at least, and some hundred to be judged")
     if measured.block not in block_names(network):
-        raise InputError(
-            f"the network declares the taps {', '.join(block_names(network))} and no {measured.block!r}: say which "
-            "block the claims are about, block= or --block"
-        )
+        raise InputError(_undeclared(network, measured.block))
     wanted = _judgeable(wanted, block_names(network), measured.block, only is not None, told)
     _check_clusters(measured.clusters, source)
     _check_pairs(wanted, len(source), sampling.conditions)
@@ -161,6 +159,20 @@ def run(
     for claim, verdict in claims.verdicts(judged).items():
         told.say(f"claim {claim}. {CLAIMS[claim].title}: {verdict}")
     return judged
+
+
+def _undeclared(network: nn.Module, block: str) -> str:
+    """What to say of a block that is none of the taps declared, or that nothing is declared beside."""
+    if not getattr(network_of(network), "tap_aliases", None):
+        return (
+            f"the network declares no taps, so that claims about {block!r} have no block before it to compare with: "
+            "declare them in the order of the forward pass, e.g. "
+            f'model.tap_aliases = {{"early": …, "half": {block!r}}}, and give block="half" or --block half'
+        )
+    return (
+        f"the network declares the taps {', '.join(block_names(network))} and no {block!r}: say which block the claims "
+        "are about, block= or --block"
+    )
 
 
 def _wanted(only: Sequence[int] | None, compared: Compared | None) -> frozenset[int]:
