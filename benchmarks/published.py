@@ -210,7 +210,7 @@ def main() -> None:
     options.add_argument("--photographs", type=Path, required=True)
     options.add_argument("-o", "--out", type=Path, default=Path("published"))
     options.add_argument("--networks", default=",".join(NETWORKS))
-    options.add_argument("--parts", default=",".join(PARTS))
+    options.add_argument("--parts", default="quality,phi,compared")
     options.add_argument("--page", type=Path, default=PAGE)
     given = options.parse_args()
     for part in filter(None, given.parts.split(",")):
