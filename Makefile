@@ -6,7 +6,7 @@ BIN := .venv/bin
 # One thread a worker: workers of several threads each wait for one another far longer than they compute.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: demo test test-fast test-lowest format lint docs bench bench-quick results clean
+.PHONY: demo test test-fast test-lowest format lint docs bench bench-quick results published clean
 
 demo: .venv/demo.done
 	$(BIN)/probekit demo --out demo
@@ -60,6 +60,10 @@ results: .venv/bench.done
 		--classes $(PHOTOGRAPHS)/synsets.csv --no-pictures -o results
 	cp results/report.md docs/results.md
 	cp results/figures/*.png docs/figures/
+
+# The tables of docs/published.md, from WEIGHTS/*.safetensors and PHOTOGRAPHS/{val,train-0}.zip; goes on where it stopped.
+published: .venv/bench.done
+	$(BIN)/python benchmarks/published.py --weights $(WEIGHTS) --photographs $(PHOTOGRAPHS) -o published
 
 clean:
 	rm -rf .venv .venv-lowest demo build *.egg-info

@@ -24,18 +24,22 @@ PHOTOGRAPHS = Path(
     os.environ.get("PROBEKIT_PHOTOGRAPHS", Path(__file__).parents[2] / "shared" / "data" / "tiny-imagenet")
 )
 
+DENOISERS = Path(os.environ.get("PROBEKIT_DENOISERS", PHOTOGRAPHS.parent / "published-denoisers"))
 
 SLOW = set(Path(__file__).with_name("slow.txt").read_text().split())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     absent = pytest.mark.skip(reason=f"no photographs at {PHOTOGRAPHS}; set PROBEKIT_PHOTOGRAPHS to where val.zip lies")
+    unpublished = pytest.mark.skip(reason=f"no weights at {DENOISERS}; set PROBEKIT_DENOISERS to where they lie")
     no_gpu = pytest.mark.skip(reason="no CUDA device")
     for item in items:
         if item.nodeid.partition("[")[0] in SLOW:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("photographs") and not (PHOTOGRAPHS / "val.zip").exists():
             item.add_marker(absent)
+        if item.get_closest_marker("denoisers") and not list(DENOISERS.glob("*.safetensors")):
+            item.add_marker(unpublished)
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(no_gpu)
 
@@ -44,6 +48,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def photographs() -> Path:
     """Folder of the Tiny ImageNet zips; use with the marker of the same name."""
     return PHOTOGRAPHS
+
+
+@pytest.fixture
+def denoisers() -> Path:
+    """Folder of the published denoisers' weights, .safetensors; use with the marker of the same name."""
+    return DENOISERS
 
 
 @pytest.fixture

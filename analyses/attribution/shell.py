@@ -16,6 +16,7 @@ from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
     SIGMA,
+    Bands,
     Crop,
     Draws,
     Images,
@@ -42,6 +43,7 @@ def command(
     first: Annotated[int, typer.Option(min=1, help="Number of images, from the first.")] = 4,
     size: Size = None,
     crop: Crop = None,
+    bands: Bands = 3,
     sigma: Sigma = SIGMA,
     draws: Draws = DRAWS,
     seed: Seed = 0,
@@ -49,7 +51,7 @@ def command(
 ) -> list[Path]:
     """Which pixels drive channels of a denoiser."""
     denoiser = network_called(network)
-    source = images_called(images, size=size, crop=crop)
+    source = images_called(images, size=size, crop=crop, bands=bands)
     prepared(out)
     findings = attribute(
         denoiser,

@@ -15,6 +15,7 @@ from analyses.ground import OUT, Level, Permutations, Resamples, drawn_images, r
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    Bands,
     Crop,
     Draws,
     Images,
@@ -37,6 +38,7 @@ def command(
     network: Network = NETWORK,
     size: Size = None,
     crop: Crop = None,
+    bands: Bands = 3,
     block: Annotated[str, typer.Option(help="Tap whose channels are held.")] = "mid",
     at: Annotated[float, typer.Option(help="Noise level at which channels are ranked and samples compared.")] = 0.1,
     draws: Draws = DRAWS,
@@ -62,7 +64,7 @@ def command(
 
     Samples are kept in the folder, so that a call that was stopped goes on.
     """
-    source = drawn_images(images_called(images, size=size, crop=crop), n_images, seed)
+    source = drawn_images(images_called(images, size=size, crop=crop, bands=bands), n_images, seed)
     net, progress = network_called(network), False if quiet else None
     prepared(out)
     data = probekit.tap(net, block)(source, sigma=at, draws=draws, seed=seed, progress=progress)

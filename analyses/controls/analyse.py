@@ -39,6 +39,7 @@ def table(
     train: Any = None,
     classes: xr.DataArray | pd.DataFrame | str | Path | None = None,
     denoiser: str | Path | nn.Module = "photo32",
+    block: str = "mid",
     sigma: float | Sequence[float] = (0.1, 0.2, 0.5),
     draws: int = 2,
     untrained: int = 3,
@@ -52,11 +53,11 @@ def table(
 ) -> xr.Dataset:
     """Measure stability, semantics, clusters and probe of every block and every control, on the same noisy images.
 
-    Rows: each block of the trained denoiser; the block `mid` of the same network with fresh weights, under several
-    seeds; pixels, principal components of pixels, colour statistics and gist of the same noisy images, averaged over
-    the same draws as φ; every third layer of the bundled network without down-sampling; `mid` of the bundled network
-    that is told σ. All are compared with the trained `mid`, paired over images: whether training is needed is answered
-    by the untrained rows' `difference`.
+    Rows: each block of the trained denoiser; one block of the same network with fresh weights, under several seeds;
+    pixels, principal components of pixels, colour statistics and gist of the same noisy images, averaged over the same
+    draws as φ; of images in colour also every third layer of the bundled network without down-sampling, and `mid` of
+    the bundled network that is told σ. All are compared with that block of the trained network, paired over images:
+    whether training is needed is answered by the untrained rows' `difference`.
 
     Parameters
     ----------
@@ -68,7 +69,9 @@ def table(
     classes
         Distances between classes, as in `semantics.correlate`: a square table or a CSV file of hypernyms.
     denoiser
-        Bundled name, path or module with a block `mid`, as a UNet has.
+        Bundled name, path or module.
+    block
+        The tap that all else is compared with; the network declares it.
     sigma, draws
         Noise levels and draws. With two draws or more an image is searched for under independent noise.
     untrained
@@ -112,6 +115,7 @@ def table(
     >>> found = controls.table("val.zip", train="train.zip", store="stores")  # doctest: +SKIP
     """
     levels = noise_levels(sigma)
+    checks.text("block", block, "the name of a tap, such as 'mid'")
     draws = checks.whole("draws", draws, least=1)
     untrained = checks.whole("untrained", untrained, least=0)
     n_images = None if n_images is None else checks.whole("n_images", n_images, least=1)
@@ -133,7 +137,8 @@ def table(
         names, y = np.unique(labels.strings(fitted_on.labels or ()), return_inverse=True)
         check_tuning(y, names, settings.tuning_images, seed)
     plan = Plan(_with_clusters(settings, measured_on), _others(measured_on, classes), seed)
-    every = [*sources(measured_on, train=fitted_on, denoiser=denoiser, untrained=untrained, seed=seed), *more]
+    drawn = {"untrained": untrained, "seed": seed}
+    every = [*sources(measured_on, train=fitted_on, denoiser=denoiser, block=block, **drawn), *more]
     if len({source.name for source in every}) < len(every):
         raise InputError("two sources have one name: give those under further= names of their own")
     noise = {"sigma": levels, "draws": draws, "seed": seed}
@@ -142,16 +147,16 @@ def table(
         own = _own_folder(folder, source)
         return measured(source, measured_on, fitted_on, noise=noise, folder=own, progress=progress)
 
-    parts = _rows_of_all(every, phi, plan, folder)
+    parts = _rows_of_all(every, block, phi, plan, folder)
     merged = xr.concat(parts, "row", combine_attrs="override", join="outer")
     merged.attrs.pop(MADE_OF, None)
-    return merged.assign_attrs(reference=every[0].row("mid"), **named)
+    return merged.assign_attrs(reference=every[0].row(block), **named)
 
 
-def _rows_of_all(every: Sequence[Source], phi: Any, plan: Plan, folder: Path | None) -> list[xr.Dataset]:
-    """The rows of each source, kept in its folder; the first source's `mid` is what all are compared with."""
+def _rows_of_all(every: Sequence[Source], block: str, phi: Any, plan: Plan, folder: Path | None) -> list[xr.Dataset]:
+    """The rows of each source, kept in its folder; the block of the first is what all are compared with."""
     first = phi(every[0])
-    middle = first.block("mid")
+    middle = first.block(block)
 
     @cache
     def reference() -> Alone:

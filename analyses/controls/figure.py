@@ -31,7 +31,8 @@ def plot(findings: xr.Dataset) -> Figure:
     Returns
     -------
     Figure
-        Hollow marks do not differ from the trained `mid`: the interval of their difference holds 0. Dashed: chance.
+        Hollow marks do not differ from the trained block that all are compared with: the interval of their
+        difference holds 0. Dashed: chance.
 
     Raises
     ------

@@ -26,7 +26,7 @@ FINDINGS = Findings(
         "value": Variable(DIMS, "the measure"),
         "low": Variable(DIMS, "the measure: lower end of its interval over images"),
         "high": Variable(DIMS, "the measure: upper end of its interval over images"),
-        "difference": Variable(DIMS, "the measure less the trained mid's", interval=PAIRED),
+        "difference": Variable(DIMS, "the measure less that of the trained block compared with", interval=PAIRED),
         "chance": Variable(DIMS, "the measure by chance"),
         "p": Variable(DIMS, "p-value of no relation, permutations of images, two-sided; of correlations alone"),
     },

@@ -15,6 +15,7 @@ from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
     SIGMA,
+    Bands,
     Crop,
     Draws,
     Images,
@@ -44,10 +45,12 @@ def command(
     images: Images,
     out: Out = OUT,
     network: Network = NETWORK,
+    block: Annotated[str, typer.Option(help="Tap that all else is compared with.")] = "mid",
     train: Train = None,
     classes: Classes = None,
     size: Size = None,
     crop: Crop = None,
+    bands: Bands = 3,
     sigma: Sigma = SIGMA,
     draws: Draws = DRAWS,
     untrained: Untrained = 3,
@@ -57,15 +60,16 @@ def command(
     quiet: Quiet = False,
 ) -> list[Path]:
     """Does it need training? The same numbers for the trained denoiser and all that it is compared with."""
-    measured_on = images_called(images, size=size, crop=crop)
+    measured_on = images_called(images, size=size, crop=crop, bands=bands)
     others = words(train)
     denoiser, levels = network_called(network), numbers(sigma, float, "--sigma")
     prepared(out)
     found = table(
         measured_on,
-        train=images_called(others, size=size, crop=crop) if others else None,
+        train=images_called(others, size=size, crop=crop, bands=bands) if others else None,
         classes=classes,
         denoiser=denoiser,
+        block=block,
         sigma=levels,
         draws=draws,
         untrained=untrained,

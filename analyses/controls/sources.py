@@ -14,6 +14,7 @@ from analyses import descriptors
 from analyses.ground import as_network, block_names, untrained_twin
 from analyses.probe import subset
 from probekit import labels, tap
+from probekit.denoising.inputs import input_channels
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.models import zoo
@@ -67,18 +68,30 @@ class Measured(NamedTuple):
 
 
 def sources(
-    images: ImageSet, *, train: ImageSet | None, denoiser: str | Path | nn.Module, untrained: int, seed: int
+    images: ImageSet,
+    *,
+    train: ImageSet | None,
+    denoiser: str | Path | nn.Module,
+    block: str,
+    untrained: int,
+    seed: int,
 ) -> list[Source]:
-    """The trained denoiser's blocks first, then its untrained twins, the descriptors and the bundled other networks."""
+    """The trained denoiser's blocks first, then its untrained twins, the descriptors and the bundled other networks.
+
+    Bundled networks that take images of another number of bands are left out.
+    """
     trained = as_network(denoiser)
     name = str(getattr(trained, "name", type(trained).__name__))
     # A network that declares no names has its bottleneck found by trial.
     taps = block_names(trained)
-    if "mid" not in taps:
-        raise InputError(f"{name} declares no block `mid`, to which all else is compared: give a UNet")
+    if block not in taps:
+        raise InputError(
+            f"{name} declares no block {block!r}, to which all else is compared: choose one of {', '.join(taps)}, "
+            "block= or --block"
+        )
     made = [Source(name, "trained", trained, taps)]
     for one in range(untrained):
-        made.append(Source(f"untrained {one}", "untrained", untrained_twin(trained, seed=seed + one), ("mid",)))
+        made.append(Source(f"untrained {one}", "untrained", untrained_twin(trained, seed=seed + one), (block,)))
     for kind in descriptors.KINDS:
         fitted = images if train is None else train
         most = min(COMPONENTS, len(fitted), int(np.prod(images.shape)))
@@ -88,6 +101,8 @@ def sources(
         if other_name == name:
             continue
         other = zoo.load(other_name)
+        if input_channels(other.model) != images.shape[0]:
+            continue
         names = zoo.tap_names(other)
         # The last layer of a network without blocks is no activation but what it makes of the image.
         made.append(

@@ -11,7 +11,7 @@ import typer
 from analyses.descriptors.analyse import analyse
 from analyses.descriptors.network import KINDS
 from analyses.ground import OUT, run, saved
-from probekit.cli.arguments import Crop, Images, Out, Seed, Size, images_called, words
+from probekit.cli.arguments import Bands, Crop, Images, Out, Seed, Size, images_called, words
 from probekit.machine.files import prepared
 
 __all__ = ["command", "main"]
@@ -29,11 +29,12 @@ def command(
     ] = None,
     size: Size = None,
     crop: Crop = None,
+    bands: Bands = 3,
     seed: Seed = 0,
 ) -> list[Path]:
     """Descriptors of images, as semantics compares φ with them: --others descriptors.nc."""
-    source = images_called(images, size=size, crop=crop)
-    fitted_on = None if train is None else images_called(words(train) or [], size=size, crop=crop)
+    source = images_called(images, size=size, crop=crop, bands=bands)
+    fitted_on = None if train is None else images_called(words(train) or [], size=size, crop=crop, bands=bands)
     prepared(out)
     found = analyse(source, kinds=words(kinds) or [], train=fitted_on, n_components=n_components, seed=seed)
     return saved(out, ("descriptors", found))

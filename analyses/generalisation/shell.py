@@ -11,7 +11,7 @@ import typer
 from analyses.generalisation.analyse import analyse, card_entry
 from analyses.generalisation.figure import plot, sheet
 from analyses.ground import OUT, run, saved
-from probekit.cli.arguments import NETWORK, Crop, Network, Out, Seed, Size, images_called, network_called, words
+from probekit.cli.arguments import NETWORK, Bands, Crop, Network, Out, Seed, Size, images_called, network_called, words
 from probekit.errors import InputError
 from probekit.machine.files import prepared
 from probekit.models import zoo
@@ -26,6 +26,7 @@ def command(
     network: Network = NETWORK,
     size: Size = None,
     crop: Crop = None,
+    bands: Bands = 3,
     samples: Annotated[int, typer.Option(help="Unconditional samples.")] = 64,
     n_images: Annotated[int, typer.Option(help="Images of each set that PSNR is measured on.")] = 1000,
     share: Annotated[float, typer.Option(help="Share of unseen images that would count as near copies.")] = 0.01,
@@ -41,7 +42,7 @@ def command(
     denoiser = network_called(network)
     if card is not None:
         _check_card(card, network)
-    sets = (images_called(words(names) or [], size=size, crop=crop) for names in (train, held_out))
+    sets = (images_called(words(names) or [], size=size, crop=crop, bands=bands) for names in (train, held_out))
     findings = analyse(denoiser.to(place), *sets, n_samples=samples, n_images=n_images, share=share, seed=seed)
     figures = ("generalisation", plot(findings)), ("samples", sheet(findings))
     written = saved(out, ("generalisation", findings), *figures)

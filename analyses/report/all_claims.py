@@ -36,10 +36,12 @@ from analyses.report.parts import (
     found_in,
 )
 from probekit import checks
+from probekit.capture.survey import network_of
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
     SIGMA,
+    Bands,
     Crop,
     Draws,
     Images,
@@ -124,10 +126,7 @@ def run(
     if len(source) < MIN_IMAGES:
         raise InputError(f"{len(source)} images: the claims need {MIN_IMAGES} at least, and some hundred to be judged")
     if measured.block not in block_names(network):
-        raise InputError(
-            f"the network declares the taps {', '.join(block_names(network))} and no {measured.block!r}: say which "
-            "block the claims are about, block= or --block"
-        )
+        raise InputError(_undeclared(network, measured.block))
     wanted = _judgeable(wanted, block_names(network), measured.block, only is not None, told)
     _check_clusters(measured.clusters, source)
     _check_pairs(wanted, len(source), sampling.conditions)
@@ -160,6 +159,20 @@ def run(
     for claim, verdict in claims.verdicts(judged).items():
         told.say(f"claim {claim}. {CLAIMS[claim].title}: {verdict}")
     return judged
+
+
+def _undeclared(network: nn.Module, block: str) -> str:
+    """What to say of a block that is none of the taps declared, or that nothing is declared beside."""
+    if not getattr(network_of(network), "tap_aliases", None):
+        return (
+            f"the network declares no taps, so that claims about {block!r} have no block before it to compare with: "
+            "declare them in the order of the forward pass, e.g. "
+            f'model.tap_aliases = {{"early": …, "half": {block!r}}}, and give block="half" or --block half'
+        )
+    return (
+        f"the network declares the taps {', '.join(block_names(network))} and no {block!r}: say which block the claims "
+        "are about, block= or --block"
+    )
 
 
 def _wanted(only: Sequence[int] | None, compared: Compared | None) -> frozenset[int]:
@@ -234,6 +247,7 @@ def command(
     network: Network = NETWORK,
     size: Size = None,
     crop: Crop = None,
+    bands: Bands = 3,
     sigma: Sigma = SIGMA,
     draws: Draws = DRAWS,
     seed: Seed = 0,
@@ -263,10 +277,10 @@ def command(
         raise InputError("--classes goes with --train: give training images of the same classes too")
     compared = None
     if others:
-        fitted_on = images_called(others, size=size, crop=crop)
+        fitted_on = images_called(others, size=size, crop=crop, bands=bands)
         compared = Compared(train=fitted_on, classes=classes, n_images=n_images, n_train=n_train)
     run(
-        images_called(images, size=size, crop=crop),
+        images_called(images, size=size, crop=crop, bands=bands),
         out=out,
         # A name is kept, so that the report can show the network's card.
         denoiser=network if ":" not in network or network.endswith(".safetensors") else network_called(network),

@@ -14,6 +14,8 @@ from probekit.errors import InputError
 __all__ = ["LEVEL", "Claim", "Criterion", "Given", "check_level", "difference_of", "estimate_of"]
 
 LEVEL = 0.95
+# Beyond a bound by less than this is no evidence: numbers that are equal by construction differ by rounding.
+ROUNDING = 1e-9
 Comparison = Literal["below", "above", "interval above", "not below", "at least", "at most"]
 
 
@@ -54,9 +56,9 @@ class Criterion(NamedTuple):
         """Whether it is as claimed; nothing holds of a number that does not exist."""
         value, low, high = self.estimate
         met = {
-            "below": high < self.bound,
-            "above": low > self.bound,
-            "interval above": low > self.bound,
+            "below": high < self.bound - ROUNDING,
+            "above": low > self.bound + ROUNDING,
+            "interval above": low > self.bound + ROUNDING,
             "not below": high >= self.bound,
             "at least": value >= self.bound,
             "at most": value <= self.bound,

@@ -257,6 +257,7 @@ def compared_with_controls(study: Study, shown: Shown) -> xr.Dataset:
             train=study.compared.train,
             classes=study.compared.classes,
             denoiser=study.network,
+            block=study.measured.block,
             sigma=sorted({*study.measured.sigma, STABLE_AT}),
             draws=study.measured.draws,
             n_images=study.compared.n_images,
@@ -329,7 +330,7 @@ def sheet(study: Study, shown: Shown) -> None:
     """The sheet of built-in photographs, where they can be had in the network's bands."""
     bands, rows, _ = study.source.shape
     try:
-        builtin = probekit.images.load("samples", size=rows)
+        builtin = probekit.images.load("samples", size=rows, bands=bands)  # pyright: ignore[reportArgumentType]
     except ProbeError as error:
         study.told.say(f"no sheet of built-in photographs: {error}")
         return

@@ -18,6 +18,7 @@ from probekit.checks import whole
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    Bands,
     Condition,
     Crop,
     Draws,
@@ -42,6 +43,7 @@ def command(
     tap: Annotated[str, typer.Option(help="What is matched.")] = "mid",
     size: Size = None,
     crop: Crop = None,
+    bands: Bands = 3,
     samples: Annotated[int, typer.Option(help="Of each image.")] = 4,
     method: Annotated[str, typer.Option(help="Which sampler.")] = DEFAULT,
     count: Annotated[
@@ -61,7 +63,7 @@ def command(
     made = reconstruct(
         denoiser,
         probekit.tap(denoiser, tap),
-        images_called(images, size=size, crop=crop),
+        images_called(images, size=size, crop=crop, bands=bands),
         n_samples=samples,
         sigmas=None if count is None else geometric(ends[0], ends[-1], whole("levels", count, least=2)),
         method=method,

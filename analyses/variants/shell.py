@@ -18,6 +18,7 @@ from probekit.checks import whole
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    Bands,
     Crop,
     Draws,
     Images,
@@ -42,6 +43,7 @@ def command(
     network: Network = NETWORK,
     size: Size = None,
     crop: Crop = None,
+    bands: Bands = 3,
     block: Annotated[str, typer.Option(help="Tap whose φ is held.")] = "mid",
     held_out: Annotated[str, typer.Option(help="Taps compared in, comma-separated.")] = "enc2,dec3",
     reference: Annotated[
@@ -69,10 +71,10 @@ def command(
     """
     if with_laws is not None:
         whole("laws", with_laws, least=densities.LEAST_SAMPLES)
-    source = images_called(images, size=size, crop=crop)
+    source = images_called(images, size=size, crop=crop, bands=bands)
     references = words(reference)
     if references:
-        references = drawn_images(images_called(references, size=size, crop=crop), n_reference, seed)
+        references = drawn_images(images_called(references, size=size, crop=crop, bands=bands), n_reference, seed)
     prepared(out)
     net, stores = network_called(network), out / "variants-stores"
     shared = {"block": block, "n_images": n_images, "levels": levels, "draws": draws, "seed": seed}

@@ -23,6 +23,7 @@ __all__ = [
     "DRAWS",
     "NETWORK",
     "SIGMA",
+    "Bands",
     "BatchSize",
     "Condition",
     "Crop",
@@ -57,6 +58,7 @@ Size = Annotated[
     int | None, typer.Option(help="Scale the shorter side of files to this (box filter); by default as they are.")
 ]
 Crop = Annotated[int | None, typer.Option(help="Then cut a square of this side from the middle of files.")]
+Bands = Annotated[int, typer.Option(help="3 reads images as RGB, 1 as grey, for networks of one plane.")]
 Sigma = Annotated[str, typer.Option(help="Noise levels, comma-separated, in units of intensity.")]
 Draws = Annotated[int, typer.Option(help="Noise draws of each image and noise level.")]
 Seed = Annotated[int, typer.Option(help="Of the noise and of all that is drawn at random.")]
@@ -176,7 +178,12 @@ def network_called(name: str) -> nn.Module:
 
 
 def images_called(
-    names: Sequence[str], *, size: int | None = None, crop: int | None = None, skip_bad: bool = False
+    names: Sequence[str],
+    *,
+    size: int | None = None,
+    crop: int | None = None,
+    bands: int = 3,
+    skip_bad: bool = False,
 ) -> ImageSet:
     """The images of folders, zips and shapes:COUNT or shapes:COUNT:SEED, joined; or of "samples", the built-in ones.
 
@@ -191,7 +198,12 @@ def images_called(
 
     if names and names[0] == "samples":
         # Built-in photographs are squares already.
-        given: dict[str, Any] = {"size": size, "crop": None if crop == size else crop, "skip_bad": skip_bad}
+        given: dict[str, Any] = {
+            "size": size,
+            "crop": None if crop == size else crop,
+            "bands": bands,
+            "skip_bad": skip_bad,
+        }
         builtin = load("samples", **{key: value for key, value in given.items() if value})
         missing = [n for n in names[1:] if n not in builtin.ids]
         if missing:
@@ -205,7 +217,7 @@ def images_called(
     if not names:
         raise InputError("no images are named: give folders or zips of images, shapes:COUNT, or samples")
     every = [file for name in names for file in _matching(name)]
-    sets = [_set_called(name, size=size, crop=crop, skip_bad=skip_bad) for name in every]
+    sets = [_set_called(name, size=size, crop=crop, bands=bands, skip_bad=skip_bad) for name in every]
     return sets[0] if len(sets) == 1 else concatenate(sets)
 
 
@@ -229,4 +241,6 @@ def _set_called(name: str, **options: Any) -> ImageSet:
     if not 1 <= len(given) <= 2 or not all(part.isdecimal() for part in given):
         raise InputError(f"{name}: write shapes:COUNT or shapes:COUNT:SEED, e.g. shapes:1000, for procedural images")
     count, seed = int(given[0]), int(given[-1]) if len(given) > 1 else 0
+    if options.get("bands", 3) != 3:
+        raise InputError(f"{name}: procedural images are drawn in colour: give files for a grey network, or --bands 3")
     return replace(load(shapes.draw(count, size=options.get("size") or 32, seed=seed).images), name=name)

@@ -12,6 +12,7 @@ from probekit.capture.names import taps as table_of_taps
 from probekit.cli.arguments import (
     DRAWS,
     SIGMA,
+    Bands,
     BatchSize,
     Condition,
     Crop,
@@ -103,6 +104,7 @@ def phi(
     seed: Seed = 0,
     size: Size = None,
     crop: Crop = None,
+    bands: Bands = 3,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be used.")] = False,
     batch_size: BatchSize = None,
     condition: Condition = None,
@@ -117,7 +119,7 @@ def phi(
     """
     if out.suffix not in (".zarr", ".nc"):
         raise InputError(f"{out}: the output ends in .zarr (streamed, resumable) or .nc (netCDF)")
-    source = images_called(images, size=size, crop=crop, skip_bad=skip_bad)
+    source = images_called(images, size=size, crop=crop, bands=bands, skip_bad=skip_bad)
     tapped = make_tap(network_called(network), *(words(tap) or ()), reduce=reduce)
     levels = numbers(sigma, float, option="--sigma")
     conditions = conditions_called(condition)

@@ -53,7 +53,7 @@ def load(
     crop
         Files only: then cut (rows, cols), or a square, from the centre.
     bands
-        Files only: 3 reads RGB, 1 reads grey.
+        Files and samples only: 3 reads RGB, 1 reads grey.
     ids
         One id per image, made strings; default: positions "0", "1", …, or as above.
     labels
@@ -82,12 +82,15 @@ def load(
     flag("skip_bad", skip_bad)
     files_only = {"crop": crop, "bands": None if bands == 3 else bands, "skip_bad": skip_bad or None}
     if isinstance(source, str) and source == "samples":
-        _refuse(files_only, "the built-in samples take only size=64 or size=32")
-        found = builtin_samples(64 if size is None else size)
+        _refuse(files_only | {"bands": None}, "the built-in samples take only size=64 or size=32, and bands")
+        found = builtin_samples(64 if size is None else size, bands)
     elif isinstance(source, str | Path):
         found = from_files(Path(source), Preparation(pair(size, "size"), pair(crop, "crop"), bands), skip_bad)
     else:
-        _refuse(files_only | {"size": size}, "only image files are resized, cropped, converted or skipped here")
+        _refuse(
+            files_only | {"size": size},
+            "only image files are resized, cropped, converted or skipped here",
+        )
         found = in_memory(source)
     return relabelled(found, ids, labels)
 

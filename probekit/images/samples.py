@@ -38,8 +38,8 @@ SKIMAGE = (
 SKLEARN = ("china", "flower")
 
 
-def builtin_samples(size: Any) -> ImageSet:
-    """The built-in photographs' crops as an image set.
+def builtin_samples(size: Any, bands: int = 3) -> ImageSet:
+    """The built-in photographs' crops as an image set, of three bands or, in grey, of one.
 
     Raises
     ------
@@ -49,12 +49,13 @@ def builtin_samples(size: Any) -> ImageSet:
     size = plain(size)
     if not is_real(size) or size not in (32, 64):
         raise InputError(f"the built-in samples come as 64×64 or 32×32, not size={size!r}: give 64 or 32")
-    pixels, ids, labels = photographs(size)
-    return replace(from_array(pixels, f"samples {size}×{size}"), ids=ids, labels=labels)
+    pixels, ids, labels = photographs(size, bands)
+    grey = " grey" if bands == 1 else ""
+    return replace(from_array(pixels, f"samples {size}×{size}{grey}"), ids=ids, labels=labels)
 
 
 @cache
-def photographs(size: int) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+def photographs(size: int, bands: int = 3) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
     """Crops of the 17 photographs at three scales, with their ids and labels.
 
     Each photograph is reduced (box filter, never enlarged) so that its shorter side is 1, 2 and 4
@@ -63,7 +64,7 @@ def photographs(size: int) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]
     Returns
     -------
     tuple
-        (pixels, uint8 (N, 3, size, size), read-only; ids such as "coffee/4x4/r1c2"; labels, the
+        (pixels, uint8 (N, bands, size, size), read-only; ids such as "coffee/4x4/r1c2"; labels, the
         photographs' names)
 
     Raises
@@ -73,12 +74,12 @@ def photographs(size: int) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]
     """
     pixels, ids, labels = [], [], []
     for name, open_photograph in sorted(_sources().items()):
-        photograph = Image.fromarray(open_photograph()).convert("RGB")
+        photograph = Image.fromarray(open_photograph()).convert("RGB" if bands == 3 else "L")
         for n in GRIDS:
             side = n * size
             if min(photograph.size) < side:
                 continue
-            square = np.asarray(_central_square(photograph, side))
+            square = np.asarray(_central_square(photograph, side)).reshape(side, side, bands)
             for r in range(n):
                 for c in range(n):
                     crop = square[r * size : (r + 1) * size, c * size : (c + 1) * size]

@@ -48,6 +48,7 @@ def tabled(first: Any = None, settings: dict[str, Any] | None = None, **options:
 OPTIONS: dict[str, set[str]] = {
     "classes": {"None"},
     "denoiser": set(),
+    "block": set(),
     "draws": set(),
     "untrained": set(),
     "further": {"an empty list"},
@@ -99,7 +100,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: tabled(sigma=-1), "sigma holds [-1.0]"),
     (lambda: tabled(untrained=-1), "untrained=-1: give a whole number ≥ 0"),
     (lambda: tabled(settings={"resamples": 10}), "resamples=10"),
-    (lambda: tabled(denoiser="photo32-dncnn"), "declares no block `mid`"),
+    (lambda: tabled(denoiser="photo32-dncnn"), "declares no block 'mid'"),
     (lambda: tabled(denoiser=5), "denoiser=5: give a bundled name"),
     (lambda: tabled(further=[OWN]), "two sources have one name"),
     (lambda: tabled(further=OWN), "give a list of controls.Source, or ()"),

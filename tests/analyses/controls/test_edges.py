@@ -73,6 +73,32 @@ def test_there_is_a_row_for_each_block_and_each_control(found: xr.Dataset) -> No
     assert (found.attrs["images"], found.attrs["train_images"]) == (48, 80)
 
 
+def test_a_network_without_a_middle_is_compared_at_the_block_that_is_named(found: xr.Dataset) -> None:
+    own = tabled(block="enc2")
+    assert own.attrs["reference"] == "small enc2"
+    assert own.row.values.tolist()[4] == "untrained 0 enc2"
+    row = own.sel(row="small enc2")
+    for name in ("difference", "difference_low", "difference_high"):
+        np.testing.assert_allclose(row[name].dropna("measure"), 0, atol=1e-9)
+    np.testing.assert_allclose(own.value.sel(row="small mid"), found.value.sel(row="small mid"))
+    with pytest.raises(InputError, match="no block 'layer3', to which all else is compared: choose one of enc1, enc2"):
+        tabled(block="layer3")
+
+
+@pytest.mark.parametrize("bands", [1, 2])
+def test_bundled_networks_of_three_planes_are_no_rows_where_images_have_other_bands(bands: int) -> None:
+    torch.manual_seed(1)
+    network = UNet((4, 6), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,), image_channels=bands)
+    first, train = (replace_bands(images(p, n), bands) for p, n in (("a", 48), ("b", 80)))
+    own = tabled(first, train=train, denoiser=network.eval(), sigma=(0.1,))
+    assert set(own.group.values) == {"trained", "untrained", "descriptor"}
+
+
+def replace_bands(of: ImageSet, bands: int) -> ImageSet:
+    values = of.read(range(len(of)))[:, :bands]
+    return probekit.images.load(values, ids=of.ids, labels=of.labels)
+
+
 def own_row_differs_in_nothing(found: xr.Dataset) -> None:
     own = found.sel(row=found.attrs["reference"])
     assert (own[["difference", "difference_low", "difference_high"]].to_array() == 0).all()

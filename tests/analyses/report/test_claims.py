@@ -1,11 +1,15 @@
 """The claims are judged as their criteria say, on representations whose answer is known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from analyses import selectivity, sparsity, subspaces
+from analyses.ground import Estimate
 from analyses.report import claims
+from analyses.report.criteria import Criterion
 from probekit import labels
 from probekit.errors import InputError
 from probekit.synthetic.subspaces import union_of_subspaces
@@ -123,6 +127,16 @@ def test_a_number_that_does_not_exist_holds_nothing(trained, untrained) -> None:
         findings[f"change{end}"].loc[{"block": ["enc3", "mid"]}] = np.nan
     judged = claims.table({"sparsity": findings}, {"sparsity": untrained["sparsity"]})
     assert not judged.holds[judged.value.isnull()].any()
+
+
+@pytest.mark.parametrize("comparison", ["above", "below", "interval above"])
+def test_numbers_that_differ_by_rounding_alone_are_no_evidence(comparison: Any) -> None:
+    sign = -1 if comparison == "below" else 1
+    # As of a union of one subspace and the PCA that it is.
+    ends = sorted(sign * one for one in (2e-17, 9e-17))
+    assert not Criterion("gain", comparison, 0.0, Estimate(sign * 5e-17, *ends)).holds
+    ends = sorted(sign * one for one in (2e-6, 9e-6))
+    assert Criterion("gain", comparison, 0.0, Estimate(sign * 5e-6, *ends)).holds
 
 
 def test_images_that_come_in_groups_are_resampled_in_groups_throughout() -> None:

@@ -261,6 +261,38 @@ def test_claims_for_which_ones_own_network_declares_too_few_taps_are_refused_bef
     assert not (tmp_path / "out").exists()
 
 
+GREY = OWN.replace("nn.Conv2d(3, 4,", "nn.Conv2d(1, 4,").replace("nn.Conv2d(6, 3,", "nn.Conv2d(6, 1,")
+
+
+def test_a_network_of_one_plane_is_given_grey_images_by_one_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    network = called(GREY, tmp_path, monkeypatch)
+    assert run("report", "samples", "--network", network, "--claims", "3", "--bands", "1", *SMALL) == 0
+    assert "1 × 32 × 32" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert run("phi", network, "samples", "--bands", "1", "--size", "32", "--sigma", "0.1", "-o", "grey.nc") == 0
+    assert xr.load_dataset(tmp_path / "grey.nc", engine="h5netcdf").attrs["image_source"] == "samples 32×32 grey"
+    for words in (["shapes:50", "--bands", "1"], ["samples", "--bands", "2"], ["samples"]):
+        assert run("phi", network, *words, "--size", "32", "-o", "other.nc") == 1
+    told = capsys.readouterr().err.splitlines()
+    assert "procedural images are drawn in colour" in told[-3]
+    assert "bands=2: give 1 to read files as grey or 3" in told[-2]
+    assert "1 channels and was given 3" in told[-1]
+
+
+def test_a_network_that_declares_nothing_is_told_how_to_name_a_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    network = called(WITHOUT_NAMES, tmp_path, monkeypatch)
+    assert run("report", "samples", "--network", network, "--block", "down.0", *SMALL) == 1
+    told = capsys.readouterr().err
+    assert "declares no taps" in told
+    assert "'down.0'}" in told
+    network = called(OWN, tmp_path, monkeypatch)
+    assert run("report", "samples", "--network", network, "--block", "down.0", *SMALL) == 1
+    assert "declares the taps mid and no 'down.0'" in capsys.readouterr().err
+
+
 def test_a_network_whose_weights_cannot_be_drawn_anew_has_no_untrained_twin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

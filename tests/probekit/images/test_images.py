@@ -684,12 +684,24 @@ def test_a_sample_is_the_central_square_of_its_photograph() -> None:
         ({"size": 48}, r"come as 64×64 or 32×32, not size=48: give 64 or 32"),
         ({"size": (64, 64)}, r"not size=\(64, 64\): give 64 or 32"),
         ({"crop": 16}, r"crop=16 does not apply here: the built-in samples take only size=64 or size=32"),
-        ({"bands": 1}, r"bands=1 does not apply here: the built-in samples"),
+        ({"bands": 2}, r"bands=2: give 1 to read files as grey"),
     ],
 )
 def test_options_that_do_not_fit_the_samples_are_refused(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load("samples", **options)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_the_samples_come_in_grey_for_networks_of_one_plane(size: int) -> None:
+    grey, colour = load("samples", size=size, bands=1), load("samples", size=size)
+    assert (grey.shape, grey.name) == ((1, size, size), f"samples {size}×{size} grey")
+    assert (grey.ids, grey.labels) == (colour.ids, colour.labels)
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    # Luminance of ITU-R 601; each picture is rounded to levels twice, before it is reduced and after.
+    torch.testing.assert_close(
+        everything(grey), (weights * everything(colour)).sum(1, keepdim=True), rtol=0, atol=2.01 / 255
+    )
 
 
 # Subsets and unions

@@ -1,0 +1,227 @@
+"""Which claims hold in denoisers trained by others: measures, and writes the tables of docs/published.md.
+
+``python benchmarks/published.py --weights FOLDER --photographs FOLDER -o published`` reads NAME.safetensors of the
+networks below, and val.zip and train-0.zip. Each part of each network is kept in its own folder, so that what is there
+already is not done again; ``--networks`` and ``--parts`` choose some. The page is written from whatever is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from published_networks import DnCNN, Flat, UNet
+from published_page import written
+from safetensors.torch import load_file
+from torch import nn
+
+import probekit
+from analyses.report import Compared, Measured, Sampling, Told, run
+from probekit import labels
+from probekit.images import ImageSet
+from probekit.machine.files import whole
+
+PAGE = Path(__file__).parents[1] / "docs" / "published.md"
+EVERY_CLASS = 10
+SIGMA, PSNR_SIGMA, NOISE_SIGMA = (0.1, 0.2, 0.5), (0.05, 0.1, 0.2, 0.5), (0.1, 0.2, 0.3, 0.5, 1.0)
+
+
+class Network(NamedTuple):
+    """A published denoiser: how it is made, what it predicts, the tap that the claims are about, how much is measured.
+
+    Attributes
+    ----------
+    images, draws
+        Photographs and noise draws of φ, claims 1, 3, 4 and 12.
+    compared
+        Photographs, and as many to train on, of the table of controls, claims 2, 5 and 8; 0 for none.
+    conditions
+        Photographs that samples are made of, claims 6 and 7; 0 for none.
+    """
+
+    make: Callable[[], nn.Module]
+    predicts: str
+    block: str
+    images: int
+    draws: int
+    compared: int = 0
+    conditions: int = 0
+
+
+NETWORKS: Mapping[str, Network] = {
+    "bsd-unet-free-100": Network(UNet, "clean", "mid", 500, 4, 400, 24),
+    "bsd-unet-bias-100": Network(lambda: UNet(bias=True), "clean", "mid", 500, 4, 400),
+    "bsd-dncnn-free-100": Network(DnCNN, "clean", "layer10", 120, 2),
+    "bsd-dncnn-bias-100": Network(lambda: DnCNN(bias=True), "clean", "layer10", 120, 2),
+    "celeba-rf43": Network(lambda: Flat(43), "residual", "layer10", 120, 2),
+    "celeba-rf13": Network(lambda: Flat(13), "residual", "layer10", 120, 2),
+    "celeba-rf05": Network(lambda: Flat(5), "residual", "layer10", 120, 2),
+}
+
+
+class Place(NamedTuple):
+    """Where things are: the photographs, the network's denoiser, its folder."""
+
+    photographs: Path
+    denoiser: nn.Module
+    network: Network
+    folder: Path
+
+    def spread(self, name: str, count: int) -> ImageSet:
+        """Grey photographs evenly spread over a zip, hence over its classes."""
+        every = probekit.images.load(self.photographs / name, bands=1)
+        return every.subset([int(i) for i in np.linspace(0, len(every) - 1, count)])
+
+    def of_classes(self, name: str, count: int) -> ImageSet:
+        """The first grey photographs of every tenth class of a zip: so many in all."""
+        every = probekit.images.load(self.photographs / name, bands=1)
+        classes = labels.strings(every.labels or ())
+        chosen = np.unique(classes)[::EVERY_CLASS]
+        return every.subset(
+            [i for one in chosen for i in np.flatnonzero(classes == one)[: count // len(chosen)].tolist()]
+        )
+
+    def judged(self, part: str, images: ImageSet, only: list[int], **options: object) -> None:
+        """The claims that a part is about, judged by the report."""
+        run(
+            images,
+            out=self.folder / part,
+            denoiser=self.denoiser,
+            only=only,
+            told=Told(pictures=False, progress=False),
+            **options,  # pyright: ignore[reportArgumentType]
+        )
+
+
+def denoiser_of(weights: Path, name: str) -> nn.Module:
+    """The published network with its weights."""
+    network = NETWORKS[name]
+    module = network.make()
+    module.load_state_dict(load_file(weights / f"{name}.safetensors"))
+    return probekit.Denoiser(module.eval(), predicts=network.predicts, name=name)  # pyright: ignore[reportArgumentType]
+
+
+def quality(place: Place) -> None:
+    """PSNR on every 250th photograph in the archive's order; σ̂ = ‖D(y) − y‖/√N against σ on 100 (claim 11)."""
+    every = probekit.images.load(place.photographs / "val.zip", bands=1)
+    psnr = [float(_psnr(place.denoiser, _as_stored(every, 250), s).mean()) for s in PSNR_SIGMA]
+    x = place.spread("val.zip", 100).read(range(100))
+    found = {}
+    for sigma in NOISE_SIGMA:
+        z = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+        y = x + sigma * z
+        with torch.no_grad():
+            estimate = torch.cat([(place.denoiser(part, sigma) - part) for part in y.split(20)])
+        level = (estimate**2).mean((1, 2, 3)).sqrt() / sigma
+        found[f"{sigma:g}"] = [float(level.mean() - 1), float(level.std())]
+    _kept(place.folder / "quality.json", {"psnr": psnr, "noise": found})
+
+
+def _as_stored(every: ImageSet, step: int) -> torch.Tensor:
+    """Every so many of the images, by class and number of the photograph."""
+
+    def place(i: int) -> tuple[str, int]:
+        folder, _, file = every.ids[i].partition("/")
+        return folder, int(file.removeprefix("val_").partition(".")[0])
+
+    return every.read(sorted(range(len(every)), key=place)[::step])
+
+
+def _psnr(denoiser: nn.Module, x: torch.Tensor, sigma: float) -> torch.Tensor:
+    z = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return -10 * ((denoiser(x + sigma * z, sigma) - x) ** 2).mean((1, 2, 3)).log10()
+
+
+def phi(place: Place) -> None:
+    """Claims 1, 3 and 4 on φ, and how reliable its distances are (claim 12)."""
+    network = place.network
+    measured = Measured(sigma=SIGMA, draws=network.draws, block=network.block)
+    place.judged("phi", place.spread("val.zip", network.images), [1, 3, 4], measured=measured)
+    data = xr.open_zarr(place.folder / "phi" / "stores" / "trained.zarr")
+    at = np.flatnonzero(labels.strings(data["tap"].values) == network.block)
+    _kept(place.folder / "reliability.json", reliability(data["phi_draws"].isel(channel=at).load()))
+
+
+def reliability(draws: xr.DataArray) -> dict[str, float]:
+    """Correlation over pairs of images of their distances in two halves of the draws, the mean over all halvings."""
+    draws = draws.transpose("sigma", "draw", "image", "channel")
+    count, found = draws.sizes["draw"], {}
+    pairs = np.triu_indices(draws.sizes["image"], 1)
+    for sigma, one in zip(draws["sigma"].values, draws.values, strict=True):
+        values = []
+        for half in combinations(range(count), count // 2):
+            other = [d for d in range(count) if d not in half]
+            a, b = (_distances(one[list(part)].mean(0))[pairs] for part in (half, other))
+            values.append(np.corrcoef(a, b)[0, 1])
+        found[f"{sigma:g}"] = float(np.mean(values))
+    return found
+
+
+def _distances(phi: np.ndarray) -> np.ndarray:
+    return np.sqrt(((phi[:, None].astype(float) - phi[None]) ** 2).sum(-1))
+
+
+def compared(place: Place) -> None:
+    """Claims 2, 5 and 8 by a table of controls."""
+    count = place.network.compared
+    if count:
+        images, training = (place.of_classes(name, count) for name in ("val.zip", "train-0.zip"))
+        measured = Measured(sigma=SIGMA, draws=2, block=place.network.block)
+        place.judged("compared", images, [2, 5, 8], measured=measured, compared=Compared(train=training))
+
+
+def samples(place: Place) -> None:
+    """Claims 6 and 7 by samples, of photographs of half the size."""
+    count = place.network.conditions
+    if count:
+        images = probekit.images.load(place.photographs / "val.zip", size=32, bands=1)
+        images = images.subset([int(i) for i in np.linspace(0, len(images) - 1, 40)])
+        measured = Measured(sigma=SIGMA, draws=2, block=place.network.block)
+        sampling = Sampling(conditions=count, n_samples=8, levels=10)
+        place.judged("samples", images, [6, 7], measured=measured, sampling=sampling)
+
+
+PARTS: Mapping[str, Callable[[Place], None]] = {
+    "quality": quality,
+    "phi": phi,
+    "compared": compared,
+    "samples": samples,
+}
+
+
+def _kept(path: Path, found: object) -> None:
+    with whole(path) as unfinished:
+        unfinished.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def main() -> None:
+    """Measure what is asked for, and write the page."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--weights", type=Path, required=True)
+    options.add_argument("--photographs", type=Path, required=True)
+    options.add_argument("-o", "--out", type=Path, default=Path("published"))
+    options.add_argument("--networks", default=",".join(NETWORKS))
+    options.add_argument("--parts", default="quality,phi,compared")
+    options.add_argument("--page", type=Path, default=PAGE)
+    given = options.parse_args()
+    for part in filter(None, given.parts.split(",")):
+        for name in given.networks.split(","):
+            began = time.process_time()
+            folder = given.out / name
+            folder.mkdir(parents=True, exist_ok=True)
+            PARTS[part](Place(given.photographs, denoiser_of(given.weights, name), NETWORKS[name], folder))
+            print(f"{name}, {part}: {time.process_time() - began:.0f} s", flush=True)
+    given.page.write_text(written(given.page.read_text(encoding="utf-8"), given.out, NETWORKS), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
