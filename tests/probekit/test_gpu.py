@@ -45,7 +45,7 @@ def test_phi_its_errors_rest_and_draws(twins) -> None:
     alike(lambda net: probekit.tap(net, "enc1", "mid")(pictures(), sigma=[0, 0.3], draws=3, keep_draws=True), twins)
 
 
-@pytest.mark.parametrize("reduce", ["mean", "max", "std", "energy"])
+@pytest.mark.parametrize("reduce", ["mean", "relu_mean", "max", "std", "energy"])
 def test_every_reduction(twins, reduce: str) -> None:
     alike(lambda net: probekit.tap(net, "mid", reduce=reduce)(pictures(), sigma=0.2, draws=2), twins)
 
