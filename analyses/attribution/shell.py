@@ -15,12 +15,14 @@ from analyses.ground import OUT, run, saved
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    REDUCE,
     SIGMA,
     Crop,
     Draws,
     Images,
     Network,
     Out,
+    Reduce,
     Seed,
     Sigma,
     Size,
@@ -44,6 +46,7 @@ def command(
     crop: Crop = None,
     sigma: Sigma = SIGMA,
     draws: Draws = DRAWS,
+    reduce: Reduce = REDUCE,
     seed: Seed = 0,
     out: Out = OUT,
 ) -> list[Path]:
@@ -53,7 +56,7 @@ def command(
     prepared(out)
     findings = attribute(
         denoiser,
-        probekit.tap(denoiser, tap),
+        probekit.tap(denoiser, tap, reduce=reduce),
         source.subset(range(min(first, len(source)))),
         channels=numbers(channels, option="--channels"),
         sigma=numbers(sigma, float, option="--sigma"),

@@ -21,9 +21,11 @@ from analyses.ground import Estimate, Findings, SampleSettings, Variable, as_net
 from analyses.sampling import same
 from probekit import checks, labels
 from probekit import images as image_sources
+from probekit.capture.reductions import REDUCTIONS
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
+    from probekit.capture.reductions import Reduction
     from probekit.images import ImageSet
     from probekit.phi.tap import Tap
 
@@ -68,12 +70,15 @@ class Settings(SampleSettings, Significance):
         Most exciting images of each channel, that samples are made of.
     n_samples
         Samples of each image, ≥ 2.
+    reduce
+        As for `probekit.tap`; by default what was made of the maps of `data`.
     """
 
     least_samples: ClassVar[int] = 2
 
     n_images: int = 3
     n_samples: int = 4
+    reduce: str | Reduction | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __post_init__(self) -> None:
         checks.whole("n_images", self.n_images, least=1)
@@ -145,8 +150,8 @@ def analyse(
         Noise level at which channels are ranked and samples compared.
     settings
         How samples are made and judged, see `Settings`: n_images (3), n_samples (4), sigmas, levels (20), draws (10,
-        also of φ of samples), seed, store, progress (by default no bars), batch_size; permutations (999), resamples
-        (1000), level (0.95).
+        also of φ of samples), reduce (by default that of `data`), seed, store, progress (by default no bars),
+        batch_size; permutations (999), resamples (1000), level (0.95).
 
     Returns
     -------
@@ -209,7 +214,7 @@ def _checked(images: Any, data: Any, net: nn.Module, sigma: float, settings: Set
         raise InputError(
             f"data are of the taps {', '.join(names)}: give φ of one, e.g. tap(denoiser, 'mid')(images, …)"
         )
-    tap = probekit.tap(net, names[0])
+    tap = probekit.tap(net, names[0], reduce=_reduce_of(data, settings))
     own = tap(source.subset([0]), sigma=sigma, draws=1, seed=settings.seed, progress=False)
     other = [key for key in ("weights_sha256", "taps", "reduce") if not same(data, own, key)]
     if other or data.sizes["channel"] != own.sizes["channel"]:
@@ -218,6 +223,16 @@ def _checked(images: Any, data: Any, net: nn.Module, sigma: float, settings: Set
             f"({', '.join(other) or 'other channels'} differ): measure φ with it, tap(images, sigma=…)"
         )
     return source, tap
+
+
+def _reduce_of(data: xr.Dataset, settings: Settings) -> str | Reduction:
+    """What is made of maps: what is asked for, else what the data say."""
+    if settings.reduce is not None:
+        return settings.reduce
+    made = str(data.attrs.get("reduce", "mean"))
+    if made not in REDUCTIONS:
+        raise InputError(f"what was made of the maps of the data is called {made!r}: give that function as reduce=")
+    return made
 
 
 def most_selective(

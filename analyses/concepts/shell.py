@@ -15,12 +15,14 @@ from analyses.ground import OUT, Level, Permutations, Resamples, drawn_images, r
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    REDUCE,
     Crop,
     Draws,
     Images,
     Network,
     Out,
     Quiet,
+    Reduce,
     Seed,
     Size,
     images_called,
@@ -40,6 +42,7 @@ def command(
     block: Annotated[str, typer.Option(help="Tap whose channels are held.")] = "mid",
     at: Annotated[float, typer.Option(help="Noise level at which channels are ranked and samples compared.")] = 0.1,
     draws: Draws = DRAWS,
+    reduce: Reduce = REDUCE,
     n_images: Annotated[
         int | None, typer.Option(help="At most so many images, at random, among which the exciting ones are found.")
     ] = None,
@@ -65,7 +68,7 @@ def command(
     source = drawn_images(images_called(images, size=size, crop=crop), n_images, seed)
     net, progress = network_called(network), False if quiet else None
     prepared(out)
-    data = probekit.tap(net, block)(source, sigma=at, draws=draws, seed=seed, progress=progress)
+    data = probekit.tap(net, block, reduce=reduce)(source, sigma=at, draws=draws, seed=seed, progress=progress)
     found = analyse(
         source,
         data,

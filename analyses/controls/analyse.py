@@ -20,10 +20,12 @@ from analyses.probe import check_tuning, penalties_of
 from analyses.semantics import STATISTICS, class_distances, class_table
 from probekit import checks, labels
 from probekit import images as image_sources
+from probekit.capture.reductions import reduction
 from probekit.errors import InputError
 from probekit.phi.averages import noise_levels
 
 if TYPE_CHECKING:
+    from probekit.capture.reductions import Reduction
     from probekit.images import ImageSet
 
 __all__ = ["table"]
@@ -41,6 +43,7 @@ def table(
     denoiser: str | Path | nn.Module = "photo32",
     sigma: float | Sequence[float] = (0.1, 0.2, 0.5),
     draws: int = 2,
+    reduce: str | Reduction = "mean",
     untrained: int = 3,
     further: Sequence[Source] = (),
     n_images: int | None = 2000,
@@ -71,6 +74,8 @@ def table(
         Bundled name, path or module with a block `mid`, as a UNet has.
     sigma, draws
         Noise levels and draws. With two draws or more an image is searched for under independent noise.
+    reduce
+        What is made of the networks' maps, as for `probekit.tap`: "relu_mean" for taps before a ReLU.
     untrained
         Number of untrained twins.
     further
@@ -117,6 +122,7 @@ def table(
     for name, most in (("n_images", n_images), ("n_train", n_train)):
         if most is not None:
             checks.whole(name, most, least=1)
+    reduction(reduce)
     settings = _checked(Settings() if settings is None else settings, seed)
     more = _further(further)
     folder = folder_of(store)
@@ -134,7 +140,8 @@ def table(
         names, y = np.unique(labels.strings(fitted_on.labels or ()), return_inverse=True)
         check_tuning(y, names, settings.tuning_images, seed)
     plan = Plan(_with_clusters(settings, measured_on), _others(measured_on, classes), seed)
-    every = [*sources(measured_on, train=fitted_on, denoiser=denoiser, untrained=untrained, seed=seed), *more]
+    network = {"denoiser": denoiser, "reduce": reduce}
+    every = [*sources(measured_on, train=fitted_on, untrained=untrained, seed=seed, **network), *more]
     if len({source.name for source in every}) < len(every):
         raise InputError("two sources have one name: give those under further= names of their own")
     noise = {"sigma": levels, "draws": draws, "seed": seed}

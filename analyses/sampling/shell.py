@@ -18,12 +18,14 @@ from probekit.checks import whole
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    REDUCE,
     Crop,
     Draws,
     Images,
     Network,
     Out,
     Quiet,
+    Reduce,
     Seed,
     Size,
     images_called,
@@ -46,6 +48,7 @@ def command(
         int | None, typer.Option("--levels", help="Noise levels, between the method's first and last.")
     ] = None,
     draws: Draws = DRAWS,
+    reduce: Reduce = REDUCE,
     seed: Seed = 0,
     store: Annotated[Path | None, typer.Option(help="Folder that finished images are kept in.")] = None,
     out: Out = OUT,
@@ -57,7 +60,7 @@ def command(
     prepared(out)
     made = reconstruct(
         denoiser,
-        probekit.tap(denoiser, tap),
+        probekit.tap(denoiser, tap, reduce=reduce),
         images_called(images, size=size, crop=crop),
         n_samples=samples,
         sigmas=None if count is None else geometric(ends[0], ends[-1], whole("levels", count, least=2)),

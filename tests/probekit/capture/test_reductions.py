@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import probekit
+from probekit import labels
 from probekit.capture.reductions import REDUCTIONS, reduction
 from probekit.errors import ProbeError, TapError
 
@@ -164,7 +165,7 @@ def test_what_is_no_number_in_a_map_is_seen_in_that_channel_of_that_image_alone(
     np.testing.assert_array_equal(found, [[True, True], [True, False], [True, True]])
     data = probekit.tap(Gives(function), "here", reduce=reduce)(X, sigma=0, draws=1)
     with pytest.raises(ProbeError, match="phi holds NaN or infinite values"):
-        probekit.labels.check(data, "phi")
+        labels.check(data, "phi")
 
 
 def test_the_mean_of_what_a_relu_keeps_is_the_mean_after_the_relu() -> None:
