@@ -17,7 +17,17 @@ import probekit
 from analyses import sampling, selectivity
 from analyses.concepts.held import NEARER, HeldAndFree, P, Significance, concept, held_and_free, reconstructed
 from analyses.concepts.kernels import excitement, most_exciting, raised_together
-from analyses.ground import Estimate, Findings, SampleSettings, Variable, as_network, chosen_channels, folder_of, holm
+from analyses.ground import (
+    Estimate,
+    Findings,
+    SampleSettings,
+    Variable,
+    as_activity,
+    as_network,
+    chosen_channels,
+    folder_of,
+    holm,
+)
 from analyses.sampling import same
 from probekit import checks, labels
 from probekit import images as image_sources
@@ -201,6 +211,7 @@ def analyse(
 def _checked(images: Any, data: Any, net: nn.Module, sigma: float, settings: Settings) -> tuple[ImageSet, Tap]:
     """The images, and the tap that data are of."""
     labels.check(data, "phi")
+    as_activity(data, "phi")
     _position(data, sigma)
     source = image_sources.load(images)
     if settings.n_images > len(source):

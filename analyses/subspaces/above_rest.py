@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_errors, check_numbers
+from analyses.ground import as_activity, check_errors, check_numbers
 from analyses.subspaces import kernels_active
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -73,8 +73,8 @@ class AboveRest:
         return kernels_active.active(kernels_active.p_values(self.x, self.error, self.degrees, self.floor), rate=rate)
 
 
-def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1) -> None:
-    """Refuse data that cannot be analysed, and what is no rate."""
+def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1, signed: bool = False) -> None:
+    """Refuse data that cannot be analysed, and what is no rate; `signed` φ does where active channels do not count."""
     check_numbers(data, *MEASURED)
     labels.check(data, "phi")
     for name in MEASURED[1:]:
@@ -88,6 +88,8 @@ def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1) -> None:
         raise InputError(f"{data.sizes['image']} images: give at least {images}, subspaces are of many images")
     if not (data.sizes["sigma"] and data.sizes["channel"]):
         raise InputError("the data has no noise level or no channel: keep at least one of each")
+    if not signed:
+        as_activity(data, "phi", "rest")
     checks.fraction("rate", rate, "a false discovery rate between 0 and 1, such as 0.05")
 
 

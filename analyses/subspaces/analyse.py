@@ -400,7 +400,7 @@ def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) 
     InputError
         If the data cannot be used, or scikit-dimension is not installed.
     """
-    check(data, images=MIN_IMAGES)
+    check(data, images=MIN_IMAGES, signed=True)
     checks.seeded(seed)
     checks.whole("images", images, least=MIN_IMAGES)
     try:
