@@ -15,6 +15,7 @@ from analyses.ground import OUT, run, saved
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    REDUCE,
     SIGMA,
     Bands,
     Crop,
@@ -22,6 +23,7 @@ from probekit.cli.arguments import (
     Images,
     Network,
     Out,
+    Reduce,
     Seed,
     Sigma,
     Size,
@@ -46,6 +48,7 @@ def command(
     bands: Bands = 3,
     sigma: Sigma = SIGMA,
     draws: Draws = DRAWS,
+    reduce: Reduce = REDUCE,
     seed: Seed = 0,
     out: Out = OUT,
 ) -> list[Path]:
@@ -55,7 +58,7 @@ def command(
     prepared(out)
     findings = attribute(
         denoiser,
-        probekit.tap(denoiser, tap),
+        probekit.tap(denoiser, tap, reduce=reduce),
         source.subset(range(min(first, len(source)))),
         channels=numbers(channels, option="--channels"),
         sigma=numbers(sigma, float, option="--sigma"),

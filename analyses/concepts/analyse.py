@@ -17,13 +17,25 @@ import probekit
 from analyses import sampling, selectivity
 from analyses.concepts.held import NEARER, HeldAndFree, P, Significance, concept, held_and_free, reconstructed
 from analyses.concepts.kernels import excitement, most_exciting, raised_together
-from analyses.ground import Estimate, Findings, SampleSettings, Variable, as_network, chosen_channels, folder_of, holm
+from analyses.ground import (
+    Estimate,
+    Findings,
+    SampleSettings,
+    Variable,
+    as_activity,
+    as_network,
+    chosen_channels,
+    folder_of,
+    holm,
+)
 from analyses.sampling import same
 from probekit import checks, labels
 from probekit import images as image_sources
+from probekit.capture.reductions import REDUCTIONS
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
+    from probekit.capture.reductions import Reduction
     from probekit.images import ImageSet
     from probekit.phi.tap import Tap
 
@@ -68,12 +80,15 @@ class Settings(SampleSettings, Significance):
         Most exciting images of each channel, that samples are made of.
     n_samples
         Samples of each image, ≥ 2.
+    reduce
+        As for `probekit.tap`; by default what was made of the maps of `data`.
     """
 
     least_samples: ClassVar[int] = 2
 
     n_images: int = 3
     n_samples: int = 4
+    reduce: str | Reduction | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __post_init__(self) -> None:
         checks.whole("n_images", self.n_images, least=1)
@@ -145,8 +160,8 @@ def analyse(
         Noise level at which channels are ranked and samples compared.
     settings
         How samples are made and judged, see `Settings`: n_images (3), n_samples (4), sigmas, levels (20), draws (10,
-        also of φ of samples), seed, store, progress (by default no bars), batch_size; permutations (999), resamples
-        (1000), level (0.95).
+        also of φ of samples), reduce (by default that of `data`), seed, store, progress (by default no bars),
+        batch_size; permutations (999), resamples (1000), level (0.95).
 
     Returns
     -------
@@ -196,6 +211,7 @@ def analyse(
 def _checked(images: Any, data: Any, net: nn.Module, sigma: float, settings: Settings) -> tuple[ImageSet, Tap]:
     """The images, and the tap that data are of."""
     labels.check(data, "phi")
+    as_activity(data, "phi")
     _position(data, sigma)
     source = image_sources.load(images)
     if settings.n_images > len(source):
@@ -209,7 +225,7 @@ def _checked(images: Any, data: Any, net: nn.Module, sigma: float, settings: Set
         raise InputError(
             f"data are of the taps {', '.join(names)}: give φ of one, e.g. tap(denoiser, 'mid')(images, …)"
         )
-    tap = probekit.tap(net, names[0])
+    tap = probekit.tap(net, names[0], reduce=_reduce_of(data, settings))
     own = tap(source.subset([0]), sigma=sigma, draws=1, seed=settings.seed, progress=False)
     other = [key for key in ("weights_sha256", "taps", "reduce") if not same(data, own, key)]
     if other or data.sizes["channel"] != own.sizes["channel"]:
@@ -218,6 +234,16 @@ def _checked(images: Any, data: Any, net: nn.Module, sigma: float, settings: Set
             f"({', '.join(other) or 'other channels'} differ): measure φ with it, tap(images, sigma=…)"
         )
     return source, tap
+
+
+def _reduce_of(data: xr.Dataset, settings: Settings) -> str | Reduction:
+    """What is made of maps: what is asked for, else what the data say."""
+    if settings.reduce is not None:
+        return settings.reduce
+    made = str(data.attrs.get("reduce", "mean"))
+    if made not in REDUCTIONS:
+        raise InputError(f"what was made of the maps of the data is called {made!r}: give that function as reduce=")
+    return made
 
 
 def most_selective(

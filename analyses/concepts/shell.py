@@ -15,6 +15,7 @@ from analyses.ground import OUT, Level, Permutations, Resamples, drawn_images, r
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    REDUCE,
     Bands,
     Crop,
     Draws,
@@ -22,6 +23,7 @@ from probekit.cli.arguments import (
     Network,
     Out,
     Quiet,
+    Reduce,
     Seed,
     Size,
     images_called,
@@ -42,6 +44,7 @@ def command(
     block: Annotated[str, typer.Option(help="Tap whose channels are held.")] = "mid",
     at: Annotated[float, typer.Option(help="Noise level at which channels are ranked and samples compared.")] = 0.1,
     draws: Draws = DRAWS,
+    reduce: Reduce = REDUCE,
     n_images: Annotated[
         int | None, typer.Option(help="At most so many images, at random, among which the exciting ones are found.")
     ] = None,
@@ -67,7 +70,7 @@ def command(
     source = drawn_images(images_called(images, size=size, crop=crop, bands=bands), n_images, seed)
     net, progress = network_called(network), False if quiet else None
     prepared(out)
-    data = probekit.tap(net, block)(source, sigma=at, draws=draws, seed=seed, progress=progress)
+    data = probekit.tap(net, block, reduce=reduce)(source, sigma=at, draws=draws, seed=seed, progress=progress)
     found = analyse(
         source,
         data,

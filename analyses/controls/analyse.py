@@ -20,10 +20,12 @@ from analyses.probe import check_tuning, penalties_of
 from analyses.semantics import STATISTICS, class_distances, class_table
 from probekit import checks, labels
 from probekit import images as image_sources
+from probekit.capture.reductions import reduction
 from probekit.errors import InputError
 from probekit.phi.averages import noise_levels
 
 if TYPE_CHECKING:
+    from probekit.capture.reductions import Reduction
     from probekit.images import ImageSet
 
 __all__ = ["table"]
@@ -42,6 +44,7 @@ def table(
     block: str = "mid",
     sigma: float | Sequence[float] = (0.1, 0.2, 0.5),
     draws: int = 2,
+    reduce: str | Reduction = "mean",
     untrained: int = 3,
     further: Sequence[Source] = (),
     n_images: int | None = 2000,
@@ -74,6 +77,8 @@ def table(
         The tap that all else is compared with; the network declares it.
     sigma, draws
         Noise levels and draws. With two draws or more an image is searched for under independent noise.
+    reduce
+        What is made of the networks' maps, as for `probekit.tap`: "relu_mean" for taps before a ReLU.
     untrained
         Number of untrained twins.
     further
@@ -120,6 +125,7 @@ def table(
     untrained = checks.whole("untrained", untrained, least=0)
     n_images = None if n_images is None else checks.whole("n_images", n_images, least=1)
     n_train = None if n_train is None else checks.whole("n_train", n_train, least=1)
+    reduction(reduce)
     settings = _checked(Settings() if settings is None else settings, seed)
     more = _further(further)
     folder = folder_of(store)
@@ -137,7 +143,7 @@ def table(
         names, y = np.unique(labels.strings(fitted_on.labels or ()), return_inverse=True)
         check_tuning(y, names, settings.tuning_images, seed)
     plan = Plan(_with_clusters(settings, measured_on), _others(measured_on, classes), seed)
-    drawn = {"untrained": untrained, "seed": seed}
+    drawn = {"untrained": untrained, "seed": seed, "reduce": reduce}
     every = [*sources(measured_on, train=fitted_on, denoiser=denoiser, block=block, **drawn), *more]
     if len({source.name for source in every}) < len(every):
         raise InputError("two sources have one name: give those under further= names of their own")

@@ -157,6 +157,8 @@ def rows(source: Measured, reference: Alone, plan: Plan) -> xr.Dataset:
         images=source.data.sizes["image"],
         train_images=0 if source.train is None else source.train.sizes["image"],
         draws=source.data.attrs["draws"],
+        # The first source's is kept: that of the networks.
+        reduce=source.data.attrs["reduce"],
         analysis_seed=plan.seed,
         permutations=PERMUTATIONS,
         **settings,

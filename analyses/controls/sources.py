@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -18,6 +18,9 @@ from probekit.denoising.inputs import input_channels
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.models import zoo
+
+if TYPE_CHECKING:
+    from probekit.capture.reductions import Reduction
 
 __all__ = ["Measured", "Source", "balanced", "check_sets", "measured", "sources"]
 
@@ -39,12 +42,15 @@ class Source(NamedTuple):
         What `probekit.tap` takes.
     taps
         Names for `probekit.tap`.
+    reduce
+        As for `probekit.tap`.
     """
 
     name: str
     group: str
     network: nn.Module
     taps: tuple[str, ...]
+    reduce: str | Reduction = "mean"
 
     def row(self, block: str) -> str:
         """Name of the row of a tap."""
@@ -75,10 +81,12 @@ def sources(
     block: str,
     untrained: int,
     seed: int,
+    reduce: str | Reduction = "mean",
 ) -> list[Source]:
     """The trained denoiser's blocks first, then its untrained twins, the descriptors and the bundled other networks.
 
-    Bundled networks that take images of another number of bands are left out.
+    Bundled networks that take images of another number of bands are left out. Maps of networks are made into numbers
+    by `reduce`; descriptors are numbers already, and may be signed.
     """
     trained = as_network(denoiser)
     name = str(getattr(trained, "name", type(trained).__name__))
@@ -89,9 +97,10 @@ def sources(
             f"{name} declares no block {block!r}, to which all else is compared: choose one of {', '.join(taps)}, "
             "block= or --block"
         )
-    made = [Source(name, "trained", trained, taps)]
+    made = [Source(name, "trained", trained, taps, reduce)]
     for one in range(untrained):
-        made.append(Source(f"untrained {one}", "untrained", untrained_twin(trained, seed=seed + one), (block,)))
+        twin = untrained_twin(trained, seed=seed + one)
+        made.append(Source(f"untrained {one}", "untrained", twin, (block,), reduce))
     for kind in descriptors.KINDS:
         fitted = images if train is None else train
         most = min(COMPONENTS, len(fitted), int(np.prod(images.shape)))
@@ -105,9 +114,8 @@ def sources(
             continue
         names = zoo.tap_names(other)
         # The last layer of a network without blocks is no activation but what it makes of the image.
-        made.append(
-            Source(other_name, "other network", other, ("mid",) if "mid" in names else names[EVERY - 1 : -1 : EVERY])
-        )
+        compared = ("mid",) if "mid" in names else names[EVERY - 1 : -1 : EVERY]
+        made.append(Source(other_name, "other network", other, compared, reduce))
     return made
 
 
@@ -138,7 +146,8 @@ def measured(
 
     def phi(of: ImageSet, part: str, keep_draws: bool) -> xr.Dataset:
         store = None if folder is None else folder / f"{part}.zarr"
-        data = tap(source.network, *source.taps)(of, **noise, keep_draws=keep_draws, store=store, progress=progress)
+        read = tap(source.network, *source.taps, reduce=source.reduce)
+        data = read(of, **noise, keep_draws=keep_draws, store=store, progress=progress)
         # Standard errors and rest are not needed, and are as large as φ.
         return _checked(source, data[["phi", "phi_draws"] if keep_draws else ["phi"]].load())
 

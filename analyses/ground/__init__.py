@@ -1,5 +1,6 @@
 """What all rooms stand on: findings by specification, intervals, kept results, pictures, the command line."""
 
+from analyses.ground.activity import as_activity, refuse_signed
 from analyses.ground.checks import check_errors, check_numbers, check_options, real_numbers
 from analyses.ground.figures import GUIDE, PALETTE, block_colours, level_colours, picture, shown_range
 from analyses.ground.findings import Estimate, Findings, Variable, along
@@ -31,6 +32,7 @@ __all__ = [
     "SampleSettings",
     "Variable",
     "along",
+    "as_activity",
     "as_network",
     "block_colours",
     "block_names",
@@ -51,6 +53,7 @@ __all__ = [
     "picture",
     "read",
     "real_numbers",
+    "refuse_signed",
     "resampled_means",
     "run",
     "saved",

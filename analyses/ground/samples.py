@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 
 from analyses.ground.keep import folder_of
+from probekit.capture.reductions import reduction
 from probekit.capture.survey import network_of
 from probekit.checks import flag, given, seeded, settle, whole
 from probekit.denoising.denoiser import Denoiser, as_denoiser
@@ -24,6 +25,7 @@ from probekit.phi.averages import noise_levels
 if TYPE_CHECKING:
     from torch import nn
 
+    from probekit.capture.reductions import Reduction
     from probekit.images import ImageSet
 
 __all__ = [
@@ -122,6 +124,8 @@ class SampleSettings:
         Noise levels that samples go through; without, so many of the method's own.
     draws
         Noise draws of φ.
+    reduce
+        What is made of a map, as for `probekit.tap`: "relu_mean" for taps before a ReLU.
     seed
         Of everything drawn.
     batch_size, progress
@@ -142,6 +146,7 @@ class SampleSettings:
     sigmas: Sequence[float] | None = None
     levels: int = 20
     draws: int = 10
+    reduce: str | Reduction = "mean"
     seed: int = 0
     batch_size: int | None = None
     store: str | Path | None = None
@@ -152,6 +157,8 @@ class SampleSettings:
         whole("n_samples", self.n_samples, least=self.least_samples)
         whole("levels", self.levels, least=2)
         whole("draws", self.draws, least=1)
+        if self.reduce is not type(self).reduce:
+            reduction(self.reduce)
         seeded(self.seed)
         folder_of(self.store)
         for name in ("n_images", "batch_size"):

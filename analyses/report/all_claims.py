@@ -40,6 +40,7 @@ from probekit.capture.survey import network_of
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    REDUCE,
     SIGMA,
     Bands,
     Crop,
@@ -48,6 +49,7 @@ from probekit.cli.arguments import (
     Network,
     Out,
     Quiet,
+    Reduce,
     Seed,
     Sigma,
     Size,
@@ -250,6 +252,7 @@ def command(
     bands: Bands = 3,
     sigma: Sigma = SIGMA,
     draws: Draws = DRAWS,
+    reduce: Reduce = REDUCE,
     seed: Seed = 0,
     clusters: Clusters = None,
     block: Annotated[str, typer.Option(help="Tap that the claims are about.")] = MIDDLE,
@@ -285,7 +288,12 @@ def command(
         # A name is kept, so that the report can show the network's card.
         denoiser=network if ":" not in network or network.endswith(".safetensors") else network_called(network),
         measured=Measured(
-            sigma=numbers(sigma, float, option="--sigma"), draws=draws, seed=seed, block=block, clusters=clusters
+            sigma=numbers(sigma, float, option="--sigma"),
+            draws=draws,
+            reduce=reduce,
+            seed=seed,
+            block=block,
+            clusters=clusters,
         ),
         compared=compared,
         sampling=Sampling(conditions=conditions, n_samples=samples, levels=levels),

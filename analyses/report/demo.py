@@ -26,7 +26,8 @@ from analyses.ground import (
     untrained_twin,
 )
 from probekit import checks
-from probekit.cli.arguments import DRAWS, NETWORK, Draws, Network, Out, Seed, network_called
+from probekit.capture.reductions import reduction
+from probekit.cli.arguments import DRAWS, NETWORK, REDUCE, Draws, Network, Out, Reduce, Seed, network_called
 from probekit.errors import InputError
 from probekit.images import ImageSet, load
 from probekit.machine.files import prepared
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from probekit.capture.reductions import Reduction
 
 __all__ = ["command", "run"]
 
@@ -55,6 +57,7 @@ def run(
     *,
     network: str | Path | nn.Module = NETWORK,
     draws: int = DRAWS,
+    reduce: str | Reduction = REDUCE,
     seed: int = 0,
     say: Callable[[str], object] = print,
 ) -> list[Path]:
@@ -71,6 +74,8 @@ def run(
         A bundled name, the path of weights, or a network that declares a tap "mid" and takes colour images of 32×32.
     draws
         Noise draws per image and noise level.
+    reduce
+        What is made of maps, as for `probekit.tap`: "relu_mean" for taps before a ReLU.
     seed
         Of the noise.
     say
@@ -92,6 +97,7 @@ def run(
     folder = folder_called("out", out)
     draws = checks.whole("draws", draws, least=1)
     seed = checks.seeded(seed)
+    reduction(reduce)
     denoiser = as_network(network)
     name = str(getattr(denoiser, "name", type(denoiser).__name__))
     images = load("samples", size=32)
@@ -102,7 +108,7 @@ def run(
     say(f"{name}: φ of {len(images)} photograph crops at {', '.join(blocks)} for {len(SIGMA)} noise levels")
     data, found = {}, {}
     for role, model in ((TRAINED, denoiser), (UNTRAINED, untrained_twin(denoiser))):
-        data[role] = tap(model, *blocks)(images, sigma=SIGMA, draws=draws, seed=seed, keep_draws=True)
+        data[role] = tap(model, *blocks, reduce=reduce)(images, sigma=SIGMA, draws=draws, seed=seed, keep_draws=True)
         found[role] = _findings(data[role])
     written = []
     for role, suffix in ((TRAINED, ""), (UNTRAINED, "-untrained")):
@@ -113,7 +119,7 @@ def run(
     pixels = images.read(range(len(images))).numpy()
     types = _middle(found[TRAINED]["selectivity"]).sel(sigma=SHOWN_SIGMA)
     selective = _shown_channels(types)
-    samples = _samples(denoiser, images, seed)
+    samples = _samples(denoiser, images, reduce, seed)
     written += saved(folder, ("samples", samples))
     figures = {
         "participation_ratio": _sparsity_figure(found, name),
@@ -144,13 +150,13 @@ def _findings(data: xr.Dataset) -> dict[str, xr.Dataset]:
     }
 
 
-def _samples(denoiser: nn.Module, images: ImageSet, seed: int) -> xr.Dataset:
+def _samples(denoiser: nn.Module, images: ImageSet, reduce: str | Reduction, seed: int) -> xr.Dataset:
     """Images that share φ with whole photographs."""
     whole = images.subset([images.ids.index(next(i for i in images.ids if i.startswith(name))) for name in CONDITIONS])
     with flushed_denormals():
         return sampling.reconstruct(
             denoiser,
-            tap(denoiser, "mid"),
+            tap(denoiser, "mid", reduce=reduce),
             whole,
             n_samples=SAMPLES,
             sigmas=list(np.geomspace(1, 0.03, LEVELS)),
@@ -314,8 +320,9 @@ def _same_photograph(vectors: np.ndarray, labels: np.ndarray) -> float:
 def command(
     network: Network = NETWORK,
     draws: Draws = DRAWS,
+    reduce: Reduce = REDUCE,
     seed: Seed = 0,
     out: Out = OUT,
 ) -> list[Path]:
     """Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows."""
-    return run(out, network=network_called(network), draws=draws, seed=seed, say=typer.echo)
+    return run(out, network=network_called(network), draws=draws, reduce=reduce, seed=seed, say=typer.echo)

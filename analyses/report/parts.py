@@ -18,6 +18,7 @@ from analyses.ground import Kept, block_names, drawn_images, saved, untrained_tw
 from analyses.report.judging import CLAIMS, STABLE_AT
 from analyses.report.page import Shown, Table, interval_cell, measure_table
 from probekit import checks, labels
+from probekit.capture.reductions import reduction
 from probekit.errors import InputError, ProbeError
 from probekit.machine.files import prepared, whole
 from probekit.machine.modes import flushed_denormals
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
+    from probekit.capture.reductions import Reduction
     from probekit.images import ImageSet
 
 __all__ = ["PARTS", "Compared", "Made", "Measured", "OnPhi", "Sampling", "Study", "Told", "found_in", "sheet"]
@@ -49,6 +51,8 @@ class Measured:
     ----------
     sigma, draws, seed
         Noise levels, draws for each image and level, seed of the noise and of everything drawn.
+    reduce
+        What is made of maps, as for `probekit.tap`: "relu_mean" for taps before a ReLU.
     block
         The tap that the claims are about, and whose subspaces are looked for.
     clusters
@@ -58,6 +62,7 @@ class Measured:
 
     sigma: Sequence[float] = SIGMA
     draws: int = DRAWS
+    reduce: str | Reduction = "mean"
     seed: int = 0
     block: str = MIDDLE
     clusters: str | None = None
@@ -66,6 +71,7 @@ class Measured:
         checks.settle(self)
         object.__setattr__(self, "sigma", tuple(checks.noise_levels(self.sigma)))
         checks.whole("draws", self.draws, least=1)
+        reduction(self.reduce)
         checks.seeded(self.seed)
         checks.text("block", self.block, "the name of a tap, such as 'mid'")
         if self.clusters is not None:
@@ -169,7 +175,7 @@ class Study:
 
     def phi(self, model: nn.Module, role: str) -> xr.Dataset:
         """φ at every tap, every draw kept, from the store of this role or measured into it."""
-        tap = probekit.tap(model, *block_names(model))
+        tap = probekit.tap(model, *block_names(model), reduce=self.measured.reduce)
         with self.timed(f"φ of {len(self.source)} images, {role}"), flushed_denormals():
             return tap(
                 self.source,
@@ -260,6 +266,7 @@ def compared_with_controls(study: Study, shown: Shown) -> xr.Dataset:
             block=study.measured.block,
             sigma=sorted({*study.measured.sigma, STABLE_AT}),
             draws=study.measured.draws,
+            reduce=study.measured.reduce,
             n_images=study.compared.n_images,
             n_train=study.compared.n_train,
             store=study.out / "stores" / "controls",
@@ -290,6 +297,7 @@ def varied(study: Study, shown: Shown) -> xr.Dataset:
             block=study.measured.block,
             n_images=study.sampling.conditions,
             levels=study.sampling.levels,
+            reduce=study.measured.reduce,
             held_out=held_out(study.network, study.measured.block),
             reference=reference,
             seed=study.measured.seed,
@@ -345,6 +353,7 @@ def sheet(study: Study, shown: Shown) -> None:
             block=study.measured.block,
             held_out=held_out(study.network, study.measured.block),
             levels=study.sampling.levels,
+            reduce=study.measured.reduce,
             seed=study.measured.seed,
             store=study.out / "stores" / "variants-builtin",
             progress=study.told.progress,
@@ -366,6 +375,7 @@ def _concepts(study: Study, shown: Shown) -> None:
                 denoiser=study.network,
                 sigma=sigma,
                 levels=study.sampling.levels,
+                reduce=study.measured.reduce,
                 seed=study.measured.seed,
                 store=study.out / "stores" / "concepts",
                 progress=study.told.progress,
@@ -420,6 +430,7 @@ def related(study: Study, shown: Shown) -> list[xr.Dataset]:
             n_images=study.sampling.conditions,
             n_samples=study.sampling.n_samples,
             levels=study.sampling.levels,
+            reduce=study.measured.reduce,
             seed=study.measured.seed,
             store=study.out / "stores" / "laws-trained",
             progress=study.told.progress,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_numbers, real_numbers
+from analyses.ground import check_numbers, real_numbers, refuse_signed
 from analyses.sampling.methods import falling
 from probekit import images as image_sources
 from probekit import labels
@@ -268,7 +268,7 @@ class Match:
         Raises
         ------
         InputError
-            If a channel does not exist, no weight is left, or the basis does not fit.
+            If a channel does not exist, no weight is left, the basis does not fit, or `top` is of a negative φ.
         """
         images, _, count = phi.shape
         found = np.ones((images, count))
@@ -276,10 +276,9 @@ class Match:
             found *= np.isin(np.arange(count), self._numbers(count))
         if self.top is not None:
             largest = whole("top", self.top, least=1, most=count)
+            refuse_signed(phi, {"the tap": np.arange(count)})
             order = np.argsort(-phi.mean(axis=1), axis=1, kind="stable")
-            mask = np.zeros_like(found)
-            np.put_along_axis(mask, order[:, :largest], 1.0, axis=1)
-            found *= mask
+            found *= np.argsort(order, axis=1) < largest
         if self.weights is not None:
             given = real_numbers("weights", self.weights)
             if given.shape != (count,) or not (np.isfinite(given) & (given >= 0)).all():

@@ -18,6 +18,7 @@ from probekit.checks import whole
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    REDUCE,
     Bands,
     Condition,
     Crop,
@@ -26,6 +27,7 @@ from probekit.cli.arguments import (
     Network,
     Out,
     Quiet,
+    Reduce,
     Seed,
     Size,
     conditions_called,
@@ -50,6 +52,7 @@ def command(
         int | None, typer.Option("--levels", help="Noise levels, between the method's first and last.")
     ] = None,
     draws: Draws = DRAWS,
+    reduce: Reduce = REDUCE,
     seed: Seed = 0,
     condition: Condition = None,
     store: Annotated[Path | None, typer.Option(help="Folder that finished images are kept in.")] = None,
@@ -62,7 +65,7 @@ def command(
     prepared(out)
     made = reconstruct(
         denoiser,
-        probekit.tap(denoiser, tap),
+        probekit.tap(denoiser, tap, reduce=reduce),
         images_called(images, size=size, crop=crop, bands=bands),
         n_samples=samples,
         sigmas=None if count is None else geometric(ends[0], ends[-1], whole("levels", count, least=2)),

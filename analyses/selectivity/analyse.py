@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import beta, false_discovery_control
 
-from analyses.ground import Estimate, Findings, Variable, check_errors, check_numbers, interval
+from analyses.ground import Estimate, Findings, Variable, as_activity, check_errors, check_numbers, interval
 from analyses.selectivity import kernels
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -169,8 +169,8 @@ def analyse(
     Raises
     ------
     InputError
-        If phi is missing, mislabelled or not finite, standard errors are negative, infinite or known of some images
-        only, images are too few, or an option is out of its range.
+        If phi is missing, mislabelled, not finite or negative, standard errors are negative, infinite or known of some
+        images only, images are too few, or an option is out of its range.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def analyse(
     top = checks.whole("top", top, least=1)
     data = labels.once(data)
     _check(data)
-    data = data.compute()
+    data = as_activity(data.compute(), "phi", "phi_draws", "rest")
     given = _given(data)
     measured = _measured(data, given, min(top, data.sizes["image"]))
     decided = _decided(measured, data, fdr, fdr_method)

@@ -17,6 +17,7 @@ from analyses.ground import (
     Findings,
     Variable,
     along,
+    as_activity,
     check_numbers,
     interval,
     jackknife_deviation,
@@ -144,7 +145,7 @@ def analyse(
     """
     resamples, level, seed = checks.resampling(resamples, level, seed)
     _check(data)
-    data = data.compute()
+    data = as_activity(data.compute(), "phi", "phi_draws")
     groups = _clusters(data, clusters)
     order = _scattered(data["image"].values)
     units = data.sizes["image"] if groups is None else len(np.unique(groups))
@@ -199,18 +200,10 @@ def _scattered(ids: np.ndarray) -> np.ndarray:
 def _check(data: xr.Dataset) -> None:
     check_numbers(data, "phi", "phi_draws")
     labels.check(data, "phi")
-    names = ["phi"]
     if "phi_draws" in data:
         labels.check(data, "phi_draws")
-        names.append("phi_draws")
     if not all(data["phi"].sizes.values()):
         raise InputError(f"phi has sizes {dict(data['phi'].sizes)}: give at least one image, noise level and channel")
-    for name in names:
-        if float(data[name].min()) < 0:
-            raise InputError(
-                f"{name} is negative in places, down to {float(data[name].min()):.3g}, and sparsity is defined for "
-                "non-negative activity: tap after a ReLU, or take reduce='energy'"
-            )
 
 
 def _clusters(data: xr.Dataset, name: str | None) -> np.ndarray | None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from probekit.errors import InputError
+
 __all__ = [
     "MEASURES",
     "Moments",
@@ -52,8 +54,18 @@ def participation_ratio(a: np.ndarray, axis: int = -1) -> np.ndarray:
         Non-negative activities.
     axis
         Axis of the C channels, which the result lacks.
+
+    Raises
+    ------
+    InputError
+        If any is negative.
     """
     a = np.asarray(a, np.float64)
+    if (a < 0).any():
+        raise InputError(
+            f"activities are negative in places, down to {np.nanmin(a):.3g}: give what a ReLU keeps, such as φ after "
+            'one, or with reduce="relu_mean" or "energy"'
+        )
     # The ratio does not depend on the scale; dividing it out keeps squares of tiny numbers from vanishing.
     peak = a.max(axis=axis, keepdims=True)
     with np.errstate(invalid="ignore"):

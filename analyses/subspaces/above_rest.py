@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_errors, check_numbers
+from analyses.ground import as_activity, check_errors, check_numbers
 from analyses.subspaces import kernels_active
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -73,8 +73,11 @@ class AboveRest:
         return kernels_active.active(kernels_active.p_values(self.x, self.error, self.degrees, self.floor), rate=rate)
 
 
-def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1) -> xr.Dataset:
-    """The data as it is analysed; refuses what cannot be, and what is no rate."""
+def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1, signed: bool = False) -> xr.Dataset:
+    """The data as it is analysed; refuses what cannot be, and what is no rate.
+
+    `signed` φ does where active channels do not count.
+    """
     data = labels.once(data)
     check_numbers(data, *MEASURED)
     labels.check(data, "phi")
@@ -89,6 +92,8 @@ def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1) -> xr.Datase
         raise InputError(f"{data.sizes['image']} images: give at least {images}, subspaces are of many images")
     if not (data.sizes["sigma"] and data.sizes["channel"]):
         raise InputError("the data has no noise level or no channel: keep at least one of each")
+    if not signed:
+        data = as_activity(data, "phi", "rest")
     checks.fraction("rate", rate, "a false discovery rate between 0 and 1, such as 0.05")
     return data
 

@@ -401,7 +401,7 @@ def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) 
     InputError
         If the data cannot be used, or scikit-dimension is not installed.
     """
-    data = check(data, images=MIN_IMAGES)
+    data = check(data, images=MIN_IMAGES, signed=True)
     seed = checks.seeded(seed)
     images = checks.whole("images", images, least=MIN_IMAGES)
     try:

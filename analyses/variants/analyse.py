@@ -133,7 +133,8 @@ def table(
         More variants.
     settings
         How samples are made and judged, see `Settings`: n_images (24), n_samples (2), sigmas, levels (20), draws (10),
-        seed, store, progress, batch_size, resamples (1000), level (0.95). The store has a folder for each variant.
+        reduce ("mean"), seed, store, progress, batch_size, resamples (1000), level (0.95). The store has a folder for
+        each variant.
 
     Returns
     -------
@@ -172,7 +173,10 @@ def table(
     if not all(isinstance(variant, Variant) for variant in further):
         raise InputError("further= holds what is no variant: give a list of variants.Variant")
     trained = as_network(denoiser)
-    variants = [*variants_of(trained, block, options=_of_methods(options), seed=given.seed), *further]
+    variants = [
+        *variants_of(trained, block, options=_of_methods(options), seed=given.seed, reduce=given.reduce),
+        *further,
+    ]
     if len({variant.name for variant in variants}) < len(variants):
         raise InputError("two variants have one name: give those under further= names of their own")
     held_out = checks.names("held_out", held_out, "a list of names of taps")
@@ -284,7 +288,8 @@ def laws(
         As for `sampling.reconstruct`.
     settings
         How samples are made, see `ground.SampleSettings`: n_images (24), n_samples (8, at least 4), sigmas, levels
-        (20), draws (10), seed, store, progress, batch_size. In the store samples have a folder named by the method.
+        (20), draws (10), reduce ("mean"), seed, store, progress, batch_size. In the store samples have a folder named
+        by the method.
 
     Returns
     -------
@@ -315,7 +320,7 @@ def laws(
     method_of(method, of_method)
     network = as_network(denoiser)
     source = drawn_images(image_sources.load(images), given.n_images, given.seed)
-    samples = sampled(Variant(method, "", network, block, method, of_method), source, given).samples
-    tap = probekit.tap(network, block)
+    samples = sampled(Variant(method, "", network, block, method, of_method, given.reduce), source, given).samples
+    tap = probekit.tap(network, block, reduce=given.reduce)
     phi = tap(source, sigma=sigma, draws=given.draws, seed=given.seed, progress=False)["phi"]
     return samples[["samples", "condition"]].assign(phi=phi.drop_vars("label", errors="ignore"))

@@ -68,7 +68,7 @@ def per_image(made: Made, free: xr.Dataset | None, comparison: Comparison) -> di
         Blocks, noise level and seed.
     """
     samples = made.samples
-    tap = probekit.tap(made.variant.network, *comparison.blocks)
+    tap = probekit.tap(made.variant.network, *comparison.blocks, reduce=made.variant.reduce)
     with warnings.catch_warnings():
         # That samples leave the range of clean images a little is no fault of the caller's.
         warnings.filterwarnings("ignore", message="images of .* reach from")

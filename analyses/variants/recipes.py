@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xarray as xr
 from torch import nn
@@ -19,6 +19,9 @@ from analyses.ground import SampleSettings, block_names, folder_of, untrained_tw
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.machine.files import whole
+
+if TYPE_CHECKING:
+    from probekit.capture.reductions import Reduction
 
 __all__ = ["RECIPES", "Made", "Recipe", "Variant", "declared_taps", "sampled", "twin_of", "variants_of"]
 
@@ -38,6 +41,8 @@ class Variant(NamedTuple):
         The tap that is held.
     method, options
         As for `sampling.reconstruct`.
+    reduce
+        As for `probekit.tap`.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Variant(NamedTuple):
     block: str
     method: str
     options: Mapping[str, Any] = MappingProxyType({})
+    reduce: str | Reduction = "mean"
 
 
 class Recipe(NamedTuple):
@@ -104,7 +110,12 @@ def twin_of(denoiser: nn.Module, seed: int) -> nn.Module | None:
 
 
 def variants_of(
-    denoiser: nn.Module, block: str, *, options: Mapping[str, Mapping[str, Any]], seed: int
+    denoiser: nn.Module,
+    block: str,
+    *,
+    options: Mapping[str, Mapping[str, Any]],
+    seed: int,
+    reduce: str | Reduction = "mean",
 ) -> list[Variant]:
     """The recipes for this network.
 
@@ -118,6 +129,8 @@ def variants_of(
         Of methods, by their name.
     seed
         Of the untrained network's weights.
+    reduce
+        As for `probekit.tap`.
 
     Raises
     ------
@@ -136,7 +149,7 @@ def variants_of(
         for held in [tap for tap in taps if (tap != block) == elsewhere]:
             if network is not None:
                 said = name.format(block=held), what.format(block=held)
-                found.append(Variant(*said, network, held, method, options.get(method, {})))
+                found.append(Variant(*said, network, held, method, options.get(method, {}), reduce))
     return found
 
 
@@ -148,7 +161,7 @@ def sampled(variant: Variant, images: ImageSet, settings: SampleSettings) -> Mad
     began = time.perf_counter()
     samples = sampling.reconstruct(
         variant.network,
-        probekit.tap(variant.network, variant.block),
+        probekit.tap(variant.network, variant.block, reduce=variant.reduce),
         images,
         n_samples=settings.n_samples,
         sigmas=sampling.schedule(variant.method, settings.sigmas, settings.levels),

@@ -18,6 +18,7 @@ from probekit.checks import whole
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    REDUCE,
     Bands,
     Crop,
     Draws,
@@ -25,6 +26,7 @@ from probekit.cli.arguments import (
     Network,
     Out,
     Quiet,
+    Reduce,
     Seed,
     Size,
     images_called,
@@ -59,6 +61,7 @@ def command(
         typer.Option("--laws", help="Samples of each condition for distances between laws; by default none are made."),
     ] = None,
     draws: Draws = DRAWS,
+    reduce: Reduce = REDUCE,
     resamples: Resamples = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
@@ -77,7 +80,7 @@ def command(
         references = drawn_images(images_called(references, size=size, crop=crop, bands=bands), n_reference, seed)
     prepared(out)
     net, stores = network_called(network), out / "variants-stores"
-    shared = {"block": block, "n_images": n_images, "levels": levels, "draws": draws, "seed": seed}
+    shared = {"block": block, "n_images": n_images, "levels": levels, "draws": draws, "seed": seed, "reduce": reduce}
     shared |= {"sigma": at, "progress": False if quiet else None}
     found = table(
         source,

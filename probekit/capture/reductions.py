@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,24 +15,56 @@ if TYPE_CHECKING:
 
     Reduction = Callable[[Tensor], Tensor]
 
-__all__ = ["REDUCTIONS", "reduction"]
+__all__ = ["REDUCTIONS", "real_map", "reduction"]
+
+# Whole numbers that float32 holds exactly.
+SMALL_NUMBERS = (torch.bool, torch.uint8, torch.int8, torch.int16)
+POSITIONS = (2, 3)
 
 
 def _wide(x: Tensor) -> Tensor:
-    """Half precision widened to float32, so that sums over positions keep their digits."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    """Half precision and whole numbers widened, so that sums over positions keep their digits."""
+    if x.dtype.is_floating_point:
+        return x.float() if x.dtype.itemsize < torch.float32.itemsize else x
+    return x.to(torch.float32 if x.dtype in SMALL_NUMBERS else torch.float64)
+
+
+def _energy(a: Tensor) -> Tensor:
+    if a.is_complex():
+        return _wide(_parts(a)).square().sum(dim=-1).mean(dim=POSITIONS)
+    return _wide(a).square().mean(dim=POSITIONS)
+
+
+def _std(a: Tensor) -> Tensor:
+    if a.is_complex():
+        # The norm's gradient is 0 where nothing varies, where that of a square root would be NaN.
+        return torch.linalg.vector_norm(_wide(_parts(a)).std(dim=POSITIONS, correction=0), dim=-1)
+    return _wide(a).std(dim=POSITIONS, correction=0)
+
+
+def _parts(a: Tensor) -> Tensor:
+    """Real and imaginary part of a complex map (…, 2)."""
+    return torch.view_as_real(a.resolve_conj())
+
+
+def _of_real(name: str, function: Reduction, a: Tensor) -> Tensor:
+    return function(_wide(_real(a, f"{name!r} of")))
 
 
 REDUCTIONS: Mapping[str, Reduction] = {
-    "mean": lambda a: _wide(a).mean(dim=(2, 3)),
-    "max": lambda a: _wide(a).amax(dim=(2, 3)),
-    "std": lambda a: _wide(a).std(dim=(2, 3), correction=0),
-    "energy": lambda a: _wide(a).square().mean(dim=(2, 3)),
+    "mean": partial(_of_real, "mean", lambda a: a.mean(dim=POSITIONS)),
+    "relu_mean": partial(_of_real, "relu_mean", lambda a: a.relu().mean(dim=POSITIONS)),
+    "max": partial(_of_real, "max", lambda a: a.amax(dim=POSITIONS)),
+    "std": _std,
+    "energy": _energy,
 }
 
 
 def reduction(reduce: str | Reduction) -> Reduction:
     """The function (N, C, H, W) → (N, C) called `reduce`; a callable is checked on what it returns.
+
+    Complex maps f have an "energy", mean |f|², and a "std", the root of mean |f − mean f|²; other reductions refuse
+    them. Whole numbers and half precision are widened first. What is NaN in a map is NaN in what is made of it.
 
     Raises
     ------
@@ -52,11 +85,37 @@ def reduction(reduce: str | Reduction) -> Reduction:
         if not isinstance(reduced, torch.Tensor) or reduced.ndim != 2 or reduced.shape[0] != a.shape[0]:
             got = tuple(reduced.shape) if isinstance(reduced, torch.Tensor) else type(reduced).__name__
             raise TapError(f"the reduction made {got} of a map {tuple(a.shape)}: it must return a tensor (N, K)")
+        if reduced.is_complex():
+            raise TapError(
+                f"the reduction made complex values of a map {tuple(a.shape)}, and φ is real: return their .abs(), or "
+                ".real and .imag as channels of their own"
+            )
         # A view would keep the whole map in memory, and change when the network changes the map in place.
         shared = reduced.untyped_storage().data_ptr() == a.untyped_storage().data_ptr()
         return reduced.clone() if shared else reduced
 
     return checked
+
+
+def real_map(a: Tensor) -> Tensor:
+    """A whole map as it is, copied, since the network may change it in place.
+
+    Raises
+    ------
+    TapError
+        If it is complex.
+    """
+    return _real(a, "a whole map is wanted of").detach().clone()
+
+
+def _real(a: Tensor, what: str) -> Tensor:
+    if a.is_complex():
+        raise TapError(
+            f"{what} a complex activation {tuple(a.shape)}, whose imaginary part would be lost: measure "
+            'reduce="energy" (mean |f|²) or "std", or give a function of real numbers, e.g. '
+            "reduce=lambda a: a.abs().mean((2, 3)), or of a.real"
+        )
+    return a
 
 
 def _of_maps(function: Reduction) -> Reduction:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DRAWS",
     "NETWORK",
+    "REDUCE",
     "SIGMA",
     "Bands",
     "BatchSize",
@@ -33,6 +34,7 @@ __all__ = [
     "Network",
     "Out",
     "Quiet",
+    "Reduce",
     "Seed",
     "Sigma",
     "Size",
@@ -43,7 +45,7 @@ __all__ = [
     "words",
 ]
 
-NETWORK, SIGMA, DRAWS = "photo32", "0.1,0.2,0.5", 10
+NETWORK, SIGMA, DRAWS, REDUCE = "photo32", "0.1,0.2,0.5", 10, "mean"
 A_NETWORK = "Bundled name, path of a .safetensors file, or module:function that returns a network."
 
 Images = Annotated[
@@ -61,6 +63,13 @@ Crop = Annotated[int | None, typer.Option(help="Then cut a square of this side f
 Bands = Annotated[int, typer.Option(help="3 reads images as RGB, 1 as grey, for networks of one plane.")]
 Sigma = Annotated[str, typer.Option(help="Noise levels, comma-separated, in units of intensity.")]
 Draws = Annotated[int, typer.Option(help="Noise draws of each image and noise level.")]
+Reduce = Annotated[
+    str,
+    typer.Option(
+        help="What is made of each channel's map: mean, relu_mean (of what a ReLU would keep: for taps before one), "
+        "max, std or energy."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of the noise and of all that is drawn at random.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, made if need be.")]
 BatchSize = Annotated[int | None, typer.Option(help="Noisy images in one forward pass.")]

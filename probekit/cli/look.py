@@ -11,6 +11,7 @@ import typer
 from probekit.capture.names import taps as table_of_taps
 from probekit.cli.arguments import (
     DRAWS,
+    REDUCE,
     SIGMA,
     Bands,
     BatchSize,
@@ -20,6 +21,7 @@ from probekit.cli.arguments import (
     Images,
     Model,
     Quiet,
+    Reduce,
     Seed,
     Sigma,
     Size,
@@ -100,7 +102,7 @@ def phi(
     tap: Annotated[str, typer.Option(help="Names of taps, comma-separated.")] = "mid",
     sigma: Sigma = SIGMA,
     draws: Draws = DRAWS,
-    reduce: Annotated[str, typer.Option(help="mean, max, std or energy of each channel's map.")] = "mean",
+    reduce: Reduce = REDUCE,
     seed: Seed = 0,
     size: Size = None,
     crop: Crop = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -125,7 +126,14 @@ class Denoiser(nn.Module):
             good=lambda v: v > 0,
         )
         check_signature(model, told=sigma_to is not None)
-        self._by_keyword = sigma_to is not None and sigma_place(model) == "keyword"
+        place = sigma_place(model)
+        self._by_keyword = sigma_to is not None and place == "keyword"
+        if sigma_to is None and place is not None:
+            warnings.warn(
+                f'{type(model).__name__}.forward takes sigma and would never be told it: give sigma_to="sigma" (or '
+                '"log_sigma", a function), or use the module itself in place of Denoiser(module)',
+                stacklevel=2,
+            )
         self.name = text("name", name, "a name that results call it by") if name else type(model).__name__
         self.model = model
         self.training = model.training

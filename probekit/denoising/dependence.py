@@ -20,6 +20,7 @@ __all__ = ["differ_in_training", "vary_in_evaluation", "warn_of_batch", "warn_of
 DROPPING = ("DropPath", "StochasticDepth", "DropBlock2d", "DropBlock3d", "DropConnect")
 
 _told_of_training: WeakSet[nn.Module] = WeakSet()
+_seen_in_evaluation: WeakSet[nn.Module] = WeakSet()
 _told_of_batch: WeakSet[nn.Module] = WeakSet()
 
 
@@ -35,8 +36,11 @@ def vary_in_evaluation(network: nn.Module) -> list[nn.Module]:
 
 def warn_of_training(network: nn.Module, *, stacklevel: int = 2) -> None:
     """Warn, once a network, that it is called in training mode where that makes a difference."""
-    if network in _told_of_training:
+    # This is asked at every call: the modules of a network that is in evaluation are looked at once.
+    if network in _told_of_training or (not network.training and network in _seen_in_evaluation):
         return
+    if not network.training:
+        _seen_in_evaluation.add(network)
     if found := differ_in_training(network):
         _told_of_training.add(network)
         warnings.warn(
@@ -51,8 +55,9 @@ def warn_of_batch(network: nn.Module, *, stacklevel: int = 2) -> None:
     """Warn, once a network, that what it makes of an image depends on the other images of the batch, or on chance."""
     if network in _told_of_batch:
         return
+    # Looked at once, since modules seldom change their kind.
+    _told_of_batch.add(network)
     if found := vary_in_evaluation(network):
-        _told_of_batch.add(network)
         mixing = [m for m in found if _mixes(m)]
         why = (
             "normalise over the batch in evaluation too (track_running_stats=False), so that what comes out for an "

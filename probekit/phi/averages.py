@@ -240,7 +240,7 @@ def _clean_and_random(
 
 def _average(group: range, found: Sequence[Sequence[Tensor]], noising: Noising) -> Average:
     draws, noiseless = noising.draws, noising.noiseless
-    joined = [torch.cat(list(batches)).float().cpu().numpy() for batches in found]
+    joined = [_single_or_double(torch.cat(list(batches))).cpu().numpy() for batches in found]
     for s in noiseless:
         joined[s] = np.repeat(joined[s], draws, axis=0)
     stacked = np.stack(joined, axis=1)
@@ -250,6 +250,11 @@ def _average(group: range, found: Sequence[Sequence[Tensor]], noising: Noising) 
     phi_se = spread / math.sqrt(draws)
     phi_se[:, noiseless] = 0.0
     return Average(group, phi, phi_se, kept)
+
+
+def _single_or_double(values: Tensor) -> Tensor:
+    """Values of double precision as they are, so that a small spread about a large mean is not lost; others float32."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def _placed(images: Tensor, place: Tensor) -> Tensor:

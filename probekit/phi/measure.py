@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from probekit import images as image_sources
 from probekit import labels
+from probekit.capture.reductions import real_map
 from probekit.checks import plain, whole
 from probekit.denoising.denoiser import clean_range
 from probekit.errors import InputError
@@ -200,6 +201,8 @@ def maps_of_one_draw(
 
     Raises
     ------
+    TapError
+        If they are complex.
     CapacityError
         If they, or a batch, would not fit in memory.
     """
@@ -211,8 +214,7 @@ def maps_of_one_draw(
         hint="give fewer images or noise levels at a time, or a smaller batch_size",
     )
     values = np.empty((len(source), len(levels), *shape), np.float32)
-    # A copy, since on a CPU the map shares the memory that the network may go on to change.
-    with observer.reading(lambda a: a.detach().clone()) as read:
+    with observer.reading(real_map) as read:
         for start in range(0, len(source), batch):
             chosen = range(start, min(start + batch, len(source)))
             x, z = clean_and_noise(source, chosen, [draw] * len(chosen), seed=seed, place=observer.place)

@@ -55,8 +55,10 @@ def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction =
         trying one tiny image, or where none will do when there are images: the last block at the
         coarsest resolution.
     reduce
-        What is made of a map (H, W): "mean" (the paper's), "max", "std", "energy" (mean of
-        squares), or a function from maps (N, C, H, W) to (N, K).
+        What is made of a map a (H, W): "mean" (the paper's, of a map after a ReLU), "relu_mean" (mean of
+        max(a, 0): the same where the ReLU comes later or is none), "max", "std", "energy" (mean of a²), or a
+        function from maps (N, C, H, W) to real numbers (N, K). All are in units of the activation, energy in their
+        square. Complex maps have "energy", mean |a|², and "std", the root of mean |a − mean a|².
 
     Returns
     -------
@@ -172,7 +174,8 @@ class Tap:
             a constant image in the middle of the denoiser's range: what there is without an image;
             where images have conditions of their own, draw d is made under those of image d mod N,
             at σ = 0 too.
-            With `store` the numbers are the same, and are read from disk when they are used.
+            With `store` the numbers are the same, and are read from disk when they are used. Where a map
+            holds NaN or infinities, so does what is made of it: that channel of that image, and no other.
 
         Raises
         ------
@@ -240,7 +243,8 @@ class Tap:
         Raises
         ------
         TapError
-            If there are several taps, whose maps may differ in size; and as for calling the tap.
+            If there are several taps, whose maps may differ in size, or the maps are complex; and as for calling the
+            tap.
         InputError, CapacityError
             As for calling the tap.
         """

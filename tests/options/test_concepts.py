@@ -74,6 +74,8 @@ REFUSED = [
     (analyse(sigmas="a"), "sigma='a'"),
     (analyse(levels=1), "levels=1"),
     (analyse(draws=0), "draws=0"),
+    (analyse(reduce="median"), "reduce='median': give one of mean, relu_mean, max"),
+    (analyse(reduce="max"), "another denoiser or tap than .*reduce differ"),
     (analyse(permutations=10), "permutations=10"),
     (analyse(resamples=10), "resamples=10"),
     (analyse(level=2), "level=2"),

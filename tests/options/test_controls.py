@@ -99,6 +99,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: tabled(n_images=30), "30 images: give 40 at least"),
     (lambda: tabled(sigma=-1), "sigma holds [-1.0]"),
     (lambda: tabled(untrained=-1), "untrained=-1: give a whole number ≥ 0"),
+    (lambda: tabled(reduce="median"), "reduce='median': give one of mean, relu_mean, max"),
     (lambda: tabled(settings={"resamples": 10}), "resamples=10"),
     (lambda: tabled(denoiser="photo32-dncnn"), "declares no block 'mid'"),
     (lambda: tabled(denoiser=5), "denoiser=5: give a bundled name"),

@@ -143,7 +143,7 @@ BAD: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: probekit.tap(network(), "middel"), "did you mean .*'middle'"),
         (lambda: probekit.tap(network(), 3), "has no tap 3"),  # pyright: ignore[reportArgumentType]
         (lambda: probekit.tap(network(), "mid", "middle"), "are one place \\(middle\\): name it once"),
-        (lambda: probekit.tap(network(), "mid", reduce="median"), "reduce='median': give one of mean, max"),
+        (lambda: probekit.tap(network(), "mid", reduce="median"), "reduce='median': give one of mean, relu_mean, max"),
         (lambda: probekit.tap(network(), "mid", reduce=3), "reduce=3"),  # pyright: ignore[reportArgumentType]
     ],
     "Tap()": [

@@ -42,6 +42,9 @@ REFUSED = [
     (lambda: report.Measured(sigma=[0.1, 0.1]), "0.1"),
     (lambda: report.Measured(draws=0), "draws=0: give a whole number ≥ 1"),
     (lambda: report.Measured(seed=-1), "seed=-1"),
+    (lambda: report.Measured(reduce="median"), "reduce='median': give one of mean, relu_mean, max"),
+    (lambda: report.Measured(reduce=None), "reduce=None: give one of mean"),  # pyright: ignore[reportArgumentType]
+    (lambda: demo.run("nowhere", reduce="median"), "reduce='median': give one of"),
     (lambda: report.Measured(block=""), "block='': give the name of a tap"),
     (lambda: report.Measured(clusters=""), "clusters='': give the name of a coordinate"),
     (lambda: report.Compared(train=IMAGES, n_images=0), "n_images=0"),

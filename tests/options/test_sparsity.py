@@ -19,7 +19,7 @@ def data() -> xr.Dataset:
 
 BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: sparsity.analyse(3), "give the Dataset"),  # pyright: ignore[reportArgumentType]
-    (lambda: sparsity.analyse(-data()), "negative in places"),
+    (lambda: sparsity.analyse(-data()), "negative at"),
     (lambda: sparsity.analyse(data(), block_inputs={"middle": "a"}), "'middle' is no tap"),
     (lambda: sparsity.analyse(data(), block_inputs=3), "give a mapping"),  # pyright: ignore[reportArgumentType]
     (lambda: sparsity.analyse(data(), clusters="tap"), "clusters='tap' is no coordinate along image"),

@@ -69,7 +69,7 @@ def test_what_else_a_network_is_given_of_each_image() -> None:
     )
 
 
-@pytest.mark.parametrize("reduce", ["mean", "max", "std", "energy"])
+@pytest.mark.parametrize("reduce", ["mean", "relu_mean", "max", "std", "energy"])
 def test_every_reduction(twins, reduce: str) -> None:
     alike(lambda net: probekit.tap(net, "mid", reduce=reduce)(pictures(), sigma=0.2, draws=2), twins)
 

@@ -24,6 +24,8 @@ def analysed(data: xr.Dataset, **options: Any) -> xr.Dataset:
 
 
 def with_draws(data: xr.Dataset, draws: int = 4) -> xr.Dataset:
+    """The data raised by 1, so that no draw is negative, with draws of φ."""
+    data = data.assign(phi=data.phi + 1, rest=data.rest + 1)
     rng = np.random.default_rng(3)
     noise = 0.05 * rng.standard_normal((data.sizes["image"], data.sizes["sigma"], draws, data.sizes["channel"]))
     values = (data.phi.values[:, :, None] + noise).astype(np.float32)
@@ -161,8 +163,8 @@ def test_a_channel_that_images_silence_is_no_selective_one() -> None:
     rng = np.random.default_rng(4)
     data = union(n_images=400).data
     suppressed = np.where(rng.random(400) < 0.15, rng.exponential(1, 400), 0)
-    data["phi"][:, :, 0] = (3 - suppressed + rng.normal(0, 0.05, 400))[:, None]
-    data["rest"][:, 0] = 3.0
+    data["phi"][:, :, 0] = (9 - suppressed + rng.normal(0, 0.05, 400))[:, None]
+    data["rest"][:, 0] = 9.0
     found = analysed(data).isel(channel=0)
     assert (found.type == "mixed").all()
     # A share exp(−5·√2·0.05) = 0.7 of 15 % is clear; 0.05 is 3.4 binomial standard deviations less.
@@ -170,10 +172,20 @@ def test_a_channel_that_images_silence_is_no_selective_one() -> None:
     assert (found.tail_statistic > 3).all()
 
 
-def test_negative_phi_is_allowed() -> None:
+def test_where_phi_is_not_negative_only_what_is_above_rest_counts() -> None:
     data = union(n_images=60).data
-    shifted = data.assign(phi=data.phi - 3, rest=data.rest - 3)
-    np.testing.assert_array_equal(analysed(data).type, analysed(shifted).type)
+    raised = data.assign(phi=data.phi + 3, rest=data.rest + 3)
+    np.testing.assert_array_equal(analysed(data).type, analysed(raised).type)
+
+
+@pytest.mark.parametrize("name", ["phi", "phi_draws", "rest"])
+def test_what_is_negative_is_no_activity(name: str) -> None:
+    data = with_draws(union(n_images=60).data)
+    data[name][{"channel": 0}] *= -1
+    with pytest.raises(
+        InputError, match=rf"{name} is negative at 'synthetic' \(2\.5 % of its values, down to -.*relu_mean"
+    ):
+        analysed(data)
 
 
 def test_one_channel_and_more_top_images_than_there_are_work() -> None:

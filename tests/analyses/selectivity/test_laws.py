@@ -130,7 +130,7 @@ Null = Callable[[np.random.Generator, int, int], np.ndarray]
 
 def false_discoveries_keep_to_their_rate(null: Null, kind: str, images: int = 200, each: int = 40) -> None:
     activity = null(np.random.default_rng(5), images, SETS * each)
-    findings = selectivity.analyse(dataset(activity, rest=2.0, sets=SETS, seed=6), resamples=100)
+    findings = selectivity.analyse(dataset(activity, rest=9.0, sets=SETS, seed=6), resamples=100)
     # Where no channel is of this kind, every discovery is false, and the rate is the share of sets with any.
     assert float((findings["number"].sel(kind=kind) > 0).mean()) <= NOMINAL
 
@@ -180,7 +180,7 @@ def noise_alone(spread: float, draws: int, images: int, sets: int = 60, each: in
     """Draws of normal noise, whose standard deviation differs between images, rest among them."""
     rng = np.random.default_rng(9)
     deviation = ERROR * np.exp(spread * rng.standard_normal((images + 1, sets * each)))
-    drawn = 0.5 + deviation * rng.standard_normal((draws, *deviation.shape))
+    drawn = 40 + deviation * rng.standard_normal((draws, *deviation.shape))
     phi, se = drawn.mean(axis=0), drawn.std(axis=0, ddof=1) / math.sqrt(draws)
     arrays = {"phi": phi[1:, None], "phi_se": se[1:, None], "rest": phi[:1], "rest_se": se[:1]}
     return labels.representation(
@@ -251,12 +251,12 @@ def answer_holds(findings: xr.Dataset, population: xr.Dataset) -> np.ndarray:
 
 def test_answers_given_with_confidence_are_right() -> None:
     count = 300
-    large = dataset(hard_cases(20_000, count, 0), rest=5.0)
+    large = dataset(hard_cases(20_000, count, 0), rest=20.0)
     population = selectivity.analyse(large, resamples=100)
     sure, right = [], []
     for seed in range(1, 7):
         # What is known of rest is not what confidence is about: rest is measured once.
-        data = dataset(hard_cases(250, count, seed), rest=5.0, seed=seed).assign(large[["rest", "rest_se"]])
+        data = dataset(hard_cases(250, count, seed), rest=20.0, seed=seed).assign(large[["rest", "rest_se"]])
         findings = selectivity.analyse(data, resamples=100)
         sure.append(findings.confidence.values[0] >= 0.9)
         right.append(answer_holds(findings, population))

@@ -187,7 +187,10 @@ def test_an_option_that_makes_no_sense_is_refused(options: dict, words: str) -> 
         (dataset().isel(sigma=0), "keep all dims"),
         (dataset().drop_vars("tap"), "lacks the coordinates tap"),
         (changed(dataset(), {"image": 0}, np.nan), "NaN or infinite"),
-        (changed(dataset(), {"image": 0}, -0.5), "phi is negative in places, down to -0.5.*tap after a ReLU"),
+        (
+            changed(dataset(), {"image": 0}, -0.5),
+            "phi is negative at 'enc1' .*, 'mid' .*, 'dec1' .*down to -0.5.*after the ReLU.*relu_mean",
+        ),
         (changed(dataset(draws=2), {"image": 0}, -0.5, "phi_draws"), "phi_draws is negative"),
         (dataset().isel(image=[]), "give at least one image"),
         (dataset().astype(object), "phi is of type object: give real numbers"),

@@ -197,6 +197,7 @@ def test_a_bias_free_layer_normalised_network_ignores_scale_after_the_first_norm
     ("reduce", "numpy_says"),
     [
         ("mean", lambda a: a.mean((-2, -1))),
+        ("relu_mean", lambda a: np.maximum(a, 0).mean((-2, -1))),
         ("max", lambda a: a.max((-2, -1))),
         ("std", lambda a: a.std((-2, -1))),
         ("energy", lambda a: (a**2).mean((-2, -1))),
