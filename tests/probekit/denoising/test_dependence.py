@@ -143,7 +143,7 @@ def of_the_batch() -> nn.Module:
 @pytest.mark.parametrize(
     "use",
     [
-        lambda model: Denoiser(model)(Y, 0.1),
+        lambda model: Denoiser(model, sigma_to="sigma" if isinstance(model, Told) else None)(Y, 0.1),
         lambda model: probekit.tap(model, "first"),
         lambda model: as_denoiser(model)(Y, 0.1),
     ],

@@ -289,3 +289,13 @@ def test_twice_the_planes_are_an_output_error_that_says_how_to_slice_and_nothing
     with pytest.raises(OutputError, match=r"returns output\[:, :3\]"):
         probekit.taps(made(Blind), (3, 30, 30))
     assert Blind.calls == 1
+
+
+def test_a_denoiser_that_would_never_tell_its_network_sigma_says_so() -> None:
+    class Optional(Body):
+        def forward(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:
+            return super().forward(x) * (1 if sigma is None else sigma.view(-1, 1, 1, 1))
+
+    with pytest.warns(UserWarning, match=r"Optional.forward takes sigma and would never be told it: give sigma_to="):
+        Denoiser(made(lambda: Optional(3, 3)))
+    Denoiser(made(lambda: Optional(3, 3)), sigma_to="sigma")
