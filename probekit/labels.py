@@ -166,7 +166,12 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
         if missing:
             raise InputError(f"{name} lacks the coordinates {_spoken(missing)}: give what a tap returns")
         if finite and not bool(np.isfinite(data[name]).all()):
-            raise InputError(f"{name} holds NaN or infinite values: drop those images, e.g. data.dropna('image')")
+            dropped = dims[0] if dims[0] == "image" else "channel"
+            over = [dim for dim in dims if dim != dropped]
+            raise InputError(
+                f"{name} holds NaN or infinite values: drop those {dropped}s, e.g. "
+                f"data.isel({dropped}=np.isfinite(data.{name}).all({over}))"
+            )
 
 
 def once(data: Any) -> Any:

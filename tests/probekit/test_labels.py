@@ -289,7 +289,7 @@ def holding(bad: float) -> xr.Dataset:
         ),
         (dataset().drop_vars("tap"), ["phi"], r"phi lacks the coordinates tap: give what a tap returns"),
         (dataset().drop_vars(["image", "unit"]), ["phi"], r"phi lacks the coordinates image, unit"),
-        (holding(np.nan), ["phi"], r"phi holds NaN or infinite values: drop those images, e.g. data.dropna\('image'\)"),
+        (holding(np.nan), ["phi"], r"phi holds NaN or infinite values: drop those images, e.g. data.isel\(image="),
         (holding(np.inf), ["rest", "phi"], r"phi holds NaN or infinite values"),
         (dataset(), ["phi_se"], r"phi_se holds NaN or infinite values"),
     ],
@@ -303,10 +303,23 @@ def test_values_that_need_not_be_finite_are_not_looked_at() -> None:
     labels.check(holding(np.nan), "phi", finite=False)
 
 
-def test_the_advice_for_values_that_are_not_finite_mends_them() -> None:
-    mended = holding(np.nan).drop_vars("phi_se").dropna("image")
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_the_advice_for_values_that_are_not_finite_mends_them(bad: float) -> None:
+    data = holding(bad)
+    mended = advised(data, "phi")
     labels.check(mended, "phi")
     assert mended["image"].values.tolist() == ["file0"]
+    data["rest"][{"channel": 0}] = bad
+    mended = advised(data, "rest")
+    labels.check(mended, "rest")
+    assert mended.sizes["channel"] == data.sizes["channel"] - 1
+
+
+def advised(data: xr.Dataset, name: str) -> xr.Dataset:
+    """What the error says to do."""
+    with pytest.raises(InputError, match=r"e\.g\. data\.isel") as refused:
+        labels.check(data, name)
+    return eval(str(refused.value).split("e.g. ")[1], {"np": np, "data": data})
 
 
 @pytest.mark.parametrize("dim", ["image", "sigma", "channel"])
