@@ -265,7 +265,7 @@ def setting(
         if outside:
             raise TapError(f"channels {outside} do not exist here: the map has channels 0…{a.shape[1] - 1}")
         index = torch.tensor(chosen, dtype=torch.long, device=a.device)
-        value = torch.as_tensor(make(a[:, index]), dtype=a.dtype, device=a.device)
+        value = _as_of(a, torch.as_tensor(make(a[:, index]), device=a.device))
         try:
             value = value.expand(a.shape[0], len(chosen), *a.shape[2:])
         except RuntimeError as error:
@@ -276,6 +276,18 @@ def setting(
         return a.index_copy(1, index, value)
 
     return edit
+
+
+def _as_of(a: Tensor, value: Tensor) -> Tensor:
+    """The value in the map's type; what that type cannot hold is refused, but for rounding."""
+    cast = value.real.to(a.dtype) if value.is_complex() and not a.is_complex() else value.to(a.dtype)
+    exact = a.is_floating_point() or a.is_complex()
+    if (value.is_complex() and not a.is_complex()) or not (exact or torch.equal(cast.to(value.dtype), value)):
+        raise TapError(
+            f"a value of {value.dtype} does not fit a map of {a.dtype}: give one that this type can hold, or tap a module "
+            "whose map is of another type"
+        )
+    return cast
 
 
 def _mask_or_channels(channels: Any) -> tuple[int | None, list[int]]:

@@ -219,6 +219,41 @@ def test_a_mask_of_another_length_is_refused(small: UNet) -> None:
         small(torch.rand(1, 3, 8, 8))
 
 
+class Counting(nn.Module):
+    """Its middle gives whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels, self.last = Levels(), conv()
+
+    def forward(self, y: Tensor) -> Tensor:
+        return self.last(self.levels(y).to(y.dtype))
+
+
+class Levels(nn.Module):
+    def forward(self, y: Tensor) -> Tensor:
+        return (4 * y).round().long()
+
+
+def test_values_that_the_maps_type_cannot_hold_are_refused() -> None:
+    net, y = Counting(), torch.rand(1, 3, 8, 8)
+    tap = probekit.tap(net, "levels")
+    with torch.no_grad():
+        whole = net.levels(y)
+        for edit, by in ((tap.scale(0, 3), 3), (tap.scale(0, 2.0), 2), (tap.ablate(0), 0)):
+            expected = net.last(torch.cat([by * whole[:, :1], whole[:, 1:]], dim=1).float())
+            with edit:
+                assert torch.equal(net(y), expected)
+    for edit in (tap.scale(0, 0.3), tap.replace(0, 0.5), tap.replace(0, torch.tensor(1j))):
+        with pytest.raises(TapError, match=r"does not fit a map of torch.int64"), edit:
+            net(y)
+    with (
+        pytest.raises(TapError, match=r"complex64 does not fit a map of torch.float32"),
+        probekit.tap(net, "last").replace(0, torch.tensor(1j)),
+    ):
+        net(y)
+
+
 # Gradients
 
 
