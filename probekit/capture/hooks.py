@@ -284,8 +284,8 @@ def _as_of(a: Tensor, value: Tensor) -> Tensor:
     exact = a.is_floating_point() or a.is_complex()
     if (value.is_complex() and not a.is_complex()) or not (exact or torch.equal(cast.to(value.dtype), value)):
         raise TapError(
-            f"a value of {value.dtype} does not fit a map of {a.dtype}: give one that this type can hold, or tap a module "
-            "whose map is of another type"
+            f"a value of {value.dtype} does not fit a map of {a.dtype}: give one that this type can hold, or tap a "
+            "module whose map is of another type"
         )
     return cast
 

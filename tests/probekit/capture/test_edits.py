@@ -244,12 +244,12 @@ def test_values_that_the_maps_type_cannot_hold_are_refused() -> None:
             expected = net.last(torch.cat([by * whole[:, :1], whole[:, 1:]], dim=1).float())
             with edit:
                 assert torch.equal(net(y), expected)
-    for edit in (tap.scale(0, 0.3), tap.replace(0, 0.5), tap.replace(0, torch.tensor(1j))):
+    for edit in (tap.scale(0, 0.3), tap.replace(0, 0.5), tap.replace(0, torch.full((1, 1, 1, 1), 1j))):
         with pytest.raises(TapError, match=r"does not fit a map of torch.int64"), edit:
             net(y)
     with (
         pytest.raises(TapError, match=r"complex64 does not fit a map of torch.float32"),
-        probekit.tap(net, "last").replace(0, torch.tensor(1j)),
+        probekit.tap(net, "last").replace(0, torch.full((1, 1, 1, 1), 1j)),
     ):
         net(y)
 
