@@ -128,7 +128,7 @@ class Denoiser(nn.Module):
         check_signature(model, told=sigma_to is not None)
         place = sigma_place(model)
         self._by_keyword = sigma_to is not None and place == "keyword"
-        if sigma_to is None and place is not None:
+        if sigma_to is None and place is not None and not isinstance(model, Denoiser):
             warnings.warn(
                 f'{type(model).__name__}.forward takes sigma and would never be told it: give sigma_to="sigma" (or '
                 '"log_sigma", a function), or use the module itself in place of Denoiser(module)',

@@ -113,7 +113,7 @@ class Broken(nn.Module):
 
 def test_a_variant_without_finite_images_is_left_out_and_said_but_the_first_may_not_fail() -> None:
     further = variants.Variant(
-        "broken", "gives NaN", probekit.Denoiser(Broken(), data_range=None), "mid", "unconditional"
+        "broken", "gives NaN", probekit.Denoiser(Broken(), sigma_to="sigma", data_range=None), "mid", "unconditional"
     )
     with pytest.warns(UserWarning, match="the variant 'broken' is left out"):
         found = variants.table(conditions(2), denoiser=model(), further=[further], **QUICK)
