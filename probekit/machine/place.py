@@ -22,19 +22,24 @@ def place_of(model: nn.Module, otherwise: Tensor | None = None) -> Tensor:
     are loaded only when they are needed, decides where there is nothing else. Where the model has no such number,
     `otherwise`, by default a float32 zero on the CPU.
     """
-    found = [t for t in _numbers(model) if t.is_floating_point()]
-    held = next((t for t in found if not t.is_meta), found[0] if found else otherwise)
+    elsewhere = None
+    # Asked for at every pass, and answered by the first convolution of most networks.
+    for number in _numbers(model):
+        if number.is_floating_point() and not number.is_meta:
+            return number
+        if number.is_floating_point() and elsewhere is None:
+            elsewhere = number
+    held = otherwise if elsewhere is None else elsewhere
     return torch.zeros(()) if held is None else held
 
 
 def _numbers(model: nn.Module) -> Iterator[Tensor]:
     """Parameters and buffers, kernels of convolutions before all others."""
-    modules = list(model.modules())
-    for convolution in (m for m in modules if isinstance(m, _ConvNd)):
+    for convolution in (m for m in model.modules() if isinstance(m, _ConvNd)):
         # A reparametrised kernel is held by a submodule, behind the bias.
         yield from sorted(convolution.parameters(), key=lambda p: p.ndim, reverse=True)
     # Of classes that are not torch's own, as in EDM's code.
-    named = (m for m in modules if "conv" in type(m).__name__.lower())
+    named = (m for m in model.modules() if "conv" in type(m).__name__.lower())
     yield from (p for m in named for p in m.parameters(recurse=False) if p.ndim >= 4)
     yield from model.parameters()
     yield from model.buffers()
