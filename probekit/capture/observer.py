@@ -138,7 +138,7 @@ class Observer:
     ) -> Iterator[Callable[[Tensor, float, Mapping[str, Any]], list[Tensor]]]:
         """A function (noisy batch, σ, conditions) → `read` of each point's output, without gradients, in the block."""
         # A network that differentiates inside hands on maps with a history.
-        with torch.no_grad(), self.running(lambda a: read(a.detach())) as run:
+        with torch.no_grad(), self.running(lambda a: read(a.detach() if a.requires_grad else a)) as run:
             yield lambda y, level, conditions: run(lambda: self.denoiser(y, level, **conditions))
 
     def reach(

@@ -48,13 +48,13 @@ def _parts(a: Tensor) -> Tensor:
 
 
 def _of_real(name: str, function: Reduction, a: Tensor) -> Tensor:
-    return function(_wide(_real(a, f"{name!r} of")))
+    return function(_wide(_real(a, name)))
 
 
 REDUCTIONS: Mapping[str, Reduction] = {
-    "mean": partial(_of_real, "mean", lambda a: a.mean(dim=POSITIONS)),
-    "relu_mean": partial(_of_real, "relu_mean", lambda a: a.relu().mean(dim=POSITIONS)),
-    "max": partial(_of_real, "max", lambda a: a.amax(dim=POSITIONS)),
+    "mean": partial(_of_real, "'mean'", lambda a: a.mean(dim=POSITIONS)),
+    "relu_mean": partial(_of_real, "'relu_mean'", lambda a: a.relu().mean(dim=POSITIONS)),
+    "max": partial(_of_real, "'max'", lambda a: a.amax(dim=POSITIONS)),
     "std": _std,
     "energy": _energy,
 }
@@ -105,13 +105,13 @@ def real_map(a: Tensor) -> Tensor:
     TapError
         If it is complex.
     """
-    return _real(a, "a whole map is wanted of").detach().clone()
+    return _real(a, "a whole map is wanted").detach().clone()
 
 
 def _real(a: Tensor, what: str) -> Tensor:
     if a.is_complex():
         raise TapError(
-            f"{what} a complex activation {tuple(a.shape)}, whose imaginary part would be lost: measure "
+            f"{what} of a complex activation {tuple(a.shape)}, whose imaginary part would be lost: measure "
             'reduce="energy" (mean |f|²) or "std", or give a function of real numbers, e.g. '
             "reduce=lambda a: a.abs().mean((2, 3)), or of a.real"
         )

@@ -36,6 +36,9 @@ def place_of(model: nn.Module, otherwise: Tensor | None = None) -> Tensor:
 def _numbers(model: nn.Module) -> Iterator[Tensor]:
     """Parameters and buffers, kernels of convolutions before all others."""
     for convolution in (m for m in model.modules() if isinstance(m, _ConvNd)):
+        kernel = convolution._parameters.get("weight")
+        if kernel is not None:
+            yield kernel
         # A reparametrised kernel is held by a submodule, behind the bias.
         yield from sorted(convolution.parameters(), key=lambda p: p.ndim, reverse=True)
     # Of classes that are not torch's own, as in EDM's code.

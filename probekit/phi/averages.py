@@ -146,17 +146,18 @@ def noisy_batches(
     blocks = [(group, block) for group in groups for block in _blocks(len(group), source, noising)]
     made = _parts(source, blocks, noising, conditions, place, random_bits if early else standard_normal)
     parts = ahead(made) if early else made
+    noisy, noiseless = noising.noisy, noising.noiseless
     for group in groups:
         for _ in _blocks(len(group), source, noising):
             *images_and_noise, given = next(parts)
             x, random = (_moved(part, place) for part in images_and_noise)
             z = (from_bits(random, source.shape) if early else random).to(place.dtype)
             x, given = x.to(place.dtype), placed(given, place)
-            for first in range(0, len(x), noising.batch):
-                rows = slice(first, first + noising.batch)
-                for s in noising.noisy:
-                    yield NoisyBatch(group, s, x[rows] + noising.levels[s] * z[rows], of_rows(given, rows))
-        for s in noising.noiseless:
+            for k, (clean, noise) in enumerate(zip(x.split(noising.batch), z.split(noising.batch), strict=True)):
+                own = of_rows(given, slice(k * noising.batch, (k + 1) * noising.batch)) if given else given
+                for s in noisy:
+                    yield NoisyBatch(group, s, clean + noising.levels[s] * noise, own)
+        for s in noiseless:
             for first in range(0, len(group), noising.batch):
                 chosen = group[first : first + noising.batch]
                 given = {} if conditions is None else conditions.at(chosen, place)
