@@ -298,7 +298,6 @@ def varied(study: Study, shown: Shown) -> xr.Dataset:
             n_images=study.sampling.conditions,
             levels=study.sampling.levels,
             reduce=study.measured.reduce,
-            held_out=held_out(study.network, study.measured.block),
             reference=reference,
             seed=study.measured.seed,
             store=study.out / "stores" / "variants",
@@ -323,13 +322,6 @@ def varied(study: Study, shown: Shown) -> xr.Dataset:
     return found
 
 
-def held_out(network: nn.Module, block: str) -> list[str]:
-    """Taps other than the block in which samples are compared: one on the way to it and one after it, if there are."""
-    names = list(block_names(network))
-    at = names.index(block)
-    return [*names[max(at - 2, 0) : at][:1], *names[at + 1 : at + 2]]
-
-
 def _interval(part: xr.Dataset) -> str:
     return interval_cell(*(part[name].item() for name in ("value", "low", "high")))
 
@@ -351,7 +343,6 @@ def sheet(study: Study, shown: Shown) -> None:
             builtin.subset(first),
             denoiser=study.network,
             block=study.measured.block,
-            held_out=held_out(study.network, study.measured.block),
             levels=study.sampling.levels,
             reduce=study.measured.reduce,
             seed=study.measured.seed,

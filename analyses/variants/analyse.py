@@ -19,7 +19,7 @@ from analyses.ground import Findings, SampleSettings, Variable, as_network, draw
 from analyses.sampling import method_of
 from analyses.variants.kernels import summary
 from analyses.variants.measured import Comparison, measured
-from analyses.variants.recipes import Made, Variant, declared_taps, sampled, variants_of
+from analyses.variants.recipes import Made, Variant, declared_taps, on_either_side, sampled, variants_of
 from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError, ModelError
@@ -94,7 +94,7 @@ def table(
     *,
     denoiser: str | Path | nn.Module = "photo32",
     block: str = "mid",
-    held_out: Sequence[str] = ("enc2", "dec3"),
+    held_out: Sequence[str] | None = None,
     sigma: float = 0.1,
     reference: Any = None,
     quantile: float = 0.01,
@@ -122,7 +122,8 @@ def table(
     block
         The tap whose φ is held.
     held_out, sigma
-        Other taps, in whose φ samples are compared with their conditions, and the noise level at which they are.
+        Other taps, in whose φ samples are compared with their conditions (by default one on the way to the block and
+        one after it, where the network declares such), and the noise level at which they are.
     reference, quantile
         Training images, near copies of which are counted (anything that `probekit.images.load` takes), and the share
         of pairs of different images that would count as copies, as in `sampling.describe`. Time is proportional to
@@ -179,8 +180,11 @@ def table(
     ]
     if len({variant.name for variant in variants}) < len(variants):
         raise InputError("two variants have one name: give those under further= names of their own")
+    known = declared_taps(trained)
+    if held_out is None:
+        held_out = on_either_side(known, block)
     held_out = checks.names("held_out", held_out, "a list of names of taps")
-    blocks = _compared_in(held_out, block, declared_taps(trained))
+    blocks = _compared_in(held_out, block, known)
     source = drawn_images(image_sources.load(images), given.n_images, given.seed)
     # Whatever is wrong with the references shows before hours of sampling.
     references = None if reference is None else image_sources.load(reference)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +23,17 @@ from probekit.machine.files import whole
 if TYPE_CHECKING:
     from probekit.capture.reductions import Reduction
 
-__all__ = ["RECIPES", "Made", "Recipe", "Variant", "declared_taps", "sampled", "twin_of", "variants_of"]
+__all__ = [
+    "RECIPES",
+    "Made",
+    "Recipe",
+    "Variant",
+    "declared_taps",
+    "on_either_side",
+    "sampled",
+    "twin_of",
+    "variants_of",
+]
 
 
 class Variant(NamedTuple):
@@ -99,6 +109,12 @@ class Made(NamedTuple):
 def declared_taps(denoiser: nn.Module) -> list[str]:
     """The taps that a network declares, in its order; of one that declares none its middle."""
     return list(block_names(denoiser))
+
+
+def on_either_side(names: Sequence[str], block: str) -> list[str]:
+    """Of these taps one on the way to the block, two before it, and the next after it, where there are such."""
+    at = names.index(block) if block in names else 0
+    return [*names[max(at - 2, 0) : at][:1], *names[at + 1 : at + 2]]
 
 
 def twin_of(denoiser: nn.Module, seed: int) -> nn.Module | None:

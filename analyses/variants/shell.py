@@ -47,7 +47,9 @@ def command(
     crop: Crop = None,
     bands: Bands = 3,
     block: Annotated[str, typer.Option(help="Tap whose φ is held.")] = "mid",
-    held_out: Annotated[str, typer.Option(help="Taps compared in, comma-separated.")] = "enc2,dec3",
+    held_out: Annotated[
+        str | None, typer.Option(help="Taps compared in, comma-separated. Default: one before the block, one after.")
+    ] = None,
     reference: Annotated[
         str | None, typer.Option(help="Training images to look for near copies of: folders or zips, comma-separated.")
     ] = None,
@@ -87,7 +89,7 @@ def command(
         denoiser=net,
         n_samples=samples,
         reference=references or None,
-        held_out=words(held_out) or (),
+        held_out=words(held_out),
         store=stores,
         resamples=resamples,
         level=level,

@@ -13,6 +13,7 @@ from torch import nn
 import probekit
 from analyses import densities, sampling, variants
 from analyses.variants import recipes, shell
+from analyses.variants.recipes import on_either_side
 from probekit.errors import InputError, ModelError
 from probekit.models import zoo
 from probekit.models.unet import UNet
@@ -202,3 +203,19 @@ def test_seconds_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         (tmp_path / "langevin" / "seconds.json").write_text(text)
         with pytest.raises(InputError, match=r"seconds\.json cannot be read .* delete it"):
             variants.laws(conditions(1), **given)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["enc1", "enc2", "enc3", "mid", "dec3", "dec2"], ["enc2", "dec3"]),
+        (["enc1", "enc2", "mid", "dec1"], ["enc1", "dec1"]),
+        (["mid"], []),
+        (["layer5", "mid"], ["layer5"]),
+        (["a", "b"], ["b"]),
+    ],
+)
+def test_by_default_samples_are_compared_in_taps_on_either_side_of_the_block(
+    names: list[str], expected: list[str]
+) -> None:
+    assert on_either_side(names, "mid" if "mid" in names else "a") == expected
