@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from probekit.capture.items import tensors_of
 from probekit.capture.names import TapPoint
 from probekit.checks import given, whole
 from probekit.errors import InputError, TapError
@@ -50,9 +52,11 @@ def observing(
     counts: Counter[nn.Module] = Counter()
     found: dict[TapPoint, Tensor] = {}
     began = _Gradients()
+    # Hooks are the module's, for every thread; passes of others are left alone.
+    mine = 0
 
     def hook(module: nn.Module, _: Any, output: Any) -> None:
-        if on_trial() or _recomputing():
+        if threading.get_ident() != mine or on_trial() or _recomputing():
             return
         call = counts[module]
         counts[module] += 1
@@ -64,12 +68,15 @@ def observing(
             raise _Enough
 
     def run(forward: Callable[[], Any]) -> list[Tensor]:
-        nonlocal began
+        nonlocal began, mine
+        mine = threading.get_ident()
         counts.clear()
         found.clear()
         began = _Gradients()
         with suppress(_Enough):
             forward()
+        for edit in _IN_PLACE:
+            edit.cut(network)
         missing = [repr(point.name) for point in points if point not in found]
         if missing:
             raise TapError(
@@ -97,11 +104,13 @@ def editing(network: nn.Module, point: TapPoint, function: Callable[[Tensor], Te
         failed or changed the shape, or gradients would not be those of the edited pass; on leaving the block,
         where it never fired.
     """
-    edit = _Edit(point, function)
+    edit = _Edit(network, point, function)
     with ExitStack() as stack:
         stack.enter_context(uncompiled())
+        _IN_PLACE.append(edit)
+        stack.callback(_IN_PLACE.remove, edit)
         stack.callback(network.register_forward_pre_hook(edit.begin).remove)
-        stack.callback(network.register_forward_hook(edit.end).remove)
+        stack.callback(network.register_forward_hook(edit.end, always_call=True).remove)
         stack.callback(network.get_submodule(point.path).register_forward_hook(edit.fire).remove)
         yield
     edit.close()
@@ -110,27 +119,45 @@ def editing(network: nn.Module, point: TapPoint, function: Callable[[Tensor], Te
 class _Edit:
     """An edit while it is in place, and what the network's passes made of it."""
 
-    def __init__(self, point: TapPoint, function: Callable[[Tensor], Tensor]) -> None:
-        self.point, self.function = point, function
+    def __init__(self, network: nn.Module, point: TapPoint, function: Callable[[Tensor], Tensor]) -> None:
+        self.network, self.point, self.function = network, point, function
+        self.thread = threading.get_ident()
         self.gradients = _Gradients()
-        self.inside = False
+        # How many passes of the network are open: more than one where it calls itself.
+        self.depth = 0
         self.calls = 0
         self.fired = False
         self.cut_short = 0
 
-    def begin(self, *_: Any) -> None:
-        """A forward pass of the network begins."""
-        if on_trial() or _recomputing():
-            return
-        # One that has not ended was left by a tap that had read what it wanted, or by an error.
-        self.cut_short += self.inside
-        self.inside, self.calls, self.gradients = True, 0, _Gradients()
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this is a pass that the edit is not about: of another thread, or of a trial."""
+        return threading.get_ident() != self.thread or on_trial()
 
-    def end(self, *_: Any) -> None:
-        """A forward pass of the network has ended by itself."""
-        if on_trial() or _recomputing():
+    def begin(self, *_: Any) -> None:
+        """A forward pass of the network begins, perhaps within another."""
+        if self.elsewhere or _recomputing():
             return
-        self.inside = False
+        self.depth += 1
+        if self.depth == 1:
+            self.calls, self.gradients = 0, _Gradients()
+
+    def cut(self, network: nn.Module) -> None:
+        """A tap that had read what it wanted may have left a forward pass of a network open."""
+        if network is self.network and not self.elsewhere and self.depth:
+            self.depth = 0
+            self.cut_short += 1
+
+    def end(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        """A forward pass of the network has ended, by itself or, without an output, by an error."""
+        if self.elsewhere or _recomputing() or not self.depth:
+            return
+        self.depth -= 1
+        if output is None:
+            self.cut_short += 1
+            return
+        if self.depth:
+            return
         point = self.point
         if self.calls == 0:
             raise TapError(
@@ -143,13 +170,15 @@ class _Edit:
                 "pass, counted from @0"
             )
 
-    def fire(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
+    def fire(self, _module: nn.Module, inputs: Any, output: Any) -> Any:
         """The module was called: its output, edited where this is a call to edit."""
         point = self.point
-        if on_trial() or (_recomputing() and not self.inside):
-            # Nobody wants this pass, or it is for the gradient of one that was made outside the block.
+        if self.elsewhere and not (_recomputing() and self.depth):
             return None
-        if _recomputing() or not self.inside:
+        if _recomputing() and not self.depth:
+            # For the gradient of a pass that was made outside the block.
+            return None
+        if _recomputing() or not self.depth:
             # Which call of a pass this is cannot be known: every call is edited, or none may be.
             if isinstance(point.call, int):
                 raise TapError(
@@ -157,7 +186,7 @@ class _Edit:
                     "of one (by .forward(), from a part of the network, or again for a gradient): call the network "
                     f'itself, without activation checkpointing, or edit every call, "{point.path}@*"'
                 )
-            return self._edited(output)
+            return self._edited(inputs, output)
         call = self.calls
         self.calls += 1
         if point.call is None and call:
@@ -169,11 +198,11 @@ class _Edit:
         if isinstance(point.call, int) and call != point.call:
             return None
         self.gradients.refuse_if_recomputed_later(point)
-        return self._edited(output)
+        return self._edited(inputs, output)
 
     def close(self) -> None:
         """The block is left, without an error."""
-        self.cut_short += self.inside
+        self.cut_short += self.depth > 0
         if self.fired:
             return
         name, path = self.point.name, self.point.path
@@ -188,14 +217,27 @@ class _Edit:
             stacklevel=4,
         )
 
-    def _edited(self, output: Any) -> Any:
+    def _edited(self, inputs: Any, output: Any) -> Any:
         self.fired = True
         before = self.point.select(output)
         after = _of_user("edit", self.point, self.function, before)
         if not isinstance(after, torch.Tensor) or after.shape != before.shape:
             got = tuple(after.shape) if isinstance(after, torch.Tensor) else type(after).__name__
             raise TapError(f"the edit at {self.point.name!r} made {got} of a map {tuple(before.shape)}: keep its shape")
+        if any(_shares(before, given) for given in tensors_of(inputs).values()):
+            # The module works in place, and the network may go on with what it gave it rather than what came out.
+            if before.requires_grad and torch.is_grad_enabled():
+                raise TapError(
+                    f"{self.point.path} works in place, and an edit of it would not have its gradient: give it "
+                    "inplace=False, or make the pass under torch.no_grad() if only values are wanted"
+                )
+            before.copy_(after)
+            return None
         return self.point.replaced(output, after)
+
+
+# Edits whose blocks are being run, in the order in which they were entered.
+_IN_PLACE: list[_Edit] = []
 
 
 class _Gradients:
@@ -214,6 +256,13 @@ class _Gradients:
                 "(activation checkpointing, torch.no_grad), so that gradients would not be those of this pass: turn "
                 "checkpointing off, or make the pass under torch.no_grad() if only values are wanted"
             )
+
+
+def _shares(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same numbers in memory."""
+    return (
+        not a.is_meta and a.shape == b.shape and a.dtype == b.dtype and a.data_ptr() == b.data_ptr() and a.numel() > 0
+    )
 
 
 def _saved_by() -> Any:

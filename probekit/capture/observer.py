@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -139,7 +140,24 @@ class Observer:
         """A function (noisy batch, σ, conditions) → `read` of each point's output, without gradients, in the block."""
         # A network that differentiates inside hands on maps with a history.
         with torch.no_grad(), self.running(lambda a: read(a.detach() if a.requires_grad else a)) as run:
-            yield lambda y, level, conditions: run(lambda: self.denoiser(y, level, **conditions))
+            yield lambda y, level, conditions: self.of_each(y, run(lambda: self.denoiser(y, level, **conditions)))
+
+    def of_each(self, y: Tensor, values: list[Tensor]) -> list[Tensor]:
+        """What was read at each point, one row for each image of the batch.
+
+        Raises
+        ------
+        TapError
+            If there are more rows or fewer: the network takes its batch apart, or makes more of it.
+        """
+        for point, value in zip(self.points, values, strict=True):
+            if len(value) != len(y):
+                raise TapError(
+                    f"tap {point.name!r} gives {len(value)} maps for {len(y)} images: the network takes its batch "
+                    "apart or puts batches together there; where it goes through it image by image, measure with "
+                    "batch_size=1, else tap a place that each image passes once"
+                )
+        return values
 
     def reach(
         self, shape: tuple[int, ...], sigma: Any = 0.5, count: int = 1, conditions: Mapping[str, Any] | None = None
@@ -153,7 +171,12 @@ class Observer:
         """
         conditions = conditions or {}
         # What is seen of several images would have a later call take fewer of them at once.
-        case = (count > 1, *shape, *sorted((name, _kind(value)) for name, value in conditions.items()))
+        case = (
+            count > 1,
+            sigma if isinstance(sigma, float) else None,
+            *shape,
+            *sorted((name, _kind(value)) for name, value in conditions.items()),
+        )
         if case not in self._reached:
             self._reached[case] = self._surveyed(zeros_for(self.network, count, *shape), sigma, conditions)
         return self._reached[case]
@@ -169,8 +192,10 @@ class Observer:
             return self._surveyed(y, sigma, conditions)
         ends = {point: _position(self.network, point, visits) for point in self.points}
         last = max(ends.values(), default=0)
-        if visits and visits[last].changed and not self._changes and not _sharded(self.network):
-            self._changes = visits[last].changed
+        # What is changed behind the tap may be changed on the way out of a pass that is stopped, too.
+        changes = (visits[last].changed or visits[-1].changed) if visits else ()
+        if changes and not self._changes and not _sharded(self.network):
+            self._changes = changes
             self._say_that_state_changes()
         self.weights_sha256.left_out = self._counters(visits[-1].changed if visits else ())
         return Reach(visits[: last + 1], {point: visits[end] for point, end in ends.items()})
@@ -209,7 +234,9 @@ def _kind(condition: Any) -> str:
     """What of a condition may decide which modules are called, and how large their outputs are."""
     if getattr(condition, "ndim", 0) > 0:
         return str(tuple(condition.shape[1:]))
-    return repr(condition) if condition is None or isinstance(condition, bool | str) else type(condition).__name__
+    return (
+        repr(condition) if condition is None or isinstance(condition, bool | str | Number) else type(condition).__name__
+    )
 
 
 def _position(network: nn.Module, point: TapPoint, visits: Sequence[Visit]) -> int:

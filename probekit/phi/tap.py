@@ -292,7 +292,7 @@ class Tap:
         count = len(y) if conditions else 1
         self._observer.reach(tuple(y.shape[1:]), first(sigma, count, of=len(y)), count, conditions)
         with self._observer.running(self._reduce) as run:
-            return torch.cat(run(lambda: self.denoiser(y, sigma, **conditions)), dim=1)
+            return torch.cat(self._observer.of_each(y, run(lambda: self.denoiser(y, sigma, **conditions))), dim=1)
 
     def ablate(self, channels: int | Sequence[int]) -> AbstractContextManager[None]:
         """A context in which these channels of the tap are 0 in every forward pass of the network.
@@ -355,7 +355,17 @@ class Tap:
         source = images_for(self._observer, images, ids)
         known = conditions_for(self.denoiser, conditions, source)
         first_image = known.at([0], self._observer.place)
-        return source, known, noise_levels(sigma), self._observer.reach(source.shape, conditions=first_image)
+        levels = noise_levels(sigma)
+        # At each level, since a network may go another way there: calls and shapes are seen, or refused.
+        reaches = [self._observer.reach(source.shape, level, conditions=first_image) for level in levels]
+        for point in self._observer.points:
+            shapes = {reach.shape(point)[1:] for reach in reaches}
+            if len(shapes) > 1:
+                raise TapError(
+                    f"tap {point.name!r} gives maps of {len(shapes)} shapes at these noise levels, {sorted(shapes)}: "
+                    "measure those of one shape at a time"
+                )
+        return source, known, levels, reaches[0]
 
     def _provenance(
         self, reduce: str, draws: int, seed: int, source: ImageSet, conditions: Conditions

@@ -146,6 +146,68 @@ def test_every_call_can_be_edited_and_not_read() -> None:
         probekit.tap(Guided(), "unet.middle@*")(torch.rand(1, 3, 8, 8), sigma=0.1)
 
 
+def test_a_network_that_calls_itself_is_one_pass() -> None:
+    class Averaging(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = conv()
+
+        def forward(self, y: Tensor, flip: bool = True) -> Tensor:
+            return (self(y, False) + self(y.flip(-1), False).flip(-1)) / 2 if flip else self.conv(y)
+
+    net, y = Averaging(), torch.rand(1, 3, 8, 8)
+    keep = torch.tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1)
+    with torch.no_grad():
+        plain, flipped = net.conv(y), net.conv(y.flip(-1)).flip(-1)
+        for name, first, second in (("conv@0", keep, 1), ("conv@1", 1, keep), ("conv@*", keep, keep)):
+            with probekit.tap(net, name).ablate([1]):
+                torch.testing.assert_close(net(y), (plain * first + flipped * second) / 2)
+        with pytest.raises(TapError, match="does not say which call of conv"), probekit.tap(net, "conv").ablate([1]):
+            net(y)
+
+
+def test_after_a_pass_that_was_cut_short_the_next_is_edited_as_ever(unet: UNet) -> None:
+    y = torch.rand(1, 3, 8, 8)
+    early, tap = probekit.tap(unet, "enc1"), probekit.tap(unet, "mid")
+    with torch.no_grad(), tap.ablate([0]):
+        early.features(y)
+        with pytest.raises(RuntimeError):
+            unet(torch.rand(1, 5, 8, 8))
+        assert bool((unet.middle(torch.rand(1, 12, 2, 2))[:, 0] == 0).all())
+        assert bool((tap.features(y)[:, 0] == 0).all())
+
+
+def test_an_edit_of_a_module_that_works_in_place_reaches_what_the_network_goes_on_with() -> None:
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.act, self.out = conv(), nn.ReLU(inplace=True), conv()
+
+        def forward(self, y: Tensor) -> Tensor:
+            h = self.conv(y)
+            self.act(h)
+            return self.out(h)
+
+    net, y = InPlace(), torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        expected = net.out(net.conv(y).relu() * torch.tensor([0.0, 1.0, 1.0]).view(1, 3, 1, 1))
+        with probekit.tap(net, "act").ablate([0]):
+            assert torch.equal(net(y), expected)
+    with pytest.raises(TapError, match="act works in place"), probekit.tap(net, "act").ablate([0]):
+        net(y)
+
+
+def test_an_edit_is_of_the_thread_that_made_it(unet: UNet) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    y = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        plain = unet(y)
+        with ThreadPoolExecutor(1) as pool, probekit.tap(unet, "mid").edit(lambda a: a + 1):
+            assert not torch.equal(unet(y), plain)
+            assert torch.equal(pool.submit(torch.no_grad()(unet), y).result(), plain)
+
+
 # Which channels
 
 

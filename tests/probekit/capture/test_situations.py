@@ -133,16 +133,26 @@ def test_a_network_that_makes_a_constant_once_is_not_said_to_change() -> None:
     assert net.grid is None or torch.equal(net.grid, torch.linspace(0, 1, 8))
 
 
-def test_the_tap_before_the_change_still_stops_the_pass() -> None:
-    net = Skipping("counter")
-    ran = []
-    handle = net.middle.register_forward_hook(lambda *_: ran.append(1))
-    probekit.tap(net, "down.0")(torch.rand(2, 3, 8, 8), sigma=0.1, draws=3, batch_size=1)
-    handle.remove()
-    # Surveys are whole passes; the six noisy images and the rest stop at the tap.
-    assert len(ran) <= 2
+def test_what_is_changed_on_the_way_out_of_a_stopped_pass_is_put_back() -> None:
+    class Stepping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.out, self.step = conv(3, 3), conv(3, 3), 0
+
+        def forward(self, y: Tensor) -> Tensor:
+            try:
+                return self.out(self.conv(y + self.step))
+            finally:
+                self.step += 1
+
+    net, x = Stepping(), torch.rand(4, 3, 8, 8)
+    with pytest.warns(UserWarning, match=r"changes what it holds in a forward pass \(step\)"):
+        data = probekit.tap(net, "conv")(x, sigma=0.0, draws=1, batch_size=1)
+    assert net.step == 0
+    np.testing.assert_allclose(data.phi[:, 0], net.conv(x).mean((2, 3)).detach(), rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Skipping changes what it holds")
 def test_a_counter_of_passes_does_not_keep_a_store_from_being_resumed(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = Skipping("counter")
@@ -173,6 +183,72 @@ def test_buffers_that_are_not_saved_tell_networks_apart() -> None:
 
     hashes = [probekit.tap(Scaled(s), "conv")(torch.rand(1, 1, 4, 4), sigma=0).weights_sha256 for s in (1.0, 1.0, 2.0)]
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+class Guidance(nn.Module):
+    """Guided at low noise only: there its network is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = conv(3, 3)
+
+    def forward(self, y: Tensor, sigma: Tensor, weight: float = 1.0) -> Tensor:
+        if float(sigma[0]) >= 0.4 and weight == 1.0:
+            return self.net(y)
+        return 2 * self.net(y) - self.net(0.5 * y)
+
+
+def test_a_network_that_goes_another_way_at_another_noise_level_or_condition_is_seen() -> None:
+    net, x = Guidance(), torch.rand(2, 3, 8, 8)
+    tap = probekit.tap(net, "net")
+    tap(x, sigma=0.5)
+    with pytest.raises(TapError, match=r"'net' is called 2 times in one forward pass"):
+        tap(x, sigma=[0.1, 0.5])
+    with pytest.raises(TapError, match=r"'net' is called 2 times in one forward pass"):
+        tap(x, sigma=0.5, conditions={"weight": 3.0})
+    assert probekit.tap(net, "net@0")(x, sigma=[0.1, 0.5]).phi.notnull().all()
+
+
+@pytest.mark.parametrize("how", ["one by one", "in halves", "doubled"])
+def test_a_network_that_takes_its_batch_apart_is_measured_image_by_image_or_refused(how: str) -> None:
+    class Apart(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = conv(3, 4)
+            self.out = conv(4, 3)
+
+        def forward(self, y: Tensor) -> Tensor:
+            if how == "doubled":
+                return self.out(self.net(torch.cat([y, y.flip(-1)]))[: len(y)])
+            return torch.cat([self.out(self.net(part)) for part in y.split(1 if how == "one by one" else 2)])
+
+    net, x = Apart(), torch.rand(4, 3, 8, 8)
+    tap = probekit.tap(net, "net")
+    for measure in (
+        lambda: tap(x, sigma=0.0, draws=1, batch_size=4),
+        lambda: tap.maps(x, sigma=0.0),
+        lambda: tap.features(x),
+    ):
+        with pytest.raises(TapError, match=r"'net' gives \d+ maps for \d images.*batch_size=1"):
+            measure()
+    if how != "doubled":
+        data = tap(x, sigma=0.0, draws=1, batch_size=1)
+        np.testing.assert_allclose(data.phi[:, 0], net.net(x).mean((2, 3)).detach(), rtol=1e-5)
+
+
+def test_two_threads_measure_one_network_without_mixing() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    net = tiny()
+    taps = [probekit.tap(net, name) for name in ("0", "2.0")]
+    batches = [torch.rand(3, 3, 8, 8) for _ in range(2)]
+    expected = [tap.features(y).detach() for tap, y in zip(taps, batches, strict=True)]
+
+    def many(k: int) -> bool:
+        return all(torch.equal(taps[k].features(batches[k]).detach(), expected[k]) for _ in range(60))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(many, [0, 1]))
 
 
 # Compiled
