@@ -63,7 +63,14 @@ def observing(
         for point in at[module]:
             if call == (point.call or 0):
                 began.refuse_if_recomputed_later(point)
-                found[point] = _of_user("reduction", point, read, point.select(output))
+                a = point.select(output)
+                version = None if a.is_inference() else a._version
+                found[point] = _of_user("reduction", point, read, a)
+                if version is not None and a._version != version:
+                    raise TapError(
+                        f"the reduction at {point.name!r} changed the map in place, which the network goes on with: let "
+                        "it work on a copy, a.clone()"
+                    )
         if len(found) == len(points) and not to_the_end:
             raise _Enough
 

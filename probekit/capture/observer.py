@@ -10,6 +10,7 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from probekit.capture.hooks import observing
 from probekit.capture.names import EVERY, TapPoint, check_distinct, located
@@ -22,7 +23,7 @@ from probekit.machine.place import place_of, zeros_for
 from probekit.machine.weights import WeightsHash
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 __all__ = ["Observer", "Reach"]
 
@@ -141,6 +142,26 @@ class Observer:
         # A network that differentiates inside hands on maps with a history.
         with torch.no_grad(), self.running(lambda a: read(a.detach() if a.requires_grad else a)) as run:
             yield lambda y, level, conditions: self.of_each(y, run(lambda: self.denoiser(y, level, **conditions)))
+
+    def refuse_channels_last(self, reached: Reach | None = None) -> None:
+        """Refuse points whose module works on the last dim of its map, where a map's channels are its second.
+
+        Raises
+        ------
+        TapError
+            Naming one.
+        """
+        for point in self.points:
+            module = self.network.get_submodule(point.path)
+            last = isinstance(module, nn.Linear) or (
+                isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1
+            )
+            if last and (reached is None or reached.map(point).ndim == 4):
+                raise TapError(
+                    f"tap {point.name!r} is a {type(module).__name__}, whose channels are the last dim of its map, and "
+                    "the second is wanted: tap a module after it that gives (N, C, H, W); or give reduce= a function, "
+                    "e.g. lambda a: a.mean((1, 2)), and edit with tap.edit"
+                )
 
     def of_each(self, y: Tensor, values: list[Tensor]) -> list[Tensor]:
         """What was read at each point, one row for each image of the batch.

@@ -14,7 +14,7 @@ from probekit import labels
 from probekit.capture.hooks import editing, setting
 from probekit.capture.names import TapPoint, listing, resolve
 from probekit.capture.observer import Observer, Reach
-from probekit.capture.reductions import reduction
+from probekit.capture.reductions import REDUCTIONS, reduction
 from probekit.checks import flag, given, noise_levels, number, whole
 from probekit.denoising.blame import first
 from probekit.denoising.conditions import conditions_for
@@ -189,6 +189,8 @@ class Tap:
         """
         draws, seed = whole("draws", draws, least=1), whole("seed", seed)
         source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
+        if self._reduce_name in REDUCTIONS:
+            self._observer.refuse_channels_last(reached)
         if batch_size is None and store is not None:
             # A store is finished with the batch size that it was begun with.
             batch_size = planned(store, "batch_size")
@@ -251,6 +253,7 @@ class Tap:
         point = self._observer.only("maps are read")
         draw, seed = whole("draw", draw, least=0), whole("seed", seed)
         source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
+        self._observer.refuse_channels_last(reached)
         shape = reached.shape(point)
         if len(shape) != 4:
             raise TapError(f"tap {point.name!r} gives shape {shape}, which is no map (N, C, H, W): tap another module")
@@ -290,7 +293,9 @@ class Tap:
         check_batch(y, self._observer.network)
         # One image stands for a batch, but which inputs belong to which image only the network knows.
         count = len(y) if conditions else 1
-        self._observer.reach(tuple(y.shape[1:]), first(sigma, count, of=len(y)), count, conditions)
+        reached = self._observer.reach(tuple(y.shape[1:]), first(sigma, count, of=len(y)), count, conditions)
+        if self._reduce_name in REDUCTIONS:
+            self._observer.refuse_channels_last(reached)
         with self._observer.running(self._reduce) as run:
             return torch.cat(self._observer.of_each(y, run(lambda: self.denoiser(y, sigma, **conditions))), dim=1)
 
@@ -299,12 +304,12 @@ class Tap:
 
         `channels` are whole numbers, or a boolean mask of all of the tap's channels; see `edit` for errors.
         """
-        return self.edit(setting(channels, lambda _: 0.0))
+        return self._set(channels, lambda _: 0.0)
 
     def scale(self, channels: int | Sequence[int], factor: float) -> AbstractContextManager[None]:
         """A context in which these channels of the tap are multiplied by `factor` in every forward pass."""
         factor = number("factor", factor, "a finite number to multiply the channels by")
-        return self.edit(setting(channels, lambda a: a * factor))
+        return self._set(channels, lambda a: a * factor)
 
     def replace(self, channels: int | Sequence[int], value: Any) -> AbstractContextManager[None]:
         """A context in which these channels of the tap are `value` in every forward pass.
@@ -313,7 +318,7 @@ class Tap:
         """
         if getattr(value, "ndim", 0) == 0:
             value = number("value", value, "a finite number, or a tensor that broadcasts to (N, channels, H, W)")
-        return self.edit(setting(channels, lambda _: value))
+        return self._set(channels, lambda _: value)
 
     def edit(self, function: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
         """A context in which every forward pass goes on with ``function(map)`` in place of the tap's map.
@@ -347,6 +352,12 @@ class Tap:
                 f"with this tap first, or name the tap by its path; {listing(self._observer.network)}"
             )
         return editing(self._observer.network, point, function)
+
+    def _set(self, channels: Any, make: Callable[[Tensor], Any]) -> AbstractContextManager[None]:
+        edit = setting(channels, make)
+        context = self.edit(edit)
+        self._observer.refuse_channels_last()
+        return context
 
     def _prepared(
         self, images: Any, ids: Any, sigma: Any, conditions: Any

@@ -470,3 +470,9 @@ def test_a_users_function_that_fails_is_named_and_not_the_images(
     edit = probekit.tap(denoiser, name).edit(fails)
     with pytest.raises(error, match=rf"of its own(?s:.*)raised by the edit at '{name}'"), edit:
         denoiser(torch.rand(1, 3, size, size), 0.1)
+
+
+def test_a_reduction_that_changes_the_map_is_refused(unet: UNet) -> None:
+    tap = probekit.tap(unet, "enc1", "mid", reduce=lambda a: a.mul_(2).mean((2, 3)))
+    with pytest.raises(TapError, match="reduction at 'enc1' changed the map in place"):
+        tap(torch.rand(1, 3, 8, 8), sigma=0.1)

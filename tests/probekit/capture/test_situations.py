@@ -579,3 +579,34 @@ def test_a_network_sharded_over_processes_is_measured_and_edited_like_a_whole_on
     command = [sys.executable, "-W", "error::UserWarning:probekit", "-c", SHARDED, str(tmp_path / "meet")]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.stdout.split() == ["alike"], run.stderr
+
+
+class ChannelsLast(nn.Module):
+    """As in ConvNeXt: a normalisation and a linear layer on (N, H, W, C)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.linear, self.out = conv(3, 6), nn.LayerNorm(6), nn.Linear(6, 6), conv(6, 3)
+
+    def forward(self, y: Tensor) -> Tensor:
+        return self.out(self.linear(self.norm(self.conv(y).permute(0, 2, 3, 1))).permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("name", ["norm", "linear"])
+def test_maps_whose_channels_are_last_are_not_taken_for_others(name: str) -> None:
+    net, x = ChannelsLast(), torch.rand(2, 3, 8, 8)
+    tap = probekit.tap(net, name)
+    for use in (
+        lambda: tap(x, sigma=0.0),
+        lambda: tap.maps(x, sigma=0.0),
+        lambda: tap.features(x),
+        lambda: tap.ablate(0),
+    ):
+        with pytest.raises(TapError, match=rf"tap '{name}' is a L\w+, whose channels are the last dim"):
+            use()
+    own = probekit.tap(net, name, reduce=lambda a: a.mean((1, 2)))
+    with torch.no_grad():
+        a = net.norm(net.conv(x).permute(0, 2, 3, 1))
+        expected = (a if name == "norm" else net.linear(a)).mean((1, 2))
+        np.testing.assert_allclose(own(x, sigma=0.0).phi[:, 0], expected, atol=1e-6)
+        assert torch.equal(own.features(x), expected)
