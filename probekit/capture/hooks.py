@@ -68,8 +68,8 @@ def observing(
                 found[point] = _of_user("reduction", point, read, a)
                 if version is not None and a._version != version:
                     raise TapError(
-                        f"the reduction at {point.name!r} changed the map in place, which the network goes on with: let "
-                        "it work on a copy, a.clone()"
+                        f"the reduction at {point.name!r} changed the map in place, which the network goes on with: "
+                        "let it work on a copy, a.clone()"
                     )
         if len(found) == len(points) and not to_the_end:
             raise _Enough

@@ -73,7 +73,7 @@ class Guided(nn.Module):
         (Listed(), "unused", "'unused' did not fire: unused was not called"),
         (Listed(), "forwarded", r"'forwarded' did not fire: .* only through \.forward"),
         (Listed(), "twice@7", r"'twice@7' did not fire: twice was called 2 times .* counted from @0"),
-        (Attending(), "attention.out_proj", "'attention.out_proj' did not fire"),
+        (Attending(), "attention.out_proj", "'attention.out_proj' is a .* channels are the last dim"),
         (Listed(), "twice", r'does not say which call of twice .* "twice@0" .* "twice@\*"'),
         (Guided(), "unet.middle", r'which call of unet.middle .* "unet.middle@\*"'),
     ],
@@ -85,6 +85,13 @@ def test_an_edit_that_changes_nothing_or_not_everything_is_an_error_that_names_i
         net(torch.rand(2, planes, 16, 16))
     assert all(not m._forward_hooks and not m._forward_pre_hooks for m in net.modules())
     assert len(list(net.modules())) == before
+
+
+def test_a_layer_whose_weights_are_used_and_that_is_never_called_cannot_be_edited() -> None:
+    net = Attending()
+    edit = probekit.tap(net, "attention.out_proj").edit(torch.zeros_like)
+    with pytest.raises(TapError, match=r"'attention.out_proj' did not fire"), edit:
+        net(torch.rand(2, 4, 8, 8))
 
 
 def test_a_block_without_a_pass_is_an_error_and_an_error_in_it_is_not_masked(unet: UNet) -> None:
