@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +20,9 @@ DEPTH, LONGEST = 3, 10_000
 TORCHS = ("_parameters", "_modules", "_buffers", "training")
 HOOKS = ("__", "_forward_", "_backward_", "_state_dict_", "_load_state_", "_is_full_backward", "_non_persistent")
 SCALARS = (bool, int, float, complex, str, bytes, type(None))
-DICTS, LISTS = (dict, OrderedDict, defaultdict), (list, deque, tuple)
+LISTS = (list, deque, tuple)
+# Of classes only what is plainly data is looked at.
+DATA = (bool, int, float, complex, dict, *LISTS, set, np.ndarray, Tensor)
 OPAQUE = (nn.Module, type, FunctionType, MethodType, ModuleType, dict, *LISTS, set, frozenset)
 
 
@@ -33,6 +36,10 @@ class State:
             for path, module in network.named_modules()
             if not isinstance(module, torch.jit.ScriptModule)
         ]
+        classes = dict.fromkeys(own for _, module, *_ in self._modules for own in type(module).__mro__)
+        self._classes = [
+            (own, _data_of(own)) for own in classes if not own.__module__.startswith(("torch.", "builtins"))
+        ]
 
     def changed(self) -> tuple[str, ...]:
         """Names of the attributes, buffers and parameters that are not as they were; parameters by identity only."""
@@ -44,6 +51,8 @@ class State:
             names += [k for k, kept in buffers.items() if kept.differs(module._buffers.get(k))]
             names += [k for k, v in parameters.items() if module._parameters.get(k) is not v]
             found += [f"{path}.{name}".lstrip(".") for name in names]
+        for own, kept in self._classes:
+            found += [f"{own.__name__}.{name}" for name, value in kept.items() if value.differs(vars(own).get(name))]
         return tuple(found)
 
     def restore(self) -> None:
@@ -53,6 +62,10 @@ class State:
                 del vars(module)[name]
             vars(module).update({name: kept.restored() for name, kept in attributes.items()})
             module._buffers.update({name: kept.restored() for name, kept in buffers.items()})
+        for own, kept in self._classes:
+            for name, value in kept.items():
+                if value.differs(vars(own).get(name)):
+                    setattr(own, name, value.restored())
 
 
 @contextmanager
@@ -73,11 +86,13 @@ class _Kept:
         self.content: Any = None
         if isinstance(value, Tensor):
             self.content = value.detach().clone()
-        elif depth and type(value) in DICTS and len(value) <= LONGEST:
+        elif isinstance(value, np.ndarray):
+            self.content = value.copy()
+        elif depth and isinstance(value, dict) and len(value) <= LONGEST:
             self.content = {k: _Kept(v, depth - 1) for k, v in value.items()}
-        elif depth and type(value) in LISTS and len(value) <= LONGEST:
+        elif depth and isinstance(value, LISTS) and len(value) <= LONGEST:
             self.content = [_Kept(v, depth - 1) for v in value]
-        elif type(value) is set and len(value) <= LONGEST:
+        elif isinstance(value, set) and len(value) <= LONGEST:
             self.content = set(value)
         elif depth > 1 and _plain(value):
             # Of an object within an object only the containers are followed, not all that they lead to.
@@ -87,6 +102,8 @@ class _Kept:
         """Whether `now` is another value, or holds something else than this did."""
         if isinstance(self.value, Tensor):
             return not _alike(now, self.content)
+        if isinstance(self.value, np.ndarray):
+            return not (isinstance(now, np.ndarray) and now.dtype == self.content.dtype and _same(now, self.content))
         if now is not self.value:
             return not (isinstance(now, SCALARS) and type(now) is type(self.value) and now == self.value)
         if isinstance(self.content, dict):
@@ -103,6 +120,10 @@ class _Kept:
             if not _alike(self.value, self.content):
                 with torch.no_grad():
                     self.value.copy_(self.content)
+        elif not self.differs(self.value):
+            pass
+        elif isinstance(self.value, np.ndarray):
+            self.value[...] = self.content
         elif isinstance(self.content, dict):
             into = self.value if isinstance(self.value, dict) else vars(self.value)
             _refill(into, {k: kept.restored() for k, kept in self.content.items()})
@@ -122,6 +143,14 @@ def _attributes(module: nn.Module) -> dict[str, _Kept]:
 
 def _kept_buffers(module: nn.Module) -> dict[str, _Kept]:
     return {name: _Kept(buffer) for name, buffer in module._buffers.items() if buffer is not None}
+
+
+def _data_of(own: type) -> dict[str, _Kept]:
+    return {k: _Kept(v) for k, v in vars(own).items() if isinstance(v, DATA) and not k.startswith("__")}
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _belongs(name: str) -> bool:

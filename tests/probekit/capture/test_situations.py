@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -28,11 +28,22 @@ def conv(before: int, after: int, stride: int = 1) -> nn.Conv2d:
 class Skipping(nn.Module):
     """A UNet that keeps its skips where `keep` says, from one half of the pass to the other."""
 
+    shared: ClassVar[list[Tensor]] = []
+
     def __init__(self, keep: str) -> None:
         super().__init__()
         self.down, self.middle, self.up = nn.ModuleList([conv(3, 4), conv(4, 4, 2)]), conv(4, 4), conv(8, 3)
         self.keep = keep
-        self.skips: Any = {"list": [], "dict": {}, "deque": deque(), "nested": {"down": []}, "object": Held()}.get(keep)
+        type(self).shared.clear()
+        self.skips: Any = {
+            "subclass": Pile(),
+            "class": self.shared,
+            "list": [],
+            "dict": {},
+            "deque": deque(),
+            "nested": {"down": []},
+            "object": Held(),
+        }.get(keep)
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
         self.register_buffer("hidden", torch.zeros(()))
 
@@ -70,12 +81,16 @@ class Skipping(nn.Module):
         return self.up(torch.cat([h, skip], dim=1))
 
 
+class Pile(list[Tensor]):
+    """A list of its own kind."""
+
+
 class Held:
     def __init__(self) -> None:
         self.maps: list[Tensor] = []
 
 
-KEPT = ["list", "dict", "deque", "nested", "object", "attribute", "counter", "hidden"]
+KEPT = ["subclass", "class", "list", "dict", "deque", "nested", "object", "attribute", "counter", "hidden"]
 
 
 @pytest.mark.parametrize("keep", KEPT)
