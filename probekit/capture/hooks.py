@@ -231,6 +231,11 @@ class _Edit:
         if not isinstance(after, torch.Tensor) or after.shape != before.shape:
             got = tuple(after.shape) if isinstance(after, torch.Tensor) else type(after).__name__
             raise TapError(f"the edit at {self.point.name!r} made {got} of a map {tuple(before.shape)}: keep its shape")
+        if after.dtype != before.dtype:
+            raise TapError(
+                f"the edit at {self.point.name!r} made {after.dtype} of a map of {before.dtype}: keep its type, "
+                "e.g. .to(a.dtype)"
+            )
         if any(_shares(before, given) for given in tensors_of(inputs).values()):
             # The module works in place, and the network may go on with what it gave it rather than what came out.
             if before.requires_grad and torch.is_grad_enabled():

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.modules import module as every
 
-from probekit.denoising.inputs import arguments_with, input_channels, next_multiples, size_message
+from probekit.denoising.inputs import arguments_with, input_channels, next_multiples, signature_of, size_message
 from probekit.errors import InputError, ProbeError
 from probekit.machine.modes import evaluating, on_trial, trying
 
@@ -56,7 +56,7 @@ def raise_if_conditions_are_to_blame(
     if (called is not None and called in _codes(error)) or _raised_in_hook(model, error):
         # It was called, so that it had what it takes.
         return
-    signature = inspect.signature(model.forward)
+    signature = signature_of(model)
     position, keyword = arguments_with(None, by_keyword=by_keyword) if told else ((), {})
     try:
         signature.bind(None, *position, **keyword, **conditions)

@@ -27,6 +27,7 @@ __all__ = [
     "input_channels",
     "next_multiples",
     "sigma_place",
+    "signature_of",
     "size_message",
 ]
 
@@ -98,9 +99,17 @@ def check_output(name: str, output: Any, y: Tensor) -> None:
     )
 
 
+def signature_of(model: nn.Module) -> inspect.Signature:
+    """What the forward of a module takes; where that is not known, as of traced ones, anything by position."""
+    try:
+        return inspect.signature(model.forward)
+    except ValueError:
+        return inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
+
+
 def sigma_place(model: nn.Module) -> Literal["second", "keyword"] | None:
     """How the forward of a module takes a parameter called sigma: as its second, by keyword, or not at all."""
-    for index, (name, parameter) in enumerate(inspect.signature(model.forward).parameters.items()):
+    for index, (name, parameter) in enumerate(signature_of(model).parameters.items()):
         if index and name == "sigma":
             positional = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
             if index == 1 and positional:
@@ -116,7 +125,7 @@ def arguments_with(told: Any, *, by_keyword: bool) -> tuple[tuple[Any, ...], dic
 
 def check_signature(model: nn.Module, *, told: bool) -> None:
     """Refuse a network that cannot be called with the image, and σ if told; what conditions it is left to calls."""
-    signature = inspect.signature(model.forward)
+    signature = signature_of(model)
     by_keyword = told and sigma_place(model) == "keyword"
     position, keyword = arguments_with(None, by_keyword=by_keyword) if told else ((), {})
     given = [None, *position]

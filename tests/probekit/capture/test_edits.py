@@ -483,3 +483,9 @@ def test_a_reduction_that_changes_the_map_is_refused(unet: UNet) -> None:
     tap = probekit.tap(unet, "enc1", "mid", reduce=lambda a: a.mul_(2).mean((2, 3)))
     with pytest.raises(TapError, match="reduction at 'enc1' changed the map in place"):
         tap(torch.rand(1, 3, 8, 8), sigma=0.1)
+
+
+def test_an_edit_keeps_the_maps_type(unet: UNet) -> None:
+    edit = probekit.tap(unet, "mid").edit(lambda a: a.double())
+    with pytest.raises(TapError, match=r"made torch.float64 of a map of torch.float32: keep its type"), edit:
+        unet(torch.rand(1, 3, 8, 8))

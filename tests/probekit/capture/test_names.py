@@ -163,13 +163,17 @@ def test_a_tap_that_does_not_fire_is_an_error() -> None:
         probekit.tap(Idle(), "unused")(torch.zeros(1, 1, 4, 4), sigma=0.1)
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+@pytest.mark.filterwarnings("ignore:.torch.jit")
 def test_replicated_and_wholly_scripted_networks_are_refused() -> None:
     net = flat()
     with pytest.raises(TapError, match=r"DataParallel.*\.module"):
         probekit.tap(nn.DataParallel(net), "0")
     with pytest.raises(TapError, match=r"is compiled.*as it was before"):
         probekit.tap(torch.jit.script(net), "0")
+    traced = torch.jit.trace(net, torch.rand(1, 1, 8, 8))
+    with pytest.raises(TapError, match=r"is compiled.*as it was before"):
+        probekit.tap(traced, "0")
+    assert probekit.Denoiser(traced)(torch.rand(1, 1, 8, 8)).shape == (1, 1, 8, 8)  # pyright: ignore[reportArgumentType]
 
 
 def test_the_table_refuses_shapes_that_are_not_images(unet: UNet) -> None:
