@@ -4,8 +4,10 @@ import importlib.util
 import json
 import math
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +17,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import probekit
-from analyses import report
+from analyses import (
+    attribution,
+    clusters,
+    concepts,
+    controls,
+    densities,
+    descriptors,
+    generalisation,
+    probe,
+    report,
+    sampling,
+    selectivity,
+    semantics,
+    sparsity,
+    subspaces,
+    variants,
+)
 from analyses.ground import untrained_twin
 from analyses.report import Compared, Measured, Told
 from probekit.images import load
@@ -275,3 +293,83 @@ def test_the_page_of_results_keeps_its_marks() -> None:
     text = (ROOT / "docs" / "published.md").read_text(encoding="utf-8")
     assert text.count(page.BEGIN) == text.count(page.END) == 1
     assert "](figures/" not in text
+
+
+# Every analysis
+
+ROOMS: dict[str, Callable[[SimpleNamespace], xr.Dataset]] = {
+    "sparsity": lambda at: sparsity.analyse(at.data),
+    "selectivity": lambda at: selectivity.analyse(at.data, resamples=100),
+    "subspaces": lambda at: subspaces.analyse(at.data, resamples=100, max_subspaces=2),
+    "semantics": lambda at: semantics.analyse(at.data, resamples=100),
+    "clusters": lambda at: clusters.analyse(at.data, n_clusters=4),
+    "probe": lambda at: probe.analyse(at.train, at.data, resamples=100),
+    "attribution": lambda at: attribution.effects(
+        at.denoiser, at.tap, at.images, groups={"two": [0, 1], "one": [2]}, sigma=0.1
+    ),
+    "concepts": lambda at: concepts.analyse(
+        at.images, at.data, denoiser=at.denoiser, channels=[0, 1], together=1, **FEW, **QUICK
+    ),
+    "sampling": lambda at: sampling.reconstruct(
+        at.denoiser, at.tap, at.images.subset([0]), n_samples=2, sigmas=[1, 0.1], progress=False
+    ),
+    "densities": lambda at: densities.analyse(
+        variants.laws(at.images, denoiser=at.denoiser, block=at.block, n_images=24, n_samples=4, **QUICK), resamples=100
+    ),
+    "descriptors": lambda at: descriptors.analyse(at.images),
+    "generalisation": lambda at: generalisation.analyse(
+        at.denoiser, at.train_images, at.images, n_samples=2, share=0.1
+    ),
+    "variants": lambda at: variants.table(
+        at.images, denoiser=at.denoiser, block=at.block, n_images=2, n_samples=2, **QUICK
+    ),
+    "controls": lambda at: controls.table(
+        at.images,
+        train=at.train_images,
+        denoiser=at.denoiser,
+        block=at.block,
+        sigma=0.1,
+        untrained=1,
+        settings=controls.Settings(resamples=100),
+        progress=False,
+    ),
+}
+QUICK: dict[str, Any] = {"sigmas": [1, 0.1], "draws": 2, "progress": False}
+FEW: dict[str, Any] = {"n_images": 2, "n_samples": 2, "permutations": 100, "resamples": 100}
+
+
+@pytest.fixture(scope="module")
+def at() -> Callable[[str], SimpleNamespace]:
+    """A published network of random weights, grey images of four classes, and φ of them."""
+
+    @cache
+    def of(name: str) -> SimpleNamespace:
+        denoiser, block = made(name), "mid" if "unet" in name else "layer10"
+        # What it takes away from images is little, or samples of random weights would grow beyond all numbers.
+        last = [m for m in denoiser.model.modules() if isinstance(m, nn.Conv2d)][-1]
+        last.weight.data *= 0.01
+        rng = torch.Generator().manual_seed(0)
+        shade = (torch.arange(120) % 4).view(-1, 1, 1, 1) / 4
+        grey = (shade + 0.2 * torch.rand(120, 1, 8, 8, generator=rng)).clamp(0, 1)
+        names = [f"class {i % 4}" for i in range(120)]
+        sets = [load(grey[part], ids=[f"{part.start}{i}" for i in range(part.stop - part.start)], labels=names[part])
+                for part in (slice(0, 48), slice(48, 120))]  # fmt: skip
+        tap = probekit.tap(denoiser, block)
+        data, train = (tap(one, sigma=0.1, draws=3) for one in sets)
+        return SimpleNamespace(
+            denoiser=denoiser, block=block, tap=tap, images=sets[0], train_images=sets[1], data=data, train=train
+        )
+
+    return of
+
+
+@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("name", ["bsd-unet-free-100", "celeba-rf05"])
+def test_every_analysis_takes_them(name: str, room: str, at: Callable[[str], SimpleNamespace]) -> None:
+    found = ROOMS[room](at(name))
+    assert found.sizes
+    assert len(found.data_vars) > 0
+
+
+def test_no_analysis_is_forgotten() -> None:
+    assert {*ROOMS, "report"} == {one.parent.name for one in (ROOT / "analyses").glob("*/__init__.py")} - {"ground"}

@@ -82,7 +82,7 @@ def observing(
         began = _Gradients()
         with suppress(_Enough):
             forward()
-        for edit in _IN_PLACE:
+        for edit in _ENTERED:
             edit.cut(network)
         missing = [repr(point.name) for point in points if point not in found]
         if missing:
@@ -114,8 +114,8 @@ def editing(network: nn.Module, point: TapPoint, function: Callable[[Tensor], Te
     edit = _Edit(network, point, function)
     with ExitStack() as stack:
         stack.enter_context(uncompiled())
-        _IN_PLACE.append(edit)
-        stack.callback(_IN_PLACE.remove, edit)
+        _ENTERED.append(edit)
+        stack.callback(_ENTERED.remove, edit)
         stack.callback(network.register_forward_pre_hook(edit.begin).remove)
         stack.callback(network.register_forward_hook(edit.end, always_call=True).remove)
         stack.callback(network.get_submodule(point.path).register_forward_hook(edit.fire).remove)
@@ -180,11 +180,17 @@ class _Edit:
     def fire(self, _module: nn.Module, inputs: Any, output: Any) -> Any:
         """The module was called: its output, edited where this is a call to edit."""
         point = self.point
-        if self.elsewhere and not (_recomputing() and self.depth):
+        if on_trial() or (_recomputing() and not self.depth):
+            # Nobody wants this pass, or it is for the gradient of one that was made outside the block.
             return None
-        if _recomputing() and not self.depth:
-            # For the gradient of a pass that was made outside the block.
-            return None
+        if self.elsewhere:
+            if not _recomputing():
+                return None
+            # Torch's own thread, for the gradient of the open pass; or another pass's. Which is not known.
+            raise TapError(
+                f"{point.path} is called again for a gradient, in another thread than the edit at {point.name!r} was "
+                "made in: turn activation checkpointing off, or make other gradients outside the block"
+            )
         if _recomputing() or not self.depth:
             # Which call of a pass this is cannot be known: every call is edited, or none may be.
             if isinstance(point.call, int):
@@ -249,7 +255,7 @@ class _Edit:
 
 
 # Edits whose blocks are being run, in the order in which they were entered.
-_IN_PLACE: list[_Edit] = []
+_ENTERED: list[_Edit] = []
 
 
 class _Gradients:

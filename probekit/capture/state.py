@@ -32,7 +32,7 @@ class State:
     def __init__(self, network: nn.Module) -> None:
         # Values are kept, not only their identities, which Python would give to others.
         self._modules = [
-            (path, module, _attributes(module), dict(module._parameters), _kept_buffers(module))
+            (path, module, _attributes(module), _versions(module), _kept_buffers(module))
             for path, module in network.named_modules()
             if not isinstance(module, torch.jit.ScriptModule)
         ]
@@ -42,14 +42,15 @@ class State:
         ]
 
     def changed(self) -> tuple[str, ...]:
-        """Names of the attributes, buffers and parameters that are not as they were; parameters by identity only."""
+        """Names of what is not as it was; of a parameter, that it is another or was written to, not what it holds."""
         found = []
         for path, module, attributes, parameters, buffers in self._modules:
             now = {k: v for k, v in vars(module).items() if _belongs(k)}
             names = [k for k, v in now.items() if k not in attributes or attributes[k].differs(v)]
             names += [k for k in attributes if k not in now]
             names += [k for k, kept in buffers.items() if kept.differs(module._buffers.get(k))]
-            names += [k for k, v in parameters.items() if module._parameters.get(k) is not v]
+            versions = _versions(module)
+            names += [k for k, kept in parameters.items() if versions.get(k) != kept]
             found += [f"{path}.{name}".lstrip(".") for name in names]
         for own, kept in self._classes:
             found += [f"{own.__name__}.{name}" for name, value in kept.items() if value.differs(vars(own).get(name))]
@@ -139,6 +140,12 @@ class _Kept:
 
 def _attributes(module: nn.Module) -> dict[str, _Kept]:
     return {name: _Kept(value) for name, value in vars(module).items() if _belongs(name)}
+
+
+def _versions(module: nn.Module) -> dict[str, tuple[int, int | None]]:
+    """Which parameters there are, and how often torch has counted changes in place; copies would take their memory."""
+    held = {k: p for k, p in module._parameters.items() if p is not None}
+    return {k: (id(p), None if p.is_inference() else p._version) for k, p in held.items()}
 
 
 def _kept_buffers(module: nn.Module) -> dict[str, _Kept]:

@@ -9,10 +9,14 @@ import torch
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor, nn
 
 import probekit
 from analyses import sampling
+from analyses.sampling.analyse import levels
+from analyses.sampling.methods import geometric
+from probekit.cli.arguments import network_called
 from probekit.errors import InputError
 from tests.analyses.sampling.making import METHODS
 
@@ -198,3 +202,55 @@ def test_a_sampler_that_does_not_say_of_which_rows_its_images_are_is_told_so() -
     planes, x = world(3)
     with pytest.raises(InputError, match=r"2 noisy images .* of 9 rows, .* say which rows"):
         made(x, {"given": planes}, method=forgetful)
+
+
+GIVEN = """
+import torch
+from torch import nn
+
+class Beside(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rest = nn.Identity()
+
+    def forward(self, y, sigma, *, given):
+        level = sigma.view(-1, 1, 1, 1)
+        return given + 0.04 / (0.04 + level**2) * self.rest(y - given)
+
+def make():
+    return Beside()
+"""
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_command_line_gives_each_image_its_own(
+    turned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"beside_{turned}"
+    (tmp_path / f"{name}.py").write_text(GIVEN)
+    (tmp_path / "pictures").mkdir()
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        pixels = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{k}.png")
+    planes = rng.standard_normal((3, 3, 4, 4)).astype(np.float32)
+    ids = np.array([f"{k}.png" for k in range(3)], dtype=object)
+    order = slice(None, None, -1) if turned else slice(None)
+    np.savez(tmp_path / "given.npz", ids=ids[order].astype(str), values=planes[order])
+    arguments = ["pictures", "--network", f"{name}:make", "--tap", "rest", "--samples", "2", "--levels", "4"]
+    assert sampling.main([*arguments, "--condition", "given=given.npz", "--draws", "2", "-o", "out", "--quiet"]) == 0
+    found = xr.load_dataset(tmp_path / "out" / "samples.nc", engine="h5netcdf")
+    network, ends = network_called(f"{name}:make"), levels("langevin")
+
+    def by_hand(planes: np.ndarray) -> xr.Dataset:
+        options = {"n_samples": 2, "sigmas": geometric(ends[0], ends[-1], 4), "draws": 2, "progress": False}
+        return sampling.reconstruct(
+            network, probekit.tap(network, "rest"), tmp_path / "pictures", conditions={"given": planes}, **options
+        )
+
+    np.testing.assert_array_equal(found.samples, by_hand(planes).samples)
+    assert not np.array_equal(found.samples, by_hand(planes[[1, 2, 0]]).samples)
+    assert sampling.main([*arguments, "-o", "out2", "--quiet"]) == 1
+    assert "'given' must be given" in capsys.readouterr().err

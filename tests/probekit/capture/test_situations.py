@@ -266,6 +266,21 @@ def test_two_threads_measure_one_network_without_mixing() -> None:
         assert all(pool.map(many, [0, 1]))
 
 
+def test_a_network_that_writes_to_its_weights_in_a_pass_is_said_to() -> None:
+    class Drifting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = conv(3, 3)
+
+        def forward(self, y: Tensor) -> Tensor:
+            with torch.no_grad():
+                self.conv.weight.mul_(0.9)
+            return self.conv(y)
+
+    with pytest.warns(UserWarning, match=r"changes what it holds in a forward pass \(conv.weight\)"):
+        probekit.tap(Drifting(), "conv")(torch.rand(1, 3, 8, 8), sigma=0.0)
+
+
 # Compiled
 
 
