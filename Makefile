@@ -11,8 +11,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 demo: .venv/demo.done
 	$(BIN)/probekit demo --out demo
 
+# The same examples every time; plain pytest, and test-fast, draw new ones.
 test: .venv/test.done
-	$(PYTEST) -n auto --dist worksteal
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(PYTEST) -n auto --dist worksteal
 
 # What takes many seconds is left out (tests/slow.txt): for while you work.
 test-fast: .venv/test.done

@@ -9,7 +9,9 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -202,7 +204,16 @@ def _create(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int
             if not (path / LOCK).exists():
                 raise
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        _remove(making)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder to which zarr's own thread may be writing still, when a write beside it has failed."""
+    for pause in (0.0, 0.05, 0.2, 0.5):
+        time.sleep(pause)
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists() and (pause or sys.exception() is None):
+            return
 
 
 def _opened(path: Path) -> zarr.Group:

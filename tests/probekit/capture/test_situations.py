@@ -219,6 +219,7 @@ def test_a_network_that_goes_another_way_at_another_noise_level_or_condition_is_
     tap(x, sigma=0.5)
     with pytest.raises(TapError, match=r"'net' is called 2 times in one forward pass"):
         tap(x, sigma=[0.1, 0.5])
+    tap(x, sigma=0.5, conditions={"weight": 1.0})
     with pytest.raises(TapError, match=r"'net' is called 2 times in one forward pass"):
         tap(x, sigma=0.5, conditions={"weight": 3.0})
     assert probekit.tap(net, "net@0")(x, sigma=[0.1, 0.5]).phi.notnull().all()
