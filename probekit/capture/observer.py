@@ -171,10 +171,11 @@ class Observer:
         TapError
             If there are more rows or fewer: the network takes its batch apart, or makes more of it.
         """
+        rows = y.shape[0]
         for point, value in zip(self.points, values, strict=True):
-            if len(value) != len(y):
+            if value.shape[0] != rows:
                 raise TapError(
-                    f"tap {point.name!r} gives {len(value)} maps for {len(y)} images: the network takes its batch "
+                    f"tap {point.name!r} gives {value.shape[0]} maps for {rows} images: the network takes its batch "
                     "apart or puts batches together there; where it goes through it image by image, measure with "
                     "batch_size=1, else tap a place that each image passes once"
                 )

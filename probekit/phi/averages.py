@@ -181,11 +181,11 @@ def averaged(values: Iterable[tuple[NoisyBatch, list[Tensor]]], noising: Noising
         standard deviation (NaN for one draw); both are accumulated in float64.
     """
     found: list[list[Tensor]] = [[] for _ in noising.levels]
-    seen = 0
+    seen, versions = 0, noising.versions
     for batch, taps in values:
         found[batch.level].append(torch.cat(list(taps), dim=1))
-        seen += len(batch.y)
-        if seen == len(batch.group) * noising.versions:
+        seen += batch.y.shape[0]
+        if seen == len(batch.group) * versions:
             yield _average(batch.group, found, noising)
             found, seen = [[] for _ in noising.levels], 0
 
