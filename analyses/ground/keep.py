@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from probekit.errors import InputError
-from probekit.machine.files import whole, writing_to
+from probekit.machine.files import is_unfinished, whole, writing_to
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -207,7 +207,7 @@ class Kept:
                     f"{self.folder} was begun with another plan ({shown}): give another folder, or the same plan"
                 )
             return
-        if self.folder.exists() and any(p.name != f"{PLAN}.partial" for p in self.folder.iterdir()):
+        if self.folder.exists() and not all(map(is_unfinished, self.folder.iterdir())):
             raise InputError(f"{self.folder} is not empty and holds no {PLAN}: give a new folder for the {self._what}")
         with writing_to(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)

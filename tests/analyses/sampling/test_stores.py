@@ -9,6 +9,7 @@ import xarray as xr
 from torch import Tensor
 
 from probekit.errors import CapacityError, InputError, ModelError
+from probekit.machine.files import beside
 from probekit.synthetic.patch_model import PatchModel
 from tests.analyses.sampling.making import SHAPE, drawn, made, measured, patches
 
@@ -85,9 +86,9 @@ def test_a_broken_piece_is_named_and_made_again_once_deleted(
 
 def test_a_call_killed_while_it_wrote_is_finished(model: PatchModel, images: xr.DataArray, tmp_path: Path) -> None:
     # What a kill leaves is an unfinished file under another name, of the plan or of a piece.
-    (tmp_path / "plan.json.partial").write_text('{"a')
+    beside(tmp_path / "plan.json").write_text('{"a')
     whole = made(model, images, store=tmp_path)
-    (tmp_path / "000002.nc").rename(tmp_path / "000002.nc.partial")
+    (tmp_path / "000002.nc").rename(beside(tmp_path / "000002.nc"))
     xr.testing.assert_identical(made(model, images, store=tmp_path), whole)
 
 

@@ -524,7 +524,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_traine
 
 
 def test_a_checkpoint_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.safetensors.partial").mkdir()
+    (tmp_path / "checkpoint.safetensors").symlink_to("/proc/nothing/checkpoint.safetensors")
     with pytest.raises(CapacityError, match="cannot write into"):
         quietly(network(), out=tmp_path)
 
