@@ -136,6 +136,7 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
         read,
         tuple(f"{s.name}/{file}" for s in sets for file in s.skipped),
         "; ".join(dict.fromkeys(s.preparation for s in sets)),
+        "; ".join(dict.fromkeys(s.origin for s in sets if s.origin)),
     )
 
 

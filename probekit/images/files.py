@@ -97,7 +97,7 @@ def from_files(path: Path, prepare: Preparation, skip_bad: bool) -> ImageSet:
             raise InputError(f"{named(odd)} in {path} differ from the {shape} that they had: load the images again")
         return torch.from_numpy(np.stack(pixels) if pixels else np.empty((0, *shape))).float() / 255
 
-    return ImageSet(path.name, kept, _folder_labels(kept), shape, read, skipped, str(prepare))
+    return ImageSet(path.name, kept, _folder_labels(kept), shape, read, skipped, str(prepare), str(path.resolve()))
 
 
 class _Folder:

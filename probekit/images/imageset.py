@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["ImageSet", "checked_ids", "named", "plain", "relabelled"]
 
 MAX_NAMED = 5
+# Images that stand for a set's content; reading them takes little beside measuring any.
+FINGERPRINTED = 64
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class ImageSet:
         Files that were left out on request, each with the reason.
     preparation : str
         What was done to files: resizing, cropping, colour planes; "none" for others.
+    origin : str
+        Absolute path of the folder or zip that the images come from; "" for others.
     """
 
     name: str
@@ -50,6 +55,7 @@ class ImageSet:
     _read: Callable[[Sequence[int]], Tensor] = field(repr=False)
     skipped: tuple[str, ...] = ()
     preparation: str = "none"
+    origin: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,6 +88,21 @@ class ImageSet:
             labels=labels,
             _read=lambda positions: parent([indices[p] for p in positions]),
         )
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the images' content: of their number, their shape and the values of at most 64, evenly spread.
+
+        The same wherever the images lie and whatever they are called.
+
+        Raises
+        ------
+        InputError
+            If one of these images cannot be read.
+        """
+        content = hashlib.sha256(f"{len(self)} {self.shape}".encode())
+        for index in np.unique(np.linspace(0, len(self) - 1, min(len(self), FINGERPRINTED)).round().astype(int)):
+            content.update(self.read([int(index)]).numpy().astype("<f4").tobytes())
+        return content.hexdigest()
 
     def watched(self, look: Callable[[Tensor], None]) -> ImageSet:
         """The same images; `look` is given each batch of them that is read."""
