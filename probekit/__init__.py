@@ -7,7 +7,7 @@ from probekit.drawing.draw import draw
 from probekit.errors import CapacityError, InputError, ModelError, ProbeError, TapError
 from probekit.machine.installed import installed_version
 from probekit.models.zoo import load
-from probekit.phi.store import open
+from probekit.phi.stored import open
 from probekit.phi.tap import Tap, tap
 
 __all__ = [

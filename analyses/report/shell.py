@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "probekit.cli.look:draw",
     ),
     "phi": ("Write the representation φ of images to a file that xarray opens.", "probekit.cli.look:phi"),
+    "check": ("Read a store through, and say what of it is whole.", "probekit.cli.look:check"),
     "train": ("Train a denoiser and write its weights with a model card.", "probekit.cli.train:train"),
     "report": (
         "Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report.",

@@ -222,6 +222,11 @@ class Observer:
         self.weights_sha256.left_out = self._counters(visits[-1].changed if visits else ())
         return Reach(visits[: last + 1], {point: visits[end] for point, end in ends.items()})
 
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """Names of what a pass changes in the network, as far as passes were seen."""
+        return self._changes
+
     def _counters(self, changed: Sequence[str]) -> tuple[str, ...]:
         """Those of the changed names that count passes: buffers of one whole number."""
         buffers = dict(self.network.named_buffers())

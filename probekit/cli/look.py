@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -36,9 +37,10 @@ from probekit.drawing.plan import MAX_BOXES
 from probekit.errors import InputError
 from probekit.machine.files import prepared, whole
 from probekit.models import zoo
+from probekit.phi.stored import check as checked
 from probekit.phi.tap import tap as make_tap
 
-__all__ = ["draw", "models", "phi", "taps"]
+__all__ = ["check", "draw", "models", "phi", "taps"]
 
 Shape = Annotated[str, typer.Option(help="Channels, rows, columns of an image to try it on.")]
 # Suffixes of pictures, with what a file of each is told to say of itself: no time, so that it is the same each time.
@@ -95,6 +97,20 @@ def draw(
     return [out]
 
 
+def check(
+    store: Annotated[Path, typer.Argument(help="A .zarr store that `probekit phi` or a tap has written.")],
+    as_json: Json = False,
+) -> int:
+    """Read a store through, and say what of it is whole: exit status 0 if all is, 1 if not."""
+    found = checked(store)
+    if as_json:
+        told = {**asdict(found), "path": str(found.path), "whole": found.whole}
+        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+    else:
+        typer.echo(str(found))
+    return 0 if found.whole else 1
+
+
 def phi(
     network: Model,
     images: Images,
@@ -111,6 +127,9 @@ def phi(
     batch_size: BatchSize = None,
     condition: Condition = None,
     keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Keep every draw too.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing: say what it would cost in time, memory and disk.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> list[Path] | None:
@@ -125,6 +144,12 @@ def phi(
     tapped = make_tap(network_called(network), *(words(tap) or ()), reduce=reduce)
     levels = numbers(sigma, float, option="--sigma")
     conditions = conditions_called(condition)
+    if dry_run:
+        cost = tapped.estimate(
+            source, sigma=levels, draws=draws, batch_size=batch_size, keep_draws=keep_draws, conditions=conditions
+        )
+        typer.echo(json.dumps(asdict(cost), indent=2) if as_json else str(cost))
+        return None
     prepared(out.parent)
     data = tapped(
         source,

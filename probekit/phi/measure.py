@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -21,7 +22,7 @@ from probekit.checks import plain, whole
 from probekit.denoising.denoiser import clean_range
 from probekit.errors import InputError
 from probekit.machine.memory import available_bytes, refuse_if_too_large
-from probekit.phi import store
+from probekit.phi import store, stored
 from probekit.phi.averages import Average, Noising, averaged, clean_and_noise, noisy_batches
 
 if TYPE_CHECKING:
@@ -35,12 +36,53 @@ if TYPE_CHECKING:
     Read = Callable[[Tensor, float, Mapping[str, Any]], list[Tensor]]
     Observed = Callable[[], AbstractContextManager[Read]]
 
-__all__ = ["Measurement", "batch_size_for", "busy_batch", "images_for", "maps_of_one_draw", "rest_image"]
+__all__ = ["Estimate", "Measurement", "batch_size_for", "busy_batch", "images_for", "maps_of_one_draw", "rest_image"]
 
 # Elements of the largest activation in a batch: what a CPU's caches like, and what keeps a large GPU busy.
 BATCH_ELEMENTS, BATCH_ELEMENTS_GPU = 2**22, 2**27
 MAX_BATCH = 1024
 REST_ID = "rest"
+ESTIMATED_SECONDS = 2.0
+# Relative rounding of the format in which GPUs multiply float32 by default.
+TF32 = 2.0**-10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a measurement would cost.
+
+    Attributes
+    ----------
+    images : int
+        Number of images.
+    noisy_images : int
+        Noisy versions of them, and of the constant image, that the network is given.
+    seconds : float
+        Time that these take, from the speed of the first few on an otherwise idle machine.
+    result_bytes : int
+        Size of the results, in memory or, before compression, on disk.
+    store_memory_bytes : int
+        About what is in memory at a time while results go to a store.
+    batch_size : int
+        Noisy images in one forward pass.
+    device : str
+        Where the network computes.
+    """
+
+    images: int
+    noisy_images: int
+    seconds: float
+    result_bytes: int
+    store_memory_bytes: int
+    batch_size: int
+    device: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.images:,} images, {self.noisy_images:,} noisy ones, {self.batch_size} in a pass, on {self.device}: "
+            f"about {spoken_time(self.seconds)}; {spoken_bytes(self.result_bytes)} of results, and "
+            f"{spoken_bytes(self.store_memory_bytes)} of memory where they go to a store"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +109,8 @@ class Measurement:
         A tensor of the type and on the device in which the network computes.
     attrs : Mapping[str, str | int | float]
         Provenance.
+    identity : callable
+        Gives what tells the network and the reduction apart from others, beside the weights.
     progress : bool or None
         Show a bar, show none, or show one in a terminal only.
     """
@@ -81,6 +125,7 @@ class Measurement:
     channels: Mapping[str, int]
     place: Tensor
     attrs: Mapping[str, str | int | float]
+    identity: Callable[[], Mapping[str, Any]]
     progress: bool | None
 
     def in_memory(self) -> xr.Dataset:
@@ -107,26 +152,89 @@ class Measurement:
             pending = writer.pending
             total = sum(map(len, pending)) * self.noising.versions
             with self._bar(total) as bar, self.observed() as read:
+                if writer.begun:
+                    self._refuse_other_numbers(writer, read)
                 for positions in pending:
                     arrays = self._empty(len(positions))
                     for part in self._averages(read, self.source, self.noising, bar, positions):
                         _put(arrays, part, positions.start)
                     writer.write(positions, arrays)
-        return store.open(path)
+        return stored.open(path)
+
+    def estimate(self) -> Estimate:
+        """What measuring would cost: a few whole groups of images are measured, for about two seconds."""
+        self._refuse(1, "give fewer noise levels at a time, keep_draws=False, or a smaller batch_size")
+        count = len(self.source)
+        rest = self._rest_noising.versions
+        with self.observed() as read:
+            next(self._averages(read, self.rest, replace(self._rest_noising, draws=1), None))  # warms up
+            start, measured = time.perf_counter(), 0
+            for part in self._averages(read, self.source, self.noising, None):
+                measured += len(part.positions) * self.noising.versions
+                if time.perf_counter() - start > ESTIMATED_SECONDS:
+                    break
+            seconds = time.perf_counter() - start
+        passes = count * self.noising.versions + rest
+        unit = store.unit_size(count, self.noising.together(self.source), self._result_bytes(1))
+        return Estimate(
+            images=count,
+            noisy_images=passes,
+            seconds=seconds / measured * passes,
+            result_bytes=self._result_bytes(count),
+            store_memory_bytes=self._result_bytes(min(unit, count)) + self.batch_bytes,
+            batch_size=self.noising.batch,
+            device=str(self.place.device),
+        )
 
     def _plan(self) -> dict[str, Any]:
-        """Whatever decides the numbers, apart from the images' content."""
+        """Whatever decides the numbers and how they are labelled."""
+        labelled = self.source.labels
         return {
             **{k: v for k, v in self.attrs.items() if k != "probekit_version"},
+            **self.identity(),
             "sigma": list(self.noising.levels),
             "keep_draws": self.keep_draws,
             "image_shape": list(self.source.shape),
             "image_preparation": self.source.preparation,
+            "images_sha256": self.source.fingerprint(),
+            "labels_sha256": "none" if labelled is None else store.digest(labelled),
             "batch_size": self.noising.batch,
             "dtype": str(self.place.dtype),
             "device": self.place.device.type,
             **{f"condition {name!r}": sha256 for name, sha256 in self.conditions.fingerprints().items()},
         }
+
+    def _refuse_other_numbers(self, writer: store.Store, read: Read) -> None:
+        """Compare what the network makes of two images now with what it made of them when the store was written.
+
+        That shows what no plan can: whatever a network reads from outside itself, in whatever way.
+        """
+        now: dict[str, tuple[Any, np.ndarray]] = {
+            "the constant image": (writer.read("rest")[:], self._rest(read, None)["rest"])
+        }
+        for done in writer.done[:1]:
+            first = range(done.start, done.start + 1)
+            part = next(self._averages(read, self.source, self.noising, None, first))
+            now[f"image {self.source.ids[done.start]!r}"] = writer.read("phi")[done.start], part.phi[0]
+        for what, (there, here) in now.items():
+            start = 0
+            for tap, width in self.channels.items():
+                channels = slice(start, start + width)
+                start += width
+                off = _difference(np.asarray(there)[:, channels], here[:, channels])
+                if off > self._rounding:
+                    raise InputError(
+                        f"the network makes something else of {what} than is in {writer.path}: at tap {tap!r} it "
+                        f"differs by {off:.1g} of the largest value, more than rounding does. Since the store was "
+                        "begun, its code, an edit around the call, the images or what it reads from elsewhere has "
+                        "changed: restore that, or give another path"
+                    )
+
+    @property
+    def _rounding(self) -> float:
+        """Half of the digits that a pass keeps: more than the order of sums changes, less than another network."""
+        kept = TF32 if self.place.device.type == "cuda" else torch.finfo(torch.float32).eps
+        return math.sqrt(max(kept, torch.finfo(self.place.dtype).eps))
 
     def _template(self) -> xr.Dataset:
         """The Dataset of all images before any is measured, and the constant image measured."""
@@ -159,7 +267,8 @@ class Measurement:
             batches = noisy_batches(source, noising, place=self.place, conditions=self.conditions, positions=positions)
             for batch in batches:
                 yield batch, read(batch.y, noising.levels[batch.level], batch.conditions)
-                bar.update(len(batch.y))
+                if bar is not None:
+                    bar.update(len(batch.y))
 
         return averaged(values(), noising)
 
@@ -290,6 +399,33 @@ class _WarnOnce:
                 f"are {lowest} to {highest}: rescale them, or declare Denoiser(model, data_range=None)",
                 stacklevel=3,
             )
+
+
+def spoken_bytes(size: float) -> str:
+    """A number of bytes in words, in powers of 1,024."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.3g} {unit}" if size < 1000 else f"{size:,.0f} {unit}"
+        size /= 1024
+    return f"{size:,.3g} TiB"
+
+
+def spoken_time(seconds: float) -> str:
+    """A time in words."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
+
+
+def _difference(there: np.ndarray, here: np.ndarray) -> float:
+    """The largest difference of values, as a share of the largest; infinite where one is finite and the other not."""
+    finite = np.isfinite(there)
+    if (finite != np.isfinite(here)).any():
+        return math.inf
+    if not finite.any():
+        return 0.0
+    largest = max(float(np.abs(values[finite]).max()) for values in (there, here))
+    return float(np.abs(there[finite] - here[finite]).max()) / largest if largest else 0.0
 
 
 def _put(arrays: Mapping[str, np.ndarray], part: Average, start: int) -> None:

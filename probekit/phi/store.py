@@ -1,4 +1,4 @@
-"""Representations on disk: Zarr v3 stores that are planned once, written unit by unit, and resumed.
+"""Representations written to disk: Zarr v3 stores that are planned once, written unit by unit, and resumed.
 
 zarr is imported where it is used: it would double the package's import time, and most calls need no store.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,19 +19,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from probekit.checks import given
 from probekit.errors import CapacityError, InputError
+from probekit.machine.files import beside, sweep
+from probekit.phi import layout
 
 if TYPE_CHECKING:
+    import xarray as xr
     import zarr
 
-__all__ = ["Store", "open"]
+__all__ = ["Store", "create_or_resume", "digest", "locked", "planned", "unit_size"]
 
-PROGRESS, LOCK, FORMAT = "progress", "lock", 1
 CHUNK_BYTES = 2**22
 MAX_UNIT = 1024
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -39,20 +40,41 @@ class Store:
 
     The images are divided into units of equal size. A unit's chunks are written first and its done
     mark last, so that a process killed at any moment loses the unit in flight and nothing else.
+
+    Attributes
+    ----------
+    path : Path
+        Of its folder.
+    unit : int
+        Images per unit.
+    begun : bool
+        Whether it was there before this call.
     """
 
-    def __init__(self, path: Path, group: zarr.Group, unit: int) -> None:
+    def __init__(self, path: Path, group: zarr.Group, unit: int, *, begun: bool) -> None:
         self.path = path
         self.unit = unit
+        self.begun = begun
         self._group = group
-        self._done = _array(group, f"{PROGRESS}/done")
+        self._done = layout.array(group, layout.DONE)
+        self._arrays = {name: layout.array(group, name) for name in layout.measured(group)}
+        self._count = layout.array(group, "image").shape[0]
+        self._identity = _identity(path)
+
+    @property
+    def done(self) -> list[range]:
+        """Positions of the images of each unit that is done."""
+        return [self._positions(u) for u in layout.done_units(self.path, self._group)]
 
     @property
     def pending(self) -> list[range]:
         """Positions of the images of each unit that is not done."""
-        count = _array(self._group, "image").shape[0]
-        done = np.asarray(self._done[:], bool)
-        return [range(u * self.unit, min((u + 1) * self.unit, count)) for u in np.flatnonzero(~done)]
+        done = set(layout.done_units(self.path, self._group))
+        return [self._positions(u) for u in range(self._done.shape[0]) if u not in done]
+
+    def read(self, name: str) -> zarr.Array:
+        """An array of the store."""
+        return layout.array(self._group, name)
 
     def write(self, positions: range, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep the results of one unit, then mark it done.
@@ -60,21 +82,38 @@ class Store:
         Raises
         ------
         CapacityError
-            If they could not be written; the store can be resumed.
+            If they could not be written; the store can be resumed, unless it was removed meanwhile.
         """
         with _full_disk_explained(self.path):
+            self._refuse_another()
             for name, values in arrays.items():
-                _array(self._group, name)[positions.start : positions.stop] = np.asarray(values, np.float32)
+                self._arrays[name][positions.start : positions.stop] = np.asarray(values, np.float32)
+            self._refuse_another()
             self._done[positions.start // self.unit] = 1
+
+    def _refuse_another(self) -> None:
+        """Refuse to write into a folder that was removed, where a piece of one would be made, or is another now."""
+        if _identity(self.path) == self._identity:
+            return
+        raise CapacityError(
+            f"{self.path} was removed or replaced while it was being written: leave a store alone until it is "
+            "finished, and measure again"
+        )
+
+    def forget(self, units: Sequence[int]) -> None:
+        """Take away the done marks of units whose values are damaged."""
+        with _full_disk_explained(self.path):
+            for unit in units:
+                self._done[unit] = 0
+
+    def _positions(self, unit: int) -> range:
+        return range(unit * self.unit, min((unit + 1) * self.unit, self._count))
 
 
 def planned(path: str | Path, field: str) -> Any:
     """A field of the plan of the store at `path`; None where there is no such store or field."""
-    path = _path("store", path)
-    if not path.exists():
-        return None
-    plan: Any = _opened(path)[PROGRESS].attrs["plan"]
-    return plan.get(field)
+    path = layout.folder("store", path)
+    return layout.plan_of(path).get(field) if path.exists() else None
 
 
 def unit_size(count: int, together: int, bytes_per_image: int) -> int:
@@ -87,7 +126,11 @@ def unit_size(count: int, together: int, bytes_per_image: int) -> int:
 def create_or_resume(
     path: str | Path, *, plan: Mapping[str, Any], template: Callable[[], xr.Dataset], ids: Sequence[str], unit: int
 ) -> Iterator[Store]:
-    """The store at `path`, made if there is none, locked while the block runs.
+    """The store at `path`, made if there is none, locked while the block runs if anything is left to do.
+
+    What is done is read through once: units whose chunks are missing, or differ from their checksums,
+    are no longer done. Files of the store that the plan decides, such as coordinates, are made anew
+    where they are damaged.
 
     Parameters
     ----------
@@ -97,7 +140,7 @@ def create_or_resume(
         Whatever decides the numbers; a store of another plan is refused.
     template
         Makes the Dataset that the store will hold, its variables along image not yet measured; called only for a new
-        store.
+        store, or one that is damaged.
     ids
         Of the images.
     unit
@@ -110,101 +153,118 @@ def create_or_resume(
     CapacityError
         If the store cannot be written, or another process is writing it.
     """
-    path = _path("store", path)
-    plan = json.loads(json.dumps(dict(plan) | {"format": FORMAT, "unit": unit, "ids_sha256": _digest(ids)}))
-    if not path.exists():
+    path = layout.folder("store", path)
+    plan = json.loads(json.dumps(dict(plan) | {"format": layout.FORMAT, "unit": unit, "ids_sha256": digest(ids)}))
+    begun = path.exists()
+    if not begun:
         made = template()
         with _full_disk_explained(path):
             _create(path, made, plan, unit)
+    _refuse_another_plan(path, plan)
+    if layout.unsealed(path):
+        with locked(path):
+            _mend(path, template(), plan, unit)
+    group = layout.opened(path)
+    found = Store(path, group, unit, begun=begun)
+    damaged = layout.faults(path, group, layout.done_units(path, group), read=True)
+    if not damaged and not found.pending:
+        yield found
+        return
     with locked(path):
-        group = _opened(path)
-        _refuse_another_plan(path, group, plan)
+        # Under the lock all is as the last writer left it.
+        writer = Store(path, layout.opened(path, writable=True), unit, begun=begun)
+        if damaged:
+            shown = "; ".join(f"images {layout.span(group, u)}: {why}" for u, why in list(damaged.items())[:3])
+            warnings.warn(
+                f"{len(damaged)} units of {path} were marked as done and are not whole ({shown}): they are measured "
+                "again",
+                stacklevel=6,
+            )
+            writer.forget(list(damaged))
         # What a killed process was writing; a finished store holds none.
         for leftover in path.rglob("*.partial"):
-            leftover.unlink()
-        yield Store(path, group, unit)
+            leftover.unlink(missing_ok=True)
+        log.info("%s: %d units are done, %d to do", path, len(writer.done), len(writer.pending))
+        yield writer
 
 
-def open(path: str | Path) -> xr.Dataset:
-    """The Dataset of a store, read lazily: values come from disk when they are used.
-
-    Parameters
-    ----------
-    path
-        What was given as ``store=``.
-
-    Returns
-    -------
-    Dataset
-        As a tap returns it. Units that are not done yet are NaN, with a warning that says how many;
-        call the tap again with the same arguments to finish them.
-
-    Raises
-    ------
-    InputError
-        If there is no such store.
-    """
-    path = _path("path", path)
-    done = np.asarray(_array(_opened(path), f"{PROGRESS}/done")[:], bool)
-    if not done.all():
-        warnings.warn(
-            f"{path} is unfinished: {int(done.sum())} of {len(done)} units are done, the others read as NaN; "
-            "call the tap again with the same arguments to finish it",
-            stacklevel=2,
-        )
-    data = xr.open_zarr(path, chunks=None)
-    strings = {name: data[name].astype(object) for name in ("image", "label", "tap") if name in data.coords}
-    for name, values in strings.items():
-        values.attrs = data[name].attrs
-    return data.assign_coords(strings)
-
-
-def _path(option: str, value: Any) -> Path:
-    if not isinstance(value, str | os.PathLike):
-        raise InputError(f"{given(option, value)}: give the path of a folder, by custom ending in .zarr")
-    return Path(value)
+def digest(texts: Sequence[str]) -> str:
+    """SHA-256 of some texts in their order."""
+    return hashlib.sha256("\0".join(texts).encode(errors="surrogatepass")).hexdigest()
 
 
 def _create(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:
     """Make the store whole in a folder beside, then move it into place."""
-    import zarr
-    from zarr.errors import ZarrUserWarning
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".making", dir=path.parent))
+    sweep(path)
+    making = beside(path)
+    making.mkdir()
     try:
-        template.drop_vars([v for v in template if "image" in template[v].dims]).to_zarr(
-            making, mode="a", zarr_format=3, consolidated=False
-        )
-        group = zarr.open_group(making, mode="r+")
-        for name, variable in template.data_vars.items():
-            if "image" not in variable.dims:
-                continue
-            group.create_array(
-                str(name),
-                shape=variable.shape,
-                chunks=(unit, *(max(1, n) for n in variable.shape[1:])),
-                dtype="float32",
-                fill_value=float("nan"),
-                dimension_names=[str(d) for d in variable.dims],
-                attributes=dict(variable.attrs),
-            )
-        progress = group.create_group(PROGRESS, attributes={"plan": dict(plan)})
-        units = -(-template.sizes["image"] // unit)
-        progress.create_array("done", shape=(units,), chunks=(1,), dtype="uint8", fill_value=0, compressors=None)
-        with warnings.catch_warnings():
-            # Plain xarray looks for consolidated metadata first, and complains where there is none.
-            warnings.filterwarnings("ignore", "Consolidated metadata is currently not part", ZarrUserWarning)
-            zarr.consolidate_metadata(making)
-        (making / LOCK).touch()
+        _write(making, template, plan, unit)
         try:
             making.rename(path)
         except OSError:
             # Another process was quicker; its store is looked at like any other.
-            if not (path / LOCK).exists():
+            if not layout.is_store(path):
                 raise
     finally:
         _remove(making)
+
+
+def _write(making: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:
+    import zarr
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+    from zarr.errors import ZarrUserWarning
+
+    checked = (ZstdCodec(level=0), Crc32cCodec())
+    staying = template.drop_vars([v for v in template if "image" in template[v].dims]).drop_encoding()
+    staying.to_zarr(
+        making,
+        mode="a",
+        zarr_format=3,
+        consolidated=False,
+        encoding={name: {"compressors": checked} for name in staying.variables},
+    )
+    group = zarr.open_group(making, mode="r+")
+    for name, variable in template.data_vars.items():
+        if "image" not in variable.dims:
+            continue
+        group.create_array(
+            str(name),
+            shape=variable.shape,
+            chunks=(unit, *(max(1, n) for n in variable.shape[1:])),
+            dtype="float32",
+            fill_value=float("nan"),
+            dimension_names=[str(d) for d in variable.dims],
+            attributes=dict(variable.attrs),
+            compressors=checked,
+        )
+    progress = group.create_group(layout.PROGRESS, attributes={"plan": dict(plan)})
+    units = -(-template.sizes["image"] // unit)
+    progress.create_array("done", shape=(units,), chunks=(1,), dtype="uint8", fill_value=0, compressors=None)
+    with warnings.catch_warnings():
+        # Plain xarray looks for consolidated metadata first, and complains where there is none.
+        warnings.filterwarnings("ignore", "Consolidated metadata is currently not part", ZarrUserWarning)
+        zarr.consolidate_metadata(making)
+    (making / layout.LOCK).touch()
+    layout.seal(making)
+
+
+def _mend(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:
+    """Make the files of a store that stay as they are once more, of the same plan; measured units are left alone."""
+    damaged = layout.unsealed(path)
+    making = beside(path)
+    with _full_disk_explained(path):
+        making.mkdir()
+        try:
+            _write(making, template, plan, unit)
+            for file in [p for p in making.rglob("*") if p.is_file() and p.name != layout.LOCK]:
+                target = path / file.relative_to(making)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(target)
+        finally:
+            _remove(making)
+    warnings.warn(f"{', '.join(damaged[:3])} of {path} were damaged: they are made again", stacklevel=7)
 
 
 def _remove(folder: Path) -> None:
@@ -216,51 +276,75 @@ def _remove(folder: Path) -> None:
             return
 
 
-def _opened(path: Path) -> zarr.Group:
-    import zarr
-
-    try:
-        group = zarr.open_group(path, mode="r+" if os.access(path, os.W_OK) else "r", use_consolidated=False)
-        if "plan" in group[PROGRESS].attrs:
-            return group
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is not a store that this package wrote ({error}): give another path") from error
-    raise InputError(f"{path} is not a store that this package wrote: give another path")
-
-
-def _refuse_another_plan(path: Path, group: zarr.Group, plan: Mapping[str, Any]) -> None:
-    there: Any = group[PROGRESS].attrs["plan"]
-    differing = [
-        f"{key} ({there.get(key)!r} there, {plan.get(key)!r} now)"
-        for key in sorted({*there, *plan})
-        if there.get(key) != plan.get(key)
-    ]
-    if differing:
+def _refuse_another_plan(path: Path, plan: Mapping[str, Any]) -> None:
+    there = layout.plan_of(path)
+    if there["format"] != plan["format"]:
         raise InputError(
-            f"{path} was begun with another plan: {'; '.join(differing)}. Give the same arguments to resume it, "
-            "or another path"
+            f"{path} is of format {there['format']}, which probekit.open reads and this version no longer writes: give "
+            "another path"
         )
+    differing = [text for key in sorted({*there, *plan}) for text in _differences(key, there.get(key), plan.get(key))]
+    if differing:
+        more = f"; and {len(differing) - MAX_SHOWN} more" if len(differing) > MAX_SHOWN else ""
+        hint = HINTS.get(differing[0].partition(" ")[0], "")
+        raise InputError(
+            f"{path} was begun with another plan: {'; '.join(differing[:MAX_SHOWN])}{more}. Give the same arguments to "
+            f"resume it, or another path{hint}"
+        )
+
+
+MAX_SHOWN = 8
+HINTS = {
+    "labels_sha256": "; other labels need no other numbers: open the store and .assign_coords(label=('image', …))",
+    "images_sha256": "; the images under these ids are others than those that were measured",
+}
+
+
+def _differences(key: str, there: Any, now: Any) -> list[str]:
+    """What differs between two plans in one field, of mappings entry by entry."""
+    if there == now:
+        return []
+    if isinstance(there, Mapping) and isinstance(now, Mapping):
+        return [
+            f"{key} {name or '(the whole)'!s} ({there.get(name)!r} there, {now.get(name)!r} now)"
+            for name in dict.fromkeys((*there, *now))
+            if there.get(name) != now.get(name)
+        ]
+    return [f"{key} ({there!r} there, {now!r} now)"]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which folder is at the path: another that was put in its place is another."""
+    try:
+        found = (path / layout.LOCK).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the store's lock, which the system releases when this process ends, however it ends."""
-    import fcntl  # not on Windows, where stores cannot be written
+    from filelock import FileLock, Timeout
 
+    if not os.access(path, os.W_OK):
+        raise CapacityError(
+            f"{path} is not finished and cannot be written: give its folder and files permission to be written, or "
+            "another path"
+        )
+    lock = FileLock(path / layout.LOCK, timeout=0, mode=(path / layout.LOCK).stat().st_mode & 0o777)
     try:
-        handle = os.open(path / LOCK, os.O_RDWR)
-    except OSError as error:
-        raise InputError(f"{path} is not a store that this package wrote ({error}): give another path") from error
+        lock.acquire()
+    except Timeout as error:
+        raise CapacityError(f"{path} is being written by another process: wait for it, or give another path") from error
+    except (OSError, NotImplementedError) as error:
+        raise CapacityError(
+            f"{path} could not be locked ({error}): give a path on a file system that can lock files"
+        ) from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CapacityError(
-                f"{path} is being written by another process: wait for it, or give another path"
-            ) from error
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 @contextmanager
@@ -271,12 +355,3 @@ def _full_disk_explained(path: Path) -> Iterator[None]:
         raise CapacityError(
             f"{path} could not be written ({error}): what is done is kept; make room and call again to go on"
         ) from error
-
-
-def _array(group: zarr.Group, name: str) -> zarr.Array:
-    found: Any = group[name]
-    return found
-
-
-def _digest(ids: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(ids).encode(errors="surrogatepass")).hexdigest()

@@ -14,17 +14,18 @@ from probekit import labels
 from probekit.capture.hooks import editing, setting
 from probekit.capture.names import TapPoint, listing, resolve
 from probekit.capture.observer import Observer, Reach
-from probekit.capture.reductions import REDUCTIONS, reduction
+from probekit.capture.reductions import reduction
 from probekit.checks import flag, given, noise_levels, number, whole
 from probekit.denoising.blame import first
 from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, settings_shown
 from probekit.denoising.inputs import check_batch
 from probekit.errors import InputError, TapError
+from probekit.machine.identity import modules_of, named
 from probekit.machine.weights import UNKNOWN
 from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.phi.averages import Noising
-from probekit.phi.measure import Measurement, batch_size_for, images_for, maps_of_one_draw, rest_image
+from probekit.phi.measure import Estimate, Measurement, batch_size_for, images_for, maps_of_one_draw, rest_image
 from probekit.phi.store import planned
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction =
     """
     denoiser = as_denoiser(model)
     flat: list[Any] = [one for name in names for one in (name if isinstance(name, list | tuple) else [name])]
-    name = reduce if isinstance(reduce, str) else getattr(reduce, "__qualname__", type(reduce).__name__)
-    return Tap(denoiser, resolve(denoiser, flat), reduction(reduce), name)
+    return Tap(denoiser, resolve(denoiser, flat), reduce)
 
 
 class Tap:
@@ -102,12 +102,17 @@ class Tap:
         What results call the taps.
     """
 
-    def __init__(self, denoiser: nn.Module, points: tuple[TapPoint, ...], reduce: Reduction, reduce_name: str) -> None:
+    def __init__(self, denoiser: nn.Module, points: tuple[TapPoint, ...], reduce: str | Reduction) -> None:
         self.denoiser = denoiser
         self.names = tuple(point.name for point in points)
         self._observer = Observer(denoiser, points)
-        self._reduce = reduce
-        self._reduce_name = reduce_name
+        self._reduce = reduction(reduce)
+        self._given = reduce
+
+    @property
+    def _reduce_name(self) -> str:
+        given = self._given
+        return given if isinstance(given, str) else getattr(given, "__qualname__", type(given).__name__)
 
     @property
     def paths(self) -> dict[str, str]:
@@ -187,26 +192,8 @@ class Tap:
         CapacityError
             If results or a batch would not fit in memory, or the store cannot be written.
         """
-        draws, seed = whole("draws", draws, least=1), whole("seed", seed)
-        source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
-        if self._reduce_name in REDUCTIONS:
-            self._observer.refuse_channels_last(reached)
-        if batch_size is None and store is not None:
-            # A store is finished with the batch size that it was begun with.
-            batch_size = planned(store, "batch_size")
-        batch = batch_size_for(self._observer, reached, len(source) * draws, given=batch_size)
-        measurement = Measurement(
-            observed=partial(self._observer.reading, self._reduce),
-            source=source,
-            rest=rest_image(self.denoiser, source.shape),
-            conditions=given,
-            noising=Noising(levels, draws, seed, batch),
-            keep_draws=flag("keep_draws", keep_draws),
-            batch_bytes=batch * self._observer.image_bytes(reached),
-            channels=self._observer.widths(reached, self._reduce),
-            place=self._observer.place,
-            attrs=self._provenance(self._reduce_name, draws, seed, source, given),
-            progress=None if progress is None else flag("progress", progress),
+        measurement = self._measurement(
+            images, ids, sigma, conditions, draws, seed, batch_size, keep_draws, progress, store
         )
         if store is None:
             return measurement.in_memory()
@@ -216,6 +203,37 @@ class Tap:
                 "from another: load them onto a device, or measure without store="
             )
         return measurement.into_store(store)
+
+    def estimate(
+        self,
+        images: Any,
+        *,
+        sigma: float | Sequence[float],
+        draws: int = 10,
+        ids: Sequence[Any] | None = None,
+        batch_size: int | None = None,
+        keep_draws: bool = False,
+        conditions: Mapping[str, Any] | Conditions | None = None,
+    ) -> Estimate:
+        """What calling the tap would cost, in time, memory and disk; a few passes are made and nothing is kept.
+
+        Parameters
+        ----------
+        images, sigma, draws, ids, batch_size, keep_draws, conditions
+            As for calling the tap.
+
+        Returns
+        -------
+        Estimate
+
+        Raises
+        ------
+        InputError, TapError, CapacityError
+            As for calling the tap.
+        """
+        return self._measurement(
+            images, ids, sigma, conditions, draws, 0, batch_size, keep_draws, False, None
+        ).estimate()
 
     def maps(
         self,
@@ -294,7 +312,7 @@ class Tap:
         # One image stands for a batch, but which inputs belong to which image only the network knows.
         count = len(y) if conditions else 1
         reached = self._observer.reach(tuple(y.shape[1:]), first(sigma, count, of=len(y)), count, conditions)
-        if self._reduce_name in REDUCTIONS:
+        if isinstance(self._given, str):
             self._observer.refuse_channels_last(reached)
         with self._observer.running(self._reduce) as run:
             return torch.cat(self._observer.of_each(y, run(lambda: self.denoiser(y, sigma, **conditions))), dim=1)
@@ -359,6 +377,42 @@ class Tap:
         self._observer.refuse_channels_last()
         return context
 
+    def _measurement(
+        self,
+        images: Any,
+        ids: Any,
+        sigma: Any,
+        conditions: Any,
+        draws: Any,
+        seed: Any,
+        batch_size: Any,
+        keep_draws: Any,
+        progress: Any,
+        store: Any,
+    ) -> Measurement:
+        draws, seed = whole("draws", draws, least=1), whole("seed", seed)
+        source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
+        if isinstance(self._given, str):
+            self._observer.refuse_channels_last(reached)
+        if batch_size is None and store is not None:
+            # A store is finished with the batch size that it was begun with.
+            batch_size = planned(store, "batch_size")
+        batch = batch_size_for(self._observer, reached, len(source) * draws, given=batch_size)
+        return Measurement(
+            observed=partial(self._observer.reading, self._reduce),
+            source=source,
+            rest=rest_image(self.denoiser, source.shape),
+            conditions=given,
+            noising=Noising(levels, draws, seed, batch),
+            keep_draws=flag("keep_draws", keep_draws),
+            batch_bytes=batch * self._observer.image_bytes(reached),
+            channels=self._observer.widths(reached, self._reduce),
+            place=self._observer.place,
+            attrs=self._provenance(self._reduce_name, draws, seed, source, given),
+            identity=self._identity,
+            progress=None if progress is None else flag("progress", progress),
+        )
+
     def _prepared(
         self, images: Any, ids: Any, sigma: Any, conditions: Any
     ) -> tuple[ImageSet, Conditions, list[float], Reach]:
@@ -377,6 +431,13 @@ class Tap:
                     "measure those of one shape at a time"
                 )
         return source, known, levels, reaches[0]
+
+    def _identity(self) -> dict[str, Any]:
+        """What tells the network and the reduction apart from others, beside the weights."""
+        return {
+            "modules": modules_of(self.denoiser, without=self._observer.changes),
+            "reduce": self._given if isinstance(self._given, str) else named(self._given),
+        }
 
     def _provenance(
         self, reduce: str, draws: int, seed: int, source: ImageSet, conditions: Conditions

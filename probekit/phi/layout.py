@@ -1,0 +1,230 @@
+"""What a store is on disk: a Zarr v3 group, its plan, marks of what is done, a lock, and sums of all that stays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probekit.checks import given
+from probekit.errors import InputError
+from probekit.labels import VARIABLES
+
+if TYPE_CHECKING:
+    import zarr
+
+__all__ = [
+    "DONE",
+    "FORMAT",
+    "LOCK",
+    "PROGRESS",
+    "array",
+    "chunk",
+    "described",
+    "done_units",
+    "faults",
+    "folder",
+    "is_store",
+    "measured",
+    "opened",
+    "plan_of",
+    "seal",
+    "span",
+    "unsealed",
+]
+
+PROGRESS, LOCK, SUMS = "progress", "lock", "sha256sums.txt"
+DONE = f"{PROGRESS}/done"
+METADATA = f"{PROGRESS}/zarr.json"
+UNIT_ARRAYS = tuple(name for name, (dims, _) in VARIABLES.items() if dims[0] == "image")
+# 2: checksums of chunks, sums of all other files, and a plan that tells more apart.
+FORMAT = 2
+# JSON that is nested deeper than anything written here.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+def folder(option: str, value: Any) -> Path:
+    """The path of a store, whether there is one or not.
+
+    Raises
+    ------
+    InputError
+        If it is no path, or none that a file system takes.
+    """
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str) or not os.fspath(value):
+        raise InputError(f"{given(option, value)}: give the path of a folder, by custom ending in .zarr")
+    path = Path(value)
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise InputError(f"{given(option, str(path))} is no path that can be used ({error}): give another") from error
+    return path
+
+
+def is_store(path: Path) -> bool:
+    """Whether there is something that calls itself a store of representations."""
+    return (path / METADATA).is_file()
+
+
+def plan_of(path: Path) -> dict[str, Any]:
+    """The plan that the store at `path` was begun with.
+
+    Raises
+    ------
+    InputError
+        If there is no store, it is damaged, or it is of a later format.
+    """
+    if not path.exists():
+        raise InputError(f"{path} is not a store that this package wrote: it does not exist; give another path")
+    if not is_store(path):
+        raise InputError(f"{path} is not a store that this package wrote: give another path")
+    try:
+        plan = json.loads((path / METADATA).read_bytes())["attributes"]["plan"]
+        version, unit = plan["format"], plan["unit"]
+    except UNREADABLE as error:
+        raise _damaged(path, METADATA, error) from error
+    if not isinstance(version, int) or not isinstance(unit, int) or unit < 1:
+        raise _damaged(path, METADATA, "its plan holds no format or unit")
+    if version > FORMAT:
+        raise InputError(
+            f"{path} is of format {version}, and this version of the package knows formats up to {FORMAT}: update "
+            "probekit, or give another path"
+        )
+    if version > 1 and _sums(path).get(METADATA) != _sha256(path / METADATA):
+        raise _damaged(path, METADATA, "it is not as it was written")
+    return plan
+
+
+def opened(path: Path, *, writable: bool = False) -> zarr.Group:
+    """The group of the store at `path`, whose files that stay are as they were written.
+
+    Raises
+    ------
+    InputError
+        If there is no store, it is damaged, or it is of a later format.
+    """
+    import zarr
+
+    plan = plan_of(path)
+    changed = unsealed(path) if plan["format"] > 1 else []
+    if changed:
+        raise _damaged(path, ", ".join(changed[:3]), "not as written")
+    try:
+        group = zarr.open_group(path, mode="r+" if writable else "r", use_consolidated=False)
+        for name in (DONE, *measured(group)):
+            array(group, name)
+        return group
+    except Exception as error:
+        raise _damaged(path, "its metadata", error) from error
+
+
+def array(group: zarr.Group, name: str) -> zarr.Array:
+    import zarr
+
+    # Chunks of nothing but NaN are written like any other: one that lacks has been lost.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        found: Any = group[name]
+    return found
+
+
+def measured(group: zarr.Group) -> list[str]:
+    """Names of the arrays that are written unit by unit."""
+    return [name for name in UNIT_ARRAYS if name in group]
+
+
+def done_units(path: Path, group: zarr.Group) -> list[int]:
+    """Numbers of the units that are marked as done; a mark that is damaged is none."""
+    return [unit for unit in range(array(group, DONE).shape[0]) if _content(path / DONE / "c" / str(unit)) == b"\x01"]
+
+
+def span(group: zarr.Group, unit: int) -> str:
+    """Positions of the images of a unit, as a message has them."""
+    size, count = array(group, measured(group)[0]).chunks[0], array(group, "image").shape[0]
+    return f"{unit * size} to {min((unit + 1) * size, count) - 1}"
+
+
+def chunk(path: Path, found: zarr.Array, unit: int) -> Path:
+    """The file in which the values of one unit are."""
+    key = found.metadata.encode_chunk_key((unit, *(0 for _ in found.shape[1:])))
+    return path / found.basename / key
+
+
+def faults(path: Path, group: zarr.Group, units: Iterable[int], *, read: bool) -> dict[int, str]:
+    """Those of the units whose values are missing or, if they are `read`, damaged; each with what is wrong."""
+    found: dict[int, str] = {}
+    arrays = {name: array(group, name) for name in measured(group)}
+    for unit in units:
+        for name, values in arrays.items():
+            if not chunk(path, values, unit).is_file():
+                found[unit] = f"{name} is missing"
+            elif read:
+                size = values.chunks[0]
+                try:
+                    values[unit * size : (unit + 1) * size]
+                except Exception as error:
+                    # Whatever the codecs make of damaged bytes.
+                    found[unit] = f"{name} is damaged: {described(error)}"
+            if unit in found:
+                break
+    return found
+
+
+def seal(path: Path) -> None:
+    """Write down the SHA-256 of every file that stays as it is, in the format of the program sha256sum."""
+    lines = [f"{_sha256(path / name)}  {name}\n" for name in _staying(path)]
+    (path / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def unsealed(path: Path) -> list[str]:
+    """Names of the files that are not as they were when they were sealed."""
+    sums = _sums(path)
+    return [name for name, digest in sums.items() if digest != _sha256(path / name)] if sums else [SUMS]
+
+
+def described(error: Any) -> str:
+    """The first line of an error, as a message can hold it."""
+    if "checksum" in str(error).lower():
+        return "its checksum is another"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
+
+
+def _sums(path: Path) -> dict[str, str]:
+    """The sums that were written down, by the names of files; none where these cannot be read."""
+    try:
+        lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    return sums if METADATA in sums else {}
+
+
+def _staying(path: Path) -> list[str]:
+    """Names of all files that are written once: metadata, coordinates, and what is the same for all images."""
+    names = [p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()]
+    units = tuple(f"{name}/c/" for name in (DONE, *UNIT_ARRAYS))
+    return sorted(name for name in names if name not in (LOCK, SUMS) and not name.startswith(units))
+
+
+def _sha256(path: Path) -> str:
+    content = _content(path)
+    return "" if content is None else hashlib.sha256(content).hexdigest()
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _damaged(path: Path, what: str, why: Any) -> InputError:
+    return InputError(
+        f"{path} is damaged, or was changed by another program: {what} ({described(why)}). Restore it from a copy, or "
+        "delete it and measure again"
+    )
