@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from probekit.errors import InputError
-from probekit.images.decode import Unusable
+from probekit.images.unusable import Unusable, reason
 
 __all__ = ["Folder", "Listing", "Zip", "opened"]
 
@@ -42,7 +42,7 @@ def opened(path: Path) -> Folder | Zip:
     except UnicodeEncodeError:
         raise InputError(f"the path {ascii(str(path))} is not UTF-8, as results need it: rename it") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{_short(path)} cannot be read: {_reason(error)}") from None
+        raise InputError(f"{_short(path)} cannot be read: {reason(error)}") from None
     if stat.S_ISDIR(mode):
         return Folder(path)
     try:
@@ -51,7 +51,7 @@ def opened(path: Path) -> Folder | Zip:
                 if zipfile.is_zipfile(stream):
                     return Zip(path)
     except (OSError, Unusable) as error:
-        raise InputError(f"{path} cannot be read: {_reason(error)}") from None
+        raise InputError(f"{path} cannot be read: {reason(error)}") from None
     raise InputError(f"{path} is neither a folder nor a zip: put single files into a folder, or give an array")
 
 
@@ -80,7 +80,7 @@ class Folder:
                         elif not hidden(entry.name):
                             waiting.append((f"{name}/", above | {here}))
             except OSError as error:
-                closed[inside or "."] = _reason(error)
+                closed[inside or "."] = reason(error)
         return Listing(sorted(files), closed)
 
     def read(self, name: str) -> bytes:
@@ -103,7 +103,7 @@ class Folder:
         except FileNotFoundError:
             raise Unusable(LOST_LINK if path.is_symlink() else "it is not there") from None
         except OSError as error:
-            raise Unusable(_reason(error)) from None
+            raise Unusable(reason(error)) from None
 
 
 class Zip:
@@ -120,14 +120,14 @@ class Zip:
             archive = zipfile.ZipFile(self.path)
         except Exception as error:
             # zipfile raises all sorts of things of a damaged directory.
-            raise InputError(f"{self.path} is a damaged zip: {_reason(error)}") from None
+            raise InputError(f"{self.path} is a damaged zip: {reason(error)}") from None
         return archive, {_path(info): info for info in archive.infolist()}
 
     def _now(self) -> tuple[int, ...]:
         try:
             found = self.path.stat()
         except OSError as error:
-            raise Unusable(f"{self.path.name}: {_reason(error)}") from None
+            raise Unusable(f"{self.path.name}: {reason(error)}") from None
         return os.getpid(), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def listing(self) -> Listing:
@@ -158,7 +158,7 @@ class Zip:
             raise Unusable("it is not there") from None
         except Exception as error:
             # zipfile and what it unpacks with raise all sorts of things of a damaged or locked member.
-            raise Unusable(_reason(error)) from None
+            raise Unusable(reason(error)) from None
 
 
 def hidden(name: str) -> bool:
@@ -174,19 +174,13 @@ def _is_folder(entry: os.DirEntry[str], name: str, closed: dict[str, str]) -> bo
         if entry.is_symlink() and not Path(entry.name).suffix:
             entry.stat()
     except OSError as error:
-        closed[name] = LOST_LINK if isinstance(error, FileNotFoundError) else _reason(error)
+        closed[name] = LOST_LINK if isinstance(error, FileNotFoundError) else reason(error)
     return False
 
 
 def _path(info: zipfile.ZipInfo) -> str:
     """The path of a member; some programs of Windows write their own separator."""
     return info.filename.replace("\\", "/")
-
-
-def _reason(error: Exception) -> str:
-    """What an error says, in one line and without the path, which is told already."""
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(said.split()) or type(error).__name__
 
 
 def _short(path: Path) -> str:

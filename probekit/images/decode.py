@@ -10,13 +10,14 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from probekit.checks import given, is_real, listed, number, unwrapped
 from probekit.errors import InputError
 from probekit.images.resize import area_means, centre, scaled
+from probekit.images.unusable import Unusable, reason
 
-__all__ = ["Preparation", "Unusable", "colour", "formats", "suffixes"]
+__all__ = ["Preparation", "colour", "formats", "suffixes"]
 
 # Drawings, films, and containers of something else: Pillow knows their suffixes, but no pixels are in them.
 NO_PICTURES = frozenset({"EPS", "WMF", "MPEG", "IPTC", "BUFR", "GRIB", "HDF5"})
@@ -35,12 +36,7 @@ UPRIGHT = {
 }
 # ITU-R 601, in units of 2⁻¹⁶ that sum to 1, so that grey stays what it is.
 LUMA = np.array([19595, 38470, 7471]) / 2**16
-TIFF_BITS, TIFF_SAMPLES, TIFF_EXTRA = 258, 277, 338
-LONGEST_REASON = 200
-
-
-class Unusable(ValueError):
-    """A file whose pixels cannot be had, or not without a decision; the message says why."""
+TIFF_BITS, TIFF_EXTRA = 258, 338
 
 
 @cache
@@ -161,8 +157,7 @@ def _explained() -> Iterator[None]:
     except UnidentifiedImageError:
         raise Unusable("not an image that Pillow can read") from None
     except Exception as error:
-        kind = "" if isinstance(error, OSError | ValueError | SyntaxError) and str(error) else f"{type(error).__name__} "
-        raise Unusable(" ".join(f"{kind}{error}".split())[:LONGEST_REASON]) from error
+        raise Unusable(reason(error)) from error
 
 
 def _frames(opened: Image.Image) -> int:
@@ -180,6 +175,9 @@ def _refuse_what_would_be_lost(opened: Image.Image, encoded: bytes) -> None:
     """Refuse what Pillow would cut to 8 bits, or leave out, without a word."""
     if _deep(opened, encoded):
         raise Unusable(f"pixels of more than 8 bits, mode {opened.mode}: read such files yourself, as an array")
+    # Pillow takes what is left of such a file for grey.
+    if opened.format == "PCX" and encoded[3] == 8 and encoded[65] == 1 and encoded[-769:-768] != b"\x0c":
+        raise Unusable("its palette is cut off")
     tags = getattr(opened, "tag_v2", {})
     if (TIFF_EXTRA in tags and not opened.has_transparency_data) or opened.mode == "RGBX":
         raise Unusable("planes beside its colours, of which nobody says what they are: save it without them")
@@ -189,24 +187,28 @@ def _deep(opened: Image.Image, encoded: bytes) -> bool:
     """Whether a value of the file has more than 8 bits; Pillow reads colours of 16 bits as 8."""
     if opened.mode.startswith(("I", "F")):
         return True
-    bits = np.max(getattr(opened, "tag_v2", {}).get(TIFF_BITS, 8))
+    if opened.format == "TIFF":
+        return max(_each(opened.tag_v2.get(TIFF_BITS, 8))) > 8  # pyright: ignore[reportAttributeAccessIssue]
     if opened.format == "JPEG2000":
-        # Ssiz of the first component, its depth less 1, lies 40 bytes behind the marker SIZ.
-        start = encoded.find(b"\xff\x4f\xff\x51")
-        bits = 1 + (encoded[start + 42] & 0x7F)
+        # Ssiz of the first component, its depth less 1, lies 42 bytes behind the beginning of the marker SIZ.
+        return (encoded[encoded.find(b"\xff\x4f\xff\x51") + 42] & 0x7F) > 7
     if opened.format == "AVIF":
         # The property pixi: version and flags, the number of channels, the depth of each.
         start = encoded.find(b"pixi")
-        bits = encoded[start + 9] if start >= 0 else 8
-    for tile in opened.tile if isinstance(opened, ImageFile.ImageFile) else ():
-        codec, arguments = tile[0], tile[3] if isinstance(tile[3], tuple) else (tile[3],)
-        if any(isinstance(a, str) and ";16" in a for a in arguments) or codec == "SGI16":
-            bits = 16
-        if codec in ("ppm", "ppm_plain") and isinstance(arguments[-1], int) and arguments[-1] > 255:
-            bits = 16
-        if codec == "sgi_rle" and arguments[-1] == 2:
-            bits = 16
-    return bool(bits > 8)
+        return start >= 0 and encoded[start + 9] > 8
+    return any(_deep_tile(tile[0], _each(tile[3])) for tile in getattr(opened, "tile", ()))
+
+
+def _deep_tile(codec: str, arguments: tuple[Any, ...]) -> bool:
+    if codec in ("ppm", "ppm_plain"):
+        return isinstance(arguments[-1], int) and arguments[-1] > 255
+    if codec == "sgi_rle":
+        return arguments[-1] == 2
+    return codec == "SGI16" or any(isinstance(a, str) and ";16" in a for a in arguments)
+
+
+def _each(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _upright(picture: Image.Image) -> Image.Image:

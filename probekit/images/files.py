@@ -16,8 +16,9 @@ import torch
 
 from probekit.errors import InputError
 from probekit.images.containers import Folder, Zip, hidden, opened
-from probekit.images.decode import Preparation, Unusable, suffixes
+from probekit.images.decode import Preparation, suffixes
 from probekit.images.imageset import ImageSet, checked_ids, named
+from probekit.images.unusable import Unusable
 
 if TYPE_CHECKING:
     from torch import Tensor
