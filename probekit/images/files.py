@@ -46,20 +46,21 @@ def from_files(path: Path, prepare: Preparation, skip_bad: bool) -> ImageSet:
     seen = [file for file in files if not any(map(hidden, PurePosixPath(file).parts))]
     names = [file for file in seen if _suffix(file) in suffixes()]
     others = [file for file in seen if _suffix(file) not in suffixes() and file not in closed]
-    if not names and not closed:
+    total = len(set(names) | set(closed))
+    if not total:
         raise InputError(f"{path} holds no image files ({' '.join(sorted(suffixes()))}){_kinds('; there are ', others)}")
     checked_ids(names, len(names), str(path))
     sums, shape, bad = _verified(container, names, prepare, closed)
     if bad and not (skip_bad and sums):
         raise InputError(
-            f"{len(bad)} of {len(names) + len(closed)} files in {path} cannot be used: "
+            f"{len(bad)} of {total} files in {path} cannot be used: "
             + named([f"{name} ({why})" for name, why in sorted(bad.items())])
             + ". Remove them, bring all to one size with size= and crop=, or pass skip_bad=True to leave them out"
         )
     skipped = [f"{name}: {why}" for name, why in sorted(bad.items())]
     if skipped:
         warnings.warn(
-            f"left out {len(skipped)} of {len(names) + len(closed)} files in {path}: {named(skipped)}", stacklevel=3
+            f"left out {len(skipped)} of {total} files in {path}: {named(skipped)}", stacklevel=3
         )
     skipped += _passed_over(path, others, len(names))
     kept = tuple(sums)
