@@ -57,7 +57,7 @@ Images = Annotated[
 Model = Annotated[str, typer.Argument(metavar="NETWORK", help=A_NETWORK)]
 Network = Annotated[str, typer.Option("--network", "--denoiser", help=A_NETWORK)]
 Size = Annotated[
-    int | None, typer.Option(help="Scale the shorter side of files to this (box filter); by default as they are.")
+    int | None, typer.Option(help="Scale the shorter side of files to this (area averages); by default as they are.")
 ]
 Crop = Annotated[int | None, typer.Option(help="Then cut a square of this side from the middle of files.")]
 Bands = Annotated[int, typer.Option(help="3 reads images as RGB, 1 as grey, for networks of one plane.")]

@@ -52,10 +52,12 @@ def load(
           32×32 with ``size=32``; the label is the photograph's name;
         - an `ImageSet`, returned as it is but for `ids` and `labels`.
     size
-        Files only: reduce or enlarge to (rows, cols); an int is the length of the shorter side, and the longer one keeps the
-        proportions, rounded to the nearest whole number. Every pixel becomes the mean of the area that it covers.
+        Files only: reduce or enlarge to (rows, cols); an int is the length of the shorter side, and the longer one
+        keeps the proportions, rounded to the nearest whole number. Every pixel becomes the mean of the area that it
+        covers.
     crop
-        Files only: then cut (rows, cols), or a square, from the centre; of an odd rest the larger half lies below and right.
+        Files only: then cut (rows, cols), or a square, from the centre; of an odd rest the larger half lies below and
+        right.
     bands
         Files and samples only: 3 reads RGB, 1 reads grey.
     ids

@@ -19,7 +19,7 @@ LOST_LINK = "a link that leads nowhere"
 
 
 class Listing(NamedTuple):
-    """The paths of the files inside, sorted, "/" between folders, and what could not be looked into, with the reason."""
+    """The paths of the files inside, sorted, with "/" between folders; what could not be looked into, and why."""
 
     files: list[str]
     closed: dict[str, str]
@@ -40,7 +40,7 @@ def opened(path: Path) -> Folder | Zip:
         what = 'give a folder, a zip, or "samples" for the built-in photographs'
         raise InputError(f"{path} does not exist: {what}") from None
     except UnicodeEncodeError:
-        raise InputError(f"the path {ascii(str(path))} is not UTF-8, as results need it: rename it") from None
+        raise InputError(f"the path {str(path)!a} is not UTF-8, as results need it: rename it") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{_short(path)} cannot be read: {reason(error)}") from None
     if stat.S_ISDIR(mode):
@@ -107,7 +107,7 @@ class Folder:
 
 
 class Zip:
-    """The files in a zip, kept open, since its directory is costly to parse; opened anew in every process, or if replaced."""
+    """The files in a zip, kept open since to parse it is costly; opened anew in other processes and when replaced."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""One file's pixels: what Pillow reads of it, upright, opaque, a single picture of 8 bits, or an error that says why not."""
+"""One file's pixels: what Pillow reads of it, upright, opaque, one picture of 8 bits, or an error that says why not."""
 
 from __future__ import annotations
 
@@ -87,12 +87,15 @@ class Preparation(NamedTuple):
             If it cannot be read, or holds more than such a picture; the message says why.
         """
         # Pillow warns of oddities in metadata; pixels that cannot be read are errors.
-        with warnings.catch_warnings(action="ignore"), _explained():
-            with Image.open(io.BytesIO(encoded), formats=list(formats())) as opened:
-                self._choose(opened)
-                _refuse_what_would_be_lost(opened, encoded)
-                opened.load()
-                return _over(_upright(opened), self.background)
+        with (
+            warnings.catch_warnings(action="ignore"),
+            _explained(),
+            Image.open(io.BytesIO(encoded), formats=list(formats())) as opened,
+        ):
+            self._choose(opened)
+            _refuse_what_would_be_lost(opened, encoded)
+            opened.load()
+            return _over(_upright(opened), self.background)
 
     def shape(self, pixels: np.ndarray) -> tuple[int, int, int]:
         """(bands, rows, cols) of what `prepared` makes of a picture.
@@ -102,12 +105,13 @@ class Preparation(NamedTuple):
         ValueError
             If it would be too large, or the crop is larger than it.
         """
-        kept = centre(*scaled(*pixels.shape[:2], self.size), self.crop)
+        rows, cols = scaled(pixels.shape[0], pixels.shape[1], self.size)
+        kept = centre(rows, cols, self.crop)
         return self.bands, kept[0].stop - kept[0].start, kept[1].stop - kept[1].start
 
     def prepared(self, pixels: np.ndarray) -> np.ndarray:
         """A decoded picture resized, cut and, where asked for, grey: float32 (bands, rows, cols) in [0, 1]."""
-        rows, cols = scaled(*pixels.shape[:2], self.size)
+        rows, cols = scaled(pixels.shape[0], pixels.shape[1], self.size)
         if (rows, cols) != pixels.shape[:2]:
             pixels = area_means(pixels, rows, cols)
         pixels = pixels[centre(rows, cols, self.crop)]
@@ -139,7 +143,8 @@ def colour(name: str, value: Any) -> tuple[float, float, float] | None:
     if value is None:
         return None
     if is_real(unwrapped(value)):
-        return (number(name, value, what, good=lambda v: 0 <= v <= 1),) * 3
+        grey = number(name, value, what, good=lambda v: 0 <= v <= 1)
+        return grey, grey, grey
     parts = listed(name, value, what)
     if len(parts) != 3:
         raise InputError(f"{given(name, value)}: give {what}")

@@ -26,7 +26,26 @@ if TYPE_CHECKING:
 __all__ = ["from_files"]
 
 # Pictures whose kinds mimetypes does not know in every version of Python.
-PICTURES = frozenset(".heic .heif .jxl .exr .hdr .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .pef .srw .psb .xcf".split())
+PICTURES = frozenset(
+    f".{name}"
+    for name in (
+        "heic",
+        "heif",
+        "jxl",
+        "exr",
+        "hdr",
+        "psb",
+        "xcf",
+        "dng",
+        "cr2",
+        "cr3",
+        "nef",
+        "arw",
+        "orf",
+        "rw2",
+        "raf",
+    )
+)
 # Beside few images, more files than this of one kind that are no images may well be the images that were meant.
 MANY = 10
 
@@ -48,7 +67,9 @@ def from_files(path: Path, prepare: Preparation, skip_bad: bool) -> ImageSet:
     others = [file for file in seen if _suffix(file) not in suffixes() and file not in closed]
     total = len(set(names) | set(closed))
     if not total:
-        raise InputError(f"{path} holds no image files ({' '.join(sorted(suffixes()))}){_kinds('; there are ', others)}")
+        raise InputError(
+            f"{path} holds no image files ({' '.join(sorted(suffixes()))}){_kinds('; there are ', others)}"
+        )
     checked_ids(names, len(names), str(path))
     sums, shape, bad = _verified(container, names, prepare, closed)
     if bad and not (skip_bad and sums):
@@ -59,9 +80,7 @@ def from_files(path: Path, prepare: Preparation, skip_bad: bool) -> ImageSet:
         )
     skipped = [f"{name}: {why}" for name, why in sorted(bad.items())]
     if skipped:
-        warnings.warn(
-            f"left out {len(skipped)} of {total} files in {path}: {named(skipped)}", stacklevel=3
-        )
+        warnings.warn(f"left out {len(skipped)} of {total} files in {path}: {named(skipped)}", stacklevel=3)
     skipped += _passed_over(path, others, len(names))
     kept = tuple(sums)
 
@@ -85,9 +104,7 @@ def from_files(path: Path, prepare: Preparation, skip_bad: bool) -> ImageSet:
     )
 
 
-def _verified(
-    container: Folder | Zip, names: Sequence[str], prepare: Preparation, closed: dict[str, str]
-) -> Verified:
+def _verified(container: Folder | Zip, names: Sequence[str], prepare: Preparation, closed: dict[str, str]) -> Verified:
     """Decode every file once; the shape that most have is the common one."""
     sums: dict[str, int] = {}
     shapes: dict[str, tuple[int, int, int]] = {}

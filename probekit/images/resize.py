@@ -1,4 +1,4 @@
-"""Reducing and enlarging: every pixel is the mean of the area that it covers, rounded once, and the sizes of what comes out."""
+"""Reducing and enlarging, where every pixel is the mean of the area that it covers, and cutting."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def area_means(pixels: np.ndarray, rows: int, cols: int) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _cells(n: int, cells: int) -> csr_array:
-    """(cells, n): how much of each of n pixels lies in each cell, in units that make them whole numbers, n to a cell."""
+    """(cells, n): how much of each of n pixels lies in each cell, in units that make it whole numbers, n to a cell."""
     # Imported when first asked for, since it takes a quarter of a second.
     from scipy.sparse import csr_array
 

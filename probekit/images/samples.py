@@ -61,8 +61,8 @@ def builtin_samples(size: Any, bands: int = 3) -> ImageSet:
 def photographs(size: int, bands: int = 3) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
     """Crops of the 17 photographs at three scales, with their ids and labels.
 
-    The central square of each photograph is reduced, and never enlarged, to 1, 2 and 4 times `size`, every value the mean
-    of the area that it covers, and cut into 1, 4 and 16 crops.
+    The central square of each photograph is reduced, and never enlarged, to 1, 2 and 4 times `size`, every value the
+    mean of the area that it covers, and cut into 1, 4 and 16 crops.
 
     Returns
     -------
@@ -78,12 +78,14 @@ def photographs(size: int, bands: int = 3) -> tuple[np.ndarray, tuple[str, ...],
     pixels, ids, labels = [], [], []
     for name, open_photograph in sorted(_sources().items()):
         photograph = np.asarray(Image.fromarray(open_photograph()).convert("RGB"))
-        edge = min(photograph.shape[:2])
+        rows, cols = photograph.shape[:2]
+        edge = min(rows, cols)
+        middle = photograph[centre(rows, cols, (edge, edge))]
         for n in GRIDS:
             side = n * size
             if edge < side:
                 continue
-            square = Preparation((side, side), None, bands).prepared(photograph[centre(*photograph.shape[:2], (edge, edge))])
+            square = Preparation((side, side), None, bands).prepared(middle)
             for r in range(n):
                 for c in range(n):
                     pixels.append(square[:, r * size : (r + 1) * size, c * size : (c + 1) * size])
@@ -107,4 +109,3 @@ def _sources() -> dict[str, Callable[[], np.ndarray]]:
         | {"motorcycle": lambda: data.stereo_motorcycle()[0]}
         | {name: partial(sklearn_image, f"{name}.jpg") for name in SKLEARN}
     )
-

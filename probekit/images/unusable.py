@@ -10,7 +10,7 @@ class Unusable(ValueError):
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in one short line, without the path, which is told already; its kind too, where that is telling."""
+    """What an error says, in one short line without the path, which is told already; its kind where that is telling."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     telling = not said or not isinstance(error, OSError | ValueError | SyntaxError | RuntimeError)
     return " ".join(f"{type(error).__name__ if telling else ''} {said}".split())[:LONGEST]

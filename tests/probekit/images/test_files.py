@@ -68,7 +68,7 @@ def without_privileges() -> Iterator[Path]:
 # Which files
 
 
-@pytest.mark.parametrize("suffix", ["jfif", "jpe", "tga", "jp2", "JP2", "pcx", "pbm", "pnm", "sgi", "dib", "qoi", "avif"])
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "tga", "jp2", "JP2", "pcx", "pbm", "pnm", "sgi", "qoi", "avif"])
 def test_every_still_format_that_pillow_reads_is_taken(tmp_path: Path, suffix: str) -> None:
     kind = Image.registered_extensions()[f".{suffix.lower()}"]
     try:
@@ -99,20 +99,20 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     assert quietly(tmp_path / "f").ids == ("a/b/y.png", "a/x.png", "b/y.png")
 
 
-def test_folders_of_any_depth_are_looked_into(tmp_path: Path) -> None:
-    name = "/".join("d" * 1500)
-    here = os.open(tmp_path, os.O_RDONLY)
+def test_folders_of_any_depth_are_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    depth = 1200  # more than Python's calls may be nested
+    monkeypatch.chdir(tmp_path)
+    for _ in range(depth):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("x.png").write_bytes(encoded())
     try:
-        start, place = os.getcwd(), tmp_path
-        os.chdir(tmp_path)
-        for _ in range(1500):
-            os.mkdir("d")
-            os.chdir("d")
-        Path("x.png").write_bytes(encoded())
-        os.chdir(start)
-        assert quietly(place).ids == (f"{name}/x.png",)
+        assert quietly(tmp_path).ids == ("d/" * depth + "x.png",)
     finally:
-        os.close(here)
+        Path("x.png").unlink()
+        for _ in range(depth):  # pytest cannot remove as deep a folder
+            os.chdir("..")
+            Path("d").rmdir()
 
 
 LOST = [
@@ -169,7 +169,7 @@ def test_a_folder_or_zip_that_may_not_be_read_itself_is_refused() -> None:
 
 @pytest.mark.parametrize("path", ["a" * 300, "a/" * 3000 + "b", "a\0b"])
 def test_paths_that_cannot_be_are_refused(tmp_path: Path, path: str) -> None:
-    with pytest.raises(InputError, match="cannot be read|does not exist"):
+    with pytest.raises(InputError, match=r"cannot be read|does not exist"):
         load(tmp_path / path)
 
 
@@ -183,9 +183,9 @@ def test_a_few_other_files_are_passed_over_and_told_to_those_who_listen(
         put(tmp_path / name)
     with caplog.at_level(logging.INFO, "probekit"):
         assert quietly(tmp_path).skipped == ()
-    assert caplog.messages == [f"passed over in {tmp_path}: 2 .txt, 1 .csv, 1 without suffix"] or (
-        "2 .txt" in caplog.messages[0] and "1 .csv" in caplog.messages[0]
-    )
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(f"passed over in {tmp_path}: 2 .txt, ")
+    assert sorted(caplog.messages[0].split(", ")[1:]) == ["1 .csv", "1 without suffix"]
 
 
 def test_one_annotation_for_each_image_is_passed_over_quietly(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_pictures_that_pillow_does_not_read_are_warned_of_and_listed(tmp_path: P
     put(tmp_path / "good.png")
     put(tmp_path / name, b"")
     suffix = Path(name).suffix.lower()
-    with pytest.warns(UserWarning, match=rf"beside 1 images, .* files that are not read: 1 {suffix}. Convert") as caught:
+    with pytest.warns(UserWarning, match=rf"beside 1 images, .* not read: 1 {suffix}. Convert") as caught:
         assert load(tmp_path).skipped == (f"{name}: Pillow here reads no {suffix}",)
     assert caught[0].filename == __file__
 
@@ -229,7 +229,7 @@ def test_a_source_without_images_says_what_is_there(tmp_path: Path) -> None:
 def test_names_that_are_not_utf_8_are_refused_with_their_bytes_shown(tmp_path: Path, name: bytes) -> None:
     put(tmp_path / "f/good.png")
     put(Path(os.fsdecode(os.fsencode(tmp_path / "f") + b"/" + name)))
-    with pytest.raises(InputError, match=r"1 of 2 files .*'caf\\udce9.*png' \(its path is not UTF-8.*rename it") as caught:
+    with pytest.raises(InputError, match=r"1 of 2 files .*'caf\\udce9.*png' \(its path is not UTF-8") as caught:
         load(tmp_path / "f")
     str(caught.value).encode()
     with pytest.warns(UserWarning, match="left out 1 of 2 files"):
