@@ -70,9 +70,8 @@ def without_privileges() -> Iterator[Path]:
 
 @pytest.mark.parametrize("suffix", ["jfif", "jpe", "tga", "jp2", "JP2", "pcx", "pbm", "pnm", "sgi", "qoi", "avif"])
 def test_every_still_format_that_pillow_reads_is_taken(tmp_path: Path, suffix: str) -> None:
-    kind = Image.registered_extensions()[f".{suffix.lower()}"]
     try:
-        put(tmp_path / f"a.{suffix}", encoded(0, kind))
+        put(tmp_path / f"a.{suffix}", encoded(0, Image.registered_extensions()[f".{suffix.lower()}"]))
     except (KeyError, OSError):
         pytest.skip("Pillow here does not write this format")
     put(tmp_path / "b.png")
