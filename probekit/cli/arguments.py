@@ -24,11 +24,13 @@ __all__ = [
     "NETWORK",
     "REDUCE",
     "SIGMA",
+    "Background",
     "Bands",
     "BatchSize",
     "Condition",
     "Crop",
     "Draws",
+    "Frame",
     "Images",
     "Model",
     "Network",
@@ -57,7 +59,7 @@ Images = Annotated[
 Model = Annotated[str, typer.Argument(metavar="NETWORK", help=A_NETWORK)]
 Network = Annotated[str, typer.Option("--network", "--denoiser", help=A_NETWORK)]
 Size = Annotated[
-    int | None, typer.Option(help="Scale the shorter side of files to this (box filter); by default as they are.")
+    int | None, typer.Option(help="Scale the shorter side of files to this (area averages); by default as they are.")
 ]
 Crop = Annotated[int | None, typer.Option(help="Then cut a square of this side from the middle of files.")]
 Bands = Annotated[int, typer.Option(help="3 reads images as RGB, 1 as grey, for networks of one plane.")]
@@ -70,6 +72,10 @@ Reduce = Annotated[
         "max, std or energy."
     ),
 ]
+Background = Annotated[
+    str | None, typer.Option(help="What transparent pixels of files lie on: a grey level in 0…1, or R,G,B.")
+]
+Frame = Annotated[int | None, typer.Option(help="Which frame or page of animations and stacks to take, from 0.")]
 Seed = Annotated[int, typer.Option(help="Of the noise and of all that is drawn at random.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, made if need be.")]
 BatchSize = Annotated[int | None, typer.Option(help="Noisy images in one forward pass.")]
@@ -193,10 +199,12 @@ def images_called(
     crop: int | None = None,
     bands: int = 3,
     skip_bad: bool = False,
+    background: str | None = None,
+    frame: int | None = None,
 ) -> ImageSet:
     """The images of folders, zips and shapes:COUNT or shapes:COUNT:SEED, joined; or of "samples", the built-in ones.
 
-    Of the built-in photographs all, or those whose ids follow.
+    Of the built-in photographs all, or those whose ids follow. `background` is a grey level or three, comma-separated.
 
     Raises
     ------
@@ -205,15 +213,14 @@ def images_called(
     """
     from probekit.images import concatenate, load
 
+    given: dict[str, Any] = {"size": size, "crop": crop, "bands": bands, "skip_bad": skip_bad or None, "frame": frame}
+    if background is not None:
+        levels = numbers(background, float, option="--background")
+        given["background"] = levels[0] if len(levels) == 1 else levels
+    given = {key: value for key, value in given.items() if value is not None}
     if names and names[0] == "samples":
         # Built-in photographs are squares already.
-        given: dict[str, Any] = {
-            "size": size,
-            "crop": None if crop == size else crop,
-            "bands": bands,
-            "skip_bad": skip_bad,
-        }
-        builtin = load("samples", **{key: value for key, value in given.items() if value})
+        builtin = load("samples", **{key: value for key, value in given.items() if key != "crop" or crop != size})
         missing = [n for n in names[1:] if n not in builtin.ids]
         if missing:
             raise InputError(
@@ -226,7 +233,7 @@ def images_called(
     if not names:
         raise InputError("no images are named: give folders or zips of images, shapes:COUNT, or samples")
     every = [file for name in names for file in _matching(name)]
-    sets = [_set_called(name, size=size, crop=crop, bands=bands, skip_bad=skip_bad) for name in every]
+    sets = [_set_called(name, **given) for name in every]
     return sets[0] if len(sets) == 1 else concatenate(sets)
 
 

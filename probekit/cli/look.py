@@ -14,11 +14,13 @@ from probekit.cli.arguments import (
     DRAWS,
     REDUCE,
     SIGMA,
+    Background,
     Bands,
     BatchSize,
     Condition,
     Crop,
     Draws,
+    Frame,
     Images,
     Model,
     Quiet,
@@ -124,6 +126,8 @@ def phi(
     crop: Crop = None,
     bands: Bands = 3,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be used.")] = False,
+    background: Background = None,
+    frame: Frame = None,
     batch_size: BatchSize = None,
     condition: Condition = None,
     keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Keep every draw too.")] = False,
@@ -140,7 +144,8 @@ def phi(
     """
     if out.suffix not in (".zarr", ".nc"):
         raise InputError(f"{out}: the output ends in .zarr (streamed, resumable) or .nc (netCDF)")
-    source = images_called(images, size=size, crop=crop, bands=bands, skip_bad=skip_bad)
+    files = {"skip_bad": skip_bad, "background": background, "frame": frame}
+    source = images_called(images, size=size, crop=crop, bands=bands, **files)
     tapped = make_tap(network_called(network), *(words(tap) or ()), reduce=reduce)
     levels = numbers(sigma, float, option="--sigma")
     conditions = conditions_called(condition)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from probekit.checks import flag, listed
+from probekit.checks import flag, listed, whole
 from probekit.errors import InputError
 from probekit.images.arrays import in_memory
-from probekit.images.files import Preparation, from_files, pair
+from probekit.images.decode import Preparation, colour
+from probekit.images.files import from_files
 from probekit.images.imageset import ImageSet, checked_ids, named, relabelled
+from probekit.images.resize import pair
 from probekit.images.samples import builtin_samples
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ def load(
     ids: Sequence[Any] | None = None,
     labels: Sequence[Any] | None = None,
     skip_bad: bool = False,
+    background: float | tuple[float, float, float] | None = None,
+    frame: int | None = None,
 ) -> ImageSet:
     """Make an image set of whatever holds images.
 
@@ -48,10 +52,12 @@ def load(
           32×32 with ``size=32``; the label is the photograph's name;
         - an `ImageSet`, returned as it is but for `ids` and `labels`.
     size
-        Files only: reduce or enlarge to (rows, cols) with a box filter; an int scales the shorter
-        side to it and keeps the proportions.
+        Files only: reduce or enlarge to (rows, cols); an int is the length of the shorter side, and the longer one
+        keeps the proportions, rounded to the nearest whole number. Every pixel becomes the mean of the area that it
+        covers.
     crop
-        Files only: then cut (rows, cols), or a square, from the centre.
+        Files only: then cut (rows, cols), or a square, from the centre; of an odd rest the larger half lies below and
+        right.
     bands
         Files and samples only: 3 reads RGB, 1 reads grey.
     ids
@@ -61,6 +67,11 @@ def load(
     skip_bad
         Files only: leave out files that cannot be read or are of another size than most, list them
         in `ImageSet.skipped` and warn; by default they are an error that names them.
+    background
+        Files only: what transparent pixels are laid on, a grey level or (red, green, blue) in [0, 1]; by default files
+        with such pixels cannot be used.
+    frame
+        Files only: which frame or page to take of animations and stacks, from 0; by default they cannot be used.
 
     Returns
     -------
@@ -80,12 +91,21 @@ def load(
     if bands not in (1, 3):
         raise InputError(f"bands={bands!r}: give 1 to read files as grey or 3 to read them as RGB")
     flag("skip_bad", skip_bad)
-    files_only = {"crop": crop, "bands": None if bands == 3 else bands, "skip_bad": skip_bad or None}
+    files_only = {
+        "crop": crop,
+        "bands": None if bands == 3 else bands,
+        "skip_bad": skip_bad or None,
+        "background": background,
+        "frame": frame,
+    }
     if isinstance(source, str) and source == "samples":
         _refuse(files_only | {"bands": None}, "the built-in samples take only size=64 or size=32, and bands")
         found = builtin_samples(64 if size is None else size, bands)
     elif isinstance(source, str | Path):
-        found = from_files(Path(source), Preparation(pair(size, "size"), pair(crop, "crop"), bands), skip_bad)
+        which = None if frame is None else whole("frame", frame, least=0)
+        behind = colour("background", background)
+        prepare = Preparation(pair(size, "size"), pair(crop, "crop"), bands, behind, which)
+        found = from_files(Path(source), prepare, skip_bad)
     else:
         _refuse(
             files_only | {"size": size},

@@ -2,168 +2,177 @@
 
 from __future__ import annotations
 
-import io
-import os
+import logging
+import mimetypes
 import warnings
-import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from probekit.checks import is_real, listed, unwrapped, whole
 from probekit.errors import InputError
+from probekit.images.containers import Folder, Zip, hidden, opened
+from probekit.images.decode import Preparation, suffixes
 from probekit.images.imageset import ImageSet, checked_ids, named
+from probekit.images.unusable import Unusable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Preparation", "from_files", "pair"]
+__all__ = ["from_files"]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-# What Pillow and zipfile raise on damaged, locked or oversized files.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    RuntimeError,
-    zlib.error,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,
+# Pictures whose kinds mimetypes does not know in every version of Python.
+PICTURES = frozenset(
+    f".{name}"
+    for name in (
+        "heic",
+        "heif",
+        "jxl",
+        "exr",
+        "hdr",
+        "psb",
+        "xcf",
+        "dng",
+        "cr2",
+        "cr3",
+        "nef",
+        "arw",
+        "orf",
+        "rw2",
+        "raf",
+    )
 )
+# Beside few images, more files than this of one kind that are no images may well be the images that were meant.
+MANY = 10
 
 
-class Preparation(NamedTuple):
-    """What is done to every file: (rows, cols or None) to resize to, (rows, cols) to cut, colour planes."""
+class Verified(NamedTuple):
+    """The files that can be used, with the CRC-32 of their bytes, the common shape, and why others cannot."""
 
-    size: tuple[int, int | None] | None
-    crop: tuple[int, int | None] | None
-    bands: int
-
-    def __str__(self) -> str:
-        resized = "" if self.size is None else f"box filter to {self.size[0]}×{self.size[1] or 'any'}, "
-        cropped = "" if self.crop is None else f"crop {self.crop[0]}×{self.crop[1] or self.crop[0]}, "
-        return f"{resized}{cropped}{'RGB' if self.bands == 3 else 'grey'} / 255"
-
-    def __call__(self, stream: io.BytesIO | Path) -> np.ndarray:
-        # Pillow warns of oddities in metadata; pixels that cannot be read are errors.
-        with warnings.catch_warnings(action="ignore"), Image.open(stream) as opened:
-            if opened.mode.startswith(("I", "F")):
-                raise ValueError(
-                    f"pixels of more than 8 bits, mode {opened.mode}: read such files yourself, as an array"
-                )
-            picture = ImageOps.exif_transpose(opened).convert("RGB" if self.bands == 3 else "L")
-        if self.size is not None:
-            rows, cols = self.size
-            if cols is None:
-                scale = rows / min(picture.size)
-                rows, cols = round(picture.height * scale), round(picture.width * scale)
-            picture = picture.resize((cols, rows), Image.Resampling.BOX)
-        if self.crop is not None:
-            rows, cols = self.crop[0], self.crop[1] or self.crop[0]
-            if picture.height < rows or picture.width < cols:
-                raise ValueError(f"{picture.height}×{picture.width} is smaller than the crop {rows}×{cols}")
-            top, left = (picture.height - rows) // 2, (picture.width - cols) // 2
-            picture = picture.crop((left, top, left + cols, top + rows))
-        pixels = np.asarray(picture)
-        return pixels[None] if self.bands == 1 else np.moveaxis(pixels, -1, 0)
+    sums: dict[str, int]
+    shape: tuple[int, int, int]
+    bad: dict[str, str]
 
 
 def from_files(path: Path, prepare: Preparation, skip_bad: bool) -> ImageSet:
     """The image files of a folder or a zip; see `probekit.images.load`."""
-    if not path.exists():
-        raise InputError(f'{path} does not exist: give a folder, a zip, or "samples" for the built-in photographs')
-    if path.is_dir():
-        container: _Folder | _Zip = _Folder(path)
-    elif zipfile.is_zipfile(path):
-        container = _Zip(path)
-    else:
-        raise InputError(f"{path} is neither a folder nor a zip: put single files into a folder, or give an array")
-    names = sorted(name for name in container.names() if _is_image(name))
-    if not names:
-        raise InputError(f"{path} holds no image files ({' '.join(sorted(SUFFIXES))})")
-    checked_ids(names, len(names), str(path))
-    kept, shape, skipped = _verified(names, lambda name: prepare(container.open(name)), path, skip_bad)
-
-    def read(indices: Sequence[int]) -> Tensor:
-        pixels = [prepare(container.open(kept[i])) for i in indices]
-        odd = [kept[i] for i, x in zip(indices, pixels, strict=True) if x.shape != shape]
-        if odd:
-            raise InputError(f"{named(odd)} in {path} differ from the {shape} that they had: load the images again")
-        return torch.from_numpy(np.stack(pixels) if pixels else np.empty((0, *shape))).float() / 255
-
-    return ImageSet(path.name, kept, _folder_labels(kept), shape, read, skipped, str(prepare), str(path.resolve()))
-
-
-class _Folder:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def names(self) -> list[str]:
-        return [p.relative_to(self.path).as_posix() for p in self.path.rglob("*") if p.is_file()]
-
-    def open(self, name: str) -> io.BytesIO:
-        return io.BytesIO((self.path / name).read_bytes())
-
-
-class _Zip:
-    """A zip kept open, since its directory is costly to parse; opened anew in every process."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.opened: tuple[int, zipfile.ZipFile] | None = None
-
-    def archive(self) -> zipfile.ZipFile:
-        if self.opened is None or self.opened[0] != os.getpid():
-            self.opened = os.getpid(), zipfile.ZipFile(self.path)
-        return self.opened[1]
-
-    def names(self) -> list[str]:
-        return self.archive().namelist()
-
-    def open(self, name: str) -> io.BytesIO:
-        return io.BytesIO(self.archive().read(name))
-
-
-def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return not hidden and path.suffix.lower() in SUFFIXES
-
-
-def _verified(
-    names: Sequence[str], decode: Callable[[str], np.ndarray], path: Path, skip_bad: bool
-) -> tuple[tuple[str, ...], tuple[int, int, int], tuple[str, ...]]:
-    """Decode every file once: (usable names, their common shape, what was left out and why)."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    bad: dict[str, str] = {}
-    for name in names:
-        try:
-            shapes[name] = decode(name).shape
-        except UnidentifiedImageError:
-            bad[name] = "not an image that Pillow can read"
-        except UNREADABLE as error:
-            bad[name] = str(error)
-    common = Counter(shapes.values()).most_common(1)
-    for name, shape in shapes.items():
-        if shape != common[0][0]:
-            bad[name] = "{1}×{2} where most are {4}×{5}".format(*shape, *common[0][0])
-    if bad and not (skip_bad and common):
+    container = opened(path)
+    files, closed = container.listing()
+    seen = [file for file in files if not any(map(hidden, PurePosixPath(file).parts))]
+    names = [file for file in seen if _suffix(file) in suffixes()]
+    others = [file for file in seen if _suffix(file) not in suffixes() and file not in closed]
+    total = len(set(names) | set(closed))
+    if not total:
         raise InputError(
-            f"{len(bad)} of {len(names)} files in {path} cannot be used: "
+            f"{path} holds no image files ({' '.join(sorted(suffixes()))}){_kinds('; there are ', others)}"
+        )
+    checked_ids(names, len(names), str(path))
+    sums, shape, bad = _verified(container, names, prepare, closed)
+    if bad and not (skip_bad and sums):
+        raise InputError(
+            f"{len(bad)} of {total} files in {path} cannot be used: "
             + named([f"{name} ({why})" for name, why in sorted(bad.items())])
             + ". Remove them, bring all to one size with size= and crop=, or pass skip_bad=True to leave them out"
         )
-    skipped = tuple(f"{name}: {why}" for name, why in sorted(bad.items()))
+    skipped = [f"{name}: {why}" for name, why in sorted(bad.items())]
     if skipped:
-        warnings.warn(f"left out {len(skipped)} of {len(names)} files in {path}: {named(skipped)}", stacklevel=4)
-    c, h, w = common[0][0]
-    return tuple(name for name in names if name not in bad), (c, h, w), skipped
+        warnings.warn(f"left out {len(skipped)} of {total} files in {path}: {named(skipped)}", stacklevel=3)
+    skipped += _passed_over(path, others, len(names))
+    kept = tuple(sums)
+
+    def read(indices: Sequence[int]) -> Tensor:
+        changed: list[str] = []
+        images = np.empty((len(indices), *shape), np.float32)
+        for image, index in zip(images, indices, strict=True):
+            try:
+                image[...] = prepare.prepared(prepare.decoded(_same(container, kept[index], sums)))
+            except Unusable as error:
+                changed.append(f"{kept[index]} ({error})")
+        if changed:
+            raise InputError(
+                f"{named(changed)}: changed in {path} since the images were loaded: put back what was there, or load "
+                "them again"
+            )
+        return torch.from_numpy(images)
+
+    return ImageSet(
+        path.name, kept, _folder_labels(kept), shape, read, tuple(skipped), str(prepare), str(path.resolve())
+    )
+
+
+def _verified(container: Folder | Zip, names: Sequence[str], prepare: Preparation, closed: dict[str, str]) -> Verified:
+    """Decode every file once; the shape that most have is the common one."""
+    sums: dict[str, int] = {}
+    shapes: dict[str, tuple[int, int, int]] = {}
+    bad = {_spelt(name): f"cannot be looked into: {why}" for name, why in closed.items()}
+    for name in names:
+        try:
+            if _spelt(name) != name:
+                raise Unusable("its path is not UTF-8, as results need it: rename it")
+            encoded = container.read(name)
+            shapes[name] = prepare.shape(prepare.decoded(encoded))
+            sums[name] = zlib.crc32(encoded)
+        except ValueError as error:
+            bad[_spelt(name)] = str(error)
+    common = Counter(shapes.values()).most_common(1)
+    shape = common[0][0] if common else (prepare.bands, 0, 0)
+    for name, found in shapes.items():
+        if found != shape:
+            bad[name] = "{1}×{2} where most are {4}×{5}".format(*found, *shape)
+    return Verified({name: crc for name, crc in sums.items() if name not in bad}, shape, bad)
+
+
+def _same(container: Folder | Zip, name: str, sums: dict[str, int]) -> bytes:
+    """The bytes of a file, provided that they are those that were verified."""
+    encoded = container.read(name)
+    if zlib.crc32(encoded) != sums[name]:
+        raise Unusable("its content is another")
+    return encoded
+
+
+def _passed_over(path: Path, others: Sequence[str], images: int) -> list[str]:
+    """Tell of files that are no images by their suffix: (pictures among them, each with the reason)."""
+    pictures = [file for file in others if _is_picture(file)]
+    if others:
+        logging.getLogger("probekit").info("passed over in %s%s", path, _kinds(": ", others))
+    most = Counter(map(_suffix, others)).most_common(1)
+    many = most[0][1] if most else 0
+    if pictures or many > max(MANY, 2 * images):
+        warnings.warn(
+            f"beside {images} images, {path} holds {len(others)} files that are not read"
+            f"{_kinds(': ', pictures or others)}. Convert them if they are images, or move them elsewhere",
+            stacklevel=4,
+        )
+    return [f"{_spelt(file)}: Pillow here reads no {_suffix(file)}" for file in pictures]
+
+
+def _is_picture(file: str) -> bool:
+    kind = mimetypes.guess_type(PurePosixPath(file).name)[0] or ""
+    return _suffix(file) in PICTURES or kind.startswith("image/")
+
+
+def _kinds(beginning: str, files: Iterable[str]) -> str:
+    """How many files there are of each suffix, after some words; nothing of no files."""
+    counts = Counter(_suffix(file) or "without suffix" for file in files)
+    listed = named([f"{count} {_spelt(kind)}" for kind, count in counts.most_common()])
+    return f"{beginning}{listed}" if counts else ""
+
+
+def _suffix(file: str) -> str:
+    return PurePosixPath(file).suffix.lower()
+
+
+def _spelt(name: str) -> str:
+    """A name as it can be written: bytes that are not UTF-8 as escapes, if there are any."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return ascii(name)
+    return name
 
 
 def _folder_labels(names: Sequence[str]) -> tuple[str, ...] | None:
@@ -175,17 +184,3 @@ def _folder_labels(names: Sequence[str]) -> tuple[str, ...] | None:
     if any(len(f) <= depth for f in folders):
         return None
     return tuple(f[depth] for f in folders)
-
-
-def pair(value: Any, name: str) -> tuple[int, int | None] | None:
-    """(rows, cols) of a pair, (side, None) of a number, None of None."""
-    if value is None:
-        return None
-    alone = is_real(unwrapped(value))
-    try:
-        sizes = [whole(name, n, least=1) for n in ([value] if alone else listed(name, value, "(rows, cols)"))]
-    except InputError:
-        sizes = []
-    if len(sizes) != (1 if alone else 2):
-        raise InputError(f"{name}={value!r}: give a positive int, or (rows, cols)")
-    return sizes[0], None if alone else sizes[1]

@@ -14,7 +14,9 @@ from PIL import Image
 from probekit.checks import is_real, plain
 from probekit.errors import InputError
 from probekit.images.arrays import from_array
+from probekit.images.decode import Preparation
 from probekit.images.imageset import ImageSet
+from probekit.images.resize import centre
 
 __all__ = ["builtin_samples", "photographs"]
 
@@ -51,20 +53,21 @@ def builtin_samples(size: Any, bands: int = 3) -> ImageSet:
         raise InputError(f"the built-in samples come as 64×64 or 32×32, not size={size!r}: give 64 or 32")
     pixels, ids, labels = photographs(size, bands)
     grey = " grey" if bands == 1 else ""
-    return replace(from_array(pixels, f"samples {size}×{size}{grey}"), ids=ids, labels=labels)
+    made = f"area averages of the central square, crops {size}×{size}, {'RGB' if bands == 3 else 'grey'} / 255"
+    return replace(from_array(pixels, f"samples {size}×{size}{grey}"), ids=ids, labels=labels, preparation=made)
 
 
 @cache
 def photographs(size: int, bands: int = 3) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
     """Crops of the 17 photographs at three scales, with their ids and labels.
 
-    Each photograph is reduced (box filter, never enlarged) so that its shorter side is 1, 2 and 4
-    times `size`, and the central square is cut into 1, 4 and 16 crops.
+    The central square of each photograph is reduced, and never enlarged, to 1, 2 and 4 times `size`, every value the
+    mean of the area that it covers, and cut into 1, 4 and 16 crops.
 
     Returns
     -------
     tuple
-        (pixels, uint8 (N, bands, size, size), read-only; ids such as "coffee/4x4/r1c2"; labels, the
+        (pixels, float32 (N, bands, size, size) in [0, 1], read-only; ids such as "coffee/4x4/r1c2"; labels, the
         photographs' names)
 
     Raises
@@ -74,16 +77,18 @@ def photographs(size: int, bands: int = 3) -> tuple[np.ndarray, tuple[str, ...],
     """
     pixels, ids, labels = [], [], []
     for name, open_photograph in sorted(_sources().items()):
-        photograph = Image.fromarray(open_photograph()).convert("RGB" if bands == 3 else "L")
+        photograph = np.asarray(Image.fromarray(open_photograph()).convert("RGB"))
+        rows, cols = photograph.shape[:2]
+        edge = min(rows, cols)
+        middle = photograph[centre(rows, cols, (edge, edge))]
         for n in GRIDS:
             side = n * size
-            if min(photograph.size) < side:
+            if edge < side:
                 continue
-            square = np.asarray(_central_square(photograph, side)).reshape(side, side, bands)
+            square = Preparation((side, side), None, bands).prepared(middle)
             for r in range(n):
                 for c in range(n):
-                    crop = square[r * size : (r + 1) * size, c * size : (c + 1) * size]
-                    pixels.append(np.moveaxis(crop, -1, 0))
+                    pixels.append(square[:, r * size : (r + 1) * size, c * size : (c + 1) * size])
                     ids.append(f"{name}/{n}x{n}/r{r}c{c}")
                     labels.append(name)
     stacked = np.stack(pixels)
@@ -104,11 +109,3 @@ def _sources() -> dict[str, Callable[[], np.ndarray]]:
         | {"motorcycle": lambda: data.stereo_motorcycle()[0]}
         | {name: partial(sklearn_image, f"{name}.jpg") for name in SKLEARN}
     )
-
-
-def _central_square(photograph: Image.Image, side: int) -> Image.Image:
-    """The photograph with its shorter side reduced to `side`, cut to a square about its centre."""
-    edge = min(photograph.size)
-    left, top = (photograph.width - edge) // 2, (photograph.height - edge) // 2
-    box = (left, top, left + edge, top + edge)
-    return photograph.resize((side, side), Image.Resampling.BOX, box=box)

@@ -86,7 +86,7 @@ def model_card(
             "training": trained_on.name,
             "images": len(trained_on),
             "size": trained_on.shape[1],
-            "resize": "box filter",
+            "resize": "area averages",
         },
         "recipe": progress["recipe"],
         "initial weights": initial,

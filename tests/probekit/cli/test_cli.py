@@ -97,7 +97,7 @@ def test_training_writes_weights_description_log_and_checkpoint(
 def test_the_card_says_what_was_trained_how_and_how_well(pictures: Path, tmp_path: Path, probekit: Command) -> None:
     probekit(*training(pictures, tmp_path))
     card = zoo.describe(tmp_path / "tiny.safetensors")["card"]
-    assert card["data"] == {"training": "train", "images": 6, "size": 8, "resize": "box filter"}
+    assert card["data"] == {"training": "train", "images": 6, "size": 8, "resize": "area averages"}
     assert Recipe(**card["recipe"]) == RECIPE
     assert (card["steps"], card["images seen"]) == (3, 12)
     assert card["initial weights"] == "Kaiming-normal, seed 0"

@@ -11,7 +11,7 @@ from PIL import Image
 
 import probekit
 from analyses.report.shell import main
-from probekit.cli.arguments import DRAWS, SIGMA, network_called, numbers
+from probekit.cli.arguments import DRAWS, SIGMA, images_called, network_called, numbers
 from probekit.synthetic import shapes
 
 NETWORK = """
@@ -231,3 +231,22 @@ def test_a_condition_given_twice_is_refused(run, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((3, 1, 8, 8)))
     twice = ("--condition", "given=a.npy", "--condition", "given=a.npy")
     assert "given is given twice" in run(*GIVEN_PHI, *twice, "-o", "phi.nc")[2]
+
+
+def test_phi_takes_a_background_and_a_frame_for_files(run, tmp_path: Path) -> None:
+    clear = np.zeros((8, 12, 4), np.uint8)
+    Image.fromarray(clear).save(tmp_path / "photographs/clear.png")
+    code, _, errors = run("phi", "a_network:make", "photographs", "-o", "phi.nc", *SMALL)
+    assert code == 1
+    assert "clear.png (transparent pixels" in errors
+    for background, written in (("1", "(1, 1, 1)"), ("0.2,0.4,0.6", "(0.2, 0.4, 0.6)")):
+        told = ("--background", background, "--frame", "0", "-o", "phi.nc", *SMALL)
+        assert run("phi", "a_network:make", "photographs", *told)[0] == 0
+        made = images_called(["photographs"], size=8, background=background, frame=0)
+        assert made.preparation == f"frame 0, over {written}, area averages to 8×any, RGB / 255"
+    code, _, errors = run("phi", "a_network:make", "photographs", "--background", "white", "-o", "phi.nc", *SMALL)
+    assert code == 1
+    assert "--background: 'white' is not a list of numbers" in errors
+    code, _, errors = run("phi", "a_network:make", "samples", "--frame", "0", "-o", "phi.nc", "--size", "32")
+    assert code == 1
+    assert "frame=0 does not apply here" in errors
