@@ -40,3 +40,14 @@ def test_the_python_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, mo
     with torch.random.fork_rng(devices=[]):
         for source in blocks(page):
             exec(compile(source, str(page), "exec"), names)
+
+
+WRITTEN = re.compile(r"""(?:store=|to_netcdf\(|-o )["']?([\w./-]+\.(?:zarr|nc))""")
+
+
+def test_no_two_pages_write_a_file_of_one_name() -> None:
+    # A reader follows them in one folder, and a store of another page's plan is refused.
+    pages = [*sorted(DOCS.rglob("*.md")), DOCS.parent / "README.md"]
+    names = {page.name: set(WRITTEN.findall(page.read_text(encoding="utf-8"))) for page in pages}
+    assert sum(map(len, names.values())) > 5
+    assert not {n for page in names for other in names if page < other for n in names[page] & names[other]}
