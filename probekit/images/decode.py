@@ -183,6 +183,10 @@ def _refuse_what_would_be_lost(opened: Image.Image, encoded: bytes) -> None:
     # Pillow takes what is left of such a file for grey.
     if opened.format == "PCX" and encoded[3] == 8 and encoded[65] == 1 and encoded[-769:-768] != b"\x0c":
         raise Unusable("its palette is cut off")
+    # Versions of Pillow before 12 fill with black what is missing behind the 128 bytes of the header.
+    for codec, _, _, arguments in getattr(opened, "tile", ()):
+        if codec == "dds_rgb" and len(encoded) < 128 + opened.width * opened.height * arguments[0] // 8:
+            raise Unusable("its pixels are cut off")
     tags = getattr(opened, "tag_v2", {})
     if (TIFF_EXTRA in tags and not opened.has_transparency_data) or opened.mode == "RGBX":
         raise Unusable("planes beside its colours, of which nobody says what they are: save it without them")

@@ -266,8 +266,11 @@ def test_other_colour_models_are_read_as_pillow_shows_them_in_rgb(
     tmp_path: Path, picture: Image.Image, name: str
 ) -> None:
     saved(tmp_path, name, picture)
-    with Image.open(tmp_path / name) as opened:
-        expected = np.asarray(opened.convert("RGB"))
+    try:
+        with Image.open(tmp_path / name) as opened:
+            expected = np.asarray(opened.convert("RGB"))
+    except OSError:
+        pytest.skip("Pillow here does not read what it has written")
     np.testing.assert_allclose(read(tmp_path), expected, atol=1e-3)
     assert expected.std() > 10
 
