@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 from torch.utils.data import DataLoader, IterableDataset
 
-from probekit.checks import flag, given, listed, whole
+from probekit.checks import flag, given, is_real, plain, whole
 from probekit.errors import InputError
 from probekit.images.arrays import from_array, from_labelled
 from probekit.images.datasets import from_dataset, is_dataset
@@ -119,7 +119,7 @@ def load(
     >>> images.ids, images.labels, images.shape
     (('0', '1'), ('cat', 'dog'), (3, 8, 8))
     """
-    if bands not in (1, 3):
+    if not is_real(plain(bands)) or bands not in (1, 3):
         raise InputError(f"bands={bands!r}: give 1 to read files as grey or 3 to read them as RGB")
     flag("skip_bad", skip_bad)
     if isinstance(source, os.PathLike) and isinstance(os.fspath(source), str):
@@ -198,12 +198,7 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
     InputError
         If there is no set, if sizes differ, or if two parts have the same name.
     """
-    if isinstance(sets, ImageSet):
-        raise InputError(f"{given('sets', sets)}: give a list of image sets")
-    sets = listed("sets", sets, "a list of image sets, as load makes them")
-    strange = [type(s).__name__ for s in sets if not isinstance(s, ImageSet)]
-    if strange:
-        raise InputError(f"sets hold a {strange[0]}, which is no image set: give each to load first")
+    sets = _listed(sets)
     if not sets:
         raise InputError("there is no image set to concatenate: give at least one")
     if len(sets) == 1:
@@ -235,6 +230,20 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
         "; ".join(dict.fromkeys(s.preparation for s in sets)),
         "; ".join(dict.fromkeys(s.origin for s in sets if s.origin)),
     )
+
+
+def _listed(sets: Any) -> list[ImageSet]:
+    if not isinstance(sets, Iterable) or isinstance(sets, ImageSet | str | bytes | Mapping):
+        raise InputError(f"{given('sets', sets)}: give a list of image sets, as load makes them")
+    found: list[ImageSet] = []
+    try:
+        for one in sets:
+            if not isinstance(one, ImageSet):
+                raise InputError(f"sets hold a {type(one).__name__}, which is no image set: give each to load first")
+            found.append(one)
+    except TypeError as error:
+        raise InputError(f"{given('sets', sets)}: {error}; give a list of image sets, as load makes them") from error
+    return found
 
 
 def _warn_of_missing(images: ImageSet) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -272,7 +273,10 @@ def check_order(option: str, values: Any, ids: Sequence[str]) -> None:
 def _known(option: str, wanted: Any, known: Iterable[str], name: str) -> list[str]:
     """Names that are among those known."""
     several = isinstance(wanted, Iterable) and not isinstance(wanted, str | bytes) and getattr(wanted, "ndim", 1) != 0
-    names, among = names_of(option, wanted if several else [wanted]), set(known)
+    among = set(known)
+    # What is made while it is read may have no end.
+    endless = several and not hasattr(wanted, "__len__")
+    names = names_of(option, list(islice(wanted, len(among) + 1)) if endless else wanted if several else [wanted])
     unknown = [one for one in names if one not in among]
     if unknown:
         close = get_close_matches(unknown[0], among, 3) or sorted(among)[:MAX_NAMED]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from probekit.checks import given, listed, whole
 from probekit.errors import InputError
@@ -36,13 +37,20 @@ def positions_of(option: str, indices: Any, count: int) -> list[int]:
 
 
 def _listed(option: str, indices: Any, count: int) -> list[int]:
-    array = indices.detach().cpu().numpy() if hasattr(indices, "detach") else indices
+    array = indices
+    if isinstance(indices, torch.Tensor):
+        if indices.is_meta or indices.layout is not torch.strided or indices.is_floating_point():
+            raise InputError(f"{option} are a tensor of {indices.dtype}: give {WANTED}")
+        array = indices.detach().cpu().numpy()
     # Also what pandas and xarray hold; a list is looked at item by item, since numpy would turn True into 1.
     array = np.asarray(array) if isinstance(getattr(array, "dtype", None), np.dtype) else None
     if array is not None and array.ndim != 1:
         raise InputError(f"{option} have shape {array.shape}: give {WANTED}")
     if array is not None and array.dtype.kind in "iu":
         return array.tolist()
+    if array is None and not hasattr(indices, "__len__"):
+        # What is made while it is read may have no end.
+        raise InputError(f"{given(option, indices)}: give {WANTED}")
     items = listed(option, indices, WANTED) if array is None else array.tolist()
     if items and all(isinstance(one, bool | np.bool_) for one in items):
         if len(items) != count:

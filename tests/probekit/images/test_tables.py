@@ -189,7 +189,7 @@ def test_lists_of_something_else_than_paths_are_refused(source: Any) -> None:
         load(source)
 
 
-@pytest.mark.parametrize("source", ["", " ", "\0", "nowhere.csv", Path("nowhere.tsv")])
+@pytest.mark.parametrize("source", ["", " ", "\0", "x" * 5000, "nowhere.csv", Path("nowhere.tsv")])
 def test_paths_that_lead_nowhere_are_refused(source: Any) -> None:
     with pytest.raises(InputError):
         load(source)
