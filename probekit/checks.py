@@ -165,7 +165,9 @@ def settle(settings: Any) -> None:
 
 def unwrapped(value: Any) -> Any:
     """What an array of no dims holds, of numpy, torch or xarray; anything else as it is."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    # Tensors on the device "meta" hold nothing.
+    holds = getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not getattr(value, "is_meta", False)
+    return value.item() if holds else value
 
 
 def plain(value: Any) -> Any:

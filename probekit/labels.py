@@ -12,6 +12,7 @@ import xarray as xr
 from probekit.checks import given
 from probekit.errors import InputError
 from probekit.machine.installed import installed_version
+from probekit.naming import name_of
 
 __all__ = [
     "Site",
@@ -254,9 +255,8 @@ def classes(
             f"{given(option, name)} is no coordinate along image of {of}, which has {known}: give one of these, or add "
             f"it with assign_coords({name if isinstance(name, str) and name.isidentifier() else option}=('image', …))"
         )
-    values = data[name].values
-    found = strings(values)
-    missing = int((pd.isna(values) | (found == "")).sum())
+    found = strings(data[name].values)
+    missing = sum(not one.strip() for one in found)
     if missing:
         raise InputError(f"{name} is missing for {missing} images of {of}: leave these out, or give them a class")
     count = len(set(found))
@@ -306,9 +306,14 @@ def by_id(data: xr.Dataset | xr.DataArray) -> np.ndarray:
 
 
 def strings(values: Iterable[Any]) -> np.ndarray:
-    """Names as an array of str objects, whatever kind of string array a file gave them back as."""
+    """Names as an array of str objects, whatever kind of array a file gave them back as; "" where one is missing."""
     # Objects, so that joining results never cuts a long string; netCDF and Zarr keep their values.
-    return np.array(list(map(str, values)), dtype=object)
+    return np.array(list(map(_string, values)), dtype=object)
+
+
+def _string(value: Any) -> str:
+    name = value if isinstance(value, str) else name_of(value)
+    return str(value if name is None else name)
 
 
 def _coords(

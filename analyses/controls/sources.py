@@ -184,6 +184,12 @@ def check_sets(images: ImageSet, train: ImageSet | None) -> None:
             continue
         if one.labels is None:
             raise InputError(f"{name}: {one.name} has no classes: give a folder of a class each, or labels=")
+        missing = sum(not label for label in one.labels)
+        if missing:
+            raise InputError(
+                f"{name}: the class of {missing} images of {one.name} is missing: leave these out, e.g. "
+                "images[[bool(label) for label in images.labels]]"
+            )
         if len(set(one.labels)) < 2:
             raise InputError(f"{name}: all of {one.name} are of class {one.labels[0]!r}: give two classes at least")
     if train is None:

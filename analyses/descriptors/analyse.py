@@ -277,7 +277,7 @@ def as_representation(features: xr.DataArray, *, sigma: float = 0.0) -> xr.Datas
     name = str(features.name or "features")
     return labels.representation(
         {"phi": values[:, None], "phi_se": np.zeros_like(values[:, None])},
-        ids=list(map(str, features["image"].values)),
+        ids=labels.strings(features["image"].values).tolist(),
         labels=labels.classes(features, "label", of="the features", least=1).tolist() if known else None,
         sigma=[sigma],
         channels={name: values.shape[1]},

@@ -32,7 +32,7 @@ def check_sets(train: xr.Dataset, test: xr.Dataset, label: str) -> None:
     for dim in ("sigma", "tap", "unit"):
         if not np.array_equal(train[dim].values, test[dim].values):
             raise InputError(f"{dim} differs between the training and the test set: measure both in the same way")
-    both = sorted(set(map(str, train["image"].values)) & set(map(str, test["image"].values)))
+    both = sorted(set(labels.strings(train["image"].values)) & set(labels.strings(test["image"].values)))
     if both:
         raise InputError(
             f"{len(both)} ids are in both sets, such as {', '.join(both[:3])}: test on images not trained on; "

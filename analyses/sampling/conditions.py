@@ -152,7 +152,7 @@ class Condition:
             raise InputError(
                 f"φ of {phi.sizes['image']} images at {phi.sizes['sigma']} levels: give one at least of each"
             )
-        names = [str(i) for i in phi["image"].values]
+        names = labels.strings(phi["image"].values).tolist()
         if len(set(names)) < len(names):
             raise InputError("the images of φ have repeated ids, which address the noise: make them unique")
         given = conditions_for(_tap(tap).denoiser, conditions, names)
@@ -166,7 +166,7 @@ class Condition:
             )
         values, spread = _numbers(phi)
         at = _positions(phi["sigma"].values.astype(float), levels)
-        kept = [str(v) for v in phi["label"].values] if "label" in phi.coords else None
+        kept = labels.strings(phi["label"].values).tolist() if "label" in phi.coords else None
         return cls(names, kept, levels, values[:, at], spread[:, at], size, None, dict(own.attrs), given)
 
     def check(self, tap: Tap, sigmas: Sequence[float]) -> None:

@@ -274,8 +274,8 @@ def _copies(
     if "condition" in samples:
         given = _standardised(samples["condition"].values.astype(float).reshape(len(flat), 1, -1))
         found["distance"] = nearest = np.sqrt(np.square(flat - given).mean(axis=2))
-        names = samples["label" if "label" in samples.coords else "image"].values
-        pools.append((given[:, 0], labels.strings(names)))
+        kinds = labels.strings(samples["label"].values) if "label" in samples.coords else None
+        pools.append((given[:, 0], _names(labels.strings(samples["image"].values), kinds)))
     if others is not None:
         distance, index = _to_references(flat, others, labels.strings(samples["image"].values), others.ids)
         found["distance_reference"] = distance
@@ -297,13 +297,13 @@ def _judged(distance: np.ndarray, apart: np.ndarray, quantile: float, suffix: st
 def _between_nearest(others: ImageSet, seed: int) -> np.ndarray:
     """Distances of some references to the nearest one that is a different image."""
     images, names = _drawn(others, seed)
-    every = others.ids if others.labels is None else others.labels
+    every = _names(others.ids, others.labels)
     distance, _ = _to_references(images[:CHUNK, None], others, labels.strings(names[:CHUNK]), every)
     return distance[np.isfinite(distance)]
 
 
 def _to_references(
-    flat: np.ndarray, others: ImageSet, own: np.ndarray, names: Sequence[str]
+    flat: np.ndarray, others: ImageSet, own: np.ndarray, names: Sequence[str] | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distance to, and position of, the nearest reference whose name is not the image's own."""
     rows = flat.reshape(-1, flat.shape[2])
@@ -325,11 +325,19 @@ def _to_references(
 
 
 def _drawn(others: ImageSet, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Some references with their labels, or ids where there are none."""
+    """Some references with their labels, or ids where there is none."""
     chosen = np.random.default_rng(seed).permutation(len(others))[: 4 * CHUNK].tolist()
-    names = others.ids if others.labels is None else others.labels
+    names = _names(others.ids, others.labels)
     images = others.read(chosen).numpy().reshape(len(chosen), -1).astype(float)
     return _standardised(images), np.array([names[c] for c in chosen])
+
+
+def _names(ids: Sequence[str] | np.ndarray, classes: Sequence[str] | np.ndarray | None) -> np.ndarray:
+    """Classes of images, or their ids where there is none: what two images must differ in to count as different."""
+    return np.array(
+        [kind or own for own, kind in zip(ids, [""] * len(ids) if classes is None else classes, strict=True)],
+        dtype=object,
+    )
 
 
 def _apart(pools: list[tuple[np.ndarray, np.ndarray]], seed: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from probekit import checks
 from probekit.errors import InputError
+from probekit.labels import strings
 
 __all__ = ["class_distances", "class_table"]
 
@@ -51,7 +52,7 @@ def class_distances(table: str | Path | pd.DataFrame, *, separator: str = " > ")
     """
     checks.text("separator", separator, "what stands between the ids of a chain, e.g. ' > '")
     rows = _rows(table)
-    names = rows["wnid"].astype(str).tolist()
+    names = strings(rows["wnid"]).tolist()
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"class {twice[0]!r} has several rows in the table: give one row per class")
@@ -82,7 +83,8 @@ def _rows(table: str | Path | pd.DataFrame) -> pd.DataFrame:
         if not isinstance(table, str | Path):
             raise InputError(f"{checks.given('table', table)}: give a DataFrame or a CSV file with columns wnid, …")
         try:
-            table = pd.read_csv(table, dtype=str)
+            # As it stands there: a class may be called NA.
+            table = pd.read_csv(table, dtype=str, keep_default_na=False)
         except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             raise InputError(f"{table} cannot be read ({error}): give a CSV file with columns wnid, …") from error
     missing = [name for name in COLUMNS if list(table.columns).count(name) != 1]
@@ -113,7 +115,7 @@ def class_table(table: xr.DataArray | pd.DataFrame, classes: np.ndarray) -> np.n
     frame = table if isinstance(table, pd.DataFrame) else _frame(table)
     if isinstance(frame.index, pd.MultiIndex) or isinstance(frame.columns, pd.MultiIndex):
         raise InputError("the class table has several levels of names: give one name for each class")
-    rows, columns = frame.index.astype(str), frame.columns.astype(str)
+    rows, columns = pd.Index(strings(frame.index)), pd.Index(strings(frame.columns))
     if not (rows.is_unique and columns.is_unique and set(rows) == set(columns)):
         raise InputError(f"the class table is {frame.shape}: give a square one, with the same classes down and across")
     lacking = [name for name in classes if name not in rows]

@@ -209,10 +209,7 @@ def _check(data: xr.Dataset) -> None:
 def _clusters(data: xr.Dataset, name: str | None) -> np.ndarray | None:
     if name is None:
         return None
-    if name not in data.coords or data[name].dims != ("image",):
-        known = [str(c) for c in data.coords if data[c].dims == ("image",)]
-        raise InputError(f"clusters={name!r} is no coordinate along image: give one of {', '.join(known)}, or None")
-    return strings(data[name].values)
+    return labels.classes(data, name, option="clusters", least=1)
 
 
 def _inputs(taps: tuple[str, ...], given: Inputs | None) -> dict[str, tuple[str, ...]]:

@@ -22,7 +22,7 @@ from probekit.denoising.denoiser import Denoiser, network_inside
 from probekit.denoising.inputs import sigma_place
 from probekit.errors import InputError
 from probekit.images import ImageSet
-from probekit.images.imageset import named, plain
+from probekit.naming import named, names_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -235,7 +235,7 @@ def _entries(name: str, value: Any, ids: Sequence[str]) -> Entries:
     if isinstance(value, xr.Dataset):
         raise InputError(f"condition {name!r} is a Dataset: give one variable of it, dataset[name]")
     if isinstance(value, Mapping):
-        found = {str(plain(key)): entry for key, entry in value.items()}
+        found = dict(zip(_ids_of(name, list(value)), value.values(), strict=True))
         if len(found) < len(value):
             raise InputError(f"condition {name!r} has two keys of one image id: ids are compared as strings")
         rows = _rows(name, list(found), ids)
@@ -260,7 +260,7 @@ def _of_labelled(name: str, value: xr.DataArray, ids: Sequence[str]) -> Entries:
         )
     value = value.transpose("image", ...)
     if "image" in value.coords:
-        own = [str(plain(v)) for v in value["image"].values]
+        own = _ids_of(name, value["image"].values)
         twice = [key for key, count in Counter(own).items() if count > 1]
         if twice:
             raise InputError(f"condition {name!r} has several entries of {named(twice)}: give one an image")
@@ -295,6 +295,16 @@ def _checked(entries: Entries) -> Entries:
     """Entries, of which one has been read."""
     entries.read([0])
     return entries
+
+
+def _ids_of(name: str, values: Any) -> list[str]:
+    """The image ids that a condition has, as strings, as the ids of images are."""
+    own = names_of(f"ids of condition {name!r}", values)
+    if "" in own:
+        raise InputError(
+            f"condition {name!r} has an entry without an id, at position {own.index('')}: name the image, or drop it"
+        )
+    return own
 
 
 def _rows(name: str, own: Sequence[str], ids: Sequence[str]) -> list[int]:

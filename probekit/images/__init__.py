@@ -1,28 +1,38 @@
-"""Image sources: arrays, tensors, labelled arrays, folders, zips, torch Datasets and built-in photographs."""
+"""Image sources: arrays, tensors, labelled arrays, folders, zips, tables and lists of files, Datasets, samples."""
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
+import xarray as xr
+from torch.utils.data import DataLoader, IterableDataset
 
-from probekit.checks import flag, listed, whole
+from probekit.checks import flag, given, is_real, plain, whole
 from probekit.errors import InputError
-from probekit.images.arrays import in_memory
+from probekit.images.arrays import from_array, from_labelled
+from probekit.images.datasets import from_dataset, is_dataset
 from probekit.images.decode import Preparation, colour
 from probekit.images.files import from_files
 from probekit.images.imageset import ImageSet, checked_ids, named, relabelled
 from probekit.images.resize import pair
 from probekit.images.samples import builtin_samples
+from probekit.images.tables import are_paths, from_list, is_table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["ImageSet", "concatenate", "load"]
+
+NO_TABLE = "only tables of files have a column path=, and only they and lists of paths a folder root="
 
 
 def load(
@@ -31,23 +41,31 @@ def load(
     size: int | tuple[int, int] | None = None,
     crop: int | tuple[int, int] | None = None,
     bands: Literal[1, 3] = 3,
-    ids: Sequence[Any] | None = None,
-    labels: Sequence[Any] | None = None,
+    ids: Iterable[Any] | str | None = None,
+    labels: Iterable[Any] | str | None = None,
     skip_bad: bool = False,
     background: float | tuple[float, float, float] | None = None,
     frame: int | None = None,
+    path: str | None = None,
+    root: str | Path | None = None,
 ) -> ImageSet:
     """Make an image set of whatever holds images.
 
     Parameters
     ----------
     source
-        - numpy array or tensor (N, C, H, W): floats are taken as they are, uint8 is divided by 255;
+        - numpy array or tensor (N, C, H, W): floats are taken as they are, uint8 is divided by 255.
+          It is read when needed and not copied: leave it as it is until all is measured;
         - ``xarray.DataArray`` with dims image, band, row, col in any order; its ``image`` and
           ``label`` coordinates become ids and labels;
         - path of a folder or a zip of image files, read as RGB in [0, 1]; ids are the paths inside
           it, and class subfolders become labels;
-        - map-style torch ``Dataset`` of tensors (C, H, W) or of (tensor, label) pairs;
+        - list of paths of image files; ids are the paths as given;
+        - table of image files, a ``pandas.DataFrame`` or the path of a .csv, .tsv or .parquet file,
+          whose column `path` names them; `ids` and `labels` may be columns of it;
+        - map-style torch ``Dataset`` of tensors (C, H, W) or of (tensor, label) pairs, which must
+          be the same whenever they are read; of ``targets`` and ``classes``, if it has them, come
+          the labels, also inside ``Subset`` and ``ConcatDataset``;
         - "samples": crops of the photographs that scikit-image and scikit-learn carry, 64×64, or
           32×32 with ``size=32``; the label is the photograph's name;
         - an `ImageSet`, returned as it is but for `ids` and `labels`.
@@ -61,9 +79,12 @@ def load(
     bands
         Files and samples only: 3 reads RGB, 1 reads grey.
     ids
-        One id per image, made strings; default: positions "0", "1", …, or as above.
+        One id per image: strings or whole numbers, made strings; default: positions "0", "1", …, or
+        as above.
     labels
-        One class name per image, made strings; default: as above, or none.
+        One class per image: strings or whole numbers, made strings; default: as above, or none. None,
+        NaN, NA and blanks are missing classes, kept as "", which is warned of: analyses by class
+        refuse such images. If all are missing there are no labels.
     skip_bad
         Files only: leave out files that cannot be read or are of another size than most, list them
         in `ImageSet.skipped` and warn; by default they are an error that names them.
@@ -72,10 +93,20 @@ def load(
         with such pixels cannot be used.
     frame
         Files only: which frame or page to take of animations and stacks, from 0; by default they cannot be used.
+    path
+        Tables only: the column that names the files.
+    root
+        Tables and lists of paths only: the folder that relative paths start from; by default that of
+        the table's file, else the working folder.
 
     Returns
     -------
     ImageSet
+
+    Warns
+    -----
+    UserWarning
+        If some images have no class, or files are left out.
 
     Raises
     ------
@@ -88,9 +119,11 @@ def load(
     >>> images.ids, images.labels, images.shape
     (('0', '1'), ('cat', 'dog'), (3, 8, 8))
     """
-    if bands not in (1, 3):
+    if not is_real(plain(bands)) or bands not in (1, 3):
         raise InputError(f"bands={bands!r}: give 1 to read files as grey or 3 to read them as RGB")
     flag("skip_bad", skip_bad)
+    if isinstance(source, os.PathLike) and isinstance(os.fspath(source), str):
+        source = Path(source)
     files_only = {
         "crop": crop,
         "bands": None if bands == 3 else bands,
@@ -100,33 +133,72 @@ def load(
     }
     if isinstance(source, str) and source == "samples":
         _refuse(files_only | {"bands": None}, "the built-in samples take only size=64 or size=32, and bands")
-        found = builtin_samples(64 if size is None else size, bands)
-    elif isinstance(source, str | Path):
+        _refuse({"path": path, "root": root}, NO_TABLE)
+        found = relabelled(builtin_samples(64 if size is None else size, bands), ids, labels)
+    elif isinstance(source, str | Path | pd.DataFrame) or are_paths(source):
+        if isinstance(source, str) and not source.strip():
+            raise InputError('the path of the images is blank: give a folder, a zip, or "." for the working folder')
         which = None if frame is None else whole("frame", frame, least=0)
         behind = colour("background", background)
         prepare = Preparation(pair(size, "size"), pair(crop, "crop"), bands, behind, which)
-        found = from_files(Path(source), prepare, skip_bad)
+        listing: dict[str, Any] = {"root": root, "ids": ids, "labels": labels, "prepare": prepare, "skip_bad": skip_bad}
+        if isinstance(source, str | Path) and not is_table(Path(source)):
+            _refuse({"path": path, "root": root}, NO_TABLE)
+            found = relabelled(from_files(Path(source), prepare, skip_bad), ids, labels)
+        else:
+            found = from_list(source, path, **listing)
+            if found.skipped:
+                left = f"left out {len(found.skipped)} of {len(found) + len(found.skipped)} files of {found.name}"
+                warnings.warn(f"{left}: {named(found.skipped)}", stacklevel=2)
     else:
-        _refuse(
-            files_only | {"size": size},
-            "only image files are resized, cropped, converted or skipped here",
+        _refuse(files_only | {"size": size}, "only image files are resized, cropped, converted or skipped here")
+        _refuse({"path": path, "root": root}, NO_TABLE)
+        found = relabelled(_in_memory(source, with_labels=labels is None), ids, labels)
+    if found.labels is not None and not (isinstance(source, ImageSet) and labels is None):
+        _warn_of_missing(found)
+    return found
+
+
+def _in_memory(source: Any, *, with_labels: bool) -> ImageSet:
+    """The images of what holds them itself, with its own labels if these are wanted."""
+    if isinstance(source, ImageSet):
+        return source
+    if isinstance(source, xr.DataArray):
+        return from_labelled(source, with_labels=with_labels)
+    if isinstance(source, np.ndarray | torch.Tensor):
+        return from_array(source)
+    if is_dataset(source):
+        return from_dataset(source, with_labels=with_labels)
+    if isinstance(source, DataLoader):
+        mend = "give its Dataset, loader.dataset"
+    elif isinstance(source, IterableDataset):
+        mend = "give a map-style Dataset, whose items are at positions, or stack its images with numpy.stack"
+    elif isinstance(source, xr.Dataset | Mapping):
+        mend = "give one of the arrays in it"
+    else:
+        mend = (
+            'give an array or tensor (N, C, H, W), a DataArray (image, band, row, col), a folder, a zip, "samples", a '
+            "table or a list of paths of files, or a torch Dataset; stack lists with numpy.stack"
         )
-        found = in_memory(source)
-    return relabelled(found, ids, labels)
+    raise InputError(f"images cannot be read from a {type(source).__name__}: {mend}")
 
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
     """One image set of several, such as the parts of a data set; ids gain the name of their part.
+
+    Where only some parts have labels, the images of the others have the missing class "".
+
+    Warns
+    -----
+    UserWarning
+        If only some parts have labels.
 
     Raises
     ------
     InputError
         If there is no set, if sizes differ, or if two parts have the same name.
     """
-    sets = listed("sets", sets, "a list of image sets, as load makes them")
-    strange = [type(s).__name__ for s in sets if not isinstance(s, ImageSet)]
-    if strange:
-        raise InputError(f"sets hold a {strange[0]}, which is no image set: give each to load first")
+    sets = _listed(sets)
     if not sets:
         raise InputError("there is no image set to concatenate: give at least one")
     if len(sets) == 1:
@@ -141,17 +213,17 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
         raise InputError(f"the sets differ in (bands, rows, cols): {shapes}: bring all to one size with size=")
     name = " + ".join(s.name for s in sets)
     ids = checked_ids([f"{s.name}/{i}" for s in sets for i in s.ids], sum(map(len, sets)), name)
-    labels = [label for s in sets for label in s.labels or ()]
     starts = np.cumsum([0, *map(len, sets)])
 
     def read(indices: Sequence[int]) -> Tensor:
-        parts = np.searchsorted(starts, indices, side="right") - 1
-        return torch.cat([sets[p].read([int(i - starts[p])]) for p, i in zip(parts, indices, strict=True)])
+        parts = (np.searchsorted(starts, indices, side="right") - 1).tolist()
+        runs = groupby(zip(parts, indices, strict=True), key=lambda one: one[0])
+        return torch.cat([sets[p].read([int(i - starts[p]) for _, i in run]) for p, run in runs])
 
     return ImageSet(
         name,
         ids,
-        tuple(labels) if len(labels) == len(ids) else None,
+        _joined_labels(sets),
         sets[0].shape,
         read,
         tuple(f"{s.name}/{file}" for s in sets for file in s.skipped),
@@ -160,7 +232,44 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
     )
 
 
+def _listed(sets: Any) -> list[ImageSet]:
+    if not isinstance(sets, Iterable) or isinstance(sets, ImageSet | str | bytes | Mapping):
+        raise InputError(f"{given('sets', sets)}: give a list of image sets, as load makes them")
+    found: list[ImageSet] = []
+    try:
+        for one in sets:
+            if not isinstance(one, ImageSet):
+                raise InputError(f"sets hold a {type(one).__name__}, which is no image set: give each to load first")
+            found.append(one)
+    except TypeError as error:
+        raise InputError(f"{given('sets', sets)}: {error}; give a list of image sets, as load makes them") from error
+    return found
+
+
+def _warn_of_missing(images: ImageSet) -> None:
+    missing = [name for name, label in zip(images.ids, images.labels or (), strict=True) if not label]
+    if missing:
+        warnings.warn(
+            f"{len(missing)} of {len(images)} images of {images.name} have no class: {named(missing)}. "
+            "Analyses by class refuse them; images[[bool(label) for label in images.labels]] leaves them out",
+            stacklevel=3,
+        )
+
+
+def _joined_labels(sets: Sequence[ImageSet]) -> tuple[str, ...] | None:
+    without = [s.name for s in sets if s.labels is None]
+    if len(without) == len(sets):
+        return None
+    if without:
+        warnings.warn(
+            f"{named(without)} have no classes, and other sets have: analyses by class refuse their images, of class "
+            '"". Give labels= when they are loaded, or leave them out',
+            stacklevel=3,
+        )
+    return tuple(label for s in sets for label in s.labels or [""] * len(s))
+
+
 def _refuse(options: dict[str, Any], why: str) -> None:
-    given = {name: value for name, value in options.items() if value is not None}
-    if given:
-        raise InputError(f"{', '.join(f'{k}={v!r}' for k, v in given.items())} does not apply here: {why}")
+    found = {name: value for name, value in options.items() if value is not None}
+    if found:
+        raise InputError(f"{', '.join(f'{k}={v!r}' for k, v in found.items())} does not apply here: {why}")

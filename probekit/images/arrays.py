@@ -1,8 +1,8 @@
-"""Image sets of what is in memory: arrays, tensors, labelled arrays, torch Datasets."""
+"""Image sets of what is in memory: arrays, tensors, labelled arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,32 +10,73 @@ import torch
 import xarray as xr
 
 from probekit.errors import InputError
-from probekit.images.imageset import ImageSet, named, plain, relabelled
+from probekit.images.imageset import ImageSet, relabelled
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["from_array", "in_memory"]
+__all__ = ["from_array", "from_labelled"]
 
 
-def in_memory(source: Any) -> ImageSet:
-    """The images of an array, a tensor, a labelled array or a torch Dataset; see `probekit.images.load`."""
-    if isinstance(source, ImageSet):
-        return source
-    if isinstance(source, xr.DataArray):
-        return from_labelled(source)
-    if isinstance(source, np.ndarray | torch.Tensor):
-        return from_array(source, f"{type(source).__name__} of shape {tuple(source.shape)}")
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not isinstance(source, list | tuple | Mapping):
-        return from_dataset(source)
-    raise InputError(
-        f"images cannot be read from a {type(source).__name__}: give an array or tensor (N, C, H, W), a DataArray "
-        '(image, band, row, col), a folder, a zip, a torch Dataset, or "samples"; stack lists with numpy.stack'
-    )
+def from_array(source: np.ndarray | Tensor, name: str | None = None) -> ImageSet:
+    """The images of an array or tensor (N, C, H, W), under their positions as ids; it is not copied."""
+    if isinstance(source, torch.Tensor):
+        _check_tensor(source)
+    name = name or f"{type(source).__name__} of shape {tuple(source.shape)}"
+    if isinstance(source, torch.Tensor):
+        return _of_values(source, name, lambda indices: source.detach()[indices])
+    # Only what is asked for is copied: the array may be mapped from disk.
+    return _of_values(source, name, lambda indices: source[indices])
 
 
-def from_array(source: np.ndarray | Tensor, name: str) -> ImageSet:
-    """The images of an array or tensor (N, C, H, W), under their positions as ids."""
+def from_labelled(source: xr.DataArray, *, with_labels: bool = True) -> ImageSet:
+    """The images of a labelled array, read when asked for, with its ids and, if wanted, its labels."""
+    wanted = ("image", "band", "row", "col")
+    if set(source.dims) != set(wanted):
+        raise InputError(f"the DataArray has dims {tuple(map(str, source.dims))}: rename them to {wanted}")
+    source = source.transpose(*wanted)
+    found = _of_values(source, str(source.name or "DataArray"), lambda indices: source.isel(image=indices).values)
+    ids = source["image"].values if "image" in source.coords else None
+    labels = None
+    if with_labels and "label" in source.coords:
+        if source["label"].dims not in ((), ("image",)):
+            raise InputError(f"label has dims {source['label'].dims}: give it the one dim image, or leave it out")
+        labels = np.broadcast_to(source["label"].values, source.sizes["image"])
+    return relabelled(found, ids, labels)
+
+
+def _check_values(source: Any) -> None:
+    """Refuse what are no values of images: neither floats nor 8 bits, or partly masked.
+
+    Raises
+    ------
+    InputError
+        Saying what is taken.
+    """
+    tensor = isinstance(source, torch.Tensor)
+    good = source.is_floating_point() if tensor else source.dtype.kind == "f"
+    if not good and source.dtype not in (torch.uint8, np.dtype(np.uint8)):
+        raise InputError(f"images are {source.dtype}: give floats in the denoiser's range, or uint8 in 0…255")
+    if isinstance(source, np.ma.MaskedArray) and np.ma.is_masked(source):
+        raise InputError(
+            "images are partly masked, and a network sees all pixels: say what these are, e.g. images.filled(0), or "
+            "leave masked images out"
+        )
+
+
+def _floats(values: np.ndarray | Tensor) -> Tensor:
+    """Values of images as float32 on the CPU, 8-bit ones divided by 255."""
+    eight_bit = values.dtype in (torch.uint8, np.dtype(np.uint8))
+    if isinstance(values, torch.Tensor):
+        chosen = values.detach().cpu().float()
+    else:
+        with np.errstate(over="ignore"):  # What overflows is infinite, and refused as such.
+            chosen = torch.from_numpy(np.asarray(values).astype(np.float32))
+    return chosen / 255 if eight_bit else chosen
+
+
+def _of_values(source: Any, name: str, take: Callable[[list[int]], Any]) -> ImageSet:
+    """The images of anything (N, C, H, W) that has a shape and a dtype."""
     if source.ndim != 4:
         raise InputError(
             f"images have shape {tuple(source.shape)}: give (N, C, H, W)"
@@ -43,63 +84,22 @@ def from_array(source: np.ndarray | Tensor, name: str) -> ImageSet:
         )
     if 0 in source.shape:
         raise InputError(f"images have shape {tuple(source.shape)}: there is nothing in them")
-    kind = source.dtype.kind if isinstance(source, np.ndarray) else ("f" if source.is_floating_point() else "")
-    eight_bit = source.dtype in (torch.uint8, np.dtype(np.uint8))
-    if kind != "f" and not eight_bit:
-        raise InputError(f"images are {source.dtype}: give floats in the denoiser's range, or uint8 in 0…255")
+    _check_values(source)
 
     def read(indices: Sequence[int]) -> Tensor:
-        if isinstance(source, np.ndarray):
-            # Only what is asked for is copied: the array may be mapped from disk.
-            chosen = torch.from_numpy(source[np.asarray(indices, int)].astype(np.float32))
-        else:
-            chosen = source.detach()[list(indices)].cpu().float()
-        return chosen / 255 if eight_bit else chosen
+        return _floats(take(list(indices)))
 
     shape = (int(source.shape[1]), int(source.shape[2]), int(source.shape[3]))
     return ImageSet(name, tuple(map(str, range(source.shape[0]))), None, shape, read)
 
 
-def from_labelled(source: xr.DataArray) -> ImageSet:
-    wanted = ("image", "band", "row", "col")
-    if set(source.dims) != set(wanted):
-        raise InputError(f"the DataArray has dims {tuple(map(str, source.dims))}: rename them to {wanted}")
-    source = source.transpose(*wanted)
-    found = from_array(np.asarray(source.values), str(source.name or "DataArray"))
-    ids = source["image"].values if "image" in source.coords else None
-    labels = None
-    if "label" in source.coords:
-        labels = np.broadcast_to(source["label"].values, source.sizes["image"])
-    return relabelled(found, ids, labels)
-
-
-def from_dataset(source: Any) -> ImageSet:
-    if len(source) == 0:
-        raise InputError(f"{type(source).__name__} is empty: there are no images in it")
-
-    def image(index: int) -> Tensor:
-        item = source[index]
-        item = item[0] if isinstance(item, tuple | list) else item
-        if not isinstance(item, torch.Tensor | np.ndarray) or item.ndim != 3:
-            raise InputError(
-                f"item {index} of {type(source).__name__} is a {type(item).__name__}: give a Dataset of tensors "
-                "(C, H, W) or of (tensor, label) pairs, converting PIL images in its transform"
-            )
-        return from_array(item[None], "item").read([0])[0]
-
-    def read(indices: Sequence[int]) -> Tensor:
-        images = [image(i) for i in indices]
-        odd = [str(i) for i, x in zip(indices, images, strict=True) if x.shape != images[0].shape]
-        if odd:
-            raise InputError(f"items {named(odd)} of {type(source).__name__} differ in shape: give images of one size")
-        return torch.stack(images)
-
-    first = source[0]
-    labels = None
-    if isinstance(first, tuple | list) and len(first) > 1:
-        targets = getattr(source, "targets", None)
-        targets = [source[i][1] for i in range(len(source))] if targets is None else list(targets)
-        classes = getattr(source, "classes", None)
-        labels = tuple(str(classes[int(t)] if classes else plain(t)) for t in targets)
-    c, h, w = image(0).shape
-    return ImageSet(type(source).__name__, tuple(map(str, range(len(source)))), labels, (c, h, w), read)
+def _check_tensor(source: Tensor) -> None:
+    if source.is_meta:
+        kind, mend = "meta", "it holds no values"
+    elif source.is_nested or source.layout is not torch.strided:
+        kind, mend = "nested or sparse", "give .to_dense(), or one of stacked images"
+    elif source.is_quantized:
+        kind, mend = "quantised", "give .dequantize()"
+    else:
+        return
+    raise InputError(f"images are a {kind} tensor of {source.dtype}: {mend}")

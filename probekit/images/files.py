@@ -7,8 +7,10 @@ import mimetypes
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,7 +25,7 @@ from probekit.images.unusable import Unusable
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["from_files"]
+__all__ = ["from_files", "of_names"]
 
 # Pictures whose kinds mimetypes does not know in every version of Python.
 PICTURES = frozenset(
@@ -70,18 +72,33 @@ def from_files(path: Path, prepare: Preparation, skip_bad: bool) -> ImageSet:
         raise InputError(
             f"{path} holds no image files ({' '.join(sorted(suffixes()))}){_kinds('; there are ', others)}"
         )
-    checked_ids(names, len(names), str(path))
+    found = of_names(container, names, path, prepare, skip_bad, closed)
+    if found.skipped:
+        warnings.warn(f"left out {len(found.skipped)} of {total} files in {path}: {named(found.skipped)}", stacklevel=3)
+    passed = _passed_over(path, others, len(names))
+    return replace(
+        found, labels=_folder_labels(found.ids), skipped=(*found.skipped, *passed), origin=str(path.resolve())
+    )
+
+
+def of_names(
+    container: Folder | Zip,
+    names: Sequence[str],
+    path: Path,
+    prepare: Preparation,
+    skip_bad: bool,
+    closed: Mapping[str, str] = MappingProxyType({}),
+) -> ImageSet:
+    """The files of these names in a folder or a zip at `path`, as ids; `closed` could not be looked into, and why."""
+    checked_ids(list(map(_spelt, names)), len(names), str(path))
     sums, shape, bad = _verified(container, names, prepare, closed)
     if bad and not (skip_bad and sums):
         raise InputError(
-            f"{len(bad)} of {total} files in {path} cannot be used: "
+            f"{len(bad)} of {len(set(names) | set(closed))} files in {path} cannot be used: "
             + named([f"{name} ({why})" for name, why in sorted(bad.items())])
             + ". Remove them, bring all to one size with size= and crop=, or pass skip_bad=True to leave them out"
         )
-    skipped = [f"{name}: {why}" for name, why in sorted(bad.items())]
-    if skipped:
-        warnings.warn(f"left out {len(skipped)} of {total} files in {path}: {named(skipped)}", stacklevel=3)
-    skipped += _passed_over(path, others, len(names))
+    skipped = tuple(f"{name}: {why}" for name, why in sorted(bad.items()))
     kept = tuple(sums)
 
     def read(indices: Sequence[int]) -> Tensor:
@@ -99,12 +116,12 @@ def from_files(path: Path, prepare: Preparation, skip_bad: bool) -> ImageSet:
             )
         return torch.from_numpy(images)
 
-    return ImageSet(
-        path.name, kept, _folder_labels(kept), shape, read, tuple(skipped), str(prepare), str(path.resolve())
-    )
+    return ImageSet(path.name, kept, None, shape, read, skipped, str(prepare))
 
 
-def _verified(container: Folder | Zip, names: Sequence[str], prepare: Preparation, closed: dict[str, str]) -> Verified:
+def _verified(
+    container: Folder | Zip, names: Sequence[str], prepare: Preparation, closed: Mapping[str, str]
+) -> Verified:
     """Decode every file once; the shape that most have is the common one."""
     sums: dict[str, int] = {}
     shapes: dict[str, tuple[int, int, int]] = {}

@@ -5,30 +5,38 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from difflib import get_close_matches
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
+import pandas as pd
 import torch
+import xarray as xr
 
-from probekit.checks import listed
+from probekit.checks import given
 from probekit.errors import InputError
+from probekit.images.positions import positions_of
+from probekit.naming import MAX_NAMED, check_spelling, name_of, named, names_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-__all__ = ["ImageSet", "checked_ids", "named", "plain", "relabelled"]
+__all__ = ["ImageSet", "check_order", "checked_ids", "checked_labels", "named", "relabelled"]
 
-MAX_NAMED = 5
-# Images that stand for a set's content; reading them takes little beside measuring any.
+# Images that stand for a set\'s content; reading them takes little beside measuring any.
 FINGERPRINTED = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageSet:
     """Images of one size, read when asked for.
+
+    ``images[3]``, ``images[2:10]``, ``images[[1, 5]]`` and ``images[mask]`` are image sets too, of one image or more;
+    so is each image in ``for image in images``. ``"id" in images`` says whether there is an image of this id.
 
     Attributes
     ----------
@@ -37,7 +45,7 @@ class ImageSet:
     ids : tuple[str, ...]
         One stable, unique id per image.
     labels : tuple[str, ...] or None
-        One class name per image, where known.
+        One class name per image, "" for images whose class is missing; None where there are no classes.
     shape : tuple[int, int, int]
         (bands, rows, columns) of every image.
     skipped : tuple[str, ...]
@@ -60,14 +68,38 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        pixels = "×".join(map(str, self.shape))
+        return f"ImageSet({self.name!r}, {len(self)} image{'s' * (len(self) != 1)} of {pixels}, {_spoken(self.labels)})"
+
+    def __getitem__(self, key: Any) -> ImageSet:
+        """The images at these positions, as `subset` gives them; one position gives an image set of one."""
+        if isinstance(key, str):
+            raise InputError(f"images[{key!r}]: give positions; by id it is images.sel(image={key!r})")
+        several = isinstance(key, slice | Iterable) and getattr(key, "ndim", 1) != 0
+        return self.subset(key if several else [key])
+
+    def __iter__(self) -> Iterator[ImageSet]:
+        return (self.subset([k]) for k in range(len(self)))
+
+    def __contains__(self, image: object) -> bool:
+        return name_of(image) in self.ids
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        # numpy would take image sets of one for rows, without end.
+        raise InputError(f"{self!r} is no array: its images are .read(range({len(self)}))")
+
     def read(self, indices: Sequence[int]) -> Float[Tensor, "n band row col"]:
         """The images at these positions, float32 (n, C, H, W) on the CPU.
 
         Raises
         ------
         InputError
-            If an image holds NaN or infinite values, or no longer has the set's shape.
+            If there is no such position, or an image holds NaN or infinite values or no longer has the set's shape.
         """
+        indices = positions_of("indices", indices, len(self))
+        if not indices:
+            return torch.empty(0, *self.shape)
         images = self._read(indices).float()
         if tuple(images.shape) != (len(indices), *self.shape):
             raise InputError(f"{self.name} gave shape {tuple(images.shape)[1:]} where {self.shape} was announced")
@@ -77,9 +109,55 @@ class ImageSet:
             raise InputError(f"{named(bad)} of {self.name} hold NaN or infinite values: remove or mend them")
         return images
 
-    def subset(self, indices: Sequence[int]) -> ImageSet:
-        """The images at these positions, in this order, under their own ids."""
-        indices = [range(len(self))[i] for i in indices]
+    def sel(self, *, image: Any = None, label: Any = None) -> ImageSet:
+        """The images of these ids, or of these classes.
+
+        Parameters
+        ----------
+        image
+            One id, or a list, whose order is kept.
+        label
+            One class, or a list; "" is for images whose class is missing.
+
+        Raises
+        ------
+        InputError
+            If there is no such id or class, or neither is given.
+
+        Examples
+        --------
+        >>> import numpy as np, probekit
+        >>> images = probekit.images.load(np.zeros((3, 1, 8, 8)), ids=["a", "b", "c"], labels=["cat", "dog", "cat"])
+        >>> images.sel(label="cat").ids, images.sel(image=["c", "b"]).labels
+        (('a', 'c'), ('cat', 'dog'))
+        """
+        if image is None and label is None:
+            raise InputError('sel() selects by name: give image=, one id or a list, or label=, e.g. label="cat"')
+        chosen = self
+        if image is not None:
+            where = {name: k for k, name in enumerate(self.ids)}
+            chosen = self.subset([where[name] for name in _known("image", image, where, self.name)])
+        if label is None:
+            return chosen
+        if chosen.labels is None:
+            raise InputError(f"{given('label', label)}: {self.name} has no classes: load it with labels=")
+        wanted = set(_known("label", label, dict.fromkeys(self.labels or ()), self.name))
+        return chosen.subset([k for k, name in enumerate(chosen.labels) if name in wanted])
+
+    def subset(self, indices: Any) -> ImageSet:
+        """The images at these positions, in this order, under their own ids.
+
+        Parameters
+        ----------
+        indices
+            Whole numbers, which count from the end where negative; a slice; or a mask, one True or False per image.
+
+        Raises
+        ------
+        InputError
+            If it is something else, there is no such position, or one is named twice.
+        """
+        indices = positions_of("indices", indices, len(self))
         labels = None if self.labels is None else tuple(self.labels[i] for i in indices)
         parent = self._read
         return replace(
@@ -121,29 +199,30 @@ def relabelled(found: ImageSet, ids: Any, labels: Any) -> ImageSet:
     Raises
     ------
     InputError
-        If they are not one per image, or ids repeat.
+        If they are not one per image, one is no name, or ids are missing or repeat.
     """
     if ids is not None:
+        check_order("ids", ids, found.ids)
         found = replace(found, ids=checked_ids(ids, len(found), found.name))
     if labels is not None:
-        values = tuple(_each("labels", labels))
-        if len(values) != len(found):
-            raise InputError(f"{len(values)} labels for {len(found)} images: give one per image")
-        found = replace(found, labels=values)
+        check_order("labels", labels, found.ids)
+        found = replace(found, labels=checked_labels(labels, len(found)))
     return found
 
 
-def checked_ids(ids: Sequence[Any], count: int, name: str) -> tuple[str, ...]:
+def checked_ids(ids: Any, count: int, name: str) -> tuple[str, ...]:
     """Ids as strings.
 
     Raises
     ------
     InputError
-        If there is not one for each of `count` images of the set called `name`, or one occurs twice.
+        If there is not one for each of `count` images of the set called `name`, one is missing or no name, or one
+        occurs twice.
     """
-    values = tuple(_each("ids", ids))
-    if len(values) != count:
-        raise InputError(f"{len(values)} ids for {count} images: give one per image")
+    values = tuple(names_of("ids", ids, count))
+    missing = [str(k) for k, value in enumerate(values) if not value]
+    if missing:
+        raise InputError(f"ids of {name} are missing or blank at positions {named(missing)}: give each image an id")
     repeated = [v for v, n in Counter(values).items() if n > 1]
     if repeated:
         raise InputError(
@@ -153,18 +232,65 @@ def checked_ids(ids: Sequence[Any], count: int, name: str) -> tuple[str, ...]:
     return values
 
 
-def plain(target: Any) -> Any:
-    """A label or id out of an array or tensor of no dims."""
-    return target.item() if isinstance(target, torch.Tensor | np.generic) and target.ndim == 0 else target
+def checked_labels(labels: Any, count: int) -> tuple[str, ...] | None:
+    """Labels as strings, "" for images without a class; None where no image has one.
+
+    Raises
+    ------
+    InputError
+        If there is not one for each of `count` images, one is no name, or two look alike.
+    """
+    values = tuple(names_of("labels", labels, count))
+    if not any(values):
+        return None
+    check_spelling("labels", values)
+    return values
 
 
-def named(items: Sequence[str]) -> str:
-    """The first few of some names, and how many more there are."""
-    more = len(items) - MAX_NAMED
-    return ", ".join(items[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+def check_order(option: str, values: Any, ids: Sequence[str]) -> None:
+    """Refuse names that come with the images' ids in another order.
+
+    Raises
+    ------
+    InputError
+        With the ways out.
+    """
+    if isinstance(values, pd.Series):
+        own = values.index
+    elif isinstance(values, xr.DataArray) and "image" in values.coords and values.dims == ("image",):
+        own = values["image"].values
+    else:
+        return
+    known = tuple(map(name_of, own))
+    if known != tuple(ids) and set(known) == set(ids):
+        at = "loc[list(images.ids)]" if isinstance(values, pd.Series) else "sel(image=list(images.ids))"
+        raise InputError(
+            f"{option} are indexed as the images are, in another order: give {option}.{at} to go by id, or "
+            f"{option}.to_numpy() if they are in the order of the images"
+        )
 
 
-def _each(option: str, values: Any) -> list[str]:
-    """One string for each image; a string gives one letter to each."""
-    found = values if isinstance(values, str) else listed(option, values, f"a list of {option}, one per image")
-    return [str(plain(value)) for value in found]
+def _known(option: str, wanted: Any, known: Iterable[str], name: str) -> list[str]:
+    """Names that are among those known."""
+    several = isinstance(wanted, Iterable) and not isinstance(wanted, str | bytes) and getattr(wanted, "ndim", 1) != 0
+    among = set(known)
+    # What is made while it is read may have no end.
+    endless = several and not hasattr(wanted, "__len__")
+    names = names_of(option, list(islice(wanted, len(among) + 1)) if endless else wanted if several else [wanted])
+    unknown = [one for one in names if one not in among]
+    if unknown:
+        close = get_close_matches(unknown[0], among, 3) or sorted(among)[:MAX_NAMED]
+        raise InputError(
+            f"{option}: {name} has no {named([repr(one) for one in unknown])}: give one of its {len(among)}, such as "
+            + ", ".join(map(repr, close))
+        )
+    return names
+
+
+def _spoken(labels: Sequence[str] | None) -> str:
+    """Classes as a set is shown with them."""
+    if labels is None:
+        return "no classes"
+    known, missing = [one for one in dict.fromkeys(labels) if one], sum(not one for one in labels)
+    classes = f"{len(known)} class{'es' * (len(known) != 1)}: {named(known)}"
+    return classes + (f"; {missing} without a class" if missing else "")

@@ -1,0 +1,62 @@
+"""Positions of images in a set: whole numbers, slices and masks, as whole numbers that are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from probekit.checks import given, listed, whole
+from probekit.errors import InputError
+
+__all__ = ["positions_of"]
+
+WANTED = "whole numbers, a slice, or a mask of one True or False per image"
+
+
+def positions_of(option: str, indices: Any, count: int) -> list[int]:
+    """Positions among `count` images, each from 0.
+
+    Raises
+    ------
+    InputError
+        If they are no positions, or there is no image at one of them.
+    """
+    if isinstance(indices, slice):
+        try:
+            return list(range(count)[indices])
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{given(option, indices)}: {error}; give {WANTED}") from None
+    found = list(indices) if isinstance(indices, range) else _listed(option, indices, count)
+    outside = [i for i in found if not -count <= i < count]
+    if outside:
+        there = f"there are {count}, at 0 to {count - 1}" if count else "there are none"
+        raise InputError(f"{option}: there is no image at position {outside[0]}: {there}")
+    return [i % count for i in found]
+
+
+def _listed(option: str, indices: Any, count: int) -> list[int]:
+    array = indices
+    if isinstance(indices, torch.Tensor):
+        if indices.is_meta or indices.layout is not torch.strided or indices.is_floating_point():
+            raise InputError(f"{option} are a tensor of {indices.dtype}: give {WANTED}")
+        array = indices.detach().cpu().numpy()
+    # Also what pandas and xarray hold; a list is looked at item by item, since numpy would turn True into 1.
+    array = np.asarray(array) if isinstance(getattr(array, "dtype", None), np.dtype) else None
+    if array is not None and array.ndim != 1:
+        raise InputError(f"{option} have shape {array.shape}: give {WANTED}")
+    if array is not None and array.dtype.kind in "iu":
+        return array.tolist()
+    if array is None and not hasattr(indices, "__len__"):
+        # What is made while it is read may have no end.
+        raise InputError(f"{given(option, indices)}: give {WANTED}")
+    items = listed(option, indices, WANTED) if array is None else array.tolist()
+    if items and all(isinstance(one, bool | np.bool_) for one in items):
+        if len(items) != count:
+            raise InputError(f"{option} is a mask of {len(items)} for {count} images: give one True or False per image")
+        return np.flatnonzero(items).tolist()
+    try:
+        return [whole(option, one) for one in items]
+    except InputError as error:
+        raise InputError(f"{error}; positions are {WANTED}") from None

@@ -1,0 +1,168 @@
+"""Image sets of files that are listed: in a table of pandas, in a file of such, or as paths."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probekit.checks import given, listed
+from probekit.errors import InputError
+from probekit.images.containers import Folder
+from probekit.images.decode import Preparation
+from probekit.images.files import of_names
+from probekit.images.imageset import ImageSet, check_order, checked_ids, checked_labels
+from probekit.naming import MAX_NAMED, name_of, named
+
+__all__ = ["are_paths", "from_list", "is_table"]
+
+TABLES = {".csv": ",", ".tsv": "\t", ".parquet": None}
+
+
+def are_paths(source: Any) -> bool:
+    """Whether it lists paths, and holds at least one."""
+    strings = isinstance(source, pd.Series | pd.Index) or (isinstance(source, np.ndarray) and source.dtype.kind in "OU")
+    several = isinstance(source, list | tuple) or (strings and source.ndim == 1)
+    return several and len(source) > 0 and all(isinstance(one, str | os.PathLike) for one in source)
+
+
+def is_table(path: Path) -> bool:
+    """Whether it is a file that is called like a table."""
+    try:
+        return path.suffix.lower() in TABLES and path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def from_list(source: Any, path: Any = None, **options: Any) -> ImageSet:
+    """The image files that a table names, or that are listed; see `probekit.images.load`.
+
+    Parameters
+    ----------
+    source
+        A table, the path of one, or paths.
+    path
+        The column of the table that names the files.
+    options
+        `ids` and `labels`, also columns of the table; `root`; `prepare` and `skip_bad`.
+    """
+    if isinstance(source, str | Path | pd.DataFrame):
+        return _from_table(source if isinstance(source, pd.DataFrame) else Path(source), path, **options)
+    if path is not None:
+        raise InputError(f"{given('path', path)} does not apply to a list of paths: it is a column of a table")
+    return _from_paths(list(source), **options)
+
+
+def _from_table(source: pd.DataFrame | Path, path: Any, *, root: Any, ids: Any, labels: Any, **how: Any) -> ImageSet:
+    table, name = (source, "DataFrame") if isinstance(source, pd.DataFrame) else (_read(source), source.name)
+    if path is None:
+        raise InputError(f"{name} is a table: say which column names the files, path=; {_columns(table)}")
+    files = _column(table, "path", path, name)
+    if not files:
+        raise InputError(f"{name} has no rows: give one for each image")
+    missing = [str(k) for k, file in enumerate(files) if not isinstance(file, os.PathLike) and name_of(file) == ""]
+    if missing:
+        raise InputError(f"{name} names no file in rows {named(missing)} of {path!r}, counted from 0: drop these rows")
+    for option, values in (("ids", ids), ("labels", labels)):
+        check_order(option, values, list(map(str, map(name_of, table.index))))
+    if root is None and isinstance(source, Path):
+        root = source.parent
+    return replace(
+        _from_paths(
+            files,
+            root=root,
+            ids=_column(table, "ids", ids, name) if isinstance(ids, str) else ids,
+            labels=_column(table, "labels", labels, name) if isinstance(labels, str) else labels,
+            **how,
+        ),
+        name=name if isinstance(source, Path) else f"DataFrame of {len(table)} rows",
+    )
+
+
+def _from_paths(
+    paths: Sequence[Any], *, root: Any, ids: Any, labels: Any, prepare: Preparation, skip_bad: bool
+) -> ImageSet:
+    folder, files = _folder(root), _files(paths)
+    name = f"list of {len(files)} files"
+    places = [os.path.abspath(folder / file) for file in files]  # noqa: PTH100, since links are not followed
+    twice = pd.Index(places).duplicated()
+    if twice.any():
+        at = int(twice.argmax())
+        raise InputError(
+            f"{files[at]} is listed more than once, again at position {at}: list each file once, e.g. drop_duplicates"
+        )
+    own = checked_ids(files if ids is None else ids, len(files), name)
+    classes = None if labels is None else checked_labels(labels, len(files))
+    found = of_names(Folder(folder), files, folder, prepare, skip_bad)
+    where = {file: k for k, file in enumerate(files)}
+    kept = [where[file] for file in found.ids]
+    return replace(
+        found, name=name, ids=tuple(own[k] for k in kept), labels=classes and tuple(classes[k] for k in kept)
+    )
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """A table as it stands: texts, of which only what is empty is missing, not the country NA."""
+    separator = TABLES[file.suffix.lower()]
+    try:
+        if separator is None:
+            return pd.read_parquet(file)
+        with warnings.catch_warnings(action="error"):
+            # Rows longer than the header would make an index of its first column.
+            return pd.read_csv(
+                file, sep=separator, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
+            )
+    except ImportError as error:
+        raise InputError(f"{file} cannot be read, since pyarrow is not installed: install it, or give CSV") from error
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{file} cannot be read as a table ({said}): give CSV, TSV or Parquet in UTF-8, with a row of names first; "
+            "others by pandas, as a DataFrame"
+        ) from error
+
+
+def _column(table: pd.DataFrame, option: str, column: Any, name: str) -> list[Any]:
+    known = list(table.columns)
+    if not isinstance(column, str | int) or isinstance(column, bool) or known.count(column) != 1:
+        number = known.count(column) if isinstance(column, str) else 0
+        found = "more than one such column" if number > 1 else "no such column"
+        raise InputError(f"{given(option, column)}: {name} has {found}; {_columns(table)}")
+    return table[column].tolist()
+
+
+def _columns(table: pd.DataFrame) -> str:
+    known = [repr(one) for one in table.columns]
+    alone = "; where these are not parted by commas, read it with pandas.read_csv(sep=…)" if len(known) == 1 else ""
+    return f"it has {named(known[: 4 * MAX_NAMED]) or 'none'}{alone}"
+
+
+def _folder(root: Any) -> Path:
+    if root is None:
+        return Path.cwd()
+    if not isinstance(root, str | os.PathLike) or not isinstance(os.fspath(root), str) or not os.fspath(root):
+        raise InputError(f"{given('root', root)}: give the folder that relative paths start from")
+    try:
+        folder = Path(root).absolute()
+        if folder.is_dir():
+            return folder
+    except (OSError, ValueError):
+        pass
+    raise InputError(f"{given('root', root)} is no folder: give the one that relative paths start from")
+
+
+def _files(paths: Sequence[Any]) -> list[str]:
+    """Paths as they are written."""
+    files = [
+        name_of(os.fspath(one) if isinstance(one, os.PathLike) else one) for one in listed("paths", paths, "paths")
+    ]
+    bad = [k for k, file in enumerate(files) if not file]
+    if bad:
+        raise InputError(f"{given('path', paths[bad[0]])} at position {bad[0]} is no path: give strings or Paths")
+    return [str(file) for file in files]
