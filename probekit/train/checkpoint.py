@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CHECKPOINT", "differences", "part", "read", "write"]
 
 CHECKPOINT = "checkpoint.safetensors"
-LABELS = {"images": "training images"}
+LABELS = {"images": "training images", "content": "training images' content"}
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], plan: Mapping[str, Any]) -> None:
@@ -53,13 +53,19 @@ def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def differences(plan: Mapping[str, Any], recipe: Recipe, **others: str | None) -> list[str]:
+def differences(plan: Mapping[str, Any], recipe: Recipe, **others: Any) -> list[str]:
     """In what a plan differs from a recipe and other settings; None, and what it does not name, match anything."""
     mine = asdict(recipe)
     # A plan written before the recipe had a field was made with the field's default.
     there = {f.name: plan["recipe"].get(f.name, f.default) for f in fields(recipe)}
     found = [f"{k}: {there[k]!r} there, {mine[k]!r} now" for k in mine if there[k] != mine[k]]
     for name, value in others.items():
-        if value is not None and plan.get(name, value) != value:
-            found.append(f"{LABELS.get(name, name)}: {plan[name]} there, {value} now")
+        there_then = plan.get(name, value)
+        if value is None or there_then == value:
+            continue
+        if isinstance(value, Mapping) and isinstance(there_then, Mapping):
+            keys = [k for k in dict.fromkeys((*there_then, *value)) if there_then.get(k) != value.get(k)]
+            found += [f"{name} {k}: {there_then.get(k)} there, {value.get(k)} now" for k in keys[:3]]
+        else:
+            found.append(f"{LABELS.get(name, name)}: {there_then} there, {value} now")
     return found

@@ -145,6 +145,7 @@ def train(
         compile=compile,
         precision=precision,
         images=fingerprint(images),
+        content=images.fingerprint(),
         processes=processes,
     )
     folder = None if out is None else Path(out)

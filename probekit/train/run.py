@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from probekit.errors import InputError
+from probekit.machine.identity import modules_of
 from probekit.machine.weights import weights_sha256
 from probekit.train import checkpoint
 from probekit.train.data import views
@@ -44,15 +45,18 @@ class Run:
         compile: bool = False,
         precision: Precision | None = None,
         images: str = "",
+        content: str = "",
         processes: Processes | None = None,
     ) -> None:
         if precision not in (None, "bf16", "float32"):
             raise InputError(f'precision={precision!r}: give "bf16", "float32", or None for what suits the device')
-        self.denoiser, self.recipe, self.device, self.images = denoiser, recipe, device, images
+        self.denoiser, self.recipe, self.device = denoiser, recipe, device
+        self.images, self.content = images, content
         self.processes = processes or Processes()
         self.mine = self.processes.share(recipe.batch_size)
         # What the run began with; a resumed one began with what its checkpoint says.
         self.start = {"name": denoiser.name, "weights_sha256": weights_sha256(denoiser.model.state_dict())}
+        self.modules = modules_of(denoiser)
         self.asked = precision
         self.precision: Precision = precision or ("bf16" if device.type == "cuda" else "float32")
         self.model = denoiser.model.to(device).to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
@@ -172,7 +176,9 @@ class Run:
             "seconds": self.seconds,
             "recipe": asdict(self.recipe),
             "network": self._network_described(),
+            "modules": self.modules,
             "images": self.images,
+            "content": self.content,
             "start": self.start,
             "precision": self.precision,
         }
@@ -190,7 +196,13 @@ class Run:
         model = checkpoint.part(tensors, "model.")
         # Networks may differ where their weights' shapes do not, as in how they normalise.
         differing = checkpoint.differences(
-            plan, self.recipe, images=self.images, network=self._network_described(), precision=self.asked
+            plan,
+            self.recipe,
+            images=self.images,
+            content=self.content,
+            network=self._network_described(),
+            modules=self.modules,
+            precision=self.asked,
         )
         shapes, there = ({k: tuple(v.shape) for k, v in s.items()} for s in (self.model.state_dict(), model))
         if not differing and shapes != there:

@@ -470,16 +470,17 @@ import sys, time
 import torch
 from test_train import SHORT, network, toys
 from probekit.train import train
+from probekit.train.run import Run
 
-class Slow(type(network())):
-    def forward(self, y):
-        time.sleep(0.1)
-        return super().forward(y)
+advance = Run.advance
 
+def slowly(run, data):
+    time.sleep(0.1)
+    return advance(run, data)
+
+Run.advance = slowly
 torch.set_num_threads(1)
-model = network()
-model.__class__ = Slow
-train(model, toys(), recipe=SHORT, out=sys.argv[1], device="cpu", progress=False, checkpoint_minutes=0)
+train(network(), toys(), recipe=SHORT, out=sys.argv[1], device="cpu", progress=False, checkpoint_minutes=0)
 """
 
 
@@ -628,3 +629,18 @@ def test_a_file_that_is_no_checkpoint_is_a_model_error(tmp_path: Path, metadata:
     save_file({"a": torch.zeros(1)}, tmp_path / "checkpoint.safetensors", metadata=metadata)
     with pytest.raises(ModelError, match=r"checkpoint\.safetensors cannot be read \(.*\): remove it to start anew"):
         quietly(network(), out=tmp_path)
+
+
+def test_a_run_does_not_go_on_with_other_images_under_the_same_ids_or_with_another_pass(tmp_path: Path) -> None:
+    quietly(network(), out=tmp_path, until=2)
+    changed = toys().read(range(12)).numpy()
+    changed[3, 0, 1, 1] += 0.25
+    with pytest.raises(InputError, match=r"another run \(training images' content: "):
+        quietly(network(), out=tmp_path, images=load(changed))
+    eight_bit = np.full((12, 3, 8, 8), 7, np.uint8)
+    with pytest.raises(InputError, match=r"another run \(training images' content: "):
+        quietly(network(), out=tmp_path, images=load(eight_bit))
+    other = network()
+    other.register_forward_hook(lambda _, __, clean: clean * 0.9)
+    with pytest.raises(InputError, match=r"another run \(modules model: "):
+        quietly(other, out=tmp_path)
