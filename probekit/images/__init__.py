@@ -229,7 +229,15 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
         tuple(f"{s.name}/{file}" for s in sets for file in s.skipped),
         "; ".join(dict.fromkeys(s.preparation for s in sets)),
         "; ".join(dict.fromkeys(s.origin for s in sets if s.origin)),
+        _joined_sums(sets),
     )
+
+
+def _joined_sums(sets: Sequence[ImageSet]) -> tuple[int, ...] | None:
+    """Checksums of the files of all sets; None where some are of no files, or are prepared otherwise."""
+    if any(s._sums is None or s.preparation != sets[0].preparation for s in sets):
+        return None
+    return tuple(crc for s in sets for crc in s._sums or ())
 
 
 def _listed(sets: Any) -> list[ImageSet]:

@@ -116,7 +116,7 @@ def of_names(
             )
         return torch.from_numpy(images)
 
-    return ImageSet(path.name, kept, None, shape, read, skipped, str(prepare))
+    return ImageSet(path.name, kept, None, shape, read, skipped, str(prepare), _sums=tuple(sums.values()))
 
 
 def _verified(

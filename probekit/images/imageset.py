@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageSet", "check_order", "checked_ids", "checked_labels", "named", "relabelled"]
 
-# Images that stand for a set\'s content; reading them takes little beside measuring any.
-FINGERPRINTED = 64
+# Sets up to this size are read through for their fingerprint; of larger ones so many images stand for all.
+FINGERPRINTED_BYTES, FINGERPRINTED = 2**28, 256
+TOGETHER_BYTES = 2**24
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,6 +65,7 @@ class ImageSet:
     skipped: tuple[str, ...] = ()
     preparation: str = "none"
     origin: str = ""
+    _sums: tuple[int, ...] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -165,12 +167,14 @@ class ImageSet:
             ids=checked_ids([self.ids[i] for i in indices], len(indices), self.name),
             labels=labels,
             _read=lambda positions: parent([indices[p] for p in positions]),
+            _sums=None if self._sums is None else tuple(self._sums[i] for i in indices),
         )
 
     def fingerprint(self) -> str:
-        """SHA-256 of the images' content: of their number, their shape and the values of at most 64, evenly spread.
+        """SHA-256 of the images' content: of the checksums of files and what is done to them, or of the values.
 
-        The same wherever the images lie and whatever they are called.
+        The same wherever the images lie and whatever they are called. Of sets of more than 256 MiB that are not read
+        from files it is that of 256 images, evenly spread.
 
         Raises
         ------
@@ -178,8 +182,15 @@ class ImageSet:
             If one of these images cannot be read.
         """
         content = hashlib.sha256(f"{len(self)} {self.shape}".encode())
-        for index in np.unique(np.linspace(0, len(self) - 1, min(len(self), FINGERPRINTED)).round().astype(int)):
-            content.update(self.read([int(index)]).numpy().astype("<f4").tobytes())
+        if self._sums is not None:
+            content.update(f"{self.preparation} {self._sums}".encode())
+            return content.hexdigest()
+        each = 4 * math.prod(self.shape)
+        count = len(self) if len(self) * each <= FINGERPRINTED_BYTES else min(len(self), FINGERPRINTED)
+        chosen = np.linspace(0, len(self) - 1, count).round().astype(int).tolist()
+        together = max(1, TOGETHER_BYTES // each)
+        for start in range(0, count, together):
+            content.update(self.read(chosen[start : start + together]).numpy().astype("<f4").tobytes())
         return content.hexdigest()
 
     def watched(self, look: Callable[[Tensor], None]) -> ImageSet:
