@@ -1,5 +1,14 @@
 """Look inside convolutional image denoisers: named activation taps, results as labelled arrays."""
 
+import logging
+import sys
+
+if sys.argv[:1] == ["-m"]:
+    # Python is about to start this package, or one that imports it, as a program.
+    from probekit.machine.starting import quit_quietly
+
+    quit_quietly()
+
 from probekit import errors, images, models
 from probekit.capture.names import taps
 from probekit.denoising.denoiser import Denoiser
@@ -29,6 +38,9 @@ __all__ = [
 ]
 
 __version__ = installed_version()
+
+# What the package decides by itself is told to whoever listens.
+logging.getLogger("probekit").addHandler(logging.NullHandler())
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ from probekit import images as image_sources
 from probekit.errors import InputError, TapError
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of
+from probekit.machine.progress import bar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -206,12 +207,14 @@ def _averaged(
     """Maps of this shape, differences of φ, and errors of completeness, each averaged over draws."""
     maps = np.zeros(shape, np.float32)
     difference, error = np.zeros((2, *shape[:3]))
-    for where, x, z in noisy:
-        for s, level in enumerate(levels):
-            for c, (found, change) in enumerate(maps_of(x, z, level)):
-                maps[where, s, c] += found / draws
-                difference[where, s, c] += change / draws
-                error[where, s, c] += np.abs(found.sum(axis=(1, 2, 3)) - change) / draws
+    with bar(draws * math.prod(shape[:3]), "map", None, "attribution") as shown:
+        for where, x, z in noisy:
+            for s, level in enumerate(levels):
+                for c, (found, change) in enumerate(maps_of(x, z, level)):
+                    maps[where, s, c] += found / draws
+                    difference[where, s, c] += change / draws
+                    error[where, s, c] += np.abs(found.sum(axis=(1, 2, 3)) - change) / draws
+                    shown.update(len(found))
     return maps, difference, error
 
 

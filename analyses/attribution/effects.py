@@ -17,6 +17,7 @@ from probekit.denoising.conditions import conditions_for
 from probekit.errors import InputError
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of
+from probekit.machine.progress import bar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -204,7 +205,8 @@ def _edited(
     """Change and error with each group edited (image, group, sigma), and error without (image, sigma)."""
     change, edited = np.zeros((2, len(known), len(groups), len(levels)))
     plain = np.zeros((len(known), len(levels)))
-    with torch.no_grad(), evaluating(denoiser):
+    told = bar(draws * len(known), "img", None, "effects")
+    with torch.no_grad(), evaluating(denoiser), told as shown:
         for where, x, z in noisy:
             own = known.at(range(where.start, where.stop), x)
             for s, level in enumerate(levels):
@@ -217,6 +219,7 @@ def _edited(
                         other = denoiser(y.clone(), level, **own)
                     change[where, g, s] += _mean_square(other - clean) / draws
                     edited[where, g, s] += _mean_square(other - x) / draws
+            shown.update(len(x))
     return change, edited, plain
 
 

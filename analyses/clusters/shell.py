@@ -10,9 +10,11 @@ import typer
 
 from analyses.clusters.analyse import THRESHOLD, analyse
 from analyses.clusters.figure import plot
-from analyses.ground import OUT, Data, Level, Permutations, Resamples, read, run, saved
-from probekit.cli.arguments import Out, Seed, numbers
-from probekit.machine.files import prepared
+from analyses.ground import OF_TEST, OUT, Data, Level, Resamples, read, run, saved
+from probekit import checks
+from probekit.cli.arguments import Out, Seed, check_list, numbers
+from probekit.cli.checking import number_of, whole_of
+from probekit.cli.output import results_awaited
 
 __all__ = ["command", "main"]
 
@@ -21,20 +23,31 @@ def command(
     data: Data,
     out: Out = OUT,
     n_clusters: Annotated[
-        str | None, typer.Option(help="Number, or comma-separated numbers to choose from.", show_default="1 to 50")
+        str | None,
+        typer.Option(
+            callback=check_list(int, "--n-clusters", lambda tried: checks.counts("n_clusters", tried)),
+            help="Number, or comma-separated numbers to choose from.",
+            show_default="1 to 50",
+        ),
     ] = None,
     label: Annotated[str, typer.Option(help="Coordinate along image with classes to compare with.")] = "label",
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Compare with no classes.")] = False,
-    threshold: Annotated[float, typer.Option(help="Of prediction strength.")] = THRESHOLD,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            callback=number_of("a prediction strength in (0, 1], e.g. 0.8", lambda v: 0 < v <= 1),
+            help="Of prediction strength.",
+        ),
+    ] = THRESHOLD,
     resamples: Resamples = 200,
-    permutations: Permutations = 199,
+    permutations: Annotated[int, typer.Option(callback=whole_of(99), help=OF_TEST)] = 199,
     level: Level = 0.95,
     seed: Seed = 0,
 ) -> list[Path]:
     """Whether images form groups in φ, how many, and whether these are classes."""
+    results_awaited(out, "clusters.nc", "clusters.png", reads=[data])
     phi = read(data)
     tried = None if n_clusters is None else numbers(n_clusters, option="--n-clusters")
-    prepared(out)
     findings = analyse(
         phi,
         label=None if no_labels else label,

@@ -32,15 +32,19 @@ from probekit.cli.arguments import (
     numbers,
     words,
 )
-from probekit.machine.files import prepared
+from probekit.cli.checking import whole_of
+from probekit.cli.output import goes_on, results_awaited
 
 __all__ = ["command", "main"]
 
 Train = Annotated[str | None, typer.Option(help="Training images of the same classes, comma-separated.")]
 Classes = Annotated[Path | None, typer.Option(help="CSV file of classes with columns wnid, hypernym_wnids.")]
-Untrained = Annotated[int, typer.Option(help="Number of untrained twins; 0 for networks that are not the package's.")]
-Most = Annotated[int, typer.Option(help="At most so many images.")]
-MostTrain = Annotated[int, typer.Option(help="At most so many training images.")]
+Untrained = Annotated[
+    int,
+    typer.Option(callback=whole_of(0), help="Number of untrained twins; 0 for networks that are not the package's."),
+]
+Most = Annotated[int, typer.Option(callback=whole_of(1), help="At most so many images.")]
+MostTrain = Annotated[int, typer.Option(callback=whole_of(1), help="At most so many training images.")]
 
 
 def command(
@@ -63,26 +67,27 @@ def command(
     quiet: Quiet = False,
 ) -> list[Path]:
     """Does it need training? The same numbers for the trained denoiser and all that it is compared with."""
+    results_awaited(out, "controls.nc", "controls.png", images=images)
     measured_on = images_called(images, size=size, crop=crop, bands=bands)
     others = words(train)
     denoiser, levels = network_called(network), numbers(sigma, float, "--sigma")
-    prepared(out)
-    found = table(
-        measured_on,
-        train=images_called(others, size=size, crop=crop, bands=bands) if others else None,
-        classes=classes,
-        denoiser=denoiser,
-        block=block,
-        sigma=levels,
-        draws=draws,
-        reduce=reduce,
-        untrained=untrained,
-        n_images=n_images,
-        n_train=n_train,
-        store=out / "controls-stores",
-        seed=seed,
-        progress=False if quiet else None,
-    )
+    with goes_on(stores := out / "controls-stores"):
+        found = table(
+            measured_on,
+            train=images_called(others, size=size, crop=crop, bands=bands) if others else None,
+            classes=classes,
+            denoiser=denoiser,
+            block=block,
+            sigma=levels,
+            draws=draws,
+            reduce=reduce,
+            untrained=untrained,
+            n_images=n_images,
+            n_train=n_train,
+            store=stores,
+            seed=seed,
+            progress=False if quiet else None,
+        )
     return saved(out, ("controls", found), ("controls", plot(found)))
 
 

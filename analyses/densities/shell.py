@@ -13,27 +13,36 @@ from analyses.densities.figure import plot
 from analyses.densities.kernels_distances import MEASURES
 from analyses.ground import OUT, Level, Permutations, Resamples, read, run, saved
 from probekit.cli.arguments import Out, Seed
-from probekit.machine.files import prepared
+from probekit.cli.checking import checked, one_of, possible_path, whole_of
+from probekit.cli.output import results_awaited
 
 __all__ = ["command", "main"]
 
 
 def command(
     samples: Annotated[
-        Path, typer.Argument(help="netCDF file with samples, the phi they are conditioned on, and condition, images.")
+        Path,
+        typer.Argument(
+            callback=checked(possible_path),
+            help="netCDF file with samples, the phi they are conditioned on, and condition, images.",
+        ),
     ],
     out: Out = OUT,
-    measure: Annotated[str, typer.Option(help=f"Distance between laws: {', '.join(MEASURES)}.")] = "energy",
-    n_pairs: Annotated[int | None, typer.Option(help="Pairs of conditions; by default all.")] = None,
-    least_pairs: Annotated[int, typer.Option(help="Refuse fewer pairs.")] = 200,
+    measure: Annotated[
+        str, typer.Option(callback=one_of(*MEASURES), help=f"Distance between laws: {', '.join(MEASURES)}.")
+    ] = "energy",
+    n_pairs: Annotated[
+        int | None, typer.Option(callback=whole_of(1), help="Pairs of conditions; by default all.")
+    ] = None,
+    least_pairs: Annotated[int, typer.Option(callback=whole_of(1), help="Refuse fewer pairs.")] = 200,
     permutations: Permutations = 999,
     resamples: Resamples = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
 ) -> list[Path]:
     """Whether distances in φ follow distances between the conditional densities."""
+    results_awaited(out, "densities.nc", "densities.png", reads=[samples])
     data = read(samples)
-    prepared(out)
     findings = analyse(
         data,
         measure=measure,

@@ -11,8 +11,9 @@ import typer
 from analyses.descriptors.analyse import analyse
 from analyses.descriptors.network import KINDS
 from analyses.ground import OUT, run, saved
-from probekit.cli.arguments import Bands, Crop, Images, Out, Seed, Size, images_called, words
-from probekit.machine.files import prepared
+from probekit.cli.arguments import Bands, Crop, Images, Out, Seed, Size, check_words, images_called, words
+from probekit.cli.checking import whole_of
+from probekit.cli.output import results_awaited
 
 __all__ = ["command", "main"]
 
@@ -20,12 +21,16 @@ __all__ = ["command", "main"]
 def command(
     images: Images,
     out: Out = OUT,
-    kinds: Annotated[str, typer.Option(help=f"Some of {', '.join(KINDS)}, comma-separated.")] = ",".join(KINDS),
+    kinds: Annotated[
+        str,
+        typer.Option(callback=check_words("kinds", KINDS), help=f"Some of {', '.join(KINDS)}, comma-separated."),
+    ] = ",".join(KINDS),
     train: Annotated[
         str | None, typer.Option(help="Images that principal components are fitted on, comma-separated.")
     ] = None,
     n_components: Annotated[
-        int | None, typer.Option(help="Principal components; by default 128, or as many as there can be.")
+        int | None,
+        typer.Option(callback=whole_of(1), help="Principal components; by default 128, or as many as there can be."),
     ] = None,
     size: Size = None,
     crop: Crop = None,
@@ -33,9 +38,9 @@ def command(
     seed: Seed = 0,
 ) -> list[Path]:
     """Descriptors of images, as semantics compares φ with them: --others descriptors.nc."""
+    results_awaited(out, "descriptors.nc", images=images)
     source = images_called(images, size=size, crop=crop, bands=bands)
     fitted_on = None if train is None else images_called(words(train) or [], size=size, crop=crop, bands=bands)
-    prepared(out)
     found = analyse(source, kinds=words(kinds) or [], train=fitted_on, n_components=n_components, seed=seed)
     return saved(out, ("descriptors", found))
 

@@ -6,6 +6,7 @@ from analyses.ground.figures import GUIDE, PALETTE, block_colours, level_colours
 from analyses.ground.findings import Estimate, Findings, Variable, along
 from analyses.ground.intervals import estimated_mean, holm, interval, jackknife_deviation, resampled_means, wilson
 from analyses.ground.keep import Kept, fingerprint, folder_called, folder_of, read, saved
+from analyses.ground.markup import Code, Text, marked, table_row
 from analyses.ground.samples import (
     SampleSettings,
     as_network,
@@ -15,13 +16,15 @@ from analyses.ground.samples import (
     labels_of,
     untrained_twin,
 )
-from analyses.ground.shell import OUT, Clusters, Data, Level, Permutations, Resamples, run
+from analyses.ground.shell import OF_TEST, OUT, Clusters, Data, Level, Permutations, Resamples, run
 
 __all__ = [
     "GUIDE",
+    "OF_TEST",
     "OUT",
     "PALETTE",
     "Clusters",
+    "Code",
     "Data",
     "Estimate",
     "Findings",
@@ -30,6 +33,7 @@ __all__ = [
     "Permutations",
     "Resamples",
     "SampleSettings",
+    "Text",
     "Variable",
     "along",
     "as_activity",
@@ -50,6 +54,7 @@ __all__ = [
     "jackknife_deviation",
     "labels_of",
     "level_colours",
+    "marked",
     "picture",
     "read",
     "real_numbers",
@@ -58,6 +63,7 @@ __all__ = [
     "run",
     "saved",
     "shown_range",
+    "table_row",
     "untrained_twin",
     "wilson",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import warnings
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -13,13 +15,15 @@ import numpy as np
 import xarray as xr
 
 from probekit.errors import InputError
-from probekit.machine.files import is_unfinished, whole, writing_to
+from probekit.machine.files import is_unfinished, prepared, whole, writing_to
+from probekit.machine.reading import reading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Kept", "fingerprint", "folder_called", "folder_of", "read", "saved"]
 
+LOG = logging.getLogger("probekit")
 PLAN = "plan.json"
 MADE_OF = "made_of"
 
@@ -38,6 +42,7 @@ def saved(out: Path, *results: tuple[str, xr.Dataset | Figure]) -> list[Path]:
         If the folder cannot be written to.
     """
     written = []
+    prepared(out)
     for name, result in results:
         path = out / (f"{name}.nc" if isinstance(result, xr.Dataset) else f"{name}.png")
         with whole(path) as unfinished:
@@ -47,6 +52,14 @@ def saved(out: Path, *results: tuple[str, xr.Dataset | Figure]) -> list[Path]:
                 result.savefig(unfinished, dpi=150, format="png")
         written.append(path)
     return written
+
+
+def _loaded(path: Path) -> xr.Dataset:
+    """A netCDF file, in memory; its file is closed."""
+    with warnings.catch_warnings():
+        # Of oddities in files of others; what cannot be read is an error.
+        warnings.simplefilter("ignore")
+        return xr.load_dataset(path, engine="h5netcdf")
 
 
 def _written(data: xr.Dataset, path: Path) -> None:
@@ -64,14 +77,14 @@ def read(path: Path) -> xr.Dataset:
     """
     import probekit
 
-    if not path.exists():
-        raise InputError(f"{path} does not exist: give a store or netCDF file that `probekit phi` has written")
-    if path.is_dir():
-        return probekit.open(path).load()
-    try:
-        return xr.load_dataset(path, engine="h5netcdf")
-    except OSError as error:
-        raise InputError(f"{path} is no netCDF file ({error}): give what `probekit phi` has written") from error
+    with reading(path, "give a store or netCDF file that `probekit phi` has written"):
+        if not path.exists():
+            raise InputError(f"{path} does not exist: give a store or netCDF file that `probekit phi` has written")
+        if path.is_dir():
+            return probekit.open(path).load()
+        if not path.is_file():
+            raise InputError(f"{path} is neither a file nor a folder: give what `probekit phi` has written")
+        return _loaded(path)
 
 
 def folder_of(store: Any) -> Path | None:
@@ -166,10 +179,8 @@ class Kept:
 
     def read(self, name: str) -> xr.Dataset:
         """A finished part."""
-        try:
-            return xr.load_dataset(self._path(name), engine="h5netcdf")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self._path(name)} cannot be read ({error}): delete it, and it is made again") from error
+        with reading(self._path(name), "delete it, and it is made again"):
+            return _loaded(self._path(name))
 
     def made(self, name: str, make: Callable[[], xr.Dataset], *of: Any) -> xr.Dataset:
         """A part from the folder if it was made of the same, else made and kept; one cut short is made again.
@@ -186,11 +197,14 @@ class Kept:
         key = fingerprint(*of)
         if self.done(name):
             try:
-                found = xr.load_dataset(self._path(name), engine="h5netcdf")
-            except (OSError, ValueError, KeyError):
+                found = self.read(name)
+            except InputError as error:
+                LOG.info("%s", error)
                 found = xr.Dataset()
             if found.attrs.get(MADE_OF) == key:
+                LOG.info("%s is taken up: it was made of the same", self._path(name))
                 return found
+            LOG.info("%s is made again: it was made of something else, or is damaged", self._path(name))
         return self.keep(name, make().assign_attrs({MADE_OF: key}))
 
     def _path(self, name: str) -> Path:
@@ -215,11 +229,9 @@ class Kept:
             unfinished.write_text(json.dumps(wanted, indent=1, ensure_ascii=False), encoding="utf-8")
 
     def _plan(self, path: Path) -> dict[str, str]:
-        try:
+        with reading(path, f"give another folder for the {self._what}"):
             begun = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read ({error}): give another folder for the {self._what}") from error
-        if not isinstance(begun, dict):
+        if not isinstance(begun, dict) or not all(isinstance(value, str) for value in begun.values()):
             raise InputError(f"{path} is no plan of {self._what}: give another folder for them")
         return begun
 

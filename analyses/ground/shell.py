@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from probekit.errors import ProbeError
+from analyses.running import command_of, ended
+from probekit import checks
+from probekit.cli.checking import checked, fraction_of, possible_path, whole_of
 
-__all__ = ["OUT", "Clusters", "Data", "Level", "Permutations", "Resamples", "run"]
+__all__ = ["OF_TEST", "OUT", "Clusters", "Data", "Level", "Permutations", "Resamples", "run"]
 
 OUT = Path("results")
 
-Data = Annotated[Path, typer.Argument(help="φ as a Zarr store or a netCDF file, written by `probekit phi`.")]
+Data = Annotated[
+    Path,
+    typer.Argument(
+        callback=checked(possible_path), help="φ as a Zarr store or a netCDF file, written by `probekit phi`."
+    ),
+]
 Clusters = Annotated[
     str | None, typer.Option(help="Coordinate along image whose groups are resampled whole, e.g. label.")
 ]
-Resamples = Annotated[int, typer.Option(help="Of the bootstrap.")]
-Level = Annotated[float, typer.Option(help="Coverage of intervals.")]
-Permutations = Annotated[int, typer.Option(help="Of the permutation test.")]
+Resamples = Annotated[
+    int,
+    typer.Option(callback=checked(lambda _, value: checks.resampling(value, 0.95)), help="Of the bootstrap."),
+]
+COVERAGE = "the interval's coverage, between 0 and 1, e.g. 0.95"
+Level = Annotated[float, typer.Option(callback=fraction_of(COVERAGE), help="Coverage of intervals.")]
+OF_TEST = "Of the permutation test."
+Permutations = Annotated[int, typer.Option(callback=whole_of(100), help=OF_TEST)]
 
 
 def run(command: Callable[..., list[Path] | None], name: str, arguments: Sequence[str] | None = None) -> int:
@@ -40,27 +51,8 @@ def run(command: Callable[..., list[Path] | None], name: str, arguments: Sequenc
     Returns
     -------
     int
-        Exit status: 0, 1 after an error that the package raised, 2 after words that are none of the command's.
+        Exit status: 0; 1 after an error that the package raised; 2 after words that are none of the command's; 130
+        after Ctrl-C.
     """
-    program = f"python -m analyses.{name}"
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(help=command.__doc__)(command)
-    given: Any = None if arguments is None else list(map(str, arguments))
-    try:
-        written = typer.main.get_command(app).main(given, prog_name=program, standalone_mode=False)
-    except ProbeError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 1
-    except typer.Exit as end:
-        return end.exit_code
-    except typer.Abort:
-        return 130
-    except Exception as error:
-        # What click itself refuses of the words knows how to show itself.
-        if not hasattr(error, "show"):
-            raise
-        error.show()  # pyright: ignore[reportAttributeAccessIssue]
-        return int(getattr(error, "exit_code", 2))
-    if isinstance(written, list):
-        print("\n".join(map(str, written)))
-    return 0 if not isinstance(written, int) else written
+    called = command_of(command, name, f"python -m analyses.{name}")
+    return ended(lambda: called(arguments))

@@ -10,32 +10,44 @@ import typer
 
 from analyses.ground import OUT, Data, Level, Resamples, read, run, saved
 from analyses.probe.analyse import PENALTIES, analyse
+from analyses.probe.checks import PROTOCOLS, penalties_of
 from analyses.probe.figure import plot
-from probekit.cli.arguments import Out, Seed, numbers
-from probekit.machine.files import prepared
+from probekit import checks
+from probekit.cli.arguments import Out, Seed, check_list, numbers
+from probekit.cli.checking import checked, one_of, possible_path
+from probekit.cli.output import results_awaited
 
 __all__ = ["command", "main"]
 
 
 def command(
     data: Data,
-    train: Annotated[Path, typer.Option(help="φ of the training images.")],
+    train: Annotated[Path, typer.Option(callback=checked(possible_path), help="φ of the training images.")],
     out: Out = OUT,
     label: Annotated[str, typer.Option(help="Coordinate along image with the classes.")] = "label",
-    protocol: Annotated[str, typer.Option(help="How to fit: softmax or ddae.")] = "softmax",
-    penalties: Annotated[str, typer.Option(help="Penalties tried by softmax, comma-separated.")] = ",".join(
-        f"{penalty:g}" for penalty in PENALTIES
-    ),
+    protocol: Annotated[
+        str, typer.Option(callback=one_of(*PROTOCOLS), help="How to fit: softmax or ddae.")
+    ] = "softmax",
+    penalties: Annotated[
+        str,
+        typer.Option(
+            callback=check_list(float, "--penalties", penalties_of), help="Penalties tried by softmax, comma-separated."
+        ),
+    ] = ",".join(f"{penalty:g}" for penalty in PENALTIES),
     sizes: Annotated[
-        str | None, typer.Option(help="Numbers of training images of a learning curve, comma-separated.")
+        str | None,
+        typer.Option(
+            callback=check_list(int, "--sizes", lambda sizes: checks.counts("sizes", sizes)),
+            help="Numbers of training images of a learning curve, comma-separated.",
+        ),
     ] = None,
     resamples: Resamples = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
 ) -> list[Path]:
     """How much of the class a linear classifier reads from φ, at each tap and noise level."""
+    results_awaited(out, "probe.nc", "probe.png", reads=[data, train])
     phi, fitted_on = read(data), read(train)
-    prepared(out)
     findings = analyse(
         fitted_on,
         phi,

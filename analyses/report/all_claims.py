@@ -20,6 +20,7 @@ import xarray as xr
 
 import probekit
 from analyses import ground
+from analyses.densities import LEAST_SAMPLES
 from analyses.ground import OUT, Clusters, as_network, block_names, folder_called
 from analyses.report import claims
 from analyses.report.judging import CLAIMS, LEAST_PAIRS
@@ -53,11 +54,15 @@ from probekit.cli.arguments import (
     Seed,
     Sigma,
     Size,
+    check_list,
     images_called,
+    is_function,
     network_called,
     numbers,
     words,
 )
+from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.output import goes_on, results_awaited
 from probekit.errors import InputError
 from probekit.machine.files import prepared
 from probekit.models import zoo
@@ -259,14 +264,25 @@ def command(
     train: Annotated[
         str | None, typer.Option(help="Training images of the same classes, comma-separated, for claims 2, 5 and 8.")
     ] = None,
-    classes: Annotated[Path | None, typer.Option(help="CSV file of classes with columns wnid, hypernym_wnids.")] = None,
-    n_images: Annotated[int, typer.Option(help="Images of the table of controls, at most.")] = 5000,
-    n_train: Annotated[int, typer.Option(help="Its training images, at most.")] = 12500,
-    conditions: Annotated[int, typer.Option(help="Images conditioned on, for claims 6 and 7.")] = 24,
-    samples: Annotated[int, typer.Option(help="Samples of each.")] = 8,
-    levels: Annotated[int, typer.Option(help="Noise levels that samples go through.")] = 20,
+    classes: Annotated[
+        Path | None,
+        typer.Option(callback=checked(possible_path), help="CSV file of classes with columns wnid, hypernym_wnids."),
+    ] = None,
+    n_images: Annotated[
+        int, typer.Option(callback=whole_of(1), help="Images of the table of controls, at most.")
+    ] = 5000,
+    n_train: Annotated[int, typer.Option(callback=whole_of(1), help="Its training images, at most.")] = 12500,
+    conditions: Annotated[
+        int, typer.Option(callback=whole_of(2), help="Images conditioned on, for claims 6 and 7.")
+    ] = 24,
+    samples: Annotated[int, typer.Option(callback=whole_of(LEAST_SAMPLES, "n_samples"), help="Samples of each.")] = 8,
+    levels: Annotated[int, typer.Option(callback=whole_of(2), help="Noise levels that samples go through.")] = 20,
     claims: Annotated[
-        str | None, typer.Option(help="Claims to judge, comma-separated; by default all that can be.")
+        str | None,
+        typer.Option(
+            callback=check_list(int, "--claims"),
+            help="Claims to judge, comma-separated; by default all that can be.",
+        ),
     ] = None,
     no_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="Show none of the images, only built-in ones.")
@@ -276,36 +292,41 @@ def command(
 ) -> list[Path]:
     """Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report."""
     others = words(train)
+    names = ["report.html", "report.md", "claims.nc"]
+    results_awaited(out, *names, reads=[] if classes is None else [classes], images=[*images, *(others or [])])
     if classes is not None and not others:
         raise InputError("--classes goes with --train: give training images of the same classes too")
+    only = None if claims is None else numbers(claims, option="--claims")
+    denoiser = network_called(network)
     compared = None
     if others:
         fitted_on = images_called(others, size=size, crop=crop, bands=bands)
         compared = Compared(train=fitted_on, classes=classes, n_images=n_images, n_train=n_train)
-    run(
-        images_called(images, size=size, crop=crop, bands=bands),
-        out=out,
-        # A name is kept, so that the report can show the network's card.
-        denoiser=network if ":" not in network or network.endswith(".safetensors") else network_called(network),
-        measured=Measured(
-            sigma=numbers(sigma, float, option="--sigma"),
-            draws=draws,
-            reduce=reduce,
-            seed=seed,
-            block=block,
-            clusters=clusters,
-        ),
-        compared=compared,
-        sampling=Sampling(conditions=conditions, n_samples=samples, levels=levels),
-        only=None if claims is None else numbers(claims, option="--claims"),
-        told=Told(
-            pictures=not no_pictures,
-            command=f"probekit report {_typed()}",
-            say=typer.echo,
-            progress=False if quiet else None,
-        ),
-    )
-    return [out / name for name in ("report.html", "report.md", "claims.nc")]
+    with goes_on(out):
+        run(
+            images_called(images, size=size, crop=crop, bands=bands),
+            out=out,
+            # A name is kept, so that the report can show the network's card.
+            denoiser=denoiser if is_function(network) else network,
+            measured=Measured(
+                sigma=numbers(sigma, float, option="--sigma"),
+                draws=draws,
+                reduce=reduce,
+                seed=seed,
+                block=block,
+                clusters=clusters,
+            ),
+            compared=compared,
+            sampling=Sampling(conditions=conditions, n_samples=samples, levels=levels),
+            only=only,
+            told=Told(
+                pictures=not no_pictures,
+                command=f"probekit report {_typed()}",
+                say=typer.echo,
+                progress=False if quiet else None,
+            ),
+        )
+    return [out / name for name in names]
 
 
 def _typed() -> str:

@@ -27,11 +27,13 @@ from analyses.ground import (
 )
 from probekit import checks
 from probekit.capture.reductions import reduction
-from probekit.cli.arguments import DRAWS, NETWORK, REDUCE, Draws, Network, Out, Reduce, Seed, network_called
+from probekit.cli.arguments import DRAWS, NETWORK, REDUCE, Draws, Network, Out, Quiet, Reduce, Seed, network_called
+from probekit.cli.output import results_awaited
 from probekit.errors import InputError
 from probekit.images import ImageSet, load
 from probekit.machine.files import prepared
 from probekit.machine.modes import flushed_denormals
+from probekit.machine.progress import silent
 from probekit.phi.tap import tap
 
 if TYPE_CHECKING:
@@ -161,7 +163,7 @@ def _samples(denoiser: nn.Module, images: ImageSet, reduce: str | Reduction, see
             n_samples=SAMPLES,
             sigmas=list(np.geomspace(1, 0.03, LEVELS)),
             seed=seed,
-            progress=False,
+            progress=None,
         )
 
 
@@ -323,6 +325,9 @@ def command(
     reduce: Reduce = REDUCE,
     seed: Seed = 0,
     out: Out = OUT,
+    quiet: Quiet = False,
 ) -> list[Path]:
     """Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows."""
-    return run(out, network=network_called(network), draws=draws, reduce=reduce, seed=seed, say=typer.echo)
+    results_awaited(out, "phi.nc")
+    with silent(quiet):
+        return run(out, network=network_called(network), draws=draws, reduce=reduce, seed=seed, say=typer.echo)

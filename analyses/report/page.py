@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 import xarray as xr
 from jinja2 import Environment, PackageLoader
 
+from analyses.ground import Code, Text, marked, table_row
 from analyses.report import claims
 from probekit import labels
 
@@ -37,8 +39,8 @@ PSNR_ROWS = {"denoiser": "network", "patch_wiener": "patch-PCA Wiener", "gaussia
 class Table(NamedTuple):
     """Cells as text; the first row of the page's table is `header`."""
 
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    header: Sequence[Text]
+    rows: Sequence[Sequence[Text]]
 
 
 class Picture(NamedTuple):
@@ -48,11 +50,15 @@ class Picture(NamedTuple):
     caption: str
 
 
+# A paragraph, in pieces where some are code.
+Part = Text | Table | Picture
+
+
 class Section(NamedTuple):
-    """A heading, with a verdict if there is one, and what stands under it: paragraphs (str), tables, pictures."""
+    """A heading, with a verdict if there is one, and what stands under it: paragraphs, tables, pictures."""
 
     title: str
-    parts: Sequence[str | Table | Picture]
+    parts: Sequence[Part]
     verdict: str = ""
 
 
@@ -60,7 +66,7 @@ class Page(NamedTuple):
     """A title, what stands under it, and sections."""
 
     title: str
-    parts: Sequence[str | Table | Picture]
+    parts: Sequence[Part]
     sections: Sequence[Section]
 
 
@@ -79,60 +85,62 @@ def html(page: Page) -> str:
     return environment.get_template("page.html.j2").render(page=page, colours=COLOURS)
 
 
-def _pieces(text: str) -> list[dict[str, Any]]:
-    """A text in pieces, those between backticks as code; one backtick alone is text."""
-    pieces = text.split("`")
-    if len(pieces) % 2 == 0:
-        return [{"text": text, "code": False}]
-    return [{"text": piece, "code": bool(i % 2)} for i, piece in enumerate(pieces)]
+def _pieces(text: Text) -> list[dict[str, Any]]:
+    """A text in pieces, some of which are code."""
+    pieces = [text] if isinstance(text, str) else text
+    return [{"text": p.code if isinstance(p, Code) else p, "code": isinstance(p, Code)} for p in pieces]
 
 
 def _base64(picture: Picture) -> str:
     return base64.b64encode(picture.path.read_bytes()).decode()
 
 
-def _is_number(text: str) -> bool:
-    return text[:1] in set("-–0123456789") and not WORD.search(text)
+def _is_number(text: Text) -> bool:
+    return isinstance(text, str) and text[:1] in set("-–0123456789") and not WORD.search(text)
 
 
 def markdown(page: Page, beside: Path) -> str:
     """The page as Markdown, pictures linked relative to the folder it is to lie in."""
-    lines = [f"# {page.title}", ""]
+    lines = [f"# {_heading(page.title)}", ""]
     for part in page.parts:
         lines += [_markdown(part, beside), ""]
     for section in page.sections:
-        lines += [f"## {section.title}" + (f": {section.verdict}" if section.verdict else ""), ""]
+        lines += [f"## {_heading(section.title + (f': {section.verdict}' if section.verdict else ''))}", ""]
         for part in section.parts:
             lines += [_markdown(part, beside), ""]
     return "\n".join(lines)
 
 
-def _markdown(part: str | Table | Picture, beside: Path) -> str:
-    if isinstance(part, str):
-        return part
+def _heading(text: str) -> str:
+    """A heading's text; digits at its beginning make no list."""
+    return marked(["", text])
+
+
+def _markdown(part: Part, beside: Path) -> str:
     if isinstance(part, Picture):
-        return f"![{part.caption}]({part.path.relative_to(beside).as_posix()})"
-    lines = [part.header, ["---"] * len(part.header), *part.rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        return f"![{marked(part.caption)}]({quote(part.path.relative_to(beside).as_posix())})"
+    if isinstance(part, Table):
+        return "\n".join([table_row(part.header), "|" + " --- |" * len(part.header), *map(table_row, part.rows)])
+    return marked(part)
 
 
 class Shown:
     """Pictures and tables, collected claim by claim."""
 
     def __init__(self) -> None:
-        self._parts: dict[int, list[str | Table | Picture]] = {}
+        self._parts: dict[int, list[Part]] = {}
 
     def picture(self, claims: Sequence[int], path: Path, caption: str) -> None:
         """Add a figure to claims."""
         for claim in claims:
             self._parts.setdefault(claim, []).append(Picture(path, caption))
 
-    def table(self, claims: Sequence[int], said: str, table: Table) -> None:
+    def table(self, claims: Sequence[int], said: Text, table: Table) -> None:
         """Add a table to claims, with a sentence that says what it holds."""
         for claim in claims:
             self._parts.setdefault(claim, []).extend([said, table])
 
-    def of(self, claim: int) -> list[str | Table | Picture]:
+    def of(self, claim: int) -> list[Part]:
         """All of a claim, in the order added."""
         return self._parts.get(claim, [])
 
@@ -155,16 +163,19 @@ def report_page(judged: xr.Dataset, *, card: Any, shown: Shown, command: str, se
     """
     name, source = str(judged.attrs["denoiser"]), str(judged.attrs["image_source"])
     verdicts = claims.verdicts(judged)
-    lead: list[str | Table | Picture] = [
-        f"The claims of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) judged on `{name}` with the images of "
-        f"{source}, beside the same network untrained. The criteria were fixed before the results. A claim holds where "
-        "all its criteria do at all noise levels, partly where some do, and does not hold where none does. Intervals "
-        "are 95 %.",
+    lead: list[Part] = [
+        [
+            "The claims of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) judged on ",
+            Code(name),
+            f" with the images of {source}, beside the same network untrained. The criteria were fixed before the "
+            "results. A claim holds where all its criteria do at all noise levels, partly where some do, and does not "
+            "hold where none does. Intervals are 95 %.",
+        ],
         Table(
             ["claim", "verdict", "criteria met"],
             [[f"{c}. {claims.CLAIMS[c].title}", v, _met(_rows(judged, c))] for c, v in verdicts.items()],
         ),
-        f"Made by `{command}`.",
+        ["Made by ", Code(command), "."],
     ]
     sections = [_section(judged, claim, shown) for claim in verdicts]
     return Page(f"Report: {name} on {source}", lead, [*sections, *_network(name, card), _made_with(judged, settings)])
@@ -205,7 +216,7 @@ def interval_cell(value: float, low: float, high: float) -> str:
 
 def _section(judged: xr.Dataset, claim: int, shown: Shown) -> Section:
     failing = claims.failing(judged, claim)
-    parts: list[str | Table | Picture] = [
+    parts: list[Part] = [
         f"Holds when: {claims.CLAIMS[claim].asks}.",
         f"Not as claimed: {failing}." if failing else "All is as claimed.",
         Table(claims.HEADER, claims.cells(judged, claim)),
@@ -233,7 +244,8 @@ def _network(name: str, card: Any) -> list[Section]:
         ["σ", *map(_given, psnr["sigma"])], [[text, *map(_decibel, psnr[key])] for key, text in shown.items()]
     )
     seen = f", {_given(card['images seen'])} images seen" if "images seen" in card else ""
-    said = f"PSNR in dB of `{name}`{seen}, mean over {psnr.get('count', '')} images of {psnr.get('images', '')}:"
+    over = f"{seen}, mean over {psnr.get('count', '')} images of {psnr.get('images', '')}:"
+    said = ["PSNR in dB of ", Code(name), over]
     return [Section("How well the network denoises", [said, table])]
 
 
@@ -247,5 +259,5 @@ def _decibel(value: Any) -> str:
 
 def _made_with(judged: xr.Dataset, settings: Mapping[str, Any]) -> Section:
     made = {**{str(k): v for k, v in judged.attrs.items() if k != "analysis"}, **settings}
-    rows = [[name.replace("_", " "), f"`{value}`"] for name, value in made.items() if str(value)]
+    rows = [[name.replace("_", " "), [Code(str(value))]] for name, value in made.items() if str(value)]
     return Section("Made with", [Table(["setting", "value"], rows)])

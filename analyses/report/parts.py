@@ -386,7 +386,7 @@ def _concepts(study: Study, shown: Shown) -> None:
         for c in range(found.sizes["concept"])
     ]
     said = (
-        f"The {len(rows)} most selective channels of `{study.measured.block}`, each held with the selective channels "
+        f"The {len(rows)} most selective channels of {study.measured.block}, each held with the selective channels "
         "that its most exciting images raise besides, at what these images make of them: how far they came (median), "
         "and the probability that such a sample is nearer to its image than another sample is (½: no effect), by the "
         "channels held, by all other channels, and by a classifier that reads the concept from other channels; with "

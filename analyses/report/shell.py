@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
-import typer
-from typer.core import TyperCommand, TyperGroup
+from analyses.running import ended
 
-__all__ = ["ANALYSES", "COMMANDS", "app", "main"]
+__all__ = ["ANALYSES", "COMMANDS", "main"]
 
-# What pip calls the package.
-DISTRIBUTION = "probekit-denoisers"
 # One line for each command, and where it is.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": (
@@ -30,7 +25,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "probekit.cli.look:draw",
     ),
     "phi": ("Write the representation φ of images to a file that xarray opens.", "probekit.cli.look:phi"),
-    "check": ("Read a store through, and say what of it is whole.", "probekit.cli.look:check"),
+    "check": (
+        "Read a store through, and say what of it is whole: exit status 0 if all is, 1 if not.",
+        "probekit.cli.look:check",
+    ),
     "train": ("Train a denoiser and write its weights with a model card.", "probekit.cli.train:train"),
     "report": (
         "Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report.",
@@ -58,73 +56,6 @@ ANALYSES: Mapping[str, str] = {
 }
 
 
-class Lazy(TyperGroup):
-    """A group whose commands are named in a table, and loaded when they are called."""
-
-    known: ClassVar[Mapping[str, tuple[str, str]]] = {}
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        named = {name: TyperCommand(name=name, help=said) for name, (said, _) in self.known.items()}
-        self.commands = {**named, **self.commands}
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, _loaded(str(name), self.known[str(name)][1]) if name in self.known else command, rest
-
-
-class Program(Lazy):
-    """The commands of the program."""
-
-    known = COMMANDS
-
-
-class Analyses(Lazy):
-    """The command of each room of analyses."""
-
-    known: ClassVar[Mapping[str, tuple[str, str]]] = {
-        name: (said, f"analyses.{name}.shell:command") for name, said in ANALYSES.items()
-    }
-
-
-def _loaded(name: str, place: str) -> Any:
-    module, _, function = place.partition(":")
-    made = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    made.command(name)(getattr(import_module(module), function))
-    return typer.main.get_command(made)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import PackageNotFoundError, version
-
-        # Not probekit.__version__, the same text: importing that loads torch.
-        try:
-            typer.echo(version(DISTRIBUTION))
-        except PackageNotFoundError:
-            typer.echo("0+unknown")
-        raise typer.Exit
-
-
-app = typer.Typer(cls=Program, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-analyse = typer.Typer(cls=Analyses, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-app.add_typer(analyse, name="analyse", help="Analyse φ, a network or samples: one command for each analysis.")
-
-
-@app.callback()
-def probekit(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Look inside convolutional image denoisers."""
-
-
-@analyse.callback()
-def _analyse() -> None:
-    """Analyse φ, a network or samples: one command for each analysis."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program, and print the paths that it wrote, or in one line why it could not.
 
@@ -136,32 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 1 after an error that the package raised, 2 after words that are none of the command's.
+        Exit status: 0; 1 after an error that the package raised; 2 after words that are none of the command's; 130
+        after Ctrl-C.
     """
-    try:
-        written = typer.main.get_command(app).main(arguments, prog_name="probekit", standalone_mode=False)
-    except Exception as error:
-        return _status(error)
-    if isinstance(written, list):
-        typer.echo("\n".join(map(str, written)))
-    # What a command ends early with, as after --help, comes back as a number.
-    return written if isinstance(written, int) else 0
+    return ended(lambda: _called(arguments))
 
 
-def _status(error: Exception) -> int:
-    """The exit status after an error, which is told in a line; what is no error of the user's is raised."""
-    if hasattr(error, "show"):
-        # What the command line itself refuses.
-        error.show()  # pyright: ignore[reportAttributeAccessIssue]
-        return int(getattr(error, "exit_code", 2))
-    if isinstance(error, typer.Abort):
-        return 130
-    # An error of the package's comes from a command, which has loaded it.
-    errors = sys.modules.get("probekit.errors")
-    if errors is None or not isinstance(error, errors.ProbeError):
-        raise error
-    typer.echo(f"probekit: {error}", err=True)
-    return 1
+def _called(arguments: Sequence[str] | None) -> Any:
+    # Loaded here, where Ctrl-C is told in a line.
+    from analyses.program import program_of
+
+    rooms = {name: (said, f"analyses.{name}.shell:command") for name, said in ANALYSES.items()}
+    analyse = ("Analyse φ, a network or samples: one command for each analysis.", rooms)
+    return program_of("probekit", COMMANDS, analyse=analyse)(arguments)
 
 
 if __name__ == "__main__":

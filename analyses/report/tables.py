@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from analyses.ground import Findings
+from analyses.ground import Code, Findings, table_row
 from analyses.report.shell import ANALYSES
 
 __all__ = ["page"]
@@ -39,9 +39,13 @@ def _table(one: Findings) -> list[str]:
     lines = ["| variable | dims | what | units | interval |", "|---|---|---|---|---|"]
     for name, dims, meaning, units, interval in one.rows():
         said = f"{meaning} (may be absent)" if one.variables[name].optional else meaning
-        cells = (f"`{name}`", dims, said, units, interval)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append(table_row(([Code(name)], dims, _pieces(said), units, interval)))
     return lines
+
+
+def _pieces(said: str) -> list[str | Code]:
+    """What a specification says, in which code stands between backticks."""
+    return [Code(piece) if k % 2 else piece for k, piece in enumerate(said.split("`"))]
 
 
 if __name__ == "__main__":

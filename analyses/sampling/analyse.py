@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import xarray as xr
-from tqdm import tqdm
 
 from analyses.ground import Findings, Kept, Variable, along, real_numbers
 from analyses.sampling.conditions import Match, condition_of, image_shape
@@ -29,6 +29,7 @@ from probekit.errors import InputError
 from probekit.labels import COORDINATES
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of
+from probekit.machine.progress import Bar, bar
 from probekit.machine.weights import weights_sha256
 from probekit.phi.averages import noise_levels
 from probekit.phi.tap import Tap
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT", "SAMPLES", "levels", "reconstruct", "sample", "schedule"]
 
+LOG = logging.getLogger("probekit")
 DEFAULT = "langevin"
 OF_SAMPLE, OF_LEVEL = ("image", "sample"), ("image", "sample", "level")
 PIXELS = ("band", "row", "col")
@@ -237,16 +239,26 @@ def reconstruct(
     )
     attrs = _attrs(made)
     size = fitting(made) if batch_size is None else whole("batch_size", batch_size, least=1)
+    LOG.info(
+        "%d images, %d samples of each by %s, %d noise levels: %d in one forward pass, on %s in %s",
+        len(given.ids),
+        n_samples,
+        method,
+        len(chosen.levels),
+        size,
+        place_of(denoiser).device,
+        place_of(denoiser).dtype,
+    )
     kept = None if store is None else Kept(store, attrs | {"images": json.dumps(given.ids)}, what="samples")
-    with tqdm(total=len(given.ids), disable=None if progress is None else not progress, unit="image") as bar:
-        found = _images(made, size, kept, bar)
+    with bar(len(given.ids), "img", progress, "samples") as shown:
+        found = _images(made, size, kept, shown)
     # Adaptive schedules end at different levels: what a sample no longer took part in is missing.
     joined = xr.concat(found, "image", join="outer", coords="minimal", compat="override", combine_attrs="drop")
     _warn_of_no_match(joined)
     return _labelled(joined, made, attrs)
 
 
-def _images(made: Reconstruction, size: int, kept: Kept | None, bar: tqdm) -> list[xr.Dataset]:
+def _images(made: Reconstruction, size: int, kept: Kept | None, shown: Bar) -> list[xr.Dataset]:
     """Samples of every image, made or read.
 
     Whole images at a time, so that each can be kept when it is done; an image of many samples in several batches.
@@ -256,13 +268,14 @@ def _images(made: Reconstruction, size: int, kept: Kept | None, bar: tqdm) -> li
     for begin in range(0, count, together):
         group = range(begin, min(begin + together, count))
         todo = [i for i in group if kept is None or not kept.done(f"{i:06d}")]
+        LOG.debug("images %s: %d made, %d kept", group, len(todo), len(group) - len(todo))
         fresh = dict(zip(todo, images_of(made, todo, size), strict=True)) if todo else {}
         for i in group:
             if kept is not None:
                 found.append(kept.keep(f"{i:06d}", fresh[i]) if i in fresh else kept.read(f"{i:06d}"))
             else:
                 found.append(fresh[i])
-        bar.update(len(group))
+        shown.update(len(group))
     return found
 
 
@@ -411,7 +424,7 @@ def sample(
     walked = geometric() if sigmas is None else falling(sigmas)
     known = conditions_for(denoiser, conditions, [str(k) for k in range(count)])
     found = []
-    with evaluating(denoiser):
+    with evaluating(denoiser), bar(count, "img", None, "unconditional samples") as shown:
         for begin in range(0, count, step):
             chosen = range(begin, min(begin + step, count))
             names, given = [f"sample {k}" for k in chosen], known.at(chosen, place)
@@ -420,4 +433,5 @@ def sample(
             targets = Targets(walked, nothing, nothing, nothing[0])
             walk = Walk(denoiser, None, targets, blank, names, seed=seeded(seed), conditions=given)
             found.append(sample_unconditional(walk, walked))
+            shown.update(len(chosen))
     return torch.cat(found)

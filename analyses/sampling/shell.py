@@ -14,7 +14,6 @@ from analyses.sampling.analyse import DEFAULT, levels, reconstruct
 from analyses.sampling.description import describe
 from analyses.sampling.figure import plot
 from analyses.sampling.methods import geometric
-from probekit.checks import whole
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -34,7 +33,8 @@ from probekit.cli.arguments import (
     images_called,
     network_called,
 )
-from probekit.machine.files import prepared
+from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.output import goes_on, results_awaited
 
 __all__ = ["command", "main"]
 
@@ -46,36 +46,44 @@ def command(
     size: Size = None,
     crop: Crop = None,
     bands: Bands = 3,
-    samples: Annotated[int, typer.Option(help="Of each image.")] = 4,
-    method: Annotated[str, typer.Option(help="Which sampler.")] = DEFAULT,
+    samples: Annotated[int, typer.Option(callback=whole_of(1, "n_samples"), help="Of each image.")] = 4,
+    method: Annotated[
+        str, typer.Option(callback=checked(lambda _, method: levels(method)), help="Which sampler.")
+    ] = DEFAULT,
     count: Annotated[
-        int | None, typer.Option("--levels", help="Noise levels, between the method's first and last.")
+        int | None,
+        typer.Option(
+            "--levels", callback=whole_of(2, "levels"), help="Noise levels, between the method's first and last."
+        ),
     ] = None,
     draws: Draws = DRAWS,
     reduce: Reduce = REDUCE,
     seed: Seed = 0,
     condition: Condition = None,
-    store: Annotated[Path | None, typer.Option(help="Folder that finished images are kept in.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(callback=checked(possible_path), help="Folder that finished images are kept in.")
+    ] = None,
     out: Out = OUT,
     quiet: Quiet = False,
 ) -> list[Path]:
     """Images sampled from p(x | φ) of images, and what they share."""
+    results_awaited(out, "samples.nc", "sampling.nc", "sampling.png", images=images)
     ends = levels(method)
     denoiser = network_called(network)
-    prepared(out)
-    made = reconstruct(
-        denoiser,
-        probekit.tap(denoiser, tap, reduce=reduce),
-        images_called(images, size=size, crop=crop, bands=bands),
-        n_samples=samples,
-        sigmas=None if count is None else geometric(ends[0], ends[-1], whole("levels", count, least=2)),
-        method=method,
-        draws=draws,
-        seed=seed,
-        store=store,
-        conditions=conditions_called(condition),
-        progress=False if quiet else None,
-    )
+    with goes_on(store):
+        made = reconstruct(
+            denoiser,
+            probekit.tap(denoiser, tap, reduce=reduce),
+            images_called(images, size=size, crop=crop, bands=bands),
+            n_samples=samples,
+            sigmas=None if count is None else geometric(ends[0], ends[-1], count),
+            method=method,
+            draws=draws,
+            seed=seed,
+            store=store,
+            conditions=conditions_called(condition),
+            progress=False if quiet else None,
+        )
     return saved(out, ("samples", made), ("sampling", describe(made)), ("sampling", plot(made)))
 
 

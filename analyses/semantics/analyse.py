@@ -243,8 +243,13 @@ def _check_sizes(data: xr.Dataset, permutations: int, max_images: int) -> None:
     if data.sizes["image"] < MIN_IMAGES:
         raise InputError(f"phi is of {data.sizes['image']} images: correlations over pairs need {MIN_IMAGES} at least")
     checks.whole("max_images", max_images, least=MIN_IMAGES)
-    if 0 < checks.whole("permutations", permutations, least=0) < 99:
-        raise InputError(f"permutations={permutations}: give 99 or more, so that p can be 0.01, or 0 for no test")
+    check_permutations("permutations", permutations)
+
+
+def check_permutations(name: str, permutations: int) -> None:
+    """Refuse numbers of permutations that no test can be made of."""
+    if 0 < checks.whole(name, permutations, least=0) < 99:
+        raise InputError(f"{name}={permutations}: give 99 or more, so that p can be 0.01, or 0 for no test")
 
 
 def _subsample(data: xr.Dataset, most: int, seed: int, members: np.ndarray | None) -> np.ndarray:

@@ -9,30 +9,59 @@ from typing import Annotated
 import typer
 import xarray as xr
 
-from analyses.ground import OUT, Clusters, Data, Level, Permutations, Resamples, read, run, saved
-from analyses.semantics.analyse import analyse
+from analyses.ground import OF_TEST, OUT, Clusters, Data, Level, Resamples, read, run, saved
+from analyses.semantics.analyse import MIN_IMAGES, analyse, check_permutations
 from analyses.semantics.figure import plot
 from analyses.semantics.kernels_pairs import METRICS, STATISTICS
-from probekit.cli.arguments import Out, Seed, words
+from probekit.cli.arguments import Out, Seed, check_words, words
+from probekit.cli.checking import checked, number_of, possible_path, whole_of
+from probekit.cli.output import results_awaited
 from probekit.errors import InputError
-from probekit.machine.files import prepared
+from probekit.machine.reading import reading
 
 __all__ = ["command", "main"]
 
 Label = Annotated[str | None, typer.Option(help="Coordinate along image with the classes; by default label, if any.")]
-Classes = Annotated[Path | None, typer.Option(help="CSV file of classes with columns wnid, hypernym_wnids.")]
-Others = Annotated[Path | None, typer.Option(help="netCDF file whose variables (image, feature) are compared with.")]
+Classes = Annotated[
+    Path | None,
+    typer.Option(callback=checked(possible_path), help="CSV file of classes with columns wnid, hypernym_wnids."),
+]
+Others = Annotated[
+    Path | None,
+    typer.Option(
+        callback=checked(possible_path), help="netCDF file whose variables (image, feature) are compared with."
+    ),
+]
 Beside = Annotated[
-    Path | None, typer.Option(help="netCDF file whose variables (image, feature) φ is measured against.")
+    Path | None,
+    typer.Option(
+        callback=checked(possible_path), help="netCDF file whose variables (image, feature) φ is measured against."
+    ),
 ]
-Distances = Annotated[str | None, typer.Option(help=f"Some of {', '.join(METRICS)}, comma-separated; by default all.")]
+Distances = Annotated[
+    str | None,
+    typer.Option(
+        callback=check_words("distances", METRICS),
+        help=f"Some of {', '.join(METRICS)}, comma-separated; by default all.",
+    ),
+]
 Statistics = Annotated[
-    str | None, typer.Option(help=f"Some of {', '.join(STATISTICS)}, comma-separated; by default all.")
+    str | None,
+    typer.Option(
+        callback=check_words("statistics", STATISTICS),
+        help=f"Some of {', '.join(STATISTICS)}, comma-separated; by default all.",
+    ),
 ]
-K = Annotated[int, typer.Option(help="Number of neighbours.")]
-Reference = Annotated[float | None, typer.Option(help="Noise level that is searched; by default 0.1, if there.")]
-Among = Annotated[int, typer.Option(help="Number of images searched.")]
-MaxImages = Annotated[int, typer.Option(help="Images correlated over, in pairs.")]
+K = Annotated[int, typer.Option(callback=whole_of(1), help="Number of neighbours.")]
+Reference = Annotated[
+    float | None,
+    typer.Option(
+        callback=number_of("one of the noise levels of φ", lambda v: v >= 0),
+        help="Noise level that is searched; by default 0.1, if there.",
+    ),
+]
+Among = Annotated[int, typer.Option(callback=whole_of(2), help="Number of images searched.")]
+MaxImages = Annotated[int, typer.Option(callback=whole_of(MIN_IMAGES), help="Images correlated over, in pairs.")]
 
 
 def command(
@@ -48,15 +77,16 @@ def command(
     k: K = 10,
     reference: Reference = None,
     among: Among = 1000,
-    permutations: Permutations = 999,
+    permutations: Annotated[int, typer.Option(callback=checked(check_permutations), help=OF_TEST)] = 999,
     max_images: MaxImages = 1000,
     resamples: Resamples = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
 ) -> list[Path]:
     """Is distance in φ semantic: stability over noise, neighbours, correlations with other distances."""
+    reads = [path for path in (data, classes, others, controls) if path is not None]
+    results_awaited(out, "semantics.nc", "semantics.png", reads=reads)
     phi = read(data)
-    prepared(out)
     findings = analyse(
         phi,
         label=label,
@@ -82,10 +112,8 @@ def descriptors(path: Path) -> dict[str, xr.DataArray]:
     """The variables along image of a netCDF file, each a descriptor of images."""
     if not path.is_file():
         raise InputError(f"{path} does not exist: give a netCDF file of variables (image, feature)")
-    try:
+    with reading(path, "give a netCDF file of variables (image, feature)"):
         file = xr.load_dataset(path, engine="h5netcdf")
-    except OSError as error:
-        raise InputError(f"{path} is no netCDF file ({error}): give one of variables (image, feature)") from error
     found = {str(name): values for name, values in file.data_vars.items() if "image" in values.dims}
     if not found:
         raise InputError(f"{path} has no variable along image: give a netCDF file of variables (image, feature)")

@@ -11,6 +11,7 @@ import xarray as xr
 from probekit import checks
 from probekit.errors import InputError
 from probekit.labels import strings
+from probekit.machine.reading import reading
 
 __all__ = ["class_distances", "class_table"]
 
@@ -82,11 +83,9 @@ def _rows(table: str | Path | pd.DataFrame) -> pd.DataFrame:
     if not isinstance(table, pd.DataFrame):
         if not isinstance(table, str | Path):
             raise InputError(f"{checks.given('table', table)}: give a DataFrame or a CSV file with columns wnid, …")
-        try:
+        with reading(table, "give a CSV file with columns wnid, …"):
             # As it stands there: a class may be called NA.
             table = pd.read_csv(table, dtype=str, keep_default_na=False)
-        except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-            raise InputError(f"{table} cannot be read ({error}): give a CSV file with columns wnid, …") from error
     missing = [name for name in COLUMNS if list(table.columns).count(name) != 1]
     if missing:
         raise InputError(

@@ -9,7 +9,7 @@ from analyses.ground import OUT, Clusters, Data, Level, Resamples, read, run, sa
 from analyses.sparsity.analyse import analyse
 from analyses.sparsity.figure import plot
 from probekit.cli.arguments import Out, Seed
-from probekit.machine.files import prepared
+from probekit.cli.output import results_awaited
 
 __all__ = ["command", "main"]
 
@@ -23,8 +23,8 @@ def command(
     seed: Seed = 0,
 ) -> list[Path]:
     """How many channels share the activity of an image, at each tap and noise level."""
+    results_awaited(out, "sparsity.nc", "sparsity.png", reads=[data])
     phi = read(data)
-    prepared(out)
     findings = analyse(phi, clusters=clusters, resamples=resamples, level=level, seed=seed)
     return saved(out, ("sparsity", findings), ("sparsity", plot(findings)))
 

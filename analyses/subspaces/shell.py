@@ -11,8 +11,10 @@ import typer
 from analyses.ground import OUT, Data, Resamples, read, run, saved
 from analyses.subspaces.analyse import analyse
 from analyses.subspaces.figure import plot
+from analyses.subspaces.fitting import METHODS
 from probekit.cli.arguments import Out, Seed
-from probekit.machine.files import prepared
+from probekit.cli.checking import one_of, whole_of
+from probekit.cli.output import results_awaited
 
 __all__ = ["command", "main"]
 
@@ -20,15 +22,19 @@ __all__ = ["command", "main"]
 def command(
     data: Data,
     out: Out = OUT,
-    n_subspaces: Annotated[int | None, typer.Option(help="Number of subspaces; by default found.")] = None,
-    method: Annotated[str, typer.Option(help="Kind of subspace: coordinate or linear.")] = "coordinate",
+    n_subspaces: Annotated[
+        int | None, typer.Option(callback=whole_of(1), help="Number of subspaces; by default found.")
+    ] = None,
+    method: Annotated[
+        str, typer.Option(callback=one_of(*METHODS), help="Kind of subspace: coordinate or linear.")
+    ] = "coordinate",
     no_dimensions: Annotated[bool, typer.Option("--no-dimensions", help="Skip intrinsic dimensions.")] = False,
     resamples: Resamples = 1000,
     seed: Seed = 0,
 ) -> list[Path]:
     """Look for a union of subspaces in φ."""
+    results_awaited(out, "subspaces.nc", "subspaces.png", reads=[data])
     phi = read(data)
-    prepared(out)
     findings = analyse(
         phi,
         n_subspaces=n_subspaces,

@@ -14,7 +14,6 @@ from analyses.ground import OUT, Level, Resamples, drawn_images, run, saved
 from analyses.variants.analyse import laws, table
 from analyses.variants.figure import plot, sheet
 from analyses.variants.recipes import twin_of
-from probekit.checks import whole
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -33,7 +32,8 @@ from probekit.cli.arguments import (
     network_called,
     words,
 )
-from probekit.machine.files import prepared
+from probekit.cli.checking import number_of, whole_of
+from probekit.cli.output import goes_on, results_awaited
 
 __all__ = ["command", "main"]
 
@@ -53,14 +53,24 @@ def command(
     reference: Annotated[
         str | None, typer.Option(help="Training images to look for near copies of: folders or zips, comma-separated.")
     ] = None,
-    n_reference: Annotated[int, typer.Option(help="At most so many of them.")] = 5000,
-    at: Annotated[float, typer.Option(help="Noise level at which φ is compared.")] = 0.1,
-    n_images: Annotated[int, typer.Option(help="Conditions, at most.")] = 24,
-    samples: Annotated[int, typer.Option(help="Of each condition and variant.")] = 2,
-    levels: Annotated[int, typer.Option(help="Noise levels that samples go through.")] = 20,
+    n_reference: Annotated[int, typer.Option(callback=whole_of(1, "n_images"), help="At most so many of them.")] = 5000,
+    at: Annotated[
+        float,
+        typer.Option(
+            callback=number_of("one noise standard deviation ≥ 0", lambda v: v >= 0, "sigma"),
+            help="Noise level at which φ is compared.",
+        ),
+    ] = 0.1,
+    n_images: Annotated[int, typer.Option(callback=whole_of(1), help="Conditions, at most.")] = 24,
+    samples: Annotated[int, typer.Option(callback=whole_of(2, "n_samples"), help="Of each condition and variant.")] = 2,
+    levels: Annotated[int, typer.Option(callback=whole_of(2), help="Noise levels that samples go through.")] = 20,
     with_laws: Annotated[
         int | None,
-        typer.Option("--laws", help="Samples of each condition for distances between laws; by default none are made."),
+        typer.Option(
+            "--laws",
+            callback=whole_of(densities.LEAST_SAMPLES, "laws"),
+            help="Samples of each condition for distances between laws; by default none are made.",
+        ),
     ] = None,
     draws: Draws = DRAWS,
     reduce: Reduce = REDUCE,
@@ -74,34 +84,40 @@ def command(
 
     Samples are kept in the folder, so that a call that was stopped goes on.
     """
-    if with_laws is not None:
-        whole("laws", with_laws, least=densities.LEAST_SAMPLES)
+    results_awaited(out, *_names(with_laws is not None), images=images)
     source = images_called(images, size=size, crop=crop, bands=bands)
     references = words(reference)
     if references:
         references = drawn_images(images_called(references, size=size, crop=crop, bands=bands), n_reference, seed)
-    prepared(out)
     net, stores = network_called(network), out / "variants-stores"
     shared = {"block": block, "n_images": n_images, "levels": levels, "draws": draws, "seed": seed, "reduce": reduce}
     shared |= {"sigma": at, "progress": False if quiet else None}
-    found = table(
-        source,
-        denoiser=net,
-        n_samples=samples,
-        reference=references or None,
-        held_out=words(held_out),
-        store=stores,
-        resamples=resamples,
-        level=level,
-        **shared,
-    )
-    written = saved(out, ("variants", found), ("variants", plot(found)), ("variants-sheet", sheet(found)))
-    if with_laws is not None:
-        for role, one in (("trained", net), ("untrained", twin_of(net, seed))):
-            if one is not None:
-                data = laws(source, denoiser=one, n_samples=with_laws, store=stores / f"laws-{role}", **shared)
-                written += _distances(data, out, role)
+    with goes_on(stores):
+        found = table(
+            source,
+            denoiser=net,
+            n_samples=samples,
+            reference=references or None,
+            held_out=words(held_out),
+            store=stores,
+            resamples=resamples,
+            level=level,
+            **shared,
+        )
+        written = saved(out, ("variants", found), ("variants", plot(found)), ("variants-sheet", sheet(found)))
+        if with_laws is not None:
+            for role, one in (("trained", net), ("untrained", twin_of(net, seed))):
+                if one is not None:
+                    data = laws(source, denoiser=one, n_samples=with_laws, store=stores / f"laws-{role}", **shared)
+                    written += _distances(data, out, role)
     return written
+
+
+def _names(laws: bool) -> list[str]:
+    """Of the files that are written."""
+    further = [f"densities-{m.replace('_', '-')}-{role}" for m in DISTANCES for role in ("trained", "untrained")]
+    names = ["variants", *(further if laws else ())]
+    return [*(f"{name}{end}" for name in names for end in (".nc", ".png")), "variants-sheet.png"]
 
 
 def _distances(data: xr.Dataset, out: Path, role: str) -> list[Path]:

@@ -118,6 +118,11 @@ class Observer:
             raise TapError(f"{what} at one tap at a time, not at {names}: make a tap for each")
         return point
 
+    @property
+    def to_the_end(self) -> bool:
+        """Whether passes go to their end, and are not stopped at the last point."""
+        return bool(self._changes) or _sharded(self.network)
+
     @contextmanager
     def running(self, read: Callable[[Tensor], Tensor]) -> Iterator[Callable[[Callable[[], Any]], list[Tensor]]]:
         """A function that makes the pass it is given, in evaluation mode, and returns `read` of each point's output.
@@ -125,8 +130,7 @@ class Observer:
         A pass stops at the last point; of a network that keeps things on its attributes it goes to the end, and each
         begins with what the network held before.
         """
-        to_the_end = bool(self._changes) or _sharded(self.network)
-        with evaluating(self.denoiser), observing(self.network, self.points, read, to_the_end=to_the_end) as run:
+        with evaluating(self.denoiser), observing(self.network, self.points, read, to_the_end=self.to_the_end) as run:
 
             def alone(forward: Callable[[], Any]) -> list[Tensor]:
                 with preserved(self.network):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import sys
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from probekit import checks
+from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.conditions import check_condition, conditions_called
+from probekit.cli.networks import is_function, network_called
 from probekit.errors import InputError
+from probekit.machine.memory import refuse_if_too_large
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from probekit.images import ImageSet
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "NETWORK",
     "REDUCE",
     "SIGMA",
+    "AnySeed",
     "Background",
     "Bands",
     "BatchSize",
@@ -40,50 +42,118 @@ __all__ = [
     "Seed",
     "Sigma",
     "Size",
+    "check_list",
+    "check_words",
     "conditions_called",
     "images_called",
+    "is_function",
     "network_called",
     "numbers",
+    "refuse_images_too_large",
     "words",
 ]
 
 NETWORK, SIGMA, DRAWS, REDUCE = "photo32", "0.1,0.2,0.5", 10, "mean"
 A_NETWORK = "Bundled name, path of a .safetensors file, or module:function that returns a network."
 
+# Beyond, no file format of images goes.
+LARGEST_SIDE = 65_535
+
+
+def _check_bands(name: str, value: int) -> None:
+    if value not in (1, 3):
+        raise InputError(f"{name}={value}: give 1 to read files as grey or 3 to read them as RGB")
+
+
+def _check_sigma(_name: str, value: str) -> None:
+    checks.noise_levels(numbers(value, float, option="--sigma"))
+
+
+def _check_reduce(_name: str, value: str) -> None:
+    from probekit.capture.reductions import reduction
+
+    reduction(value)
+
+
+def check_list(kind: Callable[[str], Any], option: str, check: Callable[[list[Any]], object] = bool) -> Any:
+    """A callback of typer's that lets comma-separated numbers pass."""
+    return checked(lambda _, value: check(numbers(value, kind, option=option)))
+
+
+def check_words(name: str, known: Collection[str]) -> Any:
+    """A callback of typer's that lets comma-separated words pass, each of which is known."""
+
+    def check(_name: str, value: str) -> None:
+        for word in words(value) or [""]:
+            checks.choice(name, word, known)
+
+    return checked(check)
+
+
 Images = Annotated[
     list[str],
     typer.Argument(
-        help="Folders or zips of images, patterns such as 'train-*.zip', shapes:COUNT, or samples, the built-in ones."
+        callback=checked(possible_path),
+        help="Folders or zips of images, patterns such as 'train-*.zip', shapes:COUNT, or samples, the built-in ones.",
     ),
 ]
 Model = Annotated[str, typer.Argument(metavar="NETWORK", help=A_NETWORK)]
 Network = Annotated[str, typer.Option("--network", "--denoiser", help=A_NETWORK)]
 Size = Annotated[
-    int | None, typer.Option(help="Scale the shorter side of files to this (area averages); by default as they are.")
+    int | None,
+    typer.Option(
+        callback=whole_of(1, most=LARGEST_SIDE),
+        help="Scale the shorter side of files to this (area averages); by default as they are.",
+    ),
 ]
-Crop = Annotated[int | None, typer.Option(help="Then cut a square of this side from the middle of files.")]
-Bands = Annotated[int, typer.Option(help="3 reads images as RGB, 1 as grey, for networks of one plane.")]
-Sigma = Annotated[str, typer.Option(help="Noise levels, comma-separated, in units of intensity.")]
-Draws = Annotated[int, typer.Option(help="Noise draws of each image and noise level.")]
+Crop = Annotated[
+    int | None,
+    typer.Option(
+        callback=whole_of(1, most=LARGEST_SIDE), help="Then cut a square of this side from the middle of files."
+    ),
+]
+Bands = Annotated[
+    int,
+    typer.Option(callback=checked(_check_bands), help="3 reads images as RGB, 1 as grey, for networks of one plane."),
+]
+Sigma = Annotated[
+    str,
+    typer.Option(callback=checked(_check_sigma), help="Noise levels, comma-separated, in units of intensity."),
+]
+Draws = Annotated[int, typer.Option(callback=whole_of(1), help="Noise draws of each image and noise level.")]
 Reduce = Annotated[
     str,
     typer.Option(
+        callback=checked(_check_reduce),
         help="What is made of each channel's map: mean, relu_mean (of what a ReLU would keep: for taps before one), "
-        "max, std or energy."
+        "max, std or energy.",
     ),
 ]
 Background = Annotated[
-    str | None, typer.Option(help="What transparent pixels of files lie on: a grey level in 0…1, or R,G,B.")
+    str | None,
+    typer.Option(
+        callback=check_list(float, "--background"),
+        help="What transparent pixels of files lie on: a grey level in 0…1, or R,G,B.",
+    ),
 ]
-Frame = Annotated[int | None, typer.Option(help="Which frame or page of animations and stacks to take, from 0.")]
-Seed = Annotated[int, typer.Option(help="Of the noise and of all that is drawn at random.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, made if need be.")]
-BatchSize = Annotated[int | None, typer.Option(help="Noisy images in one forward pass.")]
+Frame = Annotated[
+    int | None,
+    typer.Option(callback=whole_of(0), help="Which frame or page of animations and stacks to take, from 0."),
+]
+OF_ALL = "Of the noise and of all that is drawn at random."
+# Noise may be of any seed; what else is drawn asks for one that is not negative.
+AnySeed = Annotated[int, typer.Option(help=OF_ALL)]
+Seed = Annotated[int, typer.Option(callback=whole_of(0), help=OF_ALL)]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", callback=checked(possible_path), help="Folder for the results, made if need be.")
+]
+BatchSize = Annotated[int | None, typer.Option(callback=whole_of(1), help="Noisy images in one forward pass.")]
 Condition = Annotated[
     list[str] | None,
     typer.Option(
+        callback=checked(check_condition),
         help="NAME=FILE: what else the network takes of each image. .npy in their order, .npz with ids and values, or "
-        ".nc or .zarr with dim image. May be repeated."
+        ".nc or .zarr with dim image. May be repeated.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
@@ -108,88 +178,6 @@ def numbers(text: str, kind: Callable[[str], Any] = int, option: str = "") -> li
 def words(text: str | None) -> list[str] | None:
     """The comma-separated words in `text`; None where there is none."""
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
-
-
-def conditions_called(options: Sequence[str] | None) -> dict[str, Any] | None:
-    """What NAME=FILE stand for: arrays mapped from disk, or labelled by image; None where there are none.
-
-    Raises
-    ------
-    InputError
-        If one is written otherwise, a name comes twice, or a file holds no such values.
-    """
-    found: dict[str, Any] = {}
-    for option in options or ():
-        name, equals, file = option.partition("=")
-        if not (name and equals and file):
-            raise InputError(f"--condition {option}: write NAME=FILE, e.g. given=fields.npy")
-        if name in found:
-            raise InputError(f"--condition {option}: {name} is given twice; give each once")
-        found[name] = _values_of(name, Path(file))
-    return found or None
-
-
-def _values_of(name: str, file: Path) -> Any:
-    """The values of a condition in a file."""
-    import numpy as np
-    import xarray as xr
-
-    if file.suffix not in (".npy", ".npz", ".nc", ".zarr"):
-        raise InputError(f"--condition {name}={file}: give a file that ends in .npy, .npz, .nc or .zarr")
-    try:
-        if file.suffix == ".npy":
-            return np.load(file, mmap_mode="r")
-        if file.suffix == ".npz":
-            with np.load(file) as archive:
-                known = sorted(archive.files)
-                if known == ["ids", "values"]:
-                    ids, values = archive["ids"], archive["values"]
-                    dims = ("image", *(f"dim {k}" for k in range(1, values.ndim)))
-                    return xr.DataArray(values, dims=dims, coords={"image": ids})
-        elif file.suffix == ".nc":
-            with xr.open_dataset(file, engine="h5netcdf") as data:
-                known = sorted(map(str, data.data_vars))
-                if name in known or len(known) == 1:
-                    return data[name if name in known else known[0]].load()
-        else:
-            data = xr.open_zarr(file, chunks=None, consolidated=False)
-            known = sorted(map(str, data.data_vars))
-            if name in known or len(known) == 1:
-                return data[name if name in known else known[0]]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"--condition {name}={file}: it cannot be read ({error})") from error
-    wanted = "the arrays ids and values" if file.suffix == ".npz" else f"a variable called {name}, or one only"
-    raise InputError(f"--condition {name}={file}: it holds {', '.join(known) or 'nothing'}; it must hold {wanted}")
-
-
-def network_called(name: str) -> nn.Module:
-    """A denoiser by bundled name, by the path of its .safetensors file, or by module:function that makes it."""
-    from torch import nn
-
-    from probekit.models import zoo
-
-    module, colon, function = name.partition(":")
-    if not colon or name.endswith(".safetensors"):
-        return zoo.load(name)
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        make = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"{name}: {error}; give module:function, importable from here, that returns a denoiser"
-        ) from error
-    finally:
-        sys.path.pop(0)
-    made = make
-    if callable(make) and not isinstance(make, nn.Module):
-        try:
-            inspect.signature(make).bind()
-        except TypeError as error:
-            raise InputError(f"{name}: {error}; it is called without any: give its arguments defaults") from error
-        made = make()
-    if not isinstance(made, nn.Module):
-        raise InputError(f"{name} gave a {type(made).__name__}: it must return a torch.nn.Module")
-    return made
 
 
 def images_called(
@@ -232,6 +220,8 @@ def images_called(
         raise InputError("samples stands alone: give it without folders or zips")
     if not names:
         raise InputError("no images are named: give folders or zips of images, shapes:COUNT, or samples")
+    if size is not None:
+        refuse_images_too_large(1, bands, size, size, hint=f"give a smaller --size than {size}")
     every = [file for name in names for file in _matching(name)]
     sets = [_set_called(name, **given) for name in every]
     return sets[0] if len(sets) == 1 else concatenate(sets)
@@ -241,7 +231,11 @@ def _matching(name: str) -> list[str]:
     """The files that a pattern such as train-*.zip stands for; a name without a star stands for itself."""
     if "*" not in name:
         return [name]
-    found = sorted(map(str, Path(Path(name).anchor or ".").glob(str(Path(name).relative_to(Path(name).anchor)))))
+    anchor = Path(name).anchor
+    try:
+        found = sorted(map(str, Path(anchor or ".").glob(str(Path(name).relative_to(anchor)))))
+    except (ValueError, OSError, NotImplementedError) as error:
+        raise InputError(f"{name} is no pattern ({error}): write one such as 'train-*.zip'") from error
     if not found:
         raise InputError(f"{name}: no file is called so; give folders or zips of images")
     return found
@@ -249,14 +243,46 @@ def _matching(name: str) -> list[str]:
 
 def _set_called(name: str, **options: Any) -> ImageSet:
     from probekit.images import load
+
+    possible_path("images", name)
+    if name.partition(":")[0] != "shapes":
+        return load(Path(name), **options)
+    strange = [f"--{option}" for option in ("background", "frame") if option in options]
+    if strange:
+        raise InputError(f"{name}: procedural images come from no files: leave {' and '.join(strange)} out")
+    return _shapes_called(name, options.get("size", 32), options.get("crop"), options.get("bands", 3))
+
+
+def _shapes_called(name: str, size: int, crop: int | None, bands: int) -> ImageSet:
+    """Procedural images."""
+    from probekit.images import load
     from probekit.synthetic import shapes
 
-    kind, *given = name.split(":")
-    if kind != "shapes":
-        return load(Path(name), **options)
-    if not 1 <= len(given) <= 2 or not all(part.isdecimal() for part in given):
+    given = name.split(":")[1:]
+    if not 1 <= len(given) <= 2 or not all(part.isdecimal() and len(part) < 20 for part in given):
         raise InputError(f"{name}: write shapes:COUNT or shapes:COUNT:SEED, e.g. shapes:1000, for procedural images")
     count, seed = int(given[0]), int(given[-1]) if len(given) > 1 else 0
-    if options.get("bands", 3) != 3:
+    if count < 1:
+        raise InputError(f"{name}: give one image at least, e.g. shapes:1000")
+    if bands != 3:
         raise InputError(f"{name}: procedural images are drawn in colour: give files for a grey network, or --bands 3")
-    return replace(load(shapes.draw(count, size=options.get("size") or 32, seed=seed).images), name=name)
+    side = size if crop is None else crop
+    if side > size:
+        raise InputError(f"{name}: --crop {side} is larger than the images of {size}×{size}: give less, or a --size")
+    refuse_images_too_large(count, 3, size, size, hint=f"{name}: give fewer images, or a smaller --size")
+    start = (size - side) // 2
+    cut = {dim: slice(start, start + side) for dim in ("row", "col")}
+    return replace(load(shapes.draw(count, size=size, seed=seed).images.isel(cut)), name=name)
+
+
+def refuse_images_too_large(count: int, *shape: int, hint: str) -> None:
+    """Refuse images that would not fit in memory, in float32.
+
+    Raises
+    ------
+    CapacityError
+        If they would not.
+    """
+    import torch
+
+    refuse_if_too_large(4 * count * math.prod(shape), 0, device=torch.device("cpu"), hint=hint)

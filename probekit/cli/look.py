@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from probekit import checks
 from probekit.capture.names import taps as table_of_taps
 from probekit.cli.arguments import (
     DRAWS,
     REDUCE,
     SIGMA,
+    AnySeed,
     Background,
     Bands,
     BatchSize,
@@ -25,29 +27,50 @@ from probekit.cli.arguments import (
     Model,
     Quiet,
     Reduce,
-    Seed,
     Sigma,
     Size,
     conditions_called,
     images_called,
+    is_function,
     network_called,
     numbers,
+    refuse_images_too_large,
     words,
 )
+from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.output import file_awaited, goes_on
 from probekit.drawing.draw import draw as drawing_of
 from probekit.drawing.plan import MAX_BOXES
 from probekit.errors import InputError
 from probekit.machine.files import prepared, whole
 from probekit.models import zoo
-from probekit.phi.stored import check as checked
+from probekit.phi.stored import check as checked_store
 from probekit.phi.tap import tap as make_tap
 
 __all__ = ["check", "draw", "models", "phi", "taps"]
 
-Shape = Annotated[str, typer.Option(help="Channels, rows, columns of an image to try it on.")]
+
+def _shape_of(shape: str) -> list[int]:
+    """Channels, rows and columns, of an image that the network's maps fit beside in memory."""
+    sizes = checks.counts("--shape", numbers(shape, option="--shape"))
+    if len(sizes) != 3:
+        raise InputError(f"--shape {shape}: give (channels, rows, cols), e.g. {SHAPE}")
+    hint = f"--shape {shape} is too large to try a network on: give a smaller image, e.g. {SHAPE}"
+    refuse_images_too_large(MAPS, *sizes, hint=hint)
+    return sizes
+
+
+Shape = Annotated[
+    str,
+    typer.Option(
+        callback=checked(lambda _, shape: _shape_of(shape)), help="Channels, rows, columns of an image to try it on."
+    ),
+]
 # Suffixes of pictures, with what a file of each is told to say of itself: no time, so that it is the same each time.
 PICTURES: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".png": {}, ".pdf": {"CreationDate": None}}
 SHAPE = "3,32,32"
+# Planes of the first maps of a network, for each plane of an image: there are no fewer in those that are used.
+MAPS = 16
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -73,7 +96,7 @@ def taps(
     as_json: Json = False,
 ) -> None:
     """List what can be tapped in a network: name, alias, map shape, calls, share of the work to reach it."""
-    table = table_of_taps(network_called(network), numbers(shape, option="--shape"))
+    table = table_of_taps(network_called(network), _shape_of(shape))
     if as_json:
         typer.echo(table.to_json(orient="records", indent=2))
     else:
@@ -82,17 +105,25 @@ def taps(
 
 def draw(
     network: Model,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A file that ends in .svg, .png or .pdf.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", callback=checked(possible_path), help="A file that ends in .svg, .png or .pdf."),
+    ],
     shape: Shape = SHAPE,
-    depth: Annotated[int | None, typer.Option(help="Open all blocks down to this level of calls.")] = None,
+    depth: Annotated[
+        int | None, typer.Option(callback=whole_of(1), help="Open all blocks down to this level of calls.")
+    ] = None,
     expand: Annotated[str | None, typer.Option(help="Names of further blocks to open, comma-separated.")] = None,
-    max_boxes: Annotated[int, typer.Option(help="Where there would be more boxes, neighbours are folded.")] = MAX_BOXES,
+    max_boxes: Annotated[
+        int, typer.Option(callback=whole_of(1), help="Where there would be more boxes, neighbours are folded.")
+    ] = MAX_BOXES,
 ) -> list[Path]:
     """Draw a network: blocks with tap names, map sizes and costs, and what feeds what."""
-    if out.suffix not in PICTURES:
-        raise InputError(f"{out}: the output ends in .svg (whose names can be copied), .png or .pdf")
-    sizes = numbers(shape, option="--shape")
-    figure = drawing_of(network_called(network), sizes, depth=depth, expand=words(expand) or (), max_boxes=max_boxes)
+    reads = [] if is_function(network) else [network]
+    file_awaited(out, tuple(PICTURES), ".svg (whose names can be copied), .png or .pdf", reads=reads)
+    figure = drawing_of(
+        network_called(network), _shape_of(shape), depth=depth, expand=words(expand) or (), max_boxes=max_boxes
+    )
     prepared(out.parent)
     with whole(out) as unfinished:
         figure.savefig(unfinished, dpi=150, format=out.suffix[1:], metadata=PICTURES[out.suffix])
@@ -100,11 +131,14 @@ def draw(
 
 
 def check(
-    store: Annotated[Path, typer.Argument(help="A .zarr store that `probekit phi` or a tap has written.")],
+    store: Annotated[
+        Path,
+        typer.Argument(callback=checked(possible_path), help="A .zarr store that `probekit phi` or a tap has written."),
+    ],
     as_json: Json = False,
 ) -> int:
     """Read a store through, and say what of it is whole: exit status 0 if all is, 1 if not."""
-    found = checked(store)
+    found = checked_store(store)
     if as_json:
         told = {**asdict(found), "path": str(found.path), "whole": found.whole}
         typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
@@ -113,15 +147,28 @@ def check(
     return 0 if found.whole else 1
 
 
+def _check_taps(_name: str, value: str) -> None:
+    if not words(value):
+        raise InputError(f"--tap {value!r}: name at least one tap, comma-separated, as `probekit taps` lists them")
+
+
 def phi(
     network: Model,
     images: Images,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A .zarr store, streamed and resumed, or a .nc file.")],
-    tap: Annotated[str, typer.Option(help="Names of taps, comma-separated.")] = "mid",
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            callback=checked(possible_path),
+            help="A .zarr store, streamed and resumed, or a .nc file.",
+        ),
+    ],
+    tap: Annotated[str, typer.Option(callback=checked(_check_taps), help="Names of taps, comma-separated.")] = "mid",
     sigma: Sigma = SIGMA,
     draws: Draws = DRAWS,
     reduce: Reduce = REDUCE,
-    seed: Seed = 0,
+    seed: AnySeed = 0,
     size: Size = None,
     crop: Crop = None,
     bands: Bands = 3,
@@ -142,8 +189,8 @@ def phi(
     A .zarr store is written as it is computed: killed and called again with the same arguments, the
     command goes on where it was.
     """
-    if out.suffix not in (".zarr", ".nc"):
-        raise InputError(f"{out}: the output ends in .zarr (streamed, resumable) or .nc (netCDF)")
+    reads = [*images, *(one.partition("=")[2] for one in condition or ())]
+    file_awaited(out, (".zarr", ".nc"), ".zarr (streamed, resumable) or .nc (netCDF)", reads=reads)
     files = {"skip_bad": skip_bad, "background": background, "frame": frame}
     source = images_called(images, size=size, crop=crop, bands=bands, **files)
     tapped = make_tap(network_called(network), *(words(tap) or ()), reduce=reduce)
@@ -156,17 +203,18 @@ def phi(
         typer.echo(json.dumps(asdict(cost), indent=2) if as_json else str(cost))
         return None
     prepared(out.parent)
-    data = tapped(
-        source,
-        sigma=levels,
-        draws=draws,
-        seed=seed,
-        batch_size=batch_size,
-        keep_draws=keep_draws,
-        store=out if out.suffix == ".zarr" else None,
-        conditions=conditions,
-        progress=False if quiet else None,
-    )
+    with goes_on(out if out.suffix == ".zarr" else None):
+        data = tapped(
+            source,
+            sigma=levels,
+            draws=draws,
+            seed=seed,
+            batch_size=batch_size,
+            keep_draws=keep_draws,
+            store=out if out.suffix == ".zarr" else None,
+            conditions=conditions,
+            progress=False if quiet else None,
+        )
     if out.suffix == ".nc":
         with whole(out) as unfinished:
             data.to_netcdf(unfinished, engine="h5netcdf")

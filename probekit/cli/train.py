@@ -8,8 +8,12 @@ from typing import Annotated
 
 import typer
 
-from probekit.cli.arguments import Images, Quiet, Seed, Size, images_called, network_called, numbers, words
+from probekit.cli.arguments import AnySeed, Images, Quiet, Size, images_called, network_called, numbers, words
+from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.output import goes_on, results_awaited
+from probekit.train.checkpoint import CHECKPOINT
 from probekit.train.command import Machine, Measured, trained_denoiser, weights_path
+from probekit.train.loop import LOG_FILE
 from probekit.train.recipe import Recipe
 from probekit.train.start import CHANNELS, DEPTH, Start
 
@@ -33,11 +37,21 @@ class Precision(StrEnum):
 
 def train(
     images: Images,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of checkpoint, log and weights; its run goes on.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            callback=checked(possible_path),
+            help="Folder of checkpoint, log and weights; its run goes on.",
+        ),
+    ],
     held_out: Annotated[str, typer.Option(help="Images like those to measure PSNR on, for log and card.")],
     name: Annotated[str, typer.Option(help="Name of the denoiser: OUT/NAME.safetensors.")] = "denoiser",
     size: Size = None,
-    crop: Annotated[int | None, typer.Option(help="Train on squares of this side, cut at random.")] = None,
+    crop: Annotated[
+        int | None, typer.Option(callback=whole_of(1), help="Train on squares of this side, cut at random.")
+    ] = None,
     model: Annotated[Architecture | None, typer.Option(help="Blind UNet (the default), UNet told σ, or DnCNN.")] = None,
     channels: Annotated[
         str | None,
@@ -55,12 +69,14 @@ def train(
     sigma_max: Annotated[float, typer.Option(help="σ is uniform in (0, this].")] = Recipe.sigma_max,
     weight_power: Annotated[float, typer.Option(help="Weight the loss by σ^−this; 0 is the paper's.")] = 0.0,
     ema: Annotated[float, typer.Option(help="Average the weights over this fraction of the steps made.")] = Recipe.ema,
-    seed: Seed = 0,
+    seed: AnySeed = 0,
     init: Annotated[str | None, typer.Option(help="Start from this denoiser; --channels widens it.")] = None,
     compare: Annotated[str | None, typer.Option(help="Other networks for the card, comma-separated.")] = None,
-    evaluations: Annotated[int, typer.Option(help="How often PSNR goes into the log.")] = 20,
+    evaluations: Annotated[int, typer.Option(callback=whole_of(0), help="How often PSNR goes into the log.")] = 20,
     max_held_out: Annotated[int, typer.Option(min=1, help="Held-out images for the log; the card uses all.")] = 500,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; torch's own choice by default.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="CPU threads; torch's own choice by default.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU is taken if there is one.")] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="Of the forward pass; by default bf16 on a GPU, float32 on a CPU.")
@@ -77,37 +93,40 @@ def train(
     --size also cuts the middle square. On several GPUs, start it by torchrun: torchrun --nproc-per-node 8 -m probekit
     train …
     """
-    said = trained_denoiser(
-        lambda: images_called(images, size=size, crop=size),
-        weights_path(out, name),
-        recipe=Recipe(
-            steps=steps,
-            batch_size=batch_size,
-            lr=lr,
-            sigma_max=sigma_max,
-            weight_power=weight_power,
-            ema=ema,
-            seed=seed,
-            crop=crop,
-        ),
-        start=Start(
-            init=init,
-            model=None if model is None else model.value,
-            channels=None if channels is None else numbers(channels, option="--channels"),
-            depth=depth,
-            seed=seed,
-        ),
-        measured=Measured(
-            lambda: images_called(words(held_out) or [], size=size, crop=crop or size),
-            lambda: [(other, network_called(other)) for other in words(compare) or []],
-            evaluations,
-            max_held_out,
-        ),
-        machine=Machine(threads, device, None if precision is None else precision.value, compile, deterministic),
-        minutes=minutes,
-        export=export,
-        progress=not quiet,
-    )
+    path = weights_path(out, name)
+    results_awaited(out, CHECKPOINT, LOG_FILE, path.name, path.with_suffix(".json").name)
+    with goes_on(out / CHECKPOINT):
+        said = trained_denoiser(
+            lambda: images_called(images, size=size, crop=size),
+            path,
+            recipe=Recipe(
+                steps=steps,
+                batch_size=batch_size,
+                lr=lr,
+                sigma_max=sigma_max,
+                weight_power=weight_power,
+                ema=ema,
+                seed=seed,
+                crop=crop,
+            ),
+            start=Start(
+                init=init,
+                model=None if model is None else model.value,
+                channels=None if channels is None else numbers(channels, option="--channels"),
+                depth=depth,
+                seed=seed,
+            ),
+            measured=Measured(
+                lambda: images_called(words(held_out) or [], size=size, crop=crop or size),
+                lambda: [(other, network_called(other)) for other in words(compare) or []],
+                evaluations,
+                max_held_out,
+            ),
+            machine=Machine(threads, device, None if precision is None else precision.value, compile, deterministic),
+            minutes=minutes,
+            export=export,
+            progress=not quiet,
+        )
     for line in said:
         typer.echo(line)
 

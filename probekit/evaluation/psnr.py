@@ -18,6 +18,7 @@ from probekit.evaluation.references import GaussianBlur, PatchWiener
 from probekit.images import ImageSet
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of
+from probekit.machine.progress import bar
 from probekit.noise import standard_normal
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def psnr_curve(
     known, place = conditions_for(denoiser, conditions, images), place_of(denoiser)
     device = place.device
     rows = []
-    with evaluating(denoiser), torch.inference_mode():
+    told = bar(len(images), "img", None, f"PSNR on {images.name}")
+    with evaluating(denoiser), torch.inference_mode(), told as shown:
         for start in range(0, len(images), batch_size):
             chosen = range(start, min(start + batch_size, len(images)))
             clean = images.read(chosen).to(device)
@@ -89,6 +91,7 @@ def psnr_curve(
             z = standard_normal(images.shape, seed=seed, ids=ids, draws=[0] * len(ids)).to(device)
             given = known.at(chosen, place)
             rows.append(torch.stack([psnr(clean, denoiser(clean + s * z, s, **given)) for s in sigma], dim=1).cpu())
+            shown.update(len(chosen))
     return xr.DataArray(
         torch.cat(rows).numpy(),
         dims=("image", "sigma"),

@@ -178,7 +178,7 @@ def load(name: str | Path) -> Denoiser:
         model.load_state_dict(state)
         model = model.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
         return Denoiser(model, **settings, name=description["name"])
-    except (TypeError, RuntimeError, InputError) as error:
+    except Exception as error:
         raise ModelError(f"{path.with_suffix('.json')} does not describe the weights beside it: {error}") from error
 
 
@@ -200,12 +200,14 @@ def describe(name: str | Path) -> dict[str, Any]:
     path = _located(name).with_suffix(".json")
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read ({error}): the description belongs beside the weights") from error
     required = {"format", "name", "architecture", "config", "sigma_to", "data_range", "weights_sha256", "card"}
     missing = required - set(description) if isinstance(description, dict) else required
     if missing:
         raise ModelError(f"{path} lacks {', '.join(sorted(missing))}: it is not a description written by this package")
+    if not isinstance(description["card"], dict):
+        raise ModelError(f"{path} has a card that is a {type(description['card']).__name__}: it holds names and values")
     if description["format"] != FORMAT or str(description["architecture"]) not in ARCHITECTURES:
         raise ModelError(
             f"{path} has format {description['format']} and architecture {description['architecture']!r}; this version "

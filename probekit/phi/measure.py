@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from probekit import images as image_sources
 from probekit import labels
@@ -22,6 +21,7 @@ from probekit.checks import plain, whole
 from probekit.denoising.denoiser import clean_range
 from probekit.errors import InputError
 from probekit.machine.memory import available_bytes, refuse_if_too_large
+from probekit.machine.progress import bar
 from probekit.phi import store, stored
 from probekit.phi.averages import Average, Noising, averaged, clean_and_noise, noisy_batches
 
@@ -291,8 +291,9 @@ class Measurement:
         refuse_if_too_large(self._result_bytes(count), self.batch_bytes, device=self.place.device, hint=hint)
 
     def _bar(self, total: int) -> Any:
-        hidden = None if self.progress is None else not self.progress
-        return tqdm(total=total, unit="img", unit_scale=True, disable=hidden)
+        names = list(self.channels)
+        where = ", ".join(names) if len(names) <= 3 else f"{len(names)} taps"
+        return bar(total, "img", self.progress, f"φ at {where}")
 
 
 def maps_of_one_draw(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from probekit.images import ImageSet
 
 __all__ = ["Tap", "tap"]
+
+LOG = logging.getLogger("probekit")
 
 
 def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction = "mean") -> Tap:
@@ -398,6 +401,18 @@ class Tap:
             # A store is finished with the batch size that it was begun with.
             batch_size = planned(store, "batch_size")
         batch = batch_size_for(self._observer, reached, len(source) * draws, given=batch_size)
+        LOG.info(
+            "φ of %d images at %d noise levels, %d draws: %d noisy images in one forward pass (%s), which %s, in "
+            "evaluation mode, on %s in %s",
+            len(source),
+            len(levels),
+            draws,
+            batch,
+            "chosen" if batch_size is None else "as given or begun with",
+            "goes to its end" if self._observer.to_the_end else "stops at the last tap",
+            self._observer.place.device,
+            self._observer.place.dtype,
+        )
         return Measurement(
             observed=partial(self._observer.reading, self._reduce),
             source=source,

@@ -8,11 +8,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from probekit.errors import ModelError
 from probekit.machine.files import whole
+from probekit.machine.reading import reading
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,12 +41,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     ModelError
         If the file is truncated or is no checkpoint.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            plan = json.loads(file.metadata()["plan"])
-            return plan, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}): remove it to start anew") from error
+    with reading(path, "remove it to start anew", ModelError), safe_open(path, framework="pt") as file:
+        plan = json.loads(file.metadata()["plan"])
+        if not (isinstance(plan, dict) and isinstance(plan["recipe"], dict) and isinstance(plan["step"], int)):
+            raise ModelError(f"{path} holds no plan of a run: remove it to start anew")
+        return plan, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

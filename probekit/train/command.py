@@ -94,7 +94,10 @@ def trained_denoiser(
         raise InputError(f"--minutes {minutes}: give a time of at least 0, or leave it out to train to the end")
     if machine.threads is not None:
         torch.set_num_threads(machine.threads)
+    if export or (out / CHECKPOINT).exists():
+        progress_of(out)
     with launched() as rank:
+        usable(machine.device)
         data = images()
         side = recipe.crop or min(data.shape[1:])
         if side < PATCH:
@@ -103,6 +106,11 @@ def trained_denoiser(
                 f"{option} {side}: the card's reference filters {PATCH}×{PATCH} patches; give at least {PATCH}"
             )
         held_out = centred(measured.held_out(), side)
+        if held_out.shape[1:] != (side, side):
+            rows, cols = held_out.shape[1:]
+            raise InputError(
+                f"held-out images are {rows}×{cols} and training is on {side}×{side}: give ones of that size at least"
+            )
         others = comparable(measured.compare(), held_out)
         torch.manual_seed(start.seed)
         denoiser = start.denoiser()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from probekit.checks import number, whole
 from probekit.denoising.denoiser import Denoiser
@@ -21,6 +21,7 @@ from probekit.evaluation.psnr import CARD_SIGMA, psnr_curve
 from probekit.machine import files
 from probekit.machine.files import prepared, writing_to
 from probekit.machine.modes import flushed_denormals
+from probekit.machine.progress import Bar, bar, silent
 from probekit.train import checkpoint
 from probekit.train.checkpoint import CHECKPOINT
 from probekit.train.data import fingerprint, held
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["progress_of", "train"]
 
-LOG = "log.jsonl"
+LOG_FILE = "log.jsonl"
+LOG = logging.getLogger("probekit")
 
 
 def train(
@@ -153,6 +155,15 @@ def train(
         prepared(folder)
         if (folder / CHECKPOINT).exists():
             run.restore(folder / CHECKPOINT)
+            LOG.info("%s: the run goes on after %d steps", folder / CHECKPOINT, run.step)
+    LOG.info(
+        "training on %s in %s, %d processes, torch.compile %s, %s",
+        place,
+        run.precision,
+        processes.count,
+        "on" if compile else "off",
+        "the same bits each time" if deterministic else "the fastest algorithms",
+    )
     plan = _Plan(
         folder if processes.rank == 0 else None,
         held_out if processes.rank == 0 else None,
@@ -246,13 +257,12 @@ def _drive(run: Run, data: Tensor, plan: _Plan) -> None:
     earlier = run.seconds
     losses: list[Tensor] = []
     ended = False
-    with tqdm(
-        total=run.recipe.steps * n, initial=run.step * n, unit="img", unit_scale=True, disable=not plan.progress
-    ) as bar:
+    asked = None if plan.progress else False
+    with bar(run.recipe.steps * n, "img", asked, "training", done=run.step * n) as shown:
         while not ended:
             losses.append(run.advance(data))
             now = time.monotonic()
-            bar.update(n)
+            shown.update(n)
             late, due = run.processes.agreed(now > plan.deadline, now - saved > plan.keep_every)
             ended = late or run.step >= plan.last
             report = ended or run.step % plan.report_every == 0
@@ -262,7 +272,7 @@ def _drive(run: Run, data: Tensor, plan: _Plan) -> None:
             loss = _mean_loss(run, losses)
             run.seconds = earlier + time.monotonic() - began
             if report:
-                log.write(_report(run, loss, plan.held_out, bar))
+                log.write(_report(run, loss, plan.held_out, shown))
                 losses.clear()
             if ended or due:
                 run.seconds = earlier + time.monotonic() - began
@@ -271,7 +281,7 @@ def _drive(run: Run, data: Tensor, plan: _Plan) -> None:
                 saved = time.monotonic()
 
 
-def _report(run: Run, loss: float, held_out: ImageSet | None, bar: Any) -> dict[str, Any]:
+def _report(run: Run, loss: float, held_out: ImageSet | None, shown: Bar) -> dict[str, Any]:
     """One line of the log: where the run stands, and how well the averaged weights denoise."""
     line = {
         "step": run.step,
@@ -281,10 +291,10 @@ def _report(run: Run, loss: float, held_out: ImageSet | None, bar: Any) -> dict[
         "lr": run.recipe.lr_at(run.step - 1),
     }
     if held_out is not None:
-        with run.averaged() as denoiser:
+        with run.averaged() as denoiser, silent():
             curve = psnr_curve(denoiser, held_out, sigma=CARD_SIGMA).mean("image")
         line["psnr"] = {f"{s:g}": round(float(v), 2) for s, v in zip(CARD_SIGMA, curve, strict=True)}
-        bar.set_postfix({"loss": f"{loss:.4g}", "dB at 0.2": line["psnr"]["0.2"]}, refresh=False)
+        shown.note(f"loss {loss:.4g}, {line['psnr']['0.2']} dB at σ = 0.2")
     return line
 
 
@@ -303,7 +313,7 @@ class _Log:
     """Appends JSON lines to a file, if there is a folder for it."""
 
     def __init__(self, folder: Path | None, step: int) -> None:
-        self.path = None if folder is None else folder / LOG
+        self.path = None if folder is None else folder / LOG_FILE
         if self.path is not None and self.path.exists():
             # What a killed run reported after its last checkpoint, perhaps not to the end of a line, is done again.
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()

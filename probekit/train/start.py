@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from probekit.checks import choice, counts, whole
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.machine.weights import weights_sha256
@@ -44,6 +45,21 @@ class Start:
     channels: Sequence[int] | None = None
     depth: int | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            choice("model", self.model, zoo.ARCHITECTURES)
+        if self.channels is not None:
+            counts("channels", self.channels)
+        if self.depth is not None:
+            whole("depth", self.depth, least=2)
+        if self.init is not None:
+            return
+        if self.depth is not None and self.model != DNCNN:
+            raise InputError(f"--depth {self.depth} is of a DnCNN, and {self.model or UNET} has none: leave it out")
+        if self.model == DNCNN and len(self.channels or CHANNELS) != 1:
+            widths = ",".join(map(str, self.channels or CHANNELS))
+            raise InputError(f"--channels {widths}: a DnCNN has one width, e.g. --channels 24")
 
     def denoiser(self) -> Denoiser:
         """The denoiser to train.
@@ -111,8 +127,6 @@ class Start:
 
 def _new(model: str, channels: list[int], depth: int) -> Denoiser:
     if model == DNCNN:
-        if len(channels) != 1:
-            raise InputError(f"--channels {','.join(map(str, channels))}: a DnCNN has one width, e.g. --channels 24")
         return Denoiser(DnCNN(depth, channels[0]))
     if model == SIGMA_UNET:
         return Denoiser(SigmaUNet(channels), sigma_to="sigma")

@@ -279,7 +279,7 @@ def test_what_cannot_be_written_or_read_is_one_line_and_a_status(
     (tmp_path / "file").write_text("in the way")
     assert controls.main(["nowhere.zip", "-o", str(tmp_path / "out")]) == 1
     assert controls.main([str(tmp_path / "file"), "-o", str(tmp_path / "file")]) == 1
-    assert capsys.readouterr().err.count("python -m analyses.controls:") == 2
+    assert capsys.readouterr().err.count("probekit:") == 2
 
 
 class Plain(torch.nn.Module):

@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
+from analyses.ground import Code
 from analyses.report import claims
 from analyses.report.page import (
     Page,
@@ -74,9 +78,8 @@ def page(tmp_path: Path) -> Page:
 
 def test_html_holds_every_part_and_takes_none_of_it_for_markup(page: Page) -> None:
     read = Reader(html(page))
-    plain = NASTY.replace("`", "")
-    assert read.rows == [["what", "value"], ["holds", "1.5"], [plain, "–"]]
-    for text in ("Title & more", plain, "First: holds", "Second", "text", "what is seen"):
+    assert read.rows == [["what", "value"], ["holds", "1.5"], [NASTY, "–"]]
+    for text in ("Title & more", NASTY, "First: holds", "Second", "text", "what is seen"):
         assert text in read.text
     assert "<script>" not in html(page)
 
@@ -96,7 +99,55 @@ def test_markdown_links_pictures_beside_it_and_keeps_cells_in_their_columns(page
     assert "![what is seen](figures/one.png)" in lines
     cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("|")]
     assert [len(row) for row in cells] == [2, 2, 2, 2]
-    assert cells[3][0].strip().replace("\\|", "|") == NASTY
+    assert shown("\n".join(line for line in lines if line.startswith("|"))).rows[2] == [NASTY, "–"]
+
+
+# Names as anybody may give them to networks, images, classes and folders.
+NAMES = [
+    *("a|b", "a\\|b", "<b>bold</b>", "<script>", "`code`", "``", "a`b", "[x](y)", "![x](y)", "[x]: /y", "# heading"),
+    *("a #", "- item", "+ item", "1. item", "2) item", "> quote", "***", "---", "===", "*a*", "_a_", "__a__", "~~a~~"),
+    *("&amp;", "&#42;", "\\", "a\\", "$x$", "http://a.b/c_d_", "| a | b |", "    four", "<!-- a -->", "{{ a }}"),
+    *("a_b_c", ":", "C#"),
+]
+
+
+def shown(text: str) -> Reader:
+    """What a reader of Markdown, here as GitHub reads it, sees of a text."""
+    return Reader(rendered(text))
+
+
+def rendered(text: str) -> str:
+    return MarkdownIt("commonmark", {"xhtmlOut": False}).enable(["table", "strikethrough"]).render(text)
+
+
+def spaced(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", [*NAMES, "two\nlines", "a\n\n# b", "a\r\n| b"])
+def test_a_name_shows_as_it_is_wherever_it_stands_in_the_markdown_of_a_report(name: str, tmp_path: Path) -> None:
+    table = Table([name, "value"], [[name, "1"], [[Code(name)], "2"]])
+    page = Page(name, [name, ["as ", Code(name)], table], [Section(name, [Picture(tmp_path / "a (1).png", name)])])
+    text = markdown(page, tmp_path)
+    read = shown(text)
+    wanted = spaced(name)
+    assert [[spaced(cell) for cell in row] for row in read.rows] == [[wanted, "value"], [wanted, "1"], [wanted, "2"]]
+    assert read.sources == ["a%20%281%29.png"]
+    lines = [spaced(line) for line in read.text.splitlines() if line.strip()]
+    assert lines[:3] == [wanted, wanted, f"as {wanted}"]
+    assert lines[-1] == wanted
+    tags = set(re.findall(r"<(\w+)", rendered(text)))
+    assert tags == {"h1", "h2", "p", "code", "table", "thead", "tbody", "tr", "th", "td", "img"}
+
+
+@given(st.lists(st.text("a1 .-+#>*_`[](){}<>|\\~&;$!:=\n\t", min_size=1, max_size=12), min_size=1, max_size=3))
+def test_any_text_shows_as_it_is_in_markdown_and_in_html(names: list[str]) -> None:
+    for name in filter(str.strip, names):
+        page = Page("t", [["x ", name], Table(["a"], [[name], [[Code(name)]]])], [])
+        wanted = spaced(name)
+        for read in (shown(markdown(page, Path())), Reader(html(page))):
+            assert [spaced(row[0]) for row in read.rows] == ["a", wanted, wanted]
+            assert spaced(f"x {name}") in spaced(read.text)
 
 
 @pytest.fixture
@@ -141,7 +192,7 @@ def test_the_card_of_the_network_is_shown_where_there_is_one(judged) -> None:
     psnr = {"sigma": [0.1, 0.2], "denoiser": [26.9, 23.5], "noisy": [20, 14], "count": 9, "images": "some"}
     made = report_page(judged, card={"psnr": psnr, "images seen": 1000}, shown=Shown(), command="", settings={})
     (section,) = [s for s in made.sections if s.title.startswith("How well")]
-    assert "1,000 images seen" in section.parts[0]  # pyright: ignore[reportOperatorIssue]
+    assert "1,000 images seen" in section.parts[0][2]  # pyright: ignore[reportOperatorIssue]
     assert section.parts[1].rows == [["network", "26.90", "23.50"], ["noisy", "20.00", "14.00"]]  # pyright: ignore
 
 
