@@ -50,9 +50,9 @@ class ImageSet:
     shape : tuple[int, int, int]
         (bands, rows, columns) of every image.
     skipped : tuple[str, ...]
-        Files that were left out on request, each with the reason.
+        Files that were left out on request, and pictures that Pillow does not read, each with the reason.
     preparation : str
-        What was done to files: resizing, cropping, colour planes; "none" for others.
+        What was done to files and photographs: resizing, cropping, colour planes; "none" for others.
     origin : str
         Absolute path of the folder or zip that the images come from; "" for others.
     """
