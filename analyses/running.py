@@ -145,7 +145,7 @@ def _status(error: Exception) -> int:
     if errors is not None and isinstance(error, errors.ProbeError):
         return _told("; ".join([str(error), *getattr(error, "__notes__", ())]), 1)
     if isinstance(error, MemoryError | OSError):
-        return _told(f"{error or 'the memory is full'}: the machine could not do it", 1)
+        return _told(f"{str(error) or 'the memory is full'}: the machine could not do it", 1)
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()  # pyright: ignore[reportAttributeAccessIssue]
         return 2

@@ -64,9 +64,11 @@ def results_awaited(
     CapacityError
         If they cannot be written.
     """
+    in_the_way = False
     with suppress(OSError, ValueError):
-        if out.exists() and not out.is_dir():
-            raise InputError(f"out={str(out)!r} is no folder: give the path of one, or a new name")
+        in_the_way = out.exists() and not out.is_dir()
+    if in_the_way:
+        raise InputError(f"out={str(out)!r} is no folder: give the path of one, or a new name")
     _see(out, names)
     _refuse_reads([out / name for name in names], reads)
     place = _resolved(out)
