@@ -15,7 +15,9 @@ import numpy as np
 import xarray as xr
 
 from probekit.errors import InputError
+from probekit.machine import netcdf
 from probekit.machine.files import is_unfinished, prepared, whole, writing_to
+from probekit.machine.identity import identity
 from probekit.machine.reading import reading
 
 if TYPE_CHECKING:
@@ -45,26 +47,13 @@ def saved(out: Path, *results: tuple[str, xr.Dataset | Figure]) -> list[Path]:
     prepared(out)
     for name, result in results:
         path = out / (f"{name}.nc" if isinstance(result, xr.Dataset) else f"{name}.png")
-        with whole(path) as unfinished:
-            if isinstance(result, xr.Dataset):
-                _written(result, unfinished)
-            else:
+        if isinstance(result, xr.Dataset):
+            netcdf.write(result, path)
+        else:
+            with whole(path) as unfinished:
                 result.savefig(unfinished, dpi=150, format="png")
         written.append(path)
     return written
-
-
-def _loaded(path: Path) -> xr.Dataset:
-    """A netCDF file, in memory; its file is closed."""
-    with warnings.catch_warnings():
-        # Of oddities in files of others; what cannot be read is an error.
-        warnings.simplefilter("ignore")
-        return xr.load_dataset(path, engine="h5netcdf")
-
-
-def _written(data: xr.Dataset, path: Path) -> None:
-    # What was read from another file would be written as wide as it was there, and longer words be cut.
-    data.drop_encoding().to_netcdf(path, engine="h5netcdf")
 
 
 def read(path: Path) -> xr.Dataset:
@@ -78,13 +67,7 @@ def read(path: Path) -> xr.Dataset:
     import probekit
 
     with reading(path, "give a store or netCDF file that `probekit phi` has written"):
-        if not path.exists():
-            raise InputError(f"{path} does not exist: give a store or netCDF file that `probekit phi` has written")
-        if path.is_dir():
-            return probekit.open(path).load()
-        if not path.is_file():
-            raise InputError(f"{path} is neither a file nor a folder: give what `probekit phi` has written")
-        return _loaded(path)
+        return probekit.open(path).load()
 
 
 def folder_of(store: Any) -> Path | None:
@@ -128,10 +111,13 @@ def fingerprint(*parts: Any) -> str:
                 made_of.update(name.encode() + np.ascontiguousarray(variables[name].values).tobytes())
         elif isinstance(part, np.ndarray):
             made_of.update(f"{part.dtype}{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, list | tuple):
+            made_of.update(fingerprint(*part).encode())
         elif isinstance(part, Mapping):
             made_of.update(fingerprint(*(x for key in sorted(part, key=str) for x in (key, part[key]))).encode())
         else:
-            made_of.update(repr(part).encode())
+            # A function's repr would be where it lies in memory.
+            made_of.update((identity(part) if callable(part) else repr(part)).encode())
     return made_of.hexdigest()
 
 
@@ -166,21 +152,26 @@ class Kept:
             self._begin({key: str(value) for key, value in plan.items()})
 
     def done(self, name: str) -> bool:
-        """Whether a part is finished."""
-        return self._path(name).exists()
+        """Whether a part is finished; one that cannot be read is not, and that is told."""
+        if not self._path(name).exists():
+            return False
+        try:
+            self.read(name)
+        except InputError as error:
+            warnings.warn(f"{error.args[0].partition(': delete')[0]}: it is made again", stacklevel=2)
+            return False
+        return True
 
     def keep(self, name: str, part: xr.Dataset) -> xr.Dataset:
         """Keep a finished part, whole or not at all; gives it back."""
         with writing_to(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        with whole(self._path(name)) as unfinished:
-            _written(part, unfinished)
+        netcdf.write(part, self._path(name))
         return part
 
     def read(self, name: str) -> xr.Dataset:
         """A finished part."""
-        with reading(self._path(name), "delete it, and it is made again"):
-            return _loaded(self._path(name))
+        return netcdf.read(self._path(name), "delete it, and it is made again")
 
     def made(self, name: str, make: Callable[[], xr.Dataset], *of: Any) -> xr.Dataset:
         """A part from the folder if it was made of the same, else made and kept; one cut short is made again.
@@ -196,15 +187,11 @@ class Kept:
         """
         key = fingerprint(*of)
         if self.done(name):
-            try:
-                found = self.read(name)
-            except InputError as error:
-                LOG.info("%s", error)
-                found = xr.Dataset()
+            found = self.read(name)
             if found.attrs.get(MADE_OF) == key:
                 LOG.info("%s is taken up: it was made of the same", self._path(name))
                 return found
-            LOG.info("%s is made again: it was made of something else, or is damaged", self._path(name))
+            LOG.info("%s is made again: it was made of something else", self._path(name))
         return self.keep(name, make().assign_attrs({MADE_OF: key}))
 
     def _path(self, name: str) -> Path:

@@ -27,6 +27,7 @@ from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, clean_range
 from probekit.errors import InputError
 from probekit.labels import COORDINATES
+from probekit.machine.identity import modules_of
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of
 from probekit.machine.progress import Bar, bar
@@ -249,7 +250,7 @@ def reconstruct(
         place_of(denoiser).device,
         place_of(denoiser).dtype,
     )
-    kept = None if store is None else Kept(store, attrs | {"images": json.dumps(given.ids)}, what="samples")
+    kept = None if store is None else Kept(store, attrs | _plan(made), what="samples")
     with bar(len(given.ids), "img", progress, "samples") as shown:
         found = _images(made, size, kept, shown)
     # Adaptive schedules end at different levels: what a sample no longer took part in is missing.
@@ -353,6 +354,14 @@ def _attrs(made: Reconstruction) -> dict[str, Any]:
         "trajectory": int(made.trajectory),
         "targets_sha256": weights_sha256({str(i): torch.from_numpy(np.array(a)) for i, a in enumerate(parts)}),
     }
+
+
+def _plan(made: Reconstruction) -> dict[str, str]:
+    """What else a store must have been begun with."""
+    told_apart = made.tap.identity()
+    if network_of(made.denoiser) is not network_of(made.tap.denoiser):
+        told_apart["denoiser_modules"] = modules_of(made.denoiser)
+    return {"images": json.dumps(made.condition.ids), **{k: json.dumps(v) for k, v in told_apart.items()}}
 
 
 def _labelled(found: xr.Dataset, made: Reconstruction, attrs: Mapping[str, Any]) -> xr.Dataset:

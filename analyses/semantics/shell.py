@@ -17,7 +17,7 @@ from probekit.cli.arguments import Out, Seed, check_words, words
 from probekit.cli.checking import checked, number_of, possible_path, whole_of
 from probekit.cli.output import results_awaited
 from probekit.errors import InputError
-from probekit.machine.reading import reading
+from probekit.machine import netcdf
 
 __all__ = ["command", "main"]
 
@@ -112,8 +112,7 @@ def descriptors(path: Path) -> dict[str, xr.DataArray]:
     """The variables along image of a netCDF file, each a descriptor of images."""
     if not path.is_file():
         raise InputError(f"{path} does not exist: give a netCDF file of variables (image, feature)")
-    with reading(path, "give a netCDF file of variables (image, feature)"):
-        file = xr.load_dataset(path, engine="h5netcdf")
+    file = netcdf.read(path, "give a netCDF file of variables (image, feature)")
     found = {str(name): values for name, values in file.data_vars.items() if "image" in values.dims}
     if not found:
         raise InputError(f"{path} has no variable along image: give a netCDF file of variables (image, feature)")

@@ -42,6 +42,7 @@ from probekit.cli.output import file_awaited, goes_on
 from probekit.drawing.draw import draw as drawing_of
 from probekit.drawing.plan import MAX_BOXES
 from probekit.errors import InputError
+from probekit.machine import netcdf
 from probekit.machine.files import prepared, whole
 from probekit.models import zoo
 from probekit.phi.stored import check as checked_store
@@ -216,8 +217,7 @@ def phi(
             progress=False if quiet else None,
         )
     if out.suffix == ".nc":
-        with whole(out) as unfinished:
-            data.to_netcdf(unfinished, engine="h5netcdf")
+        netcdf.write(data, out)
     if not as_json:
         return [out]
     summary = {"path": str(out), "sizes": dict(data.sizes), "skipped": list(source.skipped), "attrs": data.attrs}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import xarray as xr
 
-from probekit.errors import InputError
 from probekit.machine.files import whole
+from probekit.machine.reading import reading
 
 __all__ = ["read", "write"]
 
@@ -28,22 +29,14 @@ def write(data: xr.Dataset, path: Path) -> None:
         plain.to_netcdf(unfinished, engine="h5netcdf", encoding=summed)
 
 
-def read(path: Path) -> xr.Dataset:
-    """The Dataset of a file, in memory.
+def read(path: Path, wanted: str = "give what this package has written, or make it again") -> xr.Dataset:
+    """The Dataset of a file, in memory; the file is closed.
 
     Raises
     ------
     InputError
-        If it is no netCDF file, or damaged.
+        If it is no netCDF file, or is damaged; `wanted` says what to do.
     """
-    try:
+    with reading(path, wanted), warnings.catch_warnings(action="ignore"):
+        # Warnings are of oddities in files of others; what cannot be read is an error.
         return xr.load_dataset(path, engine="h5netcdf")
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: give a netCDF file that this package has written") from None
-    except Exception as error:
-        # Whatever HDF5 and its readers make of damaged bytes.
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{path} is no netCDF file that can be read, or is damaged ({first[:200]}): give what this package has "
-            "written, or make it again"
-        ) from error

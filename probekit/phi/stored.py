@@ -16,12 +16,15 @@ from xarray.core import indexing
 from probekit.checks import given
 from probekit.errors import InputError
 from probekit.labels import VARIABLES
+from probekit.machine.reading import reading
 from probekit.phi import layout
 
 if TYPE_CHECKING:
     import zarr
 
 __all__ = ["Checked", "check", "open"]
+
+AT_ONCE_BYTES = 2**30
 
 
 def open(path: str | Path) -> xr.Dataset:
@@ -36,9 +39,9 @@ def open(path: str | Path) -> xr.Dataset:
     Returns
     -------
     Dataset
-        As a tap or an analysis returned it. Units of a store that are not done yet, or whose chunks are
-        missing, are NaN, with a warning that says how many; call the tap again with the same arguments
-        to have them measured.
+        As a tap or an analysis returned it; in memory where it comes from a netCDF file of up to 1 GiB.
+        Units of a store that are not done yet, or whose chunks are missing, are NaN, with a warning that
+        says how many; call the tap again with the same arguments to have them measured.
 
     Raises
     ------
@@ -189,23 +192,19 @@ class _Units(BackendArray):
 
 
 def _netcdf(path: Path) -> xr.Dataset:
-    try:
-        return xr.open_dataset(path, engine="h5netcdf")
-    except Exception as error:
-        raise InputError(
-            f"{path} is no netCDF file that can be read ({layout.described(error)}): give what this package has written"
-        ) from error
+    """A netCDF file, read at once where it is not large: then what is damaged shows here."""
+    with reading(path, "give a netCDF file that this package has written"):
+        data = xr.open_dataset(path, engine="h5netcdf")
+        if data.nbytes > AT_ONCE_BYTES:
+            return data
+        with data:
+            return data.load()
 
 
 def _zarr(path: Path) -> xr.Dataset:
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            return xr.open_zarr(path, chunks=None)
-    except Exception as error:
-        raise InputError(
-            f"{path} is not a store that this package wrote, nor a Zarr folder that can be read "
-            f"({layout.described(error)}): give another path"
-        ) from error
+    what = "it is not a store that this package wrote, nor another Zarr folder; give another path"
+    with reading(path, what), warnings.catch_warnings(action="ignore"):
+        return xr.open_zarr(path, chunks=None)
 
 
 def _ours(data: xr.Dataset, path: Path) -> xr.Dataset:

@@ -424,7 +424,7 @@ class Tap:
             channels=self._observer.widths(reached, self._reduce),
             place=self._observer.place,
             attrs=self._provenance(self._reduce_name, draws, seed, source, given),
-            identity=self._identity,
+            identity=self.identity,
             progress=None if progress is None else flag("progress", progress),
         )
 
@@ -447,8 +447,20 @@ class Tap:
                 )
         return source, known, levels, reaches[0]
 
-    def _identity(self) -> dict[str, Any]:
-        """What tells the network and the reduction apart from others, beside the weights."""
+    def identity(self) -> dict[str, Any]:
+        """What tells the network and the reduction apart from others, beside the weights, for results that are kept.
+
+        Returns
+        -------
+        dict
+            ``modules``: class and a hash of code, settings, hooks and edits of every module, by path; ``reduce``: the
+            name, of a function with a hash of its code.
+
+        Raises
+        ------
+        InputError
+            If the reduction is a function without a name.
+        """
         return {
             "modules": modules_of(self.denoiser, without=self._observer.changes),
             "reduce": self._given if isinstance(self._given, str) else named(self._given),

@@ -43,7 +43,8 @@ def test_finished_images_are_kept_and_a_call_that_broke_is_finished(
         made(model, images, batch_size=2, store=tmp_path / "s", draws=1)
     kept = sorted((tmp_path / "s").glob("*.nc"))
     assert 1 <= len(kept) < 3
-    monkeypatch.undo()
+    # The same network, which from now on breaks no more.
+    calls = -(10**9)
     times = [path.stat().st_mtime_ns for path in kept]
     finished = made(model, images, batch_size=2, store=tmp_path / "s", draws=1)
     assert [path.stat().st_mtime_ns for path in kept] == times
@@ -78,8 +79,8 @@ def test_a_broken_piece_is_named_and_made_again_once_deleted(
     piece = tmp_path / "000001.nc"
     for content in (b"", b"junk", piece.read_bytes()[:5000]):
         piece.write_bytes(content)
-        with pytest.raises(InputError, match=r"000001\.nc cannot be read .* delete it, and it is made again"):
-            made(model, images, store=tmp_path)
+        with pytest.warns(UserWarning, match=r"000001\.nc cannot be read .*: it is made again"):
+            xr.testing.assert_identical(made(model, images, store=tmp_path), whole)
     piece.unlink()
     xr.testing.assert_identical(made(model, images, store=tmp_path), whole)
 

@@ -258,7 +258,7 @@ def test_an_unfinished_store_opens_with_a_warning_and_nan_where_it_lacks_units(
 def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path, make) -> None:
     path = tmp_path / "mine.zarr"
     make(path)
-    with pytest.raises(InputError, match=r"mine.zarr (is not a store that this|does not exist|is no netCDF file)"):
+    with pytest.raises(InputError, match=r"mine.zarr (does not exist|cannot be read)"):
         probekit.open(path)
     if path.exists():
         before = path.read_text() if path.is_file() else list(path.iterdir())
