@@ -133,17 +133,17 @@ def load(
     if isinstance(source, str) and source == "samples":
         _refuse(files_only | {"bands": None}, "the built-in samples take only size=64 or size=32, and bands")
         found = relabelled(builtin_samples(64 if size is None else size, bands), ids, labels)
-    elif isinstance(source, str | Path) or are_paths(source):
+    elif isinstance(source, str | Path):
         prepare = _preparation(size=size, crop=crop, bands=bands, background=background, frame=frame)
-        if are_paths(source):
-            found = from_paths(list(source), ids=ids, labels=labels, prepare=prepare, skip_bad=skip_bad)
-            _warn_of_skipped(found)
-        elif isinstance(source, str) and not source.strip():
+        if isinstance(source, str) and not source.strip():
             raise InputError('the path of the images is blank: give a folder, a zip, or "." for the working folder')
-        elif is_table(Path(source)):
+        if is_table(Path(source)):
             raise InputError(f'{source} is a table: give probekit.images.table("{source}", path="column of the files")')
-        else:
-            found = relabelled(from_files(Path(source), prepare, skip_bad), ids, labels)
+        found = relabelled(from_files(Path(source), prepare, skip_bad), ids, labels)
+    elif are_paths(source):
+        prepare = _preparation(size=size, crop=crop, bands=bands, background=background, frame=frame)
+        found = from_paths(source, ids=ids, labels=labels, prepare=prepare, skip_bad=skip_bad)
+        _warn_of_skipped(found)
     else:
         _refuse(files_only | {"size": size}, "only image files are resized, cropped, converted or skipped here")
         found = relabelled(_in_memory(source, with_labels=labels is None), ids, labels)

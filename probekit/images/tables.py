@@ -74,7 +74,7 @@ def from_paths(
     paths: Sequence[Any], *, ids: Any, labels: Any, prepare: Preparation, skip_bad: bool, root: Any = None
 ) -> ImageSet:
     """The image files at these paths, relative ones from `root` or the working folder; see `probekit.images.load`."""
-    folder, files = _folder(root), _files(paths)
+    folder, files = _folder(root), _files(list(paths))
     name = f"list of {len(files)} files"
     places = [os.path.abspath(folder / file) for file in files]  # noqa: PTH100, since links are not followed
     twice = pd.Index(places).duplicated()
