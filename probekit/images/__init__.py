@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -25,14 +25,23 @@ from probekit.images.files import from_files
 from probekit.images.imageset import ImageSet, checked_ids, named, relabelled
 from probekit.images.resize import pair
 from probekit.images.samples import builtin_samples
-from probekit.images.tables import are_paths, from_list, is_table
+from probekit.images.tables import are_paths, from_paths, from_table, is_table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ImageSet", "concatenate", "load"]
+__all__ = ["ImageSet", "concatenate", "load", "table"]
 
-NO_TABLE = "only tables of files have a column path=, and only they and lists of paths a folder root="
+
+class FileOptions(TypedDict, total=False):
+    """What `load` and `table` take of image files."""
+
+    size: int | tuple[int, int] | None
+    crop: int | tuple[int, int] | None
+    bands: Literal[1, 3]
+    skip_bad: bool
+    background: float | tuple[float, float, float] | None
+    frame: int | None
 
 
 def load(
@@ -41,13 +50,11 @@ def load(
     size: int | tuple[int, int] | None = None,
     crop: int | tuple[int, int] | None = None,
     bands: Literal[1, 3] = 3,
-    ids: Iterable[Any] | str | None = None,
-    labels: Iterable[Any] | str | None = None,
+    ids: Iterable[Any] | None = None,
+    labels: Iterable[Any] | None = None,
     skip_bad: bool = False,
     background: float | tuple[float, float, float] | None = None,
     frame: int | None = None,
-    path: str | None = None,
-    root: str | Path | None = None,
 ) -> ImageSet:
     """Make an image set of whatever holds images.
 
@@ -60,9 +67,7 @@ def load(
           ``label`` coordinates become ids and labels;
         - path of a folder or a zip of image files, read as RGB in [0, 1]; ids are the paths inside
           it, and class subfolders become labels;
-        - list of paths of image files; ids are the paths as given;
-        - table of image files, a ``pandas.DataFrame`` or the path of a .csv, .tsv or .parquet file,
-          whose column `path` names them; `ids` and `labels` may be columns of it;
+        - list of paths of image files; ids are the paths as given; of a table, see `table`;
         - map-style torch ``Dataset`` of tensors (C, H, W) or of (tensor, label) pairs, which must
           be the same whenever they are read; of ``targets`` and ``classes``, if it has them, come
           the labels, also inside ``Subset`` and ``ConcatDataset``;
@@ -93,11 +98,6 @@ def load(
         with such pixels cannot be used.
     frame
         Files only: which frame or page to take of animations and stacks, from 0; by default they cannot be used.
-    path
-        Tables only: the column that names the files.
-    root
-        Tables and lists of paths only: the folder that relative paths start from; by default that of
-        the table's file, else the working folder.
 
     Returns
     -------
@@ -119,8 +119,7 @@ def load(
     >>> images.ids, images.labels, images.shape
     (('0', '1'), ('cat', 'dog'), (3, 8, 8))
     """
-    if not is_real(plain(bands)) or bands not in (1, 3):
-        raise InputError(f"bands={bands!r}: give 1 to read files as grey or 3 to read them as RGB")
+    bands = _planes(bands)
     flag("skip_bad", skip_bad)
     if isinstance(source, os.PathLike) and isinstance(os.fspath(source), str):
         source = Path(source)
@@ -133,30 +132,94 @@ def load(
     }
     if isinstance(source, str) and source == "samples":
         _refuse(files_only | {"bands": None}, "the built-in samples take only size=64 or size=32, and bands")
-        _refuse({"path": path, "root": root}, NO_TABLE)
         found = relabelled(builtin_samples(64 if size is None else size, bands), ids, labels)
-    elif isinstance(source, str | Path | pd.DataFrame) or are_paths(source):
+    elif isinstance(source, str | Path):
+        prepare = _preparation(size=size, crop=crop, bands=bands, background=background, frame=frame)
         if isinstance(source, str) and not source.strip():
             raise InputError('the path of the images is blank: give a folder, a zip, or "." for the working folder')
-        which = None if frame is None else whole("frame", frame, least=0)
-        behind = colour("background", background)
-        prepare = Preparation(pair(size, "size"), pair(crop, "crop"), bands, behind, which)
-        listing: dict[str, Any] = {"root": root, "ids": ids, "labels": labels, "prepare": prepare, "skip_bad": skip_bad}
-        if isinstance(source, str | Path) and not is_table(Path(source)):
-            _refuse({"path": path, "root": root}, NO_TABLE)
-            found = relabelled(from_files(Path(source), prepare, skip_bad), ids, labels)
-        else:
-            found = from_list(source, path, **listing)
-            if found.skipped:
-                left = f"left out {len(found.skipped)} of {len(found) + len(found.skipped)} files of {found.name}"
-                warnings.warn(f"{left}: {named(found.skipped)}", stacklevel=2)
+        if is_table(Path(source)):
+            raise InputError(f'{source} is a table: give probekit.images.table("{source}", path="column of the files")')
+        found = relabelled(from_files(Path(source), prepare, skip_bad), ids, labels)
+    elif are_paths(source):
+        prepare = _preparation(size=size, crop=crop, bands=bands, background=background, frame=frame)
+        found = from_paths(source, ids=ids, labels=labels, prepare=prepare, skip_bad=skip_bad)
+        _warn_of_skipped(found)
     else:
         _refuse(files_only | {"size": size}, "only image files are resized, cropped, converted or skipped here")
-        _refuse({"path": path, "root": root}, NO_TABLE)
         found = relabelled(_in_memory(source, with_labels=labels is None), ids, labels)
     if found.labels is not None and not (isinstance(source, ImageSet) and labels is None):
         _warn_of_missing(found)
     return found
+
+
+def table(
+    source: pd.DataFrame | str | Path,
+    path: str,
+    *,
+    ids: Iterable[Any] | str | None = None,
+    labels: Iterable[Any] | str | None = None,
+    root: str | Path | None = None,
+    **options: Unpack[FileOptions],
+) -> ImageSet:
+    """Make an image set of the files that a table lists, one a row, in its order.
+
+    Parameters
+    ----------
+    source
+        A ``pandas.DataFrame``, whose index is not used, or the path of a .csv, .tsv or .parquet file.
+    path
+        The column of the files' paths.
+    ids
+        The column of the ids, or one id for each row; by default the paths as they are written.
+    labels
+        The column of the classes, or one for each row; by default there are none.
+    root
+        The folder that relative paths start from; by default that of the table's file, else the working folder.
+    options
+        Of files, as `load` has them: size, crop, bands, skip_bad, background, frame.
+
+    Warns
+    -----
+    UserWarning
+        If some images have no class, or files are left out.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read, lacks a column, names no file or one twice, or files cannot be used.
+
+    Examples
+    --------
+    >>> images = table("birds.csv", path="file", labels="species", size=64, crop=64)  # doctest: +SKIP
+    """
+    prepare, skip_bad = _preparation(**options), options.get("skip_bad", False)
+    found = from_table(source, path=path, root=root, ids=ids, labels=labels, prepare=prepare, skip_bad=skip_bad)
+    _warn_of_skipped(found)
+    if found.labels is not None:
+        _warn_of_missing(found)
+    return found
+
+
+def _preparation(
+    *,
+    size: Any = None,
+    crop: Any = None,
+    bands: Any = 3,
+    skip_bad: Any = False,
+    background: Any = None,
+    frame: Any = None,
+) -> Preparation:
+    """What is done to every file; all options of files are checked."""
+    flag("skip_bad", skip_bad)
+    which = None if frame is None else whole("frame", frame, least=0)
+    behind = colour("background", background)
+    return Preparation(pair(size, "size"), pair(crop, "crop"), _planes(bands), behind, which)
+
+
+def _planes(bands: Any) -> Literal[1, 3]:
+    if not is_real(plain(bands)) or bands not in (1, 3):
+        raise InputError(f"{given('bands', bands)}: give 1 to read files as grey or 3 to read them as RGB")
+    return 1 if bands == 1 else 3
 
 
 def _in_memory(source: Any, *, with_labels: bool) -> ImageSet:
@@ -173,6 +236,8 @@ def _in_memory(source: Any, *, with_labels: bool) -> ImageSet:
         mend = "give its Dataset, loader.dataset"
     elif isinstance(source, IterableDataset):
         mend = "give a map-style Dataset, whose items are at positions, or stack its images with numpy.stack"
+    elif isinstance(source, pd.DataFrame):
+        mend = 'give probekit.images.table(frame, path="column of the files")'
     elif isinstance(source, xr.Dataset | Mapping):
         mend = "give one of the arrays in it"
     else:
@@ -252,6 +317,13 @@ def _listed(sets: Any) -> list[ImageSet]:
     except TypeError as error:
         raise InputError(f"{given('sets', sets)}: {error}; give a list of image sets, as load makes them") from error
     return found
+
+
+def _warn_of_skipped(images: ImageSet) -> None:
+    left, every = len(images.skipped), len(images) + len(images.skipped)
+    if left:
+        told = f"left out {left} of {every} files of {images.name}: {named(images.skipped)}"
+        warnings.warn(told, stacklevel=3)
 
 
 def _warn_of_missing(images: ImageSet) -> None:

@@ -29,7 +29,8 @@ WANTED = "give a Dataset of tensors (C, H, W) or of (tensor, label) pairs"
 def is_dataset(source: Any) -> bool:
     """Whether it has a length and items at positions."""
     known = hasattr(source, "__getitem__") and hasattr(source, "__len__")
-    return known and not isinstance(source, str | bytes | list | tuple | Mapping | type | IterableDataset | DataLoader)
+    others = (str, bytes, list, tuple, Mapping, type, pd.DataFrame, pd.Series, IterableDataset, DataLoader)
+    return known and not isinstance(source, others)
 
 
 def from_dataset(source: Any, *, with_labels: bool = True) -> ImageSet:

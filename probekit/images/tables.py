@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -20,12 +20,12 @@ from probekit.images.files import of_names
 from probekit.images.imageset import ImageSet, check_order, checked_ids, checked_labels
 from probekit.naming import MAX_NAMED, name_of, named
 
-__all__ = ["are_paths", "from_list", "is_table"]
+__all__ = ["are_paths", "from_paths", "from_table", "is_table"]
 
 TABLES = {".csv": ",", ".tsv": "\t", ".parquet": None}
 
 
-def are_paths(source: Any) -> bool:
+def are_paths(source: Any) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
     """Whether it lists paths, and holds at least one."""
     strings = isinstance(source, pd.Series | pd.Index) or (isinstance(source, np.ndarray) and source.dtype.kind in "OU")
     several = isinstance(source, list | tuple) or (strings and source.ndim == 1)
@@ -40,29 +40,14 @@ def is_table(path: Path) -> bool:
         return False
 
 
-def from_list(source: Any, path: Any = None, **options: Any) -> ImageSet:
-    """The image files that a table names, or that are listed; see `probekit.images.load`.
-
-    Parameters
-    ----------
-    source
-        A table, the path of one, or paths.
-    path
-        The column of the table that names the files.
-    options
-        `ids` and `labels`, also columns of the table; `root`; `prepare` and `skip_bad`.
-    """
-    if isinstance(source, str | Path | pd.DataFrame):
-        return _from_table(source if isinstance(source, pd.DataFrame) else Path(source), path, **options)
-    if path is not None:
-        raise InputError(f"{given('path', path)} does not apply to a list of paths: it is a column of a table")
-    return _from_paths(list(source), **options)
-
-
-def _from_table(source: pd.DataFrame | Path, path: Any, *, root: Any, ids: Any, labels: Any, **how: Any) -> ImageSet:
+def from_table(source: Any, *, path: Any, root: Any, ids: Any, labels: Any, **how: Any) -> ImageSet:
+    """The image files that a table names, one a row; see `probekit.images.table`."""
+    if isinstance(source, str | os.PathLike):
+        source = Path(os.fsdecode(source))
+    if not isinstance(source, pd.DataFrame) and not (isinstance(source, Path) and is_table(source)):
+        mend = "give a DataFrame, or the path of a file that is there and called .csv, .tsv or .parquet"
+        raise InputError(f"{given('source', source)}: {mend}")
     table, name = (source, "DataFrame") if isinstance(source, pd.DataFrame) else (_read(source), source.name)
-    if path is None:
-        raise InputError(f"{name} is a table: say which column names the files, path=; {_columns(table)}")
     files = _column(table, "path", path, name)
     if not files:
         raise InputError(f"{name} has no rows: give one for each image")
@@ -74,7 +59,7 @@ def _from_table(source: pd.DataFrame | Path, path: Any, *, root: Any, ids: Any, 
     if root is None and isinstance(source, Path):
         root = source.parent
     return replace(
-        _from_paths(
+        from_paths(
             files,
             root=root,
             ids=_column(table, "ids", ids, name) if isinstance(ids, str) else ids,
@@ -85,10 +70,11 @@ def _from_table(source: pd.DataFrame | Path, path: Any, *, root: Any, ids: Any, 
     )
 
 
-def _from_paths(
-    paths: Sequence[Any], *, root: Any, ids: Any, labels: Any, prepare: Preparation, skip_bad: bool
+def from_paths(
+    paths: Sequence[Any], *, ids: Any, labels: Any, prepare: Preparation, skip_bad: bool, root: Any = None
 ) -> ImageSet:
-    folder, files = _folder(root), _files(paths)
+    """The image files at these paths, relative ones from `root` or the working folder; see `probekit.images.load`."""
+    folder, files = _folder(root), _files(list(paths))
     name = f"list of {len(files)} files"
     places = [os.path.abspath(folder / file) for file in files]  # noqa: PTH100, since links are not followed
     twice = pd.Index(places).duplicated()

@@ -23,7 +23,7 @@ import xarray as xr
 from PIL import Image
 
 from probekit.errors import ProbeError
-from probekit.images import ImageSet, concatenate, load
+from probekit.images import ImageSet, concatenate, load, table
 
 DTYPES = ["bool", "i1", "u2", "i8", "f2", ">f4", "f8", "g", "c8", "O", "U2", "S2", "M8[ns]", "m8[s]", "V4"]
 TENSORS = [
@@ -112,7 +112,7 @@ def of_folder(option: str) -> Callable[[Any, Path], Any]:
 
 
 def of_table(option: str) -> Callable[[Any, Path], Any]:
-    return lambda value, folder: load(folder / "t.csv", **{"path": "file", option: value})
+    return lambda value, folder: table(folder / "t.csv", **{"path": "file", option: value})
 
 
 def of_array(option: str) -> Callable[[Any, Path], Any]:
@@ -121,16 +121,17 @@ def of_array(option: str) -> Callable[[Any, Path], Any]:
 
 PARAMETERS: dict[str, Callable[[Any, Path], Any]] = {
     "source": lambda value, _: load(value),
+    "source of a table": lambda value, _: table(value, path="a"),
     "items of a list": lambda value, _: load([value]),
     "items of a Dataset": lambda value, _: load(SimpleDataset([value])),
     "targets of a Dataset": lambda value, _: load(SimpleDataset([(torch.zeros(1, 4, 4), value)])),
     "attributes of a Dataset": lambda value, _: load(
         SimpleDataset([(torch.zeros(1, 4, 4), 0)], targets=value, classes=value)
     ),
-    **{f"{name} of arrays": of_array(name) for name in ("ids", "labels", "path", "root", "size", "crop", "bands")},
-    **{f"{name} of folders": of_folder(name) for name in ("ids", "labels", "path", "root", "skip_bad")},
+    **{f"{name} of arrays": of_array(name) for name in ("ids", "labels", "size", "crop", "bands", "skip_bad")},
+    **{f"{name} of folders": of_folder(name) for name in ("ids", "labels", "skip_bad")},
     **{f"{name} of tables": of_table(name) for name in ("ids", "labels", "path", "root")},
-    "paths of tables": lambda value, folder: load(pd.DataFrame({"file": [value] * 2}), path="file", root=folder),
+    "paths of tables": lambda value, folder: table(pd.DataFrame({"file": [value] * 2}), path="file", root=folder),
     "sets": lambda value, _: concatenate(value),
     "one of sets": lambda value, _: concatenate([IMAGES, value]),
     "subset": lambda value, _: IMAGES.subset(value),

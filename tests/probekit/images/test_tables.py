@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from probekit.errors import InputError
-from probekit.images import ImageSet, load
+from probekit.images import ImageSet, load, table
 
 NAMES = ("b/x.png", "a/y.png", "z.png")
 
@@ -35,8 +35,8 @@ def frame(**more: Any) -> pd.DataFrame:
     return pd.DataFrame({"file": NAMES, "class": ["cat", "dog", "cat"], "id": [10, 11, 12], **more})
 
 
-def written(table: pd.DataFrame, path: Path, **options: Any) -> Path:
-    table.to_csv(path, index=False, **options)
+def written(made: pd.DataFrame, path: Path, **options: Any) -> Path:
+    made.to_csv(path, index=False, **options)
     return path
 
 
@@ -47,25 +47,23 @@ def test_a_table_gives_one_image_a_row_in_its_order_with_ids_and_classes_of_its_
     source: Any = frame(other=1.5)
     if kind != "frame":
         source = written(source, photos / f"table.{kind}", sep="," if kind == "csv" else "\t")
-    images = load(source, path="file", ids="id", labels="class", root=photos if kind == "frame" else None)
+    images = table(source, path="file", ids="id", labels="class", root=photos if kind == "frame" else None)
     assert (images.ids, images.labels, levels(images)) == (("10", "11", "12"), ("cat", "dog", "cat"), [0, 1, 2])
-    plain = load(source, path="file", root=photos)
+    plain = table(source, path="file", root=photos)
     assert (plain.ids, plain.labels, plain.shape) == (NAMES, None, (3, 4, 5))
     assert plain.name == ("DataFrame of 3 rows" if kind == "frame" else f"table.{kind}")
     if kind != "frame":
-        assert load(str(source), path="file").ids == NAMES
+        assert table(str(source), path="file").ids == NAMES
 
 
 @pytest.mark.parametrize("given", [list, tuple, np.array, pd.Series, pd.Index, lambda names: [Path(n) for n in names]])
 def test_a_list_of_paths_gives_its_files_in_its_order_under_the_paths_as_ids(
     photos: Path, given: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = load(given(NAMES), root=photos, labels=["u", "v", "u"])
-    assert (images.ids, images.labels, levels(images)) == (NAMES, ("u", "v", "u"), [0, 1, 2])
     monkeypatch.chdir(photos)
-    here = load(given(NAMES))
+    images = load(given(NAMES), labels=["u", "v", "u"])
     monkeypatch.chdir("/")
-    assert levels(here) == [0, 1, 2]
+    assert (images.ids, images.labels, levels(images)) == (NAMES, ("u", "v", "u"), [0, 1, 2])
 
 
 def test_paths_may_be_absolute_and_files_are_prepared_as_those_of_folders_are(photos: Path) -> None:
@@ -76,51 +74,59 @@ def test_paths_may_be_absolute_and_files_are_prepared_as_those_of_folders_are(ph
 
 def test_the_index_of_a_table_is_no_id_and_puts_nothing_in_another_order(photos: Path) -> None:
     shuffled = frame().set_index(pd.Index([2, 0, 1]))
-    images = load(shuffled, path="file", labels="class", root=photos)
+    images = table(shuffled, path="file", labels="class", root=photos)
     assert (images.ids, images.labels) == (NAMES, ("cat", "dog", "cat"))
-    assert load(shuffled, path="file", labels=shuffled["class"], root=photos).labels == ("cat", "dog", "cat")
+    assert table(shuffled, path="file", labels=shuffled["class"], root=photos).labels == ("cat", "dog", "cat")
     with pytest.raises(InputError, match=r"labels are indexed as the images are, in another order"):
-        load(shuffled, path="file", labels=shuffled["class"].sort_index(), root=photos)
+        table(shuffled, path="file", labels=shuffled["class"].sort_index(), root=photos)
 
 
 def test_classes_of_a_file_are_the_texts_that_stand_there(photos: Path) -> None:
     source = written(frame().assign(**{"class": ["NA", "007", "null"]}), photos / "t.csv")
-    assert load(source, path="file", labels="class").labels == ("NA", "007", "null")
+    assert table(source, path="file", labels="class").labels == ("NA", "007", "null")
     (photos / "bom.csv").write_bytes(b"\xef\xbb\xbf" + source.read_bytes())
-    assert load(photos / "bom.csv", path="file", labels="class").labels == ("NA", "007", "null")
+    assert table(photos / "bom.csv", path="file", labels="class").labels == ("NA", "007", "null")
 
 
 @pytest.mark.parametrize("kind", ["frame", "csv"])
 def test_a_row_without_a_class_has_a_missing_one_and_a_row_without_a_file_is_refused(photos: Path, kind: str) -> None:
-    def source(table: pd.DataFrame) -> Any:
-        return table if kind == "frame" else written(table, photos / "t.csv")
+    def source(made: pd.DataFrame) -> Any:
+        return made if kind == "frame" else written(made, photos / "t.csv")
 
     with pytest.warns(UserWarning, match=r"1 of 3 images of .* have no class: a/y.png") as told:
-        images = load(
+        images = table(
             source(frame().assign(**{"class": ["cat", None, "dog"]})), path="file", labels="class", root=photos
         )
     assert (images.labels, told[0].filename) == (("cat", "", "dog"), __file__)
     with pytest.raises(InputError, match=r"names no file in rows 1 of 'file', counted from 0: drop these rows"):
-        load(source(frame().assign(file=["z.png", None, "a/y.png"])), path="file", root=photos)
+        table(source(frame().assign(file=["z.png", None, "a/y.png"])), path="file", root=photos)
     with pytest.raises(InputError, match=r"ids of .* are missing or blank at positions 2"):
-        load(source(frame().assign(id=[1, 2, None])), path="file", ids="id", root=photos)
+        table(source(frame().assign(id=[1, 2, None])), path="file", ids="id", root=photos)
 
 
 def test_files_that_are_not_there_are_named_or_left_out_with_their_ids_and_classes(photos: Path) -> None:
     (photos / "a/y.png").unlink()
     with pytest.raises(InputError, match=r"1 of 3 files in .*photos cannot be used: a/y.png \("):
-        load(frame(), path="file", root=photos)
+        table(frame(), path="file", root=photos)
     with pytest.warns(UserWarning, match="left out 1 of 3 files of DataFrame of 3 rows: a/y.png") as told:
-        images = load(frame(), path="file", ids="id", labels=["p", "q", "r"], root=photos, skip_bad=True)
+        images = table(frame(), path="file", ids="id", labels=["p", "q", "r"], root=photos, skip_bad=True)
     assert (images.ids, images.labels, levels(images)) == (("10", "12"), ("p", "r"), [0, 2])
     assert len(images.skipped) == len(told) == 1
     assert told[0].filename == __file__
 
 
 @pytest.mark.parametrize(
-    ("table", "options", "message"),
+    ("source", "options", "message"),
     [
-        (frame(), {}, r"DataFrame is a table: say which column names the files, path=; it has 'file', 'class', 'id'"),
+        (frame(), {"path": None}, r"path=None: DataFrame has no such column; it has 'file', 'class', 'id'"),
+        (5, {"path": "file"}, r"source=5: give a DataFrame, or the path of a file that is there and called .csv"),
+        (
+            "nowhere.csv",
+            {"path": "file"},
+            r"source=.*nowhere.csv.*: give a DataFrame, or the path of a file that is there",
+        ),
+        (frame(), {"path": "file", "bands": True}, r"bands=True: give 1"),
+        (frame(), {"path": "file", "skip_bad": 1}, r"skip_bad=1: give True or False"),
         (frame(), {"path": "name"}, r"path='name': DataFrame has no such column; it has 'file', 'class', 'id'"),
         (frame(), {"path": ["file"]}, r"path=\['file'\]: DataFrame has no such column"),
         (frame(), {"path": "file", "labels": "kind"}, r"labels='kind': DataFrame has no such column"),
@@ -137,9 +143,9 @@ def test_files_that_are_not_there_are_named_or_left_out_with_their_ids_and_class
         (frame(), {"path": "file", "size": 0}, r"size=0"),
     ],
 )
-def test_tables_that_name_no_files_are_refused(photos: Path, table: Any, options: dict, message: str) -> None:
+def test_tables_that_name_no_files_are_refused(photos: Path, source: Any, options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        load(table, **{"root": photos, **options})
+        table(source, **{"root": photos, **options})
 
 
 @pytest.mark.parametrize(
@@ -156,7 +162,7 @@ def test_tables_that_name_no_files_are_refused(photos: Path, table: Any, options
 def test_files_that_are_no_tables_are_refused(photos: Path, content: bytes, message: str) -> None:
     (photos / "t.csv").write_bytes(content)
     with pytest.raises(InputError, match=message):
-        load(photos / "t.csv", path="file", labels="class")
+        table(photos / "t.csv", path="file", labels="class")
 
 
 def test_a_parquet_file_is_read_or_what_is_lacking_is_said(photos: Path) -> None:
@@ -165,18 +171,16 @@ def test_a_parquet_file_is_read_or_what_is_lacking_is_said(photos: Path) -> None
     except ImportError:
         (photos / "t.parquet").write_bytes(b"PAR1")
         with pytest.raises(InputError, match="pyarrow is not installed: install it, or give CSV"):
-            load(photos / "t.parquet", path="file")
+            table(photos / "t.parquet", path="file")
     else:
-        assert load(photos / "t.parquet", path="file", labels="class").labels == ("cat", "dog", "cat")
+        assert table(photos / "t.parquet", path="file", labels="class").labels == ("cat", "dog", "cat")
 
 
-@pytest.mark.parametrize("source", ["photos", np.zeros((1, 1, 4, 4)), "samples"])
-@pytest.mark.parametrize("options", [{"path": "file"}, {"root": "."}])
-def test_options_of_tables_are_refused_of_other_sources(photos: Path, source: Any, options: dict) -> None:
-    with pytest.raises(InputError, match=r"does not apply here: only tables of files have a column path="):
-        load(photos if isinstance(source, str) and source == "photos" else source, **options)
-    with pytest.raises(InputError, match=r"path='file' does not apply to a list of paths"):
-        load([photos / "z.png"], path="file")
+@pytest.mark.parametrize("kind", ["frame", "csv"])
+def test_a_table_given_to_load_is_refused_with_the_function_that_takes_it(photos: Path, kind: str) -> None:
+    source = frame() if kind == "frame" else written(frame(), photos / "t.csv")
+    with pytest.raises(InputError, match=r"give probekit.images.table\(.*, path=.column of the files.\)"):
+        load(source)
 
 
 def test_a_folder_that_is_called_like_a_table_is_a_folder(photos: Path) -> None:
