@@ -1,37 +1,21 @@
-"""What the code of a function is: the same whatever its comments, its place in the file and, mostly, Python's version."""
+"""What the code of a function is, whatever its comments and place in the file and, mostly, the version of Python."""
 
 from __future__ import annotations
 
 import ast
 import dis
 import hashlib
-import importlib.util
 import linecache
-import site
 import sys
-import sysconfig
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType
 from typing import Any
 
-__all__ = ["Code", "imported", "is_installed", "is_installed_code", "of_function"]
+__all__ = ["Code", "of_function"]
 
-OURS = Path(__file__).parents[1]
-PLACES = tuple(
-    Path(place)
-    for place in {
-        *(sysconfig.get_paths()[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")),
-        *site.getsitepackages(),
-        site.getusersitepackages(),
-        str(OURS),
-        str(OURS.with_name("analyses")),
-    }
-)
-PACKAGES = {"site-packages", "dist-packages"}
 # Of a syntax tree, what decides nothing, or is not the same in all versions of Python.
 DROPPED = {"annotation", "returns", "type_comment", "type_params", "type_ignores", "kind", "ctx", "simple"}
 MUTATORS = {"add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "remove"}
@@ -39,6 +23,8 @@ MUTATORS |= {"setdefault", "update", "copy_", "fill_", "zero_"}
 HAS_DOCSTRING = 0x4000000
 DEEPEST = 12
 READ = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+Chain = tuple[str, ...]
+Import = tuple[str, int, tuple[str, ...]]
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
@@ -54,18 +40,20 @@ class Code:
         Global names that are read, each followed by the attributes that are read of it.
     imports : tuple of (str, int, tuple of str)
         Modules imported inside: name, level, and the names taken from it, none for the module itself.
-    writes : frozenset of str
-        Names outside the function that it binds anew, or whose content it changes.
-    own_reads, own_writes : frozenset of str
-        Attributes of its first argument that it reads, and those that it sets or whose content it changes.
+    binds, fills : frozenset of str
+        Names outside the function that it binds anew, and those whose content it changes, if they are containers.
+    own_reads, own_binds, own_fills : frozenset of str
+        Attributes of its first argument that it reads, that it sets, and whose content it changes.
     """
 
     text: str
-    reads: tuple[tuple[str, ...], ...] = ()
-    imports: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
-    writes: frozenset[str] = field(default_factory=frozenset)
-    own_reads: frozenset[str] = field(default_factory=frozenset)
-    own_writes: frozenset[str] = field(default_factory=frozenset)
+    reads: tuple[Chain, ...] = ()
+    imports: tuple[Import, ...] = ()
+    binds: frozenset[str] = frozenset()
+    fills: frozenset[str] = frozenset()
+    own_reads: frozenset[str] = frozenset()
+    own_binds: frozenset[str] = frozenset()
+    own_fills: frozenset[str] = frozenset()
 
 
 def of_function(function: FunctionType) -> Code:
@@ -75,65 +63,16 @@ def of_function(function: FunctionType) -> Code:
     source = "".join(linecache.getlines(filename, function.__globals__))
     written = _functions_in(source, filename).get((code.co_qualname, _bytecode(code))) if source else None
     found = written or Code(f"bytecode {_bytecode(code)}")
-    reads, imports, writes = _names(code)
-    own_reads, own_writes = _own(code)
+    reads, imports, binds, fills = _names(code)
+    own_reads, own_binds = _own(code)
     return replace(
         found,
         reads=reads,
         imports=imports,
-        writes=found.writes | writes,
+        binds=binds,
+        fills=found.fills | fills,
         own_reads=own_reads,
-        own_writes=found.own_writes if written else own_writes,
-    )
-
-
-def is_installed(module: ModuleType | str | None) -> bool:
-    """Whether a module belongs to Python, an installed package or this one, which are known by name alone."""
-    name = module.__name__ if isinstance(module, ModuleType) else module
-    if not name or name == "__main__":
-        return False
-    top = name.partition(".")[0]
-    for one in (module, sys.modules.get(name), sys.modules.get(top)):
-        filename = getattr(one, "__file__", None)
-        if filename is not None:
-            return _is_installed_file(filename)
-    return top in sys.builtin_module_names or top in sys.stdlib_module_names
-
-
-def is_installed_code(function: FunctionType) -> bool:
-    """Whether a function's code was written in Python's library, an installed package or this one."""
-    filename = function.__code__.co_filename
-    if filename.startswith("<"):
-        name = function.__globals__.get("__name__", "")
-        return is_installed(name) or name.startswith("namedtuple_")
-    return _is_installed_file(filename)
-
-
-def imported(module: str, level: int, names: tuple[str, ...], scope: Mapping[str, Any]) -> dict[str, Any]:
-    """What an import inside a function takes from modules that are not installed, by dotted name."""
-    try:
-        name = importlib.util.resolve_name("." * level + module, scope.get("__package__") or None)
-        top = name.partition(".")[0]
-        spec = None if top in sys.modules else importlib.util.find_spec(top)
-        if is_installed(name) or (spec is not None and spec.origin is not None and _is_installed_file(spec.origin)):
-            return {}
-        found = importlib.import_module(name)
-        return {f"{name}.{one}": _member(found, one) for one in names} or {name: found}
-    except (ImportError, ValueError):
-        # The function would fail there, or goes on without.
-        return {}
-
-
-def _member(module: ModuleType, name: str) -> Any:
-    return getattr(module, name) if hasattr(module, name) else importlib.import_module(f"{module.__name__}.{name}")
-
-
-@lru_cache(maxsize=4096)
-def _is_installed_file(filename: str) -> bool:
-    path = Path(filename)
-    return any(
-        PACKAGES & set(one.parts) or any(one.is_relative_to(place) for place in PLACES)
-        for one in (path.absolute(), path.resolve())
+        own_binds=found.own_binds if written else own_binds,
     )
 
 
@@ -203,17 +142,20 @@ def _of_source(node: Function) -> Code:
     kind = "async" if isinstance(node, ast.AsyncFunctionDef) else "def"
     parameters = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
     own = parameters[0] if parameters else ""
-    names, own_writes = set(), set()
+    fills, own_binds, own_fills = set(), set(), set()
     for child in (inner for statement in body for inner in ast.walk(statement)):
-        for target in _changed(child):
-            if isinstance(target, ast.Name):
-                names.add(target.id)
-            elif isinstance(target, ast.Attribute) and _is(target.value, own):
-                own_writes.add(target.attr)
+        if isinstance(child, ast.Attribute) and not isinstance(child.ctx, ast.Load) and _is(child.value, own):
+            own_binds.add(child.attr)
+        filled = _filled(child)
+        if isinstance(filled, ast.Name):
+            fills.add(filled.id)
+        elif isinstance(filled, ast.Attribute) and _is(filled.value, own):
+            own_fills.add(filled.attr)
     return Code(
         f"{kind} {_normal(bare)}: {_normal(body)}",
-        writes=frozenset(names - set(parameters)),
-        own_writes=frozenset(own_writes),
+        fills=frozenset(fills - set(parameters)),
+        own_binds=frozenset(own_binds),
+        own_fills=frozenset(own_fills),
     )
 
 
@@ -221,13 +163,11 @@ def _is(node: ast.expr, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
 
 
-def _changed(node: ast.AST) -> Iterator[ast.expr]:
-    """What a node of the tree changes: x of x[0] = 1, x.n += 1 and x.append(1), also x.y of these, and x.y = 1."""
+def _filled(node: ast.AST) -> ast.expr | None:
+    """What a node of the tree changes the content of: x of x[0] = 1 and x.append(1)."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
-        yield node.func.value
-    elif isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
-        yield node
-        yield node.value
+        return node.func.value
+    return node.value if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load) else None
 
 
 def _normal(node: Any) -> str:
@@ -280,11 +220,9 @@ def _constant(value: Any) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _names(
-    code: CodeType,
-) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, int, tuple[str, ...]], ...], frozenset[str]]:
-    """Global names that are read with the attributes read of them, imports, and outer names that are bound anew."""
-    reads, imports, writes = set(), set(), set()
+def _names(code: CodeType) -> tuple[tuple[Chain, ...], tuple[Import, ...], frozenset[str], frozenset[str]]:
+    """Global names that are read with the attributes read of them, imports, outer names that are bound anew, filled."""
+    reads, imports, binds, fills = set(), set(), set(), set()
     for one in _nested(code):
         steps = list(dis.get_instructions(one))
         for at, step in enumerate(steps):
@@ -292,31 +230,31 @@ def _names(
                 attributes = _following(steps[at + 1 : at + DEEPEST], ("LOAD_ATTR", "LOAD_METHOD"))
                 reads.add((step.argval, *attributes))
                 if set(attributes[:1]) & MUTATORS:
-                    writes.add(step.argval)
+                    fills.add(step.argval)
             elif step.opname == "IMPORT_NAME":
                 taken = steps[at - 1].argval or ()
                 imports.add((step.argval, steps[at - 2].argval, tuple(taken)))
             elif step.opname in ("STORE_GLOBAL", "DELETE_GLOBAL") or (
                 step.opname in ("STORE_DEREF", "DELETE_DEREF") and step.argval in code.co_freevars
             ):
-                writes.add(step.argval)
-    return tuple(sorted(reads)), tuple(sorted(imports)), frozenset(writes)
+                binds.add(step.argval)
+    return tuple(sorted(reads)), tuple(sorted(imports)), frozenset(binds), frozenset(fills)
 
 
 @lru_cache(maxsize=4096)
 def _own(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     """Attributes of the first argument that are read, and those that are set, of whatever."""
-    reads, writes, before = set(), set(), None
+    reads, binds, before = set(), set(), None
     for step in dis.get_instructions(code):
         if step.opname == "STORE_ATTR":
-            writes.add(step.argval)
+            binds.add(step.argval)
         elif step.opname in ("LOAD_ATTR", "LOAD_METHOD") and before and before.opname.startswith("LOAD_FAST"):
             # Newer versions load two names in one step.
             loaded = before.argval[-1] if isinstance(before.argval, tuple) else before.argval
             if code.co_varnames[:1] == (loaded,):
                 reads.add(step.argval)
         before = step
-    return frozenset(reads), frozenset(writes)
+    return frozenset(reads), frozenset(binds)
 
 
 def _following(steps: list[dis.Instruction], kinds: tuple[str, ...]) -> list[str]:

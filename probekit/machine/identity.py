@@ -21,7 +21,7 @@ __all__ = ["identity", "modules_of", "named"]
 
 LENGTH = 12
 # What every module has, of torch's own, and what torch.compile adds.
-TORCHS = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
+TORCHS = frozenset(vars(nn.Module())) | {"_compiled_call_impl", "_is_torch_compile"}
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 # Where torch keeps hooks of all modules.
 EVERYWHERE = sys.modules["torch.nn.modules.module"]
@@ -141,18 +141,16 @@ class _Walk(Walk):
     def module(self, module: nn.Module, made: list[nn.Module]) -> str:
         """One module without its weights and children; `made` are the wrappers of torch.compile, and itself."""
         kind, path = type(module), self.paths[id(module)]
-        hooks = [self._hooks(one) for one in made]
+        hooks = [text for one in made for text in self._hooks(one)]
         if not path:
-            hooks.append(self._hooks(EVERYWHERE, "_global"))
+            hooks += self._hooks(EVERYWHERE, "_global")
         if isinstance(module, torch.jit.ScriptModule):
             return short("script", scripted.graph(module), self.text(scripted.attributes(module)), *hooks)
         graph = module.code if isinstance(module, torch.fx.GraphModule) else ""
-        history = self.history(kind)
         attributes = {
             name: value
-            for name, value in vars(module).items()
+            for name, value in self.lasting(kind, vars(module)).items()
             if name not in TORCHS
-            and name not in history
             and not name.startswith("__")
             and f"{path}.{name}".lstrip(".") not in self.without
             and not (graph and name in ("_graph", "_code"))
@@ -164,7 +162,7 @@ class _Walk(Walk):
                 self.classes[kind] = self.afresh().kind(kind)
             return short(self.classes[kind], graph, self.text(attributes), self.text(list(children.items())), *hooks)
 
-    def _hooks(self, module: nn.Module | ModuleType, prefix: str = "") -> str:
+    def _hooks(self, module: nn.Module | ModuleType, prefix: str = "") -> list[str]:
         found = []
         for kind in HOOKS:
             for key, hook in getattr(module, prefix + kind, {}).items():
@@ -172,7 +170,7 @@ class _Walk(Walk):
                     key in getattr(module, f"{prefix}{kind}_{how}", {}) for how in ("with_kwargs", "always_called")
                 ]
                 found += [kind, str(options), self.text(hook)]
-        return short(*found) if found else ""
+        return found
 
 
 def _modules(network: nn.Module) -> list[tuple[str, nn.Module, list[nn.Module]]]:

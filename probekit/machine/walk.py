@@ -7,11 +7,10 @@ import hashlib
 import json
 import logging
 import random
-import sys
 import weakref
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import is_dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import PurePath
@@ -20,13 +19,11 @@ from types import (
     CodeType,
     FrameType,
     FunctionType,
-    GetSetDescriptorType,
     MappingProxyType,
-    MemberDescriptorType,
     MethodType,
     ModuleType,
 )
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -34,16 +31,27 @@ from torch import Tensor, nn
 
 from probekit.errors import InputError
 from probekit.machine import scripted
-from probekit.machine.code import Code, imported, is_installed, is_installed_code, of_function
+from probekit.machine.code import Code, of_function
+from probekit.machine.origin import (
+    imported,
+    is_generated,
+    is_importable,
+    is_in_a_package,
+    is_installed,
+    is_installed_class,
+    is_installed_code,
+    put_in,
+)
 from probekit.machine.weights import weights_sha256
 
 __all__ = ["Walk", "short"]
 
 SAID = (torch.dtype, torch.device, torch.layout, torch.memory_format, type(Ellipsis), type(NotImplemented), range)
 RANDOM = (torch.Generator, np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
-DATA = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, np.ndarray, Tensor)
-# Of a class, what Python's library keeps there.
-MACHINERY = {"_abc_impl", "_is_protocol", "_is_runtime_protocol", "__annotate__", "__annotate_func__"}
+PLAIN = (type(None), bool, int, float, complex, str, bytes)
+DATA = (*PLAIN, list, deque, tuple, dict, set, frozenset, np.ndarray, Tensor)
+# What functools.update_wrapper copies.
+NOTES = {"__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__type_params__"}
 MAKING = {"__init__", "__post_init__"}
 WRAPPED = ("__func__", "fget", "fset", "fdel", "func")
 MISSING = object()
@@ -78,12 +86,13 @@ class Walk:
         self.classes: dict[type, str] = {}
         # Methods by which objects are called.
         self._entries = frozenset({"__call__", "forward"})
-        self._histories: dict[tuple[type, frozenset[str]], frozenset[str]] = {}
+        self._histories: dict[tuple[type, frozenset[str]], tuple[set[str], set[str]]] = {}
 
     def afresh(self) -> Self:
         """Another walk, which shares what does not depend on the way taken."""
         other = type(self)(self.paths, self.without, self.strict)
-        other._codes, other._histories, other.classes = self._codes, self._histories, self.classes
+        other._codes, other._histories, other._tensors = self._codes, self._histories, self._tensors
+        other.classes = self.classes
         return other
 
     def place(self, first: int | None = None) -> str:
@@ -93,12 +102,10 @@ class Walk:
     def text(self, value: Any) -> str:
         """A short text of one value."""
         kind = type(value)
-        if value is None or kind in (bool, str, bytes):
-            return f"{kind.__name__} {value!r}"
         if kind is int:
             # Python refuses to write out long ones in decimals.
             return f"int {value:x}"
-        if kind in (float, complex):
+        if kind in PLAIN:
             return f"{kind.__name__} {value!r}"
         if isinstance(value, SAID):
             return f"{kind.__name__} {value}"
@@ -162,11 +169,16 @@ class Walk:
 
     def _array(self, value: np.ndarray) -> str:
         if value.dtype.hasobject:
-            return short("array", str(value.shape), *[self.text(one) for one in value.ravel().tolist()])
+            return short(
+                "array", str(value.dtype.descr), str(value.shape), *[self.text(one) for one in value.ravel().tolist()]
+            )
+        # The byte order is the machine's, or the file's that it was read from.
+        value = value.astype(value.dtype.newbyteorder("<"), copy=False)
         mask = self._array(np.ma.getmaskarray(value)) if isinstance(value, np.ma.MaskedArray) else ""
         content = hashlib.sha256(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data).hexdigest()
-        # The byte order is the machine's; names and offsets of fields are part of the type.
-        return short("array", str(value.dtype.descr), str(value.shape), content, mask)
+        # A matrix multiplies otherwise than an array; whether a file is mapped makes no difference.
+        kind = "" if isinstance(value, np.memmap) else type(value).__name__
+        return short("array", kind, str(value.dtype.descr), str(value.shape), content, mask)
 
     def _container(self, value: Any) -> str:
         if id(value) in self._open:
@@ -174,7 +186,7 @@ class Walk:
         self._open.append(id(value))
         try:
             if isinstance(value, set | frozenset):
-                return short("set", *self._ordered(value))
+                return short(type(value).__name__, *self._ordered(value))
             if isinstance(value, dict | MappingProxyType):
                 return short("dict", *self._items(value))
             if isinstance(value, slice):
@@ -202,7 +214,7 @@ class Walk:
                 yield self.text(mapping[key])
 
     def _alone(self, value: Any) -> str:
-        return f"str {value!r}" if type(value) is str else self.afresh().text(value)
+        return self.text(value) if type(value) in PLAIN else self.afresh().text(value)
 
     # Code
 
@@ -211,7 +223,7 @@ class Walk:
         if original is not None:
             return self.text(original)
         installed = is_installed_code(function)
-        if installed and _is_importable(function):
+        if installed and is_importable(function):
             return f"function {function.__module__}.{function.__qualname__}"
         # Lambdas of one place share a name.
         known = installed and function.__code__.co_name != "<lambda>"
@@ -238,8 +250,8 @@ class Walk:
 
     def _outside(self, name: str, value: Any, code: Code) -> str:
         """A value outside a function, by its type where the function writes to it."""
-        followed = isinstance(value, type | FunctionType | ModuleType | nn.Module)
-        return f"a {type(value).__qualname__}" if name in code.writes and not followed else self.text(value)
+        written = _is_data(value) and name in code.binds | code.fills
+        return f"a {type(value).__qualname__}" if written else self.text(value)
 
     def _globals(self, function: FunctionType, code: Code) -> Iterator[str]:
         found: dict[str, Any] = {}
@@ -274,21 +286,22 @@ class Walk:
 
     def _class(self, cls: type, *, made: bool = False) -> str:
         describe = self.kind if made else self.text
-        if is_installed(cls.__module__):
+        if is_installed_class(cls):
             # What was put in from elsewhere, and classes made of a user's own, as parametrisations are.
-            more = [describe(b) for b in cls.__mro__[1:] if not is_installed(b.__module__)]
-            more += [self.text(method) for b in cls.__mro__ for method in _put_in(b)]
-            return f"class {cls.__module__}.{cls.__qualname__} {short(*more) if more else ''}"
+            more = [describe(b) for b in cls.__mro__[1:] if not is_installed_class(b)]
+            more += [self.text(method) for b in cls.__mro__ for method in put_in(b)]
+            module = cls.__module__ if isinstance(cls.__module__, str) else ""
+            return f"class {module}.{cls.__qualname__} {short(*more) if more else ''}"
         with self.inside(cls.__qualname__):
             if issubclass(cls, Enum):
                 members = [(name, member._value_) for name, member in cls.__members__.items()]
-                return short("enum", cls.__name__, self.text(members), *[self.text(m) for m in _put_in(cls)])
+                return short("enum", cls.__name__, self.text(members), *[self.text(m) for m in put_in(cls)])
             parts = [cls.__name__, *[describe(b) for b in cls.__bases__]]
-            if not is_installed(type(cls).__module__):
+            if not is_installed_class(type(cls)):
                 parts.append(self.text(type(cls)))
             for name, value in sorted(vars(cls).items()):
                 left_out = f"{cls.__name__}.{name}" in self.without or (made and name in MAKING)
-                if not left_out and not _is_generated(cls, name, value):
+                if not left_out and not is_generated(cls, name, value):
                     with self.inside(f".{name}"):
                         parts += [name, self._member(value)]
             fields = () if made else vars(cls).get("__dataclass_fields__", {}).values()
@@ -318,9 +331,11 @@ class Walk:
             owner = "" if bound is None or isinstance(bound, ModuleType | type) else self.text(bound)
             return f"function {value.__module__}.{value.__qualname__} {owner}"
         if hasattr(kind, "identified_by"):
-            return short(kind.__qualname__, *[self.text(getattr(value, name)) for name in kind.identified_by])
-        if callable(getattr(value, "__wrapped__", None)):
-            return short(f"{kind.__module__}.{kind.__qualname__}", self.text(value.__wrapped__))
+            return short(self.kind(kind), *[self.text(getattr(value, name, None)) for name in kind.identified_by])
+        if is_installed_class(kind) and callable(getattr(value, "__wrapped__", None)):
+            return short(self.kind(kind), self.text(value.__wrapped__))
+        if kind.__module__ == "torch._ops":
+            return f"operator {value}"
         if isinstance(value, Mapping) and kind.__name__ == "FrozenDict":
             return self.text(_configuration(value))
         return self._pickled(value)
@@ -336,40 +351,45 @@ class Walk:
             made = registered(value) if registered else value.__reduce_ex__(4)
         except Exception:
             made = None
-        if made is None or isinstance(value, CodeType | FrameType):
+        if isinstance(made, str) and is_in_a_package(value, made):
+            return f"{self.kind(type(value))} {made}"
+        if not isinstance(made, tuple) or isinstance(value, CodeType | FrameType):
             return self._unseen(value, "give what it holds as numbers, texts, arrays or tensors")
-        if isinstance(made, str):
-            return f"object {getattr(value, '__module__', '')}.{made}"
         with self.inside(type(value).__qualname__):
-            make, arguments, state, items, pairs = (*made, None, None, None)[:5]
+            make, arguments, state, items, pairs = (*cast(tuple[Any, ...], made), None, None, None)[:5]
             parts = [self.kind(type(value)), "" if make is type(value) else self.text(make), self._state(value, state)]
             if isinstance(value, set | frozenset):
                 return short(*parts, *self._ordered(value))
-            parts += self._each(one for one in arguments if one is not type(value))
+            parts += self._each(one for one in arguments or () if one is not type(value))
             parts += ["items", *self._each(items or ())]
             return short("object", *parts, *self._items(dict(pairs or ())))
 
     def _state(self, value: Any, state: Any) -> str:
-        history = self.history(type(value))
         parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
-        kept = [{k: v for k, v in one.items() if k not in history} if isinstance(one, dict) else one for one in parts]
+        kept = [self.lasting(type(value), one) if isinstance(one, dict) else one for one in parts]
         return short(*[self.text(one) for one in kept])
 
-    def history(self, kind: type) -> frozenset[str]:
-        """Attributes that calls of an object set themselves, in methods that these reach."""
+    def lasting(self, kind: type, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """An object's attributes without those that its calls set, or fill, in whatever methods these reach."""
         key = kind, self._entries
         if key not in self._histories:
-            found, names, done = set(), list(self._entries), set()
+            binds, fills, names, done = set(), set(), list(self._entries), set()
             while names:
                 name = names.pop()
                 done.add(name)
                 for method in [vars(c).get(name) for c in kind.__mro__]:
                     if isinstance(method, FunctionType) and not is_installed_code(method):
                         code = self._code(method)
-                        found |= code.own_writes
+                        binds |= code.own_binds
+                        fills |= code.own_fills
                         names += [n for n in code.own_reads if n not in done]
-            self._histories[key] = frozenset(found)
-        return self._histories[key]
+            self._histories[key] = binds, fills
+        binds, fills = self._histories[key]
+        return {
+            k: v
+            for k, v in attributes.items()
+            if not (k in binds or (k in fills and _is_data(v)) or (isinstance(k, str) and k in NOTES))
+        }
 
     def _unseen(self, value: Any, mend: str) -> str:
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
@@ -396,34 +416,8 @@ def _content(cell: Any) -> Any:
         return "nothing yet"
 
 
-def _is_importable(function: FunctionType) -> bool:
-    """Whether a function is what its module has under its name, so that the name says all."""
-    found: Any = sys.modules.get(function.__module__ or "")
-    for part in function.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is function and is_installed(function.__module__)
-
-
 def _is_data(value: Any) -> bool:
-    return value is None or isinstance(value, DATA)
-
-
-def _put_in(cls: type) -> list[FunctionType]:
-    """Methods of an installed class that were written elsewhere, and an enumeration's own."""
-    own = [v for _, v in sorted(vars(cls).items()) if isinstance(v, FunctionType)]
-    # Generated methods may have globals of their own, without a name.
-    return [v for v in own if "__name__" in v.__globals__ and not is_installed_code(v)]
-
-
-def _is_generated(cls: type, name: str, value: Any) -> bool:
-    """Whether Python or its library put it in a class, and other things tell as much."""
-    if name in MACHINERY or isinstance(value, MemberDescriptorType | GetSetDescriptorType):
-        return True
-    if not (name.startswith("__") and name.endswith("__")):
-        return False
-    if isinstance(value, FunctionType) and (is_dataclass(cls) or hasattr(cls, "_fields")):
-        return value.__code__.co_filename.startswith("<") or is_installed_code(value)
-    return not (callable(value) or isinstance(value, classmethod | staticmethod | property))
+    return isinstance(value, DATA)
 
 
 def _configuration(value: Any) -> Any:
