@@ -66,8 +66,15 @@ def read(path: Path) -> xr.Dataset:
     """
     import probekit
 
-    with reading(path, "give a store or netCDF file that `probekit phi` has written"):
-        return probekit.open(path).load()
+    wanted = "give a store or netCDF file that `probekit phi` has written"
+    with reading(path, wanted):
+        if path.is_dir():
+            return probekit.open(path).load()
+        if not path.exists():
+            raise InputError(f"{path} does not exist: {wanted}")
+        if not path.is_file():
+            raise InputError(f"{path} is neither a file nor a folder: {wanted}")
+    return netcdf.read(path, wanted)
 
 
 def folder_of(store: Any) -> Path | None:

@@ -126,6 +126,9 @@ def editing(network: nn.Module, point: TapPoint, function: Callable[[Tensor], Te
 class _Edit:
     """An edit while it is in place, and what the network's passes made of it."""
 
+    # What makes it the same edit in another process.
+    identified_by = ("point", "function")
+
     def __init__(self, network: nn.Module, point: TapPoint, function: Callable[[Tensor], Tensor]) -> None:
         self.network, self.point, self.function = network, point, function
         self.thread = threading.get_ident()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,9 +196,12 @@ class Tap:
         CapacityError
             If results or a batch would not fit in memory, or the store cannot be written.
         """
-        measurement = self._measurement(
-            images, ids, sigma, conditions, draws, seed, batch_size, keep_draws, progress, store
-        )
+        if batch_size is None and store is not None:
+            # A store is finished with the batch size that it was begun with.
+            batch_size = planned(store, "batch_size")
+        shown = None if progress is None else flag("progress", progress)
+        options = {"ids": ids, "batch_size": batch_size, "keep_draws": keep_draws, "conditions": conditions}
+        measurement = replace(self._measurement(images, sigma, draws, seed, **options), progress=shown)
         if store is None:
             return measurement.in_memory()
         if measurement.attrs["weights_sha256"] == UNKNOWN:
@@ -234,9 +238,8 @@ class Tap:
         InputError, TapError, CapacityError
             As for calling the tap.
         """
-        return self._measurement(
-            images, ids, sigma, conditions, draws, 0, batch_size, keep_draws, False, None
-        ).estimate()
+        options = {"ids": ids, "batch_size": batch_size, "keep_draws": keep_draws, "conditions": conditions}
+        return self._measurement(images, sigma, draws, 0, **options).estimate()
 
     def maps(
         self,
@@ -383,23 +386,19 @@ class Tap:
     def _measurement(
         self,
         images: Any,
-        ids: Any,
         sigma: Any,
-        conditions: Any,
         draws: Any,
         seed: Any,
+        *,
+        ids: Any,
         batch_size: Any,
         keep_draws: Any,
-        progress: Any,
-        store: Any,
+        conditions: Any,
     ) -> Measurement:
         draws, seed = whole("draws", draws, least=1), whole("seed", seed)
         source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
         if isinstance(self._given, str):
             self._observer.refuse_channels_last(reached)
-        if batch_size is None and store is not None:
-            # A store is finished with the batch size that it was begun with.
-            batch_size = planned(store, "batch_size")
         batch = batch_size_for(self._observer, reached, len(source) * draws, given=batch_size)
         LOG.info(
             "φ of %d images at %d noise levels, %d draws: %d noisy images in one forward pass (%s), which %s, in "
@@ -425,7 +424,7 @@ class Tap:
             place=self._observer.place,
             attrs=self._provenance(self._reduce_name, draws, seed, source, given),
             identity=self.identity,
-            progress=None if progress is None else flag("progress", progress),
+            progress=False,
         )
 
     def _prepared(

@@ -59,8 +59,27 @@ def test_a_part_is_made_once_for_what_it_is_made_of_and_again_when_that_changes_
     assert len(calls) == 2
     path = tmp_path / "k" / "part.nc"
     path.write_bytes(path.read_bytes()[:100])
-    kept.made("part", make, {"seed": 1}, PART)
+    with pytest.warns(UserWarning, match=r"part\.nc cannot be read .*: it is made again"):
+        kept.made("part", make, {"seed": 1}, PART)
     assert len(calls) == 3
+
+
+def test_what_a_part_is_made_of_is_told_apart_inside_lists_and_by_what_functions_do() -> None:
+    long = np.arange(10_000.0)
+    other = long.copy()
+    other[5000] += 1
+    made_of = [
+        [xr.DataArray(long)],
+        [xr.DataArray(other)],
+        {"a": [long]},
+        {"a": [other]},
+        {"of": np.mean},
+        {"of": np.median},
+        {"of": lambda x: x + 1},
+        {"of": lambda x: x + 2},
+    ]
+    assert len({fingerprint(one) for one in made_of}) == len(made_of)
+    assert fingerprint({"of": lambda x: x + 1}) == fingerprint({"of": lambda x: x + 1})
 
 
 def test_a_part_that_cannot_be_read_says_how_to_mend_it(tmp_path: Path) -> None:
