@@ -67,6 +67,21 @@ CALLS: dict[str, Call] = {
             "skip_bad": {"False"},
         },
     ),
+    "probekit.Tap.estimate: images": Call(
+        partial(probekit.Tap.estimate, TAP),
+        {name: value for name, value in MEASURED.items() if name != "seed"},
+        {"images": IMAGES, "ids": IDS},
+        only={"images", "ids"},
+    ),
+    "probekit.images.ImageSet.sel": Call(
+        partial(ImageSet.sel, IMAGE_SET), {"image": "0", "label": None}, {"image": NOTHING, "label": NOTHING}
+    ),
+    "probekit.images.load: of files": Call(
+        load,
+        {"source": PICTURES, "background": None, "frame": None, "path": None, "root": None},
+        {name: NOTHING for name in ("background", "frame", "path", "root")},
+        only={"background", "frame", "path", "root"},
+    ),
     "probekit.images.load: samples": Call(
         load, {"source": "samples", "size": None, "bands": 3}, {"size": NOTHING}, only={"size", "bands"}
     ),

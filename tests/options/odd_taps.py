@@ -198,6 +198,12 @@ CALLS: dict[str, Call] = {
         OF_MEASURED,
         only={"sigma", "seed", "batch_size", "conditions", "draw"},
     ),
+    "probekit.Tap.estimate": Call(
+        partial(probekit.Tap.estimate, TAP),
+        {name: value for name, value in MEASURED.items() if name != "seed"} | {"draws": 1, "keep_draws": False},
+        OF_MEASURED,
+        only={"sigma", "batch_size", "conditions", "draws", "keep_draws"},
+    ),
     "probekit.Tap.features": Call(
         partial(probekit.Tap.features, TAP), {"y": Y, "sigma": 0.1, "conditions": {}}, {"y": Y_TAKEN, "sigma": SIGMA}
     ),
