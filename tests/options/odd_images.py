@@ -79,7 +79,7 @@ CALLS: dict[str, Call] = {
     "probekit.images.load: of files": Call(
         load,
         {"source": PICTURES, "background": None, "frame": None, "path": None, "root": None},
-        {name: NOTHING for name in ("background", "frame", "path", "root")},
+        dict.fromkeys(("background", "frame", "path", "root"), NOTHING),
         only={"background", "frame", "path", "root"},
     ),
     "probekit.images.load: samples": Call(
