@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import torch
 from torch import nn
 
-from probekit.checks import flag, number, text
+from probekit.checks import LOUDEST, flag, given, number, shown, text
 from probekit.denoising import parametrisation
 from probekit.denoising.blame import (
     first,
@@ -21,6 +21,7 @@ from probekit.denoising.dependence import warn_of_batch, warn_of_training
 from probekit.denoising.inputs import (
     arguments_with,
     check_batch,
+    check_images,
     check_output,
     check_sigma,
     check_signature,
@@ -122,8 +123,8 @@ class Denoiser(nn.Module):
         self.sigma_data = number(
             "sigma_data",
             sigma_data,
-            "the standard deviation of clean images, a finite number > 0",
-            good=lambda v: v > 0,
+            f"the standard deviation of clean images, a finite number > 0, from {1 / LOUDEST:g} to {LOUDEST:g}",
+            good=lambda v: 1 / LOUDEST <= v <= LOUDEST,
         )
         check_signature(model, told=sigma_to is not None)
         place = sigma_place(model)
@@ -134,7 +135,7 @@ class Denoiser(nn.Module):
                 '"log_sigma", a function), or use the module itself in place of Denoiser(module)',
                 stacklevel=2,
             )
-        self.name = text("name", name, "a name that results call it by") if name else type(model).__name__
+        self.name = type(model).__name__ if name is None else text("name", name, "a name that results call it by")
         self.model = model
         self.training = model.training
         self._item: str | None = None
@@ -253,6 +254,11 @@ class Denoiser(nn.Module):
 
     def arguments(self, y: Tensor, sigma: Tensor | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the network itself is called with, by position and by keyword, for noisy `y` of levels `sigma` (N,)."""
+        check_images(y)
+        # Made at every step of training, where a look at the values would wait for the device.
+        told = sigma is None or (isinstance(sigma, torch.Tensor) and sigma.shape == y.shape[:1])
+        if not told or (sigma is not None and not sigma.is_floating_point()):
+            raise InputError(f"{given('sigma', sigma)}: give a float tensor (N,), or None")
         return self._inputs(*self._framed(y, sigma))
 
     def score(
@@ -275,9 +281,10 @@ class Denoiser(nn.Module):
         InputError
             If σ is missing or 0 anywhere, and as for calling the denoiser.
         """
+        check_batch(y, self.model)
         levels = self._levels(sigma, y)
         if levels is None or bool((levels == 0).any()):
-            raise InputError(f"the score needs sigma > 0 everywhere, not {sigma!r}: at σ = 0 it is not defined")
+            raise InputError(f"the score needs sigma > 0 everywhere, not {shown(sigma)}: at σ = 0 it is not defined")
         return ((self(y, sigma, **conditions) - y) / levels.view(-1, 1, 1, 1) ** 2).to(y.dtype)
 
     def _levels(self, sigma: Any, y: Tensor) -> Tensor | None:
@@ -292,12 +299,12 @@ class Denoiser(nn.Module):
         return parametrisation.into_frame(y, self.data_range), s
 
     def _inputs(self, u: Tensor, s: Tensor | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        given = parametrisation.network_input(self.scaling, u, s, sigma_data=self.sigma_data)
+        shaped = parametrisation.network_input(self.scaling, u, s, sigma_data=self.sigma_data)
         if self.sigma_to is None or s is None:
-            return (given,), {}
+            return (shaped,), {}
         told = parametrisation.tell(self.sigma_to, s, dtype=u.dtype)
         position, keyword = arguments_with(told, by_keyword=self._by_keyword)
-        return (given, *position), keyword
+        return (shaped, *position), keyword
 
     def _output(self, u: Tensor, s: Tensor | None, conditions: Mapping[str, Any]) -> Any:
         position, keyword = self._inputs(u, s)
@@ -328,7 +335,8 @@ def as_denoiser(model: nn.Module) -> nn.Module:
     as `Told` says, or left alone where it declares ``takes_any_sigma = True``. Of any other, ``Denoiser(model)``.
     """
     # What torch.compile made of a module hides how it is called.
-    model = getattr(model, "_orig_mod", model)
+    if isinstance(model, nn.Module):
+        model = getattr(model, "_orig_mod", model)
     if isinstance(model, Denoiser | Told):
         return model
     if isinstance(model, nn.Module) and sigma_place(model) is not None:

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from torch import nn
 
-from probekit.checks import noise_levels, seeded, whole
+from probekit.checks import given, instance, mapping, noise_levels, seeded, whole
 from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser
 from probekit.errors import InputError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CARD_ROWS", "CARD_SIGMA", "card_table", "psnr", "psnr_curve"]
 
 CARD_SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
+IMAGE_SET = "an image set, as probekit.images.load makes it"
 # What a card's table has of its own, so that no denoiser it is compared with can be called so.
 METHODS = ("denoiser", "noisy", "gaussian_blur", "patch_wiener")
 CARD_ROWS = frozenset({"sigma", "on_training", "training_count", "images", "count", "units", *METHODS})
@@ -37,7 +38,17 @@ def psnr(clean: Float[Tensor, "n ..."], estimate: Float[Tensor, "n ..."]) -> Flo
     """Peak signal-to-noise ratio of each image, −10 log₁₀(mean squared error), in dB for a peak of 1.
 
     Nothing is clipped to the intensity range.
+
+    Raises
+    ------
+    InputError
+        If these are no tensors of one shape (n, …), of a floating type.
     """
+    for name, value in (("clean", clean), ("estimate", estimate)):
+        if not isinstance(value, torch.Tensor) or value.ndim < 2 or not value.is_floating_point():
+            raise InputError(f"{given(name, value)}: give a float tensor of images (n, …)")
+    if clean.shape != estimate.shape:
+        raise InputError(f"clean has shape {tuple(clean.shape)} and estimate {tuple(estimate.shape)}: give one shape")
     return -10 * torch.log10(((estimate - clean) ** 2).flatten(1).mean(1))
 
 
@@ -79,6 +90,7 @@ def psnr_curve(
     """
     denoiser, sigma = as_denoiser(denoiser), noise_levels(sigma)
     batch_size, seed = whole("batch_size", batch_size, least=1), seeded(seed)
+    instance("images", images, ImageSet, IMAGE_SET)
     known, place = conditions_for(denoiser, conditions, images), place_of(denoiser)
     device = place.device
     rows = []
@@ -89,8 +101,8 @@ def psnr_curve(
             clean = images.read(chosen).to(device)
             ids = [images.ids[i] for i in chosen]
             z = standard_normal(images.shape, seed=seed, ids=ids, draws=[0] * len(ids)).to(device)
-            given = known.at(chosen, place)
-            rows.append(torch.stack([psnr(clean, denoiser(clean + s * z, s, **given)) for s in sigma], dim=1).cpu())
+            told = known.at(chosen, place)
+            rows.append(torch.stack([psnr(clean, denoiser(clean + s * z, s, **told)) for s in sigma], dim=1).cpu())
             shown.update(len(chosen))
     return xr.DataArray(
         torch.cat(rows).numpy(),
@@ -142,7 +154,13 @@ def card_table(
     InputError
         If a denoiser of `compare` has the name of another row.
     """
-    if taken := CARD_ROWS & set(compare or {}):
+    others = {} if compare is None else mapping("compare", compare, "denoisers by name, {name: network}")
+    for name, images in (("held_out", held_out), ("fitted_on", fitted_on)):
+        instance(name, images, ImageSet, IMAGE_SET)
+    sigma, batch_size = noise_levels(sigma), whole("batch_size", batch_size, least=1)
+    for network in (denoiser, *others.values()):
+        as_denoiser(network)
+    if taken := CARD_ROWS & set(others):
         raise InputError(f"compare has {', '.join(sorted(taken))}, a row that the table has already: rename it")
     methods = {
         "denoiser": denoiser,
@@ -160,7 +178,7 @@ def card_table(
 
     return {
         "sigma": list(map(float, sigma)),
-        **{name: row(method, held_out) for name, method in (methods | dict(compare or {})).items()},
+        **{name: row(method, held_out) for name, method in (methods | others).items()},
         "on_training": row(denoiser, seen),
         "training_count": len(seen),
         "images": held_out.name,

@@ -10,7 +10,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from probekit.denoising.inputs import check_sigma
+from probekit.checks import instance, listed, noise_levels, number, seeded, whole
+from probekit.denoising.inputs import check_batch, check_sigma
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.noise import standard_normal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["PATCH", "GaussianBlur", "PatchWiener"]
 
 PATCH = 8
+IMAGE_SET = "an image set, as probekit.images.load makes it"
 # Numbers in the patches that are filtered together: some 128 MiB.
 NUMBERS = 2**25
 
@@ -45,6 +47,8 @@ class PatchWiener(nn.Module):
 
     def __init__(self, images: ImageSet, *, patch: int = PATCH) -> None:
         super().__init__()
+        instance("images", images, ImageSet, IMAGE_SET)
+        patch = whole("patch", patch, least=1)
         if min(images.shape[1:]) < patch:
             raise InputError(f"images of {images.shape[1]}×{images.shape[2]} hold no {patch}×{patch} patch")
         self.patch = patch
@@ -66,6 +70,7 @@ class PatchWiener(nn.Module):
 
     def forward(self, y: Float[Tensor, "n band row col"], sigma: Any = None) -> Float[Tensor, "n band row col"]:
         """Clean estimate; arguments as for any denoiser, σ required."""
+        check_batch(y, self)
         levels = check_sigma(sigma, y)
         if levels is None:
             raise InputError("the Wiener filter is told the noise level: pass sigma")
@@ -105,6 +110,12 @@ class GaussianBlur(nn.Module):
         self, images: ImageSet, *, sigma: Sequence[float], widths: Sequence[float] = WIDTHS, seed: int = 0
     ) -> None:
         super().__init__()
+        instance("images", images, ImageSet, IMAGE_SET)
+        sigma, seed = noise_levels(sigma), seeded(seed)
+        what = "standard deviations of the blur in pixels, ≥ 0 and below 1000"
+        widths = [number("widths", one, what, good=lambda v: 0 <= v < 1000) for one in listed("widths", widths, what)]
+        if not widths:
+            raise InputError(f"widths is empty: give {what}")
         chosen = range(0, len(images), max(1, len(images) // 256))
         clean = images.read(chosen)
         z = standard_normal(images.shape, seed=seed, ids=[images.ids[i] for i in chosen], draws=[0] * len(chosen))
@@ -114,6 +125,7 @@ class GaussianBlur(nn.Module):
 
     def forward(self, y: Float[Tensor, "n band row col"], sigma: Any = None) -> Float[Tensor, "n band row col"]:
         """Clean estimate; arguments as for any denoiser, σ required."""
+        check_batch(y, self)
         levels = check_sigma(sigma, y)
         if levels is None:
             raise InputError("the best blur is told the noise level: pass sigma")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from probekit.errors import CapacityError
 
-__all__ = ["available_bytes", "refuse_if_too_large", "spoken"]
+__all__ = ["available_bytes", "refuse_array", "refuse_if_too_large", "spoken"]
+
+# What every machine has, and more than any has.
+SMALL, MORE_THAN_ANY = 2**26, 2**100
 
 
 def available_bytes(device: torch.device | str = "cpu") -> int | None:
@@ -39,8 +44,16 @@ def refuse_if_too_large(results: int, batch: int, *, device: torch.device, hint:
         )
 
 
+def refuse_array(shape: Sequence[int], itemsize: int, *, device: torch.device | str = "cpu", hint: str) -> None:
+    """Raise CapacityError where an array of this shape cannot fit; small ones are not measured against what is free."""
+    needed = math.prod(shape) * itemsize
+    if needed > SMALL:
+        refuse_if_too_large(0, needed, device=torch.device(device), hint=hint)
+
+
 def spoken(count: float) -> str:
     """Bytes as a person says them, e.g. "1.5 GiB"."""
+    count = float(min(count, MORE_THAN_ANY))
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.4g} {unit}"

@@ -8,10 +8,15 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from probekit.checks import given
 from probekit.errors import InputError
+from probekit.machine.memory import refuse_array
 from probekit.models.normalisation import uncentred_norm
 
-__all__ = ["NormKind", "check_norm", "conv_block", "initialise"]
+__all__ = ["MOST_CONVOLUTIONS", "NormKind", "check_norm", "conv_block", "initialise"]
+
+# More than memory and patience have for one stack.
+MOST_CONVOLUTIONS = 1000
 
 NormKind = Literal["layer", "batch", "instance"]
 
@@ -20,9 +25,10 @@ def check_norm(norm: NormKind | None, bias: bool) -> NormKind:
     """The normalisation meant: as given, or for None "layer" with biases and "batch" without."""
     if norm is None:
         return "layer" if bias else "batch"
-    if norm not in get_args(NormKind):
-        raise InputError(f"norm={norm!r}: give one of {', '.join(map(repr, get_args(NormKind)))}, or None")
-    return norm
+    known = get_args(NormKind)
+    if not isinstance(norm, str) or norm not in known:
+        raise InputError(f"{given('norm', norm)}: give one of {', '.join(map(repr, known))}, or None")
+    return known[known.index(norm)]
 
 
 def conv_block(
@@ -32,6 +38,7 @@ def conv_block(
     layers: list[nn.Module] = []
     last = len(channels) - 2
     for i, (before, after) in enumerate(pairwise(channels)):
+        refuse_array((before, after, 9), 4, hint="give fewer channels")
         layers.append(nn.Conv2d(before, after, 3, padding=1, bias=bias))
         if bare_last and i == last:
             break

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from probekit.checks import flag, whole
+from probekit.denoising.inputs import check_images
 from probekit.errors import InputError
-from probekit.models.blocks import NormKind, check_norm, conv_block, initialise
+from probekit.models.blocks import MOST_CONVOLUTIONS, NormKind, check_norm, conv_block, initialise
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -71,6 +73,9 @@ class DnCNN(nn.Module):
         norm: NormKind | None = None,
     ) -> None:
         super().__init__()
+        depth = whole("depth", depth, most=MOST_CONVOLUTIONS, least=0)
+        width, image_channels = whole("width", width), whole("image_channels", image_channels)
+        bias = flag("bias", bias)
         if depth < 2 or width < 1 or image_channels < 1:
             raise InputError(
                 f"depth={depth}, width={width}, image_channels={image_channels}: give a depth of at least 2 "
@@ -95,4 +100,5 @@ class DnCNN(nn.Module):
 
     def forward(self, y: Float[Tensor, "n band row col"]) -> Float[Tensor, "n band row col"]:
         """Denoise a batch (N, image_channels, H, W) of any size; the result has the same shape."""
+        check_images(y)
         return y - self.layers(y)

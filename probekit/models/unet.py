@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
-from probekit.checks import counts
-from probekit.denoising.inputs import check_sigma, size_message
+from probekit.checks import counts, flag, given, whole
+from probekit.denoising.inputs import check_images, check_sigma, size_message
 from probekit.errors import InputError
-from probekit.models.blocks import NormKind, check_norm, conv_block, initialise
+from probekit.models.blocks import MOST_CONVOLUTIONS, NormKind, check_norm, conv_block, initialise
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -99,16 +99,21 @@ class UNet(nn.Module):
         super().__init__()
         channels = counts("channels", channels, least=0)
         scales = max(len(channels) - 1, 0)
-        encoder_convs = (2,) * scales if encoder_convs is None else encoder_convs
-        decoder_convs = range(5, 5 + scales) if decoder_convs is None else decoder_convs
+        encoder_convs = [2] * scales if encoder_convs is None else counts("encoder_convs", encoder_convs, least=0)
+        decoder_convs = (
+            list(range(5, 5 + scales)) if decoder_convs is None else counts("decoder_convs", decoder_convs, least=0)
+        )
+        image_channels = whole("image_channels", image_channels)
+        middle_convs = whole("middle_convs", middle_convs, least=0, most=MOST_CONVOLUTIONS)
+        bias = flag("bias", bias)
         _check_shape(channels, image_channels, encoder_convs, middle_convs, decoder_convs)
         norm = check_norm(norm, bias)
         self.config: dict[str, Any] = {
-            "channels": [int(c) for c in channels],
+            "channels": channels,
             "image_channels": image_channels,
-            "encoder_convs": [int(n) for n in encoder_convs],
+            "encoder_convs": encoder_convs,
             "middle_convs": middle_convs,
-            "decoder_convs": [int(n) for n in decoder_convs],
+            "decoder_convs": decoder_convs,
             "bias": bias,
             "norm": norm,
         }
@@ -160,6 +165,7 @@ class UNet(nn.Module):
         InputError
             If H or W is not a multiple of `size_multiple`.
         """
+        check_images(y)
         if y.shape[-2] % self.size_multiple or y.shape[-1] % self.size_multiple:
             raise InputError(size_message((y.shape[-2], y.shape[-1]), self.size_multiple))
         skips = []
@@ -208,6 +214,7 @@ class SigmaUNet(UNet):
         InputError
             If σ is missing or invalid, or the size cannot be halved evenly.
         """
+        check_images(y)
         levels = check_sigma(sigma, y)
         if levels is None:
             raise InputError("this network is told the noise level: pass sigma, a number or a tensor (N,)")
@@ -225,13 +232,14 @@ def _check_shape(
     depth = len(channels) - 1
     if depth < 1 or min(channels) < 1 or image_channels < 1:
         raise InputError(
-            f"channels={tuple(channels)}, image_channels={image_channels}: give at least two positive numbers "
-            "of channels (encoder blocks from fine to coarse, then the middle block) and a positive image_channels"
+            f"{given('channels', tuple(channels))}, image_channels={image_channels}: give at least two positive "
+            "numbers of channels (encoder blocks from fine to coarse, then the middle block) and a positive "
+            "image_channels"
         )
     for name, convs in (("encoder_convs", encoder_convs), ("decoder_convs", decoder_convs)):
-        if len(convs) != depth or min(convs) < 1:
+        if len(convs) != depth or min(convs) < 1 or max(convs) > MOST_CONVOLUTIONS:
             raise InputError(
-                f"{name}={tuple(convs)} does not fit channels={tuple(channels)}: "
+                f"{given(name, tuple(convs))} does not fit channels={tuple(channels)}: "
                 f"give {depth} positive numbers, one per scale above the middle block"
             )
     if middle_convs < 1 or decoder_convs[0] < 2:

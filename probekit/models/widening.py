@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from probekit.checks import counts
+from probekit.checks import counts, given, instance
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.machine.place import place_of
@@ -16,6 +16,7 @@ from probekit.machine.place import place_of
 __all__ = ["widened"]
 
 WIDTHS = ("channels", "width")
+PACKAGED = "a Denoiser around one of the package's networks"
 
 
 def widened(denoiser: Denoiser, channels: Sequence[int]) -> Denoiser:
@@ -50,15 +51,18 @@ def widened(denoiser: Denoiser, channels: Sequence[int]) -> Denoiser:
     >>> torch.allclose(wide(y), narrow(y), atol=1e-5)
     True
     """
+    instance("denoiser", denoiser, Denoiser, PACKAGED)
     model = denoiser.model
-    given: Any = model.config
-    config: dict[str, Any] = dict(given)
-    key = next(name for name in WIDTHS if name in config)
+    declared: Any = getattr(model, "config", None)
+    config: dict[str, Any] = dict(declared) if isinstance(declared, Mapping) else {}
+    key = next((name for name in WIDTHS if name in config), None)
+    if key is None:
+        raise InputError(f"{type(model).__name__} is not one of the package's networks: give {PACKAGED}")
     channels = counts("channels", channels, least=0)
     before = config[key] if isinstance(config[key], list) else [config[key]]
     if len(channels) != len(before) or any(new % old or new < 1 for new, old in zip(channels, before, strict=False)):
         raise InputError(
-            f"channels={list(channels)}: a network of {before} is widened to as many numbers of channels, each a "
+            f"{given('channels', channels)}: a network of {before} is widened to as many numbers of channels, each a "
             "multiple of its own"
         )
     config[key] = list(channels) if isinstance(config[key], list) else channels[0]

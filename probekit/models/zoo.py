@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from probekit.checks import seeded
+from probekit import checks
 from probekit.denoising.denoiser import Denoiser
 from probekit.denoising.parametrisation import shown
 from probekit.errors import InputError, ModelError
@@ -29,6 +29,8 @@ FORMAT = 1
 SETTINGS = ("predicts", "sigma_to", "scaling", "data_range", "sigma_data")
 # Files of a size that every hosting of source code takes.
 MAX_BYTES = 16 * 2**20
+WHERE = "the path of a .safetensors file"
+PACKAGED = "a Denoiser around one of the package's networks"
 
 
 def available() -> tuple[str, ...]:
@@ -75,9 +77,11 @@ def save(
     CapacityError
         If the files cannot be written.
     """
-    path = Path(path)
+    path = checks.path("path", path, WHERE)
     if path.suffix != ".safetensors":
         raise InputError(f"{path} must end in .safetensors")
+    max_bytes = checks.whole("max_bytes", max_bytes, least=1)
+    said = {} if card is None else checks.mapping("card", card, "a mapping from names, or None")
     if (owner := part_of(path)) is not None:
         raise InputError(f"{path} is called like a part of {owner}: give a name without -00001-of-00002 at its end")
     if not isinstance(denoiser, Denoiser):
@@ -108,7 +112,7 @@ def save(
         **settings,
         "weights_sha256": weights_sha256({k: v.float() for k, v in half.items()}),
         **({"files": list(parts)} if len(parts) > 1 else {}),
-        "card": dict(card or {}),
+        "card": said,
     }
     text = _as_json(description)
     _written(path, parts, text)
@@ -118,7 +122,7 @@ def save(
 def _as_json(description: Mapping[str, Any]) -> str:
     try:
         return json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-    except TypeError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"the card cannot be written as JSON ({error}): give strings, numbers, lists and dicts"
         ) from error
@@ -233,7 +237,9 @@ def amend(path: str | Path, edit: Callable[[dict[str, Any]], object]) -> None:
     CapacityError
         If the description cannot be written.
     """
-    path = Path(path).with_suffix(".safetensors")
+    if not callable(edit):
+        raise InputError(f"{checks.given('edit', edit)}: give a function that changes the card, a dict, in place")
+    path = _suffixed(checks.path("path", path, WHERE))
     description = describe(path)
     edit(description["card"])
     text = _as_json(description)
@@ -243,6 +249,9 @@ def amend(path: str | Path, edit: Callable[[dict[str, Any]], object]) -> None:
 
 def tap_names(denoiser: Denoiser) -> tuple[str, ...]:
     """The aliases that a packaged network declares, in the order of the forward pass."""
+    declared = getattr(checks.instance("denoiser", denoiser, Denoiser, PACKAGED).model, "tap_aliases", None)
+    if not isinstance(declared, Mapping):
+        raise InputError(f"{denoiser.name} declares no aliases: give {PACKAGED}")
     return tuple(dict(denoiser.model.tap_aliases))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
@@ -256,7 +265,8 @@ def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
     seed
         Of the initial weights; torch's global generator is left as it was.
     """
-    seed = seeded(seed)
+    seed = checks.seeded(seed)
+    checks.instance("denoiser", denoiser, Denoiser, PACKAGED)
     kind = type(denoiser.model)
     if kind not in ARCHITECTURES.values():
         raise InputError(f"{kind.__name__} is not one of the package's networks: make its untrained twin yourself")
@@ -267,8 +277,13 @@ def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
     return Denoiser(model.eval(), **denoiser.settings, name=f"{denoiser.name}-untrained")
 
 
+def _suffixed(path: Path) -> Path:
+    """The path of the weights beside this file."""
+    return path.with_suffix(".safetensors") if path.name else path
+
+
 def _located(name: str | Path) -> Path:
-    path = Path(name)
+    path = checks.path("name", name, "the path of a .safetensors file, or the name of a bundled denoiser")
     if path.suffix == ".safetensors":
         if path.with_suffix(".json").is_file():
             return path
@@ -283,6 +298,6 @@ def _located(name: str | Path) -> Path:
     if str(name) in available():
         return WEIGHTS / f"{name}.safetensors"
     raise InputError(
-        f"there is no bundled denoiser {str(name)!r}: there are {', '.join(available()) or 'none'}; "
+        f"there is no bundled denoiser {checks.shown(str(name))}: there are {', '.join(available()) or 'none'}; "
         "or give the path of a .safetensors file"
     )

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from probekit import labels
@@ -17,11 +18,11 @@ from probekit.capture.hooks import editing, setting
 from probekit.capture.names import TapPoint, listing, resolve
 from probekit.capture.observer import Observer, Reach
 from probekit.capture.reductions import reduction
-from probekit.checks import flag, given, noise_levels, number, whole
+from probekit.checks import LARGEST_SEED, flag, given, noise_levels, number, path, real_array, seeded, whole
 from probekit.denoising.blame import first
 from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, settings_shown
-from probekit.denoising.inputs import check_batch
+from probekit.denoising.inputs import check_batch, check_sigma
 from probekit.errors import InputError, TapError
 from probekit.machine.identity import modules_of, named
 from probekit.machine.weights import UNKNOWN
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Tap", "tap"]
 
 LOG = logging.getLogger("probekit")
+# More noise draws of an image than any error would need.
+MOST_DRAWS = 10**7
 
 
 def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction = "mean") -> Tap:
@@ -196,6 +199,7 @@ class Tap:
         CapacityError
             If results or a batch would not fit in memory, or the store cannot be written.
         """
+        store = None if store is None else path("store", store, "the path of a folder, by custom ending in .zarr")
         if batch_size is None and store is not None:
             # A store is finished with the batch size that it was begun with.
             batch_size = planned(store, "batch_size")
@@ -275,7 +279,7 @@ class Tap:
             As for calling the tap.
         """
         point = self._observer.only("maps are read")
-        draw, seed = whole("draw", draw, least=0), whole("seed", seed)
+        draw, seed = seeded(draw, "draw"), seeded(seed, least=-LARGEST_SEED)
         source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
         self._observer.refuse_channels_last(reached)
         shape = reached.shape(point)
@@ -315,6 +319,7 @@ class Tap:
             As for calling the tap.
         """
         check_batch(y, self._observer.network)
+        check_sigma(sigma, y)
         # One image stands for a batch, but which inputs belong to which image only the network knows.
         count = len(y) if conditions else 1
         reached = self._observer.reach(tuple(y.shape[1:]), first(sigma, count, of=len(y)), count, conditions)
@@ -340,9 +345,16 @@ class Tap:
 
         `value` is a number, or a tensor that broadcasts to (N, channels given, H, W).
         """
-        if getattr(value, "ndim", 0) == 0:
-            value = number("value", value, "a finite number, or a tensor that broadcasts to (N, channels, H, W)")
-        return self._set(channels, lambda _: value)
+        what = "a finite number, or a tensor that broadcasts to (N, channels, H, W)"
+        if isinstance(value, np.ndarray) and value.dtype.kind == "c":
+            value = torch.from_numpy(value)
+        if isinstance(value, torch.Tensor) and value.ndim and not value.is_meta:
+            return self._set(channels, lambda _: value)
+        array = real_array("value", value, what)
+        if not np.isfinite(array).all():
+            raise InputError(f"{given('value', value)}: give {what}")
+        made = torch.from_numpy(array) if array.ndim else float(array)
+        return self._set(channels, lambda _: made)
 
     def edit(self, function: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
         """A context in which every forward pass goes on with ``function(map)`` in place of the tap's map.
@@ -395,7 +407,7 @@ class Tap:
         keep_draws: Any,
         conditions: Any,
     ) -> Measurement:
-        draws, seed = whole("draws", draws, least=1), whole("seed", seed)
+        draws, seed = whole("draws", draws, least=1, most=MOST_DRAWS), seeded(seed, least=-LARGEST_SEED)
         source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
         if isinstance(self._given, str):
             self._observer.refuse_channels_last(reached)

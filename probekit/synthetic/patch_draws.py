@@ -12,10 +12,11 @@ import numpy as np
 import xarray as xr
 from scipy.fft import idctn
 
-from probekit.checks import whole
+from probekit.checks import given, listed, real_array, seeded, whole
 from probekit.errors import InputError
 from probekit.labels import COORDINATES
-from probekit.synthetic.patch_laws import EnergyLaw, on_spheres
+from probekit.machine.memory import refuse_array
+from probekit.synthetic.patch_laws import MOST_POSITIONS, EnergyLaw, on_spheres
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -26,6 +27,7 @@ __all__ = ["Mixture", "PatchData", "conditional", "draw", "given_phi", "nonzero"
 
 # An energy that is no larger a share of the whole is what rounding to float32 leaves of 0.
 ZERO_SHARE = 1e-12
+FEWER = "give fewer images, or smaller ones"
 # Priors may be off by the rounding of float32; they are then scaled to sum to 1.
 WEIGHT_TOLERANCE = 1e-6
 
@@ -73,7 +75,9 @@ class Mixture:
         priors = _numbers("weights", weights, "a list of priors, one per class")
         known = _numbers("variances", variances, "(classes, p²), one row of equal length per class")
         if priors.ndim != 1 or not (priors > 0).all() or abs(priors.sum() - 1) > WEIGHT_TOLERANCE:
-            raise InputError(f"weights={priors.tolist()}: give a list of priors > 0, one per class, that sum to 1")
+            raise InputError(
+                f"{given('weights', priors.tolist())}: give a list of priors > 0, one per class, that sum to 1"
+            )
         if known.ndim != 2 or len(known) != len(priors) or math.isqrt(known.shape[1]) ** 2 != known.shape[1]:
             raise InputError(
                 f"variances has shape {known.shape} with {len(priors)} weights: give (classes, p²), one row per class "
@@ -114,7 +118,8 @@ class Mixture:
 
     def grid(self, rows: int, cols: int) -> tuple[int, int]:
         """Rows and columns of patches in an image of this many pixels."""
-        rows, cols = whole("rows", rows, least=0), whole("cols", cols, least=0)
+        rows = whole("rows", rows, least=0, most=MOST_POSITIONS)
+        cols = whole("cols", cols, least=0, most=MOST_POSITIONS)
         if min(rows, cols) < 1 or rows % self.patch or cols % self.patch:
             raise InputError(
                 f"images of {rows}×{cols} cannot be cut into {self.patch}×{self.patch} patches: height and width must "
@@ -136,7 +141,8 @@ class Mixture:
 def draw(mixture: Mixture, n: int, rows: int, cols: int, seed: int, dtype: np.dtype) -> PatchData:
     """Images of the mixture; see `PatchModel.draw`."""
     grid = mixture.grid(rows, cols)
-    n, seed = whole("n", n, least=1), whole("seed", seed, least=0)
+    n, seed = whole("n", n, least=1), seeded(seed)
+    refuse_array((n, 2 * mixture.variances.shape[1], *grid), 8, hint=FEWER)
     # Two streams, so that the first images are the same however many are drawn.
     of_classes, of_values = np.random.default_rng(seed).spawn(2)
     subspace = of_classes.choice(len(mixture.weights), size=n, p=mixture.weights)
@@ -151,8 +157,9 @@ def draw(mixture: Mixture, n: int, rows: int, cols: int, seed: int, dtype: np.dt
 def conditional(mixture: Mixture, phi: Any, n: int, rows: int, cols: int, seed: int, dtype: np.dtype) -> PatchData:
     """Images of the mixture given φ; see `PatchModel.conditional`."""
     grid = mixture.grid(rows, cols)
-    n, seed = whole("n", n, least=1), whole("seed", seed, least=0)
+    n, seed = whole("n", n, least=1), seeded(seed)
     values, positions = _given(mixture, phi), math.prod(grid)
+    refuse_array((len(values), n, 2 * mixture.variances.shape[1], positions), 8, hint=FEWER)
     laws = mixture.energy_laws(positions)
     posterior = _posterior(mixture, values, laws)
     rng = np.random.default_rng(seed)
@@ -268,25 +275,18 @@ def _described(mixture: Mixture) -> dict[str, Any]:
     }
 
 
-def _numbers(name: str, given: ArrayLike, wanted: str) -> np.ndarray:
-    try:
-        return np.array(given, float)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}={given!r}: give numbers, {wanted}") from error
+def _numbers(name: str, found: ArrayLike, wanted: str) -> np.ndarray:
+    return real_array(name, found, f"numbers, {wanted}")
 
 
 def _checked_pool(pool: Sequence[Sequence[int]] | None, components: int) -> tuple[tuple[int, ...], ...]:
     if pool is None:
         return tuple((j,) for j in range(components))
-    try:
-        groups = tuple(tuple(int(j) for j in group) for group in pool)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"pool={pool!r}: give a list of groups, each a list of component indices, e.g. [[0], [1, 2]]"
-        ) from error
+    what = "a list of groups, each a list of component indices, e.g. [[0], [1, 2]]"
+    groups = tuple(tuple(whole("pool", j) for j in listed("pool", group, what)) for group in listed("pool", pool, what))
     if sorted(j for group in groups for j in group) != list(range(components)) or not all(groups):
         raise InputError(
-            f"pool={[list(group) for group in groups]}: give groups of component indices, none empty, in which each of "
-            f"0…{components - 1} is once"
+            f"{given('pool', [list(group) for group in groups])}: give groups of component indices, none empty, in "
+            f"which each of 0…{components - 1} is once"
         )
     return groups

@@ -14,8 +14,9 @@ from scipy import stats
 from scipy.interpolate import CubicSpline
 from scipy.special import gammaln, logsumexp, xlogy
 
-from probekit.checks import number, real_array, whole
+from probekit.checks import given, instance, number, real_array, whole
 from probekit.errors import InputError
+from probekit.machine.memory import refuse_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,9 @@ __all__ = ["EnergyLaw", "SplitLaw", "coefficient_law", "on_spheres", "wasserstei
 CHUNK = 2**21
 MAX_TERMS = 2**21
 GRID = 4097
+# Whole numbers up to here are floats too.
+MOST_POSITIONS = 2**53
+GENERATOR = "a numpy.random.Generator, e.g. numpy.random.default_rng(0)"
 # Further below its peak than this, in log density, a density adds less than rounding does.
 NEGLIGIBLE = 60.0
 
@@ -62,7 +66,7 @@ def coefficient_law(energy: float, *, positions: int) -> Any:
     """
     energy, positions = (
         number("energy", energy, "the spatial mean of squared coefficients"),
-        whole("positions", positions),
+        whole("positions", positions, most=MOST_POSITIONS),
     )
     if not energy > 0 or positions < 2:
         raise InputError(
@@ -102,7 +106,9 @@ def on_spheres(energies: ArrayLike, *, positions: int, rng: np.random.Generator)
     [0.25, 0.0]
     """
     energies = _energies("energies", energies)
-    positions = whole("positions", positions, least=1)
+    positions = whole("positions", positions, least=1, most=MOST_POSITIONS)
+    instance("rng", rng, np.random.Generator, GENERATOR)
+    refuse_array((*energies.shape, positions), 16, hint="give fewer energies at a time, or fewer positions")
     direction = rng.standard_normal((*energies.shape, positions))
     direction *= np.sqrt(positions * energies / (direction**2).sum(axis=-1))[..., None]
     return direction
@@ -135,7 +141,7 @@ def wasserstein2(a: ArrayLike, b: ArrayLike, *, positions: int) -> np.ndarray:
     >>> round(float(wasserstein2([0.25, 0.0], [0.04, 0.01], positions=4)), 12)
     0.4
     """
-    positions = whole("positions", positions, least=1)
+    positions = whole("positions", positions, least=1, most=MOST_POSITIONS)
     difference = np.sqrt(_energies("energies a", a)) - np.sqrt(_energies("energies b", b))
     return np.asarray(positions * (difference**2).sum(axis=-1))
 
@@ -172,7 +178,7 @@ class EnergyLaw:
 
     def __init__(self, variances: Sequence[float] | np.ndarray, *, positions: int) -> None:
         self.variances = _positive(variances)
-        self.positions = positions = whole("positions", positions, least=1)
+        self.positions = positions = whole("positions", positions, least=1, most=MOST_POSITIONS)
         self._shape = positions / 2
         scales = 2 * self.variances / positions
         self._scale = scales.min()
@@ -188,13 +194,16 @@ class EnergyLaw:
         InputError
             If the variances differ by so much that the series is too long.
         """
-        t = np.asarray(total, float) / self._scale
+        total = _energies("total", total)
+        if not (total > 0).all():
+            raise InputError("total holds 0, where the density's logarithm is not defined: give sums > 0")
+        t = total / self._scale
         shape = len(self.variances) * self._shape
         return self._log_norm - math.log(self._scale) + (shape - 1) * np.log(t) - t + self.log_series(total)
 
     def log_series(self, total: ArrayLike) -> np.ndarray:
         """Log of the density's smooth factor at `total` (...), ≥ 0: log Σ_M δ_M (φ/θ₁)^M / Γ(m a + M)."""
-        t = np.asarray(total, float) / self._scale
+        t = _energies("total", total) / self._scale
         counts, log_terms = self._terms(float(t.max(initial=0)))
         flat = t.ravel()
         step = max(1, CHUNK // len(counts))
@@ -223,7 +232,10 @@ class EnergyLaw:
         InputError
             If the variances differ by so much that the series is too long.
         """
-        total = np.asarray(total, float)
+        instance("rng", rng, np.random.Generator, GENERATOR)
+        total = _energies("total", total)
+        if total.ndim != 1 or not (total > 0).all():
+            raise InputError(f"total has shape {total.shape} or holds 0: give (n,) sums > 0")
         raised = self._counts(total, rng)
         shares = rng.standard_gamma(self._shape + raised)
         return shares * (total / shares.sum(axis=1))[:, None]
@@ -311,13 +323,13 @@ class SplitLaw:
         self, variances: Sequence[float] | np.ndarray, *, phi: float, positions: int, component: int = 0
     ) -> None:
         known = _positive(variances)
-        positions = whole("positions", positions, least=1)
+        positions = whole("positions", positions, least=1, most=MOST_POSITIONS)
         component = whole("component", component)
         phi = number("phi", phi, "a positive pooled energy", good=lambda v: v > 0)
         if len(known) < 2 or not 0 <= component < len(known):
             raise InputError(
-                f"variances={known.tolist()}, component={component}: give at least two variances, and the index of "
-                "one of them"
+                f"{given('variances', known.tolist())}, {given('component', component)}: give at least two "
+                "variances, and the index of one of them"
             )
         self.phi = float(phi)
         self._scale = 2 * known[component] / positions
@@ -329,6 +341,8 @@ class SplitLaw:
         # Twice is enough to bring a narrow peak from a few points of the first grid to all of the last.
         for _ in range(2):
             near = np.flatnonzero((log := self._log_density_of_angle(angle)) > log.max() - NEGLIGIBLE)
+            if not near.size:
+                raise InputError(f"phi={phi:g} is beyond what variances {known.max():g} at most give: give another phi")
             low, high = angle[max(near[0] - 1, 0)], angle[min(near[-1] + 1, GRID - 1)]
             angle = np.linspace(low, high, GRID)
         log = self._log_density_of_angle(angle)
@@ -343,7 +357,7 @@ class SplitLaw:
 
     def pdf(self, energy: ArrayLike) -> np.ndarray:
         """Density at energies (...); 0 outside (0, φ)."""
-        energy = np.asarray(energy, float)
+        energy = _numbers(energy)
         inside = (energy > 0) & (energy < self.phi)
         angle = np.arcsin(np.sqrt(np.where(inside, energy, self.phi / 2) / self.phi))
         log = self._log_density_of_angle(angle) - self._log_mass - np.log(self.phi * np.sin(2 * angle))
@@ -351,7 +365,7 @@ class SplitLaw:
 
     def cdf(self, energy: ArrayLike) -> np.ndarray:
         """Probability that the energy is at most `energy` (...)."""
-        share = np.clip(np.asarray(energy, float) / self.phi, 0, 1)
+        share = np.clip(_numbers(energy) / self.phi, 0, 1)
         angle = np.clip(np.arcsin(np.sqrt(share)), self._low, self._high)
         return np.clip(self._cumulative(angle), 0, 1)
 
@@ -401,12 +415,21 @@ def _inverse_cdf(log_weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 def _positive(variances: Sequence[float] | np.ndarray) -> np.ndarray:
     known = real_array("variances", variances, "a list of finite variances > 0, one per pooled component")
     if known.ndim != 1 or known.size == 0 or not (np.isfinite(known) & (known > 0)).all():
-        raise InputError(f"variances={known.tolist()}: give a list of finite variances > 0, one per pooled component")
+        raise InputError(
+            f"{given('variances', known.tolist())}: give a list of finite variances > 0, one per pooled component"
+        )
     return known
 
 
-def _energies(name: str, given: ArrayLike) -> np.ndarray:
-    energies = real_array(name, given, "spatial means of squares, finite and ≥ 0")
+def _numbers(energy: ArrayLike) -> np.ndarray:
+    found = real_array("energy", energy, "energies, numbers")
+    if np.isnan(found).any():
+        raise InputError("energy holds NaN: give energies, numbers")
+    return found
+
+
+def _energies(name: str, found: ArrayLike) -> np.ndarray:
+    energies = real_array(name, found, "spatial means of squares, finite and ≥ 0")
     if not (np.isfinite(energies) & (energies >= 0)).all():
         raise InputError(f"{name} hold negative or infinite values: give spatial means of squares, finite and ≥ 0")
     return energies

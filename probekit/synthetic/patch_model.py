@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from probekit.checks import LOUDEST, number
 from probekit.denoising.inputs import check_batch, check_sigma
 from probekit.errors import InputError
 from probekit.synthetic import patch_draws
@@ -253,8 +254,8 @@ class PatchModel(nn.Module):
         InputError
             If σ is not a finite number > 0.
         """
-        if not (math.isfinite(sigma) and sigma > 0):
-            raise InputError(f"sigma={sigma}: give a finite noise standard deviation > 0")
+        what = f"a finite noise standard deviation > 0, from {1 / LOUDEST:g} to {LOUDEST:g}"
+        sigma = number("sigma", sigma, what, good=lambda v: 1 / LOUDEST <= v <= LOUDEST)
         known = self.mixture.variances
         return (known * sigma**2 / (known + sigma**2)).mean(axis=1)
 

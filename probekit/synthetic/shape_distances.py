@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import xarray as xr
 
-from probekit.checks import is_real, listed, mapping, plain
+from probekit.checks import choice, given, listed, mapping, number, shown
 from probekit.errors import InputError
 from probekit.synthetic.shape_factors import FACTORS, Settings, check_settings
 
 __all__ = ["distance", "factor_distances"]
+
+
+# Beyond it sums of a few weights leave float64.
+HEAVIEST = 1e300
+WEIGHT = f"a finite number, 0 or more, of {HEAVIEST:g} at most"
 
 
 def factor_distances(a: Settings, b: Settings, *, factors: Sequence[str] | None = None) -> xr.Dataset:
@@ -112,10 +116,9 @@ def distance(
 def _chosen(factors: Sequence[str] | None) -> list[str]:
     what = f"some of {', '.join(FACTORS)}, each once"
     chosen = list(FACTORS) if factors is None else [factors] if isinstance(factors, str) else factors
-    names = listed("factors", chosen, what)
-    unknown = [str(name) for name in names if name not in FACTORS]
-    if unknown or not names or len(set(names)) < len(names):
-        raise InputError(f"factors={factors!r}: give {what}")
+    names = [choice("factors", name, FACTORS) for name in listed("factors", chosen, what)]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"{given('factors', factors)}: give {what}")
     return names
 
 
@@ -123,10 +126,10 @@ def _variable(settings: Settings, name: str) -> xr.Variable:
     check_settings(settings)
     if name not in settings:
         raise InputError(f"the settings lack {name}: give it a value, or name the factors to compare in factors=")
-    given = settings[name]
-    if isinstance(given, xr.DataArray | xr.Variable):
-        return xr.Variable(given.dims, FACTORS[name].checked(name, given.values))
-    values = FACTORS[name].checked(name, given)
+    found = settings[name]
+    if isinstance(found, xr.DataArray | xr.Variable):
+        return xr.Variable(found.dims, FACTORS[name].checked(name, found.values))
+    values = FACTORS[name].checked(name, found)
     if values.ndim > 1:
         raise InputError(f"{name} has shape {values.shape}: give one value, one per image, or a DataArray with dims")
     return xr.Variable(("image",)[: values.ndim], values)
@@ -148,12 +151,13 @@ def _shared_coords(a: Settings, b: Settings, dims: set[Any]) -> dict[Any, Any]:
 
 
 def _weights(weights: Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:
-    weights = mapping("weights", weights or {}, "a weight for each of some factors, {name: weight}")
+    weights = mapping(
+        "weights", {} if weights is None else weights, "a weight for each of some factors, {name: weight}"
+    )
     for name, weight in weights.items():
         if name not in names:
-            raise InputError(f"weights has {name}, which is not compared: weigh some of {', '.join(names)}")
-        if not (is_real(plain(weight)) and 0 <= plain(weight) < math.inf):
-            raise InputError(f"the weight of {name} is {weight!r}: give a finite number, 0 or more")
+            raise InputError(f"weights has {shown(name)}, which is not compared: weigh some of {', '.join(names)}")
+        number(f"the weight of {name}", weight, WEIGHT, good=lambda v: 0 <= v <= HEAVIEST)
     if len(weights) == len(names) and not any(weights.values()):
         raise InputError("all weights are 0: give at least one factor a positive weight")
     return {name: float(weight) for name, weight in weights.items()}

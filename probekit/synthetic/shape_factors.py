@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from probekit import labels
+from probekit.checks import listed, real_array, shown
 from probekit.errors import InputError
 from probekit.machine.installed import installed_version
 
@@ -77,20 +78,34 @@ class Factor:
         InputError
             Naming the factor, the first value outside its range, and the range.
         """
-        values = np.asarray(given)
         if self.kind == "category":
-            values = values.astype(object)
+            values = self._names(name, given)
             good = np.isin(values, np.array(self.values, dtype=object))
-        elif values.dtype.kind not in "iuf":
-            good = np.zeros(values.shape, bool)
         else:
+            values = real_array(name, given, self.allowed)
             below = values < self.high if self.kind == "circular" else values <= self.high
             good = (values >= self.low) & below & (self.kind != "whole" or values == np.round(values))
         if not good.all():
             at = tuple(np.argwhere(~good)[0])
             where = f" at position {at[0]}" if at else ""
-            raise InputError(f"{name} is {values.astype(object)[at]!r}{where}: give {self.allowed}")
+            raise InputError(f"{name} is {shown(values.astype(object)[at])}{where}: give {self.allowed}")
         return values if self.kind == "category" else values.astype(np.int64 if self.kind == "whole" else np.float64)
+
+    def _names(self, name: str, found: Any) -> np.ndarray:
+        """Names as an array of str objects: of no dims where it is one."""
+        if isinstance(found, np.ndarray | xr.DataArray | xr.Variable):
+            array = np.asarray(found.values if isinstance(found, xr.DataArray | xr.Variable) else found).astype(object)
+        elif isinstance(found, str):
+            array = np.array(str.__str__(found), dtype=object)
+        else:
+            items = listed(name, found, self.allowed)
+            array = np.empty(len(items), object)
+            for k, item in enumerate(items):
+                array[k] = item
+        wrong = [one for one in array.ravel() if not isinstance(one, str)]
+        if wrong:
+            raise InputError(f"{name} is {shown(wrong[0])}: give {self.allowed}")
+        return array
 
 
 FACTORS: Mapping[str, Factor] = MappingProxyType(
@@ -195,7 +210,12 @@ def check_settings(settings: Any) -> None:
 
 def _check_names(settings: Settings, needed: Sequence[str]) -> None:
     check_settings(settings)
-    names: list[Hashable] = list(settings.data_vars if isinstance(settings, xr.Dataset) else settings)
+    try:
+        names: list[Hashable] = list(settings.data_vars if isinstance(settings, xr.Dataset) else settings)
+    except Exception as error:
+        raise InputError(
+            f"the settings cannot be read ({type(error).__name__}): give a Dataset or a mapping"
+        ) from error
     unknown = [str(name) for name in names if name not in FACTORS]
     if unknown:
         raise InputError(f"{', '.join(unknown)}: no such factor; the factors are {', '.join(FACTORS)}")
@@ -209,7 +229,7 @@ def _along_image(name: str, given: Any) -> np.ndarray:
         if given.dims not in ((), ("image",)):
             raise InputError(f"{name} has dims {tuple(map(str, given.dims))}: give it the one dim image, or none")
         return np.asarray(given.values)
-    values = np.asarray(given)
+    values = FACTORS[name].checked(name, given)
     if values.ndim > 1:
         raise InputError(f"{name} has shape {values.shape}: give one value, or one per image")
     return values

@@ -33,7 +33,8 @@ import numpy as np
 import xarray as xr
 
 from probekit import labels
-from probekit.checks import whole
+from probekit.checks import seeded, whole
+from probekit.machine.memory import refuse_array
 from probekit.synthetic.drawing import background, coverage, hue_to_rgb
 from probekit.synthetic.shape_distances import distance, factor_distances
 from probekit.synthetic.shape_factors import FACTORS, Factor, Settings, tabulate
@@ -105,7 +106,8 @@ def draw_settings(n: int, *, seed: int, **fixed: Any) -> xr.Dataset:
     >>> bool(draw_settings(2, seed=0).equals(draw_settings(5, seed=0).isel(image=[0, 1])))
     True
     """
-    n, seed = whole("n", n, least=1), whole("seed", seed, least=0)
+    n, seed = whole("n", n, least=1), seeded(seed)
+    refuse_array((n, 2 * len(FACTORS)), 8, hint="give fewer images")
     # Row by row: however many images there are, each has the same numbers, a column for each factor.
     uniform = np.random.default_rng(seed).random((n, len(FACTORS)))
     drawn = {name: factor.quantile(u) for (name, factor), u in zip(FACTORS.items(), uniform.T, strict=True)}
@@ -155,6 +157,7 @@ def render(settings: Settings, *, size: int = 32) -> xr.DataArray:
 
 
 def _pixels(truth: Mapping[str, np.ndarray], size: int) -> np.ndarray:
+    refuse_array((len(truth["shape"]) + 8 * BLOCK, 3, size, size), 4, hint="give fewer images, or a smaller size")
     pixels = np.empty((len(truth["shape"]), 3, size, size), np.float32)
     centroid = np.stack([truth["position_row"], truth["position_col"]], axis=1)
     for kind, block in _blocks(truth["shape"], truth["count"], truth["texture"]):

@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 
 from probekit import labels
-from probekit.checks import noise_levels, number, real_array, whole
+from probekit.checks import MOST, given, noise_levels, number, real_array, seeded, whole
 from probekit.errors import InputError
+from probekit.machine.memory import refuse_array
 
 __all__ = ["SubspaceData", "union_of_subspaces"]
 
@@ -117,7 +118,7 @@ def union_of_subspaces(
     n_images, n_subspaces = whole("n_images", n_images, least=1), whole("n_subspaces", n_subspaces, least=1)
     n_channels, support = whole("n_channels", n_channels, least=1), whole("support", support, least=1)
     overlap, common = whole("overlap", overlap, least=0), whole("common", common, least=0)
-    draws, seed = whole("draws", draws, least=2), whole("seed", seed, least=0)
+    draws, seed = whole("draws", draws, least=2, most=MOST), seeded(seed)
     dimension = support if dimension is None else whole("dimension", dimension, least=1)
     _check_channels(n_channels, n_subspaces, support, dimension, overlap, common)
     share = _shares(weights, n_subspaces)
@@ -126,6 +127,8 @@ def union_of_subspaces(
     what = f"a positive response to noise alone, from {SMALLEST:g} to {LARGEST:g}"
     rest = number("rest", rest, what, good=lambda v: SMALLEST <= v <= LARGEST)
     sigma = noise_levels(sigma)
+    hint = "give fewer images, channels or noise levels"
+    refuse_array((n_images + n_subspaces * dimension, 4 * len(sigma), n_channels), 8, hint=hint)
     rng = np.random.default_rng(seed)
     supports, is_common = _channels(rng, n_channels, n_subspaces, support, overlap, common)
     basis = _bases(rng, supports, dimension)
@@ -242,5 +245,7 @@ def _shares(weights: Sequence[float] | None, n_subspaces: int) -> np.ndarray:
     share = np.ones(n_subspaces) if weights is None else real_array("weights", weights, what)
     valid = share.shape == (n_subspaces,) and np.isfinite(share).all() and (share >= 0).all() and share.sum() > 0
     if not valid:
-        raise InputError(f"weights={share.tolist()}: give {n_subspaces} numbers ≥ 0, one per subspace, not all 0")
+        raise InputError(
+            f"{given('weights', share.tolist())}: give {n_subspaces} numbers ≥ 0, one per subspace, not all 0"
+        )
     return share / share.sum()

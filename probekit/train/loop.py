@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from probekit.checks import number, whole
+from probekit.checks import flag, instance, number, path, whole
 from probekit.denoising.denoiser import Denoiser
-from probekit.errors import CapacityError, InputError, ModelError
+from probekit.errors import CapacityError, InputError, ModelError, ProbeError
 from probekit.evaluation.psnr import CARD_SIGMA, psnr_curve
+from probekit.images import ImageSet
 from probekit.machine import files
 from probekit.machine.files import prepared, writing_to
-from probekit.machine.modes import flushed_denormals
+from probekit.machine.memory import refuse_array
+from probekit.machine.modes import evaluating, flushed_denormals
+from probekit.machine.place import place_of
 from probekit.machine.progress import Bar, bar, silent
 from probekit.train import checkpoint
 from probekit.train.checkpoint import CHECKPOINT
@@ -31,8 +35,6 @@ from probekit.train.run import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from probekit.images import ImageSet
 
 __all__ = ["progress_of", "train"]
 
@@ -136,8 +138,16 @@ def train(
     evaluations = whole("evaluations", evaluations, least=0)
     if until is not None:
         until = whole("until", until, least=0)
-    recipe = recipe or Recipe()
+    recipe = Recipe() if recipe is None else instance("recipe", recipe, Recipe, "a probekit.train.Recipe, or None")
     denoiser = _trainable(denoiser)
+    instance("images", images, ImageSet, "an image set, as probekit.images.load makes it")
+    if held_out is not None:
+        instance("held_out", held_out, ImageSet, "an image set, as probekit.images.load makes it, or None")
+    compile, deterministic = flag("compile", compile), flag("deterministic", deterministic)
+    progress = flag("progress", progress)
+    folder = None if out is None else path("out", out, "the path of a folder, or None")
+    shape = (recipe.batch_size, images.shape[0], *(recipe.crop or side for side in images.shape[1:]))
+    refuse_array(shape, 4, hint="give a smaller batch_size")
     processes = Processes()
     place = processes.place(device)
     run = Run(
@@ -150,7 +160,6 @@ def train(
         content=images.fingerprint(),
         processes=processes,
     )
-    folder = None if out is None else Path(out)
     if folder is not None:
         prepared(folder)
         if (folder / CHECKPOINT).exists():
@@ -175,7 +184,12 @@ def train(
     )
     with flushed_denormals(), _algorithms(deterministic), _within_means(recipe.batch_size):
         if run.step < plan.last:
-            _drive(run, held(images, place), plan)
+            try:
+                _drive(run, held(images, place), plan)
+            except (RuntimeError, TypeError) as error:
+                if not isinstance(error, ProbeError):
+                    _blame_images(denoiser, images, recipe.crop)
+                raise
     run.adopt_average()
     return denoiser
 
@@ -190,10 +204,10 @@ def progress_of(out: str | Path) -> dict[str, Any]:
     ModelError
         If the checkpoint cannot be read.
     """
-    path = Path(out) / CHECKPOINT
-    if not path.exists():
+    kept = path("out", out, "the path of the folder of a run") / CHECKPOINT
+    if not kept.exists():
         raise InputError(f"{out} holds no {CHECKPOINT}: train into it first")
-    return checkpoint.read(path)[0]
+    return checkpoint.read(kept)[0]
 
 
 class _Plan(NamedTuple):
@@ -211,12 +225,26 @@ class _Plan(NamedTuple):
 def _trainable(denoiser: Denoiser | nn.Module) -> Denoiser:
     if not isinstance(denoiser, Denoiser):
         denoiser = Denoiser(denoiser)
+    if any(map(is_lazy, denoiser.parameters())):
+        raise ModelError(f"{denoiser.name} has lazy layers, whose shapes are not known: call it with an image first")
     if denoiser.predicts != "clean" or denoiser.scaling is not None or denoiser.data_range not in (None, (0, 1)):
         raise InputError(
             f"{denoiser.name} has {denoiser.extra_repr()}: what is trained here predicts the clean image from the "
             "noisy one as it is; give Denoiser(model, sigma_to=...) alone, with data_range (0, 1) or None"
         )
     return denoiser
+
+
+def _blame_images(denoiser: Denoiser, images: ImageSet, crop: int | None) -> None:
+    """After a step that failed, the clear error of one image, if the network cannot take these at all."""
+    try:
+        with torch.no_grad(), evaluating(denoiser):
+            denoiser(images.read([0])[..., :crop, :crop].to(place_of(denoiser)), 0.1)
+    except InputError:
+        raise
+    except Exception:
+        # The step's own failure says more.
+        return
 
 
 @contextmanager

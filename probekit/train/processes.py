@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from probekit.checks import given
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,9 +63,11 @@ def usable(device: str | torch.device | None) -> torch.device:
     """
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     try:
-        found = torch.device(device or ("cuda" if there else "cpu"))
-    except RuntimeError:
-        raise InputError(f"device={device!r}: give cpu, cuda, or cuda:0 and so on") from None
+        # A number alone would be taken as a GPU.
+        named = device if isinstance(device, str | torch.device) else ""
+        found = torch.device(("cuda" if there else "cpu") if device is None else named)
+    except (RuntimeError, ValueError):
+        raise InputError(f"{given('device', device)}: give cpu, cuda, or cuda:0 and so on") from None
     if found.type not in ("cpu", "cuda"):
         raise InputError(f"device={str(found)!r}: training and sampling run on cpu or cuda")
     if found.type == "cuda" and (found.index or 0) >= there:

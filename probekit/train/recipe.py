@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from probekit.checks import is_real, settle
+from probekit.checks import LOUDEST, flag, given, is_real, settle, whole
 from probekit.errors import InputError
 
 __all__ = ["Recipe"]
@@ -72,32 +72,34 @@ class Recipe:
     def __post_init__(self) -> None:
         settle(self)
         rules: tuple[tuple[str, str, type, Callable[[Any], bool]], ...] = (
-            ("steps", "a positive int", Integral, lambda v: v >= 1),
-            ("batch_size", "a positive int", Integral, lambda v: v >= 1),
-            ("lr", "a positive number", Real, lambda v: 0 < v < math.inf),
+            ("steps", "a positive int", Integral, lambda v: 1 <= v < 2**53),
+            ("batch_size", "a positive int", Integral, lambda v: 1 <= v < 2**53),
+            ("lr", "a positive number", Real, lambda v: 0 < v <= 1e30),
             ("warmup", "a fraction in [0, 1)", Real, lambda v: 0 <= v < 1),
-            ("sigma_max", "a positive number", Real, lambda v: 0 < v < math.inf),
-            ("weight_power", "a finite number", Real, math.isfinite),
+            ("sigma_max", "a positive number", Real, lambda v: 0 < v <= LOUDEST),
+            ("weight_power", "a finite number", Real, lambda v: -LOUDEST <= v <= LOUDEST),
             ("ema", "a fraction in [0, 1]", Real, lambda v: 0 <= v <= 1),
             # What torch's generators take.
             ("seed", "an int of 64 bits", Integral, lambda v: -(2**63) <= v < 2**63),
-            ("crop", "a positive int, or None", Integral, lambda v: v >= 1),
+            ("crop", "a positive int, or None", Integral, lambda v: 1 <= v < 2**53),
         )
         wrong = [
-            f"{name}={getattr(self, name)!r} (expected {expected})"
+            f"{given(name, getattr(self, name))} (expected {expected})"
             for name, expected, kind, holds in rules
             if not (is_real(value := getattr(self, name)) and isinstance(value, kind) and holds(value))
             and not (name == "crop" and self.crop is None)
         ]
         if wrong:
             raise InputError(f"the recipe cannot be followed: {'; '.join(wrong)}")
+        object.__setattr__(self, "flip", flag("flip", self.flip))
 
     def lr_at(self, step: int) -> float:
         """Learning rate of step number `step`, counted from 0."""
+        step = whole("step", step, least=0, most=2**53)
         rise = max(1, round(self.warmup * self.steps))
         fall = (step - rise) / max(1, self.steps - rise)
         return self.lr * min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * max(0.0, fall))))
 
     def ema_weight(self, step: int) -> float:
         """How far the average moves towards the weights after step number `step`, counted from 0."""
-        return 1 / max(1.0, self.ema * (step + 1))
+        return 1 / max(1.0, self.ema * (whole("step", step, least=0, most=2**53) + 1))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
+from probekit.checks import given
 from probekit.errors import InputError
 from probekit.machine.identity import modules_of
 from probekit.machine.weights import weights_sha256
@@ -48,8 +49,10 @@ class Run:
         content: str = "",
         processes: Processes | None = None,
     ) -> None:
-        if precision not in (None, "bf16", "float32"):
-            raise InputError(f'precision={precision!r}: give "bf16", "float32", or None for what suits the device')
+        if precision is not None and (not isinstance(precision, str) or precision not in ("bf16", "float32")):
+            raise InputError(
+                f'{given("precision", precision)}: give "bf16", "float32", or None for what suits the device'
+            )
         self.denoiser, self.recipe, self.device = denoiser, recipe, device
         self.images, self.content = images, content
         self.processes = processes or Processes()

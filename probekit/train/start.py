@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from probekit.checks import choice, counts, whole
+from probekit.checks import choice, counts, seeded, whole
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.machine.weights import weights_sha256
@@ -47,10 +47,12 @@ class Start:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        seeded(self.seed)
         if self.model is not None:
             choice("model", self.model, zoo.ARCHITECTURES)
         if self.channels is not None:
-            counts("channels", self.channels)
+            # A list, since an iterator is used up.
+            object.__setattr__(self, "channels", counts("channels", self.channels))
         if self.depth is not None:
             whole("depth", self.depth, least=2)
         if self.init is not None:
@@ -69,8 +71,10 @@ class Start:
         InputError
             If what is asked for does not fit `init`, or is no network.
         """
+        model = self.model
+        channels = CHANNELS if self.channels is None else self.channels
         if self.init is None:
-            return _new(self.model or UNET, list(self.channels or CHANNELS), self.depth or DEPTH)
+            return _new(model or UNET, list(channels), self.depth or DEPTH)
         begun, kind = zoo.load(self.init), zoo.describe(self.init)["architecture"]
         config: Mapping[str, Any] = begun.model.config  # pyright: ignore[reportAssignmentType]
         there = {"model": kind, "depth": config.get("depth")}

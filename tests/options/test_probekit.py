@@ -153,13 +153,13 @@ BAD: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: called(sigma=[]), "sigma is empty"),
         (lambda: called(sigma=[0.1, 0.1]), "names a noise level twice"),
         (lambda: called(sigma="loud"), "sigma='loud'"),
-        (lambda: called(draws=0), "draws=0: give a whole number ≥ 1"),
+        (lambda: called(draws=0), "draws=0: give a whole number from 1 to"),
         (lambda: called(draws=2.5), "draws=2.5"),
         (lambda: called(seed="one"), "seed='one': give a whole number"),
         (lambda: called(seed=0.5), "seed=0.5"),
         (lambda: called(ids=["a", "a"]), "ids a of .* occur more than once"),
         (lambda: called(ids=7), "ids=7"),
-        (lambda: called(batch_size=0), "batch_size=0: give a whole number ≥ 1"),
+        (lambda: called(batch_size=0), "batch_size=0: give a whole number from 1 to"),
         (lambda: called(batch_size="all"), "batch_size='all'"),
         (lambda: called(keep_draws="yes"), "keep_draws='yes': give True or False"),
         (lambda: called(store=NOT_A_PATH), "store=3.5: give the path of a folder"),
@@ -317,7 +317,7 @@ BAD: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: factor_distances(3, SETTINGS), "settings"),  # pyright: ignore[reportArgumentType]
         (lambda: distance(SETTINGS, 3), "settings"),  # pyright: ignore[reportArgumentType]
         (lambda: distance(SETTINGS, SETTINGS, factors=[]), "factors=\\[\\]"),
-        (lambda: distance(SETTINGS, SETTINGS, weights={"hue": -1}), "the weight of hue is -1"),
+        (lambda: distance(SETTINGS, SETTINGS, weights={"hue": -1}), "the weight of hue=-1"),
         (lambda: distance(SETTINGS, SETTINGS, weights=3), "weights=3"),  # pyright: ignore[reportArgumentType]
     ],
 }
