@@ -42,10 +42,12 @@ def _of_classes() -> dict[str, Variable]:
 FINDINGS = Findings(
     "clusters",
     {
-        "assignment": Variable(PER_IMAGE, "cluster of the image, 0 the largest"),
+        "assignment": Variable(PER_IMAGE, "cluster of the image, 0 the largest", holds="counts"),
         "centre_distance": Variable(PER_IMAGE, "Euclidean distance of phi from the cluster's centre", "activation"),
-        "n_clusters": Variable(PLACE, "number of clusters", "clusters"),
-        "size": Variable((*PLACE, "cluster"), "images in the cluster; 0 where there is no such", "images"),
+        "n_clusters": Variable(PLACE, "number of clusters", "clusters", holds="counts"),
+        "size": Variable(
+            (*PLACE, "cluster"), "images in the cluster; 0 where there is no such", "images", holds="counts"
+        ),
         "centre": Variable(
             ("sigma", "cluster", "channel"), "mean phi of the cluster; NaN where there is no such", "activation"
         ),

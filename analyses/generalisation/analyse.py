@@ -56,7 +56,7 @@ FINDINGS = Findings(
         "relative_distance": Variable(EACH, "distance to the nearest over that to the next ones"),
         "relative_distance_held_out": Variable(("image",), "the same of held-out images"),
         "threshold": Variable((), "relative distance up to which a sample counts as a near copy"),
-        "near_copy": Variable(EACH, "whether a near copy of a training image"),
+        "near_copy": Variable(EACH, "whether a near copy of a training image", holds="flags"),
         "near_copy_rate": Variable(
             (),
             "share of samples that are near copies; about `share` where nothing is known by heart",

@@ -30,11 +30,15 @@ FINDINGS = Findings(
         ),
         "log_loss": Variable(PLACE, "mean −log probability of the class", "nat", interval=RESAMPLED),
         "chance": Variable((), "accuracy of always naming the most frequent training class"),
-        "correct": Variable(("image", *PLACE), "whether the image's class came first; ties count as wrong"),
-        "top_correct": Variable(("image", *PLACE), "whether the image's class came among the first `top`"),
+        "correct": Variable(
+            ("image", *PLACE), "whether the image's class came first; ties count as wrong", holds="flags"
+        ),
+        "top_correct": Variable(
+            ("image", *PLACE), "whether the image's class came among the first `top`", holds="flags"
+        ),
         "loss": Variable(("image", *PLACE), "−log probability of the image's class", "nat"),
         "penalty": Variable(PLACE, "penalty of the fit, 0 where none"),
-        "converged": Variable(PLACE, "whether the fit converged"),
+        "converged": Variable(PLACE, "whether the fit converged", holds="flags"),
         "coefficient": Variable(("class", "sigma", "channel"), "coefficient of phi as it is", "1/activation"),
         "intercept": Variable(("class", *PLACE), "intercept of the classifier"),
         "tuning_loss": Variable(

@@ -441,6 +441,8 @@ def interpolate(first: xr.Dataset, second: xr.Dataset, shares: Sequence[float]) 
     along = xr.DataArray(given, dims="image", coords={"image": ids})
     kept = [v for v in ("phi", "phi_se") if v in first and v in second]
     one, two = (d[kept].isel(image=0, drop=True) for d in (first, second))
+    # The same channels, found above: by position, since numbers of channels may repeat where taps were joined.
+    two = two.assign_coords({name: one[name].variable for name in ("channel", "sigma")})
     with xr.set_options(keep_attrs=True):
         mixed = (1 - along) * one + along * two
     return mixed.drop_vars("label", errors="ignore").transpose("image", "sigma", "channel").assign_attrs(first.attrs)

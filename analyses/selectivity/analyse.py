@@ -26,7 +26,7 @@ TESTED = {"response": "any response", "common": "common", "selective": "selectiv
 FINDINGS = Findings(
     "selectivity",
     {
-        "type": Variable(PLACE, "type of the channel: " + ", ".join(KINDS)),
+        "type": Variable(PLACE, "type of the channel: " + ", ".join(KINDS), holds="names"),
         "confidence": Variable(
             PLACE,
             "lower bound on the probability of the type: that all its criteria hold in the population of images, of "
@@ -46,7 +46,7 @@ FINDINGS = Findings(
         "reliability": Variable(
             PLACE, "share of phi's variance over images that is not error, cut off at 0; NaN without phi_se"
         ),
-        "top_image": Variable(("rank", *PLACE), "id of the image that excites the channel most"),
+        "top_image": Variable(("rank", *PLACE), "id of the image that excites the channel most", holds="names"),
         "top_activity": Variable(("rank", *PLACE), "largest phi above rest", "activation"),
         "histogram": Variable(
             ("bin", *PLACE), "images in equal bins of phi above rest, activity_min to activity_max", "images"
@@ -212,6 +212,7 @@ def analyse(
 def _check(data: xr.Dataset) -> None:
     check_numbers(data, "phi", "phi_draws", "phi_se", "rest", "rest_se")
     labels.check(data, "phi")
+    labels.check_ids(data)
     for name in ("rest", "phi_draws"):
         if name in data:
             labels.check(data, name)

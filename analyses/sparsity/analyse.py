@@ -200,6 +200,7 @@ def _scattered(ids: np.ndarray) -> np.ndarray:
 def _check(data: xr.Dataset) -> None:
     check_numbers(data, "phi", "phi_draws")
     labels.check(data, "phi")
+    labels.check_ids(data)
     if "phi_draws" in data:
         labels.check(data, "phi_draws")
     if not all(data["phi"].sizes.values()):
