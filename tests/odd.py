@@ -34,7 +34,24 @@ from torch import nn
 
 from probekit.errors import ProbeError
 
-__all__ = ["NOTHING", "NUMBERS", "ODD", "TEXTS", "WHOLES", "Call", "check", "missing_calls", "public_callables"]
+__all__ = [
+    "FLAGS",
+    "FUNCTIONS",
+    "IMAGES",
+    "LEVELS",
+    "MODULES",
+    "NOTHING",
+    "NUMBERS",
+    "ODD",
+    "PATHS",
+    "TEXTS",
+    "WHOLES",
+    "Call",
+    "check",
+    "failures",
+    "missing_calls",
+    "public_callables",
+]
 
 # An odd value must be refused, or a result be there, within this; far less is usual, but machines are shared.
 SECONDS = 20.0
@@ -301,6 +318,50 @@ TEXTS = frozenset(
         "a StrEnum",
     }
 )
+PATHS = TEXTS | {"the folder here", "a path of nothing"}
+FLAGS = frozenset({"True", "False", "np.True_"})
+# What can be called; with what it is given here most fail, each with an error of its own.
+FUNCTIONS = frozenset(
+    {
+        "a lambda",
+        "a failing function",
+        "a builtin",
+        "a class",
+        "an abstract class",
+        "an exception class",
+        "raises in call",
+        "a module",
+        "a scripted module",
+        "a module class",
+        "a lazy module",
+        "an empty module",
+    }
+)
+MODULES = frozenset({"a module", "a scripted module"})
+# Noise levels.
+LEVELS = frozenset(
+    {
+        "0",
+        "0.0",
+        "1.5",
+        "5e-324",
+        "2**31",
+        "a Fraction",
+        "np.int64",
+        "np.uint8",
+        "np.float16",
+        "an IntEnum",
+        "a tuple",
+        "a range",
+        "an array of no dims",
+        "an array of one whole number",
+        "a tensor of no dims",
+        "a DataArray of no dims",
+        "a DataArray of one dim",
+    }
+)
+# Images (N, 3, 8, 8).
+IMAGES = frozenset({"an array of 4 dims", "an array that is read only", "a tensor of 4 dims"})
 
 
 @dataclass(frozen=True)
@@ -318,16 +379,19 @@ class Call:
         Names of the odd values that an option may take; none where it is not named. It may refuse them too.
     then
         What makes of the result the work that it stands for, such as entering a context.
+    only
+        The parameters that odd values are tried for; by default all.
     """
 
     function: Callable[..., Any]
     good: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
     takes: Mapping[str, Collection[str]] = field(default_factory=dict)
     then: Callable[[Any], Any] = lambda result: result
+    only: Collection[str] | None = None
 
     def options(self) -> list[str]:
         """The parameters that odd values are tried for."""
-        return list(self.arguments())
+        return [name for name in self.arguments() if self.only is None or name in self.only]
 
     def arguments(self) -> dict[str, Any]:
         """Good arguments, made anew if they say how."""
@@ -408,7 +472,7 @@ def complaint(call: Call, option: str, value: str) -> str | None:
                 said = f"an error of {len(message)} characters" if len(message) > LONGEST else None
         except (Exception, TookTooLongError) as error:
             # What a function that was asked for raises is passed on.
-            said = None if taken and isinstance(error, OnPurpose) else f"{type(error).__name__}: {_shown(error)}"
+            said = None if taken and value in FUNCTIONS else f"{type(error).__name__}: {_shown(error)}"
     elapsed = time.perf_counter() - started
     if said is None and elapsed > SECONDS:
         said = f"{elapsed:.0f} s"
