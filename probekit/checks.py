@@ -3,45 +3,73 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+import operator
+import os
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import fields
 from numbers import Integral, Real
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from probekit.errors import InputError
 
 __all__ = [
+    "LARGEST_SEED",
+    "LOUDEST",
+    "MOST",
     "choice",
     "counts",
     "flag",
     "fraction",
     "given",
+    "instance",
     "is_real",
     "listed",
     "mapping",
     "names",
     "noise_levels",
     "number",
+    "path",
     "plain",
     "real_array",
     "resampling",
     "seeded",
     "settle",
+    "shown",
     "text",
     "unwrapped",
     "whole",
 ]
 
+T = TypeVar("T")
+
 LONGEST = 80
+# What is iterated over but is no list: texts, bytes, keys of a mapping, and sets, which have no order to be kept.
+NOT_LISTS = (str, bytes, bytearray, memoryview, Mapping, Set)
+# Items of a list that are looked at one by one: more than any set of images has.
+MOST = 10**8
+LARGEST_SEED = 2**63 - 1
+# Of float32: levels whose squares are beyond it make infinities of any image.
+LOUDEST = 1e18
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: as Python writes it where that is short, else its type."""
+    try:
+        written = repr(value)
+    except Exception:
+        # Objects of others may fail at this, and lists may be too deep for it.
+        written = ""
+    short = 0 < len(written) <= LONGEST and "\n" not in written
+    return written if short else f"a {type(value).__name__}"
 
 
 def given(name: str, value: Any) -> str:
     """An argument as a message shows it: its value where that is short, else its type."""
-    shown = repr(value)
-    short = len(shown) <= LONGEST and "\n" not in shown
-    return f"{name}={shown}" if short else f"{name} is a {type(value).__name__}"
+    written = shown(value)
+    return f"{name} is {written}" if written == f"a {type(value).__name__}" else f"{name}={written}"
 
 
 def whole(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
@@ -62,15 +90,18 @@ def whole(name: str, value: Any, *, least: int | None = None, most: int | None =
     return int(found)
 
 
-def seeded(value: Any, name: str = "seed") -> int:
-    """What seeds a generator: a whole number of at least 0, as an int.
+def seeded(value: Any, name: str = "seed", *, least: int = 0) -> int:
+    """What seeds a generator: a whole number of at least `least` that 64 bits hold, as files keep it, as an int.
 
     Raises
     ------
     InputError
         If it is something else.
     """
-    return whole(name, value, least=0)
+    found = whole(name, value, least=least)
+    if found > LARGEST_SEED:
+        raise InputError(f"{given(name, value)}: give a whole number from {least} to {LARGEST_SEED}")
+    return found
 
 
 def flag(name: str, value: Any) -> bool:
@@ -97,7 +128,7 @@ def choice(name: str, value: Any, known: Iterable[str]) -> str:
     options = list(known)
     if not isinstance(value, str) or value not in options:
         raise InputError(f"{given(name, value)}: give one of {', '.join(options)}")
-    return value
+    return str(value)
 
 
 def fraction(name: str, value: Any, what: str) -> float:
@@ -151,10 +182,20 @@ def number(name: str, value: Any, what: str, *, good: Callable[[float], bool] = 
     InputError
         If it is something else or out of range.
     """
-    found = unwrapped(value)
-    if not is_real(found) or not math.isfinite(found) or not good(float(found)):
+    found = _as_float(unwrapped(value))
+    if found is None or not math.isfinite(found) or not good(found):
         raise InputError(f"{given(name, value)}: give {what}")
-    return float(found)
+    return found
+
+
+def _as_float(value: Any) -> float | None:
+    """A real number as a float; infinity where it is beyond all of them, None where it is no number."""
+    if not is_real(value):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def settle(settings: Any) -> None:
@@ -165,7 +206,11 @@ def settle(settings: Any) -> None:
 
 def unwrapped(value: Any) -> Any:
     """What an array of no dims holds, of numpy, torch or xarray; anything else as it is."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    try:
+        return value.item() if value.ndim == 0 else value
+    except Exception:
+        # It is no array, or, on the meta device, one that holds nothing.
+        return value
 
 
 def plain(value: Any) -> Any:
@@ -173,35 +218,51 @@ def plain(value: Any) -> Any:
     found = unwrapped(value)
     if not is_real(found):
         return value
-    return int(found) if isinstance(found, Integral) else float(found)
+    return int(found) if isinstance(found, Integral) else _as_float(found)
 
 
 def is_real(value: Any) -> bool:
-    """Whether it is a real number of Python or numpy; True and False are none."""
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    """Whether it is a real number of Python or numpy; True, False and times are none."""
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_ | np.timedelta64)
 
 
 def real_array(name: str, value: Any, what: str) -> np.ndarray:
-    """Real numbers as a float64 array of their shape; neither texts that could be read as such, nor booleans.
+    """Real numbers as a float64 array of their shape; neither texts that could be read as such, nor booleans or dates.
+
+    What is masked is NaN.
 
     Raises
     ------
     InputError
-        If it holds something else, or its rows differ in length.
+        If it holds something else, its rows differ in length, or a number is beyond float64.
     """
-    try:
-        # Objects, since numpy would turn True into 1 beside numbers, and texts into numbers.
-        found = value.detach().cpu() if hasattr(value, "detach") else value
-        # numpy knows no bfloat16.
-        found = found.double() if hasattr(found, "is_floating_point") and found.is_floating_point() else found
-        array = found if isinstance(found, np.ndarray) else np.asarray(found)
-        mixed = array.dtype.kind not in "fiu" or not hasattr(found, "dtype")
-        each = np.asarray(found, dtype=object).ravel() if mixed else []
-        if all(is_real(unwrapped(one)) for one in each):
-            return array.astype(np.float64)
-    except (TypeError, ValueError, RuntimeError):
-        pass
-    raise InputError(f"{given(name, value)}: give {what}")
+    found = None
+    if not isinstance(value, NOT_LISTS) and not _too_long(value):
+        try:
+            found = _reals(value)
+        except Exception:
+            # Whatever an object of others raises when it is made an array.
+            found = None
+    if found is None:
+        raise InputError(f"{given(name, value)}: give {what}")
+    return found
+
+
+def _reals(value: Any) -> np.ndarray | None:
+    """The numbers, or None where something is none."""
+    # Objects, since numpy would turn True into 1 beside numbers, and texts into numbers.
+    found = value.detach().cpu() if hasattr(value, "detach") else value
+    # numpy knows no bfloat16.
+    found = found.double() if hasattr(found, "is_floating_point") and found.is_floating_point() else found
+    array = found if isinstance(found, np.ndarray) else np.asarray(found)
+    if array.dtype.kind in "mM":
+        return None
+    mixed = array.dtype.kind not in "fiu" or not hasattr(found, "dtype")
+    each = np.asarray(found, dtype=object).ravel() if mixed else []
+    if not all(is_real(unwrapped(one)) for one in each):
+        return None
+    with np.errstate(over="ignore"):
+        return np.ma.filled(array.astype(np.float64), np.nan)
 
 
 def text(name: str, value: Any, what: str) -> str:
@@ -225,10 +286,57 @@ def listed(name: str, value: Any, what: str) -> list[Any]:
     InputError
         If it is something else.
     """
-    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
-    if not several or getattr(value, "ndim", 1) == 0:
+    several = isinstance(value, Iterable) and not isinstance(value, NOT_LISTS) and not _too_long(value)
+    try:
+        if several and getattr(value, "ndim", 1) == 1:
+            return list(value)
+    except Exception as error:
+        # Whatever an iterable of others raises is noted, and no riddle.
+        raise InputError(f"{given(name, value)} cannot be listed ({type(error).__name__}): give {what}") from error
+    raise InputError(f"{given(name, value)}: give {what}")
+
+
+def _too_long(value: Any) -> bool:
+    """Whether it says that it has more items than can be listed."""
+    try:
+        return operator.length_hint(value) > MOST
+    except Exception:
+        # Lengths beyond those that Python counts are an error too, but so are those of what has none.
+        return isinstance(value, range)
+
+
+def path(name: str, value: Any, what: str) -> Path:
+    """A path that the file system can hold, of a text or a path; numbers, which open files as well, are none.
+
+    Raises
+    ------
+    InputError
+        If it is something else, empty, or a name is too long or holds what no name may.
+    """
+    try:
+        if isinstance(value, str | os.PathLike) and os.fspath(value):
+            found = Path(value)
+            os.fsencode(found)
+            os.lstat(found)
+            return found
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return Path(value)
+    except Exception as error:
+        raise InputError(f"{given(name, value)} is no path ({type(error).__name__}): give {what}") from error
+    raise InputError(f"{given(name, value)}: give {what}")
+
+
+def instance(name: str, value: Any, kind: type[T] | tuple[type[T], ...], what: str) -> T:
+    """An object of a class.
+
+    Raises
+    ------
+    InputError
+        If it is of another.
+    """
+    if not isinstance(value, kind):
         raise InputError(f"{given(name, value)}: give {what}")
-    return list(value)
+    return value
 
 
 def noise_levels(sigma: Any) -> list[float]:
@@ -239,15 +347,28 @@ def noise_levels(sigma: Any) -> list[float]:
     InputError
         If it is not.
     """
-    levels = real_array("sigma", sigma, "one noise standard deviation or a sequence of them").ravel().tolist()
+    what = "one noise standard deviation or a sequence of them"
+    array = real_array("sigma", sigma, what)
+    if array.ndim > 1:
+        raise InputError(f"sigma has shape {array.shape}: give {what}")
+    levels = array.ravel().tolist()
     if not levels:
         raise InputError("sigma is empty: give at least one noise standard deviation")
     wrong = [s for s in levels if not (math.isfinite(s) and s >= 0)]
     if wrong:
-        raise InputError(f"sigma holds {wrong}: noise standard deviations are finite and ≥ 0, in intensity units")
+        raise InputError(
+            f"sigma holds {_some(wrong)}: noise standard deviations are finite and ≥ 0, in intensity units"
+        )
+    if (loudest := max(levels)) > LOUDEST:
+        raise InputError(f"sigma holds {loudest:g}: give noise standard deviations of {LOUDEST:g} at most")
     if len(set(levels)) < len(levels):
-        raise InputError(f"sigma={levels} names a noise level twice: give each once")
+        raise InputError(f"{given('sigma', levels)} names a noise level twice: give each once")
     return levels
+
+
+def _some(values: list[Any]) -> str:
+    """The first few of a list, as a message shows them."""
+    return str(values) if len(values) <= 5 else f"{str(values[:5])[:-1]}, …]"
 
 
 def counts(name: str, value: Any, *, least: int = 1) -> list[int]:
@@ -283,6 +404,9 @@ def mapping(name: str, value: Any, what: str) -> dict[str, Any]:
     InputError
         If it is something else.
     """
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise InputError(f"{given(name, value)}: give {what}")
-    return dict(value)
+    try:
+        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+            return {key: value[key] for key in value}
+    except Exception as error:
+        raise InputError(f"{given(name, value)} cannot be read ({type(error).__name__}): give {what}") from error
+    raise InputError(f"{given(name, value)}: give {what}")

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from probekit.checks import listed, whole
+from probekit.checks import given, listed, plain, whole
 from probekit.errors import InputError
+from probekit.machine.memory import refuse_array
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -28,6 +29,7 @@ SOURCE = "Philox keyed by blake2b(seed, image id, draw), Box-Muller, on the CPU"
 SOURCE_DEVICE = "Philox keyed by blake2b(seed, image id, draw) on the CPU, Box-Muller on the device"
 # Numbers transformed together: few enough that what is computed on the way stays in a core's cache.
 CACHED = 2**14
+FEWER = "give a smaller shape, or fewer ids at a time"
 
 
 def standard_normal(
@@ -55,7 +57,10 @@ def standard_normal(
     Raises
     ------
     InputError
-        If sizes, seed or draws are no whole numbers, or there is not one draw for each id.
+        If sizes, seed or draws are no whole numbers, ids neither texts nor whole numbers, or there is not one draw for
+        each id.
+    CapacityError
+        If the arrays do not fit in memory.
 
     Examples
     --------
@@ -66,7 +71,9 @@ def standard_normal(
     """
     shape = _sizes(shape)
     half = (math.prod(shape) + 1) // 2
-    streams = _streams(*_address(seed, ids, draws), half)
+    seed, ids, draws = _address(seed, ids, draws)
+    refuse_array((len(ids), 2 * half), 4, hint=FEWER)
+    streams = _streams(seed, ids, draws, half)
     z = np.empty((len(ids), 2 * half), np.float32)
     together = max(1, CACHED // half)
     for start in range(0, len(ids), together):
@@ -94,7 +101,9 @@ def random_bits(shape: Sequence[int], *, seed: int, ids: Sequence[str], draws: S
         As for `standard_normal`.
     """
     half = (math.prod(_sizes(shape)) + 1) // 2
-    streams = _streams(*_address(seed, ids, draws), half)
+    seed, ids, draws = _address(seed, ids, draws)
+    refuse_array((len(ids), half), 8, hint=FEWER)
+    streams = _streams(seed, ids, draws, half)
     bits = np.empty((len(ids), half), np.uint64)
     for place, stream in zip(bits, streams, strict=True):
         place[:] = stream
@@ -141,11 +150,19 @@ def _sizes(shape: Any) -> tuple[int, ...]:
 
 
 def _address(seed: Any, ids: Any, draws: Any) -> tuple[int, list[str], list[int]]:
-    ids = listed("ids", ids, "a list of image ids")
+    ids = [_id(one) for one in listed("ids", ids, "a list of image ids")]
     draws = [whole("draws", draw) for draw in listed("draws", draws, "a list of draw numbers, one for each id")]
     if len(ids) != len(draws):
         raise InputError(f"there are {len(ids)} ids and {len(draws)} draws: give one draw for each id")
     return whole("seed", seed), ids, draws
+
+
+def _id(value: Any) -> str:
+    """An id as it is hashed: a text, or a whole number as one."""
+    found = plain(value)
+    if not isinstance(found, str | int) or isinstance(found, bool):
+        raise InputError(f"{given('ids', value)}: give a list of image ids, texts or whole numbers")
+    return str(found)
 
 
 def _streams(seed: int, ids: Sequence[str], draws: Sequence[int], count: int) -> Iterator[np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from torch import nn
 
 from probekit.capture.items import tensors_of
 from probekit.capture.names import TapPoint
-from probekit.checks import given, whole
+from probekit.checks import given, is_real, listed, unwrapped, whole
 from probekit.errors import InputError, TapError
 from probekit.machine.modes import on_trial, uncompiled
 
@@ -360,24 +360,12 @@ def _as_of(a: Tensor, value: Tensor) -> Tensor:
 def _mask_or_channels(channels: Any) -> tuple[int | None, list[int]]:
     """The length of a boolean mask, where it is one, and the chosen channels, each once."""
     what = "whole numbers, or a boolean mask with one entry a channel"
-    if isinstance(channels, str | bytes | Mapping):
-        raise InputError(f"{given('channels', channels)}: give {what}")
-    array = channels.detach().cpu().numpy() if isinstance(channels, torch.Tensor) else channels
-    if hasattr(array, "__array__"):
-        array = np.asarray(array)
-        if array.ndim > 1:
-            raise InputError(f"channels has shape {array.shape}: give {what}, in one dim")
-        array = array.tolist()
-    several = isinstance(array, Iterable)
-    items = [_number(one) for one in array] if several else [array]
-    if several and items and all(isinstance(one, bool) for one in items):
+    if is_real(unwrapped(channels)):
+        return None, [whole("channels", channels)]
+    items = [unwrapped(one) for one in listed("channels", channels, what)]
+    if items and all(isinstance(one, bool | np.bool_) for one in items):
         return len(items), [k for k, one in enumerate(items) if one]
     chosen = [whole("channels", one) for one in items]
     if len(set(chosen)) < len(chosen):
-        raise InputError(f"channels={chosen} names a channel twice: give each once")
+        raise InputError(f"{given('channels', chosen)} names a channel twice: give each once")
     return None, chosen
-
-
-def _number(value: Any) -> Any:
-    """A number of an array or tensor of no dims as Python's own."""
-    return value.item() if getattr(value, "ndim", None) == 0 else value

@@ -14,7 +14,7 @@ import torch
 
 from probekit.capture.items import Item, item_of, spelled, tensors_of, with_item
 from probekit.capture.survey import NotTried, Visit, network_of, opaque, survey, trial
-from probekit.checks import listed, whole
+from probekit.checks import listed, shown, whole
 from probekit.denoising.denoiser import as_denoiser
 from probekit.errors import InputError, ProbeError, TapError
 from probekit.machine.place import zeros_for
@@ -190,10 +190,10 @@ def _point(denoiser: nn.Module, name: Any) -> TapPoint:
     close = [
         match
         for known in (list(aliases), paths)
-        for match in difflib.get_close_matches(str(name), known, n=2, cutoff=0.5)
+        for match in difflib.get_close_matches(shown(name).strip("'"), known, n=2, cutoff=0.5)
     ]
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"{listing(network)}"
-    raise TapError(f"{type(network).__name__} has no tap {name!r}: {hint}")
+    raise TapError(f"{type(network).__name__} has no tap {shown(name)}: {hint}")
 
 
 def _parsed(name: Any, paths: Collection[str]) -> TapPoint | None:

@@ -254,11 +254,14 @@ def _sharded(network: nn.Module) -> bool:
 
 def _kind(condition: Any) -> str:
     """What of a condition may decide which modules are called, and how large their outputs are."""
-    if getattr(condition, "ndim", 0) > 0:
-        return str(tuple(condition.shape[1:]))
-    return (
-        repr(condition) if condition is None or isinstance(condition, bool | str | Number) else type(condition).__name__
-    )
+    try:
+        if getattr(condition, "ndim", 0) > 0:
+            return str(tuple(condition.shape[1:]))
+        said = condition is None or isinstance(condition, bool | str | Number)
+        return repr(condition) if said else type(condition).__name__
+    except Exception:
+        # Objects of others may fail at this, and are passed on to the network as they are.
+        return type(condition).__name__
 
 
 def _position(network: nn.Module, point: TapPoint, visits: Sequence[Visit]) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from probekit.checks import given
 from probekit.errors import InputError, TapError
 
 if TYPE_CHECKING:
@@ -74,11 +75,13 @@ def reduction(reduce: str | Reduction) -> Reduction:
     if isinstance(reduce, str):
         if reduce not in REDUCTIONS:
             raise InputError(
-                f"reduce={reduce!r}: give one of {', '.join(REDUCTIONS)}, or a function of a map (N, C, H, W)"
+                f"{given('reduce', reduce)}: give one of {', '.join(REDUCTIONS)}, or a function of a map (N, C, H, W)"
             )
         return _of_maps(REDUCTIONS[reduce])
     if not callable(reduce):
-        raise InputError(f"reduce={reduce!r}: give one of {', '.join(REDUCTIONS)}, or a function of a map (N, C, H, W)")
+        raise InputError(
+            f"{given('reduce', reduce)}: give one of {', '.join(REDUCTIONS)}, or a function of a map (N, C, H, W)"
+        )
 
     def checked(a: Tensor) -> Tensor:
         reduced = reduce(a)

@@ -20,7 +20,7 @@ from probekit.checks import given as shown
 from probekit.checks import mapping
 from probekit.denoising.denoiser import Denoiser, network_inside
 from probekit.denoising.inputs import sigma_place
-from probekit.errors import InputError
+from probekit.errors import InputError, ProbeError
 from probekit.images import ImageSet
 from probekit.images.imageset import named, plain
 
@@ -164,9 +164,8 @@ def conditions_for(denoiser: nn.Module, conditions: Any, images: ImageSet | Sequ
     example = '{"given": array (image, …)}, by the names that the network\'s forward has'
     values = mapping("conditions", {} if conditions is None else conditions, example)
     check_names(denoiser, values)
-    same = {name: value for name, value in values.items() if _for_all(value)}
-    each = {name: _entries(name, value, ids) for name, value in values.items() if name not in same}
-    return Conditions(ids, each, same)
+    each = {name: _read(name, value, ids) for name, value in values.items() if not _for_all(value)}
+    return Conditions(ids, each, {name: value for name, value in values.items() if name not in each})
 
 
 def check_names(denoiser: nn.Module, names: Sequence[str] | Mapping[str, Any]) -> None:
@@ -224,8 +223,22 @@ def by_row(value: Any) -> bool:
 
 def _for_all(value: Any) -> bool:
     """Whether a value has no entries of single images."""
-    number = isinstance(value, str | bool | int | float | complex | np.generic)
-    return value is None or number or (hasattr(value, "dtype") and getattr(value, "ndim", None) == 0)
+    if value is None or isinstance(value, str | bool | int | float | complex | np.generic):
+        return True
+    try:
+        return hasattr(value, "dtype") and getattr(value, "ndim", None) == 0
+    except Exception:
+        return False
+
+
+def _read(name: str, value: Any, ids: Sequence[str]) -> Entries:
+    try:
+        return _entries(name, value, ids)
+    except ProbeError:
+        raise
+    except Exception as error:
+        # Whatever an object of others raises when it is looked at.
+        raise InputError(f"condition {name!r} cannot be read ({type(error).__name__}): {WANTED}") from error
 
 
 def _entries(name: str, value: Any, ids: Sequence[str]) -> Entries:
@@ -240,6 +253,10 @@ def _entries(name: str, value: Any, ids: Sequence[str]) -> Entries:
             raise InputError(f"condition {name!r} has two keys of one image id: ids are compared as strings")
         rows = _rows(name, list(found), ids)
         return _of_list(name, list(found.values()), rows)
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(
+            f"condition {name!r} is a masked array: fill it, value.filled(...), so that every entry is known"
+        )
     if isinstance(value, list | tuple):
         _check_count(name, len(value), ids)
         return _of_list(name, list(value), range(len(ids)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import torch
 from torch import nn
 
-from probekit.checks import flag, number, text
+from probekit.checks import LOUDEST, flag, number, shown, text
 from probekit.denoising import parametrisation
 from probekit.denoising.blame import (
     first,
@@ -122,8 +122,8 @@ class Denoiser(nn.Module):
         self.sigma_data = number(
             "sigma_data",
             sigma_data,
-            "the standard deviation of clean images, a finite number > 0",
-            good=lambda v: v > 0,
+            f"the standard deviation of clean images, a finite number > 0, from {1 / LOUDEST:g} to {LOUDEST:g}",
+            good=lambda v: 1 / LOUDEST <= v <= LOUDEST,
         )
         check_signature(model, told=sigma_to is not None)
         place = sigma_place(model)
@@ -134,7 +134,7 @@ class Denoiser(nn.Module):
                 '"log_sigma", a function), or use the module itself in place of Denoiser(module)',
                 stacklevel=2,
             )
-        self.name = text("name", name, "a name that results call it by") if name else type(model).__name__
+        self.name = type(model).__name__ if name is None else text("name", name, "a name that results call it by")
         self.model = model
         self.training = model.training
         self._item: str | None = None
@@ -253,7 +253,8 @@ class Denoiser(nn.Module):
 
     def arguments(self, y: Tensor, sigma: Tensor | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the network itself is called with, by position and by keyword, for noisy `y` of levels `sigma` (N,)."""
-        return self._inputs(*self._framed(y, sigma))
+        check_batch(y, self.model)
+        return self._inputs(*self._framed(y, self._levels(sigma, y)))
 
     def score(
         self, y: Float[Tensor, "n band row col"], sigma: Any, **conditions: Any
@@ -275,9 +276,10 @@ class Denoiser(nn.Module):
         InputError
             If σ is missing or 0 anywhere, and as for calling the denoiser.
         """
+        check_batch(y, self.model)
         levels = self._levels(sigma, y)
         if levels is None or bool((levels == 0).any()):
-            raise InputError(f"the score needs sigma > 0 everywhere, not {sigma!r}: at σ = 0 it is not defined")
+            raise InputError(f"the score needs sigma > 0 everywhere, not {shown(sigma)}: at σ = 0 it is not defined")
         return ((self(y, sigma, **conditions) - y) / levels.view(-1, 1, 1, 1) ** 2).to(y.dtype)
 
     def _levels(self, sigma: Any, y: Tensor) -> Tensor | None:
@@ -328,7 +330,8 @@ def as_denoiser(model: nn.Module) -> nn.Module:
     as `Told` says, or left alone where it declares ``takes_any_sigma = True``. Of any other, ``Denoiser(model)``.
     """
     # What torch.compile made of a module hides how it is called.
-    model = getattr(model, "_orig_mod", model)
+    if isinstance(model, nn.Module):
+        model = getattr(model, "_orig_mod", model)
     if isinstance(model, Denoiser | Told):
         return model
     if isinstance(model, nn.Module) and sigma_place(model) is not None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import math
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
-from probekit.checks import given, is_real, real_array
+from probekit.checks import LOUDEST, given, is_real, number, real_array
 from probekit.errors import InputError, ModelError, OutputError
 from probekit.machine.place import place_of
 
@@ -52,13 +51,14 @@ def check_sigma(sigma: Any, y: Tensor, *, dtype: torch.dtype | None = None) -> F
         return None
     dtype = dtype or y.dtype
     if is_real(sigma):
-        if not (math.isfinite(sigma) and sigma >= 0):
-            raise InputError(f"sigma={sigma}: the noise standard deviation is a finite number ≥ 0")
-        return torch.full((y.shape[0],), float(sigma), dtype=dtype, device=y.device)
+        most = min(LOUDEST, torch.finfo(dtype).max)
+        wanted = f"the noise standard deviation, a finite number ≥ 0, of {most:g} at most"
+        level = number("sigma", sigma, wanted, good=lambda v: 0 <= v <= most)
+        return torch.full((y.shape[0],), level, dtype=dtype, device=y.device)
     what = "one number ≥ 0, or one number per image (N,)"
     if not isinstance(sigma, torch.Tensor):
         levels = torch.as_tensor(real_array("sigma", sigma, what)).to(y.device, dtype)
-    elif sigma.dtype == torch.bool or sigma.is_complex():
+    elif sigma.dtype == torch.bool or sigma.is_complex() or sigma.is_meta or sigma.layout != torch.strided:
         raise InputError(f"{given('sigma', sigma)}: give {what}")
     else:
         levels = sigma.to(y.device, dtype)
@@ -68,8 +68,11 @@ def check_sigma(sigma: Any, y: Tensor, *, dtype: torch.dtype | None = None) -> F
         raise InputError(
             f"sigma has shape {tuple(levels.shape)} for a batch of {y.shape[0]}: give one number or one per image"
         )
-    if not bool((torch.isfinite(levels) & (levels >= 0)).all()):
-        raise InputError("sigma holds values that are negative or not finite: noise standard deviations are ≥ 0")
+    if not bool(((levels >= 0) & (levels <= LOUDEST)).all()):
+        raise InputError(
+            "sigma holds values that are negative or not finite: noise standard deviations are ≥ 0, and "
+            f"{LOUDEST:g} at most"
+        )
     return levels
 
 
@@ -125,6 +128,8 @@ def arguments_with(told: Any, *, by_keyword: bool) -> tuple[tuple[Any, ...], dic
 
 def check_signature(model: nn.Module, *, told: bool) -> None:
     """Refuse a network that cannot be called with the image, and σ if told; what conditions it is left to calls."""
+    if getattr(model.forward, "__func__", None) is nn.Module.forward:
+        raise ModelError(f"{type(model).__name__} has no forward, so that it cannot be called: give a network that has")
     signature = signature_of(model)
     by_keyword = told and sigma_place(model) == "keyword"
     position, keyword = arguments_with(None, by_keyword=by_keyword) if told else ((), {})

@@ -7,7 +7,6 @@ no range works on y and σ themselves.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from probekit.checks import is_real, plain, real_array
+from probekit.checks import LOUDEST, given, listed, plain, real_array
+from probekit.checks import shown as shown_value
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -181,7 +181,8 @@ def noise_level_told(sigma_to: Any, *, interpolate: bool) -> Any:
     if named or callable(sigma_to):
         if interpolate:
             raise InputError(
-                f"interpolate=True is for a table of noise levels, and sigma_to={sigma_to!r} is none: leave it out"
+                f"interpolate=True is for a table of noise levels, and {given('sigma_to', sigma_to)} is none: leave it "
+                "out"
             )
         return sigma_to
     try:
@@ -214,11 +215,11 @@ def shown(setting: Any) -> str:
 def check_prediction(predicts: Any, scaling: Any) -> None:
     """Refuse what is no prediction, no scaling, or not both together."""
     if not (isinstance(predicts, str) and predicts in PREDICTIONS):
-        raise InputError(f"predicts={predicts!r}: give one of {', '.join(map(repr, PREDICTIONS))}")
+        raise InputError(f"{given('predicts', predicts)}: give one of {', '.join(map(repr, PREDICTIONS))}")
     if not (scaling is None or callable(scaling) or (isinstance(scaling, str) and scaling in SCALINGS)):
         raise InputError(
-            f"scaling={scaling!r}: give None, {', '.join(map(repr, SCALINGS))}, or a function (u, s) of noisy images "
-            "and their noise levels (N,), both in the network's frame"
+            f"{given('scaling', scaling)}: give None, {', '.join(map(repr, SCALINGS))}, or a function (u, s) of noisy "
+            "images and their noise levels (N,), both in the network's frame"
         )
     if isinstance(scaling, str) and scaling == "edm" and predicts != "clean":
         raise InputError(
@@ -237,34 +238,44 @@ def valid_range(data_range: Any) -> tuple[float, float] | None:
     """
     if data_range is None:
         return None
-    ends = tuple(map(plain, data_range)) if np.ndim(data_range) == 1 and not isinstance(data_range, Mapping) else ()
-    if not (len(ends) == 2 and all(map(is_real, ends)) and -math.inf < ends[0] < ends[1] < math.inf):
-        raise InputError(
-            f"data_range={data_range!r}: give (lowest, highest) with lowest < highest, the intensities of clean images "
-            "that the network was made for, or None"
-        )
+    what = (
+        "(lowest, highest) with lowest < highest, the intensities of clean images that the network was made for, or "
+        "None"
+    )
+    found = real_array("data_range", data_range, what)
+    known = found.ndim == 1 and bool(np.isfinite(found).all())
+    ends = tuple(map(plain, listed("data_range", data_range, what))) if known else ()
+    # Between numbers whose squares, and those of one over them, float32 holds.
+    if not (len(ends) == 2 and -LOUDEST <= ends[0] < ends[1] <= LOUDEST and ends[1] - ends[0] >= 1 / LOUDEST):
+        raise InputError(f"{given('data_range', data_range)}: give {what}")
     return ends
 
 
 def of_diffusers(scheduler: Any) -> dict[str, Any]:
     """Options of `Denoiser` for a network trained with a scheduler of diffusers: see `Denoiser.from_diffusers`."""
     kind = type(scheduler).__name__
-    signal = getattr(scheduler, "alphas_cumprod", None)
+    try:
+        signal, config = getattr(scheduler, "alphas_cumprod", None), getattr(scheduler, "config", None)
+    except Exception:
+        # An object of others, which is no scheduler.
+        signal = config = None
     if signal is None:
         raise InputError(
             f"{kind} has no alphas_cumprod, the signal's share of the variance at each timestep: give the scheduler "
             "that the network was trained with, such as DDPMScheduler; for networks trained otherwise use "
             "Denoiser(...) around a module that returns the .sample of the network's output"
         )
-    config = getattr(scheduler, "config", None)
     known = config.get if isinstance(config, Mapping) else lambda key: getattr(config, key, None)
     prediction = known("prediction_type")
-    if prediction not in DIFFUSERS:
+    if not isinstance(prediction, str) or prediction not in DIFFUSERS:
         raise InputError(
-            f"{kind}'s prediction_type is {prediction!r}: it must be {' or '.join(map(repr, DIFFUSERS))}; for others "
+            f"{kind}'s prediction_type is {shown_value(prediction)}: it must be {' or '.join(map(repr, DIFFUSERS))}; for others "
             "use Denoiser(..., predicts=) around a module that returns the .sample of the network's output"
         )
-    share = torch.as_tensor(signal).detach().cpu().double()
+    what = "the signal's share of the variance at each timestep, (T,), numbers from 0 to 1"
+    share = torch.from_numpy(real_array(f"alphas_cumprod of {kind}", signal, what))
+    if share.ndim != 1 or not bool(((share >= 0) & (share <= 1)).all()):
+        raise InputError(f"alphas_cumprod of {kind} has shape {tuple(share.shape)} or leaves [0, 1]: give {what}")
     share = share[share > 0]
     return {
         "predicts": DIFFUSERS[prediction],
@@ -276,8 +287,8 @@ def of_diffusers(scheduler: Any) -> dict[str, Any]:
 
 def _no_telling(sigma_to: Any) -> InputError:
     return InputError(
-        f'sigma_to={sigma_to!r}: give None for a blind network, or "sigma", "log_sigma", a function of σ, or a table '
-        "of noise levels, one a timestep, for one told σ"
+        f'{given("sigma_to", sigma_to)}: give None for a blind network, or "sigma", "log_sigma", a function of σ, or a '
+        "table of noise levels, one a timestep, for one told σ"
     )
 
 

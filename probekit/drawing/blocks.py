@@ -95,6 +95,8 @@ def opened_to(root: Block, depth: int) -> set[Block]:
     """The blocks to open so that those `depth` levels below the root are seen; and those that hold an alias."""
     found, level = {b for b in walk(root) if b.holds_alias}, [root]
     for _ in range(depth):
+        if not level:
+            break
         found |= {b for b in level if b.children}
         level = [child for b in level for child in b.children]
     return found | {root}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from probekit.capture.names import resolve, taps
 from probekit.capture.survey import network_of
-from probekit.checks import names, whole
+from probekit.checks import given, names, whole
 from probekit.denoising.denoiser import as_denoiser
 from probekit.drawing.blocks import Block, Group, grouped, opened_by_itself, opened_to, tree, walk
 from probekit.drawing.flow import Flow, Stretch, flow
@@ -138,9 +138,11 @@ def _around(root: Block, name: str, path: str, call: int | str | None) -> list[B
     """The blocks to open so that what is within the named one is seen: it and those around it."""
     found = [b for b in walk(root) if b.call.path == path and (call is None or b.call.index == call)]
     if not found:
-        raise TapError(f"expand={name!r}: {path} makes no map in this forward pass; probekit.taps lists what does")
+        raise TapError(
+            f"{given('expand', name)}: {path} makes no map in this forward pass; probekit.taps lists what does"
+        )
     if not any(b.children for b in found):
-        raise TapError(f"expand={name!r}: nothing within {path} makes a map, so there is nothing to open")
+        raise TapError(f"{given('expand', name)}: nothing within {path} makes a map, so there is nothing to open")
     return [b for b in walk(root) if b.maps and any(target in walk(b) for target in found)]
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from probekit.errors import CapacityError
 
-__all__ = ["available_bytes", "refuse_if_too_large", "spoken"]
+__all__ = ["available_bytes", "refuse_array", "refuse_if_too_large", "spoken"]
+
+# What every machine has.
+SMALL = 2**26
 
 
 def available_bytes(device: torch.device | str = "cpu") -> int | None:
@@ -37,6 +42,13 @@ def refuse_if_too_large(results: int, batch: int, *, device: torch.device, hint:
             f"one batch needs about {spoken(batch)} on {device} and {spoken(on_device)} are free: "
             "give a smaller batch_size"
         )
+
+
+def refuse_array(shape: Sequence[int], itemsize: int, *, device: torch.device | str = "cpu", hint: str) -> None:
+    """Raise CapacityError where an array of this shape cannot fit; small ones are not measured against what is free."""
+    needed = math.prod(shape) * itemsize
+    if needed > SMALL:
+        refuse_if_too_large(0, needed, device=torch.device(device), hint=hint)
 
 
 def spoken(count: float) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.modules.conv import _ConvNd
 
+from probekit.machine.memory import refuse_array
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -49,6 +51,13 @@ def _numbers(model: nn.Module) -> Iterator[Tensor]:
 
 
 def zeros_for(model: nn.Module, *shape: int) -> Tensor:
-    """A tensor of zeros that the model can compute with: of its dtype and on its device."""
+    """A tensor of zeros that the model can compute with: of its dtype and on its device.
+
+    Raises
+    ------
+    CapacityError
+        If it does not fit in memory.
+    """
     place = place_of(model)
+    refuse_array(shape, place.dtype.itemsize, device=place.device, hint="give smaller images")
     return torch.zeros(shape, dtype=place.dtype, device=place.device)

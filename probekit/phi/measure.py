@@ -40,6 +40,8 @@ __all__ = ["Measurement", "batch_size_for", "busy_batch", "images_for", "maps_of
 # Elements of the largest activation in a batch: what a CPU's caches like, and what keeps a large GPU busy.
 BATCH_ELEMENTS, BATCH_ELEMENTS_GPU = 2**22, 2**27
 MAX_BATCH = 1024
+# Sizes of batches beyond any memory.
+MOST_AT_ONCE = 2**31
 REST_ID = "rest"
 
 
@@ -233,7 +235,7 @@ def batch_size_for(observer: Observer, reached: Reach, count: int, *, given: int
         If what is given is no whole number ≥ 1.
     """
     if given is not None:
-        return whole("batch_size", given, least=1)
+        return whole("batch_size", given, least=1, most=MOST_AT_ONCE)
     device = observer.place.device
     size = min(count, busy_batch(reached.largest, device))
     free = available_bytes(device)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from probekit import labels
@@ -15,11 +16,11 @@ from probekit.capture.hooks import editing, setting
 from probekit.capture.names import TapPoint, listing, resolve
 from probekit.capture.observer import Observer, Reach
 from probekit.capture.reductions import REDUCTIONS, reduction
-from probekit.checks import flag, given, noise_levels, number, whole
+from probekit.checks import LARGEST_SEED, flag, given, noise_levels, number, path, real_array, seeded, whole
 from probekit.denoising.blame import first
 from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, settings_shown
-from probekit.denoising.inputs import check_batch
+from probekit.denoising.inputs import check_batch, check_sigma
 from probekit.errors import InputError, TapError
 from probekit.machine.weights import UNKNOWN
 from probekit.noise import SOURCE, SOURCE_DEVICE
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from probekit.images import ImageSet
 
 __all__ = ["Tap", "tap"]
+
+# More noise draws of an image than any error would need.
+MOST_DRAWS = 10**7
 
 
 def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction = "mean") -> Tap:
@@ -84,8 +88,9 @@ def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction =
     """
     denoiser = as_denoiser(model)
     flat: list[Any] = [one for name in names for one in (name if isinstance(name, list | tuple) else [name])]
+    reducing = reduction(reduce)
     name = reduce if isinstance(reduce, str) else getattr(reduce, "__qualname__", type(reduce).__name__)
-    return Tap(denoiser, resolve(denoiser, flat), reduction(reduce), name)
+    return Tap(denoiser, resolve(denoiser, flat), reducing, name)
 
 
 class Tap:
@@ -187,7 +192,8 @@ class Tap:
         CapacityError
             If results or a batch would not fit in memory, or the store cannot be written.
         """
-        draws, seed = whole("draws", draws, least=1), whole("seed", seed)
+        draws, seed = whole("draws", draws, least=1, most=MOST_DRAWS), seeded(seed, least=-LARGEST_SEED)
+        store = None if store is None else path("store", store, "the path of a folder")
         source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
         if self._reduce_name in REDUCTIONS:
             self._observer.refuse_channels_last(reached)
@@ -251,7 +257,7 @@ class Tap:
             As for calling the tap.
         """
         point = self._observer.only("maps are read")
-        draw, seed = whole("draw", draw, least=0), whole("seed", seed)
+        draw, seed = seeded(draw, "draw"), seeded(seed, least=-LARGEST_SEED)
         source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
         self._observer.refuse_channels_last(reached)
         shape = reached.shape(point)
@@ -291,6 +297,7 @@ class Tap:
             As for calling the tap.
         """
         check_batch(y, self._observer.network)
+        check_sigma(sigma, y)
         # One image stands for a batch, but which inputs belong to which image only the network knows.
         count = len(y) if conditions else 1
         reached = self._observer.reach(tuple(y.shape[1:]), first(sigma, count, of=len(y)), count, conditions)
@@ -316,9 +323,16 @@ class Tap:
 
         `value` is a number, or a tensor that broadcasts to (N, channels given, H, W).
         """
-        if getattr(value, "ndim", 0) == 0:
-            value = number("value", value, "a finite number, or a tensor that broadcasts to (N, channels, H, W)")
-        return self._set(channels, lambda _: value)
+        what = "a finite number, or a tensor that broadcasts to (N, channels, H, W)"
+        if isinstance(value, np.ndarray) and value.dtype.kind == "c":
+            value = torch.from_numpy(value)
+        if isinstance(value, torch.Tensor) and value.ndim and not value.is_meta:
+            return self._set(channels, lambda _: value)
+        array = real_array("value", value, what)
+        if not np.isfinite(array).all():
+            raise InputError(f"{given('value', value)}: give {what}")
+        made = torch.from_numpy(array) if array.ndim else float(array)
+        return self._set(channels, lambda _: made)
 
     def edit(self, function: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
         """A context in which every forward pass goes on with ``function(map)`` in place of the tap's map.

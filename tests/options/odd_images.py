@@ -1,0 +1,81 @@
+"""Calls of what reads and keeps images: image sets, their ids, and stores."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+import probekit
+from probekit.images import ImageSet, concatenate, load
+from tests.odd import FUNCTIONS, IMAGES, NOTHING, Call
+from tests.options.odd_taps import MEASURED, PICTURES, TAP
+
+IMAGE_SET = load(PICTURES)
+
+
+def stored() -> str:
+    """A store in the folder here."""
+    TAP(PICTURES, sigma=0.1, draws=1, progress=False, store="good.zarr")
+    return "good.zarr"
+
+
+# What reads as images of any size.
+SOURCES = IMAGES | {"an array of 4 dims of NaN"}
+# One for each of two images.
+IDS = NOTHING | {
+    "a list of mixed",
+    "an iterator",
+    "an array of texts",
+    "an array of object texts",
+    "a DataArray of one dim",
+    "a Categorical",
+    "a Series",
+    "a masked array",
+    "a ragged list",
+}
+INDICES = {"an empty list", "an empty tuple"}
+
+CALLS: dict[str, Call] = {
+    "probekit.open": Call(probekit.open, lambda: {"path": stored()}),
+    "probekit.Tap.__call__: images": Call(
+        partial(probekit.Tap.__call__, TAP),
+        MEASURED | {"draws": 1, "progress": False},
+        {"images": IMAGES, "ids": IDS},
+        only={"images", "ids"},
+    ),
+    "probekit.Tap.maps: images": Call(
+        partial(probekit.Tap.maps, TAP), MEASURED, {"images": IMAGES, "ids": IDS}, only={"images", "ids"}
+    ),
+    "probekit.images.load": Call(
+        load,
+        {
+            "source": PICTURES,
+            "size": None,
+            "crop": None,
+            "bands": 3,
+            "ids": None,
+            "labels": None,
+            "skip_bad": False,
+        },
+        {
+            "source": SOURCES,
+            "size": NOTHING,
+            "crop": NOTHING,
+            "ids": IDS,
+            "labels": IDS,
+            "skip_bad": {"False"},
+        },
+    ),
+    "probekit.images.load: samples": Call(
+        load, {"source": "samples", "size": None, "bands": 3}, {"size": NOTHING}, only={"size", "bands"}
+    ),
+    "probekit.images.concatenate": Call(concatenate, {"sets": [IMAGE_SET]}),
+    "probekit.images.ImageSet.read": Call(partial(ImageSet.read, IMAGE_SET), {"indices": [0]}, {"indices": INDICES}),
+    "probekit.images.ImageSet.subset": Call(
+        partial(ImageSet.subset, IMAGE_SET), {"indices": [0]}, {"indices": INDICES}
+    ),
+    "probekit.images.ImageSet.watched": Call(
+        partial(ImageSet.watched, IMAGE_SET), {"look": np.mean}, {"look": FUNCTIONS}, then=lambda s: s.read([0])
+    ),
+}
