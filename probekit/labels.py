@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from probekit.checks import given
+from probekit.checks import LONGEST, given
 from probekit.errors import InputError
 from probekit.machine.installed import installed_version
 
@@ -332,9 +332,10 @@ def classes(
     """
     if not isinstance(name, str) or name not in data.coords or data[name].dims != ("image",):
         known = _spoken(c for c in data.coords if data[c].dims == ("image",))
+        meant = name if isinstance(name, str) and name.isidentifier() and len(name) <= LONGEST else option
         raise InputError(
             f"{given(option, name)} is no coordinate along image of {of}, which has {known}: give one of these, or add "
-            f"it with assign_coords({name if isinstance(name, str) and name.isidentifier() else option}=('image', …))"
+            f"it with assign_coords({meant}=('image', …))"
         )
     values = data[name].values
     found = strings(values)

@@ -8,8 +8,8 @@ from scipy.stats import norm
 
 from analyses.clusters import kernels_agreement
 from analyses.clusters.analyse import FINDINGS, TEXTS
-from analyses.ground import Estimate, Findings, Variable
-from probekit import checks, labels
+from analyses.ground import Estimate, Findings, Variable, resampling
+from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["COMPARED", "compare"]
@@ -70,7 +70,7 @@ def compare(
     >>> bool(compare(three, two).ami_low > 0)
     True
     """
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    resamples, level, seed = resampling(resamples, level, seed)
     own, other = (_checked(of, given, label) for of, given in (("first", first), ("second", second)))
     _check_paired(own, other, label)
     y = np.unique(labels.classes(own, label), return_inverse=True)[1]

@@ -20,6 +20,7 @@ from analyses.ground import (
     estimated_mean,
     interval,
     resampled_means,
+    resampling,
 )
 from analyses.sampling import sample
 from probekit import checks
@@ -198,7 +199,7 @@ def analyse(
 def _checked(options: Options, seed: int) -> Settings:
     check_options("analyse", options, Settings._fields)
     given = Settings._make(map(checks.plain, Settings(**options)))
-    checks.resampling(given.resamples, given.level, seed)
+    resampling(given.resamples, given.level, seed)
     checks.whole("neighbours", given.neighbours, least=1)
     checks.whole("batch_size", given.batch_size, least=1)
     return given

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable, estimated_mean
+from analyses.ground import Estimate, Findings, Variable, estimated_mean, resampling
 from analyses.probe.checks import PROTOCOLS, check_sets, check_tuning, penalties_of, sizes_of, top_of
 from analyses.probe.kernels import FOLDS, Protocol, scores, standardised, subset, trained
 from probekit import checks, labels
@@ -134,7 +134,7 @@ def analyse(
     True
     """
     check_sets(train, test, label)
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    resamples, level, seed = resampling(resamples, level, seed)
     checks.choice("protocol", protocol, PROTOCOLS)
     tuning_images = checks.whole("tuning_images", tuning_images, least=FOLDS)
     epochs = checks.whole("epochs", epochs, least=1)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import beta, false_discovery_control
 
-from analyses.ground import Estimate, Findings, Variable, as_activity, check_errors, check_numbers, interval
+from analyses.ground import Estimate, Findings, Variable, as_activity, check_errors, check_numbers, interval, resampling
 from analyses.selectivity import kernels
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -180,7 +180,7 @@ def analyse(
     >>> bool((findings.type.isel(sigma=0) == truth.type).mean() > 0.95)
     True
     """
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    resamples, level, seed = resampling(resamples, level, seed)
     fdr = checks.fraction("fdr", fdr, "a false discovery rate between 0 and 1, e.g. 0.05")
     checks.choice("fdr_method", fdr_method, ("bh", "by"))
     top = checks.whole("top", top, least=1)

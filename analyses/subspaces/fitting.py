@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from sklearn.metrics import normalized_mutual_info_score
 
-from analyses.ground import Findings, Variable
+from analyses.ground import Findings, Variable, repeats
 from analyses.subspaces import kernels_expression, kernels_fit
 from analyses.subspaces.above_rest import MIN_IMAGES, check, responses, sources
 from probekit import checks, labels
@@ -213,7 +213,7 @@ def fitted(data: xr.Dataset, search: kernels_fit.Search, rate: float, numbers: n
     checks.seeded(search.seed)
     checks.choice("method", search.method, METHODS)
     checks.whole("max_subspaces", search.most, least=1)
-    checks.whole("splits", search.splits, least=0)
+    repeats("splits", search.splits, least=0)
     shape = data.sizes["sigma"], len(labels.blocks(data))
     wanted = None if numbers is None else np.broadcast_to(numbers, shape)
     fits: dict[tuple[int, int], kernels_fit.Fit] = {}
@@ -342,11 +342,15 @@ def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = 
     >>> score(fit(data), truth).support_f1.item()
     1.0
     """
-    lacking = [name for name in ("subspace", "support") if name not in truth]
+    held = checks.instance("truth", truth, xr.Dataset, "what probekit.synthetic.subspaces made").variables
+    lacking = [name for name in ("subspace", "support") if name not in held]
     if lacking:
         raise InputError(f"the truth lacks {', '.join(lacking)}: give what probekit.synthetic.subspaces made")
-    if "n_subspaces" not in findings:
+    if not isinstance(findings, xr.Dataset) or "n_subspaces" not in findings:
         raise InputError("the findings have no subspaces: give what subspaces.fit or subspaces.analyse returned")
+    FITTED.check(findings, "n_subspaces", "support")
+    if truth["subspace"].dims != ("image",) or truth["support"].dims != ("subspace", "channel"):
+        raise InputError("the truth has other dims: give what probekit.synthetic.subspaces made")
     if not np.array_equal(labels.strings(findings.image.values), labels.strings(truth.image.values)):
         raise InputError("findings and truth are of different images: give the truth of the data that was fitted")
     right = np.unique(truth.subspace.values, return_inverse=True)

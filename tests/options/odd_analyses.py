@@ -105,3 +105,7 @@ LEVELS = frozenset(
     {"0", "0.0", "1.5", "5e-324", "2**31", "a Fraction", "np.int64", "np.uint8", "np.float16", "an IntEnum"}
     | {"an array of no dims", "a tensor of no dims", "a DataArray of no dims"}
 )
+TRUTH = xr.Dataset(
+    {"subspace": ("image", np.arange(24) % 2), "support": (("subspace", "channel"), np.eye(2, 3, dtype=bool))},
+    coords={"image": DATA.image, "channel": DATA.channel},
+)
