@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from probekit import checks
+from probekit import checks, labels
 from probekit.checks import given as shown
 from probekit.errors import InputError
 
-__all__ = ["check_errors", "check_numbers", "check_options", "real_numbers", "repeats", "resampling"]
+__all__ = ["check_errors", "check_measured", "check_numbers", "check_options", "real_numbers", "repeats", "resampling"]
 
 # Of resamples, permutations, splits, starts: of more, work would not end.
 MOST_REPEATS = 1_000_000
@@ -34,6 +34,13 @@ def check_numbers(data: Any, *names: str) -> None:
             raise InputError(
                 f"{name} is of type {data[name].dtype}: give real numbers, e.g. data[{name!r}].astype(float)"
             )
+
+
+def check_measured(data: Any) -> None:
+    """Refuse data without usable phi, or with a phi_se that is not of its dims or no numbers."""
+    labels.check(data, "phi")
+    if "phi_se" in data:
+        labels.check(data, "phi_se", finite=False)
 
 
 def check_errors(data: xr.Dataset) -> None:

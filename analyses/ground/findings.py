@@ -296,7 +296,8 @@ def _is_attribute(name: str, value: Any) -> bool:
 
 
 def _check_own(dim: str, values: np.ndarray, source: str) -> None:
-    index = pd.Index(values)
+    # pandas has no index of half precision.
+    index = pd.Index(values.astype(float) if values.dtype == np.float16 else values)
     if isinstance(index, pd.MultiIndex) or index.dtype.kind not in "fiubOUT" or index.hasnans or not index.is_unique:
         raise InputError(f"{dim} of the findings names no different values: give what {source}")
     if index.dtype == object and not all(isinstance(one, str) for one in values):
