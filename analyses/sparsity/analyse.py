@@ -25,7 +25,7 @@ from analyses.ground import (
     resampling,
 )
 from analyses.sparsity.kernels import MEASURES, group_moments, kendall, measures, pooled, spectrum_moments
-from probekit import labels
+from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.labels import strings
 
