@@ -316,7 +316,7 @@ def path(name: str, value: Any, what: str) -> Path:
         If it is something else, empty, or a name is too long or holds what no name may.
     """
     try:
-        if isinstance(value, str | os.PathLike) and os.fspath(value):
+        if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str) and os.fspath(value):
             found = Path(value)
             os.fsencode(found)
             os.lstat(found)

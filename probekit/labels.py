@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from probekit.checks import given
+from probekit.checks import LONGEST, given
 from probekit.errors import InputError
 from probekit.machine.installed import installed_version
 from probekit.naming import name_of
@@ -20,6 +20,7 @@ __all__ = [
     "blocks",
     "by_id",
     "check",
+    "check_coordinates",
     "check_ids",
     "classes",
     "once",
@@ -29,6 +30,10 @@ __all__ = [
     "strings",
 ]
 
+# Beyond these, squares overflow or vanish in double precision.
+TINY, HUGE = 1e-100, 1e100
+# Numbers of channels and units are far below.
+MOST = 2**53
 SIGMA_UNITS = "standard deviation in intensity units of [0, 1] images"
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "phi": (("image", "sigma", "channel"), "spatial reduction of each channel, mean over noise draws"),
@@ -166,6 +171,11 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
         missing = [c for c in (*dims, *(("tap", "unit") if "channel" in dims else ())) if c not in data.coords]
         if missing:
             raise InputError(f"{name} lacks the coordinates {_spoken(missing)}: give what a tap returns")
+        check_coordinates(data[name])
+        if data[name].dtype.kind not in "fiu":
+            raise InputError(
+                f"{name} is of type {data[name].dtype}: give real numbers, e.g. data[{name!r}].astype(float)"
+            )
         if finite and not bool(np.isfinite(data[name]).all()):
             dropped = dims[0] if dims[0] == "image" else "channel"
             over = [dim for dim in dims if dim != dropped]
@@ -173,6 +183,78 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
                 f"{name} holds NaN or infinite values: drop those {dropped}s, e.g. "
                 f"data.isel({dropped}=np.isfinite(data.{name}).all({over}))"
             )
+        largest = float(abs(data[name]).max()) if data[name].size else 0.0
+        if largest and np.isfinite(largest) and not TINY < largest < HUGE:
+            raise InputError(
+                f"{name} is {largest:.3g} at most, the square of which no number of double precision holds: give it in "
+                "other units"
+            )
+
+
+def check_coordinates(data: xr.Dataset | xr.DataArray, *, of: str = "") -> None:
+    """Refuse coordinates of the label schema that are not what they say, of the dims that the data has.
+
+    Ids and taps name something; noise levels are different finite numbers ≥ 0; channels and units are whole numbers,
+    each unit of a tap once.
+
+    Parameters
+    ----------
+    data
+        With coordinates of the label schema; those that it lacks are not looked at.
+    of
+        What `data` is, as the error says it.
+
+    Raises
+    ------
+    InputError
+        Naming the coordinate and what it holds.
+    """
+    where = f" of {of}" if of else ""
+    for name, dim in (("image", "image"), ("sigma", "sigma"), *((c, "channel") for c in ("channel", "tap", "unit"))):
+        if name not in data.coords or dim not in data.dims:
+            continue
+        coordinate = data[name]
+        if coordinate.dims != (dim,):
+            raise InputError(f"{name}{where} has dims {_spoken(coordinate.dims)}: give one for each {dim}, along {dim}")
+        values = coordinate.values
+        if name in ("image", "tap"):
+            _check_names(name, values, where)
+        elif name == "sigma":
+            _check_levels(values, where)
+        else:
+            _check_numbered(name, values, where)
+    if "channel" in data.dims and {"tap", "unit"} <= set(data.coords):
+        units = pd.MultiIndex.from_arrays([strings(data["tap"].values), data["unit"].values.astype(np.int64)])
+        if not units.is_unique:
+            tap, unit = units[units.duplicated()][0]
+            raise InputError(f"unit {unit} of tap {tap!r}{where} occurs more than once: give each channel once")
+
+
+def _check_names(name: str, values: np.ndarray, where: str) -> None:
+    named = [not pd.api.types.is_scalar(v) or pd.isna(v) or v is pd.NaT or not str(v).strip() for v in values]
+    if any(named):
+        first = values[named.index(True)]
+        raise InputError(
+            f"{name}{where} is missing or no name in {sum(named)} places, such as {first!r}: give a name for each"
+        )
+
+
+def _check_levels(values: np.ndarray, where: str) -> None:
+    if values.dtype.kind not in "fiu":
+        raise InputError(f"sigma{where} is of type {values.dtype}: give real numbers, e.g. data['sigma'].astype(float)")
+    wrong = values[~(np.isfinite(values) & (values >= 0))].tolist()
+    if wrong:
+        raise InputError(f"sigma{where} holds {wrong[:3]}: noise standard deviations are finite and ≥ 0, give these")
+    if len(np.unique(values)) < len(values):
+        raise InputError(f"sigma{where} holds a noise level twice: give each once, with .drop_duplicates('sigma')")
+
+
+def _check_numbered(name: str, values: np.ndarray, where: str) -> None:
+    whole = values.dtype.kind in "iu" or (
+        values.dtype.kind == "f" and bool((np.isfinite(values) & (np.floor(values) == values)).all())
+    )
+    if not whole or (values < 0).any() or (values.astype(float) > MOST).any():
+        raise InputError(f"{name}{where} is no list of whole numbers ≥ 0: give what a tap returns")
 
 
 def once(data: Any) -> Any:
@@ -251,9 +333,10 @@ def classes(
     """
     if not isinstance(name, str) or name not in data.coords or data[name].dims != ("image",):
         known = _spoken(c for c in data.coords if data[c].dims == ("image",))
+        meant = name if isinstance(name, str) and name.isidentifier() and len(name) <= LONGEST else option
         raise InputError(
             f"{given(option, name)} is no coordinate along image of {of}, which has {known}: give one of these, or add "
-            f"it with assign_coords({name if isinstance(name, str) and name.isidentifier() else option}=('image', …))"
+            f"it with assign_coords({meant}=('image', …))"
         )
     found = strings(data[name].values)
     missing = sum(not one.strip() for one in found)

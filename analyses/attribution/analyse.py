@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from analyses.attribution.inputs import batches, middle, same_network
-from analyses.ground import Findings, Variable, check_options, chosen_channels, labels_of
+from analyses.ground import Findings, Variable, check_options, chosen_channels, labels_of, repeats
 from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError, TapError
@@ -144,7 +144,7 @@ def attribute(
     """
     integrated = checks.choice("method", method, METHODS) == "integrated_gradients"
     given = _checked(options)
-    seed, draws = checks.seeded(seed), checks.whole("draws", draws, least=1)
+    seed, draws = checks.seeded(seed), repeats("draws", draws, least=1)
     denoiser = same_network(denoiser, tap)
     levels = checks.noise_levels(sigma)
     source = image_sources.load(images, ids=ids)

@@ -10,7 +10,16 @@ import torch
 import xarray as xr
 
 from analyses.attribution.inputs import batches, same_network
-from analyses.ground import Findings, Variable, check_options, chosen_channels, estimated_mean, labels_of
+from analyses.ground import (
+    Findings,
+    Variable,
+    check_options,
+    chosen_channels,
+    estimated_mean,
+    labels_of,
+    repeats,
+    resampling,
+)
 from probekit import checks
 from probekit import images as image_sources
 from probekit.denoising.conditions import conditions_for
@@ -135,7 +144,7 @@ def effects(
     True
     """
     given = _checked(options, seed)
-    draws = checks.whole("draws", draws, least=1)
+    draws = repeats("draws", draws, least=1)
     factor = checks.number("factor", factor, "a finite number, 0 to silence")
     groups = checks.mapping("groups", groups, "channels of each group by name, e.g. {'a': [0, 1]}")
     wanted = "names of groups to compare each group with"
@@ -186,7 +195,7 @@ def effects(
 def _checked(options: Options, seed: int) -> Settings:
     check_options("effects", options, Settings._fields)
     given = Settings._make(map(checks.plain, Settings(**options)))
-    checks.resampling(given.resamples, given.level, seed)
+    resampling(given.resamples, given.level, seed)
     checks.whole("batch_size", given.batch_size, least=1)
     return given
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from analyses.clusters import kernels_agreement, kernels_kmeans
-from analyses.ground import Estimate, Findings, Variable, along, check_numbers, check_options
+from analyses.ground import Estimate, Findings, Variable, along, check_numbers, check_options, repeats, resampling
 from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.labels import Site
@@ -42,10 +42,12 @@ def _of_classes() -> dict[str, Variable]:
 FINDINGS = Findings(
     "clusters",
     {
-        "assignment": Variable(PER_IMAGE, "cluster of the image, 0 the largest"),
+        "assignment": Variable(PER_IMAGE, "cluster of the image, 0 the largest", holds="counts"),
         "centre_distance": Variable(PER_IMAGE, "Euclidean distance of phi from the cluster's centre", "activation"),
-        "n_clusters": Variable(PLACE, "number of clusters", "clusters"),
-        "size": Variable((*PLACE, "cluster"), "images in the cluster; 0 where there is no such", "images"),
+        "n_clusters": Variable(PLACE, "number of clusters", "clusters", holds="counts"),
+        "size": Variable(
+            (*PLACE, "cluster"), "images in the cluster; 0 where there is no such", "images", holds="counts"
+        ),
         "centre": Variable(
             ("sigma", "cluster", "channel"), "mean phi of the cluster; NaN where there is no such", "activation"
         ),
@@ -140,10 +142,10 @@ def analyse(
     _check_sizes(data, numbers, choice.selection_images)
     strength = "a prediction strength in (0, 1], such as 0.8"
     checks.number("threshold", choice.threshold, strength, good=lambda v: 0 < v <= 1)
-    checks.whole("splits", choice.splits, least=1)
-    checks.whole("n_init", choice.n_init, least=1)
-    permutations = checks.whole("permutations", permutations, least=99)
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    repeats("splits", choice.splits, least=1)
+    repeats("n_init", choice.n_init, least=1)
+    permutations = repeats("permutations", permutations, least=99)
+    resamples, level, seed = resampling(resamples, level, seed)
     order = labels.by_id(data)
     y = None if label is None else np.unique(labels.classes(data, label)[order], return_inverse=True)[1]
     data = data[["phi"]].compute()
@@ -248,7 +250,8 @@ def check_phi(data: xr.Dataset) -> None:
 def _numbers(n_clusters: int | Sequence[int] | None, data: xr.Dataset) -> tuple[int, ...]:
     if n_clusters is None:
         return tuple(k for k in NUMBERS if k <= max(data.sizes["image"] // 10, 2))
-    if np.ndim(n_clusters) and not isinstance(n_clusters, str):
+    found = checks.unwrapped(n_clusters)
+    if isinstance(found, Iterable) and not isinstance(found, str | bytes) and getattr(found, "ndim", 1):
         tried = checks.counts("n_clusters", n_clusters)
     else:
         tried = [checks.whole("n_clusters", n_clusters, least=1)]

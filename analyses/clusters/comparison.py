@@ -7,9 +7,9 @@ import xarray as xr
 from scipy.stats import norm
 
 from analyses.clusters import kernels_agreement
-from analyses.clusters.analyse import TEXTS
-from analyses.ground import Estimate, Findings, Variable
-from probekit import checks, labels
+from analyses.clusters.analyse import FINDINGS, TEXTS
+from analyses.ground import Estimate, Findings, Variable, resampling
+from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["COMPARED", "compare"]
@@ -70,10 +70,10 @@ def compare(
     >>> bool(compare(three, two).ami_low > 0)
     True
     """
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    resamples, level, seed = resampling(resamples, level, seed)
     own, other = (_checked(of, given, label) for of, given in (("first", first), ("second", second)))
     _check_paired(own, other, label)
-    y = np.unique(own[label].values.astype(str), return_inverse=True)[1]
+    y = np.unique(labels.classes(own, label), return_inverse=True)[1]
     chosen = kernels_agreement.halves(len(y), resamples, seed)
     scored = [_scored(given["assignment"].values, y, chosen) for given in (own, other)]
     whole, half = (a[:, :, :, None] - b[:, :, None, :] for a, b in zip(*scored, strict=True))
@@ -93,8 +93,14 @@ def _checked(of: str, given: xr.Dataset, label: str) -> xr.Dataset:
             f"assignment of {of} has dims {given['assignment'].dims}: keep image, sigma and block, e.g. select "
             "with a list"
         )
+    try:
+        FINDINGS.check(given, "assignment")
+    except InputError as error:
+        raise InputError(f"{of}: {error}") from error
     labels.check_ids(given, of=of)
     labels.classes(given, label, of=of)
+    if not given["assignment"].size or int(given["assignment"].max()) >= given.sizes["image"]:
+        raise InputError(f"{of} names more clusters than it has images: give what clusters.analyse returned")
     return given[["assignment"]].isel(image=labels.by_id(given))
 
 

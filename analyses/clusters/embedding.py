@@ -59,7 +59,7 @@ def embed(data: xr.Dataset, *, max_images: int = 2000, perplexity: float = 30.0,
     seed = checks.seeded(seed)
     count = min(checks.whole("max_images", max_images, least=2), data.sizes["image"])
     wanted = f"a positive number below that of images, which is {count}"
-    perplexity = checks.number("perplexity", perplexity, wanted, good=lambda value: 0 < value < count)
+    perplexity = checks.number("perplexity", perplexity, wanted, good=lambda value: 1 <= value < count)
     order = labels.by_id(data)
     kept = order[np.sort(np.random.default_rng(seed).permutation(len(order))[:count])]
     data = data[["phi"]].isel(image=kept).compute()

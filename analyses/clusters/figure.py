@@ -71,7 +71,7 @@ def _drawn(axis: Axes, findings: xr.Dataset, panel: str, place: tuple[int, int],
     elif panel == "ami":
         x = np.arange(findings.sizes["sigma"]) + 0.05 * (b - (findings.sizes["block"] - 1) / 2)
         value, low, high = (findings["ami" + end].values[:, b] for end in ("", "_low", "_high"))
-        axis.errorbar(x, value, (value - low, high - value), fmt="o", ms=3, **style)
+        axis.errorbar(x, value, (np.maximum(0, value - low), np.maximum(0, high - value)), fmt="o", ms=3, **style)
         axis.set_xticks(range(findings.sizes["sigma"]), [f"{s:g}" for s in findings["sigma"].values])
         axis.set(xlabel="σ", ylabel="adjusted mutual information with classes")
     else:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from analyses import sampling
 from analyses.concepts.kernels import nearer, relabelled_p
-from analyses.ground import Findings, Variable, chosen_channels, estimated_mean
+from analyses.ground import Findings, Variable, chosen_channels, estimated_mean, repeats, resampling
 from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError
@@ -65,8 +65,8 @@ class Significance:
 
     def __post_init__(self) -> None:
         checks.settle(self)
-        checks.whole("permutations", self.permutations, least=100)
-        checks.resampling(self.resamples, self.level)
+        repeats("permutations", self.permutations, least=100)
+        resampling(self.resamples, self.level)
 
 
 @HELD.described

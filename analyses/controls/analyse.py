@@ -15,7 +15,7 @@ from torch import nn
 from analyses import descriptors
 from analyses.controls.rows import FINDINGS, MEASURES, PERMUTATIONS, Alone, Plan, Settings, alone, rows
 from analyses.controls.sources import Measured, Source, balanced, check_sets, measured, sources
-from analyses.ground import Kept, folder_of
+from analyses.ground import Kept, folder_of, repeats, resampling
 from analyses.probe import check_tuning, penalties_of
 from analyses.semantics import STATISTICS, class_distances, class_table
 from probekit import checks, labels
@@ -121,7 +121,7 @@ def table(
     """
     levels = noise_levels(sigma)
     checks.text("block", block, "the name of a tap, such as 'mid'")
-    draws = checks.whole("draws", draws, least=1)
+    draws = repeats("draws", draws, least=1)
     untrained = checks.whole("untrained", untrained, least=0)
     n_images = None if n_images is None else checks.whole("n_images", n_images, least=1)
     n_train = None if n_train is None else checks.whole("n_train", n_train, least=1)
@@ -195,7 +195,7 @@ def _checked(settings: Any, seed: int) -> Settings:
     if not isinstance(settings, Settings):
         raise InputError(f"{checks.given('settings', settings)}: give controls.Settings(…), or None")
     settings = Settings._make(map(checks.plain, settings))
-    checks.resampling(settings.resamples, settings.level, seed)
+    resampling(settings.resamples, settings.level, seed)
     checks.choice("statistic", settings.statistic, STATISTICS)
     checks.whole("among", settings.among, least=2)
     checks.whole("pairs_images", settings.pairs_images, least=20)

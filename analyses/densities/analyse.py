@@ -11,7 +11,7 @@ import xarray as xr
 
 from analyses.densities.distances import ids_of, over_pairs
 from analyses.densities.kernels_ranks import feature_distances, permutation_p, resampled_correlations, spearman
-from analyses.ground import Estimate, Findings, Variable, interval
+from analyses.ground import Estimate, Findings, Variable, interval, repeats, resampling
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -87,8 +87,8 @@ def correlate(
     >>> bool(found.correlation_low.item() > 0.9), found.p.item()
     (True, 0.001)
     """
-    resamples, level, seed = checks.resampling(resamples, level, seed)
-    permutations = checks.whole("permutations", permutations, least=100)
+    resamples, level, seed = resampling(resamples, level, seed)
+    permutations = repeats("permutations", permutations, least=100)
     least_pairs = checks.whole("least_pairs", least_pairs, least=1)
     pairs, ids = _checked_pairs(density, least_pairs)
     target = np.asarray(density.values, float)

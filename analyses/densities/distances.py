@@ -9,6 +9,7 @@ import xarray as xr
 
 from analyses.densities.kernels_distances import LEAST_SAMPLES, MEASURES, measured, tiles
 from analyses.densities.kernels_ranks import chosen_pairs
+from analyses.ground import repeats
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -142,7 +143,7 @@ def ids_of(data: xr.DataArray) -> np.ndarray:
 
 def _check_options(measure: str, projections: int, seed: int) -> None:
     checks.choice("measure", measure, MEASURES)
-    checks.whole("projections", projections, least=1)
+    repeats("projections", projections, least=1)
     checks.seeded(seed)
 
 

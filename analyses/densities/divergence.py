@@ -11,7 +11,7 @@ import xarray as xr
 from torch import Tensor
 
 from analyses.densities.kernels_distances import LEAST_SAMPLES
-from analyses.ground import Findings, Variable
+from analyses.ground import Findings, Variable, repeats
 from probekit import checks
 from probekit.errors import InputError
 
@@ -91,7 +91,7 @@ def along_noise(
     """
     levels = _levels(sigma)
     _check_samples("samples_a", samples_a, LEAST_SAMPLES)
-    draws = checks.whole("draws", draws, least=1)
+    draws = repeats("draws", draws, least=1)
     batch_size = checks.whole("batch_size", batch_size, least=1)
     seed = checks.seeded(seed)
     squares = np.zeros((len(samples_a), len(levels)))

@@ -20,6 +20,7 @@ from analyses.ground import (
     estimated_mean,
     interval,
     resampled_means,
+    resampling,
 )
 from analyses.sampling import sample
 from probekit import checks
@@ -56,7 +57,7 @@ FINDINGS = Findings(
         "relative_distance": Variable(EACH, "distance to the nearest over that to the next ones"),
         "relative_distance_held_out": Variable(("image",), "the same of held-out images"),
         "threshold": Variable((), "relative distance up to which a sample counts as a near copy"),
-        "near_copy": Variable(EACH, "whether a near copy of a training image"),
+        "near_copy": Variable(EACH, "whether a near copy of a training image", holds="flags"),
         "near_copy_rate": Variable(
             (),
             "share of samples that are near copies; about `share` where nothing is known by heart",
@@ -198,7 +199,7 @@ def analyse(
 def _checked(options: Options, seed: int) -> Settings:
     check_options("analyse", options, Settings._fields)
     given = Settings._make(map(checks.plain, Settings(**options)))
-    checks.resampling(given.resamples, given.level, seed)
+    resampling(given.resamples, given.level, seed)
     checks.whole("neighbours", given.neighbours, least=1)
     checks.whole("batch_size", given.batch_size, least=1)
     return given

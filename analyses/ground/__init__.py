@@ -1,7 +1,15 @@
 """What all rooms stand on: findings by specification, intervals, kept results, pictures, the command line."""
 
 from analyses.ground.activity import as_activity, refuse_signed
-from analyses.ground.checks import check_errors, check_numbers, check_options, real_numbers
+from analyses.ground.checks import (
+    check_errors,
+    check_measured,
+    check_numbers,
+    check_options,
+    real_numbers,
+    repeats,
+    resampling,
+)
 from analyses.ground.figures import GUIDE, PALETTE, block_colours, level_colours, picture, shown_range
 from analyses.ground.findings import Estimate, Findings, Variable, along
 from analyses.ground.intervals import estimated_mean, holm, interval, jackknife_deviation, resampled_means, wilson
@@ -41,6 +49,7 @@ __all__ = [
     "block_colours",
     "block_names",
     "check_errors",
+    "check_measured",
     "check_numbers",
     "check_options",
     "chosen_channels",
@@ -59,7 +68,9 @@ __all__ = [
     "read",
     "real_numbers",
     "refuse_signed",
+    "repeats",
     "resampled_means",
+    "resampling",
     "run",
     "saved",
     "shown_range",

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from probekit import checks, labels
 from probekit.checks import given as shown
 from probekit.errors import InputError
 
-__all__ = ["check_errors", "check_numbers", "check_options", "real_numbers"]
+__all__ = ["check_errors", "check_measured", "check_numbers", "check_options", "real_numbers", "repeats", "resampling"]
+
+# Of resamples, permutations, splits, starts: of more, work would not end.
+MOST_REPEATS = 1_000_000
 
 
 def check_numbers(data: Any, *names: str) -> None:
@@ -30,6 +34,13 @@ def check_numbers(data: Any, *names: str) -> None:
             raise InputError(
                 f"{name} is of type {data[name].dtype}: give real numbers, e.g. data[{name!r}].astype(float)"
             )
+
+
+def check_measured(data: Any) -> None:
+    """Refuse data without usable phi, or with a phi_se that is not of its dims or no numbers."""
+    labels.check(data, "phi")
+    if "phi_se" in data:
+        labels.check(data, "phi_se", finite=False)
 
 
 def check_errors(data: xr.Dataset) -> None:
@@ -75,6 +86,33 @@ def check_options(function: str, options: Mapping[str, Any], known: Iterable[str
             raise TypeError(f"{function}() has no option {name!r}: give {', '.join(meant)}")
 
 
+def repeats(name: str, value: Any, *, least: int) -> int:
+    """How often something is drawn, begun or permuted, as an int.
+
+    Raises
+    ------
+    InputError
+        If it is no whole number from `least` to a million.
+    """
+    found = checks.whole(name, value, least=least)
+    if found > MOST_REPEATS:
+        raise InputError(f"{shown(name, value)}: give a whole number from {least} to {MOST_REPEATS}")
+    return found
+
+
+def resampling(resamples: Any, level: Any, seed: Any = 0) -> tuple[int, float, int]:
+    """The number of resamples, the coverage of an interval, and the seed, as `checks.resampling` has them.
+
+    Raises
+    ------
+    InputError
+        As there, or if there are more than a million resamples.
+    """
+    found = checks.resampling(resamples, level, seed)
+    repeats("resamples", resamples, least=100)
+    return found
+
+
 def real_numbers(name: str, value: Any) -> np.ndarray:
     """An argument as an array of float64.
 
@@ -83,10 +121,4 @@ def real_numbers(name: str, value: Any) -> np.ndarray:
     InputError
         If it is no array of real numbers.
     """
-    try:
-        found = np.asarray(value)
-    except ValueError as error:
-        raise InputError(f"{shown(name, value)}: give an array of numbers, with rows of one length") from error
-    if found.dtype.kind not in "fiub":
-        raise InputError(f"{shown(name, value)}: give real numbers")
-    return found.astype(float)
+    return checks.real_array(name, value, "real numbers, in rows of one length")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from probekit import labels
 from probekit.checks import plain
 from probekit.errors import InputError
 
@@ -17,6 +19,17 @@ __all__ = ["Estimate", "Findings", "Variable", "along"]
 OPTION = (str, int, float)
 MARK = "{findings}"
 WIDTH = 110
+# What a variable may hold: the kinds of numpy's types, and how an error says it.
+HELD: Mapping[str, tuple[str, str]] = {
+    "numbers": ("fiub", "real numbers"),
+    "counts": ("iu", "whole numbers ≥ 0"),
+    "flags": ("b", "True and False"),
+    "names": ("OUTS", "names"),
+}
+# Attributes that are numbers between 0 and 1.
+FRACTIONS = ("level", "fdr", "threshold", "rate", "share")
+# Coordinates that are taken over from the data, by dim.
+OF_DATA = {"image": ("image",), "sigma": ("sigma",), "channel": ("channel", "tap", "unit")}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -41,6 +54,8 @@ class Variable(NamedTuple):
         What its interval is made of, e.g. "images resampled": the findings then have NAME_low and NAME_high.
     optional
         Whether findings may lack it.
+    holds
+        Numbers, counts (whole numbers of at least 0), flags (True and False) or names.
     """
 
     dims: tuple[str, ...]
@@ -48,6 +63,7 @@ class Variable(NamedTuple):
     units: str = "1"
     interval: str = ""
     optional: bool = False
+    holds: Literal["numbers", "counts", "flags", "names"] = "numbers"
 
 
 class Findings:
@@ -124,7 +140,14 @@ class Findings:
         own = {name: self._coord(name, given) for name, given in (coords or {}).items()}
         return xr.Dataset(made, coords={**kept, **own}, attrs={**data.attrs, "analysis": self.analysis, **shown})
 
-    def check(self, findings: Any, *names: str, dims: tuple[str, ...] = (), attrs: tuple[str, ...] = ()) -> None:
+    def check(
+        self,
+        findings: Any,
+        *names: str,
+        dims: tuple[str, ...] = (),
+        attrs: tuple[str, ...] = (),
+        along: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
         """Refuse what the analysis did not return.
 
         Parameters
@@ -136,12 +159,14 @@ class Findings:
         dims
             Dims that are needed; by default those of the variables needed.
         attrs
-            Attributes that are needed.
+            Attributes that are needed, each a number or a text; `level` and other fractions of 1 are numbers.
+        along
+            Names that are needed along dims.
 
         Raises
         ------
         InputError
-            Naming what is lacking.
+            Naming what is lacking, or is something else than the analysis returns.
         """
         source = f"{self.source} returns"
         if not isinstance(findings, xr.Dataset):
@@ -158,12 +183,32 @@ class Findings:
                 f"the findings have no dim {', '.join(squeezed)}: give what {source} with all dims; select with a "
                 f"list, e.g. .isel({squeezed[0]}=[0])"
             )
+        empty = [dim for dim in wanted if not findings.sizes[dim]]
+        if empty:
+            raise InputError(f"the findings hold nothing along {', '.join(empty)}: give what {source}, of one at least")
         dropped = [name for name in attrs if name not in findings.attrs]
         if dropped:
             raise InputError(
                 f"the findings lost their attributes {', '.join(dropped)}: give what {source}, or compute under "
                 "xarray.set_options(keep_attrs=True)"
             )
+        # All that is there, since figures draw also what findings may lack.
+        for name, variable in self.variables.items():
+            for key in self._keys(name):
+                if key in findings.variables:
+                    self._check_variable(findings[key], variable, source)
+        odd = [name for name in attrs if not _is_attribute(name, findings.attrs[name])]
+        if odd:
+            raise InputError(f"attributes {', '.join(odd)} of the findings hold something else: give what {source}")
+        labels.check_coordinates(findings, of="the findings")
+        for dim in self.coords:
+            if dim in findings.dims and dim in findings.coords and findings[dim].dims == (dim,):
+                _check_own(dim, findings[dim].values, source)
+        for dim, needed_names in (along or {}).items():
+            known = labels.strings(findings[dim].values) if dim in findings.coords else []
+            absent = [name for name in needed_names if name not in known]
+            if absent:
+                raise InputError(f"the findings have no {dim} {', '.join(absent)}: give what {source}, of all {dim}s")
 
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """The table of variables: name, dims, meaning, units, interval."""
@@ -190,6 +235,25 @@ class Findings:
             line = f"`{name}`{of}: {meaning}" + (f", in {units}" if units else "") + ends
             lines.append(textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False))
         return "\n".join(lines)
+
+    def _check_variable(self, found: xr.DataArray, variable: Variable, source: str) -> None:
+        """Refuse what has other dims than declared, lost their coordinates, or holds something else."""
+        dims = tuple(map(str, found.dims))
+        if set(dims) - set(variable.dims) or (len(dims) == len(variable.dims) and dims != variable.dims):
+            raise InputError(
+                f"{found.name} of the findings has dims {', '.join(dims)}: give what {source}, of dims "
+                f"{', '.join(variable.dims) or 'none'} in this order"
+            )
+        needed = [c for dim in dims for c in OF_DATA.get(dim, (dim,) if dim in self.coords else ())]
+        lost = [name for name in needed if name not in found.coords]
+        if lost:
+            raise InputError(f"the findings lost their coordinates {', '.join(lost)}: give what {source}")
+        kinds, what = HELD[variable.holds]
+        if found.dtype.kind not in kinds or (variable.holds == "counts" and bool((found < 0).any())):
+            raise InputError(
+                f"{found.name} of the findings holds something else than {what} (type {found.dtype}): give what "
+                f"{source}"
+            )
 
     def _keys(self, name: str) -> list[str]:
         with_ends = name in self.variables and self.variables[name].interval
@@ -222,6 +286,22 @@ class Findings:
         if rest:
             return given
         return along(dim, values, self.coords[name])
+
+
+def _is_attribute(name: str, value: Any) -> bool:
+    value = plain(value)
+    if name in FRACTIONS:
+        return isinstance(value, float) and 0 < value < 1
+    return isinstance(value, OPTION) and not isinstance(value, bool)
+
+
+def _check_own(dim: str, values: np.ndarray, source: str) -> None:
+    # pandas has no index of half precision.
+    index = pd.Index(values.astype(float) if values.dtype == np.float16 else values)
+    if isinstance(index, pd.MultiIndex) or index.dtype.kind not in "fiubOUT" or index.hasnans or not index.is_unique:
+        raise InputError(f"{dim} of the findings names no different values: give what {source}")
+    if index.dtype == object and not all(isinstance(one, str) for one in values):
+        raise InputError(f"{dim} of the findings holds what is no name: give what {source}")
 
 
 def along(dim: str, values: Any, long_name: str, **attrs: Any) -> tuple[str, np.ndarray, dict[str, Any]]:

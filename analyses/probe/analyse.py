@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable, estimated_mean
+from analyses.ground import Estimate, Findings, Variable, estimated_mean, resampling
 from analyses.probe.checks import PROTOCOLS, check_sets, check_tuning, penalties_of, sizes_of, top_of
 from analyses.probe.kernels import FOLDS, Protocol, scores, standardised, subset, trained
 from probekit import checks, labels
@@ -30,11 +30,15 @@ FINDINGS = Findings(
         ),
         "log_loss": Variable(PLACE, "mean −log probability of the class", "nat", interval=RESAMPLED),
         "chance": Variable((), "accuracy of always naming the most frequent training class"),
-        "correct": Variable(("image", *PLACE), "whether the image's class came first; ties count as wrong"),
-        "top_correct": Variable(("image", *PLACE), "whether the image's class came among the first `top`"),
+        "correct": Variable(
+            ("image", *PLACE), "whether the image's class came first; ties count as wrong", holds="flags"
+        ),
+        "top_correct": Variable(
+            ("image", *PLACE), "whether the image's class came among the first `top`", holds="flags"
+        ),
         "loss": Variable(("image", *PLACE), "−log probability of the image's class", "nat"),
         "penalty": Variable(PLACE, "penalty of the fit, 0 where none"),
-        "converged": Variable(PLACE, "whether the fit converged"),
+        "converged": Variable(PLACE, "whether the fit converged", holds="flags"),
         "coefficient": Variable(("class", "sigma", "channel"), "coefficient of phi as it is", "1/activation"),
         "intercept": Variable(("class", *PLACE), "intercept of the classifier"),
         "tuning_loss": Variable(
@@ -130,7 +134,7 @@ def analyse(
     True
     """
     check_sets(train, test, label)
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    resamples, level, seed = resampling(resamples, level, seed)
     checks.choice("protocol", protocol, PROTOCOLS)
     tuning_images = checks.whole("tuning_images", tuning_images, least=FOLDS)
     epochs = checks.whole("epochs", epochs, least=1)

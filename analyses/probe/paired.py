@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 from scipy.stats import binomtest
 
-from analyses.ground import Findings, Variable, estimated_mean
+from analyses.ground import Findings, Variable, estimated_mean, resampling
 from analyses.probe.analyse import FINDINGS, PER_IMAGE
-from probekit import checks, labels
+from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["DIFFERENCES", "compare"]
@@ -69,7 +69,7 @@ def compare(
     >>> compare(findings, findings).p_value.item()
     1.0
     """
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    resamples, level, seed = resampling(resamples, level, seed)
     first, second = _answers("first", first), _answers("second", second)
     if not np.array_equal(labels.strings(first["image"].values), labels.strings(second["image"].values)):
         raise InputError("the two were tested on different images: test both on the same, so that they can be paired")

@@ -22,6 +22,7 @@ from analyses.ground import (
     block_names,
     folder_called,
     picture,
+    repeats,
     saved,
     untrained_twin,
 )
@@ -97,7 +98,7 @@ def run(
     """
     began = time.monotonic()
     folder = folder_called("out", out)
-    draws = checks.whole("draws", draws, least=1)
+    draws = repeats("draws", draws, least=1)
     seed = checks.seeded(seed)
     reduction(reduce)
     denoiser = as_network(network)

@@ -14,7 +14,7 @@ import xarray as xr
 
 import probekit
 from analyses import concepts, controls, densities, selectivity, sparsity, subspaces, variants
-from analyses.ground import Kept, block_names, drawn_images, saved, untrained_twin
+from analyses.ground import Kept, block_names, drawn_images, repeats, saved, untrained_twin
 from analyses.report.judging import CLAIMS, STABLE_AT
 from analyses.report.page import Shown, Table, interval_cell, measure_table
 from probekit import checks, labels
@@ -70,7 +70,7 @@ class Measured:
     def __post_init__(self) -> None:
         checks.settle(self)
         object.__setattr__(self, "sigma", tuple(checks.noise_levels(self.sigma)))
-        checks.whole("draws", self.draws, least=1)
+        repeats("draws", self.draws, least=1)
         reduction(self.reduce)
         checks.seeded(self.seed)
         checks.text("block", self.block, "the name of a tap, such as 'mid'")

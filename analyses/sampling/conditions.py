@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_numbers, real_numbers, refuse_signed
+from analyses.ground import check_measured, check_numbers, real_numbers, refuse_signed
 from analyses.sampling.methods import falling
 from probekit import images as image_sources
 from probekit import labels
@@ -386,7 +386,7 @@ def centroid(data: xr.Dataset, *, name: str = "centroid") -> xr.Dataset:
     >>> centroid(data).phi.sizes["image"]
     1
     """
-    labels.check(data, "phi")
+    check_measured(data)
     if not data.sizes["image"]:
         raise InputError("φ of no image has no average: give one image at least")
     kept = [v for v in ("phi", "phi_se") if v in data]
@@ -423,7 +423,7 @@ def interpolate(first: xr.Dataset, second: xr.Dataset, shares: Sequence[float]) 
     ['0→1/0', '0→1/0.5']
     """
     for data in (first, second):
-        labels.check(data, "phi")
+        check_measured(data)
         if data.sizes["image"] != 1:
             raise InputError(f"φ of {data.sizes['image']} images: give one on each side, data.isel(image=[0])")
     alike = [first.attrs.get(k) == second.attrs.get(k) for k in (*SAME, "draws")]
@@ -441,6 +441,8 @@ def interpolate(first: xr.Dataset, second: xr.Dataset, shares: Sequence[float]) 
     along = xr.DataArray(given, dims="image", coords={"image": ids})
     kept = [v for v in ("phi", "phi_se") if v in first and v in second]
     one, two = (d[kept].isel(image=0, drop=True) for d in (first, second))
+    # The same channels, found above: by position, since numbers of channels may repeat where taps were joined.
+    two = two.assign_coords({name: one[name].variable for name in ("channel", "sigma")})
     with xr.set_options(keep_attrs=True):
         mixed = (1 - along) * one + along * two
     return mixed.drop_vars("label", errors="ignore").transpose("image", "sigma", "channel").assign_attrs(first.attrs)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import beta, false_discovery_control
 
-from analyses.ground import Estimate, Findings, Variable, as_activity, check_errors, check_numbers, interval
+from analyses.ground import Estimate, Findings, Variable, as_activity, check_errors, check_numbers, interval, resampling
 from analyses.selectivity import kernels
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -26,7 +26,7 @@ TESTED = {"response": "any response", "common": "common", "selective": "selectiv
 FINDINGS = Findings(
     "selectivity",
     {
-        "type": Variable(PLACE, "type of the channel: " + ", ".join(KINDS)),
+        "type": Variable(PLACE, "type of the channel: " + ", ".join(KINDS), holds="names"),
         "confidence": Variable(
             PLACE,
             "lower bound on the probability of the type: that all its criteria hold in the population of images, of "
@@ -46,7 +46,7 @@ FINDINGS = Findings(
         "reliability": Variable(
             PLACE, "share of phi's variance over images that is not error, cut off at 0; NaN without phi_se"
         ),
-        "top_image": Variable(("rank", *PLACE), "id of the image that excites the channel most"),
+        "top_image": Variable(("rank", *PLACE), "id of the image that excites the channel most", holds="names"),
         "top_activity": Variable(("rank", *PLACE), "largest phi above rest", "activation"),
         "histogram": Variable(
             ("bin", *PLACE), "images in equal bins of phi above rest, activity_min to activity_max", "images"
@@ -180,7 +180,7 @@ def analyse(
     >>> bool((findings.type.isel(sigma=0) == truth.type).mean() > 0.95)
     True
     """
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    resamples, level, seed = resampling(resamples, level, seed)
     fdr = checks.fraction("fdr", fdr, "a false discovery rate between 0 and 1, e.g. 0.05")
     checks.choice("fdr_method", fdr_method, ("bh", "by"))
     top = checks.whole("top", top, least=1)
@@ -212,6 +212,7 @@ def analyse(
 def _check(data: xr.Dataset) -> None:
     check_numbers(data, "phi", "phi_draws", "phi_se", "rest", "rest_se")
     labels.check(data, "phi")
+    labels.check_ids(data)
     for name in ("rest", "phi_draws"):
         if name in data:
             labels.check(data, name)

@@ -41,7 +41,17 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, "type", "number", "fraction", "kurtosis", "activity_fraction", "histogram", attrs=("fdr",))
+    FINDINGS.check(
+        findings,
+        "type",
+        "number",
+        "fraction",
+        "kurtosis",
+        "activity_fraction",
+        "histogram",
+        attrs=("fdr",),
+        along={"kind": KINDS},
+    )
     sigmas, blocks = findings["sigma"].values, list(map(str, findings["block"].values))
     s = len(sigmas) // 2
     selective = findings["number"].sel(kind="selective").isel(sigma=s).values

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable
+from analyses.ground import Estimate, Findings, Variable, repeats, resampling
 from analyses.semantics.inputs import (
     ALONE,
     GROUPS,
@@ -171,7 +171,7 @@ def correlate(
     True
     """
     data, metrics = checked(data, distances)
-    _, level, seed = checks.resampling(100, level, seed)
+    _, level, seed = resampling(100, level, seed)
     kinds = selected("statistics", statistics, STATISTICS)
     permutations, max_images = checks.plain(permutations), checks.plain(max_images)
     _check_sizes(data, permutations, max_images)
@@ -248,7 +248,7 @@ def _check_sizes(data: xr.Dataset, permutations: int, max_images: int) -> None:
 
 def check_permutations(name: str, permutations: int) -> None:
     """Refuse numbers of permutations that no test can be made of."""
-    if 0 < checks.whole(name, permutations, least=0) < 99:
+    if 0 < repeats(name, permutations, least=0) < 99:
         raise InputError(f"{name}={permutations}: give 99 or more, so that p can be 0.01, or 0 for no test")
 
 
@@ -350,7 +350,7 @@ def analyse(
     if unknown:
         raise TypeError(f"analyse() has no option {unknown[0]!r}: give those of neighbours, stability and correlate")
     data, metrics = checked(data, distances)
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    resamples, level, seed = resampling(resamples, level, seed)
     compared = _compared(data, label, classes, others)
     options: dict[str, Any] = dict(further)
     if options.get("given") is None:

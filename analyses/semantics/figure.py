@@ -41,6 +41,9 @@ def plot(findings: xr.Dataset) -> Figure:
     from matplotlib.figure import Figure
 
     FINDINGS.check(findings, *PLACE, dims=PLACE, attrs=("level",))
+    for name, chance in CHANCES.items():
+        if name in findings:
+            FINDINGS.check(findings, name, *chance)
     one = findings.isel(distance=0)
     figure = Figure(figsize=(13, 4), layout="constrained")
     panels = [draw for name, draw in PANELS.items() if name in findings]
@@ -113,4 +116,6 @@ def _correlations(axis: Axes, one: xr.Dataset) -> None:
     axis.legend(frameon=False, fontsize=8)
 
 
+# What a panel draws beside its variable.
+CHANCES = {"top1": ("top1_chance",), "precision": ("precision_chance",), "correlation": ()}
 PANELS = {"top1": _found_again, "precision": _labels, "correlation": _correlations}

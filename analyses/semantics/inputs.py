@@ -201,7 +201,7 @@ def aligned(name: str, other: xr.DataArray, data: xr.Dataset, used: np.ndarray, 
     """The rows of another array that are of the same images, by id where it has ids."""
     ids = data["image"].values[used]
     if dim in other.coords:
-        index = other.indexes[dim]
+        index = other[dim].values
         known = pd.Index(labels.strings(index))
         if not known.is_unique:
             raise InputError(f"{name!r} has several rows of one image: give one row per image")

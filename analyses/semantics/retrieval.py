@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import digamma
 
-from analyses.ground import Estimate, Findings, Variable, estimated_mean
+from analyses.ground import Estimate, Findings, Variable, estimated_mean, resampling
 from analyses.semantics.inputs import ALONE, PLACE, PLACE_COORDS, checked, defined, grouped, place_coords
 from analyses.semantics.kernels_pairs import deviations, nearest, prepared, ranks, same
 from probekit import checks, labels
@@ -326,7 +326,7 @@ def stability(
     [[1.0]]
     """
     data, _ = checked(data, distances)
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    resamples, level, seed = resampling(resamples, level, seed)
     if reference is None:
         _level(data, reference)
     members = grouped(data, clusters)
@@ -398,7 +398,7 @@ def neighbours(
     3
     """
     data, _ = checked(data, distances)
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    resamples, level, seed = resampling(resamples, level, seed)
     k = checks.whole("k", k, least=1)
     members = grouped(data, clusters)
     found = per_image(data, reference=None, k=k, label=label, distances=distances, seed=seed)

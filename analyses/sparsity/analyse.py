@@ -22,6 +22,7 @@ from analyses.ground import (
     interval,
     jackknife_deviation,
     resampled_means,
+    resampling,
 )
 from analyses.sparsity.kernels import MEASURES, group_moments, kendall, measures, pooled, spectrum_moments
 from probekit import checks, labels
@@ -143,7 +144,7 @@ def analyse(
     >>> float(findings.sparsity.sel(measure="participation_ratio", vector="phi").item()) < 0.6
     True
     """
-    resamples, level, seed = checks.resampling(resamples, level, seed)
+    resamples, level, seed = resampling(resamples, level, seed)
     _check(data)
     data = as_activity(data.compute(), "phi", "phi_draws")
     groups = _clusters(data, clusters)
@@ -200,6 +201,7 @@ def _scattered(ids: np.ndarray) -> np.ndarray:
 def _check(data: xr.Dataset) -> None:
     check_numbers(data, "phi", "phi_draws")
     labels.check(data, "phi")
+    labels.check_ids(data)
     if "phi_draws" in data:
         labels.check(data, "phi_draws")
     if not all(data["phi"].sizes.values()):
@@ -215,13 +217,12 @@ def _clusters(data: xr.Dataset, name: str | None) -> np.ndarray | None:
 def _inputs(taps: tuple[str, ...], given: Inputs | None) -> dict[str, tuple[str, ...]]:
     """The taps that feed each block; () for the first, which nothing measured feeds."""
     inputs = {name: taps[max(k - 1, 0) : k] for k, name in enumerate(taps)}
-    if given is not None and not isinstance(given, Mapping):
-        raise InputError(f'block_inputs={given!r}: give a mapping from a tap to its input, e.g. {{"mid": "enc3"}}')
-    for block, fed_by in (given or {}).items():
+    wanted = 'a mapping from a tap to its input, e.g. {"mid": "enc3"}'
+    for block, fed_by in ({} if given is None else checks.mapping("block_inputs", given, wanted)).items():
         if fed_by is None and block in inputs:
             continue
-        if not isinstance(fed_by, str | Sequence | None):
-            raise InputError(f"block_inputs: {fed_by!r} feeds {block!r}: name a tap, or several in a tuple")
+        if not isinstance(fed_by, str | Sequence | None) or not all(isinstance(name, str) for name in fed_by or ()):
+            raise InputError(f"block_inputs: {checks.shown(fed_by)} feeds {block!r}: name a tap, or several in a tuple")
         names = () if fed_by is None else (fed_by,) if isinstance(fed_by, str) else tuple(fed_by)
         unknown = [name for name in (block, *names) if name not in taps]
         if unknown or not names:

@@ -46,7 +46,16 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, "sparsity", "change", "sparser_when", "input", dims=(*PLACE, "image"), attrs=("level",))
+    FINDINGS.check(
+        findings,
+        "sparsity",
+        "change",
+        "sparser_when",
+        "input",
+        dims=(*PLACE, "image"),
+        attrs=("level",),
+        along={"vector": ("phi",), "measure": ("participation_ratio",)},
+    )
     phi = findings.sel(vector="phi")
     if phi.sizes["sigma"] > MAX_LINES:
         # More noise levels than lines that can be told apart: some, from the least to the largest.

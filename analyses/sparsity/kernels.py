@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from analyses.ground import real_numbers
+from probekit import checks
 from probekit.errors import InputError
 
 __all__ = [
@@ -60,7 +62,10 @@ def participation_ratio(a: np.ndarray, axis: int = -1) -> np.ndarray:
     InputError
         If any is negative.
     """
-    a = np.asarray(a, np.float64)
+    a = real_numbers("a", a)
+    axis = checks.whole("axis", axis, least=-a.ndim, most=a.ndim - 1)
+    if not a.size:
+        raise InputError("a holds no activity: give one channel at least")
     if (a < 0).any():
         raise InputError(
             f"activities are negative in places, down to {np.nanmin(a):.3g}: give what a ReLU keeps, such as φ after "

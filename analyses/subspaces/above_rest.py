@@ -81,6 +81,7 @@ def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1, signed: bool
     data = labels.once(data)
     check_numbers(data, *MEASURED)
     labels.check(data, "phi")
+    labels.check_ids(data)
     for name in MEASURED[1:]:
         if name in data:
             labels.check(data, name, finite=not name.endswith("_se"))

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import t as student
 
-from analyses.ground import Estimate, Findings, Variable, check_options, interval
+from analyses.ground import Estimate, Findings, Variable, check_options, interval, resampling
 from analyses.subspaces import kernels_active, kernels_explained
 from analyses.subspaces.above_rest import MIN_IMAGES, check, responses, shuffled
 from analyses.subspaces.fitting import (
@@ -154,7 +154,7 @@ def analyse(
     # Before the fit, which takes time.
     rate, seed = checks.plain(rate), checks.plain(seed)
     data = check(data, rate, images=MIN_IMAGES)
-    resamples, _, _ = checks.resampling(resamples, LEVEL)
+    resamples, _, _ = resampling(resamples, LEVEL)
     checks.flag("dimensions", dimensions)
     check_options("analyse", further, ("max_subspaces", "splits"))
     usable_ranks(data, ranks)
@@ -336,7 +336,7 @@ class HeldOut(NamedTuple):
 
 def _explained(data: xr.Dataset, findings: xr.Dataset, ranks: Sequence[int], resamples: int, seed: int) -> HeldOut:
     check_fitted(data, findings)
-    resamples, _, seed = checks.resampling(resamples, LEVEL, seed)
+    resamples, _, seed = resampling(resamples, LEVEL, seed)
     kept = usable_ranks(data, ranks)
     chosen = np.random.default_rng(seed).permutation(labels.by_id(data))[:MOST_COMPARED]
     train, test = np.split(chosen, [len(chosen) * 3 // 4])

@@ -54,6 +54,7 @@ def plot(findings: xr.Dataset) -> Figure:
         "overlap_gap",
         "overlap_gap_shuffled",
         "tap",
+        along={"comparison": COLOURS},
     )
     figure = Figure(figsize=(12, 8.5), layout="constrained")
     axes = figure.subplots(2, 2)

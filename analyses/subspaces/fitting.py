@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from sklearn.metrics import normalized_mutual_info_score
 
-from analyses.ground import Findings, Variable
+from analyses.ground import Findings, Variable, repeats
 from analyses.subspaces import kernels_expression, kernels_fit
 from analyses.subspaces.above_rest import MIN_IMAGES, check, responses, sources
 from probekit import checks, labels
@@ -36,7 +36,7 @@ PER_IMAGE, EACH, PAIR = ("image", *PLACE), (*PLACE, "subspace"), (*PLACE, "subsp
 COORDS = {"block": "block, by the tap at its output", "number": "number of groups tried"}
 ACTIVE = Findings(
     "subspaces",
-    {"active": Variable(("image", "sigma", "channel"), "whether the channel is above rest")},
+    {"active": Variable(("image", "sigma", "channel"), "whether the channel is above rest", holds="flags")},
     source="subspaces.active_sets",
 )
 # Looked for unless told otherwise: so many at most, judged by so many random halves of the images.
@@ -44,16 +44,18 @@ MOST_SUBSPACES, SPLITS = 32, 4
 FITTED = Findings(
     "subspaces",
     {
-        "subspace": Variable(PER_IMAGE, "subspace of the image, 0 being that of most images"),
+        "subspace": Variable(PER_IMAGE, "subspace of the image, 0 being that of most images", holds="counts"),
         "certainty": Variable(PER_IMAGE, "probability that the image is in that subspace; NaN for linear"),
-        "n_subspaces": Variable(PLACE, "number of subspaces"),
+        "n_subspaces": Variable(PLACE, "number of subspaces", holds="counts"),
         "agreement": Variable(PLACE, "how far random halves of the images give the same answer"),
         "held": Variable(PLACE, "energy above rest inside the subspaces, beyond chance"),
         "confidence": Variable(PLACE, "agreement × held × (mean certainty)²; NaN for linear"),
         "size": Variable(EACH, "number of images; 0 stands for no subspace"),
         "dimension": Variable(EACH, "dimensions of the subspace"),
-        "support": Variable(("sigma", "subspace", "channel"), "channels of the subspace that not all share"),
-        "common": Variable(("sigma", "channel"), "channels that all subspaces of the tap share"),
+        "support": Variable(
+            ("sigma", "subspace", "channel"), "channels of the subspace that not all share", holds="flags"
+        ),
+        "common": Variable(("sigma", "channel"), "channels that all subspaces of the tap share", holds="flags"),
         "basis": Variable(
             ("sigma", "subspace", "component", "channel"), "orthonormal basis of each tap, NaN beyond the dimension"
         ),
@@ -70,7 +72,7 @@ SCORES = Findings(
         "accuracy": Variable(PLACE, "share of images in the right subspace, under the best renaming"),
         "nmi": Variable(PLACE, "normalised mutual information"),
         "support_f1": Variable(PLACE, "F1 score of all (subspace, channel) pairs, after renaming"),
-        "number_right": Variable(PLACE, "whether the number of subspaces is right"),
+        "number_right": Variable(PLACE, "whether the number of subspaces is right", holds="flags"),
         "preserving_error": Variable(
             PLACE,
             "mean share of absolute coefficients that express an image by images of other subspaces",
@@ -211,7 +213,7 @@ def fitted(data: xr.Dataset, search: kernels_fit.Search, rate: float, numbers: n
     checks.seeded(search.seed)
     checks.choice("method", search.method, METHODS)
     checks.whole("max_subspaces", search.most, least=1)
-    checks.whole("splits", search.splits, least=0)
+    repeats("splits", search.splits, least=0)
     shape = data.sizes["sigma"], len(labels.blocks(data))
     wanted = None if numbers is None else np.broadcast_to(numbers, shape)
     fits: dict[tuple[int, int], kernels_fit.Fit] = {}
@@ -280,6 +282,20 @@ def check_fitted(data: xr.Dataset, findings: xr.Dataset) -> None:
     data = check(data, images=MIN_IMAGES)
     if not isinstance(findings, xr.Dataset) or "subspace" not in findings or "n_subspaces" not in findings:
         raise InputError("the findings have no subspaces: give what subspaces.fit or subspaces.analyse returned")
+    FITTED.check(
+        findings,
+        "subspace",
+        "n_subspaces",
+        "support",
+        "common",
+        dims=("image", *PLACE, "subspace", "channel"),
+        attrs=("rate",),
+    )
+    checks.fraction("rate of the findings", findings.attrs["rate"], "what subspaces.fit or subspaces.analyse returned")
+    if (findings["n_subspaces"] > findings.sizes["subspace"]).any() or not (findings["n_subspaces"] > 0).all():
+        raise InputError("the findings have other subspaces than they count: give what subspaces.fit returned, whole")
+    if labels.blocks(data) != labels.strings(findings["block"].values).tolist():
+        raise InputError("data and findings differ along block: give the data that was fitted, as it was")
     for name in ("image", "sigma", "channel"):
         one, other = findings[name].values, data[name].values
         if name == "image":
@@ -326,11 +342,15 @@ def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = 
     >>> score(fit(data), truth).support_f1.item()
     1.0
     """
-    lacking = [name for name in ("subspace", "support") if name not in truth]
+    held = checks.instance("truth", truth, xr.Dataset, "what probekit.synthetic.subspaces made").variables
+    lacking = [name for name in ("subspace", "support") if name not in held]
     if lacking:
         raise InputError(f"the truth lacks {', '.join(lacking)}: give what probekit.synthetic.subspaces made")
-    if "n_subspaces" not in findings:
+    if not isinstance(findings, xr.Dataset) or "n_subspaces" not in findings:
         raise InputError("the findings have no subspaces: give what subspaces.fit or subspaces.analyse returned")
+    FITTED.check(findings, "n_subspaces", "support")
+    if truth["subspace"].dims != ("image",) or truth["support"].dims != ("subspace", "channel"):
+        raise InputError("the truth has other dims: give what probekit.synthetic.subspaces made")
     if not np.array_equal(labels.strings(findings.image.values), labels.strings(truth.image.values)):
         raise InputError("findings and truth are of different images: give the truth of the data that was fitted")
     right = np.unique(truth.subspace.values, return_inverse=True)

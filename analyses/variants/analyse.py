@@ -15,7 +15,7 @@ from torch import nn
 import probekit
 from analyses import sampling
 from analyses.densities import LEAST_SAMPLES
-from analyses.ground import Findings, SampleSettings, Variable, as_network, drawn_images
+from analyses.ground import Findings, SampleSettings, Variable, as_network, drawn_images, resampling
 from analyses.sampling import method_of
 from analyses.variants.kernels import summary
 from analyses.variants.measured import Comparison, measured
@@ -75,7 +75,7 @@ class Settings(SampleSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.resampling(self.resamples, self.level, self.seed)
+        resampling(self.resamples, self.level, self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probekit.checks import given
 from probekit.errors import InputError
 from probekit.labels import VARIABLES
 
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DONE",
+    "FOLDER",
     "FORMAT",
     "LOCK",
     "PROGRESS",
@@ -26,7 +25,6 @@ __all__ = [
     "described",
     "done_units",
     "faults",
-    "folder",
     "is_store",
     "measured",
     "opened",
@@ -36,6 +34,7 @@ __all__ = [
     "unsealed",
 ]
 
+FOLDER = "the path of a folder, by custom ending in .zarr"
 PROGRESS, LOCK, SUMS = "progress", "lock", "sha256sums.txt"
 DONE = f"{PROGRESS}/done"
 METADATA = f"{PROGRESS}/zarr.json"
@@ -44,26 +43,6 @@ UNIT_ARRAYS = tuple(name for name, (dims, _) in VARIABLES.items() if dims[0] == 
 FORMAT = 2
 # JSON that is nested deeper than anything written here.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-
-
-def folder(option: str, value: Any) -> Path:
-    """The path of a store, whether there is one or not.
-
-    Raises
-    ------
-    InputError
-        If it is no path, or none that a file system takes.
-    """
-    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str) or not os.fspath(value):
-        raise InputError(f"{given(option, value)}: give the path of a folder, by custom ending in .zarr")
-    path = Path(value)
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        raise InputError(f"{given(option, str(path))} is no path that can be used ({error}): give another") from error
-    return path
 
 
 def is_store(path: Path) -> bool:

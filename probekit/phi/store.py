@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probekit import checks
 from probekit.errors import CapacityError, InputError
 from probekit.machine.files import beside, sweep
 from probekit.phi import layout
@@ -112,7 +113,7 @@ class Store:
 
 def planned(path: str | Path, field: str) -> Any:
     """A field of the plan of the store at `path`; None where there is no such store or field."""
-    path = layout.folder("store", path)
+    path = checks.path("store", path, layout.FOLDER)
     return layout.plan_of(path).get(field) if path.exists() else None
 
 
@@ -153,7 +154,7 @@ def create_or_resume(
     CapacityError
         If the store cannot be written, or another process is writing it.
     """
-    path = layout.folder("store", path)
+    path = checks.path("store", path, layout.FOLDER)
     plan = json.loads(json.dumps(dict(plan) | {"format": layout.FORMAT, "unit": unit, "ids_sha256": digest(ids)}))
     begun = path.exists()
     if not begun:

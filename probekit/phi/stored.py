@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from probekit.checks import given
+from probekit import checks
 from probekit.errors import InputError
 from probekit.labels import VARIABLES
 from probekit.machine.reading import reading
@@ -48,9 +47,7 @@ def open(path: str | Path) -> xr.Dataset:
     InputError
         If there is no such file, or it is damaged; of a damaged chunk only once its values are used.
     """
-    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or not os.fspath(path):
-        raise InputError(f"{given('path', path)}: give the path of a store or of a netCDF file")
-    path = layout.folder("path", path)
+    path = checks.path("path", path, "the path of a store or of a netCDF file")
     if not path.exists():
         raise InputError(f"{path} does not exist: give the path of a store or of a netCDF file")
     if path.is_file():
@@ -122,7 +119,7 @@ def check(path: str | Path) -> Checked:
     InputError
         If there is no store, or its plan cannot be read.
     """
-    path = layout.folder("path", path)
+    path = checks.path("path", path, layout.FOLDER)
     plan = layout.plan_of(path)
     changed = tuple(layout.unsealed(path)) if plan["format"] > 1 else ()
     if changed:

@@ -28,6 +28,7 @@ from probekit.machine.identity import modules_of, named
 from probekit.machine.weights import UNKNOWN
 from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.phi.averages import Noising
+from probekit.phi.layout import FOLDER
 from probekit.phi.measure import Estimate, Measurement, batch_size_for, images_for, maps_of_one_draw, rest_image
 from probekit.phi.store import planned
 
@@ -199,7 +200,7 @@ class Tap:
         CapacityError
             If results or a batch would not fit in memory, or the store cannot be written.
         """
-        store = None if store is None else path("store", store, "the path of a folder, by custom ending in .zarr")
+        store = None if store is None else path("store", store, FOLDER)
         if batch_size is None and store is not None:
             # A store is finished with the batch size that it was begun with.
             batch_size = planned(store, "batch_size")

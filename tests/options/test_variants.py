@@ -34,7 +34,7 @@ def drawn() -> xr.Dataset:
     names |= {"difference_low": names["difference"], "difference_high": names["difference"]}
     found = xr.Dataset({name: (dims, np.zeros([sizes[d] for d in dims])) for name, dims in names.items()})
     words = {name: ("variant", ["a"]) for name in ("variant", "what", "network")}
-    return found.assign_coords(**words, measure=["error of φ"]).assign_attrs(level=0.95)
+    return found.assign_coords(**words, image=["a"], measure=["error of φ"]).assign_attrs(level=0.95)
 
 
 SETTINGS = [

@@ -1,0 +1,111 @@
+"""Good calls of the analyses that start from φ or from findings, as small as they can be."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+import probekit
+from analyses import clusters, densities, descriptors, probe, selectivity, semantics, sparsity, subspaces
+from probekit import labels
+from probekit.images import ImageSet
+
+__all__ = [
+    "CLUSTERED",
+    "DATA",
+    "DENSITIES",
+    "FITTED",
+    "GIST",
+    "IMAGES",
+    "MAP",
+    "PAIRS",
+    "PROBED",
+    "SAMPLED",
+    "SEMANTIC",
+    "SPARSE",
+    "TABLE",
+    "TEST",
+    "TYPES",
+    "UNION",
+    "as_denoiser",
+    "dataset",
+]
+
+
+def dataset(prefix: str = "a", images: int = 24) -> xr.Dataset:
+    """φ of images of three classes, three channels of which respond each to one; two images of each source."""
+    rng = np.random.default_rng(ord(prefix))
+    y = np.arange(images) % 3
+    phi = rng.gamma(2, size=(images, 2, 3)) + 4 * np.eye(3)[y][:, None]
+    made = {
+        "phi": phi,
+        "phi_se": np.full_like(phi, 0.1),
+        "rest": np.full((2, 3), 0.1),
+        "rest_se": np.full((2, 3), 0.05),
+    }
+    return labels.representation(
+        made,
+        ids=[f"{prefix}{i}" for i in range(images)],
+        labels=[f"class {k}" for k in y],
+        sigma=[0.1, 0.2],
+        channels={"mid": 3},
+        attrs={"denoiser": "none"},
+    ).assign_coords(source=("image", np.array([f"source {i // 2}" for i in range(images)], object)))
+
+
+def images(count: int = 40) -> ImageSet:
+    values = np.random.default_rng(3).random((count, 3, 4, 4), dtype=np.float32)
+    return probekit.images.load(values, labels=[f"class {i % 2}" for i in range(count)])
+
+
+def as_denoiser(y: torch.Tensor, sigma: Any) -> torch.Tensor:
+    return y / (1 + sigma**2)
+
+
+@cache
+def samples() -> xr.Dataset:
+    """Samples of ten conditions, and the φ that conditioned them."""
+    rng = np.random.default_rng(1)
+    drawn = rng.normal(size=(10, 5, 1, 2, 2)) + np.arange(10.0)[:, None, None, None, None]
+    return xr.Dataset(
+        {
+            "samples": (("image", "sample", "band", "row", "col"), drawn),
+            "phi": (("image", "channel"), rng.gamma(2, size=(10, 3))),
+        },
+        coords={"image": [f"image {i}" for i in range(10)]},
+    )
+
+
+DATA, TEST, IMAGES, SAMPLED = dataset(), dataset("b"), images(), samples()
+GIST = xr.DataArray(
+    np.random.default_rng(2).normal(size=(24, 3)), dims=("image", "feature"), coords={"image": DATA.image}
+)
+TABLE = pd.DataFrame(1.0 - np.eye(3), index=[f"class {i}" for i in range(3)], columns=[f"class {i}" for i in range(3)])
+CLUSTERED = clusters.analyse(DATA, n_clusters=(2, 3), splits=1, n_init=1, resamples=100, permutations=99)
+MAP = clusters.embed(DATA, perplexity=3)
+PROBED = probe.analyse(DATA, TEST, resamples=100, penalties=[0.1])
+TYPES = selectivity.analyse(DATA, resamples=100)
+SPARSE = sparsity.analyse(DATA, resamples=100)
+FITTED = subspaces.fit(DATA, splits=0, n_subspaces=2)
+UNION = subspaces.analyse(DATA, n_subspaces=2, resamples=100, splits=0, dimensions=False, ranks=(1,))
+SEMANTIC = semantics.analyse(
+    DATA, label="label", resamples=100, permutations=0, statistics="pearson", k=3, distances="euclidean"
+)
+PAIRS = densities.over_pairs(SAMPLED.samples)
+DENSITIES = densities.correlate(PAIRS, SAMPLED.phi, least_pairs=5, permutations=100, resamples=100)
+GRID = descriptors.gist(IMAGES, scales=1, orientations=2, grid=1)
+WORDS = pd.DataFrame({"wnid": ["a", "b"], "hypernym_wnids": ["a", "a > b"]})
+PICTURES = frozenset({"an array of 4 dims", "an array that is read only", "a tensor of 4 dims"})
+LEVELS = frozenset(
+    {"0", "0.0", "1.5", "5e-324", "2**31", "a Fraction", "np.int64", "np.uint8", "np.float16", "an IntEnum"}
+    | {"an array of no dims", "a tensor of no dims", "a DataArray of no dims"}
+)
+TRUTH = xr.Dataset(
+    {"subspace": ("image", np.arange(24) % 2), "support": (("subspace", "channel"), np.eye(2, 3, dtype=bool))},
+    coords={"image": DATA.image, "channel": DATA.channel},
+)
