@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-__all__ = ["Bar", "bar", "silent"]
+__all__ = ["Bar", "bar", "silent", "spoken_time"]
 
 # Seconds between lines; shorter work says nothing.
 EVERY = 10.0
@@ -108,7 +108,7 @@ class _Lines(Bar):
         if now - self._told >= EVERY and self._done < self._total:
             self._told = now
             rate = self._rate(now)
-            left = f", about {_spoken((self._total - self._done) / rate)} left" if rate else ""
+            left = f", about {spoken_time((self._total - self._done) / rate)} left" if rate else ""
             self._tell(f"{self._done:,} of {self._total:,} {self._unit}, {self._share()}, {self._speed(rate)}{left}")
 
     def note(self, said: str) -> None:
@@ -118,7 +118,7 @@ class _Lines(Bar):
         now = time.monotonic()
         # Who was told that it began is told that it ended.
         if finished and (self._ends or self._told > self._began):
-            took = _spoken(now - self._began)
+            took = spoken_time(now - self._began)
             self._tell(f"{self._done:,} {self._unit} in {took}, {self._speed(self._rate(now))}")
 
     def _rate(self, now: float) -> float:
@@ -134,7 +134,7 @@ class _Lines(Bar):
         print(f"{self._what}: {said}{self._said}", file=sys.stderr, flush=True)
 
 
-def _spoken(seconds: float) -> str:
+def spoken_time(seconds: float) -> str:
     """A time as a person says it."""
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= 1.5 * length:

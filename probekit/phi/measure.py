@@ -20,8 +20,8 @@ from probekit.capture.reductions import real_map
 from probekit.checks import plain, whole
 from probekit.denoising.denoiser import clean_range
 from probekit.errors import InputError
-from probekit.machine.memory import available_bytes, refuse_if_too_large
-from probekit.machine.progress import bar
+from probekit.machine.memory import available_bytes, refuse_if_too_large, spoken
+from probekit.machine.progress import bar, spoken_time
 from probekit.phi import store, stored
 from probekit.phi.averages import Average, Noising, averaged, clean_and_noise, noisy_batches
 
@@ -82,8 +82,8 @@ class Estimate:
     def __str__(self) -> str:
         return (
             f"{self.images:,} images, {self.noisy_images:,} noisy ones, {self.batch_size} in a pass, on {self.device}: "
-            f"about {spoken_time(self.seconds)}; {spoken_bytes(self.result_bytes)} of results, and "
-            f"{spoken_bytes(self.store_memory_bytes)} of memory where they go to a store"
+            f"about {spoken_time(self.seconds)}; {spoken(self.result_bytes)} of results, and "
+            f"{spoken(self.store_memory_bytes)} of memory where they go to a store"
         )
 
 
@@ -402,22 +402,6 @@ class _WarnOnce:
                 f"are {lowest} to {highest}: rescale them, or declare Denoiser(model, data_range=None)",
                 stacklevel=3,
             )
-
-
-def spoken_bytes(size: float) -> str:
-    """A number of bytes in words, in powers of 1,024."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.3g} {unit}" if size < 1000 else f"{size:,.0f} {unit}"
-        size /= 1024
-    return f"{size:,.3g} TiB"
-
-
-def spoken_time(seconds: float) -> str:
-    """A time in words."""
-    if seconds < 100:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
 
 
 def _difference(there: np.ndarray, here: np.ndarray) -> float:

@@ -88,7 +88,7 @@ class Checked:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.path}: {self.done} of {self.units} units of {self.unit} images are done and whole"
+            f"{self.path}: {self.done} of {self.units} units of {min(self.unit, self.images)} images are done and whole"
             + (", as is all else" if self.whole else "")
         ]
         for number, why in self.damaged.items():

@@ -85,7 +85,7 @@ def test_strings_and_whole_numbers_of_whatever_library_are_names(value: Any, nam
         "\t\n",
         b"",
     ],
-    ids=repr,
+    ids=lambda v: repr(v).partition(" at 0x")[0],
 )
 def test_what_is_not_known_is_missing_and_no_name(value: Any) -> None:
     assert name_of(value) == ""
@@ -120,7 +120,7 @@ def test_what_is_not_known_is_missing_and_no_name(value: Any) -> None:
         len,
         np,
     ],
-    ids=lambda v: repr(v)[:30],
+    ids=lambda v: repr(v).partition(" at 0x")[0][:30],
 )
 def test_anything_else_is_no_name_and_is_refused_with_its_position(value: Any) -> None:
     assert name_of(value) is None

@@ -250,3 +250,33 @@ def test_phi_takes_a_background_and_a_frame_for_files(run, tmp_path: Path) -> No
     code, _, errors = run("phi", "a_network:make", "samples", "--frame", "0", "-o", "phi.nc", "--size", "32")
     assert code == 1
     assert "frame=0 does not apply here" in errors
+
+
+def test_phi_says_what_it_would_cost_and_writes_nothing(run, tmp_path: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if "__pycache__" not in p.parts}
+    asked = ("phi", "a_network:make", "photographs", "-o", "new/phi.zarr", *SMALL, "--dry-run")
+    code, out, said = run(*asked)
+    assert (code, said) == (0, "")
+    assert out.startswith("3 images, ")
+    assert "of results, and" in out
+    told = json.loads(run(*asked, "--json")[1])
+    assert told["images"] == 3
+    assert told["result_bytes"] == 3 * 2 * 8 * 4 * 2
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if "__pycache__" not in p.parts} == before
+
+
+def test_check_says_what_of_a_store_is_whole(run, tmp_path: Path) -> None:
+    run("phi", "a_network:make", "photographs", "-o", "phi.zarr", *SMALL)
+    code, out, _ = run("check", "phi.zarr")
+    assert (code, out) == (0, "phi.zarr: 1 of 1 units of 3 images are done and whole, as is all else\n")
+    chunk = next(p for p in (tmp_path / "phi.zarr/phi/c").rglob("*") if p.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:-1] + b"\0")
+    code, out, _ = run("check", "phi.zarr")
+    assert code == 1
+    assert "images 0 to 2: phi is damaged: its checksum is another" in out
+    assert json.loads(run("check", "phi.zarr", "--json")[1])["whole"] is False
+    assert run("phi", "a_network:make", "photographs", "-o", "phi.zarr", *SMALL)[0] == 0
+    assert run("check", "phi.zarr")[0] == 0
+    code, out, said = run("check", "photographs")
+    assert (code, out) == (1, "")
+    assert said.startswith("probekit: photographs is not a store that this package wrote")
