@@ -177,8 +177,8 @@ def create_or_resume(
         if damaged:
             shown = "; ".join(f"images {layout.span(group, u)}: {why}" for u, why in list(damaged.items())[:3])
             warnings.warn(
-                f"{len(damaged)} units of {path} were marked as done and are not whole ({shown}): they are measured "
-                "again",
+                f"{path} has units that were marked as done and are not whole ({len(damaged)} of them; {shown}): they "
+                "are measured again",
                 stacklevel=6,
             )
             writer.forget(list(damaged))

@@ -156,7 +156,10 @@ def test_what_is_whole_is_told(path: Path) -> None:
         store_made_again = written(path)
     texts = [str(w.message) for w in said]
     assert "label/c/0 of" in texts[0]
-    assert "(images 0 to 3: phi is damaged: its checksum is another; images 8 to 9: phi_se is missing)" in texts[1]
+    assert (
+        "(2 of them; images 0 to 3: phi is damaged: its checksum is another; images 8 to 9: phi_se is missing)"
+        in texts[1]
+    )
     assert stored.check(path).whole
     assert store_made_again.label.values.tolist() == list("aabbccddee")
     (path / "phi_se/c/2/0/0").unlink()
