@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "done_units",
     "faults",
     "is_store",
+    "mark_of",
     "measured",
     "opened",
     "plan_of",
@@ -95,8 +96,8 @@ def opened(path: Path, *, writable: bool = False) -> zarr.Group:
         raise _damaged(path, ", ".join(changed[:3]), "not as written")
     try:
         group = zarr.open_group(path, mode="r+" if writable else "r", use_consolidated=False)
-        for name in (DONE, *measured(group)):
-            array(group, name)
+        array(group, DONE)
+        measured(group)
         return group
     except Exception as error:
         raise _damaged(path, "its metadata", error) from error
@@ -111,19 +112,29 @@ def array(group: zarr.Group, name: str) -> zarr.Array:
     return found
 
 
-def measured(group: zarr.Group) -> list[str]:
-    """Names of the arrays that are written unit by unit."""
-    return [name for name in UNIT_ARRAYS if name in group]
+def measured(group: zarr.Group) -> dict[str, zarr.Array]:
+    """The arrays that are written unit by unit, by name."""
+    return {name: array(group, name) for name in UNIT_ARRAYS if name in group}
 
 
 def done_units(path: Path, group: zarr.Group) -> list[int]:
-    """Numbers of the units that are marked as done; a mark that is damaged is none."""
-    return [unit for unit in range(array(group, DONE).shape[0]) if _content(path / DONE / "c" / str(unit)) == b"\x01"]
+    """Numbers of the units that are marked as done; a mark that is damaged is none, or not the unit's."""
+    marks = array(group, DONE)
+    contents = (_mark(path, unit) for unit in range(marks.shape[0]))
+    return [unit for unit, mark in enumerate(contents) if len(mark) == marks.dtype.itemsize and any(mark)]
+
+
+def mark_of(path: Path, arrays: Mapping[str, zarr.Array], unit: int) -> int:
+    """What marks a unit as done: the first 64 bits of the SHA-256 of its files, so that others are none of it."""
+    summed = hashlib.sha256()
+    for name, values in arrays.items():
+        summed.update(f"{name} {_sha256(chunk(path, values, unit))} ".encode())
+    return int.from_bytes(summed.digest()[:8], "little") or 1
 
 
 def span(group: zarr.Group, unit: int) -> str:
     """Positions of the images of a unit, as a message has them."""
-    size, count = array(group, measured(group)[0]).chunks[0], array(group, "image").shape[0]
+    size, count = next(iter(measured(group).values())).chunks[0], array(group, "image").shape[0]
     return f"{unit * size} to {min((unit + 1) * size, count) - 1}"
 
 
@@ -135,22 +146,31 @@ def chunk(path: Path, found: zarr.Array, unit: int) -> Path:
 
 def faults(path: Path, group: zarr.Group, units: Iterable[int], *, read: bool) -> dict[int, str]:
     """Those of the units whose values are missing or, if they are `read`, damaged; each with what is wrong."""
+    arrays = measured(group)
     found: dict[int, str] = {}
-    arrays = {name: array(group, name) for name in measured(group)}
     for unit in units:
-        for name, values in arrays.items():
-            if not chunk(path, values, unit).is_file():
-                found[unit] = f"{name} is missing"
-            elif read:
-                size = values.chunks[0]
-                try:
-                    values[unit * size : (unit + 1) * size]
-                except Exception as error:
-                    # Whatever the codecs make of damaged bytes.
-                    found[unit] = f"{name} is damaged: {described(error)}"
-            if unit in found:
-                break
+        missing = [name for name, values in arrays.items() if not chunk(path, values, unit).is_file()]
+        if missing:
+            found[unit] = f"{', '.join(missing)} is missing"
+        elif read and mark_of(path, arrays, unit) != int.from_bytes(_mark(path, unit), "little"):
+            found[unit] = _damage(arrays, unit)
     return found
+
+
+def _mark(path: Path, unit: int) -> bytes:
+    return _content(path / DONE / "c" / str(unit)) or b""
+
+
+def _damage(arrays: Mapping[str, zarr.Array], unit: int) -> str:
+    """What is wrong with a unit that is not as it was marked."""
+    for name, values in arrays.items():
+        size = values.chunks[0]
+        try:
+            values[unit * size : (unit + 1) * size]
+        except Exception as error:
+            # Whatever the codecs make of damaged bytes.
+            return f"{name} is damaged: {described(error)}"
+    return "its files are not those that were written"
 
 
 def seal(path: Path) -> None:

@@ -58,7 +58,7 @@ class Store:
         self.begun = begun
         self._group = group
         self._done = layout.array(group, layout.DONE)
-        self._arrays = {name: layout.array(group, name) for name in layout.measured(group)}
+        self._arrays = layout.measured(group)
         self._count = layout.array(group, "image").shape[0]
         self._identity = _identity(path)
 
@@ -90,7 +90,8 @@ class Store:
             for name, values in arrays.items():
                 self._arrays[name][positions.start : positions.stop] = np.asarray(values, np.float32)
             self._refuse_another()
-            self._done[positions.start // self.unit] = 1
+            number = positions.start // self.unit
+            self._done[number] = layout.mark_of(self.path, self._arrays, number)
 
     def _refuse_another(self) -> None:
         """Refuse to write into a folder that was removed, where a piece of one would be made, or is another now."""
@@ -242,7 +243,7 @@ def _write(making: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: in
         )
     progress = group.create_group(layout.PROGRESS, attributes={"plan": dict(plan)})
     units = -(-template.sizes["image"] // unit)
-    progress.create_array("done", shape=(units,), chunks=(1,), dtype="uint8", fill_value=0, compressors=None)
+    progress.create_array("done", shape=(units,), chunks=(1,), dtype="uint64", fill_value=0, compressors=None)
     with warnings.catch_warnings():
         # Plain xarray looks for consolidated metadata first, and complains where there is none.
         warnings.filterwarnings("ignore", "Consolidated metadata is currently not part", ZarrUserWarning)

@@ -154,8 +154,8 @@ def _store(path: Path) -> xr.Dataset:
         )
     data = xr.open_zarr(path, chunks=None).drop_encoding()
     there = frozenset(marked) - frozenset(lost) if plan["format"] > 1 else frozenset()
-    for name in layout.measured(group):
-        lazy = indexing.LazilyIndexedArray(_Units(path, layout.array(group, name), there))
+    for name, values in layout.measured(group).items():
+        lazy = indexing.LazilyIndexedArray(_Units(path, values, there))
         data[name] = xr.Variable(data[name].dims, lazy, data[name].attrs)
     return _with_objects(data)
 

@@ -145,6 +145,22 @@ def test_a_damaged_chunk_is_an_error_once_its_values_are_used_and_the_others_can
             values()
 
 
+def test_chunks_that_are_whole_and_in_the_wrong_place_are_found(path: Path) -> None:
+    good = probekit.open(path).load()
+    files = [path / "phi/c/0/0/0", path / "phi/c/1/0/0"]
+    first, second = (file.read_bytes() for file in files)
+    files[0].write_bytes(second)
+    files[1].write_bytes(first)
+    assert len(stored.check(path).damaged) == 2
+    assert "images 0 to 3: its files are not those that were written" in str(stored.check(path))
+    with pytest.warns(UserWarning, match="measured again"):
+        xr.testing.assert_identical(written(path).load(), good)
+    # A mark of another unit is no mark of this one.
+    marks = [path / f"progress/done/c/{unit}" for unit in (0, 1)]
+    marks[0].write_bytes(marks[1].read_bytes())
+    assert list(stored.check(path).damaged) == [0]
+
+
 def test_what_is_whole_is_told(path: Path) -> None:
     assert str(stored.check(path)) == f"{path}: 3 of 3 units of 4 images are done and whole, as is all else"
     (path / "phi_se/c/2/0/0").unlink()
