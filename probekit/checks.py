@@ -7,6 +7,7 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import fields
+from itertools import islice
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
@@ -280,8 +281,8 @@ def text(name: str, value: Any, what: str) -> str:
     return value
 
 
-def listed(name: str, value: Any, what: str) -> list[Any]:
-    """The items of a list, tuple, array or other iterable that is neither a string nor a mapping.
+def listed(name: str, value: Any, what: str, *, most: int = MOST) -> list[Any]:
+    """The items of a list, tuple, array or other iterable that is neither a string nor a mapping, `most` at most.
 
     Raises
     ------
@@ -291,7 +292,10 @@ def listed(name: str, value: Any, what: str) -> list[Any]:
     several = isinstance(value, Iterable) and not isinstance(value, NOT_LISTS) and not _too_long(value)
     try:
         if several and getattr(value, "ndim", 1) == 1:
-            return list(value)
+            # What is made while it is read may have no end.
+            items = list(islice(value, most + 1))
+            if len(items) <= most:
+                return items
     except Exception as error:
         # Whatever an iterable of others raises is noted, and no riddle.
         raise InputError(f"{given(name, value)} cannot be listed ({type(error).__name__}): give {what}") from error

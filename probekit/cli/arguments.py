@@ -34,9 +34,11 @@ __all__ = [
     "Draws",
     "Frame",
     "Images",
+    "LabelColumn",
     "Model",
     "Network",
     "Out",
+    "PathColumn",
     "Quiet",
     "Reduce",
     "Seed",
@@ -94,7 +96,8 @@ Images = Annotated[
     list[str],
     typer.Argument(
         callback=checked(possible_path),
-        help="Folders or zips of images, patterns such as 'train-*.zip', shapes:COUNT, or samples, the built-in ones.",
+        help="Folders or zips of images, image files, patterns such as 'train-*.zip', shapes:COUNT, or samples, the "
+        "built-in ones.",
     ),
 ]
 Model = Annotated[str, typer.Argument(metavar="NETWORK", help=A_NETWORK)]
@@ -140,6 +143,13 @@ Frame = Annotated[
     int | None,
     typer.Option(callback=whole_of(0), help="Which frame or page of animations and stacks to take, from 0."),
 ]
+PathColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--path", help="Of tables, .csv, .tsv or .parquet, among the images: the column of the paths of image files."
+    ),
+]
+LabelColumn = Annotated[str | None, typer.Option("--label", help="Of tables: the column of the classes.")]
 OF_ALL = "Of the noise and of all that is drawn at random."
 # Noise may be of any seed; what else is drawn asks for one that is not negative.
 AnySeed = Annotated[int, typer.Option(help=OF_ALL)]
@@ -186,13 +196,13 @@ def images_called(
     size: int | None = None,
     crop: int | None = None,
     bands: int = 3,
-    skip_bad: bool = False,
     background: str | None = None,
-    frame: int | None = None,
+    **files: Any,
 ) -> ImageSet:
-    """The images of folders, zips and shapes:COUNT or shapes:COUNT:SEED, joined; or of "samples", the built-in ones.
+    """The images of folders, zips, files, tables and shapes:COUNT or shapes:COUNT:SEED, joined; or of "samples".
 
-    Of the built-in photographs all, or those whose ids follow. `background` is a grey level or three, comma-separated.
+    Of the built-in photographs all, or those whose ids follow. `background` is a grey level or three, comma-separated;
+    `files` are further options of files and tables, as `probekit.images.load` takes them.
 
     Raises
     ------
@@ -200,12 +210,13 @@ def images_called(
         If there are none of such a name, or they cannot be joined.
     """
     from probekit.images import concatenate, load
+    from probekit.images.tables import is_table
 
-    given: dict[str, Any] = {"size": size, "crop": crop, "bands": bands, "skip_bad": skip_bad or None, "frame": frame}
+    given: dict[str, Any] = {"size": size, "crop": crop, "bands": bands, **files}
     if background is not None:
         levels = numbers(background, float, option="--background")
         given["background"] = levels[0] if len(levels) == 1 else levels
-    given = {key: value for key, value in given.items() if value is not None}
+    given = {key: value for key, value in given.items() if value is not None and value is not False}
     if names and names[0] == "samples":
         # Built-in photographs are squares already.
         builtin = load("samples", **{key: value for key, value in given.items() if key != "crop" or crop != size})
@@ -223,7 +234,20 @@ def images_called(
     if size is not None:
         refuse_images_too_large(1, bands, size, size, hint=f"give a smaller --size than {size}")
     every = [file for name in names for file in _matching(name)]
-    sets = [_set_called(name, **given) for name in every]
+    columns = {key: given.pop(key) for key in ("path", "label") if key in given}
+    tables = [name for name in every if is_table(Path(name))]
+    if tables and "path" not in columns:
+        raise InputError(f"{tables[0]} is a table: probekit phi reads it with --path, the column of its files' paths")
+    if columns and not tables:
+        raise InputError(
+            f"{' and '.join(f'--{key}' for key in columns)}: there is no table among the images: give a .csv, .tsv or "
+            ".parquet file, or leave these out"
+        )
+    images = [name for name in every if _is_image(name)]
+    sets = [load(images, **given)] if images else []
+    sets += [
+        _set_called(name, **given, **(columns if name in tables else {})) for name in every if name not in set(images)
+    ]
     return sets[0] if len(sets) == 1 else concatenate(sets)
 
 
@@ -239,6 +263,14 @@ def _matching(name: str) -> list[str]:
     if not found:
         raise InputError(f"{name}: no file is called so; give folders or zips of images")
     return found
+
+
+def _is_image(name: str) -> bool:
+    """Whether it is one image file."""
+    from probekit.images.decode import suffixes
+
+    path = Path(name)
+    return path.suffix.lower() in suffixes() and path.is_file()
 
 
 def _set_called(name: str, **options: Any) -> ImageSet:

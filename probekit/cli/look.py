@@ -24,7 +24,9 @@ from probekit.cli.arguments import (
     Draws,
     Frame,
     Images,
+    LabelColumn,
     Model,
+    PathColumn,
     Quiet,
     Reduce,
     Sigma,
@@ -176,6 +178,8 @@ def phi(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be used.")] = False,
     background: Background = None,
     frame: Frame = None,
+    path: PathColumn = None,
+    label: LabelColumn = None,
     batch_size: BatchSize = None,
     condition: Condition = None,
     keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Keep every draw too.")] = False,
@@ -192,8 +196,8 @@ def phi(
     """
     reads = [*images, *(one.partition("=")[2] for one in condition or ())]
     file_awaited(out, (".zarr", ".nc"), ".zarr (streamed, resumable) or .nc (netCDF)", reads=reads)
-    files = {"skip_bad": skip_bad, "background": background, "frame": frame}
-    source = images_called(images, size=size, crop=crop, bands=bands, **files)
+    files = {"skip_bad": skip_bad, "frame": frame, "path": path, "label": label}
+    source = images_called(images, size=size, crop=crop, bands=bands, background=background, **files)
     tapped = make_tap(network_called(network), *(words(tap) or ()), reduce=reduce)
     levels = numbers(sigma, float, option="--sigma")
     conditions = conditions_called(condition)

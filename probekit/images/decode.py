@@ -16,6 +16,7 @@ from probekit.checks import given, is_real, listed, number, unwrapped
 from probekit.errors import InputError
 from probekit.images.resize import area_means, centre, scaled
 from probekit.images.unusable import Unusable, reason
+from probekit.machine.memory import refuse_array
 
 __all__ = ["Preparation", "colour", "formats", "suffixes"]
 
@@ -104,8 +105,13 @@ class Preparation(NamedTuple):
         ------
         ValueError
             If it would be too large, or the crop is larger than it.
+        CapacityError
+            If resizing it would not fit in memory.
         """
         rows, cols = scaled(pixels.shape[0], pixels.shape[1], self.size)
+        if self.size is not None:
+            # Sums and means, each in double precision.
+            refuse_array((rows, cols, 3, 2), 8, hint="give a smaller size=")
         kept = centre(rows, cols, self.crop)
         return self.bands, kept[0].stop - kept[0].start, kept[1].stop - kept[1].start
 
@@ -145,7 +151,7 @@ def colour(name: str, value: Any) -> tuple[float, float, float] | None:
     if is_real(unwrapped(value)):
         grey = number(name, value, what, good=lambda v: 0 <= v <= 1)
         return grey, grey, grey
-    parts = listed(name, value, what)
+    parts = listed(name, value, what, most=3)
     if len(parts) != 3:
         raise InputError(f"{given(name, value)}: give {what}")
     red, green, blue = (number(name, part, what, good=lambda v: 0 <= v <= 1) for part in parts)

@@ -17,10 +17,12 @@ import numpy as np
 import torch
 
 from probekit.errors import InputError
+from probekit.images.class_folders import class_folders
 from probekit.images.containers import Folder, Zip, hidden, opened
 from probekit.images.decode import Preparation, suffixes
 from probekit.images.imageset import ImageSet, checked_ids, named
 from probekit.images.unusable import Unusable
+from probekit.machine.memory import refuse_array
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,8 +62,8 @@ class Verified(NamedTuple):
     bad: dict[str, str]
 
 
-def from_files(path: Path, prepare: Preparation, skip_bad: bool) -> ImageSet:
-    """The image files of a folder or a zip; see `probekit.images.load`."""
+def from_files(path: Path, prepare: Preparation, skip_bad: bool, *, with_labels: bool = True) -> ImageSet:
+    """The image files of a folder or a zip, with classes by folders if wanted; see `probekit.images.load`."""
     container = opened(path)
     files, closed = container.listing()
     seen = [file for file in files if not any(map(hidden, PurePosixPath(file).parts))]
@@ -74,11 +76,12 @@ def from_files(path: Path, prepare: Preparation, skip_bad: bool) -> ImageSet:
         )
     found = of_names(container, names, path, prepare, skip_bad, closed)
     if found.skipped:
-        warnings.warn(f"left out {len(found.skipped)} of {total} files in {path}: {named(found.skipped)}", stacklevel=3)
+        warnings.warn(f"left out {len(found.skipped)} of {total} files in {path}: {named(found.skipped)}", stacklevel=4)
     passed = _passed_over(path, others, len(names))
-    return replace(
-        found, labels=_folder_labels(found.ids), skipped=(*found.skipped, *passed), origin=str(path.resolve())
-    )
+    # Of all files, so that the classes of others do not change where some are left out.
+    every = [*names, *(f"{name}unseen" for name in closed if name.endswith("/"))]
+    labels = _folder_labels(every, found.ids, path) if with_labels else None
+    return replace(found, labels=labels, skipped=(*found.skipped, *passed), origin=str(path.resolve()))
 
 
 def of_names(
@@ -103,6 +106,7 @@ def of_names(
 
     def read(indices: Sequence[int]) -> Tensor:
         changed: list[str] = []
+        refuse_array((len(indices), *shape), 4, hint="read fewer images at once")
         images = np.empty((len(indices), *shape), np.float32)
         for image, index in zip(images, indices, strict=True):
             try:
@@ -162,7 +166,7 @@ def _passed_over(path: Path, others: Sequence[str], images: int) -> list[str]:
         warnings.warn(
             f"beside {images} images, {path} holds {len(others)} files that are not read"
             f"{_kinds(': ', pictures or others)}. Convert them if they are images, or move them elsewhere",
-            stacklevel=4,
+            stacklevel=5,
         )
     return [f"{_spelt(file)}: Pillow here reads no {_suffix(file)}" for file in pictures]
 
@@ -192,12 +196,17 @@ def _spelt(name: str) -> str:
     return name
 
 
-def _folder_labels(names: Sequence[str]) -> tuple[str, ...] | None:
-    """The first folder in which the paths differ, where every file lies in one."""
-    folders = [PurePosixPath(name).parts[:-1] for name in names]
-    depth = 0
-    while len({f[: depth + 1] for f in folders}) == 1 and all(len(f) > depth for f in folders):
-        depth += 1
-    if any(len(f) <= depth for f in folders):
+def _folder_labels(names: Sequence[str], kept: Sequence[str], path: Path) -> tuple[str, ...] | None:
+    """Classes of the files that are kept, by the folders of all; None where there are none."""
+    classes, inside = class_folders(names)
+    labels = tuple(classes.get(name, "") for name in kept)
+    if not any(labels):
         return None
-    return tuple(f[depth] for f in folders)
+    if inside:
+        known = named([label for label in dict.fromkeys(labels) if label])
+        warnings.warn(
+            f"classes of {path} are its first folders that differ, {known}, and inside these are folders "
+            f"{named(inside)}: if those are the classes, load one of the first folders, or give labels=",
+            stacklevel=5,
+        )
+    return labels

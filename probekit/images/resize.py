@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["area_means", "centre", "pair", "scaled"]
 
-# About 1.6 GB of RGB in floats; more is a slip of the pen.
-MOST_PIXELS = 2**27
+# About 1.6 GB of RGB in floats, and sides as long as those of JPEG can be; more is a slip of the pen.
+MOST_PIXELS, LONGEST_SIDE = 2**27, 65_535
 # Sums of whole numbers below this are exact in float32, whatever their order.
 EXACT = 2**24
 
@@ -77,6 +77,8 @@ def scaled(rows: int, cols: int, size: tuple[int, int | None] | None) -> tuple[i
     found = round(rows * scale), round(cols * scale)
     if found[0] * found[1] > MOST_PIXELS:
         raise ValueError(f"{rows}×{cols} would become {found[0]}×{found[1]}, of more than {MOST_PIXELS:,} pixels")
+    if max(found) > LONGEST_SIDE:
+        raise ValueError(f"{rows}×{cols} would become {found[0]}×{found[1]}, longer than {LONGEST_SIDE:,} pixels")
     return found
 
 
@@ -109,11 +111,13 @@ def pair(value: Any, name: str) -> tuple[int, int | None] | None:
         return None
     alone = is_real(unwrapped(value))
     try:
-        sizes = [whole(name, n, least=1) for n in ([value] if alone else listed(name, value, "(rows, cols)"))]
+        sizes = [whole(name, n, least=1) for n in ([value] if alone else listed(name, value, "(rows, cols)", most=2))]
     except InputError:
         sizes = []
     if len(sizes) != (1 if alone else 2):
         raise InputError(f"{given(name, value)}: give a positive int, or (rows, cols)")
     if sizes[0] * sizes[-1] > MOST_PIXELS:
         raise InputError(f"{given(name, value)}: give sizes of at most {MOST_PIXELS:,} pixels in all")
+    if max(sizes) > LONGEST_SIDE:
+        raise InputError(f"{given(name, value)}: give sides of at most {LONGEST_SIDE:,} pixels")
     return sizes[0], None if alone else sizes[1]

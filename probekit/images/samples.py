@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from probekit.checks import is_real, plain
+from probekit.checks import given, is_real, plain
 from probekit.errors import InputError
 from probekit.images.arrays import from_array
 from probekit.images.decode import Preparation
@@ -50,7 +50,7 @@ def builtin_samples(size: Any, bands: int = 3) -> ImageSet:
     """
     size = plain(size)
     if not is_real(size) or size not in (32, 64):
-        raise InputError(f"the built-in samples come as 64×64 or 32×32, not size={size!r}: give 64 or 32")
+        raise InputError(f"the built-in samples come as 64×64 or 32×32, not {given('size', size)}: give 64 or 32")
     pixels, ids, labels = photographs(size, bands)
     grey = " grey" if bands == 1 else ""
     made = f"area averages of the central square, crops {size}×{size}, {'RGB' if bands == 3 else 'grey'} / 255"

@@ -40,13 +40,23 @@ def is_table(path: Path) -> bool:
         return False
 
 
-def from_table(source: Any, *, path: Any, root: Any, ids: Any, labels: Any, **how: Any) -> ImageSet:
-    """The image files that a table names, one a row; see `probekit.images.table`."""
-    if isinstance(source, str | os.PathLike):
-        source = Path(os.fsdecode(source))
-    if not isinstance(source, pd.DataFrame) and not (isinstance(source, Path) and is_table(source)):
-        mend = "give a DataFrame, or the path of a file that is there and called .csv, .tsv or .parquet"
-        raise InputError(f"{given('source', source)}: {mend}")
+def from_table(
+    source: pd.DataFrame | Path, *, path: Any, label: Any, root: Any, ids: Any, labels: Any, **how: Any
+) -> ImageSet:
+    """The image files that a table names, one a row; see `probekit.images.load`."""
+    if path is None:
+        shown = "frame" if isinstance(source, pd.DataFrame) else f'"{source}"'
+        of = "a DataFrame" if isinstance(source, pd.DataFrame) else source
+        raise InputError(f'{of} is a table: give load({shown}, path="column of the files")')
+    if label is not None and labels is not None:
+        raise InputError(
+            f"{given('label', label)} and labels= are both given: give label=, the column of the classes, or "
+            "labels=, one class for each row"
+        )
+    if isinstance(labels, str):
+        raise InputError(
+            f"{given('labels', labels)}: give label=, the column of the classes, or one class for each row"
+        )
     table, name = (source, "DataFrame") if isinstance(source, pd.DataFrame) else (_read(source), source.name)
     files = _column(table, "path", path, name)
     if not files:
@@ -62,8 +72,8 @@ def from_table(source: Any, *, path: Any, root: Any, ids: Any, labels: Any, **ho
         from_paths(
             files,
             root=root,
-            ids=_column(table, "ids", ids, name) if isinstance(ids, str) else ids,
-            labels=_column(table, "labels", labels, name) if isinstance(labels, str) else labels,
+            ids=_column(table, "ids", ids, name) if isinstance(ids, str | int) else ids,
+            labels=labels if label is None else _column(table, "label", label, name),
             **how,
         ),
         name=name if isinstance(source, Path) else f"DataFrame of {len(table)} rows",

@@ -78,9 +78,9 @@ CALLS: dict[str, Call] = {
     ),
     "probekit.images.load: of files": Call(
         load,
-        {"source": PICTURES, "background": None, "frame": None, "path": None, "root": None},
-        dict.fromkeys(("background", "frame", "path", "root"), NOTHING),
-        only={"background", "frame", "path", "root"},
+        {"source": PICTURES, "background": None, "frame": None, "path": None, "label": None, "root": None},
+        dict.fromkeys(("background", "frame", "path", "label", "root"), NOTHING),
+        only={"background", "frame", "path", "label", "root"},
     ),
     "probekit.images.load: samples": Call(
         load, {"source": "samples", "size": None, "bands": 3}, {"size": NOTHING}, only={"size", "bands"}

@@ -1,5 +1,6 @@
 """Checks of arguments: what each takes, what it makes of it, and how it refuses the rest."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,8 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: checks.names("names", None, "names"), "names=None: give names"),
     (lambda: checks.listed("sizes", np.array(1), "sizes"), "sizes=array(1): give sizes"),
     (lambda: checks.listed("sizes", "ab", "sizes"), "sizes='ab': give sizes"),
+    (lambda: checks.listed("sizes", itertools.count(), "sizes", most=2), "sizes=count(3): give sizes"),
+    (lambda: checks.listed("sizes", [1, 2, 3], "sizes", most=2), "sizes=[1, 2, 3]: give sizes"),
     (lambda: checks.mapping("others", {1: "a"}, "a mapping"), "others={1: 'a'}: give a mapping"),
     (lambda: checks.mapping("others", ["a"], "a mapping"), "others=['a']: give a mapping"),
     (lambda: checks.text("name", np.zeros((9, 9)), "a name"), "name is a ndarray: give a name"),

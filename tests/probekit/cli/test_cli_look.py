@@ -281,3 +281,60 @@ def test_check_says_what_of_a_store_is_whole(run, tmp_path: Path) -> None:
     code, out, said = run("check", "photographs")
     assert (code, out) == (1, "")
     assert said.startswith("probekit: photographs is not a store that this package wrote")
+
+
+@pytest.fixture
+def tabled(tmp_path: Path) -> None:
+    rows = "file,kind\nphotographs/2.png,cat\nphotographs/0.png,dog\n"
+    (tmp_path / "pets.csv").write_text(rows)
+    (tmp_path / "pets.tsv").write_text(rows.replace(",", "\t"))
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+@pytest.mark.usefixtures("tabled")
+def test_phi_takes_the_files_and_classes_of_a_table(run, kind: str) -> None:
+    told = ("--path", "file", "--label", "kind", "-o", "phi.nc", *SMALL)
+    assert run("phi", "a_network:make", f"pets.{kind}", *told) == (0, "phi.nc\n", "")
+    with xr.open_dataset("phi.nc") as data:
+        assert data["image"].values.tolist() == ["photographs/2.png", "photographs/0.png"]
+        assert data["label"].values.tolist() == ["cat", "dog"]
+
+
+@pytest.mark.usefixtures("tabled")
+def test_images_may_be_files_and_tables_and_folders_together(run) -> None:
+    files = ["photographs/2.png", "photographs/0.png"]
+    assert run("phi", "a_network:make", *files, "-o", "phi.nc", *SMALL) == (0, "phi.nc\n", "")
+    with xr.open_dataset("phi.nc") as data:
+        assert data["image"].values.tolist() == files
+    assert images_called(["photographs/*.png"]).ids == ("photographs/0.png", "photographs/1.png", "photographs/2.png")
+    joined = images_called([files[0], "photographs", "pets.csv"], path="file")
+    assert joined.ids == (
+        f"list of 1 files/{files[0]}",
+        *(f"photographs/{k}.png" for k in range(3)),
+        *(f"pets.csv/{file}" for file in files),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("pets.csv",), "pets.csv is a table: probekit phi reads it with --path, the column of its files"),
+        (("pets.csv", "--label", "kind"), "pets.csv is a table: probekit phi reads it with --path"),
+        (("pets.csv", "--path", "files"), "path='files': pets.csv has no such column; it has 'file', 'kind'"),
+        (("pets.csv", "--path", "file", "--label", ""), "label='': pets.csv has no such column"),
+        (("photographs", "--path", "file"), "--path: there is no table among the images"),
+        (("photographs/0.png", "--label", "a", "--path", "b"), "--path and --label: there is no table among"),
+        (("nowhere.csv", "--path", "file"), "--path: there is no table among the images"),
+        (("samples", "--path", "file"), "path='file' does not apply here"),
+        (("shapes:2", "--label", "file"), "--label: there is no table among the images"),
+        (("photographs/0.png", "photographs/0.png"), "photographs/0.png is listed more than once"),
+    ],
+)
+@pytest.mark.usefixtures("tabled")
+def test_tables_and_files_that_are_no_images_are_one_line_that_says_why(
+    run, arguments: tuple[str, ...], says: str
+) -> None:
+    code, out, errors = run("phi", "a_network:make", *arguments, "-o", "phi.nc", *SMALL)
+    assert (code, out, errors.count("\n")) == (1, "", 1)
+    assert says in errors
+    assert not Path("phi.nc").exists()

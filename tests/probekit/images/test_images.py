@@ -261,9 +261,71 @@ def test_a_zip_is_read_like_its_folder_whatever_folders_all_its_files_share(
     assert torch.equal(everything(images), everything(reference))
 
 
-def test_files_of_which_some_lie_in_no_class_folder_have_no_labels(folder: Path) -> None:
-    write(folder / "loose.png", pixels(1)[0])
-    assert load(folder).labels is None
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {"cat/a": "cat", "dog/b": "dog", "c": ""},
+        {"train/cat/a": "cat", "train/dog/b": "dog", "c": ""},
+        {"train/cat/a": "cat", "train/dog/b": "dog", "train/c": "", "d": ""},
+        {"cat/close/a": "cat", "dog/close/b": "dog", "dog/c": "dog"},
+        {"cat/a": "cat", "b": ""},
+        {"data/cat/a": "cat", "data/b": ""},
+        {"cat/close/a": "cat", "b": ""},
+        {"a/b": "a", "a/a/c": "a", "d": ""},
+    ],
+)
+def test_files_above_class_folders_have_a_missing_class_and_change_no_other(
+    tmp_path: Path, classes: dict[str, str]
+) -> None:
+    for k, name in enumerate(sorted(classes)):
+        write(tmp_path / f"pets/{name}.png", pixels(8)[k])
+    for source in (tmp_path / "pets", zipped(tmp_path / "pets", tmp_path / "pets.zip")):
+        with warnings.catch_warnings(record=True, action="always") as told:
+            images = load(source)
+        assert dict(zip(images.ids, images.labels, strict=True)) == {f"{k}.png": v for k, v in classes.items()}
+        loose = [f"{name}.png" for name in sorted(classes) if not classes[name]]
+        assert [str(one.message).split(". ")[0] for one in told] == [
+            f"{len(loose)} of {len(classes)} images of {source.name} have no class: {', '.join(loose)}"
+        ][: len(loose)]
+        assert load(source, labels=range(len(classes))).labels == tuple(map(str, range(len(classes))))
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["cat/a", "cat/b"], ["data/cat/a"], ["data/cat/images/a"]])
+def test_files_that_all_lie_in_one_folder_have_no_labels(tmp_path: Path, names: list[str]) -> None:
+    for k, name in enumerate(names):
+        write(tmp_path / f"pets/{name}.png", pixels(8)[k])
+    with warnings.catch_warnings(action="error"):
+        assert load(tmp_path / "pets").labels is None
+
+
+@pytest.mark.parametrize(
+    ("classes", "inside"),
+    [
+        ({"train/cat/a": "train", "train/dog/b": "train", "val/cat/c": "val"}, "cat, dog"),
+        ({"train/cat/a": "train", "train/dog/b": "train", "test/c": "test"}, "cat, dog"),
+        ({"x/train/images/cat/a": "train", "x/val/images/dog/b": "val", "x/c": ""}, "cat, dog"),
+    ],
+)
+def test_classes_that_may_be_meant_by_folders_further_inside_are_warned_of_unless_labels_are_given(
+    tmp_path: Path, classes: dict[str, str], inside: str
+) -> None:
+    for k, name in enumerate(sorted(classes)):
+        write(tmp_path / f"pets/{name}.png", pixels(8)[k])
+    with warnings.catch_warnings(record=True, action="always") as told:
+        images = load(tmp_path / "pets")
+    warned = [one for one in told if "first folders that differ" in str(one.message)]
+    assert dict(zip(images.ids, images.labels, strict=True)) == {f"{k}.png": v for k, v in classes.items()}
+    assert f"inside these are folders {inside}: if those are the classes, load one" in str(warned[0].message)
+    assert {one.filename for one in told} == {__file__}
+    with warnings.catch_warnings(action="error"):
+        load(tmp_path / "pets", labels=["u"] * len(classes))
+        load([tmp_path / f"pets/{name}.png" for name in classes])
+
+
+def test_the_classes_of_files_do_not_change_where_others_are_left_out(folder: Path) -> None:
+    (folder / "dog/b.png").write_bytes(b"no image")
+    with pytest.warns(UserWarning, match="left out 1 of 3 files"):
+        assert load(folder, skip_bad=True).labels == ("cat", "cat")
 
 
 def test_hidden_files_mac_leftovers_and_other_files_are_passed_over(folder: Path, tmp_path: Path) -> None:

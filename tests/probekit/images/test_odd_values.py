@@ -6,7 +6,10 @@ import datetime
 import enum
 import io
 import itertools
+import time
+import tracemalloc
 import warnings
+import zipfile
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -22,8 +25,8 @@ import torch
 import xarray as xr
 from PIL import Image
 
-from probekit.errors import ProbeError
-from probekit.images import ImageSet, concatenate, load, table
+from probekit.errors import CapacityError, InputError, ProbeError
+from probekit.images import ImageSet, concatenate, load
 
 DTYPES = ["bool", "i1", "u2", "i8", "f2", ">f4", "f8", "g", "c8", "O", "U2", "S2", "M8[ns]", "m8[s]", "V4"]
 TENSORS = [
@@ -112,26 +115,28 @@ def of_folder(option: str) -> Callable[[Any, Path], Any]:
 
 
 def of_table(option: str) -> Callable[[Any, Path], Any]:
-    return lambda value, folder: table(folder / "t.csv", **{"path": "file", option: value})
+    return lambda value, folder: load(folder / "t.csv", **{"path": "file", option: value})
 
 
 def of_array(option: str) -> Callable[[Any, Path], Any]:
     return lambda value, _: load(X, **{option: value})
 
 
+# Options of files, and of tables.
+FILES, COLUMNS = ("size", "crop", "bands", "background", "frame"), ("path", "label", "root")
 PARAMETERS: dict[str, Callable[[Any, Path], Any]] = {
     "source": lambda value, _: load(value),
-    "source of a table": lambda value, _: table(value, path="a"),
+    "source of a table": lambda value, _: load(value, path="a"),
     "items of a list": lambda value, _: load([value]),
     "items of a Dataset": lambda value, _: load(SimpleDataset([value])),
     "targets of a Dataset": lambda value, _: load(SimpleDataset([(torch.zeros(1, 4, 4), value)])),
     "attributes of a Dataset": lambda value, _: load(
         SimpleDataset([(torch.zeros(1, 4, 4), 0)], targets=value, classes=value)
     ),
-    **{f"{name} of arrays": of_array(name) for name in ("ids", "labels", "size", "crop", "bands", "skip_bad")},
-    **{f"{name} of folders": of_folder(name) for name in ("ids", "labels", "skip_bad")},
-    **{f"{name} of tables": of_table(name) for name in ("ids", "labels", "path", "root")},
-    "paths of tables": lambda value, folder: table(pd.DataFrame({"file": [value] * 2}), path="file", root=folder),
+    **{f"{name} of arrays": of_array(name) for name in (*FILES, "ids", "labels", "skip_bad", *COLUMNS)},
+    **{f"{name} of folders": of_folder(name) for name in (*FILES, "ids", "labels", "skip_bad", *COLUMNS)},
+    **{f"{name} of tables": of_table(name) for name in (*FILES, "ids", "labels", *COLUMNS)},
+    "paths of tables": lambda value, folder: load(pd.DataFrame({"file": [value] * 2}), path="file", root=folder),
     "sets": lambda value, _: concatenate(value),
     "one of sets": lambda value, _: concatenate([IMAGES, value]),
     "subset": lambda value, _: IMAGES.subset(value),
@@ -176,3 +181,84 @@ def test_odd_values_give_a_result_or_an_error_of_this_package(name: str, folder:
         except Exception as error:
             wrong.append(f"{type(value).__name__} {ascii(value)[:40]}: {type(error).__name__} {str(error)[:150]}")
     assert not wrong, "\n".join(wrong)
+
+
+# Seconds; each takes some milliseconds, and what is begun before it is refused takes many.
+AT_ONCE = 2
+TOO_LARGE = [2**27, 2**31, 2**63, 10**400, 10**5000, 65_536, 1e300]
+NO_SIZES = [
+    0, -1, 1.5, float("nan"), float("inf"), "3", "", b"3", True, [], (), [4], (4, 4, 4), [[4, 4]], {4}, {4: 4}, None,
+    np.zeros((0, 2)), torch.zeros(3), Decimal("nan"), (n for n in ()), itertools.count(1), range(10**12), [None, 4],
+    pd.NA, object(),
+]  # fmt: skip
+NO_PAIRS = [(one, other) for big in TOO_LARGE for one, other in ((big, big), (1, big), (big, 1))]
+SIZES = [*TOO_LARGE, *NO_PAIRS, (2**14, 2**14), *NO_SIZES]
+PLANES = [2**31, 10**400, 10**5000, 0, 2, 4, -1, 1.5, float("nan"), "3", "", True, [], [3], (1, 3), (1, 2**31), None]
+NO_COLUMNS = [
+    2**31, 10**400, 10**5000, float("nan"), "", "3", "nowhere", "x" * 10**6, "\0", [], ["file"], (1, 2**31), True, 0,
+    b"file", {}, object(), pd.NA, np.array(["file"]), pd.Series(["file"]), range(10**12), itertools.count(),
+]  # fmt: skip
+FRAMES = [2**31, 2**63, 10**400, 10**5000, -1, 0.5, float("nan"), "0", True, [], [0], itertools.count(), (1, 2**31)]
+LEVELS = [2, -1, 2**31, 10**400, float("nan"), "white", True, [], [1], (0, 0), [0] * 4, itertools.count()]
+REFUSED: dict[str, list[Any]] = {
+    "size": SIZES,
+    "crop": SIZES,
+    "bands": PLANES,
+    "background": LEVELS,
+    "frame": FRAMES,
+    **dict.fromkeys(COLUMNS, NO_COLUMNS),
+}
+
+
+@pytest.mark.parametrize("option", REFUSED)
+@pytest.mark.parametrize("kind", ["folder", "zip", "table", "frame", "list"])
+def test_odd_values_for_image_files_are_refused_before_memory_or_time_is_taken(
+    folder: Path, tmp_path: Path, kind: str, option: str
+) -> None:
+    files = [folder / f"{name}.png" for name in "abc"]
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        for file in files:
+            archive.write(file, file.name)
+    sources: dict[str, Any] = {
+        "folder": folder,
+        "zip": tmp_path / "z.zip",
+        "table": folder / "t.csv",
+        "frame": pd.DataFrame({"file": files}),
+        "list": files,
+    }
+    columns = {"path": "file"} if kind in ("table", "frame") else {}
+    # None is what is not given; of a table the paths have to be.
+    values = [one for one in REFUSED[option] if one is not None]
+    for value in values:
+        began = time.perf_counter()
+        tracemalloc.start()
+        try:
+            with pytest.raises(InputError, match=option) as told:
+                load(sources[kind], **{**columns, option: value})
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        shown = ascii(type(value))
+        assert time.perf_counter() - began < AT_ONCE, shown
+        assert peak < 2**24, shown
+        assert len(str(told.value)) < 1200, shown
+
+
+def test_sizes_that_are_refused_begin_just_beyond_those_that_are_not(folder: Path) -> None:
+    began = time.perf_counter()
+    assert load(folder, size=(1, 65_535)).shape == (3, 1, 65_535)
+    assert load(folder, size=(65_535, 1), bands=1).read([0]).shape == (1, 1, 65_535, 1)
+    assert time.perf_counter() - began < AT_ONCE
+    with pytest.raises(InputError, match=r"size=\(1, 65536\): give sides of at most 65,535 pixels"):
+        load(folder, size=(1, 65_536))
+
+
+def test_what_would_not_fit_in_memory_is_refused_when_loaded_and_when_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = load(folder, size=3_000)
+    monkeypatch.setattr("probekit.machine.memory.available_bytes", lambda *_: 2**28)
+    with pytest.raises(CapacityError, match="read fewer images at once"):
+        images.read([0, 1, 2])
+    with pytest.raises(CapacityError, match="give a smaller size="):
+        load(folder, size=10_000)

@@ -1,0 +1,105 @@
+"""One image set of several, read part by part."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from probekit.checks import given
+from probekit.errors import InputError
+from probekit.images.imageset import ImageSet, checked_ids, named
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["concatenate"]
+
+
+def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
+    """One image set of several, such as the parts of a data set; ids gain the name of their part.
+
+    Where only some parts have labels, the images of the others have the missing class "".
+
+    Warns
+    -----
+    UserWarning
+        If only some parts have labels.
+
+    Raises
+    ------
+    InputError
+        If there is no set, if sizes differ, or if two parts have the same name.
+    """
+    sets = _listed(sets)
+    if not sets:
+        raise InputError("there is no image set to concatenate: give at least one")
+    if len(sets) == 1:
+        return sets[0]
+    twice = [name for name, n in Counter(s.name for s in sets).items() if n > 1]
+    if twice:
+        raise InputError(
+            f"{named(twice)} names more than one set: ids begin with the set's name, so rename one of them"
+        )
+    shapes = {s.name: s.shape for s in sets}
+    if len(set(shapes.values())) > 1:
+        raise InputError(f"the sets differ in (bands, rows, cols): {shapes}: bring all to one size with size=")
+    name = " + ".join(s.name for s in sets)
+    ids = checked_ids([f"{s.name}/{i}" for s in sets for i in s.ids], sum(map(len, sets)), name)
+    starts = np.cumsum([0, *map(len, sets)])
+
+    def read(indices: Sequence[int]) -> Tensor:
+        parts = (np.searchsorted(starts, indices, side="right") - 1).tolist()
+        runs = groupby(zip(parts, indices, strict=True), key=lambda one: one[0])
+        return torch.cat([sets[p].read([int(i - starts[p]) for _, i in run]) for p, run in runs])
+
+    return ImageSet(
+        name,
+        ids,
+        _joined_labels(sets),
+        sets[0].shape,
+        read,
+        tuple(f"{s.name}/{file}" for s in sets for file in s.skipped),
+        "; ".join(dict.fromkeys(s.preparation for s in sets)),
+        "; ".join(dict.fromkeys(s.origin for s in sets if s.origin)),
+        _joined_sums(sets),
+    )
+
+
+def _joined_sums(sets: Sequence[ImageSet]) -> tuple[int, ...] | None:
+    """Checksums of the files of all sets; None where some are of no files, or are prepared otherwise."""
+    if any(s._sums is None or s.preparation != sets[0].preparation for s in sets):
+        return None
+    return tuple(crc for s in sets for crc in s._sums or ())
+
+
+def _listed(sets: Any) -> list[ImageSet]:
+    if not isinstance(sets, Iterable) or isinstance(sets, ImageSet | str | bytes | Mapping):
+        raise InputError(f"{given('sets', sets)}: give a list of image sets, as load makes them")
+    found: list[ImageSet] = []
+    try:
+        for one in sets:
+            if not isinstance(one, ImageSet):
+                raise InputError(f"sets hold a {type(one).__name__}, which is no image set: give each to load first")
+            found.append(one)
+    except TypeError as error:
+        raise InputError(f"{given('sets', sets)}: {error}; give a list of image sets, as load makes them") from error
+    return found
+
+
+def _joined_labels(sets: Sequence[ImageSet]) -> tuple[str, ...] | None:
+    without = [s.name for s in sets if s.labels is None]
+    if len(without) == len(sets):
+        return None
+    if without:
+        warnings.warn(
+            f"{named(without)} have no classes, and other sets have: analyses by class refuse their images, of class "
+            '"". Give labels= when they are loaded, or leave them out',
+            stacklevel=3,
+        )
+    return tuple(label for s in sets for label in s.labels or [""] * len(s))

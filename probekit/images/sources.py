@@ -1,0 +1,156 @@
+"""Which reader an image source needs, and which options it takes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from torch.utils.data import DataLoader, IterableDataset
+
+from probekit.checks import flag, given, is_real, plain, shown, whole
+from probekit.errors import InputError
+from probekit.images.arrays import from_array, from_labelled
+from probekit.images.datasets import from_dataset, is_dataset
+from probekit.images.decode import Preparation, colour
+from probekit.images.files import from_files
+from probekit.images.imageset import ImageSet, named, relabelled
+from probekit.images.resize import pair
+from probekit.images.samples import builtin_samples
+from probekit.images.tables import are_paths, from_paths, from_table, is_table
+
+__all__ = ["Asked", "images_of"]
+
+# No format of files counts further.
+MOST_FRAMES = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The options of `load`, as they were given."""
+
+    path: Any
+    label: Any
+    root: Any
+    ids: Any
+    labels: Any
+    size: Any
+    crop: Any
+    bands: Any
+    skip_bad: Any
+    background: Any
+    frame: Any
+
+    def preparation(self) -> Preparation:
+        """What is done to every file; all options of files are checked."""
+        which = None if self.frame is None else whole("frame", self.frame, least=0, most=MOST_FRAMES)
+        behind = colour("background", self.background)
+        return Preparation(pair(self.size, "size"), pair(self.crop, "crop"), _planes(self.bands), behind, which)
+
+    def refuse_of_files(self, *but: str, why: str) -> None:
+        """Refuse what only files take, but for some options."""
+        found = {
+            "size": self.size,
+            "crop": self.crop,
+            "bands": None if _planes(self.bands) == 3 else self.bands,
+            "skip_bad": self.skip_bad or None,
+            "background": self.background,
+            "frame": self.frame,
+        }
+        _refuse({name: value for name, value in found.items() if name not in but}, why)
+
+    def refuse_of_tables(self, source: str) -> None:
+        """Refuse what only tables take; `source` says what was given."""
+        _refuse(
+            {"path": self.path, "label": self.label, "root": self.root},
+            f"{source} is no table, which is a DataFrame, or the path of a file that is there and called .csv, .tsv or "
+            ".parquet",
+        )
+
+
+def images_of(source: Any, asked: Asked) -> ImageSet:
+    """The images of whatever holds them, under the ids and labels that are asked for; see `probekit.images.load`."""
+    _planes(asked.bands)
+    flag("skip_bad", asked.skip_bad)
+    if isinstance(source, os.PathLike) and isinstance(os.fspath(source), str):
+        source = Path(source)
+    samples = isinstance(source, str) and source == "samples"
+    if isinstance(source, str) and not samples:
+        if not source.strip():
+            raise InputError('the path of the images is blank: give a folder, a zip, or "." for the working folder')
+        source = Path(source)
+    if isinstance(source, pd.DataFrame) or (isinstance(source, Path) and is_table(source)):
+        return _listed(source, asked)
+    called = f"what is given, of type {type(source).__name__},"
+    if isinstance(source, Path | str):
+        called = shown(str(source))
+    asked.refuse_of_tables(called)
+    if are_paths(source):
+        return _listed(source, asked)
+    if samples:
+        asked.refuse_of_files("size", "bands", why="the built-in samples take only size=64 or size=32, and bands")
+        found = builtin_samples(64 if asked.size is None else asked.size, _planes(asked.bands))
+    elif isinstance(source, Path):
+        found = from_files(source, asked.preparation(), asked.skip_bad, with_labels=asked.labels is None)
+    else:
+        asked.refuse_of_files(why="only image files are resized, cropped, converted or skipped here")
+        found = _in_memory(source, with_labels=asked.labels is None)
+    return relabelled(found, asked.ids, asked.labels)
+
+
+def _listed(source: Any, asked: Asked) -> ImageSet:
+    """The images of the files that a table or a list names."""
+    own: dict[str, Any] = {"ids": asked.ids, "labels": asked.labels}
+    how: dict[str, Any] = {"prepare": asked.preparation(), "skip_bad": asked.skip_bad}
+    if isinstance(source, pd.DataFrame | Path):
+        found = from_table(source, path=asked.path, label=asked.label, root=asked.root, **own, **how)
+    else:
+        found = from_paths(source, **own, **how)
+    if found.skipped:
+        every = len(found) + len(found.skipped)
+        told = f"left out {len(found.skipped)} of {every} files of {found.name}: {named(found.skipped)}"
+        warnings.warn(told, stacklevel=4)
+    return found
+
+
+def _in_memory(source: Any, *, with_labels: bool) -> ImageSet:
+    """The images of what holds them itself, with its own labels if these are wanted."""
+    if isinstance(source, ImageSet):
+        return source
+    if isinstance(source, xr.DataArray):
+        return from_labelled(source, with_labels=with_labels)
+    if isinstance(source, np.ndarray | torch.Tensor):
+        return from_array(source)
+    if is_dataset(source):
+        return from_dataset(source, with_labels=with_labels)
+    if isinstance(source, DataLoader):
+        mend = "give its Dataset, loader.dataset"
+    elif isinstance(source, IterableDataset):
+        mend = "give a map-style Dataset, whose items are at positions, or stack its images with numpy.stack"
+    elif isinstance(source, xr.Dataset | Mapping):
+        mend = "give one of the arrays in it"
+    else:
+        mend = (
+            'give an array or tensor (N, C, H, W), a DataArray (image, band, row, col), a folder, a zip, "samples", a '
+            "table or a list of paths of files, or a torch Dataset; stack lists with numpy.stack"
+        )
+    raise InputError(f"images cannot be read from a {type(source).__name__}: {mend}")
+
+
+def _planes(bands: Any) -> Literal[1, 3]:
+    if not is_real(plain(bands)) or bands not in (1, 3):
+        raise InputError(f"{given('bands', bands)}: give 1 to read files as grey or 3 to read them as RGB")
+    return 1 if bands == 1 else 3
+
+
+def _refuse(options: dict[str, Any], why: str) -> None:
+    found = [given(name, value) for name, value in options.items() if value is not None]
+    if found:
+        raise InputError(f"{', '.join(found)} does not apply here: {why}")
