@@ -98,7 +98,9 @@ def names_of(option: str, values: Any, count: int | None = None, *, of: str = "i
     if count is not None and not hasattr(values, "__len__") and isinstance(values, Iterable):
         # What is made while it is read may have no end.
         values = list(islice(values, count + 1))
-    found = listed(option, values, what)
+    dims = getattr(values, "ndim", None)
+    # Rows are no names, which is told of each, with what may be meant.
+    found = list(values) if isinstance(dims, int) and dims > 1 else listed(option, values, what)
     if count is not None and len(found) != count:
         raise InputError(f"{len(found)} {option} for {count} {of}: give one per image")
     names = [name_of(value) for value in found]

@@ -52,7 +52,7 @@ FINDINGS = Findings(
         ),
         "samples": Variable(PIXELS, "unconditional samples", "intensity"),
         "nearest_image": Variable(PIXELS, "nearest training image", "intensity"),
-        "nearest": Variable(EACH, "id of the nearest training image"),
+        "nearest": Variable(EACH, "id of the nearest training image", holds="names"),
         "distance": Variable(EACH, "distance to the nearest training image"),
         "relative_distance": Variable(EACH, "distance to the nearest over that to the next ones"),
         "relative_distance_held_out": Variable(("image",), "the same of held-out images"),

@@ -39,7 +39,7 @@ OF_SAMPLE, OF_BLOCK = ("image", "sample"), ("image", "block")
 def _of_copies(of: str, suffix: str = "") -> dict[str, Variable]:
     return {
         f"threshold{suffix}": Variable((), f"distance under which images count as copies of {of}", optional=True),
-        f"near_copy{suffix}": Variable(OF_SAMPLE, f"whether a near copy of {of}", optional=True),
+        f"near_copy{suffix}": Variable(OF_SAMPLE, f"whether a near copy of {of}", optional=True, holds="flags"),
         f"near_copy{suffix}_rate": Variable((), f"share of samples that are near copies of {of}", optional=True),
     }
 
@@ -63,7 +63,7 @@ FINDINGS = Findings(
         "distance": Variable(OF_SAMPLE, "distance to the condition, where that is an image", optional=True),
         **_of_copies("the condition"),
         "distance_reference": Variable(OF_SAMPLE, "distance to the nearest reference image", optional=True),
-        "nearest": Variable(OF_SAMPLE, "id of the nearest reference image", optional=True),
+        "nearest": Variable(OF_SAMPLE, "id of the nearest reference image", optional=True, holds="names"),
         **_of_copies("the nearest reference", "_reference"),
         "diversity_phi": Variable(
             OF_BLOCK, "mean distance between two samples' φ, relative to their norm; NaN where that is 0", optional=True

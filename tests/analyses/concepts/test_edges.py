@@ -81,7 +81,12 @@ def findings(kinds: list[str], sparseness: list[float], active: list[float]) -> 
             "lifetime_sparseness": (over, [sparseness]),
             "activity_fraction": (over, [active]),
         },
-        coords={"sigma": [0.1]},
+        coords={
+            "sigma": [0.1],
+            "channel": range(len(kinds)),
+            "tap": ("channel", ["mid"] * len(kinds)),
+            "unit": ("channel", range(len(kinds))),
+        },
     )
 
 
