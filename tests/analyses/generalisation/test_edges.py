@@ -53,7 +53,7 @@ def test_the_card_says_what_was_found(honest: xr.Dataset, by_heart: xr.Dataset) 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(("--device", "cuda:99"), "device='cuda:99'"), (("-o", __file__), "cannot write into")],
+    [(("--device", "cuda:99"), "device='cuda:99'"), (("-o", __file__), "is no folder: give the path of one")],
 )
 def test_what_cannot_be_done_is_said_before_images_are_read(
     capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
