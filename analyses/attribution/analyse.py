@@ -47,6 +47,8 @@ ATTRIBUTION = Findings(
 )
 # Numbers of noisy images that a call of captum expands at once.
 PIXELS = 2**20
+# Of the quadrature, whose nodes are found in a matrix of that side.
+MOST_STEPS = 4096
 
 
 class Options(TypedDict, total=False):
@@ -187,8 +189,11 @@ def _checked(options: Options) -> Settings:
     check_options("attribute", options, Settings._fields)
     given = Settings(**options)
     if given.baseline is not None:
-        given = given._replace(baseline=checks.number("baseline", given.baseline, "a finite intensity"))
-    n_steps = checks.whole("n_steps", given.n_steps, least=2)
+        baseline = checks.number(
+            "baseline", given.baseline, "a finite intensity", good=lambda b: abs(b) <= checks.LOUDEST
+        )
+        given = given._replace(baseline=baseline)
+    n_steps = checks.whole("n_steps", given.n_steps, least=2, most=MOST_STEPS)
     what = "the largest relative completeness error, > 0, e.g. 0.01"
     tolerance = checks.number("tolerance", given.tolerance, what, good=lambda v: v > 0)
     window = checks.whole("window", given.window, least=1)

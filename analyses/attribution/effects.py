@@ -143,9 +143,10 @@ def effects(
     >>> bool(found.error_change.sel(group="split").item() > 0)
     True
     """
-    given = _checked(options, seed)
+    given, seed = _checked(options, seed), checks.seeded(seed)
     draws = repeats("draws", draws, least=1)
-    factor = checks.number("factor", factor, "a finite number, 0 to silence")
+    silent = "a finite number, 0 to silence"
+    factor = checks.number("factor", factor, silent, good=lambda f: abs(f) <= checks.LOUDEST)
     groups = checks.mapping("groups", groups, "channels of each group by name, e.g. {'a': [0, 1]}")
     wanted = "names of groups to compare each group with"
     controls = checks.mapping("controls", {} if controls is None else controls, wanted)
@@ -244,11 +245,11 @@ def _checked_groups(
     for name, group in groups.items():
         chosen_channels(group, channels, f"group {name!r}")
     for name, others in controls.items():
-        checks.listed(f"controls of {name!r}", others, "a list of names of groups")
+        others = checks.listed(f"controls of {name!r}", others, "a list of names of groups")
+        if not all(isinstance(other, str) for other in others):
+            raise InputError(f"{checks.given(f'controls of {name!r}', others)}: give a list of names of groups")
         unknown = [other for other in (name, *others) if other not in groups]
         if unknown or not others:
-            raise InputError(
-                f"controls of {name!r} name {', '.join(map(repr, unknown)) or 'nothing'}: give names of the groups, "
-                f"{', '.join(groups)}"
-            )
+            named = ", ".join(map(checks.shown, unknown[:5])) or "nothing"
+            raise InputError(f"controls of {name!r} name {named}: give names of the groups, {', '.join(groups)}")
     return controls

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from analyses.ground import repeats
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -89,7 +90,7 @@ def matched_groups(
         If there is no channel of a type or fewer than `size`; if a group is larger than the pool outside it, or the
         pool holds no group of its energy; if energies do not belong to the findings; if an option is out of its range.
     """
-    n_random = checks.whole("n_random", n_random, least=1)
+    n_random = repeats("n_random", n_random, least=1)
     if size is not None:
         size = checks.whole("size", size, least=1)
     if tolerance is not None:
@@ -98,6 +99,8 @@ def matched_groups(
     seed = checks.seeded(seed)
     if sigma is not None:
         sigma = checks.number("sigma", sigma, "one of the findings' noise levels")
+    if tap is not None:
+        tap = checks.text("tap", tap, "the name of one of the findings' taps")
     kinds = checks.names("kinds", kinds, "types of channel, e.g. ['selective']")
     types, units, energies = _typed(findings, energy, sigma, tap)
     rng = np.random.default_rng(seed)
@@ -106,6 +109,7 @@ def matched_groups(
         of_kind = np.flatnonzero(types == kind)
         count = len(of_kind) if size is None else size
         if not len(of_kind) or count > len(of_kind):
+            kind = kind if kind.isidentifier() and len(kind) < 20 else checks.shown(kind)
             raise InputError(f"{count or 'no'} of {len(of_kind)} {kind} channels: give another type or a smaller size")
         group = np.sort(rng.choice(of_kind, size=count, replace=False))
         pool = np.setdiff1d(np.arange(len(types)), group)
@@ -132,10 +136,10 @@ def _typed(
         )
     levels, taps = findings["sigma"].values, labels.strings(findings["tap"].values)
     if (sigma is None and len(levels) > 1) or (sigma is not None and not np.isclose(levels, sigma).any()):
-        raise InputError(f"sigma={sigma}: give one of the findings' noise levels, {levels.tolist()}")
+        raise InputError(f"{checks.given('sigma', sigma)}: give one of the findings' noise levels, {levels.tolist()}")
     names = labels.blocks(findings)
     if (tap is None and len(names) > 1) or (tap is not None and tap not in names):
-        raise InputError(f"tap={tap!r}: give one of the findings' taps, {', '.join(names)}")
+        raise InputError(f"{checks.given('tap', tap)}: give one of the findings' taps, {', '.join(names)}")
     here = taps == (names[0] if tap is None else tap)
     known = np.asarray(energy.values, float)[here]
     if not (np.isfinite(known) & (known >= 0)).all():

@@ -57,7 +57,7 @@ FINDINGS = Findings(
         "free_samples": Variable(SAMPLES, "samples with the concept free", "intensity"),
         "exciting": Variable(("concept", "exciting", *PIXELS), "images that excite most", "intensity"),
         "reached": Variable(SAMPLES[:3], "φ of the channel as a share of the image's"),
-        "exciting_image": Variable(("concept", "exciting"), "ids of the images that excite most"),
+        "exciting_image": Variable(("concept", "exciting"), "ids of the images that excite most", holds="names"),
         "sparseness": Variable(("concept",), "lifetime sparseness of the channel"),
     },
     coords={

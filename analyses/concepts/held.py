@@ -14,16 +14,16 @@ import xarray as xr
 
 from analyses import sampling
 from analyses.concepts.kernels import nearer, relabelled_p
-from analyses.ground import Findings, Variable, chosen_channels, estimated_mean, repeats, resampling
+from analyses.ground import Findings, Variable, chosen_channels, estimated_mean, noise_level, repeats, resampling
 from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError
+from probekit.phi.tap import Tap
 
 if TYPE_CHECKING:
     from torch import nn
 
     from probekit.images import ImageSet
-    from probekit.phi.tap import Tap
 
 __all__ = ["HELD", "HeldAndFree", "Significance", "concept", "held_and_free", "hold_concept", "reconstructed"]
 
@@ -138,6 +138,11 @@ def concept(
     """
     sure = Significance(**significance)
     seed = checks.seeded(seed)
+    if not isinstance(tap, Tap):
+        raise InputError(f"{checks.given('tap', tap)}: give a tap, probekit.tap(denoiser, name)")
+    if classifier is not None and not callable(classifier):
+        raise InputError(f"{checks.given('classifier', classifier)}: give a function from φ to probabilities, or None")
+    sigma, draws = noise_level(sigma), repeats("draws", draws, least=1)
     source = image_sources.load(condition)
     for name, samples in (("held", held), ("free", free)):
         _check_samples(name, samples, source)
@@ -271,7 +276,7 @@ def hold_concept(
     InputError
         As for the sampler and `concept`.
     """
-    n_samples = checks.whole("n_samples", n_samples, least=2)
+    n_samples = repeats("n_samples", n_samples, least=2)
     seed = checks.seeded(seed)
     more = checks.mapping(
         "settings", {} if settings is None else settings, 'settings of the sampler, e.g. {"sigmas": …}'

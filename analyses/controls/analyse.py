@@ -22,6 +22,7 @@ from probekit import checks, labels
 from probekit import images as image_sources
 from probekit.capture.reductions import reduction
 from probekit.errors import InputError
+from probekit.machine.files import prepared
 from probekit.phi.averages import noise_levels
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def table(
     levels = noise_levels(sigma)
     checks.text("block", block, "the name of a tap, such as 'mid'")
     draws = repeats("draws", draws, least=1)
-    untrained = checks.whole("untrained", untrained, least=0)
+    untrained = repeats("untrained", untrained, least=0)
+    progress = None if progress is None else checks.flag("progress", progress)
     n_images = None if n_images is None else checks.whole("n_images", n_images, least=1)
     n_train = None if n_train is None else checks.whole("n_train", n_train, least=1)
     reduction(reduce)
@@ -148,6 +150,8 @@ def table(
     if len({source.name for source in every}) < len(every):
         raise InputError("two sources have one name: give those under further= names of their own")
     noise = {"sigma": levels, "draws": draws, "seed": seed}
+    if folder is not None:
+        prepared(folder)
 
     def phi(source: Source) -> Measured:
         own = _own_folder(folder, source)
@@ -211,7 +215,7 @@ def _further(further: Any) -> list[Source]:
     found = [further] if isinstance(further, Source) else checks.listed("further", further, wanted)
     if isinstance(further, Source) or not all(isinstance(one, Source) for one in found):
         raise InputError(f"{checks.given('further', further)}: give {wanted}")
-    return found
+    return [one.checked() for one in found]
 
 
 def _with_clusters(settings: Settings, images: ImageSet) -> Settings:
@@ -227,7 +231,7 @@ def _others(images: ImageSet, classes: Any) -> Mapping[str, Any]:
     """What distances are correlated with."""
     found: dict[str, Any] = {"label": "label"}
     if classes is not None:
-        between = class_distances(classes) if isinstance(classes, str | Path) else classes
+        between = classes if isinstance(classes, xr.DataArray | pd.DataFrame) else class_distances(classes)
         names = np.unique(labels.strings(images.labels or ()))
         coords = {"label": names, "other_label": names}
         found["classes"] = xr.DataArray(class_table(between, names), coords, ("label", "other_label"))

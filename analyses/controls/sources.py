@@ -13,7 +13,8 @@ from torch import nn
 from analyses import descriptors
 from analyses.ground import as_network, block_names, untrained_twin
 from analyses.probe import subset
-from probekit import labels, tap
+from probekit import checks, labels, tap
+from probekit.capture.reductions import reduction
 from probekit.denoising.inputs import input_channels
 from probekit.errors import InputError
 from probekit.images import ImageSet
@@ -51,6 +52,24 @@ class Source(NamedTuple):
     network: nn.Module
     taps: tuple[str, ...]
     reduce: str | Reduction = "mean"
+
+    def checked(self) -> Source:
+        """The same, found fit for use.
+
+        Raises
+        ------
+        InputError
+            If a name is no text, the network no module, or there is no tap.
+        """
+        checks.text("the name of a source", self.name, "a text")
+        checks.text("group", self.group, "a text, such as 'other network'")
+        checks.instance("network", self.network, nn.Module, "what probekit.tap takes, a torch.nn.Module")
+        wanted = "names for probekit.tap, e.g. ('mid',)"
+        taps = tuple(checks.names("taps", self.taps, wanted))
+        if not taps:
+            raise InputError(f"taps is empty: give {wanted}")
+        reduction(self.reduce)
+        return self._replace(taps=taps)
 
     def row(self, block: str) -> str:
         """Name of the row of a tap."""
@@ -94,8 +113,8 @@ def sources(
     taps = block_names(trained)
     if block not in taps:
         raise InputError(
-            f"{name} declares no block {block!r}, to which all else is compared: choose one of {', '.join(taps)}, "
-            "block= or --block"
+            f"{name} declares no block {checks.shown(block)}, to which all else is compared: choose one of "
+            f"{', '.join(taps)}, block= or --block"
         )
     made = [Source(name, "trained", trained, taps, reduce)]
     for one in range(untrained):

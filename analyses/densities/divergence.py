@@ -89,6 +89,9 @@ def along_noise(
     >>> round(float(found.divergence + found.beyond), 2)
     0.32
     """
+    for name, denoise in (("denoise_a", denoise_a), ("denoise_b", denoise_b)):
+        if not callable(denoise):
+            raise InputError(f"{checks.given(name, denoise)}: give a function of noisy images and a noise level")
     levels = _levels(sigma)
     _check_samples("samples_a", samples_a, LEAST_SAMPLES)
     draws = repeats("draws", draws, least=1)
@@ -187,6 +190,9 @@ def _check_samples(name: str, samples: Any, least: int) -> None:
     if not isinstance(samples, torch.Tensor) or samples.ndim < 2 or len(samples) < least:
         got = tuple(samples.shape) if isinstance(samples, torch.Tensor) else type(samples).__name__
         raise InputError(f"{name} is {got}: give a tensor (n, ...) of at least {least} samples")
+    if not samples.is_floating_point() or samples.layout is not torch.strided or samples.is_meta:
+        kind = f"{samples.dtype}, {samples.layout}, on {samples.device}"
+        raise InputError(f"{name} is a tensor of {kind}: give floating-point numbers, dense, e.g. samples.float()")
     if not bool(torch.isfinite(samples).all()):
         raise InputError(f"{name} holds NaN or infinite values: remove or mend those samples")
 

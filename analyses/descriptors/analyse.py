@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from analyses.descriptors.network import BATCH, COMPONENTS, DEFAULTS, KINDS, Descriptor, descriptor
-from analyses.ground import Findings, Variable
+from analyses.ground import Findings, Variable, noise_level
 from probekit import __version__, checks, labels
 from probekit import images as image_sources
 from probekit.errors import InputError
@@ -266,7 +266,7 @@ def as_representation(features: xr.DataArray, *, sigma: float = 0.0) -> xr.Datas
         raise InputError(f"features are {given}: give a DataArray with dims image and feature")
     if "image" not in features.coords:
         raise InputError("features have no ids: give them a coordinate `image`")
-    sigma = checks.number("sigma", sigma, "a noise standard deviation ≥ 0", good=lambda value: value >= 0)
+    sigma = noise_level(sigma)
     if features.dtype.kind not in "fiub":
         raise InputError(f"features are of type {features.dtype}: give real numbers, e.g. features.astype(float)")
     values = features.transpose("image", "feature").values.astype(np.float32)

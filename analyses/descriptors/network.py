@@ -24,6 +24,8 @@ BATCH, COMPONENTS = 256, 128
 # Beyond so many numbers (400 MB), components are found batch by batch.
 WHOLE = 100_000_000
 MAX_FEATURES = 100_000
+# A filter's centre falls by 1.85 from each to the next: that of the last is a cycle in 600 million pixels.
+MOST_SCALES = 32
 # A share of the variance that single precision may leave of none, the rounding of the mean included.
 ROUNDING = 1e-7
 DEFAULTS: Mapping[str, Mapping[str, int]] = {
@@ -205,7 +207,7 @@ def _flat(source: ImageSet, start: int) -> np.ndarray:
 
 def _colour(shape: tuple[int, int, int], *, bins: int) -> Descriptor:
     bands = shape[0]
-    if not (bins >= 2 and bins**bands <= MAX_FEATURES):
+    if not (2 <= bins <= MAX_FEATURES and bins**bands <= MAX_FEATURES):
         raise InputError(f"bins={bins} for {bands} bands: give at least 2, and {MAX_FEATURES} in all at most")
     boxes = [f"histogram {' '.join(map(str, box))}" for box in np.ndindex(*[bins] * bands)]
     names = [f"{what} of band {b}" for what in ("mean", "sd") for b in range(bands)] + boxes
@@ -218,6 +220,13 @@ def _colour(shape: tuple[int, int, int], *, bins: int) -> Descriptor:
 def _gist(shape: tuple[int, int, int], *, scales: int, orientations: int, grid: int) -> Descriptor:
     if grid > min(shape[1:]):
         raise InputError(f"grid={grid} on images of {shape[1]}×{shape[2]} pixels: give {min(shape[1:])} at most")
+    if scales > MOST_SCALES:
+        raise InputError(f"scales={checks.shown(scales)}: give {MOST_SCALES} at most")
+    if (count := scales * orientations * grid**2) > MAX_FEATURES:
+        raise InputError(
+            f"scales={scales}, orientations={orientations} and grid={grid} make {checks.shown(count)} features: give "
+            f"fewer, {MAX_FEATURES} in all at most"
+        )
     places = _places((scales, orientations, grid, grid), ("scale", "turn", "grid_row", "grid_col"))
     coords = {
         "frequency": np.array(frequencies(scales))[places["scale"]],

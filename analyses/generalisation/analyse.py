@@ -150,7 +150,7 @@ def analyse(
     >>> bool((findings.gap_low < 0).all() and (findings.gap_high > 0).all()), findings.sizes["sample"]
     (True, 8)
     """
-    given = _checked(options, seed)
+    given, seed = _checked(options, seed), checks.seeded(seed)
     share = checks.fraction("share", share, "the share of unseen images that would count as copies, e.g. 0.01")
     sigma = checks.noise_levels(sigma)
     n_samples = checks.whole("n_samples", n_samples, least=1)

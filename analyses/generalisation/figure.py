@@ -87,6 +87,7 @@ def sheet(findings: xr.Dataset, *, columns: int = 16) -> Figure:
     FINDINGS.check(findings, *NEEDED, attrs=("denoiser",))
     columns = whole("columns", columns, least=1)
     samples = findings["samples"]
+    columns = min(columns, samples.sizes["sample"])
     rows = -(-samples.sizes["sample"] // columns)
     height = samples.sizes["row"] / samples.sizes["col"]
     figure = Figure(figsize=(0.6 * columns, 0.6 * rows * height + 0.4), layout="constrained")

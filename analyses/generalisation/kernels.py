@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,7 +69,7 @@ def threshold(held_out: Sequence[float], share: float) -> float:
     if k < 1:
         raise InputError(
             f"{n} held-out images cannot tell what a share of {share:g} of unseen ones stays below: give at least "
-            f"{int(-(-1 // share)) - 1}, or a larger share"
+            f"{math.ceil(min(1 / share, 1e18)) - 1}, or a larger share"
         )
     return sorted(map(float, held_out))[k - 1]
 

@@ -13,7 +13,16 @@ from probekit import checks, labels
 from probekit.checks import given as shown
 from probekit.errors import InputError
 
-__all__ = ["check_errors", "check_measured", "check_numbers", "check_options", "real_numbers", "repeats", "resampling"]
+__all__ = [
+    "check_errors",
+    "check_measured",
+    "check_numbers",
+    "check_options",
+    "noise_level",
+    "real_numbers",
+    "repeats",
+    "resampling",
+]
 
 # Of resamples, permutations, splits, starts: of more, work would not end.
 MOST_REPEATS = 1_000_000
@@ -98,6 +107,18 @@ def repeats(name: str, value: Any, *, least: int) -> int:
     if found > MOST_REPEATS:
         raise InputError(f"{shown(name, value)}: give a whole number from {least} to {MOST_REPEATS}")
     return found
+
+
+def noise_level(value: Any, name: str = "sigma") -> float:
+    """One noise standard deviation.
+
+    Raises
+    ------
+    InputError
+        If it is no number from 0 to the loudest that images are given.
+    """
+    what = f"a noise standard deviation from 0 to {checks.LOUDEST:g}"
+    return checks.number(name, value, what, good=lambda sigma: 0 <= sigma <= checks.LOUDEST)
 
 
 def resampling(resamples: Any, level: Any, seed: Any = 0) -> tuple[int, float, int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from probekit import checks
 from probekit.errors import InputError
 from probekit.machine import netcdf
 from probekit.machine.files import is_unfinished, prepared, whole, writing_to
@@ -96,11 +97,10 @@ def folder_called(name: str, value: Any, what: str = "the path of a folder") -> 
     InputError
         If it is no path, or one of something that is no folder; `name` says of what argument, `what` what it should be.
     """
-    if not isinstance(value, str | PathLike) or not str(value):
-        raise InputError(f"{name}={value!r}: give {what}")
-    if Path(value).exists() and not Path(value).is_dir():
-        raise InputError(f"{name}={str(value)!r} is no folder: give the path of one, or a new name")
-    return Path(value)
+    folder = checks.path(name, value, what)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{checks.given(name, str(folder))} is no folder: give the path of one, or a new name")
+    return folder
 
 
 def fingerprint(*parts: Any) -> str:

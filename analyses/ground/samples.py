@@ -12,7 +12,9 @@ import numpy as np
 import torch
 import xarray as xr
 
+from analyses.ground.checks import repeats
 from analyses.ground.keep import folder_of
+from probekit import checks
 from probekit.capture.reductions import reduction
 from probekit.capture.survey import network_of
 from probekit.checks import flag, given, seeded, settle, whole
@@ -154,9 +156,9 @@ class SampleSettings:
 
     def __post_init__(self) -> None:
         settle(self)
-        whole("n_samples", self.n_samples, least=self.least_samples)
-        whole("levels", self.levels, least=2)
-        whole("draws", self.draws, least=1)
+        repeats("n_samples", self.n_samples, least=self.least_samples)
+        repeats("levels", self.levels, least=2)
+        repeats("draws", self.draws, least=1)
         if self.reduce is not type(self).reduce:
             reduction(self.reduce)
         seeded(self.seed)
@@ -178,15 +180,19 @@ def chosen_channels(channels: Any, count: int, name: str = "channels") -> np.nda
     InputError
         If they are something else; `name` says of what.
     """
-    given = np.atleast_1d(np.asarray(channels))
-    if given.ndim != 1 or not given.size or not np.issubdtype(given.dtype, np.integer):
-        raise InputError(f"{name}: got {channels!r}: give the number of at least one channel")
-    outside = given[(given < 0) | (given >= count)].tolist()
+    try:
+        one = checks.is_real(checks.unwrapped(channels))
+        numbers = [checks.whole(name, c) for c in ([channels] if one else checks.listed(name, channels, ""))]
+    except InputError:
+        numbers = []
+    if not numbers:
+        raise InputError(f"{name}: got {checks.shown(channels)}: give the number of at least one channel")
+    outside = [c for c in numbers if not 0 <= c < count]
     if outside:
-        raise InputError(f"{name}: channels {outside} do not exist: there are channels 0…{count - 1}")
-    if len(np.unique(given)) < len(given):
-        raise InputError(f"{name}: {given.tolist()} names a channel twice: give each once")
-    return given
+        raise InputError(f"{name}: channels {checks.shown(outside)} do not exist: there are channels 0…{count - 1}")
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"{name}: {checks.shown(numbers)} names a channel twice: give each once")
+    return np.array(numbers)
 
 
 def labels_of(source: ImageSet, reference: xr.Dataset | xr.DataArray, channels: Sequence[int] | Any = ()) -> xr.Dataset:

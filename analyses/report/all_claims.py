@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 import xarray as xr
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 __all__ = ["command", "main", "run"]
 
 MIN_IMAGES = 40
+T = TypeVar("T")
 
 
 def run(
@@ -126,7 +127,10 @@ def run(
     CapacityError
         If the folder cannot be written to.
     """
-    measured, sampling, told = measured or Measured(), sampling or Sampling(), told or Told()
+    measured, sampling = _settled("measured", measured, Measured), _settled("sampling", sampling, Sampling)
+    told = _settled("told", told, Told)
+    if compared is not None:
+        checks.instance("compared", compared, Compared, "report.Compared(train=…), or None")
     network, folder = as_network(denoiser), folder_called("out", out)
     wanted = _wanted(only, compared)
     source = probekit.images.load(images, size=size)
@@ -168,6 +172,11 @@ def run(
     return judged
 
 
+def _settled(name: str, value: Any, kind: type[T]) -> T:
+    """Settings as they are given, or those by default."""
+    return kind() if value is None else checks.instance(name, value, kind, f"report.{kind.__name__}(…), or None")
+
+
 def _undeclared(network: nn.Module, block: str) -> str:
     """What to say of a block that is none of the taps declared, or that nothing is declared beside."""
     if not getattr(network_of(network), "tap_aliases", None):
@@ -189,7 +198,7 @@ def _wanted(only: Sequence[int] | None, compared: Compared | None) -> frozenset[
         return frozenset(possible)
     asked = [checks.plain(number) for number in checks.listed("only", only, "numbers of claims, e.g. [1, 3, 4]")]
     if not asked or any(not isinstance(n, int) or isinstance(n, bool) or n not in CLAIMS for n in asked):
-        raise InputError(f"only={asked!r}: give numbers of claims, from {min(CLAIMS)} to {max(CLAIMS)}")
+        raise InputError(f"only={checks.shown(asked)}: give numbers of claims, from {min(CLAIMS)} to {max(CLAIMS)}")
     beyond = sorted(set(asked) - possible)
     if beyond:
         raise InputError(
@@ -219,7 +228,9 @@ def _judgeable(wanted: frozenset[int], blocks: tuple[str, ...], block: str, aske
 def _check_clusters(clusters: str | None, source: ImageSet) -> None:
     known = ["image", *([] if source.labels is None else ["label"])]
     if clusters is not None and clusters not in known:
-        raise InputError(f"clusters={clusters!r} is no coordinate of these images: give one of {', '.join(known)}")
+        raise InputError(
+            f"{checks.given('clusters', clusters)} is no coordinate of these images: give one of {', '.join(known)}"
+        )
 
 
 def _check_pairs(wanted: frozenset[int], images: int, conditions: int) -> None:

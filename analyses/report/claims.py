@@ -17,7 +17,7 @@ import xarray as xr
 from analyses.ground import Findings, Variable
 from analyses.report.criteria import LEVEL, Criterion, Given
 from analyses.report.judging import CLAIMS
-from probekit import labels
+from probekit import checks, labels
 from probekit.errors import InputError
 
 __all__ = ["CLAIMS", "HEADER", "JUDGED", "cells", "failing", "markdown", "table", "verdicts"]
@@ -202,7 +202,9 @@ def _check(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> None:
                     "untrained: measure both on the same images, in the same order, at the same noise levels and taps"
                 )
     if block not in labels.strings(trained["block"].values):
-        raise InputError(f"no block {block!r} among {', '.join(labels.strings(trained['block'].values))}: tap it")
+        raise InputError(
+            f"no block {checks.shown(block)} among {', '.join(labels.strings(trained['block'].values))}: tap it"
+        )
     levels = {findings.attrs.get("level", LEVEL) for findings in (trained, untrained)}
     if levels != {LEVEL}:
         raise InputError(f"intervals of coverage {sorted(levels)}: the criteria ask for {LEVEL}, the default")

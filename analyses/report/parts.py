@@ -99,6 +99,8 @@ class Compared:
 
     def __post_init__(self) -> None:
         checks.settle(self)
+        if self.classes is not None:
+            checks.path("classes", self.classes, "a CSV file of classes with columns wnid, hypernym_wnids")
         for name in ("n_images", "n_train"):
             if getattr(self, name) is not None:
                 checks.whole(name, getattr(self, name), least=1)
@@ -123,7 +125,7 @@ class Sampling:
     def __post_init__(self) -> None:
         checks.settle(self)
         for name, least in (("conditions", 2), ("n_samples", densities.LEAST_SAMPLES), ("levels", 2)):
-            checks.whole(name, getattr(self, name), least=least)
+            repeats(name, getattr(self, name), least=least)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.ground import Findings, Kept, Variable, along, real_numbers
-from analyses.sampling.conditions import Match, condition_of, image_shape
-from analyses.sampling.methods import falling, geometric, method_of, registered
+from analyses.ground import Findings, Kept, Variable, along, real_numbers, repeats
+from analyses.sampling.conditions import Match, condition_of
+from analyses.sampling.methods import falling, geometric, image_shape, method_of, registered
 from analyses.sampling.samplers import sample_unconditional
 from analyses.sampling.walk import Reconstruction, Targets, Walk, fitting, images_of
 from probekit import checks
@@ -112,7 +112,7 @@ def schedule(method: str | Callable[..., Tensor], sigmas: Sequence[float] | None
     if sigmas is not None:
         return noise_levels(sigmas)
     own = levels(method)
-    places = np.linspace(0, len(own) - 1, whole("levels", count, least=2))
+    places = np.linspace(0, len(own) - 1, repeats("levels", count, least=2))
     return [float(s) for s in np.interp(places, range(len(own)), own)]
 
 
@@ -214,8 +214,9 @@ def reconstruct(
     _check_same_network(denoiser, tap)
     _check_match(match, options)
     chosen = method_of(method, options)
-    n_samples, draws = whole("n_samples", n_samples, least=1), whole("draws", draws, least=1)
+    n_samples, draws = repeats("n_samples", n_samples, least=1), repeats("draws", draws, least=1)
     seed = seeded(seed)
+    progress = None if progress is None else checks.flag("progress", progress)
     given = condition_of(
         tap,
         condition,
@@ -428,7 +429,7 @@ def sample(
     torch.Size([3, 1, 4, 4])
     """
     denoiser = as_denoiser(denoiser)
-    size, count = image_shape(shape), whole("n_samples", n_samples, least=1)
+    size, count = image_shape(shape), repeats("n_samples", n_samples, least=1)
     step, place = whole("batch_size", batch_size, least=1), place_of(denoiser)
     walked = geometric() if sigmas is None else falling(sigmas)
     known = conditions_for(denoiser, conditions, [str(k) for k in range(count)])

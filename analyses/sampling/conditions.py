@@ -10,11 +10,11 @@ import numpy as np
 import xarray as xr
 
 from analyses.ground import check_measured, check_numbers, real_numbers, refuse_signed
-from analyses.sampling.methods import falling
+from analyses.sampling.methods import falling, image_shape
 from probekit import images as image_sources
 from probekit import labels
 from probekit.checks import given as shown
-from probekit.checks import number, seeded, whole
+from probekit.checks import number, seeded, text, whole
 from probekit.denoising.conditions import Conditions, conditions_for
 from probekit.errors import InputError
 from probekit.phi.tap import Tap
@@ -25,7 +25,6 @@ __all__ = [
     "Matched",
     "centroid",
     "condition_of",
-    "image_shape",
     "interpolate",
     "orthonormal_basis",
     "project",
@@ -290,7 +289,10 @@ class Match:
         return Matched(found * count / total, None if self.basis is None else orthonormal_basis(self.basis, count))
 
     def _numbers(self, count: int) -> np.ndarray:
-        chosen = np.asarray(self.channels)
+        try:
+            chosen = np.asarray(self.channels)
+        except Exception:
+            chosen = np.array(None)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool and chosen.shape == (count,) else chosen
         if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not ((chosen >= 0) & (chosen < count)).all():
             raise InputError(
@@ -338,15 +340,6 @@ def _positions(known: np.ndarray, sigmas: Sequence[float]) -> list[int]:
     return at
 
 
-def image_shape(shape: Any) -> tuple[int, int, int]:
-    given = list(shape) if np.iterable(shape) else []
-    if len(given) != 3 or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in given):
-        raise InputError(
-            f"{shown('shape', shape)}: φ does not say how large images are; give shape=(bands, rows, cols)"
-        )
-    return int(given[0]), int(given[1]), int(given[2])
-
-
 def _numbers(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """φ, and the standard deviation of one draw of it, as float64; NaN where it is not known."""
     phi = data["phi"].values.astype(np.float64)
@@ -387,6 +380,7 @@ def centroid(data: xr.Dataset, *, name: str = "centroid") -> xr.Dataset:
     1
     """
     check_measured(data)
+    name = text("name", name, "what the average is called")
     if not data.sizes["image"]:
         raise InputError("φ of no image has no average: give one image at least")
     kept = [v for v in ("phi", "phi_se") if v in data]
@@ -486,6 +480,10 @@ def project(data: xr.Dataset, basis: Any, *, centre: Any = 0.0) -> xr.Dataset:
         raise InputError(f"centre has shape {point.shape}: give a finite number, or one for each channel")
     away = phi.values - point
     projected = point + (away @ orthonormal.T) @ orthonormal
+    with np.errstate(over="ignore"):
+        found = projected.astype(phi.dtype)
+    if not np.isfinite(found).all():
+        raise InputError(f"{shown('centre', centre)} is beyond {phi.dtype}: give a smaller one")
     return data.assign(phi=phi.copy(data=projected.astype(phi.dtype)))
 
 

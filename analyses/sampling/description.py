@@ -10,11 +10,11 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.ground import Findings, Variable
+from analyses.ground import Findings, Variable, noise_level
 from analyses.sampling.analyse import PIXELS, SAMPLES
 from probekit import images as image_sources
 from probekit import labels
-from probekit.checks import fraction, number, seeded, whole
+from probekit.checks import fraction, seeded, whole
 from probekit.checks import given as shown
 from probekit.errors import InputError
 from probekit.phi.tap import Tap
@@ -150,7 +150,7 @@ def describe(
         check_samples(unconditional, "unconditional")
     seed, draws = seeded(seed), whole("draws", draws, least=1)
     quantile = fraction("quantile", quantile, "a share of pairs, between 0 and 1")
-    sigma = number("sigma", sigma, "a noise level ≥ 0", good=lambda v: v >= 0)
+    sigma = noise_level(sigma)
     values = samples["samples"].transpose(*DIMS).values.astype(float)
     others = None if reference is None else image_sources.load(reference)
     if others is not None and others.shape != values.shape[2:]:

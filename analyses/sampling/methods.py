@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import numpy as np
 import torch
 
+from probekit import checks
 from probekit.checks import given as shown
 from probekit.checks import text
 from probekit.errors import InputError
+from probekit.machine.memory import refuse_if_too_large
 from probekit.phi.averages import noise_levels
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from analyses.sampling.walk import Walk
 
-__all__ = ["METHODS", "Method", "falling", "geometric", "linear", "method_of", "sampler"]
+__all__ = ["METHODS", "Method", "falling", "geometric", "image_shape", "linear", "method_of", "sampler"]
 
 TRAINED = 1.0
 Sampler = Callable[..., "Tensor"]
@@ -114,7 +116,7 @@ def sampler(name: str, *, sigmas: Sequence[float] | None = None) -> Callable[[S]
         _options(function)
         known = METHODS.get(name)
         if known is not None and _place(known.function) != _place(function):
-            raise InputError(f"name={name!r} is {_place(known.function)} already: give another name")
+            raise InputError(f"{checks.given('name', name)} is {_place(known.function)} already: give another name")
         METHODS[name] = Registered(function, levels)
         return function
 
@@ -184,6 +186,7 @@ def method_of(method: str | Sampler, options: Mapping[str, Any]) -> Method:
     1
     """
     name, (function, levels) = registered(method)
+    options = checks.mapping("options", options, "options of the method by name, e.g. {'step': 0.5}")
     defaults: dict[str, Any] = {}
     parameters = _options(function)
     for option, parameter in parameters.items():
@@ -253,3 +256,24 @@ def _place(function: Any) -> str:
 def _short(levels: list[float]) -> str:
     shown = [f"{s:g}" for s in levels]
     return f"[{', '.join(shown if len(shown) <= 6 else [*shown[:3], '…', *shown[-2:]])}]"
+
+
+def image_shape(shape: Any) -> tuple[int, int, int]:
+    """(bands, rows, cols) of samples, as whole numbers.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    CapacityError
+        If one such image does not fit memory.
+    """
+    try:
+        sides = checks.listed("shape", shape, "(bands, rows, cols)")
+        bands, rows, cols = (checks.whole("shape", n, least=1) for n in sides)
+    except (InputError, ValueError):
+        raise InputError(
+            f"{checks.given('shape', shape)}: φ does not say how large images are; give shape=(bands, rows, cols)"
+        ) from None
+    refuse_if_too_large(8 * bands * rows * cols, 0, device=torch.device("cpu"), hint="give a smaller shape")
+    return bands, rows, cols

@@ -171,6 +171,8 @@ def correlate(
     True
     """
     data, metrics = checked(data, distances)
+    if label is not None:
+        labels.classes(data, label)
     _, level, seed = resampling(100, level, seed)
     kinds = selected("statistics", statistics, STATISTICS)
     permutations, max_images = checks.plain(permutations), checks.plain(max_images)
@@ -348,7 +350,9 @@ def analyse(
     """
     unknown = sorted(set(further) - set(Further.__annotations__))
     if unknown:
-        raise TypeError(f"analyse() has no option {unknown[0]!r}: give those of neighbours, stability and correlate")
+        raise TypeError(
+            f"analyse() has no option {checks.shown(unknown[0])}: give those of neighbours, stability and correlate"
+        )
     data, metrics = checked(data, distances)
     resamples, level, seed = resampling(resamples, level, seed)
     compared = _compared(data, label, classes, others)
@@ -380,7 +384,8 @@ def _compared(data: xr.Dataset, label: str | None, classes: Any, others: Any) ->
         compared["label"] = "label" if label is None else label
         labels.classes(data, compared["label"])
     if classes is not None:
-        compared["classes"] = class_distances(classes) if isinstance(classes, str | Path) else classes
+        square = isinstance(classes, xr.DataArray | pd.DataFrame)
+        compared["classes"] = classes if square else class_distances(classes)
     if others is None:
         return compared
     more = checks.mapping("others", others, "a mapping, e.g. {'gist': gist}, or None")

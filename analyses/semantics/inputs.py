@@ -63,7 +63,7 @@ def selected(option: str, names: Sequence[str] | None, known: Iterable[str]) -> 
     found = checks.names(option, names, f"one or several of {', '.join(every)}, or None for all")
     unknown = [name for name in found if name not in every]
     if unknown or not found:
-        what = repr(unknown[0]) if unknown else "an empty list"
+        what = checks.shown(unknown[0]) if unknown else "an empty list"
         raise InputError(f"{option}: {what} was given: choose among {', '.join(every)}")
     return found
 
@@ -260,7 +260,7 @@ def given_sets(given: Sequence[str | Sequence[str]], names: Sequence[str]) -> di
         parts = tuple(checks.names("given", one, said))
         unknown = [name for name in parts if name not in names]
         if unknown or not parts:
-            what = repr(unknown[0]) if unknown else "an empty set"
+            what = checks.shown(unknown[0]) if unknown else "an empty set"
             raise InputError(f"given: {what} is not among others: name one or several of {', '.join(names)}")
         sets["+".join(parts)] = tuple(names.index(name) for name in parts)
     return sets

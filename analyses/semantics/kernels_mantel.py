@@ -33,7 +33,7 @@ def permutations_of(n: int, count: int, seed: int, groups: np.ndarray | None = N
     for size in np.unique(sizes):
         members = place[starts[sizes == size][:, None] + np.arange(size)]
         orders = rng.permuted(np.tile(np.arange(len(members)), (count, 1)), axis=1)
-        out[:, members.ravel()] = members[orders].reshape(count, -1)
+        out[:, members.ravel()] = members[orders].reshape(count, members.size)
     return out
 
 

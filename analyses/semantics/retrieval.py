@@ -172,7 +172,9 @@ def _level(data: xr.Dataset, reference: float) -> int:
     sought = checks.number("reference", reference, f"one of the noise levels {levels}")
     at = np.flatnonzero(np.isclose(data["sigma"].values, sought))
     if not len(at):
-        raise InputError(f"reference={reference!r} is not among the noise levels {levels}: give one of these")
+        raise InputError(
+            f"{checks.given('reference', reference)} is not among the noise levels {levels}: give one of these"
+        )
     return int(at[0])
 
 
@@ -253,7 +255,9 @@ def _harmonic(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
 def _nearest(data: xr.Dataset, metrics: Sequence[str], k: int, classes: np.ndarray | None) -> dict[str, Any]:
     n = data.sizes["image"]
     if checks.whole("k", k, least=1) >= n:
-        raise InputError(f"k={k!r}: give a whole number of neighbours between 1 and {n - 1}, one less than the images")
+        raise InputError(
+            f"{checks.given('k', k)}: give a whole number of neighbours between 1 and {n - 1}, one less than the images"
+        )
     shape = (data.sizes["sigma"], len(labels.blocks(data)), len(metrics), n, k)
     index, distance = np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32)
     for site in labels.sites(data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,7 @@ def class_distances(table: str | Path | pd.DataFrame, *, separator: str = " > ")
 
 def _rows(table: str | Path | pd.DataFrame) -> pd.DataFrame:
     if not isinstance(table, pd.DataFrame):
-        if not isinstance(table, str | Path):
-            raise InputError(f"{checks.given('table', table)}: give a DataFrame or a CSV file with columns wnid, …")
+        table = checks.path("table", table, "a DataFrame or a CSV file with columns wnid, …")
         with reading(table, "give a CSV file with columns wnid, …"):
             # As it stands there: a class may be called NA.
             table = pd.read_csv(table, dtype=str, keep_default_na=False)
@@ -103,7 +103,7 @@ def _rows(table: str | Path | pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def class_table(table: xr.DataArray | pd.DataFrame, classes: np.ndarray) -> np.ndarray:
+def class_table(table: xr.DataArray | pd.DataFrame, classes: Sequence[str] | np.ndarray) -> np.ndarray:
     """Distances between the given classes, from a square table whose rows and columns are labelled by classes.
 
     Raises
@@ -112,6 +112,10 @@ def class_table(table: xr.DataArray | pd.DataFrame, classes: np.ndarray) -> np.n
         If the table is not square, symmetric, finite and 0 on its diagonal, or lacks a class.
     """
     frame = table if isinstance(table, pd.DataFrame) else _frame(table)
+    wanted = "a list of names of classes, one at least"
+    classes = [checks.text("classes", name, wanted) for name in checks.listed("classes", classes, wanted)]
+    if not classes:
+        raise InputError(f"classes is empty: give {wanted}")
     if isinstance(frame.index, pd.MultiIndex) or isinstance(frame.columns, pd.MultiIndex):
         raise InputError("the class table has several levels of names: give one name for each class")
     rows, columns = pd.Index(strings(frame.index)), pd.Index(strings(frame.columns))
@@ -123,7 +127,7 @@ def class_table(table: xr.DataArray | pd.DataFrame, classes: np.ndarray) -> np.n
             f"the class table lacks class {str(lacking[0])!r} ({len(lacking)} of {len(classes)} are missing): "
             "add it, or leave out its images"
         )
-    part = frame.set_axis(rows, axis=0).set_axis(columns, axis=1).loc[list(classes), list(classes)]
+    part = frame.set_axis(rows, axis=0).set_axis(columns, axis=1).loc[classes, classes]
     try:
         values = part.to_numpy(float)
     except (TypeError, ValueError) as error:

@@ -8,6 +8,7 @@ explain of held-out images (`explained_variance`), and how many dimensions φ ha
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -419,8 +420,9 @@ def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) 
         if len(own) < MIN_IMAGES or own.shape[1] < 2:
             continue
         for i, name in enumerate(ESTIMATORS.values()):
-            # On exact planes local_pca divides by eigenvalues of 0, without harm.
-            with np.errstate(divide="ignore", invalid="ignore"):
+            # On exact planes local_pca divides by eigenvalues of 0, without harm; of few images all are neighbours.
+            with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="n_neighbors >= len")
                 values[response.level, response.block, i] = getattr(estimators, name)().fit(own).dimension_
     coords = {"block": labels.blocks(data), "estimator": list(ESTIMATORS)}
     return DIMENSIONS.label({"intrinsic_dimension": values}, data, coords=coords)

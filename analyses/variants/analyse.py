@@ -15,7 +15,7 @@ from torch import nn
 import probekit
 from analyses import sampling
 from analyses.densities import LEAST_SAMPLES
-from analyses.ground import Findings, SampleSettings, Variable, as_network, drawn_images, resampling
+from analyses.ground import Findings, SampleSettings, Variable, as_network, drawn_images, noise_level, resampling
 from analyses.sampling import method_of
 from analyses.variants.kernels import summary
 from analyses.variants.measured import Comparison, measured
@@ -52,6 +52,9 @@ FINDINGS = Findings(
     },
     source="variants.table",
 )
+
+# Of a name that an error shows.
+LONGEST = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,10 +172,12 @@ def table(
     """
     given = Settings(**settings)
     quantile = checks.fraction("quantile", quantile, "a share of pairs, between 0 and 1")
-    sigma = checks.number("sigma", sigma, "one noise standard deviation ≥ 0", good=lambda s: s >= 0)
+    sigma = noise_level(sigma)
     further = checks.listed("further", further, "a list of variants.Variant")
     if not all(isinstance(variant, Variant) for variant in further):
         raise InputError("further= holds what is no variant: give a list of variants.Variant")
+    further = [variant.checked() for variant in further]
+    block = checks.text("block", block, "the name of a tap, such as 'mid'")
     trained = as_network(denoiser)
     variants = [
         *variants_of(trained, block, options=_of_methods(options), seed=given.seed, reduce=given.reduce),
@@ -231,7 +236,8 @@ def _compared_in(held_out: Sequence[str], block: str, known: Sequence[str]) -> l
     """Taps whose φ is compared: those held out, in the network's order, and the block."""
     missing = [name for name in held_out if name not in known]
     if missing:
-        raise InputError(f"held_out={held_out}: there is no tap {', '.join(missing)} among {', '.join(known)}")
+        said = ", ".join(name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in missing[:5])
+        raise InputError(f"held_out: there is no tap {said} among {', '.join(known)}: give names of these")
     return list(dict.fromkeys([*(name for name in known if name in held_out), block]))
 
 

@@ -16,6 +16,7 @@ from torch import nn
 import probekit
 from analyses import sampling
 from analyses.ground import SampleSettings, block_names, folder_of, untrained_twin
+from probekit import checks
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.machine.files import whole
@@ -62,6 +63,25 @@ class Variant(NamedTuple):
     method: str
     options: Mapping[str, Any] = MappingProxyType({})
     reduce: str | Reduction = "mean"
+
+    def checked(self) -> Variant:
+        """The same, found fit for use.
+
+        Raises
+        ------
+        InputError
+            If a name is no text, the network no module, or the method has no such options.
+        TapError
+            If the network has no such tap.
+        """
+        checks.text("the name of a variant", self.name, "a text")
+        if not isinstance(self.what, str):
+            raise InputError(f"{checks.given('what', self.what)}: give a line of text that says what {self.name} does")
+        checks.instance("network", self.network, nn.Module, "a denoiser, a torch.nn.Module")
+        probekit.tap(self.network, checks.text("block", self.block, "the name of a tap"), reduce=self.reduce)
+        options = checks.mapping("options", self.options, "options of the method by name")
+        sampling.method_of(self.method, options)
+        return self._replace(options=options)
 
 
 class Recipe(NamedTuple):
@@ -156,7 +176,7 @@ def variants_of(
     taps = declared_taps(denoiser)
     if block not in taps:
         raise InputError(
-            f"the network declares the taps {', '.join(taps) or 'none'} and no {block!r}: give one of them"
+            f"the network declares the taps {', '.join(taps) or 'none'} and no {checks.shown(block)}: give one of them"
         )
     twin = twin_of(denoiser, seed)
     found = []

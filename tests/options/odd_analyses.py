@@ -1,7 +1,8 @@
-"""Good calls of the analyses that start from φ or from findings, as small as they can be."""
+"""What good calls of analyses are made of, as small as it can be, and the odd values that their options often take."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ import probekit
 from analyses import clusters, densities, descriptors, probe, selectivity, semantics, sparsity, subspaces
 from probekit import labels
 from probekit.images import ImageSet
+from tests.odd import NOTHING, ODD
 
 __all__ = [
     "CLUSTERED",
@@ -35,6 +37,30 @@ __all__ = [
     "as_denoiser",
     "dataset",
 ]
+
+
+# Whole numbers ≥ 1 that are small; of larger ones work would be too much.
+COUNTS = frozenset({"np.int64", "an IntEnum", "a tensor of no dims"})
+LARGER = COUNTS | {"np.uint8"}
+SEEDS = LARGER | {"0", "2**31"}
+HUGE = frozenset({"2**31", "2**63", "10**40", "10**400"})
+SHARES = frozenset({"np.float16", "a Fraction", "5e-324"})
+NAMES = frozenset({"a", "np.str_", "a StrEnum", "a text of σ", "a text of a number"})
+EMPTY = frozenset({"an empty list", "an empty tuple"})
+NO_ITEMS = EMPTY | {"an empty array", "an empty tensor", "an empty DataArray"}
+NO_ENTRIES = frozenset({"an empty mapping", "an empty Dataset"})
+NUMBERED = frozenset(name for name in ODD if name.startswith(("an array of ", "a tensor of ", "a DataArray"))) | {
+    "a tuple",
+    "a range",
+    "a masked array",
+    "an array that is read only",
+    "a list of NaN",
+    "a Series",
+}
+RESAMPLED: Mapping[str, Any] = {"resamples": 100, "level": 0.95, "seed": 0}
+TAKEN = {"resamples": {"np.uint8"}, "permutations": {"np.uint8"}, "level": SHARES, "seed": SEEDS}
+QUICK: Mapping[str, Any] = {"distances": ["euclidean"], **RESAMPLED}
+TOLD = TAKEN | {"label": NOTHING, "clusters": NOTHING, "distances": NOTHING, "statistics": NOTHING}
 
 
 def dataset(prefix: str = "a", images: int = 24) -> xr.Dataset:

@@ -78,7 +78,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (attribute(seed="a"), "seed='a': give a whole number ≥ 0"),
     (attribute(baseline="a"), "baseline='a': give a finite intensity"),
     (attribute(baseline=np.nan), "baseline=nan"),
-    (attribute(n_steps=1), "n_steps=1: give a whole number ≥ 2"),
+    (attribute(n_steps=1), "n_steps=1: give a whole number from 2 to 4096"),
     (attribute(tolerance=0), "tolerance=0: give the largest relative completeness error"),
     (attribute(tolerance=None), "tolerance=None"),
     (attribute(method="occlusion", window=0), "window=0: give a whole number ≥ 1"),
