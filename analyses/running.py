@@ -35,15 +35,16 @@ def ended(work: Callable[[], Any]) -> int:
     try:
         with _in_lines():
             written = work()
-            if isinstance(written, list):
+            if isinstance(written, list) and sys.stdout is not None:
                 print("\n".join(map(str, written)))
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except KeyboardInterrupt as stopped:
         return _told("; ".join(["stopped", *getattr(stopped, "__notes__", ())]), STOPPED)
     except BrokenPipeError:
         # Python would complain once more when it closes the output.
         with suppress(OSError, ValueError, AttributeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # pyright: ignore[reportOptionalMemberAccess]
         return UNREAD
     except Exception as error:
         return _status(error)

@@ -28,7 +28,7 @@ __all__ = ["Kept", "fingerprint", "folder_called", "folder_of", "read", "saved"]
 
 LOG = logging.getLogger("probekit")
 PLAN = "plan.json"
-MADE_OF = "made_of"
+MADE_OF, PART_OF = "made_of", "part_of"
 
 
 def saved(out: Path, *results: tuple[str, xr.Dataset | Figure]) -> list[Path]:
@@ -154,9 +154,11 @@ class Kept:
         found = folder_of(folder)
         if found is None:
             raise InputError("store=None: give the path of a folder")
-        self.folder, self._what = found, what
+        self.folder, self._what, self._plan_sum = found, what, ""
         if plan is not None:
-            self._begin({key: str(value) for key, value in plan.items()})
+            wanted = {key: str(value) for key, value in plan.items()}
+            self._plan_sum = fingerprint(wanted)
+            self._begin(wanted)
 
     def done(self, name: str) -> bool:
         """Whether a part is finished; one that cannot be read is not, and that is told."""
@@ -170,15 +172,31 @@ class Kept:
         return True
 
     def keep(self, name: str, part: xr.Dataset) -> xr.Dataset:
-        """Keep a finished part, whole or not at all; gives it back."""
+        """Keep a finished part, whole or not at all, with what it is a part of; gives it back."""
         with writing_to(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        netcdf.write(part, self._path(name))
+        netcdf.write(part.assign_attrs(self._place(name)), self._path(name))
         return part
 
     def read(self, name: str) -> xr.Dataset:
-        """A finished part."""
-        return netcdf.read(self._path(name), "delete it, and it is made again")
+        """A finished part.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, or belongs elsewhere: to another plan, or under another name.
+        """
+        found = netcdf.read(self._path(name), "delete it, and it is made again")
+        if any(found.attrs.pop(key, None) != value for key, value in self._place(name).items()):
+            raise InputError(
+                f"{self._path(name)} cannot be read as this part of this plan, but as another: delete it, and it is "
+                "made again"
+            )
+        return found
+
+    def _place(self, name: str) -> dict[str, str]:
+        """What tells a part from those of other plans and names, where there is a plan."""
+        return {PART_OF: f"{self._plan_sum} {name}"} if self._plan_sum else {}
 
     def made(self, name: str, make: Callable[[], xr.Dataset], *of: Any) -> xr.Dataset:
         """A part from the folder if it was made of the same, else made and kept; one cut short is made again.

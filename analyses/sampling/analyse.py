@@ -24,7 +24,7 @@ from probekit import checks
 from probekit.capture.survey import network_of
 from probekit.checks import seeded, whole
 from probekit.denoising.conditions import conditions_for
-from probekit.denoising.denoiser import as_denoiser, clean_range
+from probekit.denoising.denoiser import as_denoiser, clean_range, settings_shown
 from probekit.errors import InputError
 from probekit.labels import COORDINATES
 from probekit.machine.identity import modules_of
@@ -342,6 +342,7 @@ def _attrs(made: Reconstruction) -> dict[str, Any]:
     given = {} if condition.given is None else condition.given.fingerprints()
     return {
         **measured,
+        "denoiser_settings": settings_shown(made.denoiser),
         **({"conditions": ", ".join(given)} if given else {}),
         **{f"condition_{name}_sha256": digest for name, digest in given.items()},
         "analysis": SAMPLES.analysis,
@@ -359,9 +360,8 @@ def _attrs(made: Reconstruction) -> dict[str, Any]:
 
 def _plan(made: Reconstruction) -> dict[str, str]:
     """What else a store must have been begun with."""
-    told_apart = made.tap.identity()
-    if network_of(made.denoiser) is not network_of(made.tap.denoiser):
-        told_apart["denoiser_modules"] = modules_of(made.denoiser)
+    # The denoiser may tell the network σ otherwise, or take its output for something else, than the tap's does.
+    told_apart = {**made.tap.identity(), "denoiser_modules": modules_of(made.denoiser)}
     return {"images": json.dumps(made.condition.ids), **{k: json.dumps(v) for k, v in told_apart.items()}}
 
 

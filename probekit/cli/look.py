@@ -195,7 +195,7 @@ def phi(
     command goes on where it was.
     """
     reads = [*images, *(one.partition("=")[2] for one in condition or ())]
-    file_awaited(out, (".zarr", ".nc"), ".zarr (streamed, resumable) or .nc (netCDF)", reads=reads)
+    file_awaited(out, (".zarr", ".nc"), ".zarr (streamed, resumable) or .nc (netCDF)", reads=reads, images=images)
     files = {"skip_bad": skip_bad, "frame": frame, "path": path, "label": label}
     source = images_called(images, size=size, crop=crop, bands=bands, background=background, **files)
     tapped = make_tap(network_called(network), *(words(tap) or ()), reduce=reduce)

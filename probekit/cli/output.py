@@ -16,7 +16,14 @@ __all__ = ["file_awaited", "goes_on", "results_awaited"]
 LONGEST_NAME = 255
 
 
-def file_awaited(path: Path, suffixes: Sequence[str], kinds: str, *, reads: Iterable[str | Path] = ()) -> None:
+def file_awaited(
+    path: Path,
+    suffixes: Sequence[str],
+    kinds: str,
+    *,
+    reads: Iterable[str | Path] = (),
+    images: Iterable[str | Path] = (),
+) -> None:
     """See that a file can be written.
 
     Parameters
@@ -27,11 +34,13 @@ def file_awaited(path: Path, suffixes: Sequence[str], kinds: str, *, reads: Iter
         Its ending is one of these, and what they are as the error says it.
     reads
         Files that the command reads, none of which it may be.
+    images
+        Folders of images, none of which it may lie in.
 
     Raises
     ------
     InputError
-        If it ends otherwise, has no name, or is one of the files read.
+        If it ends otherwise, has no name, is one of the files read, or lies among images that are.
     CapacityError
         If it cannot be written.
     """
@@ -39,6 +48,7 @@ def file_awaited(path: Path, suffixes: Sequence[str], kinds: str, *, reads: Iter
         raise InputError(f"{path}: the output ends in {kinds}")
     _see(path.parent, [path.name], folders=path.suffix == ".zarr")
     _refuse_reads([path], reads)
+    _refuse_among(path, images)
 
 
 def results_awaited(
@@ -71,14 +81,7 @@ def results_awaited(
         raise InputError(f"out={str(out)!r} is no folder: give the path of one, or a new name")
     _see(out, names)
     _refuse_reads([out / name for name in names], reads)
-    place = _resolved(out)
-    for folder in images:
-        found = _resolved(Path(folder))
-        if found.is_dir() and (place == found or found in place.parents):
-            raise InputError(
-                f"{out} lies in {folder}, whose images are read: figures would be read as images the next time; give a "
-                "folder for the results outside it"
-            )
+    _refuse_among(out, images)
 
 
 @contextmanager
@@ -116,6 +119,17 @@ def _refuse_reads(written: Iterable[Path], reads: Iterable[str | Path]) -> None:
     for path in written:
         if _resolved(path) in places:
             raise InputError(f"{path} is read and would be written: give another output")
+
+
+def _refuse_among(out: Path, images: Iterable[str | Path]) -> None:
+    place = _resolved(out)
+    for folder in images:
+        found = _resolved(Path(folder))
+        if found.is_dir() and (place == found or found in place.parents):
+            raise InputError(
+                f"{out} lies in {folder}, whose images are read: what is written there would be looked at as an image "
+                "the next time; give a place outside it"
+            )
 
 
 def _resolved(path: Path) -> Path:

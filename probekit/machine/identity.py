@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from types import MethodType, ModuleType
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 from probekit.checks import given
 from probekit.errors import InputError
 from probekit.machine import scripted
-from probekit.machine.walk import Walk, short
+from probekit.machine.walk import NOTES, PLAIN, Walk, short
 from probekit.machine.weights import weights_sha256
 
 __all__ = ["identity", "modules_of", "named"]
@@ -51,7 +51,7 @@ def identity(value: Any) -> str:
     return _guarded(walk := _Walk(), lambda: walk.text(value))
 
 
-def modules_of(network: nn.Module, without: Collection[str] = ()) -> dict[str, str]:
+def modules_of(network: nn.Module, without: Collection[str] | None = None) -> dict[str, str]:
     """What each module of a network does, apart from its weights and buffers: class and hash, by module path.
 
     The hash covers the class (its code where it is no installed one's), the attributes, the hooks of the forward pass,
@@ -63,7 +63,7 @@ def modules_of(network: nn.Module, without: Collection[str] = ()) -> dict[str, s
         The network; nothing of it is changed, and no weights are read.
     without
         Dotted names of attributes that do not count, such as counters and caches, which a pass changes; of a class,
-        ``"Net.calls"``.
+        ``"Net.calls"``. None where no pass was seen: then nothing counts that a pass may set.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def modules_of(network: nn.Module, without: Collection[str] = ()) -> dict[str, s
     modules = _modules(network)
     walk = _Walk(
         paths={id(module): path for path, _, made in modules for module in made},
-        without=frozenset(name.replace("_orig_mod.", "") for name in without),
+        without=None if without is None else frozenset(name.replace("_orig_mod.", "") for name in without),
         strict=False,
     )
     texts = {}
@@ -149,10 +149,10 @@ class _Walk(Walk):
         graph = module.code if isinstance(module, torch.fx.GraphModule) else ""
         attributes = {
             name: value
-            for name, value in self.lasting(kind, vars(module)).items()
+            for name, value in self._lasting(kind, vars(module)).items()
             if name not in TORCHS
             and not name.startswith("__")
-            and f"{path}.{name}".lstrip(".") not in self.without
+            and f"{path}.{name}".lstrip(".") not in (self.without or ())
             and not (graph and name in ("_graph", "_code"))
         }
         children = {name: None if c is None else self.paths[id(c)] for name, c in module._modules.items()}
@@ -161,6 +161,16 @@ class _Walk(Walk):
             if kind not in self.classes:
                 self.classes[kind] = self.afresh().kind(kind)
             return short(self.classes[kind], graph, self.text(attributes), self.text(list(children.items())), *hooks)
+
+    def _lasting(self, kind: type, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Attributes that count: where what a pass changes is known, all numbers and texts but these do.
+
+        What a pass may set and is a tensor or a container is a cache, and is there or not as passes went before.
+        """
+        kept = self.lasting(kind, attributes)
+        if self.without is None:
+            return kept
+        return kept | {k: v for k, v in attributes.items() if v is not None and isinstance(v, PLAIN) and k not in NOTES}
 
     def _hooks(self, module: nn.Module | ModuleType, prefix: str = "") -> list[str]:
         found = []

@@ -71,7 +71,7 @@ class Walk:
     """
 
     def __init__(
-        self, paths: Mapping[int, str] | None = None, without: frozenset[str] = frozenset(), strict: bool = True
+        self, paths: Mapping[int, str] | None = None, without: frozenset[str] | None = None, strict: bool = True
     ) -> None:
         self.paths = dict(paths or {})
         self.without = without
@@ -300,7 +300,7 @@ class Walk:
             if not is_installed_class(type(cls)):
                 parts.append(self.text(type(cls)))
             for name, value in sorted(vars(cls).items()):
-                left_out = f"{cls.__name__}.{name}" in self.without or (made and name in MAKING)
+                left_out = f"{cls.__name__}.{name}" in (self.without or ()) or (made and name in MAKING)
                 if not left_out and not is_generated(cls, name, value):
                     with self.inside(f".{name}"):
                         parts += [name, self._member(value)]

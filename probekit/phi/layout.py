@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,12 +48,23 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, Recursio
 
 
 def is_store(path: Path) -> bool:
-    """Whether there is something that calls itself a store of representations."""
-    return (path / METADATA).is_file()
+    """Whether there is something that calls itself a store of representations.
+
+    Raises
+    ------
+    InputError
+        If one may not look.
+    """
+    try:
+        return stat.S_ISREG((path / METADATA).stat().st_mode)
+    except PermissionError as error:
+        raise _closed(path, error) from error
+    except OSError:
+        return False
 
 
-def plan_of(path: Path) -> dict[str, Any]:
-    """The plan that the store at `path` was begun with.
+def plan_of(path: Path, *, sealed: bool = True) -> dict[str, Any]:
+    """The plan that the store at `path` was begun with; `sealed` also compares its file with its sum.
 
     Raises
     ------
@@ -75,7 +87,7 @@ def plan_of(path: Path) -> dict[str, Any]:
             f"{path} is of format {version}, and this version of the package knows formats up to {FORMAT}: update "
             "probekit, or give another path"
         )
-    if version > 1 and _sums(path).get(METADATA) != _sha256(path / METADATA):
+    if sealed and version > 1 and _sums(path).get(METADATA) != _sha256(path / METADATA):
         raise _damaged(path, METADATA, "it is not as it was written")
     return plan
 
@@ -125,8 +137,11 @@ def done_units(path: Path, group: zarr.Group) -> list[int]:
 
 
 def mark_of(path: Path, arrays: Mapping[str, zarr.Array], unit: int) -> int:
-    """What marks a unit as done: the first 64 bits of the SHA-256 of its files, so that others are none of it."""
-    summed = hashlib.sha256()
+    """What marks a unit as done: the first 64 bits of the SHA-256 of the plan, its number and its files' sums.
+
+    So the files and marks of other units, and of other stores, are none of its.
+    """
+    summed = hashlib.sha256(f"{_sha256(path / METADATA)} {unit} ".encode())
     for name, values in arrays.items():
         summed.update(f"{name} {_sha256(chunk(path, values, unit))} ".encode())
     return int.from_bytes(summed.digest()[:8], "little") or 1
@@ -145,16 +160,28 @@ def chunk(path: Path, found: zarr.Array, unit: int) -> Path:
 
 
 def faults(path: Path, group: zarr.Group, units: Iterable[int], *, read: bool) -> dict[int, str]:
-    """Those of the units whose values are missing or, if they are `read`, damaged; each with what is wrong."""
+    """Those of the units whose values are missing or, if they are `read`, damaged; each with what is wrong.
+
+    Of a store of format 1, which has no sums and no chunks of nothing but NaN, only φ is looked for.
+    """
     arrays = measured(group)
+    if array(group, DONE).dtype.itemsize == 1:
+        arrays, read = {"phi": arrays["phi"]}, False
     found: dict[int, str] = {}
     for unit in units:
-        missing = [name for name, values in arrays.items() if not chunk(path, values, unit).is_file()]
+        missing = [name for name, values in arrays.items() if not _is_file(chunk(path, values, unit))]
         if missing:
             found[unit] = f"{', '.join(missing)} is missing"
         elif read and mark_of(path, arrays, unit) != int.from_bytes(_mark(path, unit), "little"):
             found[unit] = _damage(arrays, unit)
     return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError as error:
+        raise _closed(path, error) from error
 
 
 def _mark(path: Path, unit: int) -> bytes:
@@ -195,9 +222,10 @@ def described(error: Any) -> str:
 
 def _sums(path: Path) -> dict[str, str]:
     """The sums that were written down, by the names of files; none where these cannot be read."""
+    content = _content(path / SUMS) or b""
     try:
-        lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError:
         return {}
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     return sums if METADATA in sums else {}
@@ -216,14 +244,22 @@ def _sha256(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes | None:
+    """What is in a file; None where there is none, or it cannot be read from the disk."""
     try:
         return path.read_bytes()
+    except PermissionError as error:
+        # Nothing is wrong with the file, and nothing is to be deleted.
+        raise _closed(path, error) from error
     except OSError:
         return None
 
 
+def _closed(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path} may not be read ({error.strerror}): give whoever runs this permission to read it")
+
+
 def _damaged(path: Path, what: str, why: Any) -> InputError:
     return InputError(
-        f"{path} is damaged, or was changed by another program: {what} ({described(why)}). Restore it from a copy, or "
-        "delete it and measure again"
+        f"{path} is damaged, or was changed by another program: {what} ({described(why)}). The call that wrote it, "
+        "made again, mends what can be; else restore it from a copy, or measure into another path"
     )

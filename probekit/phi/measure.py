@@ -45,6 +45,10 @@ MAX_BATCH = 1024
 MOST_AT_ONCE = 2**31
 REST_ID = "rest"
 ESTIMATED_SECONDS = 2.0
+# Attributes that decide no number: the images' content and ids do, wherever they come from.
+NOTED = ("probekit_version", "image_source")
+# Units of which the first image is measured again when a store is gone on with.
+COMPARED = 3
 # Relative rounding of the format in which GPUs multiply float32 by default.
 TF32 = 2.0**-10
 
@@ -192,7 +196,7 @@ class Measurement:
         """Whatever decides the numbers and how they are labelled."""
         labelled = self.source.labels
         return {
-            **{k: v for k, v in self.attrs.items() if k != "probekit_version"},
+            **{k: v for k, v in self.attrs.items() if k not in NOTED},
             **self.identity(),
             "sigma": list(self.noising.levels),
             "keep_draws": self.keep_draws,
@@ -207,14 +211,16 @@ class Measurement:
         }
 
     def _refuse_other_numbers(self, writer: store.Store, read: Read) -> None:
-        """Compare what the network makes of two images now with what it made of them when the store was written.
+        """Compare what the network makes of a few images now with what it made of them when the store was written.
 
         That shows what no plan can: whatever a network reads from outside itself, in whatever way.
         """
         now: dict[str, tuple[Any, np.ndarray]] = {
             "the constant image": (writer.read("rest")[:], self._rest(read, None)["rest"])
         }
-        for done in writer.done[:1]:
+        done_units = writer.done
+        spread = {round(k) for k in np.linspace(0, len(done_units) - 1, min(COMPARED, len(done_units)))}
+        for done in (done_units[k] for k in sorted(spread)):
             first = range(done.start, done.start + 1)
             part = next(self._averages(read, self.source, self.noising, None, first))
             now[f"image {self.source.ids[done.start]!r}"] = writer.read("phi")[done.start], part.phi[0]

@@ -279,7 +279,8 @@ def _remove(folder: Path) -> None:
 
 
 def _refuse_another_plan(path: Path, plan: Mapping[str, Any]) -> None:
-    there = layout.plan_of(path)
+    # One that is the same to the letter needs no sum.
+    there = layout.plan_of(path, sealed=False)
     if there["format"] != plan["format"]:
         raise InputError(
             f"{path} is of format {there['format']}, which probekit.open reads and this version no longer writes: give "
@@ -339,6 +340,10 @@ def locked(path: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise CapacityError(f"{path} is being written by another process: wait for it, or give another path") from error
+    except PermissionError as error:
+        raise CapacityError(
+            f"{path} cannot be written ({error}): give its folder and files permission to be written, or another path"
+        ) from error
     except (OSError, NotImplementedError) as error:
         raise CapacityError(
             f"{path} could not be locked ({error}): give a path on a file system that can lock files"

@@ -71,6 +71,8 @@ class Checked:
         Units that are marked as done and are not whole, by their number, with what is wrong.
     changed : tuple[str, ...]
         Files other than units' that are not as they were written.
+    summed : bool
+        Whether there are checksums; in stores of format 1 there are none, and only missing files are found.
     """
 
     path: Path
@@ -80,6 +82,7 @@ class Checked:
     done: int
     damaged: dict[int, str] = field(default_factory=dict)
     changed: tuple[str, ...] = ()
+    summed: bool = True
 
     @property
     def whole(self) -> bool:
@@ -95,7 +98,10 @@ class Checked:
             last = min((number + 1) * self.unit, self.images) - 1
             lines.append(f"images {number * self.unit} to {last}: {why}")
         lines += [f"{name}: not as it was written" for name in self.changed]
-        if not self.whole:
+        if not self.summed:
+            lines[0] = lines[0].replace(" and whole, as is all else", "").replace(" and whole", "")
+            lines.append("it was written by an earlier version, without checksums: only files that lack are found")
+        elif not self.whole:
             lines.append("the call that wrote it, made again, measures what is missing or damaged")
         return "\n".join(lines)
 
@@ -127,8 +133,7 @@ def check(path: str | Path) -> Checked:
         return Checked(path, 0, 0, plan["unit"], 0, {}, changed)
     group = layout.opened(path)
     marked = layout.done_units(path, group)
-    # Of the first format chunks of nothing but NaN were not written.
-    damaged = layout.faults(path, group, marked, read=True) if plan["format"] > 1 else {}
+    damaged = layout.faults(path, group, marked, read=True)
     return Checked(
         path,
         images=layout.array(group, "image").shape[0],
@@ -136,6 +141,7 @@ def check(path: str | Path) -> Checked:
         unit=plan["unit"],
         done=len(marked) - len(damaged),
         damaged=damaged,
+        summed=plan["format"] > 1,
     )
 
 
@@ -143,7 +149,7 @@ def _store(path: Path) -> xr.Dataset:
     plan = layout.plan_of(path)
     group = layout.opened(path)
     marked = layout.done_units(path, group)
-    lost = layout.faults(path, group, marked, read=False) if plan["format"] > 1 else {}
+    lost = layout.faults(path, group, marked, read=False)
     units = layout.array(group, layout.DONE).shape[0]
     if len(marked) - len(lost) < units:
         also = f", and {len(lost)} of those that were done have lost chunks" if lost else ""
@@ -152,7 +158,8 @@ def _store(path: Path) -> xr.Dataset:
             "call the tap again with the same arguments to finish it",
             stacklevel=3,
         )
-    data = xr.open_zarr(path, chunks=None).drop_encoding()
+    with reading(path, "restore it from a copy, or measure into another path"):
+        data = xr.open_zarr(path, chunks=None).drop_encoding()
     there = frozenset(marked) - frozenset(lost) if plan["format"] > 1 else frozenset()
     for name, values in layout.measured(group).items():
         lazy = indexing.LazilyIndexedArray(_Units(path, values, there))

@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import xarray as xr
-from torch import Tensor
+from torch import Tensor, nn
 
+import probekit
+from analyses import sampling
 from probekit.errors import CapacityError, InputError, ModelError
 from probekit.machine.files import beside
 from probekit.synthetic.patch_model import PatchModel
@@ -116,3 +119,39 @@ def test_samples_of_phi_whose_spread_was_edited_are_of_another_plan(
     made(model, phi, shape=SHAPE, store=tmp_path)
     with pytest.raises(InputError, match=r"another plan \(targets_sha256"):
         made(model, phi.assign(phi_se=3 * phi.phi_se), shape=SHAPE, store=tmp_path)
+
+
+def test_pieces_belong_to_their_plan_and_place(model: PatchModel, images: xr.DataArray, tmp_path: Path) -> None:
+    whole = made(model, images, store=tmp_path / "a")
+    made(model, images, store=tmp_path / "b", seed=1)
+    first, second = tmp_path / "a" / "000000.nc", tmp_path / "a" / "000001.nc"
+    kept = first.read_bytes()
+    for others in (second.read_bytes(), (tmp_path / "b" / "000000.nc").read_bytes()):
+        first.write_bytes(others)
+        with pytest.warns(UserWarning, match=r"000000\.nc cannot be read as this part of this plan"):
+            xr.testing.assert_identical(made(model, images, store=tmp_path / "a"), whole)
+        first.write_bytes(kept)
+
+
+def test_another_reading_of_the_same_network_is_another_plan(tmp_path: Path) -> None:
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                self.body = nn.Conv2d(1, 2, 3, padding=1, bias=False)
+                self.last = nn.Conv2d(2, 1, 3, padding=1, bias=False)
+
+        def forward(self, y: Tensor) -> Tensor:
+            return 0.5 * y + 0.1 * self.last(torch.relu(self.body(y)))
+
+    network = Plain().eval()
+    tap = probekit.tap(network, "body")
+    pictures = np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32)
+    options = {"n_samples": 1, "sigmas": [0.5, 0.2], "draws": 1, "store": tmp_path, "progress": False}
+    sampling.reconstruct(network, tap, pictures, **options)
+    other = probekit.Denoiser(network, predicts="residual")
+    with pytest.raises(InputError, match=r"begun with another plan .*denoiser"):
+        sampling.reconstruct(other, tap, pictures, **options)
+    attrs = sampling.reconstruct(other, tap, pictures, **options | {"store": None}).attrs
+    assert "residual" in attrs["denoiser_settings"]

@@ -277,3 +277,28 @@ def test_a_store_survives_what_changes_no_number(tmp_path: Path) -> None:
     model(torch.zeros(1, 1, 8, 8))
     again = measured(tmp_path / "phi.zarr", model, batch_size=None, progress=False)
     assert again.equals(first)
+
+
+class Calibrated(Small):
+    """Clips at a value that a pass may set, and in evaluation never does."""
+
+    def __init__(self, top: float) -> None:
+        super().__init__()
+        self.top, self.calibrating, self.grid = top, False, None
+
+    def forward(self, y: Tensor) -> Tensor:
+        if self.calibrating:
+            self.top = float(y.amax())
+        if self.grid is None:
+            self.grid = torch.ones_like(y[:1])
+        return y - self.last(self.act(self.first(y * self.grid)).clamp(max=self.top))
+
+
+def test_what_a_pass_may_set_and_does_not_counts_and_caches_do_not(tmp_path: Path) -> None:
+    model = Calibrated(1e6).eval()
+    first = measured(tmp_path / "phi.zarr", model)
+    with pytest.raises(InputError, match="modules model "):
+        measured(tmp_path / "phi.zarr", Calibrated(0.8).eval())
+    model(torch.zeros(1, 1, 8, 8))
+    assert model.grid is not None
+    assert measured(tmp_path / "phi.zarr", model).equals(first)

@@ -155,10 +155,19 @@ def test_chunks_that_are_whole_and_in_the_wrong_place_are_found(path: Path) -> N
     assert "images 0 to 3: its files are not those that were written" in str(stored.check(path))
     with pytest.warns(UserWarning, match="measured again"):
         xr.testing.assert_identical(written(path).load(), good)
-    # A mark of another unit is no mark of this one.
-    marks = [path / f"progress/done/c/{unit}" for unit in (0, 1)]
-    marks[0].write_bytes(marks[1].read_bytes())
+    # Nor do they belong there with the mark of their unit, or come from the store of another network.
+    for one in ("phi/c/{}/0/0", "phi_se/c/{}/0/0", "progress/done/c/{}"):
+        shutil.copy(path / one.format(1), path / one.format(0))
     assert list(stored.check(path).damaged) == [0]
+    torch.manual_seed(5)
+    other = UNet((4, 8), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,))
+    images = probekit.images.load(PICTURES, labels=list("aabbccddee"))
+    probekit.tap(other, "mid")(images, sigma=[0.1, 0.3], draws=1, batch_size=4, store=path.with_name("other.zarr"))
+    for one in ("phi/c/{}/0/0", "phi_se/c/{}/0/0", "progress/done/c/{}"):
+        shutil.copy(path.with_name("other.zarr") / one.format(2), path / one.format(2))
+    assert list(stored.check(path).damaged) == [0, 2]
+    with pytest.warns(UserWarning, match="measured again"):
+        xr.testing.assert_identical(written(path).load(), good)
 
 
 def test_what_is_whole_is_told(path: Path) -> None:
@@ -305,3 +314,31 @@ def test_what_is_not_of_this_package_is_refused_by_what_it_holds(tmp_path: Path)
         (tmp_path / "broken.nc").write_bytes(content)
         with pytest.raises(InputError, match=r"broken.nc cannot be read \(.*\): give a netCDF file"):
             probekit.open(tmp_path / "broken.nc")
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid") or os.geteuid() != 0, reason="only who may read all can be someone else")
+def test_what_may_not_be_read_is_not_called_damaged(path: Path) -> None:
+    for one in ("image/c/0", "progress", "phi/c/1", "sha256sums.txt"):
+        path.chmod(0o755)
+        for folder in (path, *path.parents):
+            if folder.stat().st_uid == 0 and folder != Path("/"):
+                folder.chmod(folder.stat().st_mode | 0o055)
+        (path / one).chmod(0)
+        os.seteuid(65534)
+        try:
+            for use in (lambda: probekit.open(path).load(), lambda: stored.check(path), lambda: written(path)):
+                with pytest.raises((InputError, CapacityError), match=r"may not be read|cannot be written"):
+                    use()
+        finally:
+            os.seteuid(0)
+            (path / one).chmod(0o755)
+
+
+def test_a_store_whose_sums_are_lost_is_mended(path: Path) -> None:
+    good = probekit.open(path).load()
+    (path / "sha256sums.txt").write_text("")
+    with pytest.raises(InputError, match="made again, mends what can be"):
+        probekit.open(path)
+    with pytest.warns(UserWarning, match="are made again"):
+        xr.testing.assert_identical(written(path).load(), good)
+    assert stored.check(path).whole
