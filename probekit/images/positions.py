@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from probekit.checks import given, listed, whole
+from probekit.checks import attribute, given, listed, whole
 from probekit.errors import InputError
 
 __all__ = ["positions_of"]
@@ -28,12 +28,14 @@ def positions_of(option: str, indices: Any, count: int) -> list[int]:
             return list(range(count)[indices])
         except (TypeError, ValueError) as error:
             raise InputError(f"{given(option, indices)}: {error}; give {WANTED}") from None
-    found = list(indices) if isinstance(indices, range) else _listed(option, indices, count)
+    # A range is within if its ends are; of a long one no more is listed.
+    ends = isinstance(indices, range) and [*indices[:1], *indices[-1:]]
+    found = _listed(option, indices, count) if ends is False else ends
     outside = [i for i in found if not -count <= i < count]
     if outside:
         there = f"there are {count}, at 0 to {count - 1}" if count else "there are none"
         raise InputError(f"{option}: there is no image at position {outside[0]}: {there}")
-    return [i % count for i in found]
+    return [i % count for i in (found if ends is False else indices)]
 
 
 def _listed(option: str, indices: Any, count: int) -> list[int]:
@@ -43,12 +45,15 @@ def _listed(option: str, indices: Any, count: int) -> list[int]:
             raise InputError(f"{option} are a tensor of {indices.dtype}: give {WANTED}")
         array = indices.detach().cpu().numpy()
     # Also what pandas and xarray hold; a list is looked at item by item, since numpy would turn True into 1.
-    array = np.asarray(array) if isinstance(getattr(array, "dtype", None), np.dtype) else None
+    array = np.asarray(array) if isinstance(attribute(array, "dtype"), np.dtype) else None
     if array is not None and array.ndim != 1:
         raise InputError(f"{option} have shape {array.shape}: give {WANTED}")
     if array is not None and array.dtype.kind in "iu":
         return array.tolist()
-    if array is None and not hasattr(indices, "__len__"):
+    if array is not None and array.dtype.kind in "mM":
+        # As a list dates would be whole numbers.
+        raise InputError(f"{option} are {array.dtype}: give {WANTED}")
+    if array is None and not hasattr(type(indices), "__len__"):
         # What is made while it is read may have no end.
         raise InputError(f"{given(option, indices)}: give {WANTED}")
     items = listed(option, indices, WANTED) if array is None else array.tolist()
