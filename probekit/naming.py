@@ -153,9 +153,12 @@ def abridged(text: str) -> str:
 def _rows(option: str, values: Any, what: str) -> list[Any]:
     """The rows of an array, of which a message says how they may be made names."""
     try:
-        return list(values)
+        rows = list(values)
     except Exception as error:
         raise InputError(f"{given(option, values)}: give {what}") from error
+    if not rows:
+        raise InputError(f"{given(option, values)}: give {what}")
+    return rows
 
 
 def _can_be_kept(name: str) -> bool:
