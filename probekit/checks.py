@@ -20,6 +20,8 @@ __all__ = [
     "LARGEST_SEED",
     "LOUDEST",
     "MOST",
+    "attribute",
+    "beginning",
     "choice",
     "counts",
     "flag",
@@ -216,6 +218,14 @@ def unwrapped(value: Any) -> Any:
         return value
 
 
+def attribute(value: Any, name: str, default: Any = None) -> Any:
+    """An attribute of an object of others; the default where it has none, or its own code fails when it is asked."""
+    try:
+        return getattr(value, name, default)
+    except Exception:
+        return default
+
+
 def plain(value: Any) -> Any:
     """A real number of whatever library as one of Python, whole ones as an int; anything else as it is."""
     found = unwrapped(value)
@@ -289,16 +299,28 @@ def listed(name: str, value: Any, what: str, *, most: int = MOST) -> list[Any]:
     InputError
         If it is something else.
     """
+    # What is made while it is read may have no end.
+    items = beginning(name, value, what, most + 1)
+    if len(items) > most:
+        raise InputError(f"{given(name, value)}: give {what}")
+    return items
+
+
+def beginning(name: str, value: Any, what: str, most: int) -> list[Any]:
+    """The first items, `most` at most, of what `listed` takes.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
     several = isinstance(value, Iterable) and not isinstance(value, NOT_LISTS) and not _too_long(value)
     try:
         if several and getattr(value, "ndim", 1) == 1:
-            # What is made while it is read may have no end.
-            items = list(islice(value, most + 1))
-            if len(items) <= most:
-                return items
+            return list(islice(value, most))
     except Exception as error:
         # Whatever an iterable of others raises is noted, and no riddle.
-        raise InputError(f"{given(name, value)} cannot be listed ({type(error).__name__}): give {what}") from error
+        raise InputError(f"{given(name, value)}: it cannot be listed ({type(error).__name__}); give {what}") from error
     raise InputError(f"{given(name, value)}: give {what}")
 
 
@@ -328,7 +350,7 @@ def path(name: str, value: Any, what: str) -> Path:
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return Path(value)
     except Exception as error:
-        raise InputError(f"{given(name, value)} is no path ({type(error).__name__}): give {what}") from error
+        raise InputError(f"{given(name, value)}: it is no path ({type(error).__name__}); give {what}") from error
     raise InputError(f"{given(name, value)}: give {what}")
 
 
@@ -414,5 +436,5 @@ def mapping(name: str, value: Any, what: str) -> dict[str, Any]:
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             return {key: value[key] for key in value}
     except Exception as error:
-        raise InputError(f"{given(name, value)} cannot be read ({type(error).__name__}): give {what}") from error
+        raise InputError(f"{given(name, value)}: it cannot be read ({type(error).__name__}); give {what}") from error
     raise InputError(f"{given(name, value)}: give {what}")

@@ -6,19 +6,20 @@ import enum
 import unicodedata
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import islice
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from probekit.checks import given, listed, unwrapped
+from probekit.checks import attribute, beginning, given, listed, shown, unwrapped
 from probekit.errors import InputError
 
-__all__ = ["check_spelling", "name_of", "named", "names_of"]
+__all__ = ["abridged", "check_spelling", "name_of", "named", "names_of"]
 
 MAX_NAMED = 5
+# Characters of one name in a message.
+LONGEST = 240
 # Floats up to here hold every whole number.
 EXACT = 2**53
 # Whole numbers of more are data.
@@ -30,8 +31,15 @@ def name_of(value: Any) -> str | None:
 
     Names are strings, also as bytes in UTF-8, and whole numbers, also as floats, which is what tables make of them
     where some are missing; True and False; members of an enum, by their values; all of these in arrays of no dims.
-    None, NaN, NaT, NA, masked values and blanks are missing.
+    None, NaN, NaT, NA, masked values and blanks are missing. Objects of others that fail when they are asked are none.
     """
+    try:
+        return _name(value)
+    except Exception:
+        return None
+
+
+def _name(value: Any) -> str | None:
     if isinstance(value, enum.Enum):
         value = value.value
     if type(value) is str:
@@ -91,16 +99,19 @@ def names_of(option: str, values: Any, count: int | None = None, *, of: str = "i
     """
     what = f"a list of {option}, one per image"
     if isinstance(values, AbstractSet | pd.DataFrame) or (
-        isinstance(values, Iterable) and hasattr(values, "data_vars")
+        isinstance(values, Iterable) and attribute(values, "data_vars") is not None
     ):
         mend = "a set has no order" if isinstance(values, AbstractSet) else "choose one column of the table"
         raise InputError(f"{given(option, values)}: give {what}; {mend}")
-    if count is not None and not hasattr(values, "__len__") and isinstance(values, Iterable):
+    dims = attribute(values, "ndim", 1)
+    if isinstance(dims, int) and dims > 1:
+        # Rows are no names, which is told of each, with what may be meant.
+        found = _rows(option, values, what)
+    elif count is not None and not hasattr(type(values), "__len__"):
         # What is made while it is read may have no end.
-        values = list(islice(values, count + 1))
-    dims = getattr(values, "ndim", None)
-    # Rows are no names, which is told of each, with what may be meant.
-    found = list(values) if isinstance(dims, int) and dims > 1 else listed(option, values, what)
+        found = beginning(option, values, what, count + 1)
+    else:
+        found = listed(option, values, what)
     if count is not None and len(found) != count:
         raise InputError(f"{len(found)} {option} for {count} {of}: give one per image")
     names = [name_of(value) for value in found]
@@ -131,7 +142,23 @@ def check_spelling(option: str, names: Iterable[str]) -> None:
 def named(items: Sequence[str]) -> str:
     """The first few of some names, and how many more there are."""
     more = len(items) - MAX_NAMED
-    return ", ".join(items[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(abridged, items[:MAX_NAMED])) + (f" and {more} more" if more > 0 else "")
+
+
+def abridged(text: str) -> str:
+    """A text as a message can hold it: of a long one the beginning and the end."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"
+
+
+def _rows(option: str, values: Any, what: str) -> list[Any]:
+    """The rows of an array, of which a message says how they may be made names."""
+    try:
+        rows = list(values)
+    except Exception as error:
+        raise InputError(f"{given(option, values)}: give {what}") from error
+    if not rows:
+        raise InputError(f"{given(option, values)}: give {what}")
+    return rows
 
 
 def _can_be_kept(name: str) -> bool:
@@ -145,8 +172,10 @@ def _can_be_kept(name: str) -> bool:
 
 
 def _no_name(option: str, value: Any, name: str | None, bad: Sequence[int]) -> str:
-    shown = ascii(value) if isinstance(value, str | bytes) else given(f"{option}[{bad[0]}]", value).partition("=")[2]
-    shown = shown or f"a {type(value).__name__}"
+    written = shown(value)
+    if isinstance(value, str | bytes) and not written.startswith("a "):
+        # What is no text in UTF-8 cannot be printed as it is.
+        written = ascii(value)
     more = f", and {len(bad) - 1} more are none" if len(bad) > 1 else ""
     if name is not None:
         why = "holds a NUL character or is no text in UTF-8, which files of results cannot keep"
@@ -154,7 +183,7 @@ def _no_name(option: str, value: Any, name: str | None, bad: Sequence[int]) -> s
         why = "is no text in UTF-8"
     else:
         why = "is no name"
-    shape = getattr(value, "shape", ())
+    shape = attribute(value, "shape", ())
     several = isinstance(value, list | tuple | dict) or (isinstance(shape, tuple) and bool(shape))
     hint = "; of rows of one number per class, rows.argmax(axis=1)" if several else ""
-    return f"{option}: {shown} at position {bad[0]} {why}{more}: give a string or a whole number for each{hint}"
+    return f"{option}: {written} at position {bad[0]} {why}{more}: give a string or a whole number for each{hint}"

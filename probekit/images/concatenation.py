@@ -87,8 +87,12 @@ def _listed(sets: Any) -> list[ImageSet]:
             if not isinstance(one, ImageSet):
                 raise InputError(f"sets hold a {type(one).__name__}, which is no image set: give each to load first")
             found.append(one)
-    except TypeError as error:
-        raise InputError(f"{given('sets', sets)}: {error}; give a list of image sets, as load makes them") from error
+    except InputError:
+        raise
+    except Exception as error:
+        # Whatever an iterable of others raises.
+        why = f"{given('sets', sets)}: they cannot be listed ({type(error).__name__})"
+        raise InputError(f"{why}; give a list of image sets, as load makes them") from error
     return found
 
 

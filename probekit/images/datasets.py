@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset
 
-from probekit.checks import given, is_real, unwrapped
+from probekit.checks import attribute, given, is_real, unwrapped
 from probekit.errors import InputError
 from probekit.images.arrays import from_array
 from probekit.images.imageset import ImageSet, checked_labels
@@ -28,7 +28,7 @@ WANTED = "give a Dataset of tensors (C, H, W) or of (tensor, label) pairs"
 
 def is_dataset(source: Any) -> bool:
     """Whether it has a length and items at positions."""
-    known = hasattr(source, "__getitem__") and hasattr(source, "__len__")
+    known = hasattr(type(source), "__getitem__") and hasattr(type(source), "__len__")
     others = (str, bytes, list, tuple, Mapping, type, pd.DataFrame, pd.Series, IterableDataset, DataLoader)
     return known and not isinstance(source, others)
 
@@ -133,9 +133,9 @@ def _labels(source: Any, positions: Sequence[int]) -> list[Any] | None:
     if not _has_target(_item(source, positions[0])):
         return None
     # A target_transform makes labels of targets that the set's own names may not fit.
-    changed = getattr(source, "target_transform", None) is not None
-    own = None if changed else _sequence(getattr(source, "targets", None))
-    names = None if changed else _sequence(getattr(source, "classes", None))
+    changed = attribute(source, "target_transform") is not None
+    own = None if changed else _sequence(attribute(source, "targets"))
+    names = None if changed else _sequence(attribute(source, "classes"))
     if own is None:
         targets = [_target(source, p) for p in positions]
     elif len(own) == len(source):
@@ -153,7 +153,7 @@ def _labels(source: Any, positions: Sequence[int]) -> list[Any] | None:
 def _sequence(value: Any) -> list[Any] | None:
     """The items of what is a list of some kind."""
     several = isinstance(value, Sequence | np.ndarray | torch.Tensor | pd.Series) and not isinstance(value, str | bytes)
-    return list(value) if several and getattr(value, "ndim", 1) else None
+    return list(value) if several and attribute(value, "ndim", 1) else None
 
 
 def _has_target(item: Any) -> bool:
@@ -195,7 +195,7 @@ def _class(source: Any, target: Any, names: list[Any]) -> Any:
 
 def _check_single(source: Any, targets: Sequence[Any]) -> None:
     """Refuse targets that are no classes, such as boxes, masks or several classes an image."""
-    several = [k for k, t in enumerate(targets) if isinstance(t, Mapping | list | tuple) or getattr(t, "ndim", 0)]
+    several = [k for k, t in enumerate(targets) if isinstance(t, Mapping | list | tuple) or attribute(t, "ndim", 0)]
     if several:
         raise InputError(
             f"targets of {type(source).__name__}, such as that of item {several[0]}, a "

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -16,7 +15,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from probekit.checks import given
+from probekit.checks import attribute, given, listed, shown
 from probekit.errors import InputError
 from probekit.images.positions import positions_of
 from probekit.naming import MAX_NAMED, check_spelling, name_of, named, names_of
@@ -30,6 +29,8 @@ __all__ = ["ImageSet", "check_order", "checked_ids", "checked_labels", "named", 
 # Sets up to this size are read through for their fingerprint; of larger ones so many images stand for all.
 FINGERPRINTED_BYTES, FINGERPRINTED = 2**28, 256
 TOGETHER_BYTES = 2**24
+# Names that a selection may be made by, where it does not say how many it has.
+MOST_NAMES = 10**6
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,8 +78,8 @@ class ImageSet:
     def __getitem__(self, key: Any) -> ImageSet:
         """The images at these positions, as `subset` gives them; one position gives an image set of one."""
         if isinstance(key, str):
-            raise InputError(f"images[{key!r}]: give positions; by id it is images.sel(image={key!r})")
-        several = isinstance(key, slice | Iterable) and getattr(key, "ndim", 1) != 0
+            raise InputError(f"images[{shown(key)}]: give positions; by id it is images.sel(image={shown(key)})")
+        several = isinstance(key, slice | Iterable) and attribute(key, "ndim", 1) != 0
         return self.subset(key if several else [key])
 
     def __iter__(self) -> Iterator[ImageSet]:
@@ -194,7 +195,15 @@ class ImageSet:
         return content.hexdigest()
 
     def watched(self, look: Callable[[Tensor], None]) -> ImageSet:
-        """The same images; `look` is given each batch of them that is read."""
+        """The same images; `look` is given each batch of them that is read.
+
+        Raises
+        ------
+        InputError
+            If `look` cannot be called.
+        """
+        if not callable(look):
+            raise InputError(f"{given('look', look)}: give a function of a batch of images (n, C, H, W)")
 
         def read(indices: Sequence[int]) -> Tensor:
             batch = self.read(indices)
@@ -283,17 +292,18 @@ def check_order(option: str, values: Any, ids: Sequence[str]) -> None:
 
 def _known(option: str, wanted: Any, known: Iterable[str], name: str) -> list[str]:
     """Names that are among those known."""
-    several = isinstance(wanted, Iterable) and not isinstance(wanted, str | bytes) and getattr(wanted, "ndim", 1) != 0
+    several = isinstance(wanted, Iterable) and not isinstance(wanted, str | bytes) and attribute(wanted, "ndim", 1) != 0
     among = set(known)
-    # What is made while it is read may have no end.
-    endless = several and not hasattr(wanted, "__len__")
-    names = names_of(option, list(islice(wanted, len(among) + 1)) if endless else wanted if several else [wanted])
+    if several and not hasattr(type(wanted), "__len__"):
+        # What is made while it is read may have no end.
+        wanted = listed(option, wanted, "names, one or a list", most=MOST_NAMES)
+    names = names_of(option, wanted if several else [wanted])
     unknown = [one for one in names if one not in among]
     if unknown:
         close = get_close_matches(unknown[0], among, 3) or sorted(among)[:MAX_NAMED]
         raise InputError(
-            f"{option}: {name} has no {named([repr(one) for one in unknown])}: give one of its {len(among)}, such as "
-            + ", ".join(map(repr, close))
+            f"{option}: {name} has no {named(list(map(repr, unknown)))}: give one of its {len(among)}, such as "
+            + named(list(map(repr, close)))
         )
     return names
 

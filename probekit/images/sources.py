@@ -79,8 +79,8 @@ def images_of(source: Any, asked: Asked) -> ImageSet:
     """The images of whatever holds them, under the ids and labels that are asked for; see `probekit.images.load`."""
     _planes(asked.bands)
     flag("skip_bad", asked.skip_bad)
-    if isinstance(source, os.PathLike) and isinstance(os.fspath(source), str):
-        source = Path(source)
+    if isinstance(source, os.PathLike):
+        source = _path(source)
     samples = isinstance(source, str) and source == "samples"
     if isinstance(source, str) and not samples:
         if not source.strip():
@@ -103,6 +103,17 @@ def images_of(source: Any, asked: Asked) -> ImageSet:
         asked.refuse_of_files(why="only image files are resized, cropped, converted or skipped here")
         found = _in_memory(source, with_labels=asked.labels is None)
     return relabelled(found, asked.ids, asked.labels)
+
+
+def _path(source: os.PathLike[Any]) -> Any:
+    """A path as such; one of bytes as it is."""
+    try:
+        written = os.fspath(source)
+        return Path(written) if isinstance(written, str) else source
+    except Exception as error:
+        # Whatever an object of others raises when it is asked for its path.
+        why = f"{given('source', source)}: it says no path ({type(error).__name__})"
+        raise InputError(f"{why}; give the path of a folder, a zip or a table, or images") from error
 
 
 def _listed(source: Any, asked: Asked) -> ImageSet:

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import pandas as pd
 
+from probekit import checks
 from probekit.checks import given, listed
 from probekit.errors import InputError
 from probekit.images.containers import Folder
@@ -142,23 +143,28 @@ def _columns(table: pd.DataFrame) -> str:
 def _folder(root: Any) -> Path:
     if root is None:
         return Path.cwd()
-    if not isinstance(root, str | os.PathLike) or not isinstance(os.fspath(root), str) or not os.fspath(root):
-        raise InputError(f"{given('root', root)}: give the folder that relative paths start from")
+    folder = checks.path("root", root, "the folder that relative paths start from").absolute()
     try:
-        folder = Path(root).absolute()
         if folder.is_dir():
             return folder
-    except (OSError, ValueError):
+    except OSError:
         pass
     raise InputError(f"{given('root', root)} is no folder: give the one that relative paths start from")
 
 
 def _files(paths: Sequence[Any]) -> list[str]:
     """Paths as they are written."""
-    files = [
-        name_of(os.fspath(one) if isinstance(one, os.PathLike) else one) for one in listed("paths", paths, "paths")
-    ]
+    files = [_written(one) for one in listed("paths", paths, "paths")]
     bad = [k for k, file in enumerate(files) if not file]
     if bad:
         raise InputError(f"{given('path', paths[bad[0]])} at position {bad[0]} is no path: give strings or Paths")
     return [str(file) for file in files]
+
+
+def _written(path: Any) -> str | None:
+    """A path as it is written, None where it is none."""
+    try:
+        return name_of(os.fspath(path) if isinstance(path, os.PathLike) else path)
+    except Exception:
+        # Whatever an object of others raises when it is asked for its path.
+        return None

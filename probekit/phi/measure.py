@@ -17,7 +17,7 @@ import torch
 from probekit import images as image_sources
 from probekit import labels
 from probekit.capture.reductions import real_map
-from probekit.checks import plain, whole
+from probekit.checks import attribute, plain, whole
 from probekit.denoising.denoiser import clean_range
 from probekit.errors import InputError
 from probekit.machine.memory import available_bytes, refuse_if_too_large, spoken
@@ -373,7 +373,7 @@ def images_for(observer: Observer, images: Any, ids: Sequence[Any] | None) -> Im
         If they have another number of channels, or are no images.
     """
     source = image_sources.load(images, ids=ids)
-    expected = plain(getattr(observer.network, "image_channels", None))
+    expected = plain(attribute(observer.network, "image_channels"))
     if isinstance(expected, int) and expected != source.shape[0]:
         raise InputError(
             f"the network takes images of {expected} channels and {source.name} has {source.shape[0]} "

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
-import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
 
 import probekit
 from probekit.images import ImageSet, concatenate, load
-from tests.odd import FUNCTIONS, IMAGES, NOTHING, Call
+from tests.odd import FLAGS, FUNCTIONS, IMAGES, NOTHING, NUMBERS, TEXTS, WHOLES, Call
 from tests.options.odd_taps import MEASURED, PICTURES, TAP
 
 IMAGE_SET = load(PICTURES)
@@ -16,8 +19,15 @@ IMAGE_SET = load(PICTURES)
 
 def stored() -> str:
     """A store in the folder here."""
-    TAP(PICTURES, sigma=0.1, draws=1, progress=False, store="good.zarr")
+    if not Path("good.zarr").exists():
+        TAP(PICTURES, sigma=0.1, draws=1, progress=False, store="good.zarr")
     return "good.zarr"
+
+
+def picture() -> str:
+    """An image file in the folder here."""
+    Image.new("RGB", (8, 8)).save("good.png")
+    return "good.png"
 
 
 # What reads as images of any size.
@@ -34,7 +44,33 @@ IDS = NOTHING | {
     "a masked array",
     "a ragged list",
 }
-INDICES = {"an empty list", "an empty tuple"}
+INDICES = {
+    "an empty list",
+    "an empty tuple",
+    "an empty array",
+    "an empty DataArray",
+    "a slice",
+    "an array of one whole number",
+}
+NAMES = (
+    TEXTS
+    | WHOLES
+    | FLAGS
+    | {"0.0", "bytes", "an Enum", "a tensor of a True", "an array of no dims", "a DataArray of no dims"}
+)
+MISSING = NOTHING | {
+    "NaN",
+    "NA",
+    "NaT",
+    "np.float32 NaN",
+    "an array of a NaN",
+    "a tensor of a NaN",
+    "an empty text",
+    # It is empty.
+    "a text that raises in repr",
+}
+# Of the images there are, or of none.
+CHOSEN = (NOTHING | WHOLES | NUMBERS | INDICES | {"an empty tensor"}) - {"a slice"}
 
 CALLS: dict[str, Call] = {
     "probekit.open": Call(probekit.open, lambda: {"path": stored()}),
@@ -63,7 +99,7 @@ CALLS: dict[str, Call] = {
             "size": NOTHING,
             "crop": NOTHING,
             "ids": IDS,
-            "labels": IDS,
+            "labels": IDS | {"a list of the same text"},
             "skip_bad": {"False"},
         },
     ),
@@ -74,7 +110,7 @@ CALLS: dict[str, Call] = {
         only={"images", "ids"},
     ),
     "probekit.images.ImageSet.sel": Call(
-        partial(ImageSet.sel, IMAGE_SET), {"image": "0", "label": None}, {"image": NOTHING, "label": NOTHING}
+        partial(ImageSet.sel, IMAGE_SET), {"image": "0", "label": None}, {"image": CHOSEN, "label": NOTHING}
     ),
     "probekit.images.load: of files": Call(
         load,
@@ -82,15 +118,32 @@ CALLS: dict[str, Call] = {
         dict.fromkeys(("background", "frame", "path", "label", "root"), NOTHING),
         only={"background", "frame", "path", "label", "root"},
     ),
+    "probekit.images.load: names": Call(
+        lambda one, kind: load(PICTURES, ids=[one, "b"], labels=[kind, "b"]),
+        {"one": "a", "kind": "a"},
+        {"one": NAMES, "kind": NAMES | MISSING},
+    ),
+    "probekit.images.load: files": Call(
+        lambda file, column: (
+            load([file], ids=["a"]) if column is None else load(pd.DataFrame({"a": ["a"]}), path=column)
+        ),
+        lambda: {"file": picture(), "column": None},
+        {"column": NOTHING},
+    ),
     "probekit.images.load: samples": Call(
-        load, {"source": "samples", "size": None, "bands": 3}, {"size": NOTHING}, only={"size", "bands"}
+        load,
+        {"source": "samples", "size": None, "bands": 3},
+        {"size": NOTHING, "bands": WHOLES | {"an array of no dims", "a DataArray of no dims"}},
+        only={"size", "bands"},
     ),
     "probekit.images.concatenate": Call(concatenate, {"sets": [IMAGE_SET]}),
-    "probekit.images.ImageSet.read": Call(partial(ImageSet.read, IMAGE_SET), {"indices": [0]}, {"indices": INDICES}),
+    "probekit.images.ImageSet.read": Call(
+        partial(ImageSet.read, IMAGE_SET), {"indices": [0]}, {"indices": INDICES | {"an array of uint8"}}
+    ),
     "probekit.images.ImageSet.subset": Call(
         partial(ImageSet.subset, IMAGE_SET), {"indices": [0]}, {"indices": INDICES}
     ),
     "probekit.images.ImageSet.watched": Call(
-        partial(ImageSet.watched, IMAGE_SET), {"look": np.mean}, {"look": FUNCTIONS}, then=lambda s: s.read([0])
+        partial(ImageSet.watched, IMAGE_SET), {"look": torch.mean}, {"look": FUNCTIONS}, then=lambda s: s.read([0])
     ),
 }

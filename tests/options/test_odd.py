@@ -102,14 +102,7 @@ MADE = {
 }
 
 
-# Image sets, files and stores refuse less than they should.
-BEING_MENDED = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=False, reason="image sets, files and stores"))
-    for name in odd_images.CALLS
-]
-
-
-@pytest.mark.parametrize("name", [*(name for name in CALLS if name not in odd_images.CALLS), *BEING_MENDED])
+@pytest.mark.parametrize("name", CALLS)
 def test_an_odd_value_gives_a_result_or_an_error_of_the_packages_own(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,8 +223,8 @@ BAD: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: wrapped().score(Y, None), "the score needs sigma > 0"),
     ],
     "open": [
-        (lambda: probekit.open("nowhere.zarr"), "nowhere.zarr is not a store"),
-        (lambda: probekit.open(NOT_A_PATH), "path=3.5: give the path of a folder"),
+        (lambda: probekit.open("nowhere.zarr"), "nowhere.zarr does not exist: give the path of a store"),
+        (lambda: probekit.open(NOT_A_PATH), "path=3.5: give the path of a store"),
     ],
     "noise": [
         (lambda: noise(shape=3), "shape=3: give the shape of one array"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -171,3 +172,55 @@ def test_a_set_of_images_is_no_array() -> None:
 def test_a_set_is_shown_in_a_line_without_its_ids(make: Callable[[], ImageSet], shown: str) -> None:
     assert shown in repr(make())
     assert len(repr(load(np.zeros((10000, 1, 1, 1)), labels=range(10000)))) < 200
+
+
+class Failing:
+    """Says that it is an array, and fails when it is read."""
+
+    dtype = np.dtype(np.int64)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise OSError
+
+
+@pytest.mark.parametrize(
+    ("indices", "says"),
+    [
+        (range(10**30), "no image at position 999999999999999999999999999999: there are 6"),
+        (range(-(10**30), 1), "no image at position -1000000000000000000000000000000"),
+        ([10**5000], "no image at position a int: there are 6"),
+        (np.zeros(1, "M8[s]"), r"indices are datetime64\[s\]: give whole numbers"),
+        (pd.Series(pd.to_timedelta([1], "D")), r"indices are timedelta64\[.*\]: give whole numbers"),
+        (Failing(), r"it cannot be read \(OSError\); give whole numbers|indices=.*positions are whole"),
+        (slice(Failing()), "indices is a slice: .*give whole numbers"),
+    ],
+    ids=["a long range", "a range from far below", "many digits", "dates", "times", "fails", "a slice"],
+)
+@pytest.mark.parametrize("use", [ImageSet.read, ImageSet.subset, ImageSet.__getitem__])
+def test_positions_that_cannot_be_are_refused_before_they_are_listed(
+    use: Callable[..., Any], indices: Any, says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        use(IMAGES, indices)
+
+
+def test_ranges_are_positions_from_either_end() -> None:
+    for key in (range(6), range(-6, 0), range(5, -1, -2), range(0), range(3, 3), range(-1, -7, -1)):
+        expected = tuple(IDS[k] for k in key)
+        assert IMAGES.subset(key).ids == expected
+        assert IMAGES.read(key)[:, 0, 0, 0].int().tolist() == [k % N for k in key]
+
+
+def test_all_of_a_generator_of_names_is_looked_at_however_often_one_occurs() -> None:
+    names = ["dog"] * 20 + ["cat"]
+    assert IMAGES.sel(label=(name for name in names)).ids == IMAGES.sel(label=names).ids == tuple("abce")
+    with pytest.raises(InputError, match=r"label: .* has no 'rat'"):
+        IMAGES.sel(label=(name for name in [*names, "rat"]))
+    with pytest.raises(InputError, match=r"label=repeat.*: give names, one or a list"):
+        IMAGES.sel(label=itertools.repeat("dog"))
+
+
+def test_a_name_that_is_long_is_shown_by_its_beginning_and_its_end() -> None:
+    with pytest.raises(InputError, match=r"has no 'aaa.{100,200}…a{100,200}zzz': give") as told:
+        IMAGES.sel(image="a" * 10**6 + "zzz")
+    assert len(str(told.value)) < 500

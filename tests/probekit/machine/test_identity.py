@@ -474,23 +474,21 @@ def test_what_is_nested_without_end_is_refused_in_words() -> None:
         identity(deep)
 
 
-def opaque() -> dict[str, Any]:
-    return {
-        "generator": (k for k in range(3)),
-        "TextIOWrapper": Path(__file__).open(),
-        "lock": threading.Lock(),
-        "list_iterator": iter([1]),
-        "Generator": np.random.default_rng(0),
-        "torch._C.Generator": torch.Generator(),
-        "Random": random.Random(0),
-        "frame": sys._getframe(),
-    }
+OPAQUE: dict[str, Callable[[], Any]] = {
+    "generator": lambda: (k for k in range(3)),
+    "TextIOWrapper": Path(__file__).open,
+    "lock": threading.Lock,
+    "list_iterator": lambda: iter([1]),
+    "Generator": lambda: np.random.default_rng(0),
+    "torch._C.Generator": torch.Generator,
+    "Random": lambda: random.Random(0),
+    "frame": sys._getframe,
+}
 
 
-@pytest.mark.parametrize("name", opaque())
+@pytest.mark.parametrize("name", OPAQUE)
 def test_what_cannot_be_seen_is_refused_with_where_it_is_and_a_way_out(name: str) -> None:
-    held = opaque()
-    thing = held[name]
+    thing = OPAQUE[name]()
 
     def reads(a: Any) -> Any:
         return a, thing
@@ -503,7 +501,8 @@ def test_what_cannot_be_seen_is_refused_with_where_it_is_and_a_way_out(name: str
         with pytest.raises(InputError, match=r"\['a'\] › \[1\] is a"):
             identity({"a": [1, thing]})
     finally:
-        held["TextIOWrapper"].close()
+        if name == "TextIOWrapper":
+            thing.close()
 
 
 ELSEWHERE = """
