@@ -130,7 +130,7 @@ def test_plain_xarray_opens_a_store_without_a_warning(tmp_path: Path) -> None:
     assert plain.phi.dims == ("image", "sigma", "channel")
 
 
-def test_a_finished_store_costs_a_look_at_two_images(tmp_path: Path) -> None:
+def test_a_finished_store_costs_a_look_at_four_images(tmp_path: Path) -> None:
     tap, path = probekit.tap(small(), "mid"), tmp_path / "phi.zarr"
     options = {"sigma": [0.1, 0.2], "draws": 3, "batch_size": 2}
     tap(pictures(), **options, store=path)
@@ -145,8 +145,8 @@ def test_a_finished_store_costs_a_look_at_two_images(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure, "noisy_batches", counted)
         tap(pictures(), **options, store=path)
-    # The constant image and the first one, at two noise levels in three draws.
-    assert sum(ran) == 2 * 2 * 3
+    # The constant image and the first of three units, at two noise levels in three draws.
+    assert sum(ran) == 4 * 2 * 3
     assert contents(path) == before
 
 
