@@ -244,7 +244,7 @@ class Findings:
                 f"{found.name} of the findings has dims {', '.join(dims)}: give what {source}, of dims "
                 f"{', '.join(variable.dims) or 'none'} in this order"
             )
-        needed = [c for dim in dims for c in OF_DATA.get(dim, (dim,) if dim in self.coords else ())]
+        needed = [c for dim in dims for c in OF_DATA.get(dim, ())]
         lost = [name for name in needed if name not in found.coords]
         if lost:
             raise InputError(f"the findings lost their coordinates {', '.join(lost)}: give what {source}")
@@ -298,7 +298,9 @@ def _is_attribute(name: str, value: Any) -> bool:
 def _check_own(dim: str, values: np.ndarray, source: str) -> None:
     # pandas has no index of half precision.
     index = pd.Index(values.astype(float) if values.dtype == np.float16 else values)
-    if isinstance(index, pd.MultiIndex) or index.dtype.kind not in "fiubOUT" or index.hasnans or not index.is_unique:
+    # Numbers, such as those of samples, may come again where parts were joined; names tell rows apart.
+    named_twice = index.dtype.kind in "OUT" and not index.is_unique
+    if isinstance(index, pd.MultiIndex) or index.dtype.kind not in "fiubOUT" or index.hasnans or named_twice:
         raise InputError(f"{dim} of the findings names no different values: give what {source}")
     if index.dtype == object and not all(isinstance(one, str) for one in values):
         raise InputError(f"{dim} of the findings holds what is no name: give what {source}")

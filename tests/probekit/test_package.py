@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import probekit
-from analyses.report import shell
+from analyses import program
 from probekit.machine.installed import DISTRIBUTION, UNKNOWN, installed_version
 
 
@@ -48,5 +48,5 @@ def test_the_version_is_asked_for_of_the_one_distribution() -> None:
     root = Path(probekit.__file__).parent.parent
     files = [file for package in ("probekit", "analyses", "benchmarks") for file in (root / package).rglob("*.py")]
     asking = [str(file.relative_to(root)) for file in files if "importlib.metadata" in file.read_text(encoding="utf-8")]
-    assert asking == ["probekit/machine/installed.py", "analyses/report/shell.py"]
-    assert shell.DISTRIBUTION == DISTRIBUTION
+    assert asking == ["probekit/machine/installed.py", "analyses/program.py"]
+    assert program.DISTRIBUTION == DISTRIBUTION

@@ -34,7 +34,7 @@ def pictures(*shape: int) -> np.ndarray:
         (pictures(), {"sigma": [0.1, np.inf]}, r"sigma holds \[inf\]"),
         (pictures(), {"sigma": [0.1, 0.1]}, "names a noise level twice"),
         (pictures(), {"sigma": "loud"}, "sigma='loud'"),
-        (pictures(), {"draws": 0}, "draws=0: give a whole number ≥ 1"),
+        (pictures(), {"draws": 0}, "draws=0: give a whole number from 1"),
         (pictures(), {"draws": 2.5}, "draws=2.5"),
         (pictures(), {"batch_size": 0}, "batch_size=0"),
         (pictures(), {"ids": ["a", "a"]}, "ids a of .* occur more than once"),

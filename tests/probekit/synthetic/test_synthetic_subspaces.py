@@ -120,7 +120,7 @@ def test_data_and_truth_round_trip_through_netcdf(drawn: SubspaceData) -> None:
         ({"noise": -0.1}, "noise=-0.1"),
         ({"noise": float("nan")}, "noise=nan"),
         ({"rest": 0}, "rest=0: give a positive"),
-        ({"draws": 1}, "draws=1: give a whole number ≥ 2"),
+        ({"draws": 1}, "draws=1: give a whole number from 2"),
         ({"weights": [1, 2]}, "give 4 numbers"),
         ({"weights": [0, 0, 0, 0]}, "not all 0"),
         ({"n_channels": 20}, "n_channels=20: these subspaces and common channels need 28"),

@@ -256,9 +256,8 @@ def test_a_compiled_run_stopped_and_resumed_ends_bit_for_bit_like_one_that_was_n
 
 def test_restored_averages_and_moments_lie_in_memory_as_the_weights_do(tmp_path: Path) -> None:
     quietly(network(), out=tmp_path, until=2)
-    run = Run(
-        Denoiser(network(1)), SHORT, CPU, images=read_checkpoint(tmp_path / "checkpoint.safetensors")[0]["images"]
-    )
+    plan = read_checkpoint(tmp_path / "checkpoint.safetensors")[0]
+    run = Run(Denoiser(network(1)), SHORT, CPU, images=plan["images"], content=plan["content"])
     run.restore(tmp_path / "checkpoint.safetensors")
     weights = dict(run.model.named_parameters())
     assert any(not w.is_contiguous() for w in weights.values())
@@ -315,7 +314,16 @@ except CapacityError as error:
 
 
 def test_other_failures_of_a_network_are_its_own() -> None:
-    with pytest.raises(RuntimeError, match=r"expected input.* to have 1 channels"):
+    class Failing(nn.Conv2d):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError(f"of its own, at {len(input)} images")
+
+    with pytest.raises(RuntimeError, match="of its own"):
+        quietly(Failing(3, 3, 1))
+
+
+def test_images_of_other_bands_than_the_network_takes_are_to_blame() -> None:
+    with pytest.raises(InputError, match="takes images of 1 channels and was given 3"):
         quietly(nn.Conv2d(1, 3, 1))
 
 
