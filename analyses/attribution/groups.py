@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from analyses.ground import repeats
+from analyses.ground import by_channel, repeats
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -64,7 +64,8 @@ def matched_groups(
         What `selectivity.analyse` returns: `type` (sigma, channel).
     energy
         (channel), energy of each channel ≥ 0 at the noise level in question: e.g. the mean over images of φ of a tap
-        made with ``reduce="energy"``.
+        made with ``reduce="energy"``. In any order where it has the coordinates tap and unit, or channel; else in the
+        findings' own.
     sigma, tap
         Which noise level and tap of the findings; may be left out where there is one.
     kinds
@@ -141,7 +142,7 @@ def _typed(
     if (tap is None and len(names) > 1) or (tap is not None and tap not in names):
         raise InputError(f"{checks.given('tap', tap)}: give one of the findings' taps, {', '.join(names)}")
     here = taps == (names[0] if tap is None else tap)
-    known = np.asarray(energy.values, float)[here]
+    known = np.asarray(by_channel(energy, findings, "energy").values, float)[here]
     if not (np.isfinite(known) & (known >= 0)).all():
         raise InputError("energy holds values that are negative or not finite: give mean squares")
     at = 0 if sigma is None else int(np.abs(levels - sigma).argmin())

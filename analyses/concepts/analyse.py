@@ -24,11 +24,13 @@ from analyses.ground import (
     Variable,
     as_activity,
     as_network,
+    check_same_network,
     chosen_channels,
     folder_of,
     holm,
+    same_attr,
+    same_channels,
 )
-from analyses.sampling import same
 from probekit import checks, labels
 from probekit import images as image_sources
 from probekit.capture.reductions import REDUCTIONS
@@ -192,9 +194,11 @@ def analyse(
     source, tap = _checked(images, data, as_network(denoiser), sigma, given)
     found = selectivity.analyse(data, resamples=100) if findings is None else findings
     selectivity.FINDINGS.check(found, *READ)
-    if found.sizes["channel"] != data.sizes["channel"]:
+    check_same_network(found, data, ("the findings", "the data"))
+    if not same_channels(found, data):
         raise InputError(
-            f"findings of {found.sizes['channel']} channels and φ of {data.sizes['channel']}: give the same"
+            f"findings of {found.sizes['channel']} channels and φ of {data.sizes['channel']}, or in other order: give "
+            "the same channels in the same order, as selectivity.analyse(data) returns them"
         )
     phi = data["phi"].values[:, _position(data, sigma)].astype(float)
     if channels is None:
@@ -227,11 +231,11 @@ def _checked(images: Any, data: Any, net: nn.Module, sigma: float, settings: Set
         )
     tap = probekit.tap(net, names[0], reduce=_reduce_of(data, settings))
     own = tap(source.subset([0]), sigma=sigma, draws=1, seed=settings.seed, progress=False)
-    other = [key for key in ("weights_sha256", "taps", "reduce") if not same(data, own, key)]
-    if other or data.sizes["channel"] != own.sizes["channel"]:
+    other = [key for key in ("weights_sha256", "taps", "reduce") if not same_attr(data, own, key)]
+    if other or not same_channels(data, own):
         raise InputError(
             f"data are of another denoiser or tap than {net.__class__.__name__} at {names[0]!r} "
-            f"({', '.join(other) or 'other channels'} differ): measure φ with it, tap(images, sigma=…)"
+            f"({', '.join(other) or 'channels, or their order,'} differ): measure φ with it, tap(images, sigma=…)"
         )
     return source, tap
 

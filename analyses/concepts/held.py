@@ -14,7 +14,16 @@ import xarray as xr
 
 from analyses import sampling
 from analyses.concepts.kernels import nearer, relabelled_p
-from analyses.ground import Findings, Variable, chosen_channels, estimated_mean, noise_level, repeats, resampling
+from analyses.ground import (
+    Findings,
+    Variable,
+    by_image,
+    chosen_channels,
+    estimated_mean,
+    noise_level,
+    repeats,
+    resampling,
+)
 from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError
@@ -95,7 +104,8 @@ def concept(
         Where φ is read; channels that were held and others.
     held, free
         (image, sample, band, row, col), samples of each condition with and without the channels held; made alike
-        otherwise, so that without an effect they could be exchanged.
+        otherwise, so that without an effect they could be exchanged. Where they have ids along `image`, these are the
+        conditions' in any order; without, they are in the order of the conditions.
     condition
         The conditioning images, as `probekit.images.load` takes them, in the order of dim `image`.
     channels
@@ -144,8 +154,7 @@ def concept(
         raise InputError(f"{checks.given('classifier', classifier)}: give a function from φ to probabilities, or None")
     sigma, draws = noise_level(sigma), repeats("draws", draws, least=1)
     source = image_sources.load(condition)
-    for name, samples in (("held", held), ("free", free)):
-        _check_samples(name, samples, source)
+    held, free = (_samples(name, samples, source) for name, samples in (("held", held), ("free", free)))
     given = tap(source, sigma=sigma, draws=draws, seed=seed)
     chosen = chosen_channels(channels, given.sizes["channel"])
     others = np.setdiff1d(np.arange(given.sizes["channel"]), chosen)
@@ -288,7 +297,8 @@ def hold_concept(
     return concept(tap, held["samples"], free["samples"], condition, channels=channels, seed=seed, **options)
 
 
-def _check_samples(name: str, samples: Any, source: ImageSet) -> None:
+def _samples(name: str, samples: Any, source: ImageSet) -> xr.DataArray:
+    """Samples in the order of their conditions."""
     dims = ("image", "sample", "band", "row", "col")
     if not isinstance(samples, xr.DataArray) or set(samples.dims) != set(dims):
         got = samples.dims if isinstance(samples, xr.DataArray) else type(samples).__name__
@@ -299,3 +309,4 @@ def _check_samples(name: str, samples: Any, source: ImageSet) -> None:
             f"{name}: sizes {dict(samples.sizes)} for {len(source)} conditions of shape {source.shape}: give at "
             "least 2 samples of each condition, of its size"
         )
+    return by_image(samples, source.ids, name)

@@ -1,6 +1,7 @@
 """What all rooms stand on: findings by specification, intervals, kept results, pictures, the command line."""
 
 from analyses.ground.activity import as_activity, refuse_signed
+from analyses.ground.alike import by_channel, by_image, check_same_network, same_attr, same_channels
 from analyses.ground.checks import (
     check_errors,
     check_measured,
@@ -49,10 +50,13 @@ __all__ = [
     "as_network",
     "block_colours",
     "block_names",
+    "by_channel",
+    "by_image",
     "check_errors",
     "check_measured",
     "check_numbers",
     "check_options",
+    "check_same_network",
     "chosen_channels",
     "drawn_images",
     "estimated_mean",
@@ -74,6 +78,8 @@ __all__ = [
     "resampled_means",
     "resampling",
     "run",
+    "same_attr",
+    "same_channels",
     "saved",
     "shown_range",
     "table_row",

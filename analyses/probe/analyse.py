@@ -116,8 +116,9 @@ def analyse(
     ------
     InputError
         If an image is in both sets or twice in one, classes are missing, single or only in the test set, noise levels
-        or channels differ, φ does not vary over training images, there are too few images of each class to choose a
-        penalty on, or an option is out of its range.
+        or channels differ, the sets' attrs say that they are of different networks or reductions, φ does not vary over
+        training images, there are too few images of each class to choose a penalty on, or an option is out of its
+        range.
 
     Warns
     -----

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_numbers
+from analyses.ground import check_numbers, check_same_network
 from analyses.probe.kernels import FOLDS, subset, tuned_on
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -32,6 +32,7 @@ def check_sets(train: xr.Dataset, test: xr.Dataset, label: str) -> None:
     for dim in ("sigma", "tap", "unit"):
         if not np.array_equal(train[dim].values, test[dim].values):
             raise InputError(f"{dim} differs between the training and the test set: measure both in the same way")
+    check_same_network(train, test, ("the training set", "the test set"))
     both = sorted(set(labels.strings(train["image"].values)) & set(labels.strings(test["image"].values)))
     if both:
         raise InputError(

@@ -1,7 +1,7 @@
 """Stochastic reconstruction: images sampled from p(x | φ) by the network that φ was measured in."""
 
 from analyses.sampling.analyse import DEFAULT, SAMPLES, levels, reconstruct, sample, schedule
-from analyses.sampling.conditions import Condition, Match, centroid, interpolate, project, same
+from analyses.sampling.conditions import Condition, Match, centroid, interpolate, project
 from analyses.sampling.description import FINDINGS, describe
 from analyses.sampling.figure import plot
 from analyses.sampling.kernels_guidance import Goal, Guided
@@ -29,7 +29,6 @@ __all__ = [
     "plot",
     "project",
     "reconstruct",
-    "same",
     "sample",
     "sampler",
     "schedule",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_measured, check_numbers, real_numbers, refuse_signed
+from analyses.ground import check_measured, check_numbers, real_numbers, refuse_signed, same_attr, same_channels
 from analyses.sampling.methods import falling, image_shape
 from probekit import images as image_sources
 from probekit import labels
@@ -28,14 +28,11 @@ __all__ = [
     "interpolate",
     "orthonormal_basis",
     "project",
-    "same",
 ]
 
 # What two representations must share for one to stand for the other.
 SAME = ("weights_sha256", "denoiser_settings", "taps", "reduce")
 CLOSE = 1e-9
-# What says which channel is which.
-CHANNELS = ("tap", "unit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +153,10 @@ class Condition:
             raise InputError("the images of φ have repeated ids, which address the noise: make them unique")
         given = conditions_for(_tap(tap).denoiser, conditions, names)
         own = _own(tap, size, levels[0], given)
-        differ = [f"{key}: {phi.attrs.get(key)!r}, not {own.attrs[key]!r}" for key in SAME if not same(phi, own, key)]
-        if differ or not _same_channels(phi, own):
+        differ = [
+            f"{key}: {phi.attrs.get(key)!r}, not {own.attrs[key]!r}" for key in SAME if not same_attr(phi, own, key)
+        ]
+        if differ or not same_channels(phi, own):
             raise InputError(
                 f"this φ is of another denoiser or tap ({'; '.join(differ) or 'other channels, or in another order'}): "
                 "measure it with this, tap(images, sigma=…); where φ is edited keep its attrs, "
@@ -301,13 +300,6 @@ class Match:
         return chosen
 
 
-def same(data: xr.Dataset, own: xr.Dataset, key: str) -> bool:
-    """Whether an attr of φ is the tap's own; the part of one tap of a φ of several names them all under "taps"."""
-    if key != "taps":
-        return data.attrs.get(key) == own.attrs[key]
-    return set(own.attrs[key].split(", ")) <= set(str(data.attrs.get(key, "")).split(", "))
-
-
 def _tap(tap: Any) -> Tap:
     if not isinstance(tap, Tap):
         raise InputError(f"{shown('tap', tap)}: give a tap, probekit.tap(denoiser, name)")
@@ -319,10 +311,6 @@ def _own(tap: Tap, shape: tuple[int, int, int], sigma: float, given: Conditions 
     first = None if given is None else given.subset([0])
     blank = image_sources.load(np.zeros((1, *shape), np.float32), ids=["blank"] if first is None else first.ids)
     return tap(blank, sigma=float(sigma), draws=1, conditions=first, progress=False)
-
-
-def _same_channels(first: xr.Dataset, second: xr.Dataset) -> bool:
-    return all(np.array_equal(labels.strings(first[c].values), labels.strings(second[c].values)) for c in CHANNELS)
 
 
 def _positions(known: np.ndarray, sigmas: Sequence[float]) -> list[int]:
@@ -421,7 +409,7 @@ def interpolate(first: xr.Dataset, second: xr.Dataset, shares: Sequence[float]) 
         if data.sizes["image"] != 1:
             raise InputError(f"φ of {data.sizes['image']} images: give one on each side, data.isel(image=[0])")
     alike = [first.attrs.get(k) == second.attrs.get(k) for k in (*SAME, "draws")]
-    alike += [np.array_equal(first[c].values, second[c].values) for c in ("sigma", *CHANNELS)]
+    alike += [np.array_equal(first["sigma"].values, second["sigma"].values), same_channels(first, second)]
     if not all(alike):
         raise InputError("the two φ's are of other denoisers, taps, draws or noise levels: measure both with one tap")
     given = real_numbers("shares", shares)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.ground import Findings, Variable, noise_level
+from analyses.ground import Findings, Variable, check_same_network, noise_level
 from analyses.sampling.analyse import PIXELS, SAMPLES
 from probekit import images as image_sources
 from probekit import labels
@@ -148,6 +148,8 @@ def describe(
         raise InputError(f"{shown('tap', tap)}: give a tap, probekit.tap(denoiser, names)")
     if unconditional is not None:
         check_samples(unconditional, "unconditional")
+        network = ("weights_sha256", "denoiser_settings")
+        check_same_network(samples, unconditional, ("samples", "unconditional"), network)
     seed, draws = seeded(seed), whole("draws", draws, least=1)
     quantile = fraction("quantile", quantile, "a share of pairs, between 0 and 1")
     sigma = noise_level(sigma)
@@ -362,10 +364,10 @@ def _in_phi(
     samples: xr.Dataset,
     values: np.ndarray,
     unconditional: xr.Dataset | None,
-    measured: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    measured: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> tuple[dict[str, Any], list[str]]:
     """Distances in φ of other blocks, each relative to the norm of the φ's compared; and the blocks."""
-    phi, taps = measured(values)
+    phi, taps = measured(values, samples["image"].values)
     blocks = list(dict.fromkeys(taps))
     columns = [np.flatnonzero(taps == b) for b in blocks]
     diversity = np.full((len(phi), len(blocks)), np.nan)
@@ -376,10 +378,11 @@ def _in_phi(
                 diversity[i, b] = _ratio(apart.mean(), np.linalg.norm(part, axis=1).mean())
     found = {"diversity_phi": diversity}
     if "condition" in samples:
-        given, _ = measured(samples["condition"].values[:, None].astype(float))
+        given, _ = measured(samples["condition"].values[:, None].astype(float), samples["image"].values)
         found["distance_phi"] = _relative(phi, given, columns)
         if unconditional is not None:
-            free, _ = measured(unconditional["samples"].transpose(*DIMS).values.astype(float))
+            alone = unconditional["samples"].transpose(*DIMS)
+            free, _ = measured(alone.values.astype(float), alone["image"].values)
             pooled = np.broadcast_to(
                 free.reshape(1, -1, free.shape[-1]), (len(given), free.shape[0] * free.shape[1], free.shape[-1])
             )
@@ -399,8 +402,10 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def _phi(measure: Callable[..., xr.Dataset], values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _phi(measure: Callable[..., xr.Dataset], values: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """φ (image, sample, channel) of images (image, sample, band, row, col), and the tap of each channel."""
+    # Noise belongs to the image and the number of the sample, so that the order of images changes nothing.
+    ids = [f"{image}/{k}" for image in labels.strings(images) for k in range(values.shape[1])]
     # Samples may leave the range of clean images a little, which is no fault of theirs here.
-    data = measure(values.reshape(-1, *values.shape[2:]).astype(np.float32))
+    data = measure(values.reshape(-1, *values.shape[2:]).astype(np.float32), ids=ids)
     return data["phi"].values[:, 0].reshape(*values.shape[:2], -1).astype(float), labels.strings(data["tap"].values)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from sklearn.metrics import normalized_mutual_info_score
 
-from analyses.ground import Findings, Variable, repeats
+from analyses.ground import Findings, Variable, by_channel, check_same_network, repeats
 from analyses.subspaces import kernels_expression, kernels_fit
 from analyses.subspaces.above_rest import MIN_IMAGES, check, responses, sources
 from probekit import checks, labels
@@ -296,9 +296,10 @@ def check_fitted(data: xr.Dataset, findings: xr.Dataset) -> None:
         raise InputError("the findings have other subspaces than they count: give what subspaces.fit returned, whole")
     if labels.blocks(data) != labels.strings(findings["block"].values).tolist():
         raise InputError("data and findings differ along block: give the data that was fitted, as it was")
-    for name in ("image", "sigma", "channel"):
+    check_same_network(findings, data, ("the findings", "the data"))
+    for name in ("image", "sigma", "channel", "tap", "unit"):
         one, other = findings[name].values, data[name].values
-        if name == "image":
+        if name in ("image", "tap"):
             one, other = labels.strings(one), labels.strings(other)
         if not np.array_equal(one, other):
             raise InputError(f"data and findings differ along {name}: give the data that was fitted, as it was")
@@ -354,7 +355,7 @@ def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = 
     if not np.array_equal(labels.strings(findings.image.values), labels.strings(truth.image.values)):
         raise InputError("findings and truth are of different images: give the truth of the data that was fitted")
     right = np.unique(truth.subspace.values, return_inverse=True)
-    true, masks = right[1], truth.support.values[right[0]]
+    true, masks = right[1], by_channel(truth["support"], findings, "the truth").values[right[0]]
     shape = findings.n_subspaces.shape
     taps, names = labels.strings(findings.tap.values), labels.strings(findings.block.values)
     values = {name: np.full(shape, np.nan) for name in ("accuracy", "nmi", "support_f1")}

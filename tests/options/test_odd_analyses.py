@@ -66,7 +66,6 @@ WITHIN = {
     "sampling.Guiding.kernel",
     "sampling.Match.of",
     "sampling.Walk",
-    "sampling.same",
     "controls.Source.checked",
     "controls.Source.row",
     "variants.Recipe",

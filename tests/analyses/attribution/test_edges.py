@@ -171,3 +171,26 @@ def test_the_command_writes_maps_and_figure(tmp_path: Path, capsys: pytest.Captu
     assert (tmp_path / "attribution.png").stat().st_size > 0
     assert attribution.main([*given, "--channels", "100000"]) == 1
     assert "do not exist" in capsys.readouterr().err
+
+
+def labelled_energy() -> tuple[xr.Dataset, xr.DataArray]:
+    found, energy = findings(taps=("enc1", "mid"))
+    return found, energy.assign_coords({name: found[name].variable for name in ("channel", "tap", "unit")})
+
+
+@pytest.mark.parametrize("kept", [["tap", "unit"], ["channel"], ["channel", "tap", "unit"]])
+def test_energies_are_taken_by_the_names_of_their_channels(kept: list[str]) -> None:
+    found, energy = labelled_energy()
+    options = {"sigma": 0.3, "tap": "mid", "n_random": 3, "seed": 1}
+    matched = attribution.matched_groups(found, energy, **options)
+    energy = energy.drop_vars({"channel", "tap", "unit"} - set(kept))
+    for order in (slice(None, None, -1), np.random.default_rng(0).permutation(80)):
+        assert attribution.matched_groups(found, energy.isel(channel=order), **options) == matched
+
+
+def test_energies_of_other_channels_are_refused() -> None:
+    found, energy = labelled_energy()
+    twice = np.r_[0, 0, 2:80]
+    for odd in (energy.assign_coords(unit=energy.unit + 1), energy.isel(channel=twice)):
+        with pytest.raises(InputError, match="energy is of other channels than it is used with"):
+            attribution.matched_groups(found, odd, sigma=0.3, tap="mid")

@@ -151,3 +151,22 @@ def test_types_are_looked_up_at_the_findings_own_level() -> None:
     turned = kept.isel(sigma=[1, 0]).copy(deep=True)
     turned["type"][0] = "common"
     assert held([1], **{**given, "findings": turned}).held.values.tolist() == first.held.values.tolist()
+
+
+@pytest.mark.parametrize(
+    "order", [slice(None, None, -1), [1, 0, 2, 3], [0, 1, 2]], ids=["reversed", "two exchanged", "one left out"]
+)
+def test_data_and_findings_of_other_channels_than_the_tap_gives_are_refused(order: Any) -> None:
+    images, data = measured()
+    with pytest.raises(InputError, match="channels, or their order, differ"):
+        concepts.analyse(images, data.isel(channel=order), denoiser=model(), channels=[1], **QUICK)
+    found = selectivity.analyse(data, resamples=100).isel(channel=order)
+    with pytest.raises(InputError, match="give the same channels in the same order"):
+        concepts.analyse(images, data, denoiser=model(), findings=found, channels=[1], **QUICK)
+
+
+def test_findings_of_another_network_are_refused() -> None:
+    images, data = measured()
+    found = selectivity.analyse(data, resamples=100).assign_attrs(weights_sha256="0" * 64)
+    with pytest.raises(InputError, match="the findings and the data are of different networks"):
+        concepts.analyse(images, data, denoiser=model(), findings=found, channels=[1], **QUICK)

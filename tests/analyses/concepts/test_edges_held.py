@@ -104,3 +104,22 @@ def test_samples_that_do_not_fit_their_conditions_are_refused() -> None:
     for wrong, words in ((condition, "held: got"), (samples[:, :1], "at least 2 samples"), (samples[:1], "sizes")):
         with pytest.raises(InputError, match=words):
             concepts.concept(tap, wrong, samples, condition, channels=[1], **QUICK)
+
+
+def test_samples_are_paired_with_their_conditions_by_id() -> None:
+    model = patch_model()
+    tap, images = probekit.tap(model, "mid"), patch_model().draw(6, rows=8, cols=8, seed=3).images
+    given = {"channels": [1], "sigma": 0.01, "draws": 2, **QUICK}
+    near = images.expand_dims(sample=2)
+    free = near.copy(data=model.draw(12, rows=8, cols=8, seed=1).images.values.reshape(near.shape))
+    found = concepts.concept(tap, near, free, images, **given)
+    mixed = concepts.concept(
+        tap, near.isel(image=slice(None, None, -1)), free.isel(image=[3, 0, 5, 1, 4, 2]), images, **given
+    )
+    xr.testing.assert_identical(mixed, found)
+    with pytest.raises(InputError, match="held is of other images than it is used with"):
+        concepts.concept(tap, near.assign_coords(image=list("abcdef")), free, images, **given)
+    with pytest.raises(InputError, match="free is of other images than it is used with, or has one twice, such as"):
+        concepts.concept(tap, near, free.isel(image=[0, 0, 1, 2, 3, 4]), images, **given)
+    without = [one.drop_vars("image") for one in (near, free)]
+    xr.testing.assert_identical(concepts.concept(tap, *without, images, **given), found)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from analyses import probe
 from analyses.probe import kernels
 from probekit import labels
+from probekit.errors import InputError
 
 
 def dataset(prefix: str, images: int = 40, taps: tuple[str, ...] = ("enc1", "mid")) -> xr.Dataset:
@@ -126,3 +127,16 @@ def test_one_noise_level_and_block_is_compared_with_all_of_the_first() -> None:
     assert found.other_block.values.tolist() == ["mid"]
     assert found.accuracy.sel(sigma=0.1, block="mid").item() == 0
     assert found.attrs["analysis_seed"] == 0
+
+
+@pytest.mark.parametrize("attr", ["weights_sha256", "reduce", "denoiser_settings", "taps"])
+def test_sets_that_say_they_are_of_different_networks_are_refused(attr: str) -> None:
+    train = TRAIN.assign_attrs({attr: "one"})
+    with pytest.raises(InputError, match=rf"the training set and the test set are of .*{attr}.* del data.attrs"):
+        analysed(train, TEST.assign_attrs({attr: "other"}))
+    assert float(analysed(train, TEST).accuracy.max()) <= 1
+
+
+def test_one_tap_of_several_is_tested_against_the_same_tap_alone() -> None:
+    several, alone = (data.assign_attrs(taps=taps) for data, taps in ((TRAIN, "enc1=a, mid=b"), (TEST, "mid=b")))
+    analysed(several.isel(channel=several.tap == "mid"), alone.isel(channel=alone.tap == "mid"))

@@ -255,6 +255,13 @@ def test_findings_of_other_blocks_and_of_unconditional_samples(unet: UNet) -> No
     assert found.distance_phi_unconditional.dims == ("image", "block")
     assert bool(np.isfinite(found.agreement).all())
     assert bool((found.diversity_phi > 0).all())
+    turned = [one.isel(image=[1, 0]) for one in (samples, free)]
+    for given, alone in ((samples, turned[1]), (turned[0], free), turned):
+        with pytest.warns(UserWarning, match="clean images for UNet"):
+            other = sampling.describe(given, tap=probekit.tap(unet, "enc2", "dec3"), unconditional=alone)
+        xr.testing.assert_allclose(other.sortby("image").drop_attrs(), found.sortby("image").drop_attrs())
+    with pytest.raises(InputError, match="samples and unconditional are of different networks"):
+        sampling.describe(samples, unconditional=free.assign_attrs(weights_sha256="0"))
     one = sampling.describe(made(unet, x, sigmas=[0.5, 0.1], n_samples=1))
     assert bool(np.isnan(one.diversity).all())
     with pytest.raises(InputError, match="samples: the findings lack samples: give what"):

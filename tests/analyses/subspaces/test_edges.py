@@ -324,3 +324,15 @@ def test_the_command_writes_findings_and_figure(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "subspaces.png").stat().st_size > 10_000
     assert subspaces.main([*arguments[:-3], "--n-subspaces", "99"]) == 1
     assert "n_subspaces=99" in capsys.readouterr().err
+
+
+def test_findings_of_another_network_or_of_channels_in_another_order_are_refused() -> None:
+    data, truth = union_of_subspaces(200, n_channels=30, n_subspaces=3)
+    data = data.assign_attrs(weights_sha256="1")
+    found = subspaces.fit(data)
+    with pytest.raises(InputError, match="the findings and the data are of different networks"):
+        subspaces.overlap(data.assign_attrs(weights_sha256="2"), found)
+    with pytest.raises(InputError, match="data and findings differ along tap"):
+        subspaces.overlap(data.assign_coords(tap=("channel", ["other"] * 30)), found.assign_coords(block=["other"]))
+    backwards = truth.isel(channel=slice(None, None, -1))
+    assert subspaces.score(found, backwards).support_f1 == subspaces.score(found, truth).support_f1 == 1
