@@ -62,7 +62,7 @@ def command(
         ),
     ] = 0.1,
     n_images: Annotated[int, typer.Option(callback=whole_of(1), help="Conditions, at most.")] = 24,
-    samples: Annotated[int, typer.Option(callback=whole_of(2, "n_samples"), help="Of each condition and variant.")] = 2,
+    samples: Annotated[int, typer.Option(callback=whole_of(1, "n_samples"), help="Of each condition and variant.")] = 2,
     levels: Annotated[int, typer.Option(callback=whole_of(2), help="Noise levels that samples go through.")] = 20,
     with_laws: Annotated[
         int | None,
