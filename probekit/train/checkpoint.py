@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from probekit.errors import ModelError
 from probekit.machine.files import whole
 from probekit.machine.reading import reading
+from probekit.machine.weights import weights_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,10 +28,10 @@ LABELS = {"images": "training images", "content": "training images' content"}
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], plan: Mapping[str, Any]) -> None:
-    """Keep tensors and plan, whole or not at all."""
-    contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    """Keep tensors and plan with their SHA-256, whole or not at all."""
+    contiguous, text = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, json.dumps(plan)
     with whole(path) as unfinished:
-        save_file(contiguous, unfinished, metadata={"plan": json.dumps(plan)})
+        save_file(contiguous, unfinished, metadata={"plan": text, "sha256": _sum(contiguous, text)})
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -39,13 +40,22 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises
     ------
     ModelError
-        If the file is truncated or is no checkpoint.
+        If the file is damaged or is no checkpoint.
     """
     with reading(path, "remove it to start anew", ModelError), safe_open(path, framework="pt") as file:
         plan = json.loads(file.metadata()["plan"])
         if not (isinstance(plan, dict) and isinstance(plan["recipe"], dict) and isinstance(plan["step"], int)):
             raise ModelError(f"{path} holds no plan of a run: remove it to start anew")
-        return plan, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        # Earlier versions wrote no sum.
+        written = file.metadata().get("sha256")
+        if written is not None and written != _sum(tensors, file.metadata()["plan"]):
+            raise ModelError(f"{path} is damaged, its checksum is another: remove it to start anew")
+        return plan, tensors
+
+
+def _sum(tensors: Mapping[str, Tensor], plan: str) -> str:
+    return weights_sha256({**tensors, "plan of the run": plan})
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

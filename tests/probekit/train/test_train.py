@@ -644,3 +644,17 @@ def test_a_run_does_not_go_on_with_other_images_under_the_same_ids_or_with_anoth
     other.register_forward_hook(lambda _, __, clean: clean * 0.9)
     with pytest.raises(InputError, match=r"another run \(modules model: "):
         quietly(other, out=tmp_path)
+
+
+def test_a_bit_that_flipped_in_a_checkpoint_is_seen(tmp_path: Path) -> None:
+    quietly(network(), out=tmp_path, until=2)
+    path, rng = tmp_path / "checkpoint.safetensors", np.random.default_rng(0)
+    whole = path.read_bytes()
+    for place in [*rng.integers(8, len(whole), size=30), len(whole) - 1]:
+        changed = bytearray(whole)
+        changed[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        with pytest.raises(ModelError, match="remove it to start anew"):
+            progress_of(tmp_path)
+    path.write_bytes(whole)
+    assert progress_of(tmp_path)["step"] == 2
