@@ -82,7 +82,8 @@ def train(
         Folder for ``checkpoint.safetensors`` and ``log.jsonl`` (one JSON object a line). If it holds a
         checkpoint of the same recipe, the run goes on from there, whatever device wrote it, and ends with the
         same weights as an uninterrupted one: bit for bit on a CPU with as many processes, and on a
-        GPU of the same kind with `deterministic`. None keeps nothing.
+        GPU of the same kind with `deterministic`; not where the network has dropout, or state that is no
+        weight. None keeps nothing.
     held_out
         Images whose PSNR against σ is written to the log.
     evaluations
