@@ -14,6 +14,7 @@ import torch
 from probekit.checks import given
 from probekit.errors import InputError
 from probekit.images.imageset import ImageSet, checked_ids, named
+from probekit.naming import check_spelling
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,4 +107,6 @@ def _joined_labels(sets: Sequence[ImageSet]) -> tuple[str, ...] | None:
             '"". Give labels= when they are loaded, or leave them out',
             stacklevel=3,
         )
-    return tuple(label for s in sets for label in s.labels or [""] * len(s))
+    joined = tuple(label for s in sets for label in s.labels or [""] * len(s))
+    check_spelling("labels", joined)
+    return joined

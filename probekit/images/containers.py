@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ __all__ = ["Folder", "Listing", "Zip", "opened"]
 # More than any image takes that can be held in memory.
 LARGEST_FILE = 2**30
 LOST_LINK = "a link that leads nowhere"
+
+# The flag of a member of a zip whose name is said to be UTF-8.
+UTF8 = 0x800
 
 
 class Listing(NamedTuple):
@@ -52,7 +56,9 @@ def opened(path: Path) -> Folder | Zip:
                     return Zip(path)
     except (OSError, Unusable) as error:
         raise InputError(f"{path} cannot be read: {reason(error)}") from None
-    raise InputError(f"{path} is neither a folder nor a zip: put single files into a folder, or give an array")
+    raise InputError(
+        f"{path} is neither a folder nor a zip: of single image files give a list, load([path]); or give an array"
+    )
 
 
 class Folder:
@@ -179,8 +185,12 @@ def _is_folder(entry: os.DirEntry[str], name: str, closed: dict[str, str]) -> bo
 
 
 def _path(info: zipfile.ZipInfo) -> str:
-    """The path of a member; some programs of Windows write their own separator."""
-    return info.filename.replace("\\", "/")
+    """The path of a member; some programs of Windows write their own separator, others UTF-8 without saying so."""
+    name = info.filename
+    if not info.flag_bits & UTF8:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 def _short(path: Path) -> str:

@@ -48,12 +48,16 @@ def from_dataset(source: Any, *, with_labels: bool = True) -> ImageSet:
     first = _pixels(source, 0)
 
     def read(indices: Sequence[int]) -> Tensor:
-        items = [_pixels(source, i) for i in indices]
-        # Items of 8 bits are divided by 255, and others are not.
-        other = [f"{i} ({x.dtype})" for i, x in zip(indices, items, strict=True) if _scale(x) != _scale(first)]
+        images, other = [], []
+        for i in indices:
+            item = _pixels(source, i)
+            # Items of 8 bits are divided by 255, and others are not.
+            if _scale(item) != _scale(first):
+                other.append(f"{i} ({item.dtype})")
+            # Copied at once: a set may hand out the same memory for every item.
+            images.append(from_array(item[None], "item").read([0])[0].clone())
         if other:
             raise InputError(f"items {named(other)} of {kind} are not of {first.dtype}, as item 0 is: give one type")
-        images = [from_array(x[None], "item").read([0])[0] for x in items]
         odd = [str(i) for i, x in zip(indices, images, strict=True) if x.shape != images[0].shape]
         if odd:
             raise InputError(f"items {named(odd)} of {kind} differ in shape: give images of one size")
@@ -127,7 +131,8 @@ def _labels(source: Any, positions: Sequence[int]) -> list[Any] | None:
     """What is said of the classes of these items, None where nothing is; by name where names are known."""
     # What takes items out of other sets has no targets of its own.
     if type(source) is Subset:
-        return _labels(source.dataset, [int(source.indices[p]) for p in positions])
+        # Positions may count from the end.
+        return _labels(source.dataset, [int(source.indices[p]) % len(source.dataset) for p in positions])  # pyright: ignore[reportArgumentType]
     if type(source) is ConcatDataset:
         return _labels_of_parts(source, positions)
     if not _has_target(_item(source, positions[0])):
@@ -144,10 +149,29 @@ def _labels(source: Any, positions: Sequence[int]) -> list[Any] | None:
         raise InputError(
             f"{type(source).__name__} has {len(source)} items and {len(own)} targets: give labels=, one per image"
         )
+    if own is not None:
+        _check_targets(source, positions, targets, names or [])
     if names:
         return [_class(source, target, names) for target in targets]
     _check_single(source, targets)
     return targets
+
+
+def _check_targets(source: Any, positions: Sequence[int], targets: Sequence[Any], names: list[Any]) -> None:
+    """Refuse a list of targets that is not of the items, such as that of a set which this one takes items out of."""
+    for k in np.unique(np.linspace(0, len(positions) - 1, min(len(positions), PROBED)).round().astype(int)).tolist():
+        item = _item(source, positions[k])
+        if not _has_target(item):
+            continue
+        told, listed_as = name_of(item[1]), name_of(targets[k])
+        if told is None or listed_as is None or told == listed_as:
+            continue
+        if names and listed_as.isdecimal() and int(listed_as) < len(names) and told == name_of(names[int(listed_as)]):
+            continue
+        raise InputError(
+            f"item {positions[k]} of {type(source).__name__} has the label {told!r}, and its targets say {listed_as!r} "
+            "there: give labels=, one per image"
+        )
 
 
 def _sequence(value: Any) -> list[Any] | None:

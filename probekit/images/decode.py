@@ -37,7 +37,7 @@ UPRIGHT = {
 }
 # ITU-R 601, in units of 2⁻¹⁶ that sum to 1, so that grey stays what it is.
 LUMA = np.array([19595, 38470, 7471]) / 2**16
-TIFF_BITS, TIFF_EXTRA = 258, 338
+TIFF_BITS, TIFF_EXTRA, TIFF_SAMPLES = 258, 338, 339
 
 
 @cache
@@ -194,6 +194,10 @@ def _refuse_what_would_be_lost(opened: Image.Image, encoded: bytes) -> None:
         if codec == "dds_rgb" and len(encoded) < 128 + opened.width * opened.height * arguments[0] // 8:
             raise Unusable("its pixels are cut off")
     tags = getattr(opened, "tag_v2", {})
+    if 2 in _each(tags.get(TIFF_SAMPLES, 1)):
+        raise Unusable(
+            "pixels with a sign, which Pillow reads as if they had none: read such files yourself, as an array"
+        )
     if (TIFF_EXTRA in tags and not opened.has_transparency_data) or opened.mode == "RGBX":
         raise Unusable("planes beside its colours, of which nobody says what they are: save it without them")
 
@@ -219,7 +223,11 @@ def _deep_tile(codec: str, arguments: tuple[Any, ...]) -> bool:
         return isinstance(arguments[-1], int) and arguments[-1] > 255
     if codec == "sgi_rle":
         return arguments[-1] == 2
-    return codec == "SGI16" or any(isinstance(a, str) and ";16" in a for a in arguments)
+    return codec == "SGI16" or any(
+        # "BGR;16" is 5, 6 and 5 bits.
+        isinstance(a, str) and ";16" in a and a != "BGR;16"
+        for a in arguments
+    )
 
 
 def _each(value: Any) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ from probekit.errors import InputError
 from probekit.images.class_folders import class_folders
 from probekit.images.containers import Folder, Zip, hidden, opened
 from probekit.images.decode import Preparation, suffixes
-from probekit.images.imageset import ImageSet, checked_ids, named
+from probekit.images.imageset import ImageSet, checked_ids, checked_labels, named
 from probekit.images.unusable import Unusable
 from probekit.machine.memory import refuse_array
 
@@ -199,8 +199,8 @@ def _spelt(name: str) -> str:
 def _folder_labels(names: Sequence[str], kept: Sequence[str], path: Path) -> tuple[str, ...] | None:
     """Classes of the files that are kept, by the folders of all; None where there are none."""
     classes, inside = class_folders(names)
-    labels = tuple(classes.get(name, "") for name in kept)
-    if not any(labels):
+    labels = checked_labels([classes.get(name, "") for name in kept], len(kept))
+    if labels is None:
         return None
     if inside:
         known = named([label for label in dict.fromkeys(labels) if label])

@@ -160,6 +160,8 @@ class ImageSet:
         InputError
             If it is something else, there is no such position, or one is named twice.
         """
+        if getattr(attribute(indices, "dtype"), "kind", "") == "b":
+            check_order("mask", indices, self.ids)
         indices = positions_of("indices", indices, len(self))
         labels = None if self.labels is None else tuple(self.labels[i] for i in indices)
         parent = self._read
@@ -221,6 +223,9 @@ def relabelled(found: ImageSet, ids: Any, labels: Any) -> ImageSet:
     InputError
         If they are not one per image, one is no name, or ids are missing or repeat.
     """
+    if labels is not None:
+        # Before they have other ids.
+        check_order("labels", labels, found.ids)
     if ids is not None:
         check_order("ids", ids, found.ids)
         found = replace(found, ids=checked_ids(ids, len(found), found.name))
