@@ -96,8 +96,10 @@ def test_findings_that_were_kept_are_taken_as_they_were(name: str, how: str, tmp
         assert set(result.variables) == set(expected.variables)
         for key in expected.data_vars:
             if expected[key].dtype.kind in "fiub":
-                near = {"rtol": 1e-4, "atol": 1e-6} if how == "float32" else {"rtol": 1e-12}
-                np.testing.assert_allclose(result[key].values, expected[key].values, **near, err_msg=str(key))
+                relative, absolute = (1e-4, 1e-6) if how == "float32" else (1e-12, 0.0)
+                np.testing.assert_allclose(
+                    result[key].values, expected[key].values, relative, absolute, err_msg=str(key)
+                )
             else:
                 assert result[key].values.tolist() == expected[key].values.tolist(), key
     plt.close("all")
