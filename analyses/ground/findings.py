@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -109,7 +110,8 @@ class Findings:
         values
             Arrays by variable; an `Estimate` where the specification says interval.
         data
-            What was analysed: coordinates along the dims that are used, and all attrs, are taken over.
+            What was analysed: coordinates along the dims that are used, and all attrs, are taken over, but for
+            coordinates named like something else in the findings.
         coords
             Coordinates of further dims: values along the dim of the same name, or (dim, values) with a text from the
             specification, or whole xarray variables.
@@ -121,6 +123,11 @@ class Findings:
         Returns
         -------
         Dataset
+
+        Warns
+        -----
+        UserWarning
+            If a coordinate of the data is left out.
         """
         unknown = [name for name in values if name not in self.variables]
         lacking = [name for name, v in self.variables.items() if name not in values and not v.optional]
@@ -131,14 +138,29 @@ class Findings:
             for key, array in self._parts(name, given):
                 made[key] = (self.variables[name].dims, np.asarray(array), self._texts(name, key, options, attrs or {}))
         dims = {d for variable in made.values() for d in variable[0]}
-        kept = {name: c.variable for name, c in data.coords.items() if c.dims and set(c.dims) <= dims}
         shown = {
             key: value if isinstance(value, OPTION) and not isinstance(value, bool) else str(value)
             for key, value in ((key, plain(value)) for key, value in options.items())
             if value is not None
         }
         own = {name: self._coord(name, given) for name, given in (coords or {}).items()}
+        along_used = {str(name): c.variable for name, c in data.coords.items() if c.dims and set(c.dims) <= dims}
+        taken = {name for name, c in along_used.items() if name in made or _is_other(name, c, own, dims)}
+        kept = {name: c for name, c in along_used.items() if name not in taken}
+        _tell_left_out([name for name in along_used if name in taken], self.source)
         return xr.Dataset(made, coords={**kept, **own}, attrs={**data.attrs, "analysis": self.analysis, **shown})
+
+    def distinct(self, data: xr.Dataset) -> xr.Dataset:
+        """Data without coordinates that are named like variables of the findings, which cannot hold both.
+
+        Warns
+        -----
+        UserWarning
+            Naming them.
+        """
+        names = [str(name) for name in data.coords if any(name in self._keys(own) for own in self.variables)]
+        _tell_left_out(names, self.source)
+        return data.drop_vars(names)
 
     def check(
         self,
@@ -286,6 +308,22 @@ class Findings:
         if rest:
             return given
         return along(dim, values, self.coords[name])
+
+
+def _is_other(name: str, coord: xr.Variable, own: Mapping[str, Any], dims: set[str]) -> bool:
+    """Whether a coordinate of the data has the name of another of the findings, along other dims."""
+    found = xr.as_variable(own[name]).dims if name in own else (name,) if name in dims else coord.dims
+    return coord.dims != found
+
+
+def _tell_left_out(names: list[str], source: str) -> None:
+    if names:
+        warnings.warn(
+            f"coordinates {', '.join(names)} of the data are left out of what {source} returns, which has something "
+            f"else of that name: rename them to keep them, e.g. data.rename({names[0]}='own_{names[0]}')",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _is_attribute(name: str, value: Any) -> bool:

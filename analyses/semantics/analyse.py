@@ -373,6 +373,8 @@ def analyse(
     if compared:
         how = of("given", "statistics", "controls", "permutations", "max_images")
         parts.append(correlate(data, compared, label=label, **how))
+    # What one part keeps of the data may have the name of what another found.
+    parts = [FINDINGS.distinct(part) for part in parts]
     found = xr.merge(parts, combine_attrs="drop_conflicts", join="exact", compat="equals")
     return found.assign_attrs(analysis=FINDINGS.analysis)
 

@@ -334,7 +334,9 @@ def stability(
     if reference is None:
         _level(data, reference)
     members = grouped(data, clusters)
-    found = per_image(data, reference=reference, among=among, k=None, distances=distances, seed=seed)
+    # Findings have no dim image, so that whatever else the data say of images cannot be mistaken for theirs.
+    alone = data.drop_vars([name for name, c in data.coords.items() if c.dims == ("image",) and name != "image"])
+    found = per_image(alone, reference=reference, among=among, k=None, distances=distances, seed=seed)
     used = found["group"].values >= 0
     how = {"resamples": resamples, "level": level, "seed": seed}
     values: dict[str, Any] = {name: _mean(found[name], members, used, **how) for name in ("top1", "reciprocal_rank")}

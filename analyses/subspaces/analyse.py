@@ -160,6 +160,7 @@ def analyse(
     check_options("analyse", further, ("max_subspaces", "splits"))
     usable_ranks(data, ranks)
     most = further.get("max_subspaces", MOST_SUBSPACES)
+    data = FINDINGS.distinct(data)
     found = fit(
         data,
         n_subspaces=n_subspaces,

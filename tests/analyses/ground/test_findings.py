@@ -89,3 +89,24 @@ def test_a_docstring_without_a_place_for_the_table_is_a_fault_of_the_room() -> N
 
     with pytest.raises(ValueError, match="analyse has no"):
         SPEC.described(analyse)
+
+
+@pytest.mark.parametrize("name", ["mean", "mean_low", "count", "kind"])
+def test_a_coordinate_named_like_something_else_in_the_findings_is_left_out_with_a_warning(name: str) -> None:
+    data = DATA.assign_coords({name: ("image", [3, 4]), "breed": ("image", ["x", "y"])})
+    values = {"mean": MEAN, "count": 2, "extra": [0.0]}
+    with pytest.warns(
+        UserWarning, match=rf"coordinates {name} of the data are left out .*data.rename\({name}="
+    ) as told:
+        found = SPEC.label(values, data, coords={"kind": ["x"]}, level=0.9)
+    assert len(told) == 1
+    expected = SPEC.label(values, data.drop_vars(name), coords={"kind": ["x"]}, level=0.9)
+    xr.testing.assert_identical(found, expected)
+    assert found["breed"].values.tolist() == ["x", "y"]
+
+
+def test_a_coordinate_named_like_a_dim_without_values_is_left_out_with_a_warning() -> None:
+    data = DATA.assign_coords(kind=("image", [3, 4]))
+    with pytest.warns(UserWarning, match="coordinates kind of the data are left out"):
+        found = SPEC.label({"mean": MEAN, "count": 2, "extra": [0.0, 1.0]}, data, level=0.9)
+    assert "kind" not in found.coords

@@ -250,3 +250,23 @@ def test_seeds_repeat_results_and_change_what_is_random() -> None:
     )
     xr.testing.assert_identical(one, same)
     assert not one.correlation.equals(other.correlation)
+
+
+@pytest.mark.parametrize("name", ["precision", "precision_low", "top1", "correlation", "distance"])
+def test_a_coordinate_named_like_a_finding_is_left_out_with_a_warning(name: str) -> None:
+    data = dataset(images=32)
+    named = data.assign_coords({name: ("image", np.arange(32))})
+    with pytest.warns(UserWarning, match=f"coordinates {name} of the data are left out"):
+        found = semantics.analyse(named, permutations=0, resamples=100)
+    xr.testing.assert_identical(found, semantics.analyse(data, permutations=0, resamples=100))
+
+
+@pytest.mark.parametrize("name", ["group", "rank", "top1"])
+def test_what_data_call_their_groups_does_not_change_stability(name: str) -> None:
+    data = dataset(images=32)
+    named = data.assign_coords({name: ("image", np.arange(32))})
+    found = semantics.stability(named, resamples=100)
+    xr.testing.assert_identical(found, semantics.stability(data, resamples=100))
+    if name == "group":
+        with pytest.warns(UserWarning, match="coordinates group of the data are left out"):
+            semantics.per_image(named, reference=0.1)

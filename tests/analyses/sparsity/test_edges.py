@@ -235,3 +235,11 @@ def test_the_command_writes_findings_and_figure(tmp_path: Path, capsys: pytest.C
     assert (out / "sparsity.png").stat().st_size > 0
     assert sparsity.main([*given[:-1], "nothing"]) == 1
     assert "clusters='nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["sparsity", "per_image"])
+def test_a_coordinate_named_like_a_finding_is_left_out_with_a_warning(name: str) -> None:
+    data = dataset()
+    with pytest.warns(UserWarning, match=f"coordinates {name} of the data are left out"):
+        found = analysed(data.assign_coords({name: ("image", np.arange(30))}))
+    xr.testing.assert_identical(found, analysed(data))

@@ -336,3 +336,13 @@ def test_findings_of_another_network_or_of_channels_in_another_order_are_refused
         subspaces.overlap(data.assign_coords(tap=("channel", ["other"] * 30)), found.assign_coords(block=["other"]))
     backwards = truth.isel(channel=slice(None, None, -1))
     assert subspaces.score(found, backwards).support_f1 == subspaces.score(found, truth).support_f1 == 1
+
+
+@pytest.mark.parametrize("name", ["held", "certainty", "overlap_gap", "gain_shuffled_low", "block"])
+def test_a_coordinate_named_like_a_finding_is_left_out_with_one_warning(name: str) -> None:
+    data, _ = union_of_subspaces(120, n_channels=30, n_subspaces=3)
+    data = data.assign_coords({name: ("image", np.arange(120))})
+    options: dict[str, Any] = {"n_subspaces": 3, "resamples": 100, "dimensions": False}
+    with pytest.warns(UserWarning, match=f"coordinates {name} of the data are left out"):
+        found = subspaces.analyse(data, **options)
+    xr.testing.assert_identical(found, subspaces.analyse(data.drop_vars(name), **options))
