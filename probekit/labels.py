@@ -371,7 +371,7 @@ class Site(NamedTuple):
 
 def blocks(data: xr.Dataset | xr.DataArray) -> list[str]:
     """The taps of a representation, in the order of their channels."""
-    return list(dict.fromkeys(map(str, data["tap"].values)))
+    return list(dict.fromkeys(strings(data["tap"].values)))
 
 
 def sites(data: xr.Dataset | xr.DataArray) -> Iterator[Site]:

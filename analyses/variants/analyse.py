@@ -53,9 +53,6 @@ FINDINGS = Findings(
     source="variants.table",
 )
 
-# Of a name that an error shows.
-LONGEST = 40
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(SampleSettings):
@@ -236,7 +233,7 @@ def _compared_in(held_out: Sequence[str], block: str, known: Sequence[str]) -> l
     """Taps whose φ is compared: those held out, in the network's order, and the block."""
     missing = [name for name in held_out if name not in known]
     if missing:
-        said = ", ".join(name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in missing[:5])
+        said = ", ".join(map(checks.shown, missing[:5]))
         raise InputError(f"held_out: there is no tap {said} among {', '.join(known)}: give names of these")
     return list(dict.fromkeys([*(name for name in known if name in held_out), block]))
 

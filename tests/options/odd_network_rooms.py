@@ -227,7 +227,7 @@ CALLS: dict[str, Call] = {
             "draws": LARGER,
             "ids": NOTHING
             | {"an iterator", "an array of texts", "an array of object texts", "an Index"}
-            | {"a list of mixed"},
+            | {"a list of mixed", "a DataArray of one dim"},
             "batch_size": LARGER | HUGE,
         },
     ),

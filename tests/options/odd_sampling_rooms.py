@@ -102,7 +102,7 @@ CALLS: dict[str, Call] = {
             "progress": False,
         },
         {
-            "n_samples": COUNTS,
+            "n_samples": COUNTS | {"np.uint8"},
             "sigmas": NOTHING | LEVELS,
             "method": FUNCTIONS,
             "seed": SEEDS,
@@ -167,7 +167,7 @@ CALLS: dict[str, Call] = {
     "sampling.Condition.from_phi": Call(
         sampling.Condition.from_phi,
         {"tap": TAP, "phi": AT_FALLING, "sigmas": FALLING, "shape": SHAPE, "conditions": None},
-        {"conditions": NOTHING | {"an empty mapping", "an empty Dataset"}},
+        {"sigmas": LEVELS, "conditions": NOTHING | {"an empty mapping", "an empty Dataset"}},
     ),
     "sampling.centroid": Call(sampling.centroid, {"data": PHI, "name": "centroid"}, {"name": TEXTS}),
     "sampling.interpolate": Call(
