@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -149,12 +150,26 @@ def _labels(source: Any, positions: Sequence[int]) -> list[Any] | None:
         raise InputError(
             f"{type(source).__name__} has {len(source)} items and {len(own)} targets: give labels=, one per image"
         )
+    if names:
+        names = _named_once(source, names)
     if own is not None:
         _check_targets(source, positions, targets, names or [])
     if names:
         return [_class(source, target, names) for target in targets]
     _check_single(source, targets)
     return targets
+
+
+def _named_once(source: Any, names: list[Any]) -> list[Any]:
+    """Names of classes, of synonyms joined; two classes of one name would be taken for one."""
+    joined = [", ".join(map(str, name)) if isinstance(name, tuple) else name for name in names]
+    twice = [name for name, times in Counter(map(name_of, joined)).items() if name and times > 1]
+    if twice:
+        raise InputError(
+            f"classes of {type(source).__name__} have the name {twice[0]!r} more than once: give labels=, one class "
+            "per image, under names that differ"
+        )
+    return joined
 
 
 def _check_targets(source: Any, positions: Sequence[int], targets: Sequence[Any], names: list[Any]) -> None:

@@ -68,6 +68,13 @@ def test_targets_that_are_not_of_the_items_are_refused() -> None:
     assert load(named).labels == ("b", "a")
 
 
+def test_classes_of_one_name_are_refused_and_synonyms_joined() -> None:
+    with pytest.raises(InputError, match="classes of Items have the name 'crane' more than once: give labels="):
+        load(Items(X[:3], [0, 1, 2], ["crane", "ox", "crane"]))
+    synonyms: Any = [("crane",), ("ox",), ("crane", "derrick")]
+    assert load(Items(X[:3], [0, 1, 2], synonyms)).labels == ("crane", "ox", "crane, derrick")
+
+
 def test_a_set_that_hands_out_the_same_memory_for_every_item_is_read_item_by_item() -> None:
     class Reused(Dataset):
         def __init__(self, kind: Any) -> None:
