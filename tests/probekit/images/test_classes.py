@@ -230,8 +230,8 @@ def test_targets_that_are_no_positions_among_the_classes_are_refused(target: Any
 @pytest.mark.parametrize("classes", [["cat", "dog"], ("cat", "dog"), np.array(["cat", "dog"])])
 def test_targets_are_told_by_the_names_of_their_classes(targets: Any, classes: Any) -> None:
     assert load(Items(pairs(targets), classes=classes)).labels == ("dog", "cat", "dog")
-    for told in (list(targets), ["dog", "cat", "dog"]):
-        assert load(Items(pairs(told), classes=classes, targets=targets)).labels == ("dog", "cat", "dog")
+    for items in (pairs(targets), pairs([1, 0, 1]), [image for image, _ in pairs(targets)]):
+        assert load(Items(items, classes=classes, targets=targets)).labels == ("dog", "cat", "dog")
 
 
 @pytest.mark.parametrize("missing", [None, np.nan])
