@@ -13,8 +13,8 @@ import torch
 
 from probekit.checks import given
 from probekit.errors import InputError
-from probekit.images.imageset import ImageSet, checked_ids, named
-from probekit.naming import check_spelling
+from probekit.images.imageset import ImageSet, checked_ids
+from probekit.naming import check_spelling, named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +24,9 @@ __all__ = ["concatenate"]
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
     """One image set of several, such as the parts of a data set; ids gain the name of their part.
+
+    A list of one set gives this set, whose ids are as they were. Noise is addressed by ids, so an image has other noise
+    in the union than in its part. Two sets of one name are renamed by ``dataclasses.replace(images, name="…")``.
 
     Where only some parts have labels, the images of the others have the missing class "".
 
@@ -35,7 +38,8 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
     Raises
     ------
     InputError
-        If there is no set, if sizes differ, or if two parts have the same name.
+        If there is no set, if sizes differ, if two parts have the same name, or if classes differ only in
+        blanks at their ends or in how accents are encoded.
     """
     sets = _listed(sets)
     if not sets:
@@ -45,7 +49,8 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
     twice = [name for name, n in Counter(s.name for s in sets).items() if n > 1]
     if twice:
         raise InputError(
-            f"{named(twice)} names more than one set: ids begin with the set's name, so rename one of them"
+            f"{named(twice)} names more than one set: ids begin with the set's name, so rename one of them by "
+            'dataclasses.replace(images, name="…")'
         )
     shapes = {s.name: s.shape for s in sets}
     if len(set(shapes.values())) > 1:
@@ -107,6 +112,6 @@ def _joined_labels(sets: Sequence[ImageSet]) -> tuple[str, ...] | None:
             '"". Give labels= when they are loaded, or leave them out',
             stacklevel=3,
         )
-    joined = tuple(label for s in sets for label in s.labels or [""] * len(s))
-    check_spelling("labels", joined)
-    return joined
+    labels = tuple(label for s in sets for label in s.labels or [""] * len(s))
+    check_spelling("labels of the sets", labels)
+    return labels

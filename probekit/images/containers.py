@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +15,9 @@ __all__ = ["Folder", "Listing", "Zip", "opened"]
 
 # More than any image takes that can be held in memory.
 LARGEST_FILE = 2**30
-LOST_LINK = "a link that leads nowhere"
-
-# The flag of a member of a zip whose name is said to be UTF-8.
+# The bit of a member's flags which says that its name is UTF-8; without it, zipfile reads code page 437.
 UTF8 = 0x800
+LOST_LINK = "a link that leads nowhere"
 
 
 class Listing(NamedTuple):
@@ -56,9 +54,7 @@ def opened(path: Path) -> Folder | Zip:
                     return Zip(path)
     except (OSError, Unusable) as error:
         raise InputError(f"{path} cannot be read: {reason(error)}") from None
-    raise InputError(
-        f"{path} is neither a folder nor a zip: of single image files give a list, load([path]); or give an array"
-    )
+    raise InputError(f"{path} is neither a folder nor a zip: of single image files give a list, load([{str(path)!r}])")
 
 
 class Folder:
@@ -100,6 +96,8 @@ class Folder:
         path = self.path / name
         try:
             found = path.stat()
+            if stat.S_ISDIR(found.st_mode):
+                raise Unusable("a folder, and no file: load it by itself, or list its files")
             # A pipe would be waited for, without end.
             if not stat.S_ISREG(found.st_mode):
                 raise Unusable("a pipe, socket or device, and no file")
@@ -185,12 +183,18 @@ def _is_folder(entry: os.DirEntry[str], name: str, closed: dict[str, str]) -> bo
 
 
 def _path(info: zipfile.ZipInfo) -> str:
-    """The path of a member; some programs of Windows write their own separator, others UTF-8 without saying so."""
-    name = info.filename
-    if not info.flag_bits & UTF8:
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
-    return name.replace("\\", "/")
+    """The path of a member; some programs of Windows write their own separator."""
+    return _decoded(info).replace("\\", "/")
+
+
+def _decoded(info: zipfile.ZipInfo) -> str:
+    """The name of a member; some programs write UTF-8, and do not set the flag that says so."""
+    if info.flag_bits & UTF8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.filename
 
 
 def _short(path: Path) -> str:

@@ -38,6 +38,10 @@ UPRIGHT = {
 # ITU-R 601, in units of 2⁻¹⁶ that sum to 1, so that grey stays what it is.
 LUMA = np.array([19595, 38470, 7471]) / 2**16
 TIFF_BITS, TIFF_EXTRA, TIFF_SAMPLES = 258, 338, 339
+# Of TIFF's kinds of samples, whole numbers with a sign.
+SIGNED = 2
+# Modes of 16 bits for all colours of a pixel, 5, 6 and 5.
+PACKED = ("BGR;16", "RGB;16")
 
 
 @cache
@@ -194,10 +198,9 @@ def _refuse_what_would_be_lost(opened: Image.Image, encoded: bytes) -> None:
         if codec == "dds_rgb" and len(encoded) < 128 + opened.width * opened.height * arguments[0] // 8:
             raise Unusable("its pixels are cut off")
     tags = getattr(opened, "tag_v2", {})
-    if 2 in _each(tags.get(TIFF_SAMPLES, 1)):
-        raise Unusable(
-            "pixels with a sign, which Pillow reads as if they had none: read such files yourself, as an array"
-        )
+    # Pillow takes −128 for 128, or for 0.
+    if SIGNED in _each(tags.get(TIFF_SAMPLES, 1)) or any(size & 0x80 for size in _jpeg2000_sizes(opened, encoded)):
+        raise Unusable("pixels with a sign, which are no values from 0 to 255: read such files yourself, as an array")
     if (TIFF_EXTRA in tags and not opened.has_transparency_data) or opened.mode == "RGBX":
         raise Unusable("planes beside its colours, of which nobody says what they are: save it without them")
 
@@ -209,8 +212,7 @@ def _deep(opened: Image.Image, encoded: bytes) -> bool:
     if opened.format == "TIFF":
         return max(_each(opened.tag_v2.get(TIFF_BITS, 8))) > 8  # pyright: ignore[reportAttributeAccessIssue]
     if opened.format == "JPEG2000":
-        # Ssiz of the first component, its depth less 1, lies 42 bytes behind the beginning of the marker SIZ.
-        return (encoded[encoded.find(b"\xff\x4f\xff\x51") + 42] & 0x7F) > 7
+        return any(size & 0x7F > 7 for size in _jpeg2000_sizes(opened, encoded))
     if opened.format == "AVIF":
         # The property pixi: version and flags, the number of channels, the depth of each.
         start = encoded.find(b"pixi")
@@ -218,16 +220,22 @@ def _deep(opened: Image.Image, encoded: bytes) -> bool:
     return any(_deep_tile(tile[0], _each(tile[3])) for tile in getattr(opened, "tile", ()))
 
 
+def _jpeg2000_sizes(opened: Image.Image, encoded: bytes) -> list[int]:
+    """Ssiz of each component, its depth less 1, and 128 more if it has a sign; of other formats none."""
+    if opened.format != "JPEG2000":
+        return []
+    # The marker SIZ, in which their number comes before the components, of three bytes each.
+    start = encoded.find(b"\xff\x4f\xff\x51")
+    count = int.from_bytes(encoded[start + 40 : start + 42])
+    return list(encoded[start + 42 : start + 42 + 3 * count : 3])
+
+
 def _deep_tile(codec: str, arguments: tuple[Any, ...]) -> bool:
     if codec in ("ppm", "ppm_plain"):
         return isinstance(arguments[-1], int) and arguments[-1] > 255
     if codec == "sgi_rle":
         return arguments[-1] == 2
-    return codec == "SGI16" or any(
-        # "BGR;16" is 5, 6 and 5 bits.
-        isinstance(a, str) and ";16" in a and a != "BGR;16"
-        for a in arguments
-    )
+    return codec == "SGI16" or any(isinstance(a, str) and ";16" in a and a not in PACKED for a in arguments)
 
 
 def _each(value: Any) -> tuple[Any, ...]:

@@ -20,9 +20,10 @@ from probekit.errors import InputError
 from probekit.images.class_folders import class_folders
 from probekit.images.containers import Folder, Zip, hidden, opened
 from probekit.images.decode import Preparation, suffixes
-from probekit.images.imageset import ImageSet, checked_ids, checked_labels, named
+from probekit.images.imageset import ImageSet, checked_ids, named
 from probekit.images.unusable import Unusable
 from probekit.machine.memory import refuse_array
+from probekit.naming import check_spelling, name_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -199,9 +200,13 @@ def _spelt(name: str) -> str:
 def _folder_labels(names: Sequence[str], kept: Sequence[str], path: Path) -> tuple[str, ...] | None:
     """Classes of the files that are kept, by the folders of all; None where there are none."""
     classes, inside = class_folders(names)
-    labels = checked_labels([classes.get(name, "") for name in kept], len(kept))
-    if labels is None:
+    labels = tuple(name_of(classes.get(name)) or "" for name in kept)
+    if not any(labels):
         return None
+    try:
+        check_spelling("class folders", labels)
+    except InputError as error:
+        raise InputError(f"{error}; rename folders of {path}, or give labels=") from None
     if inside:
         known = named([label for label in dict.fromkeys(labels) if label])
         warnings.warn(

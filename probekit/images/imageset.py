@@ -17,7 +17,7 @@ import xarray as xr
 
 from probekit.checks import attribute, given, listed, shown
 from probekit.errors import InputError
-from probekit.images.positions import positions_of
+from probekit.images.positions import is_mask, positions_of
 from probekit.naming import MAX_NAMED, check_spelling, name_of, named, names_of
 
 if TYPE_CHECKING:
@@ -98,9 +98,10 @@ class ImageSet:
         Raises
         ------
         InputError
-            If there is no such position, or an image holds NaN or infinite values or no longer has the set's shape.
+            If there is no such position, a mask comes with the ids in another order, or an image holds NaN or infinite
+            values or no longer has the set's shape.
         """
-        indices = positions_of("indices", indices, len(self))
+        indices = self._positions(indices)
         if not indices:
             return torch.empty(0, *self.shape)
         images = self._read(indices).float()
@@ -111,6 +112,11 @@ class ImageSet:
             bad = [self.ids[i] for i, x in zip(indices, images, strict=True) if not bool(torch.isfinite(x).all())]
             raise InputError(f"{named(bad)} of {self.name} hold NaN or infinite values: remove or mend them")
         return images
+
+    def _positions(self, indices: Any) -> list[int]:
+        if isinstance(indices, pd.Series | xr.DataArray) and is_mask(indices.values):
+            check_order("mask", indices, self.ids)
+        return positions_of("indices", indices, len(self))
 
     def sel(self, *, image: Any = None, label: Any = None) -> ImageSet:
         """The images of these ids, or of these classes.
@@ -158,11 +164,10 @@ class ImageSet:
         Raises
         ------
         InputError
-            If it is something else, there is no such position, or one is named twice.
+            If it is something else, there is no such position, one is named twice, or a mask comes with the images' ids
+            in another order.
         """
-        if getattr(attribute(indices, "dtype"), "kind", "") == "b":
-            check_order("mask", indices, self.ids)
-        indices = positions_of("indices", indices, len(self))
+        indices = self._positions(indices)
         labels = None if self.labels is None else tuple(self.labels[i] for i in indices)
         parent = self._read
         return replace(
@@ -223,14 +228,12 @@ def relabelled(found: ImageSet, ids: Any, labels: Any) -> ImageSet:
     InputError
         If they are not one per image, one is no name, or ids are missing or repeat.
     """
-    if labels is not None:
-        # Before they have other ids.
-        check_order("labels", labels, found.ids)
+    former = found.ids
     if ids is not None:
         check_order("ids", ids, found.ids)
         found = replace(found, ids=checked_ids(ids, len(found), found.name))
     if labels is not None:
-        check_order("labels", labels, found.ids)
+        check_order("labels", labels, found.ids, former)
         found = replace(found, labels=checked_labels(labels, len(found)))
     return found
 
@@ -272,8 +275,8 @@ def checked_labels(labels: Any, count: int) -> tuple[str, ...] | None:
     return values
 
 
-def check_order(option: str, values: Any, ids: Sequence[str]) -> None:
-    """Refuse names that come with the images' ids in another order.
+def check_order(option: str, values: Any, *orders: Sequence[str]) -> None:
+    """Refuse values that come with the images' ids in another order; `orders` are all ids that the images go by.
 
     Raises
     ------
@@ -287,7 +290,7 @@ def check_order(option: str, values: Any, ids: Sequence[str]) -> None:
     else:
         return
     known = tuple(map(name_of, own))
-    if known != tuple(ids) and set(known) == set(ids):
+    if known not in [tuple(ids) for ids in orders] and any(set(known) == set(ids) for ids in orders):
         at = "loc[list(images.ids)]" if isinstance(values, pd.Series) else "sel(image=list(images.ids))"
         raise InputError(
             f"{option} are indexed as the images are, in another order: give {option}.{at} to go by id, or "

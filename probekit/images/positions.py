@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,15 @@ import torch
 from probekit.checks import attribute, given, listed, shown, whole
 from probekit.errors import InputError
 
-__all__ = ["positions_of"]
+__all__ = ["is_mask", "positions_of"]
 
 WANTED = "whole numbers, a slice, or a mask of one True or False per image"
+
+
+def is_mask(items: Iterable[Any]) -> bool:
+    """Whether all items, of which there is one at least, are True or False."""
+    items = list(items)
+    return bool(items) and all(isinstance(one, bool | np.bool_) for one in items)
 
 
 def positions_of(option: str, indices: Any, count: int) -> list[int]:
@@ -53,7 +60,7 @@ def _listed(option: str, indices: Any, count: int) -> list[int]:
         # What is made while it is read may have no end.
         raise InputError(f"{given(option, indices)}: give {WANTED}")
     items = listed(option, indices, WANTED) if array is None else array.tolist()
-    if items and all(isinstance(one, bool | np.bool_) for one in items):
+    if is_mask(items):
         if len(items) != count:
             raise InputError(f"{option} is a mask of {len(items)} for {count} images: give one True or False per image")
         return np.flatnonzero(items).tolist()

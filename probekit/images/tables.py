@@ -94,9 +94,9 @@ def from_paths(
         raise InputError(
             f"{files[at]} is listed more than once, again at position {at}: list each file once, e.g. drop_duplicates"
         )
-    for option, values in (("ids", ids), ("labels", labels)):
-        check_order(option, values, files)
+    check_order("ids", ids, files)
     own = checked_ids(files if ids is None else ids, len(files), name)
+    check_order("labels", labels, own, files)
     classes = None if labels is None else checked_labels(labels, len(files))
     found = of_names(Folder(folder), files, folder, prepare, skip_bad)
     where = {file: k for k, file in enumerate(files)}

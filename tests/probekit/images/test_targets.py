@@ -95,7 +95,9 @@ def test_targets_that_are_of_other_items_are_refused_with_the_way_out(make: Any,
     told = Told([0, 0, 0, 1, 1, 1], classes=classes)
     wrong = make(told, [5, 4, 3, 2, 1, 0])
     for data in (wrong, Subset(wrong, [0, 1]), ConcatDataset([told, wrong])):
-        with pytest.raises(InputError, match=r"has the label '1', and its targets say '0' there: give labels=.*dataset"):
+        with pytest.raises(
+            InputError, match=r"has the label '1', and its targets say '0' there: give labels=.*dataset"
+        ):
             load(data)
     assert load(wrong, labels=[wrong[k][1] for k in range(COUNT)]).labels == ("1", "1", "1", "0", "0", "0")
     assert load(make(told, range(COUNT))).labels == load(told).labels
