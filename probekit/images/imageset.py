@@ -114,7 +114,7 @@ class ImageSet:
         return images
 
     def _positions(self, indices: Any) -> list[int]:
-        if isinstance(indices, pd.Series | xr.DataArray) and is_mask(indices.values):
+        if isinstance(indices, pd.Series | xr.DataArray) and indices.ndim == 1 and is_mask(indices.values):
             check_order("mask", indices, self.ids)
         return positions_of("indices", indices, len(self))
 
