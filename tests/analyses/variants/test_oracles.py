@@ -118,9 +118,15 @@ def test_samples_that_are_their_condition_are_at_no_distance_and_nearer_than_fre
     # What is added to a sample's distance is that of all the free samples of all conditions, worked out anew.
     measure = {"sigma": 0.1, "draws": 4, "seed": 0}
     tap = probekit.tap(net, "mid")
+
+    def noise(samples: xr.Dataset) -> list[str]:
+        return [f"{image}/{k}" for image in samples.image.values for k in range(samples.sizes["sample"])]
+
     with pytest.warns(UserWarning, match="reach from"):
-        free = tap(free_samples.samples.values.reshape(-1, 3, 8, 8), **measure).phi.values[:, 0]
-    given = tap(photographs(), **measure).phi.values[:, 0]
+        free = tap(free_samples.samples.values.reshape(-1, 3, 8, 8), ids=noise(free_samples), **measure).phi.values[
+            :, 0
+        ]
+    given = tap(photographs(), ids=noise(copied.samples.isel(sample=[0])), **measure).phi.values[:, 0]
     apart = np.linalg.norm(free - given[:, None], axis=2).mean(axis=1) / np.linalg.norm(given, axis=1)
     np.testing.assert_allclose(found["nearer in mid"] + found["distance in mid"], apart, rtol=1e-4)
     alone = measured.per_image(copied, None, compared_in("mid"))
