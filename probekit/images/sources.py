@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 from torch.utils.data import DataLoader, IterableDataset
 
-from probekit.checks import flag, given, is_real, plain, shown, whole
+from probekit.checks import flag, given, is_real, plain, whole
 from probekit.errors import InputError
 from probekit.images.arrays import from_array, from_labelled
 from probekit.images.datasets import from_dataset, is_dataset
@@ -25,6 +25,7 @@ from probekit.images.imageset import ImageSet, named, relabelled
 from probekit.images.resize import pair
 from probekit.images.samples import builtin_samples
 from probekit.images.tables import are_paths, from_paths, from_table, is_table
+from probekit.naming import abridged
 
 __all__ = ["Asked", "images_of"]
 
@@ -90,7 +91,7 @@ def images_of(source: Any, asked: Asked) -> ImageSet:
         return _listed(source, asked)
     called = f"what is given, of type {type(source).__name__},"
     if isinstance(source, Path | str):
-        called = shown(str(source))
+        called = repr(abridged(str(source)))
     asked.refuse_of_tables(called)
     if are_paths(source):
         return _listed(source, asked)

@@ -201,7 +201,7 @@ def test_a_table_without_a_column_of_files_is_refused_with_the_call_that_reads_i
 def test_a_folder_that_is_called_like_a_table_is_a_folder(photos: Path) -> None:
     folder = photos.rename(photos.with_suffix(".csv"))
     assert load(folder, labels=[0, 1, 0]).ids == tuple(sorted(NAMES))
-    with pytest.raises(InputError, match=r"path='file' does not apply here: .*photos.csv' is no table"):
+    with pytest.raises(InputError, match=r"path='file' does not apply here: .*photos\.csv' is no table"):
         load(folder, path="file")
 
 
