@@ -219,7 +219,9 @@ def test_an_odd_word_in_place_of_the_first_argument_is_refused(
         return
     rest = ["-o", "out.svg"] if name == "draw" else rest
     for word in ODD:
-        assert refused_or_done([*name.split(), word, *rest], folder, capsys) in (1, 2), word
+        # A folder that is there is one of images: all of the machine's files would be looked at below "/".
+        if not os.path.isdir(word):  # noqa: PTH112, since Path refuses some of these words
+            assert refused_or_done([*name.split(), word, *rest], folder, capsys) in (1, 2), word
 
 
 NETWORKS = {
