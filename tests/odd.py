@@ -44,6 +44,7 @@ __all__ = [
     "NUMBERS",
     "ODD",
     "PATHS",
+    "POOL",
     "TEXTS",
     "WHOLES",
     "Call",
@@ -118,6 +119,21 @@ def objects(*items: Any) -> np.ndarray:
 
 
 # A maker of each, since some are used up or changed by those that take them.
+# A dozen that stand for all, where each call takes long.
+POOL: dict[str, Any] = {
+    "a text": "a",
+    "None": None,
+    "NaN": float("nan"),
+    "a bool": True,
+    "-1": -1,
+    "1.5": 1.5,
+    "an empty list": [],
+    "a list": ["a"],
+    "an empty mapping": {},
+    "a mapping": {"a": 1},
+    "an array": np.zeros((2, 2)),
+    "an object": object(),
+}
 ODD: dict[str, Callable[[], Any]] = {
     # Constants.
     "None": lambda: None,

@@ -51,6 +51,7 @@ __all__ = [
     "is_function",
     "network_called",
     "numbers",
+    "out_option",
     "refuse_images_too_large",
     "words",
 ]
@@ -90,6 +91,11 @@ def check_words(name: str, known: Collection[str]) -> Any:
             checks.choice(name, word, known)
 
     return checked(check)
+
+
+def out_option(said: str) -> Any:
+    """The option --out, or -o, of something that can be the path of a file or folder; `said` is its help."""
+    return typer.Option("--out", "-o", callback=checked(possible_path), help=said)
 
 
 Images = Annotated[
@@ -154,9 +160,7 @@ OF_ALL = "Of the noise and of all that is drawn at random."
 # Noise may be of any seed; what else is drawn asks for one that is not negative.
 AnySeed = Annotated[int, typer.Option(help=OF_ALL)]
 Seed = Annotated[int, typer.Option(callback=whole_of(0), help=OF_ALL)]
-Out = Annotated[
-    Path, typer.Option("--out", "-o", callback=checked(possible_path), help="Folder for the results, made if need be.")
-]
+Out = Annotated[Path, out_option("Folder for the results, made if need be.")]
 BatchSize = Annotated[int | None, typer.Option(callback=whole_of(1), help="Noisy images in one forward pass.")]
 Condition = Annotated[
     list[str] | None,

@@ -36,6 +36,7 @@ from probekit.cli.arguments import (
     is_function,
     network_called,
     numbers,
+    out_option,
     refuse_images_too_large,
     words,
 )
@@ -110,7 +111,7 @@ def draw(
     network: Model,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", callback=checked(possible_path), help="A file that ends in .svg, .png or .pdf."),
+        out_option("A file that ends in .svg, .png or .pdf."),
     ],
     shape: Shape = SHAPE,
     depth: Annotated[
@@ -160,12 +161,7 @@ def phi(
     images: Images,
     out: Annotated[
         Path,
-        typer.Option(
-            "--out",
-            "-o",
-            callback=checked(possible_path),
-            help="A .zarr store, streamed and resumed, or a .nc file.",
-        ),
+        out_option("A .zarr store, streamed and resumed, or a .nc file."),
     ],
     tap: Annotated[str, typer.Option(callback=checked(_check_taps), help="Names of taps, comma-separated.")] = "mid",
     sigma: Sigma = SIGMA,

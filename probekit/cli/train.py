@@ -8,8 +8,18 @@ from typing import Annotated
 
 import typer
 
-from probekit.cli.arguments import AnySeed, Images, Quiet, Size, images_called, network_called, numbers, words
-from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.arguments import (
+    AnySeed,
+    Images,
+    Quiet,
+    Size,
+    images_called,
+    network_called,
+    numbers,
+    out_option,
+    words,
+)
+from probekit.cli.checking import whole_of
 from probekit.cli.output import goes_on, results_awaited
 from probekit.train.checkpoint import CHECKPOINT
 from probekit.train.command import Machine, Measured, trained_denoiser, weights_path
@@ -39,12 +49,7 @@ def train(
     images: Images,
     out: Annotated[
         Path,
-        typer.Option(
-            "--out",
-            "-o",
-            callback=checked(possible_path),
-            help="Folder of checkpoint, log and weights; its run goes on.",
-        ),
+        out_option("Folder of checkpoint, log and weights; its run goes on."),
     ],
     held_out: Annotated[str, typer.Option(help="Images like those to measure PSNR on, for log and card.")],
     name: Annotated[str, typer.Option(help="Name of the denoiser: OUT/NAME.safetensors.")] = "denoiser",

@@ -81,16 +81,17 @@ MEASURED: dict[str, Any] = {
     "batch_size": None,
     "conditions": None,
 }
+SHAPES = {
+    "an empty list",
+    "an empty tuple",
+    "a tuple",
+    "an iterator",
+    "an empty array",
+    "an empty tensor",
+    "an empty DataArray",
+}
 OF_OF_NOISE = {
-    "shape": {
-        "an empty list",
-        "an empty tuple",
-        "a tuple",
-        "an iterator",
-        "an empty array",
-        "an empty tensor",
-        "an empty DataArray",
-    },
+    "shape": SHAPES,
     "seed": WHOLES,
     "ids": {"a list of a text", "an array of one whole number", "an Index"},
     "draws": {"an array of one whole number"},
@@ -148,15 +149,6 @@ CHANNELS = WHOLES | {
     "an empty DataArray",
 }
 NAMES = {"an empty list", "an empty tuple", "an empty array", "an empty tensor", "an empty DataArray"}
-SHAPES = {
-    "an empty list",
-    "an empty tuple",
-    "a tuple",
-    "an iterator",
-    "an empty array",
-    "an empty tensor",
-    "an empty DataArray",
-}
 # As many as the batch has images.
 SIGMA = LEVELS | NOTHING | {"2**63"}
 Y_TAKEN = {"a tensor of 4 dims"}

@@ -14,21 +14,7 @@ import probekit
 from analyses import controls
 from probekit.errors import InputError
 from probekit.images import ImageSet
-
-POOL: dict[str, Any] = {
-    "a text": "a",
-    "None": None,
-    "NaN": float("nan"),
-    "a bool": True,
-    "-1": -1,
-    "1.5": 1.5,
-    "an empty list": [],
-    "a list": ["a"],
-    "an empty mapping": {},
-    "a mapping": {"a": 1},
-    "an array": np.zeros((2, 2)),
-    "an object": object(),
-}
+from tests.odd import POOL
 
 
 def images(count: int = 40, prefix: str = "a", **options: Any) -> ImageSet:

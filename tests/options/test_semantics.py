@@ -13,38 +13,10 @@ import xarray as xr
 from analyses import semantics
 from probekit import labels
 from probekit.errors import InputError
+from tests.odd import POOL
+from tests.options.odd_analyses import dataset
 
-POOL: dict[str, Any] = {
-    "a text": "a",
-    "None": None,
-    "NaN": float("nan"),
-    "a bool": True,
-    "-1": -1,
-    "1.5": 1.5,
-    "an empty list": [],
-    "a list": ["a"],
-    "an empty mapping": {},
-    "a mapping": {"a": 1},
-    "an array": np.zeros((2, 2)),
-    "an object": object(),
-}
-
-
-def dataset(prefix: str = "a", images: int = 24) -> xr.Dataset:
-    rng = np.random.default_rng(ord(prefix))
-    y = np.arange(images) % 3
-    made = {"phi": rng.gamma(2, size=(images, 2, 3)) + 4 * np.eye(3)[y][:, None]}
-    return labels.representation(
-        made,
-        ids=[f"{prefix}{i}" for i in range(images)],
-        labels=[f"class {k}" for k in y],
-        sigma=[0.1, 0.2],
-        channels={"mid": 3},
-        attrs={"denoiser": "none"},
-    ).assign_coords(source=("image", np.array([f"source {i // 2}" for i in range(images)], object)))
-
-
-DATA = dataset()
+DATA = dataset()[["phi"]]
 GIST = xr.DataArray(
     np.random.default_rng(2).normal(size=(24, 3)), dims=("image", "feature"), coords={"image": DATA.image}
 )

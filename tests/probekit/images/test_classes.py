@@ -15,11 +15,12 @@ import pytest
 import torch
 import xarray as xr
 import zarr
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset, random_split
+from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset, random_split
 
 from probekit import labels as label_schema
 from probekit.errors import InputError
 from probekit.images import ImageSet, concatenate, load
+from tests.probekit.images.making import Items
 
 X = np.zeros((3, 1, 4, 4), np.float32)
 
@@ -27,20 +28,6 @@ X = np.zeros((3, 1, 4, 4), np.float32)
 class Animal(enum.Enum):
     CAT = "cat"
     DOG = "dog"
-
-
-class Items(Dataset):
-    """A map-style Dataset of given items, with whatever attributes are asked for."""
-
-    def __init__(self, items: Sequence[Any], **attributes: Any) -> None:
-        self.items = items
-        vars(self).update(attributes)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.items[index]
 
 
 def pairs(targets: Sequence[Any]) -> list[tuple[torch.Tensor, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 from probekit.errors import InputError
 from probekit.images import ImageSet, concatenate, load
 from probekit.images.samples import photographs
+from tests.probekit.images.making import Items
 
 EIGHT_BIT = hnp.arrays(np.uint8, st.tuples(*[st.integers(1, 4)] * 4))
 
@@ -63,20 +64,6 @@ def zipped(folder: Path, target: Path, top: str = "", compression: int = zipfile
 
 def everything(images: ImageSet) -> torch.Tensor:
     return images.read(range(len(images)))
-
-
-class Items(Dataset):
-    """A map-style torch Dataset of given items, with whatever attributes are asked for."""
-
-    def __init__(self, items: Sequence[Any], **attributes: Any) -> None:
-        self.items = items
-        vars(self).update(attributes)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.items[index]
 
 
 # Arrays and tensors

@@ -27,6 +27,7 @@ from PIL import Image
 
 from probekit.errors import CapacityError, InputError, ProbeError
 from probekit.images import ImageSet, concatenate, load
+from tests.probekit.images.making import Items
 
 DTYPES = ["bool", "i1", "u2", "i8", "f2", ">f4", "f8", "g", "c8", "O", "U2", "S2", "M8[ns]", "m8[s]", "V4"]
 TENSORS = [
@@ -128,11 +129,9 @@ PARAMETERS: dict[str, Callable[[Any, Path], Any]] = {
     "source": lambda value, _: load(value),
     "source of a table": lambda value, _: load(value, path="a"),
     "items of a list": lambda value, _: load([value]),
-    "items of a Dataset": lambda value, _: load(SimpleDataset([value])),
-    "targets of a Dataset": lambda value, _: load(SimpleDataset([(torch.zeros(1, 4, 4), value)])),
-    "attributes of a Dataset": lambda value, _: load(
-        SimpleDataset([(torch.zeros(1, 4, 4), 0)], targets=value, classes=value)
-    ),
+    "items of a Dataset": lambda value, _: load(Items([value])),
+    "targets of a Dataset": lambda value, _: load(Items([(torch.zeros(1, 4, 4), value)])),
+    "attributes of a Dataset": lambda value, _: load(Items([(torch.zeros(1, 4, 4), 0)], targets=value, classes=value)),
     **{f"{name} of arrays": of_array(name) for name in (*FILES, "ids", "labels", "skip_bad", *COLUMNS)},
     **{f"{name} of folders": of_folder(name) for name in (*FILES, "ids", "labels", "skip_bad", *COLUMNS)},
     **{f"{name} of tables": of_table(name) for name in (*FILES, "ids", "labels", *COLUMNS)},
@@ -147,18 +146,6 @@ PARAMETERS: dict[str, Callable[[Any, Path], Any]] = {
     "sel label": lambda value, _: IMAGES.sel(label=value),
     "in": lambda value, _: value in IMAGES,
 }
-
-
-class SimpleDataset(torch.utils.data.Dataset):
-    def __init__(self, items: list[Any], **attributes: Any) -> None:
-        self.items = items
-        vars(self).update(attributes)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.items[index]
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
