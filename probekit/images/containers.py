@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ __all__ = ["Folder", "Listing", "Zip", "opened"]
 LARGEST_FILE = 2**30
 # The bit of a member's flags which says that its name is UTF-8; without it, zipfile reads code page 437.
 UTF8 = 0x800
+# Links may lead to a folder in several ways, but in so many only where they lead from each to each other.
+MOST_VISITS = 100
 LOST_LINK = "a link that leads nowhere"
 
 
@@ -68,6 +71,7 @@ class Folder:
         closed: dict[str, str] = {}
         # Folders that are still to be looked into, each with those that it lies in, by device and inode.
         waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+        visits: Counter[tuple[int, int]] = Counter()
         while waiting:
             inside, above = waiting.pop()
             try:
@@ -75,6 +79,12 @@ class Folder:
                 here = found.st_dev, found.st_ino
                 # What lies behind a link back up has been met already.
                 if here not in above:
+                    visits[here] += 1
+                    if visits[here] > MOST_VISITS:
+                        raise InputError(
+                            f"links in {self.path} lead to the folder {(self.path / inside).resolve()} in more than "
+                            f"{MOST_VISITS} ways: load the folders that are meant, or remove such links"
+                        )
                     for entry in os.scandir(self.path / inside):
                         name = inside + entry.name
                         if not _is_folder(entry, name, closed):

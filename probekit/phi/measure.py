@@ -21,7 +21,7 @@ from probekit.checks import attribute, plain, whole
 from probekit.denoising.denoiser import clean_range
 from probekit.errors import InputError
 from probekit.machine.memory import available_bytes, refuse_if_too_large, spoken
-from probekit.machine.progress import bar, spoken_time
+from probekit.machine.progress import Bar, bar, spoken_time
 from probekit.phi import store, stored
 from probekit.phi.averages import Average, Noising, averaged, clean_and_noise, noisy_batches
 
@@ -173,9 +173,9 @@ class Measurement:
         count = len(self.source)
         rest = self._rest_noising.versions
         with self.observed() as read:
-            next(self._averages(read, self.rest, replace(self._rest_noising, draws=1), None))  # warms up
+            next(self._averages(read, self.rest, replace(self._rest_noising, draws=1), Bar()))  # warms up
             start, measured = time.perf_counter(), 0
-            for part in self._averages(read, self.source, self.noising, None):
+            for part in self._averages(read, self.source, self.noising, Bar()):
                 measured += len(part.positions) * self.noising.versions
                 if time.perf_counter() - start > ESTIMATED_SECONDS:
                     break
@@ -216,13 +216,13 @@ class Measurement:
         That shows what no plan can: whatever a network reads from outside itself, in whatever way.
         """
         now: dict[str, tuple[Any, np.ndarray]] = {
-            "the constant image": (writer.read("rest")[:], self._rest(read, None)["rest"])
+            "the constant image": (writer.read("rest")[:], self._rest(read, Bar())["rest"])
         }
         done_units = writer.done
         spread = {round(k) for k in np.linspace(0, len(done_units) - 1, min(COMPARED, len(done_units)))}
         for done in (done_units[k] for k in sorted(spread)):
             first = range(done.start, done.start + 1)
-            part = next(self._averages(read, self.source, self.noising, None, first))
+            part = next(self._averages(read, self.source, self.noising, Bar(), first))
             now[f"image {self.source.ids[done.start]!r}"] = writer.read("phi")[done.start], part.phi[0]
         for what, (there, here) in now.items():
             start = 0
@@ -269,18 +269,18 @@ class Measurement:
         return replace(self.noising, rotating=self.conditions.vary)
 
     def _averages(
-        self, read: Read, source: ImageSet, noising: Noising, bar: Any, positions: range | None = None
+        self, read: Read, source: ImageSet, noising: Noising, bar: Bar, positions: range | None = None
     ) -> Iterator[Average]:
         def values() -> Iterator[tuple[Any, list[Tensor]]]:
             batches = noisy_batches(source, noising, place=self.place, conditions=self.conditions, positions=positions)
             for batch in batches:
-                yield batch, read(batch.y, noising.levels[batch.level], batch.conditions)
-                if bar is not None:
-                    bar.update(len(batch.y))
+                taps = read(batch.y, noising.levels[batch.level], batch.conditions)
+                bar.update(len(batch.y))
+                yield batch, taps
 
         return averaged(values(), noising)
 
-    def _rest(self, read: Read, bar: Any) -> dict[str, np.ndarray]:
+    def _rest(self, read: Read, bar: Bar) -> dict[str, np.ndarray]:
         average = next(self._averages(read, self.rest, self._rest_noising, bar))
         return {"rest": average.phi[0], "rest_se": average.phi_se[0]}
 
@@ -298,7 +298,7 @@ class Measurement:
     def _refuse(self, count: int, hint: str) -> None:
         refuse_if_too_large(self._result_bytes(count), self.batch_bytes, device=self.place.device, hint=hint)
 
-    def _bar(self, total: int) -> Any:
+    def _bar(self, total: int) -> Bar:
         names = list(self.channels)
         where = ", ".join(names) if len(names) <= 3 else f"{len(names)} taps"
         return bar(total, "img", self.progress, f"φ at {where}")

@@ -330,13 +330,15 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the store's lock, which the system releases when this process ends, however it ends."""
     from filelock import FileLock, Timeout
 
-    if not os.access(path, os.W_OK):
+    if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise CapacityError(
             f"{path} is not finished and cannot be written: give its folder and files permission to be written, or "
             "another path"
         )
-    lock = FileLock(path / layout.LOCK, timeout=0, mode=(path / layout.LOCK).stat().st_mode & 0o777)
     try:
+        # A copy may have come without it.
+        (path / layout.LOCK).touch()
+        lock = FileLock(path / layout.LOCK, timeout=0, mode=(path / layout.LOCK).stat().st_mode & 0o777 | 0o600)
         lock.acquire()
     except Timeout as error:
         raise CapacityError(f"{path} is being written by another process: wait for it, or give another path") from error

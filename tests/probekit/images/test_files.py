@@ -6,11 +6,9 @@ import io
 import logging
 import os
 import re
-import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from PIL import Image
 
 from probekit.errors import InputError
 from probekit.images import ImageSet, load
+from tests.unprivileged import without_privileges
 
 
 def noise(seed: int = 0, rows: int = 6, cols: int = 8) -> np.ndarray:
@@ -49,21 +48,6 @@ def zipped(path: Path, members: dict[str, bytes], **options: Any) -> Path:
 def quietly(source: Path, **options: Any) -> ImageSet:
     with warnings.catch_warnings(action="error"):
         return load(source, **options)
-
-
-@contextmanager
-def without_privileges() -> Iterator[Path]:
-    """A folder of somebody who is not root, from whom files can be kept."""
-    with tempfile.TemporaryDirectory() as folder:
-        if os.geteuid():
-            yield Path(folder)
-            return
-        Path(folder).chmod(0o777)
-        os.seteuid(65534)
-        try:
-            yield Path(folder)
-        finally:
-            os.seteuid(0)
 
 
 # Which files
@@ -394,3 +378,21 @@ def test_a_zip_overwritten_by_something_else_is_named(three: Any) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"0.png \(.*damaged zip.*changed in .* since the images were loaded"):
         images.read([0])
+
+
+def test_links_from_each_folder_to_each_other_are_refused_at_once_and_a_few_ways_are_followed(tmp_path: Path) -> None:
+    farm = tmp_path / "farm"
+    for name in "abcdefgh":
+        (farm / name).mkdir(parents=True)
+        put(farm / name / "x.png")
+        for other in "abcdefgh":
+            if other != name:
+                (farm / name / other).symlink_to(farm / other)
+    with pytest.raises(InputError, match=r"lead to the folder .*farm/\w in more than 100 ways: load the folders"):
+        load(farm)
+    (tmp_path / "view").mkdir()
+    for name in ("first", "second"):
+        (tmp_path / "view" / name).symlink_to(farm / "a")
+    for other in "bcdefgh":
+        (farm / "a" / other).unlink()
+    assert load(tmp_path / "view").ids == ("first/x.png", "second/x.png")

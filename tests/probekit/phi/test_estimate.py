@@ -79,3 +79,10 @@ def test_an_estimate_says_itself_in_a_sentence() -> None:
         "batch_size",
         "device",
     }
+
+
+def test_the_count_that_is_shown_is_the_count_that_was_told(capsys: pytest.CaptureFixture[str]) -> None:
+    tap, options = probekit.tap(network(), "mid"), {"sigma": [0.0, 0.1, 0.2], "draws": 3}
+    cost = tap.estimate(PICTURES, **options)
+    tap(PICTURES, **options, progress=True)
+    assert f"φ at mid: {cost.noisy_images} img in" in capsys.readouterr().err

@@ -18,6 +18,7 @@ import probekit
 from probekit.errors import CapacityError, InputError, ProbeError
 from probekit.models.unet import UNet
 from probekit.phi import averages, store, stored
+from tests.unprivileged import without_privileges
 
 
 def network() -> UNet:
@@ -195,17 +196,26 @@ def test_what_is_whole_is_told(path: Path) -> None:
     assert "images 0 to 3: phi is damaged" in told
 
 
-def test_a_store_that_is_finished_and_cannot_be_written_is_returned(path: Path) -> None:
-    before = contents(path)
-    for file in [*path.rglob("*"), path]:
-        file.chmod(file.stat().st_mode & ~0o222)
-    try:
-        if os.access(path, os.W_OK):
-            pytest.skip("this user may write everywhere")
-        xr.testing.assert_identical(written(path).load(), probekit.open(path).load())
-        assert contents(path) == before
-    finally:
-        path.chmod(0o755)
+def test_a_finished_store_that_cannot_be_written_is_returned_and_an_unfinished_one_is_an_error() -> None:
+    with without_privileges() as folder:
+        path = folder / "phi.zarr"
+        good = written(path).load()
+        before = contents(path)
+        try:
+            for file in [*path.rglob("*"), path]:
+                file.chmod(0o555 if file.is_dir() else 0o444)
+            xr.testing.assert_identical(written(path).load(), good)
+            assert contents(path) == before
+            path.chmod(0o755)
+            (path / "progress/done/c").chmod(0o755)
+            (path / "progress/done/c/1").unlink()
+            (path / "progress/done/c").chmod(0o555)
+            path.chmod(0o555)
+            with pytest.raises(CapacityError, match=r"cannot be written.*permission"):
+                written(path)
+        finally:
+            for one in [path, *path.rglob("*")]:
+                one.chmod(0o755)
 
 
 def test_a_store_is_not_written_where_nothing_is_to_be_done(path: Path) -> None:
@@ -316,22 +326,18 @@ def test_what_is_not_of_this_package_is_refused_by_what_it_holds(tmp_path: Path)
             probekit.open(tmp_path / "broken.nc")
 
 
-@pytest.mark.skipif(not hasattr(os, "seteuid") or os.geteuid() != 0, reason="only who may read all can be someone else")
-def test_what_may_not_be_read_is_not_called_damaged(path: Path) -> None:
-    for one in ("image/c/0", "progress", "phi/c/1", "sha256sums.txt"):
-        path.chmod(0o755)
-        for folder in (path, *path.parents):
-            if folder.stat().st_uid == 0 and folder != Path("/"):
-                folder.chmod(folder.stat().st_mode | 0o055)
-        (path / one).chmod(0)
-        os.seteuid(65534)
-        try:
-            for use in (lambda: probekit.open(path).load(), lambda: stored.check(path), lambda: written(path)):
-                with pytest.raises((InputError, CapacityError), match=r"may not be read|cannot be written"):
-                    use()
-        finally:
-            os.seteuid(0)
-            (path / one).chmod(0o755)
+def test_what_may_not_be_read_is_not_called_damaged() -> None:
+    with without_privileges() as folder:
+        path = folder / "phi.zarr"
+        written(path)
+        for one in ("image/c/0", "progress", "phi/c/1", "sha256sums.txt", "."):
+            (path / one).chmod(0)
+            try:
+                for use in (lambda: probekit.open(path).load(), lambda: stored.check(path), lambda: written(path)):
+                    with pytest.raises(InputError, match=r"may not be read .*permission"):
+                        use()
+            finally:
+                (path / one).chmod(0o755)
 
 
 def test_a_store_whose_sums_are_lost_is_mended(path: Path) -> None:
@@ -341,4 +347,12 @@ def test_a_store_whose_sums_are_lost_is_mended(path: Path) -> None:
         probekit.open(path)
     with pytest.warns(UserWarning, match="are made again"):
         xr.testing.assert_identical(written(path).load(), good)
+    assert stored.check(path).whole
+
+
+def test_an_unfinished_store_whose_lock_is_lost_is_finished(path: Path) -> None:
+    good = probekit.open(path).load()
+    (path / "lock").unlink()
+    (path / "progress/done/c/1").unlink()
+    xr.testing.assert_identical(written(path).load(), good)
     assert stored.check(path).whole
