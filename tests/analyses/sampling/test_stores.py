@@ -155,3 +155,30 @@ def test_another_reading_of_the_same_network_is_another_plan(tmp_path: Path) -> 
         sampling.reconstruct(other, tap, pictures, **options)
     attrs = sampling.reconstruct(other, tap, pictures, **options | {"store": None}).attrs
     assert "residual" in attrs["denoiser_settings"]
+
+
+def test_another_way_of_telling_the_noise_level_is_another_plan(tmp_path: Path) -> None:
+    class Told(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                self.body = nn.Conv2d(1, 2, 3, padding=1, bias=False)
+                self.last = nn.Conv2d(2, 1, 3, padding=1, bias=False)
+
+        def forward(self, y: Tensor, sigma: Tensor) -> Tensor:
+            return y / (1 + sigma.view(-1, 1, 1, 1)) + 0.1 * self.last(torch.relu(self.body(y)))
+
+    network = Told().eval()
+
+    def told(by: float) -> probekit.Denoiser:
+        return probekit.Denoiser(network, sigma_to=lambda sigma: by * sigma)
+
+    tap = probekit.tap(told(1.0), "body")
+    pictures = np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32)
+    options = {"n_samples": 1, "sigmas": [0.5, 0.2], "draws": 1, "store": tmp_path, "progress": False}
+    first = sampling.reconstruct(told(1.0), tap, pictures, **options)
+    xr.testing.assert_identical(sampling.reconstruct(told(1.0), tap, pictures, **options), first)
+    # It prints as the other does.
+    with pytest.raises(InputError, match=r"begun with another plan \(denoiser_modules: "):
+        sampling.reconstruct(told(2.0), tap, pictures, **options)
