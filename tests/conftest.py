@@ -1,6 +1,7 @@
 """Hypothesis profiles, data that may be absent, and small networks that tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch is loaded: tiny networks gain nothing by a second thread, and workers of several threads each wait for
@@ -42,6 +43,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(unpublished)
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(no_gpu)
+
+
+def state_of_the_process() -> dict[str, object]:
+    """What a call may not leave changed for those who come after it."""
+    return {
+        "threads": torch.get_num_threads(),
+        "gradients": torch.is_grad_enabled(),
+        "denormals flushed": bool(torch.tensor([1e-42]) * 1 == 0),
+        "default dtype": torch.get_default_dtype(),
+        "only deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "precision of products": torch.get_float32_matmul_precision(),
+        "oneDNN": torch.backends.mkldnn.enabled,
+        "folder": Path.cwd(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def as_found() -> Iterator[None]:
+    """No test, and no command it runs, leaves the process otherwise than it was."""
+    before = state_of_the_process()
+    yield
+    assert state_of_the_process() == before
 
 
 @pytest.fixture

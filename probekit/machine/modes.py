@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["evaluating", "flushed_denormals", "on_trial", "trying", "uncompiled"]
+__all__ = ["evaluating", "flushed_denormals", "on_trial", "threaded", "trying", "uncompiled"]
 
 
 @contextmanager
@@ -52,6 +52,17 @@ def uncompiled() -> AbstractContextManager[Any]:
     """Whatever torch.compile has made of modules and functions runs as it was written inside the block."""
     # Importing the compiler takes seconds, and where nobody has there is nothing compiled.
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+@contextmanager
+def threaded(count: int | None) -> Iterator[None]:
+    """As many threads of the CPU inside the block, which decide the last bits of sums; None for those there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

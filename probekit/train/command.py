@@ -14,7 +14,7 @@ from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.evaluation.references import PATCH
 from probekit.images import ImageSet
-from probekit.machine.modes import evaluating
+from probekit.machine.modes import evaluating, threaded
 from probekit.models import zoo
 from probekit.models.card import comparable, model_card, psnr_text
 from probekit.models.parts import part_of
@@ -92,11 +92,9 @@ def trained_denoiser(
     began, out = time.monotonic(), path.parent
     if minutes is not None and not minutes >= 0:
         raise InputError(f"--minutes {minutes}: give a time of at least 0, or leave it out to train to the end")
-    if machine.threads is not None:
-        torch.set_num_threads(machine.threads)
     if export or (out / CHECKPOINT).exists():
         progress_of(out)
-    with launched() as rank:
+    with threaded(machine.threads), launched() as rank:
         usable(machine.device)
         data = images()
         side = recipe.crop or min(data.shape[1:])
@@ -138,7 +136,8 @@ def trained_denoiser(
     made = progress_of(out)
     if made["step"] < recipe.steps and not export:
         return [f"stopped after {made['step']} of {recipe.steps} steps: the same command goes on from there"]
-    return _written(denoiser, path, data, held_out, made, start, others, _named(machine, processes))
+    with threaded(machine.threads):
+        return _written(denoiser, path, data, held_out, made, start, others, _named(machine, processes))
 
 
 def weights_path(out: Path, name: str) -> Path:
@@ -184,4 +183,4 @@ def _named(machine: Machine, processes: int) -> str:
     many = f"{processes} × " if processes > 1 else ""
     if (place := usable(machine.device)).type == "cuda":
         return many + torch.cuda.get_device_name(place)
-    return f"{many}CPU, {machine.threads or torch.get_num_threads()} threads"
+    return f"{many}CPU, {torch.get_num_threads()} threads"

@@ -143,7 +143,7 @@ def test_an_output_is_seen_to_be_possible_without_making_anything(tmp_path: Path
 def test_results_do_not_lie_among_the_images_nor_over_what_is_read(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for out in (tmp_path / "images", tmp_path / "images" / "results", tmp_path / "images" / ".." / "images"):
-        with pytest.raises(InputError, match="give a folder for the results outside it"):
+        with pytest.raises(InputError, match="give a place outside it"):
             results_awaited(out, "a.png", images=[tmp_path / "images"])
     results_awaited(tmp_path, "a.png", images=[tmp_path / "images", "shapes:3", "samples"])
     with pytest.raises(InputError, match="is read and would be written"):

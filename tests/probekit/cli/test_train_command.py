@@ -198,6 +198,13 @@ def test_numbers_below_one_are_errors_of_use(option: str) -> None:
     assert main([*arguments, "1"]) == 1
 
 
+def test_threads_are_those_asked_for_while_it_runs_and_as_before_afterwards(pictures: Path, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    trained(pictures, tmp_path / "run", "--threads", before + 1)
+    assert card_of(tmp_path / "run")["device"] == f"CPU, {before + 1} threads"
+    assert torch.get_num_threads() == before
+
+
 def test_a_wider_run_begins_where_a_narrower_one_ended_and_its_card_says_so(pictures: Path, tmp_path: Path) -> None:
     trained(pictures, tmp_path / "narrow")
     start = tmp_path / "narrow/tiny.safetensors"
