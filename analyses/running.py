@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from analyses.beating import beating
+
 __all__ = ["command_of", "ended", "invoked", "one_line", "with_verbose"]
 
 # What shells report of programs that a signal ended, 128 and its number: Ctrl-C, and a reader that has enough.
@@ -33,7 +35,7 @@ def ended(work: Callable[[], Any]) -> int:
         an error of the program's, and is passed on.
     """
     try:
-        with _in_lines():
+        with _in_lines(), beating():
             written = work()
             if isinstance(written, list) and sys.stdout is not None:
                 print("\n".join(map(str, written)))

@@ -26,7 +26,8 @@ FLOORS = [
     {"probekit.phi", "probekit.drawing"},
     {"probekit"},
     {"probekit.cli"},
-    {"analyses", "analyses.running"},
+    {"analyses", "analyses.beating"},
+    {"analyses.running"},
     {"analyses.ground", "analyses.program"},
     {
         "analyses.sparsity",

@@ -9,7 +9,17 @@ import numpy as np
 import xarray as xr
 
 from analyses.clusters import kernels_agreement, kernels_kmeans
-from analyses.ground import Estimate, Findings, Variable, along, check_numbers, check_options, repeats, resampling
+from analyses.ground import (
+    Estimate,
+    Findings,
+    Variable,
+    along,
+    check_numbers,
+    check_options,
+    repeats,
+    resampling,
+    sites,
+)
 from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.labels import Site
@@ -153,7 +163,7 @@ def analyse(
     drawn: dict[str, Any] = {"resamples": resamples, "permutations": permutations, "level": level, "seed": seed}
     sample = np.sort(np.random.default_rng(seed).permutation(len(order))[: choice.selection_images])
     sorted_ = []
-    for site in labels.sites(data):
+    for site in sites(data, "clusters"):
         x, centre, scale = kernels_kmeans.scaled(phi[:, site.level, site.channels].astype(np.float64))
         _check_distinct(x, scale, max(numbers), site)
         curves = None

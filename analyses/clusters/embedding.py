@@ -7,7 +7,7 @@ import xarray as xr
 
 from analyses.clusters import kernels_kmeans
 from analyses.clusters.analyse import check_phi
-from analyses.ground import Findings, Variable, along
+from analyses.ground import Findings, Variable, along, sites
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -65,7 +65,7 @@ def embed(data: xr.Dataset, *, max_images: int = 2000, perplexity: float = 30.0,
     data = data[["phi"]].isel(image=kept).compute()
     blocks = labels.blocks(data)
     places = np.empty((count, data.sizes["sigma"], len(blocks), 2), np.float32)
-    for site in labels.sites(data):
+    for site in sites(data, "maps"):
         x, _, scale = kernels_kmeans.scaled(data["phi"].values[:, site.level, site.channels].astype(np.float64))
         if scale == 0:
             raise InputError(f"φ of {site.name} at σ = {site.sigma:g} is the same for all images: leave it out")

@@ -1,6 +1,6 @@
 """What all rooms stand on: findings by specification, intervals, kept results, pictures, the command line."""
 
-from analyses.ground.activity import as_activity, refuse_signed
+from analyses.ground.activity import as_activity, refuse_signed, sites
 from analyses.ground.alike import by_channel, by_image, check_same_network, same_attr, same_channels
 from analyses.ground.checks import (
     check_errors,
@@ -82,6 +82,7 @@ __all__ = [
     "same_channels",
     "saved",
     "shown_range",
+    "sites",
     "table_row",
     "untrained_twin",
     "wilson",

@@ -1,16 +1,18 @@
-"""φ taken as activity: the one rule for analyses to which 0 is a silent channel and more is a response."""
+"""φ taken as activity, the one rule for analyses to which 0 is a silent channel, and φ taken tap by tap."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import xarray as xr
 
 from probekit import labels
 from probekit.errors import InputError
+from probekit.labels import Site
+from probekit.machine.progress import at_work_on
 
-__all__ = ["as_activity", "refuse_signed"]
+__all__ = ["as_activity", "refuse_signed", "sites"]
 
 # Of the largest |φ| of the tap at the noise level: what sums in single precision may leave of 0.
 ROUNDING = 1e-6
@@ -90,3 +92,20 @@ def refuse_signed(
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share >= 1e-3 else "less than 0.1 %"
+
+
+def sites(data: xr.Dataset | xr.DataArray, what: str) -> Iterator[Site]:
+    """Every tap at every noise level, as `probekit.labels.sites`; a command that takes long says where it is.
+
+    Parameters
+    ----------
+    data
+        A representation.
+    what
+        Is done there, in a word or two.
+    """
+    every = list(labels.sites(data))
+    for number, site in enumerate(every, start=1):
+        at_work_on(f"{what}: {site.name} at σ = {site.sigma:g}, {number} of {len(every)}")
+        yield site
+    at_work_on("")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable, estimated_mean, resampling
+from analyses.ground import Estimate, Findings, Variable, estimated_mean, resampling, sites
 from analyses.probe.checks import PROTOCOLS, check_sets, check_tuning, penalties_of, sizes_of, top_of
 from analyses.probe.kernels import FOLDS, Protocol, scores, standardised, subset, trained
 from probekit import checks, labels
@@ -201,7 +201,7 @@ def _probed(
         "tuning_loss": np.empty((len(protocol.penalties), *place)),
         "curve": np.empty((images, len(sizes), *place), bool),
     }
-    for site in labels.sites(train):
+    for site in sites(train, "probes"):
         at = (..., site.level, site.block)
         x, x_test = (data["phi"].values[:, site.level, site.channels] for data in (train, test))
         if not np.isfinite(standardised(x)[1]).any():

@@ -8,7 +8,17 @@ import numpy as np
 import xarray as xr
 from scipy.stats import beta, false_discovery_control
 
-from analyses.ground import Estimate, Findings, Variable, as_activity, check_errors, check_numbers, interval, resampling
+from analyses.ground import (
+    Estimate,
+    Findings,
+    Variable,
+    as_activity,
+    check_errors,
+    check_numbers,
+    interval,
+    resampling,
+    sites,
+)
 from analyses.selectivity import kernels
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -365,7 +375,7 @@ def _by_block(
     sizes = (data.sizes["sigma"], len(labels.blocks(data)))
     count, median = np.zeros((len(KINDS), *sizes), np.int64), np.full((len(KINDS), *sizes), np.nan)
     difference = np.full((3, *sizes), np.nan)
-    for site in labels.sites(data):
+    for site in sites(data, "types of channel"):
         at, here = (site.level, site.block), (site.level, site.channels)
         of_kind = {kind: kurtosis[here][types[here] == kind] for kind in KINDS}
         count[:, *at] = [len(values) for values in of_kind.values()]

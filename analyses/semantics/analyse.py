@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable, repeats, resampling
+from analyses.ground import Estimate, Findings, Variable, repeats, resampling, sites
 from analyses.semantics.inputs import (
     ALONE,
     GROUPS,
@@ -194,7 +194,7 @@ def correlate(
     own, against = np.full((5, *shape), np.nan), np.full((4, len(beside), *shape), np.nan)
     for s, statistic in enumerate(kinds):
         comparison = Comparison(tables, statistic, list(sets.values()), orders, groups)
-        for site in labels.sites(data):
+        for site in sites(data, f"{statistic} correlations"):
             sides = {"φ": data["phi"].values[used, site.level][:, site.channels]}
             sides |= {name: representation(name, one, data, used, site) for name, one in beside.items()}
             for m, metric in enumerate(metrics):

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import digamma
 
-from analyses.ground import Estimate, Findings, Variable, estimated_mean, resampling
+from analyses.ground import Estimate, Findings, Variable, estimated_mean, resampling, sites
 from analyses.semantics.inputs import ALONE, PLACE, PLACE_COORDS, checked, defined, grouped, place_coords
 from analyses.semantics.kernels_pairs import deviations, nearest, prepared, ranks, same
 from probekit import checks, labels
@@ -210,7 +210,7 @@ def _search(
     shape = (len(group), len(sides), data.sizes["sigma"], len(labels.blocks(data)), len(metrics))
     scores = np.full((3, *shape), np.nan)
     for v, pairs in enumerate(sides.values()):
-        for site in labels.sites(data):
+        for site in sites(data, "images found again"):
             for m, metric in enumerate(metrics):
                 where = f"σ = {site.sigma:g}, block {site.name}"
                 both = [
@@ -260,7 +260,7 @@ def _nearest(data: xr.Dataset, metrics: Sequence[str], k: int, classes: np.ndarr
         )
     shape = (data.sizes["sigma"], len(labels.blocks(data)), len(metrics), n, k)
     index, distance = np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32)
-    for site in labels.sites(data):
+    for site in sites(data, "neighbours"):
         for m, metric in enumerate(metrics):
             x = prepared(data["phi"].values[:, site.level, site.channels], metric)
             if defined(x, f"σ = {site.sigma:g}, block {site.name}", metric):

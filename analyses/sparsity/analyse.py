@@ -23,6 +23,7 @@ from analyses.ground import (
     jackknife_deviation,
     resampled_means,
     resampling,
+    sites,
 )
 from analyses.sparsity.kernels import MEASURES, group_moments, kendall, measures, pooled, spectrum_moments
 from probekit import checks, labels
@@ -316,7 +317,7 @@ def _agreements(per_image: np.ndarray, boot: Bootstrap) -> dict[str, Any]:
 
 def _dimensions(data: xr.Dataset, level: float, order: np.ndarray | None) -> dict[str, Any]:
     found = np.empty((4, data.sizes["sigma"], len(labels.blocks(data))))
-    for site in labels.sites(data):
+    for site in sites(data, "dimensions"):
         phi = data["phi"].isel(sigma=site.level)
         found[:, site.level, site.block] = dimension(phi, site.channels, level, order)
     return {"dimension": Estimate(*found[:3]), "dimension_plain": found[3]}

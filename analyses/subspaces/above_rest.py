@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import as_activity, check_errors, check_numbers
+from analyses.ground import as_activity, check_errors, check_numbers, sites
 from analyses.subspaces import kernels_active
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -114,10 +114,10 @@ def sources(data: xr.Dataset) -> dict[str, Any]:
     return {"rest_from": "rest" if "rest" in data else "median over images", "error_from": errors}
 
 
-def responses(data: xr.Dataset) -> Iterator[AboveRest]:
-    """φ above rest at every noise level and tap, one at a time."""
+def responses(data: xr.Dataset, what: str) -> Iterator[AboveRest]:
+    """φ above rest at every noise level and tap, one at a time; `what` is done with it, in a word or two."""
     degrees = max(int(data.attrs.get("draws", 0)) - 1, 0)
-    for site in labels.sites(data):
+    for site in sites(data, what):
         yield _response(data, site, degrees)
 
 

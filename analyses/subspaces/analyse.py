@@ -229,7 +229,7 @@ def overlap(data: xr.Dataset, findings: xr.Dataset, *, seed: int = 0) -> xr.Data
     seed = checks.seeded(seed)
     order = labels.by_id(data)
     within, between, gap, low, high = (np.full(findings.n_subspaces.shape, np.nan) for _ in range(5))
-    for response in responses(data):
+    for response in responses(data, "overlap of active sets"):
         at = response.level, response.block
         own = subspace_of(findings, *at)[order]
         sets = response.active(findings.attrs["rate"])[order]
@@ -347,7 +347,7 @@ def _explained(data: xr.Dataset, findings: xr.Dataset, ranks: Sequence[int], res
     held_out = HeldOut(
         explained, pca, np.zeros(shape, int), gain, np.full((resamples, *shape), np.nan), kept, len(test)
     )
-    for response in responses(data):
+    for response in responses(data, "held-out variance"):
         at = response.level, response.block
         number = int(findings.n_subspaces.values[at])
         here = findings.support.values[response.level, :number][:, response.channels]
@@ -415,7 +415,7 @@ def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) 
         raise InputError(message) from error
     chosen = np.random.default_rng(seed).permutation(labels.by_id(data))[:images]
     values = np.full((data.sizes["sigma"], len(labels.blocks(data)), len(ESTIMATORS)), np.nan)
-    for response in responses(data):
+    for response in responses(data, "intrinsic dimensions"):
         # Equal images have no distances to compare.
         own = np.unique(response.x[chosen].astype(np.float64), axis=0)
         if len(own) < MIN_IMAGES or own.shape[1] < 2:

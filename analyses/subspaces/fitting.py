@@ -124,7 +124,7 @@ def active_sets(data: xr.Dataset, *, rate: float = 0.05) -> xr.Dataset:
     rate = checks.plain(rate)
     data = check(data, rate)
     found = np.zeros(data.phi.shape, bool)
-    for response in responses(data):
+    for response in responses(data, "active sets"):
         found[:, response.level, response.channels] = response.active(rate)
     return ACTIVE.label({"active": found}, data, rate=rate, **sources(data))
 
@@ -217,7 +217,7 @@ def fitted(data: xr.Dataset, search: kernels_fit.Search, rate: float, numbers: n
     shape = data.sizes["sigma"], len(labels.blocks(data))
     wanted = None if numbers is None else np.broadcast_to(numbers, shape)
     fits: dict[tuple[int, int], kernels_fit.Fit] = {}
-    for response in responses(data):
+    for response in responses(data, "subspaces"):
         at = response.level, response.block
         here = search if wanted is None else search._replace(number=int(wanted[at]))
         fits[at] = kernels_fit.fit(response.x, response.noise, response.active(rate), here, shifted=response.shifted)
@@ -373,7 +373,7 @@ def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = 
     if data is not None:
         check_fitted(data, findings)
         chosen = labels.by_id(data)[:MOST_EXPRESSED]
-        for response in responses(data):
+        for response in responses(data, "scores"):
             x = response.x[chosen][:, ~findings.common.values[response.level, response.channels]]
             code = kernels_expression.omp(x, noise=kernels_expression.SLACK * response.noise)
             error[response.level, response.block] = kernels_expression.preserving_error(code, true[chosen])

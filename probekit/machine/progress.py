@@ -11,20 +11,40 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-__all__ = ["Bar", "bar", "silent", "spoken_time"]
+__all__ = ["HEARD", "Bar", "at_work_on", "bar", "silent", "spoken_time"]
 
 # Seconds between lines; shorter work says nothing.
 EVERY = 10.0
 _SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 
 
+class _Heard:
+    """What this process has been told of late, for whoever wonders whether it is still at work."""
+
+    # Of the monotonic clock.
+    told = 0.0
+    # How many blocks want silence.
+    silenced = 0
+    at = ""
+
+
+HEARD = _Heard()
+
+
+def at_work_on(what: str) -> None:
+    """Note what is being done, for a command that has said nothing for long."""
+    HEARD.at = what
+
+
 @contextmanager
 def silent(quiet: bool = True) -> Iterator[None]:
     """No bar shows in here, whatever is asked for; with `quiet` False as outside."""
     token = _SILENT.set(quiet or _SILENT.get())
+    HEARD.silenced += quiet
     try:
         yield
     finally:
+        HEARD.silenced -= quiet
         _SILENT.reset(token)
 
 
@@ -84,6 +104,7 @@ class _Drawn(Bar):
 
     def update(self, count: int = 1) -> None:
         self._shown.update(count)
+        HEARD.told = time.monotonic()
 
     def note(self, said: str) -> None:
         self._shown.set_postfix_str(said, refresh=False)
@@ -131,6 +152,7 @@ class _Lines(Bar):
         return f"{100 * self._done // max(1, self._total)} %"
 
     def _tell(self, said: str) -> None:
+        HEARD.told = time.monotonic()
         print(f"{self._what}: {said}{self._said}", file=sys.stderr, flush=True)
 
 

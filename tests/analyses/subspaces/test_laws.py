@@ -88,7 +88,7 @@ def anywhere(rng: np.random.Generator) -> SubspaceData:
 
 def answered(data: xr.Dataset, true: np.ndarray) -> tuple[bool, bool]:
     """Whether the answer has confidence ≥ 0.9, and whether it is right."""
-    (response,) = above_rest.responses(data)
+    (response,) = above_rest.responses(data, "a test")
     search = kernels_fit.Search("coordinate", None, most=12, splits=4, seed=0)
     active = response.active(0.05)
     found = kernels_fit.fit(response.x, response.noise, active, search, shifted=response.shifted)

@@ -1,0 +1,80 @@
+"""A command that says nothing for long says that it is at work, and at what; one that tells how far it is does not."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from analyses import beating
+from analyses.report.shell import main
+from analyses.running import ended
+from probekit.machine.progress import at_work_on, bar, silent
+from probekit.synthetic.subspaces import union_of_subspaces
+
+LINE = re.compile(r"probekit: at work for \d+ s")
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beating, "EVERY", 0.05)
+
+
+def running() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "beating"]
+
+
+def test_work_without_a_word_is_told_again_and_again_and_where_it_is(capsys) -> None:
+    def work() -> None:
+        time.sleep(0.2)
+        at_work_on("fits: mid at σ = 0.1, 2 of 3")
+        time.sleep(0.2)
+        at_work_on("")
+
+    assert ended(work) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) >= 2
+    assert all(LINE.match(line) for line in lines)
+    assert lines[0] == "probekit: at work for 0 s"
+    assert lines[-1].endswith(" s, fits: mid at σ = 0.1, 2 of 3")
+
+
+def test_nothing_is_said_of_short_work_nor_after_it_however_it_ends(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(beating, "EVERY", 60)
+
+    def fails() -> None:
+        raise ZeroDivisionError
+
+    assert ended(lambda: None) == 0
+    with pytest.raises(ZeroDivisionError):
+        ended(fails)
+    assert not running()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_silence_that_is_asked_for_is_kept(capsys) -> None:
+    with beating.beating(), silent():
+        time.sleep(0.3)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_work_that_tells_how_far_it_is_is_not_told_of_twice(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr("probekit.machine.progress.EVERY", 0.01)
+    monkeypatch.setattr(beating, "EVERY", 2.0)
+    with beating.beating(), bar(1000, "img", None, "φ at mid") as shown:
+        for _ in range(25):
+            time.sleep(0.1)
+            shown.update(10)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 5
+    assert all(line.startswith("φ at mid: ") for line in lines)
+
+
+def test_an_analysis_says_at_which_tap_and_noise_level_it_is(tmp_path: Path, capsys) -> None:
+    union_of_subspaces(300, sigma=(0.1, 0.2), seed=0).data.to_netcdf(tmp_path / "phi.nc", engine="h5netcdf")
+    assert main(["analyse", "subspaces", str(tmp_path / "phi.nc"), "-o", str(tmp_path / "found")]) == 0
+    said = capsys.readouterr().err
+    assert re.search(r"at work for \d+ s, subspaces: \w+ at σ = 0\.[12], [12] of 2$", said, re.MULTILINE), said
