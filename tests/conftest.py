@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch is loaded: tiny networks gain nothing by a second thread, and workers of several threads each wait for
-# one another far longer than they compute. Processes that tests start inherit it.
+# one another far longer than they compute. Processes that tests start inherit it. Numba has a count of its own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import pytest
 import torch
@@ -55,16 +56,21 @@ def state_of_the_process() -> dict[str, object]:
         "only deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "precision of products": torch.get_float32_matmul_precision(),
         "oneDNN": torch.backends.mkldnn.enabled,
-        "folder": Path.cwd(),
     }
+
+
+# Before any test module is imported, since imports change it too.
+AT_FIRST = state_of_the_process()
 
 
 @pytest.fixture(autouse=True)
 def as_found() -> Iterator[None]:
-    """No test, and no command it runs, leaves the process otherwise than it was."""
-    before = state_of_the_process()
+    """No test, no command it runs and nothing it imports leaves the process otherwise than it was."""
+    assert state_of_the_process() == AT_FIRST
+    folder = Path.cwd()
     yield
-    assert state_of_the_process() == before
+    assert state_of_the_process() == AT_FIRST
+    assert Path.cwd() == folder
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from probekit.errors import InputError
+from probekit.machine.modes import threaded
 
 __all__ = ["LEAST_SAMPLES", "MEASURES", "TILE", "measured", "tiles"]
 
@@ -32,13 +33,16 @@ TILE = 4
 
 def energy(a: np.ndarray, b: np.ndarray, *, statistic: Literal["u_statistic", "v_statistic"]) -> float:
     """Energy distance of Székely & Rizzo (2013), by dcor."""
-    try:
-        import dcor
-    except ImportError as error:
-        raise InputError(
-            "the energy distance needs dcor, which is not installed: pip install 'probekit[analyses]'"
-        ) from error
-    return float(dcor.energy_distance(a, b, estimation_stat=statistic))
+    # Numba, which dcor loads, gives OpenMP, and so torch, as many threads as there are cores: processes that were
+    # told to take one each would then wait for one another.
+    with threaded(None):
+        try:
+            import dcor
+        except ImportError as error:
+            raise InputError(
+                "the energy distance needs dcor, which is not installed: pip install 'probekit[analyses]'"
+            ) from error
+        return float(dcor.energy_distance(a, b, estimation_stat=statistic))
 
 
 def sliced_wasserstein(a: np.ndarray, b: np.ndarray, *, projections: int, seed: int) -> float:
