@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
@@ -80,6 +80,7 @@ def test_every_method_samples_about_what_is_given_of_the_image(method: str) -> N
     assert kept_its_own(method)
 
 
+@settings(max_examples=12)
 @given(st.permutations(range(4)), st.integers(1, 9), st.sampled_from(["langevin", "unconditional", "score"]))
 def test_permuting_images_with_their_conditions_permutes_the_samples(
     order: list[int], batch_size: int, method: str
