@@ -38,6 +38,13 @@ class Architecture(StrEnum):
     dncnn = "dncnn"
 
 
+class Gains(StrEnum):
+    """What gains of the normalisations begin with."""
+
+    one = "one"
+    paper = "paper"
+
+
 class Precision(StrEnum):
     """Number formats that the forward pass can be made in."""
 
@@ -65,19 +72,35 @@ def train(
         ),
     ] = None,
     depth: Annotated[int | None, typer.Option(help=f"DnCNN only: convolutions in all ({DEPTH}).")] = None,
+    gains: Annotated[
+        Gains | None, typer.Option(help="Of normalisations at first: one, or signed and tiny as in the paper's code.")
+    ] = None,
+    skips: Annotated[
+        str | None,
+        typer.Option(
+            help="UNet: which encoder blocks feed the decoder, as 1,1,0; a fraction is how often in training."
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps in all.")] = Recipe.steps,
     minutes: Annotated[
         float | None, typer.Option(help="Stop after this time, at a checkpoint; the same command goes on from there.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per step, over all processes.")] = Recipe.batch_size,
     lr: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = Recipe.lr,
-    sigma_max: Annotated[float, typer.Option(help="σ is uniform in (0, this].")] = Recipe.sigma_max,
+    sigma_max: Annotated[float, typer.Option(help="Largest σ trained on.")] = Recipe.sigma_max,
+    sigma_min: Annotated[float, typer.Option(help="Smallest σ trained on.")] = Recipe.sigma_min,
+    sigma_power: Annotated[
+        float, typer.Option(help="σ has a density ∝ σ^−this: 0 uniform, 0.5 as the paper's textures, 1 log-uniform.")
+    ] = Recipe.sigma_power,
     weight_power: Annotated[float, typer.Option(help="Weight the loss by σ^−this; 0 is the paper's.")] = 0.0,
     ema: Annotated[float, typer.Option(help="Average the weights over this fraction of the steps made.")] = Recipe.ema,
     seed: AnySeed = 0,
     init: Annotated[str | None, typer.Option(help="Start from this denoiser; --channels widens it.")] = None,
     compare: Annotated[str | None, typer.Option(help="Other networks for the card, comma-separated.")] = None,
     evaluations: Annotated[int, typer.Option(callback=whole_of(0), help="How often PSNR goes into the log.")] = 20,
+    keep_every: Annotated[
+        int | None, typer.Option(callback=whole_of(1), help="Keep the weights, OUT/steps/STEP.safetensors, so often.")
+    ] = None,
     max_held_out: Annotated[int, typer.Option(min=1, help="Held-out images for the log; the card uses all.")] = 500,
     threads: Annotated[
         int | None, typer.Option(min=1, max=4096, help="CPU threads; torch's own choice by default.")
@@ -109,6 +132,8 @@ def train(
                 batch_size=batch_size,
                 lr=lr,
                 sigma_max=sigma_max,
+                sigma_min=sigma_min,
+                sigma_power=sigma_power,
                 weight_power=weight_power,
                 ema=ema,
                 seed=seed,
@@ -119,6 +144,8 @@ def train(
                 model=None if model is None else model.value,
                 channels=None if channels is None else numbers(channels, option="--channels"),
                 depth=depth,
+                gains=None if gains is None else gains.value,
+                skips=None if skips is None else numbers(skips, float, option="--skips"),
                 seed=seed,
             ),
             measured=Measured(
@@ -126,6 +153,7 @@ def train(
                 lambda: [(other, network_called(other)) for other in words(compare) or []],
                 evaluations,
                 max_held_out,
+                keep_every,
             ),
             machine=Machine(threads, device, None if precision is None else precision.value, compile, deterministic),
             minutes=minutes,

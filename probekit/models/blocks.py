@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, get_args
 
+import torch
 from torch import nn
 
 from probekit.checks import given
 from probekit.errors import InputError
 from probekit.machine.memory import refuse_array
-from probekit.models.normalisation import uncentred_norm
+from probekit.models.normalisation import UncentredBatchNorm, UncentredNorm, uncentred_norm
 
-__all__ = ["MOST_CONVOLUTIONS", "NormKind", "check_norm", "conv_block", "initialise"]
+__all__ = ["GAINS", "MOST_CONVOLUTIONS", "NormKind", "check_norm", "conv_block", "draw_gains", "initialise"]
 
 # More than memory and patience have for one stack.
 MOST_CONVOLUTIONS = 1000
 
 NormKind = Literal["layer", "batch", "instance"]
+# What gains of the normalisation may begin with.
+GAINS = ("one", "paper")
+PAPER_SD, PAPER_MOST = 2 / 9 / 64, 0.025
 
 
 def check_norm(norm: NormKind | None, bias: bool) -> NormKind:
@@ -53,6 +57,18 @@ def initialise(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             _kaiming_fan_in(module)
+
+
+def draw_gains(model: nn.Module) -> None:
+    """Gains of the normalisations as the paper's code draws them, signed and tiny, from torch's global generator.
+
+    N(0, (2/9/64)²), clipped to ±0.025 (Kadkhodaie, Mallat & Simoncelli, arXiv:2506.01912).
+    """
+    for module in model.modules():
+        if isinstance(module, UncentredNorm | UncentredBatchNorm):
+            nn.init.normal_(module.gain, std=PAPER_SD)
+            with torch.no_grad():
+                module.gain.clamp_(-PAPER_MOST, PAPER_MOST)
 
 
 def _kaiming_fan_in(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import nn
 
-from probekit.checks import counts, flag, given, whole
+from probekit.checks import counts, flag, given, is_real, listed, number, unwrapped, whole
 from probekit.denoising.inputs import check_images, check_sigma, size_message
 from probekit.errors import InputError
 from probekit.models.blocks import MOST_CONVOLUTIONS, NormKind, check_norm, conv_block, initialise
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["SigmaUNet", "UNet"]
+
+# Of skips in training: what is there is divided by how often it is.
+RAREST = 0.01
 
 
 class UNet(nn.Module):
@@ -52,6 +56,11 @@ class UNet(nn.Module):
         Whether convolutions have additive constants. Without, the network has none anywhere and
         `norm` defaults to "batch", so that in evaluation D(αy) = αD(y) for α > 0 (Mohan,
         Kadkhodaie et al. 2020).
+    skips
+        Whether an encoder block's output is concatenated into the decoder: for all of them, or one for each encoder
+        block, from the finest scale to the coarsest. Without any, all that the image is made of passes the middle
+        block. A number between 0 and 1 is the probability that it is there for an image in training, drawn by torch's
+        global generator (what is there is divided by it, as in dropout); in evaluation it always is.
     norm
         "layer", "batch" or "instance": over which axes the standard deviation is taken. None means
         "layer" with biases and "batch" without.
@@ -95,6 +104,7 @@ class UNet(nn.Module):
         decoder_convs: Sequence[int] | None = None,
         bias: bool = True,
         norm: NormKind | None = None,
+        skips: float | Sequence[float] = True,
     ) -> None:
         super().__init__()
         channels = counts("channels", channels, least=0)
@@ -108,6 +118,7 @@ class UNet(nn.Module):
         bias = flag("bias", bias)
         _check_shape(channels, image_channels, encoder_convs, middle_convs, decoder_convs)
         norm = check_norm(norm, bias)
+        self.skips = _skips(skips, scales)
         self.config: dict[str, Any] = {
             "channels": channels,
             "image_channels": image_channels,
@@ -117,6 +128,9 @@ class UNet(nn.Module):
             "bias": bias,
             "norm": norm,
         }
+        # Only where they differ from the paper's network, as descriptions and checkpoints of it were written before.
+        if self.skips != [1] * scales:
+            self.config["skips"] = self.skips
         self.image_channels = image_channels
         depth = len(channels) - 1
         self.size_multiple = 2**depth
@@ -137,7 +151,8 @@ class UNet(nn.Module):
             nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=False) for fine, coarse in pairwise(channels)
         )
         finest, *coarser = (
-            [2 * width] + [width] * convs for width, convs in zip(channels, decoder_convs, strict=False)
+            [(1 + (skip > 0)) * width] + [width] * convs
+            for width, convs, skip in zip(channels, decoder_convs, self.skips, strict=False)
         )
         self.decoder = nn.ModuleList(
             [
@@ -168,15 +183,23 @@ class UNet(nn.Module):
         check_images(y)
         if y.shape[-2] % self.size_multiple or y.shape[-1] % self.size_multiple:
             raise InputError(size_message((y.shape[-2], y.shape[-1]), self.size_multiple))
-        skips = []
+        encoded = []
         for block in self.encoder:
             y = block(y)
-            skips.append(y)
+            encoded.append(y)
             y = self.pool(y)
         y = self.middle(y)
-        for up, block, skip in zip(reversed(self.up), reversed(self.decoder), reversed(skips), strict=True):
-            y = block(torch.cat([up(y), skip], dim=1))
+        for scale in reversed(range(len(encoded))):
+            y = self.up[scale](y)
+            if self.skips[scale]:
+                y = torch.cat([y, self._dropped(encoded[scale], self.skips[scale])], dim=1)
+            y = self.decoder[scale](y)
         return y
+
+    def _dropped(self, skip: Tensor, kept: float) -> Tensor:
+        if not self.training or kept == 1:
+            return skip
+        return skip * nn.functional.dropout(skip.new_ones(len(skip), 1, 1, 1), 1 - kept)
 
 
 class SigmaUNet(UNet):
@@ -220,6 +243,20 @@ class SigmaUNet(UNet):
             raise InputError("this network is told the noise level: pass sigma, a number or a tensor (N,)")
         plane = levels.view(-1, 1, 1, 1).expand(-1, 1, *y.shape[2:])
         return super().forward(torch.cat([y, plane], dim=1))
+
+
+def _skips(asked: Any, scales: int) -> list[float]:
+    """For each scale how often the encoder's output is concatenated into the decoder in training; 0 for never."""
+    wanted = (
+        f"True, False or a probability from {RAREST}, or {scales} of them, one for each encoder block from the finest "
+        "scale to the coarsest"
+    )
+    alone = isinstance(asked, bool | np.bool_) or is_real(unwrapped(asked))
+    every = [asked] * scales if alone else listed("skips", asked, wanted)
+    every = [float(one) if isinstance(one, bool | np.bool_) else one for one in every]
+    if len(every) != scales:
+        raise InputError(f"{given('skips', asked)}: give {wanted}")
+    return [number("skips", one, wanted, good=lambda v: v == 0 or RAREST <= v <= 1) for one in every]
 
 
 def _check_shape(

@@ -17,6 +17,7 @@ from probekit.denoising.parametrisation import shown
 from probekit.errors import InputError, ModelError
 from probekit.machine.files import prepared, whole
 from probekit.machine.weights import weights_sha256
+from probekit.models.blocks import GAINS, draw_gains
 from probekit.models.dncnn import DnCNN
 from probekit.models.parts import files_of, in_parts, part_of, stored
 from probekit.models.unet import SigmaUNet, UNet
@@ -255,7 +256,7 @@ def tap_names(denoiser: Denoiser) -> tuple[str, ...]:
     return tuple(dict(denoiser.model.tap_aliases))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
-def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
+def untrained(denoiser: Denoiser, *, seed: int = 0, gains: str = "one") -> Denoiser:
     """The control: a packaged network of the same shape with the weights that training starts from.
 
     Parameters
@@ -264,8 +265,15 @@ def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
         A denoiser around one of the package's networks.
     seed
         Of the initial weights; torch's global generator is left as it was.
+    gains
+        Of the normalisations: "one", or "paper" for N(0, (2/9/64)²) clipped to ±0.025, as the paper's code draws them.
+
+    Returns
+    -------
+    Denoiser
+        Named like the other, with "-untrained", or "-untrained-paper-gains", added.
     """
-    seed = checks.seeded(seed)
+    seed, gains = checks.seeded(seed), checks.choice("gains", gains, GAINS)
     checks.instance("denoiser", denoiser, Denoiser, PACKAGED)
     kind = type(denoiser.model)
     if kind not in ARCHITECTURES.values():
@@ -274,7 +282,10 @@ def untrained(denoiser: Denoiser, *, seed: int = 0) -> Denoiser:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = kind(**config)
-    return Denoiser(model.eval(), **denoiser.settings, name=f"{denoiser.name}-untrained")
+        if gains == "paper":
+            draw_gains(model)
+    added = "-untrained" if gains == "one" else "-untrained-paper-gains"
+    return Denoiser(model.eval(), **denoiser.settings, name=f"{denoiser.name}{added}")
 
 
 def _suffixed(path: Path) -> Path:

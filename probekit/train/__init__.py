@@ -3,5 +3,6 @@
 from probekit.train.loop import progress_of, train
 from probekit.train.processes import launched
 from probekit.train.recipe import Recipe
+from probekit.train.steps import at_step, steps_kept
 
-__all__ = ["Recipe", "launched", "progress_of", "train"]
+__all__ = ["Recipe", "at_step", "launched", "progress_of", "steps_kept", "train"]

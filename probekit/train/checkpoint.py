@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from probekit.errors import ModelError
+from probekit.errors import InputError, ModelError
 from probekit.machine.files import whole
 from probekit.machine.reading import reading
 from probekit.machine.weights import weights_sha256
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from probekit.train.recipe import Recipe
 
-__all__ = ["CHECKPOINT", "differences", "part", "read", "write"]
+__all__ = ["CHECKPOINT", "differences", "part", "present", "read", "write"]
 
 CHECKPOINT = "checkpoint.safetensors"
 LABELS = {"images": "training images", "content": "training images' content"}
@@ -32,6 +32,19 @@ def write(path: Path, tensors: Mapping[str, Tensor], plan: Mapping[str, Any]) ->
     contiguous, text = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, json.dumps(plan)
     with whole(path) as unfinished:
         save_file(contiguous, unfinished, metadata={"plan": text, "sha256": _sum(contiguous, text)})
+
+
+def present(folder: Path) -> Path:
+    """The checkpoint of the run in a folder.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if not (folder / CHECKPOINT).exists():
+        raise InputError(f"{folder} holds no {CHECKPOINT}: train into it first")
+    return folder / CHECKPOINT
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -42,12 +42,15 @@ class Measured(NamedTuple):
         Gives the other denoisers of the card, with what they were called.
     evaluations, most
         How often PSNR goes into the log, and of how many of the images.
+    keep_every
+        After how many steps the weights are kept; None for never.
     """
 
     held_out: Callable[[], ImageSet]
     compare: Callable[[], list[tuple[str, nn.Module]]]
     evaluations: int
     most: int
+    keep_every: int | None
 
 
 class Machine(NamedTuple):
@@ -124,6 +127,7 @@ def trained_denoiser(
             out=out,
             held_out=thinned(held_out, measured.most),
             evaluations=measured.evaluations,
+            keep_every=measured.keep_every,
             **{key: value for key, value in machine._asdict().items() if key != "threads"},
             progress=progress,
             until=0 if export else None,

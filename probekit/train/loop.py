@@ -32,6 +32,7 @@ from probekit.train.data import fingerprint, held
 from probekit.train.processes import Processes
 from probekit.train.recipe import Recipe
 from probekit.train.run import Run
+from probekit.train.steps import STEPS, of_step
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +59,7 @@ def train(
     progress: bool = True,
     until: int | None = None,
     minutes: float | None = None,
+    keep_every: int | None = None,
 ) -> Denoiser:
     """Train a denoiser in place, and give it the averaged weights at the end.
 
@@ -107,6 +109,9 @@ def train(
         still falls towards ``recipe.steps``, and a later call goes on from there.
     minutes
         Likewise, stop at the first step that ends later than so many minutes after the call.
+    keep_every
+        Keep the weights and their average after every so many steps, in `out`, for `probekit.train.at_step`; None for
+        never.
 
     Returns
     -------
@@ -139,6 +144,10 @@ def train(
     evaluations = whole("evaluations", evaluations, least=0)
     if until is not None:
         until = whole("until", until, least=0)
+    if keep_every is not None:
+        keep_every = whole("keep_every", keep_every, least=1)
+        if out is None:
+            raise InputError(f"keep_every={keep_every} keeps weights in a folder: give out, or leave it out")
     recipe = Recipe() if recipe is None else instance("recipe", recipe, Recipe, "a probekit.train.Recipe, or None")
     denoiser = _trainable(denoiser)
     instance("images", images, ImageSet, "an image set, as probekit.images.load makes it")
@@ -162,7 +171,7 @@ def train(
         processes=processes,
     )
     if folder is not None:
-        prepared(folder)
+        prepared(folder if keep_every is None else folder / STEPS)
         if (folder / CHECKPOINT).exists():
             run.restore(folder / CHECKPOINT)
             LOG.info("%s: the run goes on after %d steps", folder / CHECKPOINT, run.step)
@@ -182,6 +191,7 @@ def train(
         progress and processes.rank == 0,
         recipe.steps if until is None else min(recipe.steps, until),
         math.inf if minutes is None else began + 60 * minutes,
+        keep_every,
     )
     with flushed_denormals(), _algorithms(deterministic), _within_means(recipe.batch_size):
         if run.step < plan.last:
@@ -205,10 +215,7 @@ def progress_of(out: str | Path) -> dict[str, Any]:
     ModelError
         If the checkpoint cannot be read.
     """
-    kept = path("out", out, "the path of the folder of a run") / CHECKPOINT
-    if not kept.exists():
-        raise InputError(f"{out} holds no {CHECKPOINT}: train into it first")
-    return checkpoint.read(kept)[0]
+    return checkpoint.read(checkpoint.present(path("out", out, "the path of the folder of a run")))[0]
 
 
 class _Plan(NamedTuple):
@@ -221,6 +228,7 @@ class _Plan(NamedTuple):
     progress: bool
     last: int
     deadline: float
+    weights_every: int | None
 
 
 def _trainable(denoiser: Denoiser | nn.Module) -> Denoiser:
@@ -292,6 +300,8 @@ def _drive(run: Run, data: Tensor, plan: _Plan) -> None:
             losses.append(run.advance(data))
             now = time.monotonic()
             shown.update(n)
+            if plan.folder is not None and plan.weights_every and run.step % plan.weights_every == 0:
+                run.keep(of_step(plan.folder, run.step), optimiser=False)
             late, due = run.processes.agreed(now > plan.deadline, now - saved > plan.keep_every)
             ended = late or run.step >= plan.last
             report = ended or run.step % plan.report_every == 0

@@ -6,12 +6,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probekit.checks import LOUDEST, flag, given, is_real, settle, whole
 from probekit.errors import InputError
 
-__all__ = ["Recipe"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Recipe", "sigma_quantile"]
+
+# Of the density of σ; steeper ones put all images at one end.
+STEEPEST = 10
+# The smallest normal number in single precision: no image has σ = 0.
+LEAST = 2.0**-126
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +37,12 @@ class Recipe:
         falls to 0 as a half cosine.
     warmup : float
         Fraction of the steps, in [0, 1).
-    sigma_max : float
-        σ is uniform in (0, sigma_max] for each image, in intensity units.
+    sigma_max, sigma_min : float
+        Largest and smallest σ of an image, in intensity units; `sigma_min` itself is left out where it is 0.
+    sigma_power : float
+        σ has a density ∝ σ^−sigma_power between them. 0 is uniform, as in the paper's main runs; 0.5 is
+        σ = u²·sigma_max with u uniform, as in its texture runs; 1 is log-uniform. From 1 on `sigma_min` must be
+        above 0.
     weight_power : float
         The squared error of an image is weighted by (σ + 0.01)^−weight_power. 0 is the paper's
         loss, which is ruled by large σ; 1 makes all σ count about equally, since the error of a
@@ -63,6 +75,8 @@ class Recipe:
     lr: float = 1e-3
     warmup: float = 0.02
     sigma_max: float = 1.0
+    sigma_min: float = 0.0
+    sigma_power: float = 0.0
     weight_power: float = 0.0
     ema: float = 0.1
     flip: bool = True
@@ -77,6 +91,8 @@ class Recipe:
             ("lr", "a positive number", Real, lambda v: 0 < v <= 1e30),
             ("warmup", "a fraction in [0, 1)", Real, lambda v: 0 <= v < 1),
             ("sigma_max", "a positive number", Real, lambda v: 0 < v <= LOUDEST),
+            ("sigma_min", "a number of at least 0", Real, lambda v: 0 <= v <= LOUDEST),
+            ("sigma_power", f"a number from {-STEEPEST} to {STEEPEST}", Real, lambda v: abs(v) <= STEEPEST),
             ("weight_power", "a finite number", Real, lambda v: -LOUDEST <= v <= LOUDEST),
             ("ema", "a fraction in [0, 1]", Real, lambda v: 0 <= v <= 1),
             # What torch's generators take.
@@ -91,6 +107,15 @@ class Recipe:
         ]
         if wrong:
             raise InputError(f"the recipe cannot be followed: {'; '.join(wrong)}")
+        if self.sigma_min >= self.sigma_max:
+            raise InputError(
+                f"the recipe cannot be followed: sigma_min={self.sigma_min} is not below sigma_max={self.sigma_max}"
+            )
+        if self.sigma_power >= 1 and not self.sigma_min:
+            raise InputError(
+                f"the recipe cannot be followed: a density ∝ σ^−{self.sigma_power:g} has no end at σ = 0: give a "
+                "sigma_min above 0, e.g. 0.004 (1/255)"
+            )
         object.__setattr__(self, "flip", flag("flip", self.flip))
 
     def lr_at(self, step: int) -> float:
@@ -103,3 +128,23 @@ class Recipe:
     def ema_weight(self, step: int) -> float:
         """How far the average moves towards the weights after step number `step`, counted from 0."""
         return 1 / max(1.0, self.ema * (whole("step", step, least=0, most=2**53) + 1))
+
+
+def sigma_quantile(recipe: Recipe, share: Tensor) -> Tensor:
+    """The σ below which this share of a recipe's images lies, elementwise; shares in (0, 1].
+
+    The inverse of the distribution function: [a^q + (b^q − a^q) share]^(1/q) between a and b, with q = 1 − sigma_power,
+    of which a (b/a)^share is the limit at q = 0.
+    """
+    low, high, q = recipe.sigma_min, recipe.sigma_max, 1 - recipe.sigma_power
+    if q == 1:
+        return low + (high - low) * share
+    # In terms of a/b or b/a, so that no power is above 1.
+    share, ratio = share.double(), low / high
+    if q == 0:
+        found = high * ratio ** (1 - share)
+    elif q > 0:
+        found = high * (ratio**q + (1 - ratio**q) * share) ** (1 / q)
+    else:
+        found = low * (1 - (1 - ratio**-q) * share) ** (1 / q)
+    return found.clamp(max(low, LEAST), high).float()

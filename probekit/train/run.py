@@ -19,6 +19,7 @@ from probekit.machine.weights import weights_sha256
 from probekit.train import checkpoint
 from probekit.train.data import views
 from probekit.train.processes import Processes
+from probekit.train.recipe import sigma_quantile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,7 +106,7 @@ class Run:
         recipe, n = self.recipe, self.recipe.batch_size
         generator = _generator(self.device, recipe.seed, NOISE, self.step)
         # 1 − U with U in [0, 1) lies in (0, 1].
-        sigma = recipe.sigma_max * (1 - torch.rand(n, generator=generator, device=self.device))
+        sigma = sigma_quantile(recipe, 1 - torch.rand(n, generator=generator, device=self.device))
         mirrored = torch.rand(n, generator=generator, device=self.device)[self.mine] < 0.5 if recipe.flip else None
         positions = self.order(len(data))[self.mine]
         if recipe.crop is None:
@@ -168,11 +169,11 @@ class Run:
         self.model.load_state_dict(self.average)
         self.denoiser.eval()
 
-    def keep(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+    def keep(self, path: Path, *, optimiser: bool = True) -> None:
+        """Write a checkpoint, whole or not at all; without the optimiser's state nothing goes on from it."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
+        for index, state in self.optimiser.state_dict()["state"].items() if optimiser else ():
             tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
         plan = {
             "step": self.step,

@@ -11,6 +11,7 @@ from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.machine.weights import weights_sha256
 from probekit.models import zoo
+from probekit.models.blocks import GAINS, draw_gains
 from probekit.models.dncnn import DnCNN
 from probekit.models.unet import SigmaUNet, UNet
 from probekit.models.widening import widened
@@ -36,6 +37,11 @@ class Start:
         widen it. None for those of `init`, or the defaults.
     depth
         Convolutions of a DnCNN.
+    gains
+        What gains of the normalisations begin with in a new network: "one", or "paper" for N(0, (2/9/64)²) clipped to
+        ±0.025, as the paper's code draws them. None for "one", or those of `init`.
+    skips
+        Of a new UNet, as `probekit.models.unet.UNet` takes them. None for all, or those of `init`.
     seed
         Of new weights; they are drawn from torch's generator, seeded with it by the caller.
     """
@@ -44,6 +50,8 @@ class Start:
     model: str | None = None
     channels: Sequence[int] | None = None
     depth: int | None = None
+    gains: str | None = None
+    skips: Sequence[float] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -55,8 +63,12 @@ class Start:
             object.__setattr__(self, "channels", counts("channels", self.channels))
         if self.depth is not None:
             whole("depth", self.depth, least=2)
+        if self.gains is not None:
+            choice("gains", self.gains, GAINS)
         if self.init is not None:
             return
+        if self.skips is not None and self.model == DNCNN:
+            raise InputError("--skips is of a UNet, and a DnCNN has none: leave it out")
         if self.depth is not None and self.model != DNCNN:
             raise InputError(f"--depth {self.depth} is of a DnCNN, and {self.model or UNET} has none: leave it out")
         if self.model == DNCNN and len(self.channels or CHANNELS) != 1:
@@ -74,11 +86,15 @@ class Start:
         model = self.model
         channels = CHANNELS if self.channels is None else self.channels
         if self.init is None:
-            return _new(model or UNET, list(channels), self.depth or DEPTH)
+            made = _new(model or UNET, list(channels), self.depth or DEPTH, self.skips)
+            if self.gains == "paper":
+                draw_gains(made.model)
+            return made
         begun, kind = zoo.load(self.init), zoo.describe(self.init)["architecture"]
         config: Mapping[str, Any] = begun.model.config  # pyright: ignore[reportAssignmentType]
-        there = {"model": kind, "depth": config.get("depth")}
-        asked = {"model": self.model, "depth": self.depth}
+        there = {"model": kind, "depth": config.get("depth"), "gains": "its own"}
+        there["skips"] = config.get("skips")
+        asked = {name: getattr(self, name) for name in there}
         differing = [
             f"--{key} {value}, where it has {there[key] or 'none'}"
             for key, value in asked.items()
@@ -120,7 +136,8 @@ class Start:
     def described(self, denoiser: Denoiser) -> tuple[Any, int]:
         """What the card says of the initial weights, and how many images these had seen."""
         if self.init is None:
-            return f"Kaiming-normal, seed {self.seed}", 0
+            gains = ", gains as the paper's code draws them" if self.gains == "paper" else ""
+            return f"Kaiming-normal{gains}, seed {self.seed}", 0
         before = zoo.describe(self.init)
         start = {key: before[key] for key in ("name", "weights_sha256")}
         start |= {key: before["card"][key] for key in ("recipe", "initial weights", "steps") if key in before["card"]}
@@ -129,9 +146,10 @@ class Start:
         return start, before["card"].get("images seen", 0)
 
 
-def _new(model: str, channels: list[int], depth: int) -> Denoiser:
+def _new(model: str, channels: list[int], depth: int, skips: Sequence[float] | None) -> Denoiser:
     if model == DNCNN:
         return Denoiser(DnCNN(depth, channels[0]))
+    options: dict[str, Any] = {} if skips is None else {"skips": skips[0] if len(skips) == 1 else skips}
     if model == SIGMA_UNET:
-        return Denoiser(SigmaUNet(channels), sigma_to="sigma")
-    return Denoiser(UNet(channels))
+        return Denoiser(SigmaUNet(channels, **options), sigma_to="sigma")
+    return Denoiser(UNet(channels, **options))

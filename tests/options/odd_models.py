@@ -17,7 +17,7 @@ from probekit.models.unet import SigmaUNet, UNet
 from probekit.models.widening import widened
 from probekit.models.zoo import amend, available, describe, save, tap_names, untrained
 from probekit.models.zoo import load as load_denoiser
-from probekit.train import Recipe, launched, progress_of, train
+from probekit.train import Recipe, at_step, launched, progress_of, steps_kept, train
 from probekit.train.start import Start
 from tests.odd import FLAGS, FUNCTIONS, LEVELS, MODULES, NOTHING, NUMBERS, PATHS, WHOLES, Call
 from tests.options.odd_taps import NETWORK, SIGMA, Y_TAKEN, Y
@@ -34,7 +34,7 @@ def saved() -> str:
 
 def kept() -> str:
     """A run in the folder here."""
-    train(nn.Conv2d(3, 3, 1), SMALL, recipe=BRIEF, out="good", progress=False)
+    train(nn.Conv2d(3, 3, 1), SMALL, recipe=BRIEF, out="good", keep_every=1, progress=False)
     return "good"
 
 
@@ -52,6 +52,23 @@ WIDTHS = {
     "a tensor with gradient",
     "a DataArray of one dim",
 }
+# Of one encoder block.
+SHARES = {
+    "True",
+    "False",
+    "np.True_",
+    "0",
+    "0.0",
+    "a Fraction",
+    "np.int64",
+    "np.float16",
+    "a list of True",
+    "an IntEnum",
+    "an array of no dims",
+    "an array of one whole number",
+    "a tensor of no dims",
+    "a DataArray of no dims",
+}
 COUNTS = {"a tuple", "an iterator"}
 OF_UNET = {
     "channels": (2, 4),
@@ -61,6 +78,7 @@ OF_UNET = {
     "decoder_convs": None,
     "bias": True,
     "norm": None,
+    "skips": True,
 }
 OF_OF_UNET: dict[str, Any] = {
     "channels": COUNTS,
@@ -70,6 +88,7 @@ OF_OF_UNET: dict[str, Any] = {
     "decoder_convs": NOTHING,
     "bias": FLAGS,
     "norm": NOTHING,
+    "skips": SHARES,
 }
 RECIPE = {
     "steps": 20,
@@ -77,6 +96,8 @@ RECIPE = {
     "lr": 1e-3,
     "warmup": 0.02,
     "sigma_max": 1.0,
+    "sigma_min": 0.0,
+    "sigma_power": 0.0,
     "weight_power": 0.0,
     "ema": 0.1,
     "flip": True,
@@ -115,7 +136,9 @@ CALLS: dict[str, Call] = {
         amend, lambda: {"path": saved(), "edit": lambda card: card.clear()}, {"edit": FUNCTIONS}
     ),
     "probekit.models.zoo.tap_names": Call(tap_names, {"denoiser": DENOISER}),
-    "probekit.models.zoo.untrained": Call(untrained, {"denoiser": DENOISER, "seed": 0}, {"seed": WHOLES}),
+    "probekit.models.zoo.untrained": Call(
+        untrained, {"denoiser": DENOISER, "seed": 0, "gains": "one"}, {"seed": WHOLES}
+    ),
     "probekit.evaluation.psnr.psnr": Call(
         psnr, {"clean": Y, "estimate": Y / 2}, {"clean": Y_TAKEN, "estimate": Y_TAKEN}
     ),
@@ -168,6 +191,8 @@ CALLS: dict[str, Call] = {
             "lr": NUMBERS,
             "warmup": NUMBERS,
             "sigma_max": NUMBERS,
+            "sigma_min": NUMBERS,
+            "sigma_power": NUMBERS,
             "weight_power": NUMBERS,
             "ema": NUMBERS,
             "flip": FLAGS,
@@ -193,6 +218,12 @@ CALLS: dict[str, Call] = {
     "probekit.train.Recipe.ema_weight": Call(partial(Recipe.ema_weight, Recipe()), {"step": 0}, {"step": WHOLES}),
     "probekit.train.launched": Call(launched, {}),
     "probekit.train.progress_of": Call(progress_of, lambda: {"out": kept()}),
+    "probekit.train.steps_kept": Call(steps_kept, lambda: {"out": kept()}),
+    "probekit.train.at_step": Call(
+        at_step,
+        lambda: {"denoiser": Denoiser(nn.Conv2d(3, 3, 1)), "out": kept(), "step": 1, "averaged": True},
+        {"step": WHOLES, "averaged": FLAGS},
+    ),
     "probekit.train.train": Call(
         train,
         lambda: {
@@ -210,6 +241,7 @@ CALLS: dict[str, Call] = {
             "progress": False,
             "until": None,
             "minutes": None,
+            "keep_every": None,
         },
         {
             "denoiser": MODULES,
@@ -224,6 +256,7 @@ CALLS: dict[str, Call] = {
             "progress": FLAGS,
             "until": WHOLES | NOTHING,
             "minutes": NUMBERS | NOTHING,
+            "keep_every": NOTHING,
         },
         without={"compile": FLAGS, "recipe": NOTHING},
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import subprocess
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,70 +24,23 @@ from torch import Tensor, nn
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import CapacityError, InputError, ModelError
 from probekit.evaluation.psnr import CARD_SIGMA
-from probekit.images import ImageSet, load
-from probekit.models.unet import UNet
-from probekit.train import Recipe, progress_of, train
+from probekit.images import load
+from probekit.train import Recipe, progress_of
 from probekit.train.data import held
-from probekit.train.run import Run
-
-CPU = torch.device("cpu")
-TINY = {"channels": (4, 8), "encoder_convs": (2,), "middle_convs": 1, "decoder_convs": (2,)}
-SHORT = Recipe(steps=8, batch_size=5, lr=1e-2, ema=0.5)
-
-
-def network(seed: int = 0, **options: Any) -> UNet:
-    torch.manual_seed(seed)
-    return UNet(**(TINY | options))
-
-
-def toys(n: int = 12, seed: int = 0) -> ImageSet:
-    """Images of one colour each: the easiest there are to denoise."""
-    colours = np.random.default_rng(seed).integers(0, 256, (n, 3, 1, 1), dtype=np.uint8)
-    return load(np.broadcast_to(colours, (n, 3, 8, 8)).copy())
-
-
-def quietly(model: nn.Module, recipe: Recipe = SHORT, **options: Any) -> Denoiser:
-    options.setdefault("images", toys())
-    return train(model, options.pop("images"), recipe=recipe, device="cpu", progress=False, **options)
-
-
-def log_of(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-
-
-def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-
-def differing(a: dict[str, Tensor], b: dict[str, Tensor]) -> dict[str, float]:
-    """The tensors that are not equal, with the largest difference."""
-    assert a.keys() == b.keys()
-    return {k: float((a[k] - b[k]).abs().max()) for k in a if not torch.equal(a[k], b[k])}
-
-
-class Recording(nn.Module):
-    """A denoiser of two weights that is told σ, and keeps what it was given and what it made of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.tensor(0.5))
-        self.offset = nn.Parameter(torch.tensor(0.1))
-
-    def forward(self, y: Tensor, sigma: Tensor) -> Tensor:
-        estimate = self.gain * y + self.offset
-        self.y, self.sigma, self.estimate = y.detach(), sigma.detach(), estimate.detach()
-        return estimate
-
-
-def run_of(model: nn.Module, recipe: Recipe, sigma_to: Any = "sigma") -> Run:
-    return Run(Denoiser(model, sigma_to=sigma_to), recipe, CPU)
-
-
-# The loss and what it is taken over
-
-
-def noise_free(n: int = 7, rows: int = 4, cols: int = 6) -> Tensor:
-    return torch.randint(0, 256, (n, 3, rows, cols), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+from tests.probekit.train.tiny import (
+    CPU,
+    SHORT,
+    Recording,
+    checkpoint,
+    differing,
+    log_of,
+    network,
+    noise_free,
+    quietly,
+    run_of,
+    same,
+    toys,
+)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
@@ -453,10 +404,6 @@ def test_denormals_are_flushed_while_training_and_treated_as_before_afterwards(b
 # Stopping and going on
 
 
-def checkpoint(folder: Path) -> dict[str, Tensor]:
-    return load_file(folder / "checkpoint.safetensors")
-
-
 @pytest.mark.parametrize("stops", [[1], [5], [2, 3, 6]], ids=str)
 @pytest.mark.parametrize("options", [{}, {"bias": False}], ids=["layer", "batch"])
 def test_a_run_stopped_and_resumed_ends_bit_for_bit_like_one_that_was_not(
@@ -474,7 +421,7 @@ def test_a_run_stopped_and_resumed_ends_bit_for_bit_like_one_that_was_not(
 TRAINING = """
 import sys, time
 import torch
-from test_train import SHORT, network, toys
+from tiny import SHORT, network, toys
 from probekit.train import train
 from probekit.train.run import Run
 
