@@ -41,7 +41,7 @@ FLOORS = [
         "analyses.attribution",
         "analyses.sampling",
     },
-    {"analyses.variants", "analyses.concepts", "analyses.generalisation", "analyses.controls"},
+    {"analyses.variants", "analyses.concepts", "analyses.generalisation", "analyses.controls", "analyses.training"},
     {"analyses.report"},
     {"probekit.__main__"},
 ]

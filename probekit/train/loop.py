@@ -110,8 +110,8 @@ def train(
     minutes
         Likewise, stop at the first step that ends later than so many minutes after the call.
     keep_every
-        Keep the weights and their average after every so many steps, in `out`, for `probekit.train.at_step`; None for
-        never.
+        Keep the weights and their average at first and after every so many steps, in `out`, for
+        `probekit.train.at_step`; None for never.
 
     Returns
     -------
@@ -295,6 +295,8 @@ def _drive(run: Run, data: Tensor, plan: _Plan) -> None:
     losses: list[Tensor] = []
     ended = False
     asked = None if plan.progress else False
+    if plan.folder is not None and plan.weights_every and not run.step:
+        run.keep(of_step(plan.folder, 0), optimiser=False)
     with bar(run.recipe.steps * n, "img", asked, "training", done=run.step * n) as shown:
         while not ended:
             losses.append(run.advance(data))

@@ -187,6 +187,7 @@ BASES = {
     "report": ["nowhere"],
     "analyse attribution": ["nowhere", "--channels", "0"],
     "analyse generalisation": ["--train", "nowhere", "--held-out", "nowhere"],
+    "analyse training": ["nowhere", "nowhere", "--network", "my_nets:make"],
     "analyse probe": ["nowhere", "--train", "nowhere"],
 }
 EVERY = [(name, param.opts[0]) for name in PLACES for param in parameters(name) if param.opts[0].startswith("-")]

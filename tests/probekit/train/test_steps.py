@@ -21,7 +21,7 @@ from tests.probekit.train.tiny import SHORT, Recording, checkpoint, network, noi
 
 def test_weights_of_every_so_many_steps_are_those_of_runs_that_end_there(tmp_path: Path) -> None:
     trained = quietly(network(), out=tmp_path / "run", keep_every=3)
-    assert steps_kept(tmp_path / "run") == [3, 6]
+    assert steps_kept(tmp_path / "run") == [0, 3, 6]
     for step in (3, 6):
         stopped = quietly(network(), out=tmp_path / str(step), until=step)
         found = at_step(trained, tmp_path / "run", step)
@@ -33,6 +33,7 @@ def test_weights_of_every_so_many_steps_are_those_of_runs_that_end_there(tmp_pat
         assert same(
             dict(last.model.state_dict()), {k.removeprefix("model."): v for k, v in there.items() if "model." in k}
         )
+    assert same(dict(at_step(trained, tmp_path / "run", 0).model.state_dict()), dict(network().state_dict()))
     whole = quietly(network(), out=tmp_path / "whole")
     assert same(checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "run"))
     assert steps_kept(tmp_path / "whole") == []
@@ -43,7 +44,7 @@ def test_a_run_in_parts_keeps_what_one_in_one_part_does(tmp_path: Path) -> None:
     trained = quietly(network(), out=tmp_path / "whole", keep_every=2)
     for stop in (3, 7, None):
         quietly(network(), out=tmp_path / "parts", keep_every=2, until=stop)
-    assert steps_kept(tmp_path / "parts") == steps_kept(tmp_path / "whole") == [2, 4, 6, 8]
+    assert steps_kept(tmp_path / "parts") == steps_kept(tmp_path / "whole") == [0, 2, 4, 6, 8]
     for step in steps_kept(tmp_path / "parts"):
         one, other = (at_step(trained, tmp_path / name, step) for name in ("parts", "whole"))
         assert same(dict(one.model.state_dict()), dict(other.model.state_dict()))
@@ -53,7 +54,7 @@ def test_what_was_not_kept_and_what_is_of_another_network_is_refused(tmp_path: P
     with pytest.raises(InputError, match="keep_every=2 keeps weights in a folder: give out"):
         quietly(network(), keep_every=2)
     trained = quietly(network(), out=tmp_path, keep_every=4)
-    with pytest.raises(InputError, match=r"step=5: .* holds weights of 2 steps from 4 to 8: give one of them"):
+    with pytest.raises(InputError, match=r"step=5: .* holds weights of 3 steps from 0 to 8: give one of them"):
         at_step(trained, tmp_path, 5)
     with pytest.raises(InputError, match=r"nowhere holds no checkpoint\.safetensors: train into it first"):
         at_step(trained, tmp_path / "nowhere", 5)

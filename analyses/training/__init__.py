@@ -1,0 +1,7 @@
+"""What training does to a block: sparsity, types of channel, robustness and neighbours at every step that was kept."""
+
+from analyses.training.analyse import FINDINGS, Settings, analyse
+from analyses.training.figure import plot
+from analyses.training.shell import main
+
+__all__ = ["FINDINGS", "Settings", "analyse", "main", "plot"]

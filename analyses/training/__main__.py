@@ -1,0 +1,3 @@
+from analyses.training import main
+
+raise SystemExit(main())

@@ -1,0 +1,89 @@
+"""The command of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyses.ground import OUT, Resamples, run, saved
+from analyses.training.analyse import Settings, analyse
+from analyses.training.figure import plot
+from probekit.cli.arguments import (
+    Crop,
+    Draws,
+    Images,
+    Out,
+    Quiet,
+    Seed,
+    Sigma,
+    Size,
+    images_called,
+    network_called,
+    numbers,
+    words,
+)
+from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.output import results_awaited
+from probekit.machine.progress import silent
+from probekit.train.processes import usable
+
+__all__ = ["command", "main"]
+
+
+def command(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            callback=checked(possible_path),
+            help="Folder of a run of `probekit train` with --keep-every.",
+        ),
+    ],
+    images: Images,
+    network: Annotated[str, typer.Option("--network", "--denoiser", help="The trained network: OUT/NAME.safetensors.")],
+    taps: Annotated[
+        str | None, typer.Option("--tap", help="Taps, comma-separated; by default those that the network declares.")
+    ] = None,
+    sigma: Sigma = "0.1,0.3",
+    draws: Draws = 8,
+    size: Size = None,
+    crop: Crop = None,
+    n_images: Annotated[int, typer.Option(callback=whole_of(1), help="Images at most.")] = 1000,
+    clusters: Annotated[
+        str | None, typer.Option(help="Coordinate whose groups are resampled whole where neighbours are counted.")
+    ] = None,
+    resamples: Resamples = 1000,
+    store: Annotated[
+        Path | None,
+        typer.Option(callback=checked(possible_path), help="Folder that keeps each step: a stopped command goes on."),
+    ] = None,
+    seed: Seed = 0,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU is taken if there is one.")] = None,
+    out: Out = OUT,
+    quiet: Quiet = False,
+) -> list[Path]:
+    """What training does to blocks: sparsity, types of channel, robustness and neighbours at every step kept."""
+    place = usable(device)
+    results_awaited(out, "training.nc", "training.png", images=images)
+    denoiser = network_called(network)
+    settings = Settings(
+        taps=words(taps),
+        sigma=numbers(sigma, float, option="--sigma"),
+        draws=draws,
+        n_images=n_images,
+        clusters=clusters,
+        resamples=resamples,
+        seed=seed,
+    )
+    source = images_called(images, size=size, crop=crop)
+    with silent(quiet):
+        findings = analyse(denoiser.to(place), folder, source, settings=settings, store=store)
+    return saved(out, ("training", findings), ("training", plot(findings)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.training RUN IMAGES --network NAME.safetensors -o out/``."""
+    return run(command, "training", arguments)
