@@ -27,6 +27,7 @@ from probekit.cli.arguments import (
 )
 from probekit.cli.checking import checked, possible_path, whole_of
 from probekit.cli.output import results_awaited
+from probekit.denoising.denoiser import Denoiser
 from probekit.machine.progress import silent
 from probekit.train.processes import usable
 
@@ -68,7 +69,9 @@ def command(
     """What training does to blocks: sparsity, types of channel, robustness and neighbours at every step kept."""
     place = usable(device)
     results_awaited(out, "training.nc", "training.png", images=images)
-    denoiser = network_called(network)
+    model = network_called(network).to(place)
+    # Bare networks are taken as blind, as they are in training.
+    denoiser = model if isinstance(model, Denoiser) else Denoiser(model)
     settings = Settings(
         taps=words(taps),
         sigma=numbers(sigma, float, option="--sigma"),
@@ -80,7 +83,7 @@ def command(
     )
     source = images_called(images, size=size, crop=crop)
     with silent(quiet):
-        findings = analyse(denoiser.to(place), folder, source, settings=settings, store=store)
+        findings = analyse(denoiser, folder, source, settings=settings, store=store)
     return saved(out, ("training", findings), ("training", plot(findings)))
 
 

@@ -21,7 +21,7 @@ _SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 class _Heard:
     """What this process has been told of late, for whoever wonders whether it is still at work."""
 
-    # Of the monotonic clock.
+    # When something that tells how far it is last went on, by the monotonic clock.
     told = 0.0
     # How many blocks want silence.
     silenced = 0
@@ -126,6 +126,8 @@ class _Lines(Bar):
     def update(self, count: int = 1) -> None:
         self._done += count
         now = time.monotonic()
+        # It will be told here in time.
+        HEARD.told = now
         if now - self._told >= EVERY and self._done < self._total:
             self._told = now
             rate = self._rate(now)

@@ -62,14 +62,15 @@ def test_silence_that_is_asked_for_is_kept(capsys) -> None:
 
 
 def test_work_that_tells_how_far_it_is_is_not_told_of_twice(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setattr("probekit.machine.progress.EVERY", 0.01)
-    monkeypatch.setattr(beating, "EVERY", 2.0)
+    # As the two are: of one length, and steps that do not end when it does.
+    monkeypatch.setattr("probekit.machine.progress.EVERY", 1.0)
+    monkeypatch.setattr(beating, "EVERY", 1.0)
     with beating.beating(), bar(1000, "img", None, "φ at mid") as shown:
-        for _ in range(25):
-            time.sleep(0.1)
+        for _ in range(13):
+            time.sleep(0.3)
             shown.update(10)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) > 5
+    assert len(lines) >= 3
     assert all(line.startswith("φ at mid: ") for line in lines)
 
 
