@@ -32,6 +32,7 @@ __all__ = [
     "Condition",
     "Crop",
     "Draws",
+    "DrawsOrAuto",
     "Frame",
     "Images",
     "LabelColumn",
@@ -47,6 +48,7 @@ __all__ = [
     "check_list",
     "check_words",
     "conditions_called",
+    "draws_called",
     "images_called",
     "is_function",
     "network_called",
@@ -76,6 +78,16 @@ def _check_reduce(_name: str, value: str) -> None:
     from probekit.capture.reductions import reduction
 
     reduction(value)
+
+
+def draws_called(value: str) -> Any:
+    """A number of draws, or "auto"."""
+    from probekit.phi.reliability import draws_given
+
+    try:
+        return draws_given(int(value))
+    except ValueError:
+        return draws_given(value.strip())
 
 
 def check_list(kind: Callable[[str], Any], option: str, check: Callable[[list[Any]], object] = bool) -> Any:
@@ -130,6 +142,13 @@ Sigma = Annotated[
     typer.Option(callback=checked(_check_sigma), help="Noise levels, comma-separated, in units of intensity."),
 ]
 Draws = Annotated[int, typer.Option(callback=whole_of(1), help="Noise draws of each image and noise level.")]
+DrawsOrAuto = Annotated[
+    str,
+    typer.Option(
+        callback=checked(lambda _, value: draws_called(value)),
+        help="Noise draws of each image and noise level; auto: as many, up to 64, as make distances reliable.",
+    ),
+]
 Reduce = Annotated[
     str,
     typer.Option(

@@ -21,7 +21,7 @@ from probekit.cli.arguments import (
     BatchSize,
     Condition,
     Crop,
-    Draws,
+    DrawsOrAuto,
     Frame,
     Images,
     LabelColumn,
@@ -32,6 +32,7 @@ from probekit.cli.arguments import (
     Sigma,
     Size,
     conditions_called,
+    draws_called,
     images_called,
     is_function,
     network_called,
@@ -165,7 +166,7 @@ def phi(
     ],
     tap: Annotated[str, typer.Option(callback=checked(_check_taps), help="Names of taps, comma-separated.")] = "mid",
     sigma: Sigma = SIGMA,
-    draws: Draws = DRAWS,
+    draws: DrawsOrAuto = str(DRAWS),
     reduce: Reduce = REDUCE,
     seed: AnySeed = 0,
     size: Size = None,
@@ -197,9 +198,10 @@ def phi(
     tapped = make_tap(network_called(network), *(words(tap) or ()), reduce=reduce)
     levels = numbers(sigma, float, option="--sigma")
     conditions = conditions_called(condition)
+    number = draws_called(draws)
     if dry_run:
         cost = tapped.estimate(
-            source, sigma=levels, draws=draws, batch_size=batch_size, keep_draws=keep_draws, conditions=conditions
+            source, sigma=levels, draws=number, batch_size=batch_size, keep_draws=keep_draws, conditions=conditions
         )
         typer.echo(json.dumps(asdict(cost), indent=2) if as_json else str(cost))
         return None
@@ -208,7 +210,7 @@ def phi(
         data = tapped(
             source,
             sigma=levels,
-            draws=draws,
+            draws=number,
             seed=seed,
             batch_size=batch_size,
             keep_draws=keep_draws,

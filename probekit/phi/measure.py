@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 import warnings
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Estimate", "Measurement", "batch_size_for", "busy_batch", "images_for", "maps_of_one_draw", "rest_image"]
 
+LOG = logging.getLogger("probekit")
 # Elements of the largest activation in a batch: what a CPU's caches like, and what keeps a large GPU busy.
 BATCH_ELEMENTS, BATCH_ELEMENTS_GPU = 2**22, 2**27
 MAX_BATCH = 1024
@@ -166,6 +168,32 @@ class Measurement:
                         _put(arrays, part, positions.start)
                     writer.write(positions, arrays)
         return stored.open(path)
+
+    def draws(self) -> np.ndarray:
+        """Every draw of every image, (image, sigma, draw, channel), where draws are kept."""
+        count = len(self.source)
+        self._refuse(count, "give a number of draws, or fewer noise levels or taps at a time")
+        arrays = self._empty(count)
+        with self._bar(count * self.noising.versions) as bar, self.observed() as read:
+            for part in self._averages(read, self.source, self.noising, bar):
+                _put(arrays, part, 0)
+        return arrays["phi_draws"]
+
+    def logged(self, *, given: bool, to_the_end: bool) -> Measurement:
+        """The measurement itself, once the log says how it will be made."""
+        LOG.info(
+            "φ of %d images at %d noise levels, %d draws: %d noisy images in one forward pass (%s), which %s, in "
+            "evaluation mode, on %s in %s",
+            len(self.source),
+            len(self.noising.levels),
+            self.noising.draws,
+            self.noising.batch,
+            "as given or begun with" if given else "chosen",
+            "goes to its end" if to_the_end else "stops at the last tap",
+            self.place.device,
+            self.place.dtype,
+        )
+        return self
 
     def estimate(self) -> Estimate:
         """What measuring would cost: a few whole groups of images are measured, for about two seconds."""
