@@ -2,16 +2,18 @@
 
 from analyses.semantics.analyse import CORRELATIONS, FINDINGS, analyse, correlate
 from analyses.semantics.figure import plot
+from analyses.semantics.inputs import class_distances, class_table
 from analyses.semantics.kernels_pairs import STATISTICS
+from analyses.semantics.reliability import RELIABILITY, reliability
 from analyses.semantics.retrieval import NEIGHBOURS, PER_IMAGE, STABILITY, neighbours, per_image, stability
 from analyses.semantics.shell import main
-from analyses.semantics.wordnet import class_distances, class_table
 
 __all__ = [
     "CORRELATIONS",
     "FINDINGS",
     "NEIGHBOURS",
     "PER_IMAGE",
+    "RELIABILITY",
     "STABILITY",
     "STATISTICS",
     "analyse",
@@ -22,5 +24,6 @@ __all__ = [
     "neighbours",
     "per_image",
     "plot",
+    "reliability",
     "stability",
 ]

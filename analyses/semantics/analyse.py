@@ -13,11 +13,13 @@ import xarray as xr
 from analyses.ground import Estimate, Findings, Variable, repeats, resampling, sites
 from analyses.semantics.inputs import (
     ALONE,
-    GROUPS,
+    MIN_IMAGES,
     PLACE,
     PLACE_COORDS,
     Other,
+    check_noise,
     checked,
+    class_distances,
     defined,
     given_sets,
     grouped,
@@ -25,18 +27,19 @@ from analyses.semantics.inputs import (
     place_coords,
     representation,
     selected,
+    subsample,
 )
 from analyses.semantics.kernels_correlation import jackknife, jackknife_difference, transformed
 from analyses.semantics.kernels_mantel import Comparison, permutations_of
 from analyses.semantics.kernels_pairs import STATISTICS, distance_matrix, prepared
-from analyses.semantics.retrieval import NEIGHBOURS, STABILITY, neighbours, stability
-from analyses.semantics.wordnet import class_distances
+from analyses.semantics.kernels_pairs import noise_free as noise_taken_off
+from analyses.semantics.retrieval import NEIGHBOURS, STABILITY, TAKEN_OFF, neighbours, stability
 from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.phi.reliability import LEAST_DRAWS
 
 __all__ = ["CORRELATIONS", "FINDINGS", "analyse", "correlate"]
 
-MIN_IMAGES = 20
 Given = Sequence[str | Sequence[str]]
 Control = xr.Dataset | xr.DataArray
 COMPARED = (*PLACE, "statistic", "other", "given")
@@ -88,6 +91,7 @@ def correlate(
     distances: Sequence[str] | None = None,
     statistics: Sequence[str] | None = None,
     controls: Mapping[str, Control] | None = None,
+    noise_free: bool = False,
     clusters: str | None = None,
     permutations: int = 999,
     max_images: int = 1000,
@@ -170,7 +174,7 @@ def correlate(
     >>> bool((found.correlation_low > 0.2).all())
     True
     """
-    data, metrics = checked(data, distances)
+    data, metrics = checked(data, distances, noise_free)
     if label is not None:
         labels.classes(data, label)
     _, level, seed = resampling(100, level, seed)
@@ -180,8 +184,11 @@ def correlate(
     beside: dict[str, Control] = {}
     if controls is not None:
         beside = checks.mapping("controls", controls, "a mapping, e.g. {'pixels': pixels}, or None")
+    for name, one in beside.items() if noise_free else ():
+        if isinstance(one, xr.Dataset) and "phi" in one:
+            check_noise(one, f"controls[{name!r}]")
     members = grouped(data, clusters)
-    used = _subsample(data, max_images, seed, members)
+    used = subsample(data, max_images, seed, members)
     groups = group_shares = None
     if members is not None:
         _, groups, counts = np.unique(members[used], return_inverse=True, return_counts=True)
@@ -195,8 +202,9 @@ def correlate(
     for s, statistic in enumerate(kinds):
         comparison = Comparison(tables, statistic, list(sets.values()), orders, groups)
         for site in sites(data, f"{statistic} correlations"):
-            sides = {"φ": data["phi"].values[used, site.level][:, site.channels]}
-            sides |= {name: representation(name, one, data, used, site) for name, one in beside.items()}
+            names = ("phi", "phi_se") if noise_free else ("phi",)
+            sides = {"φ": [data[name].values[used, site.level][:, site.channels] for name in names]}
+            sides |= {name: _features(name, one, names, data, used, site) for name, one in beside.items()}
             for m, metric in enumerate(metrics):
                 phi, *others_phi = _distances(sides, metric, site, warn=s == 0)
                 if phi is None:
@@ -223,6 +231,7 @@ def correlate(
         images=len(used),
         images_given=data.sizes["image"],
         clusters=clusters or ALONE,
+        noise_free=TAKEN_OFF if noise_free else None,
         permutations=permutations,
         level=level,
         analysis_seed=seed,
@@ -230,15 +239,25 @@ def correlate(
 
 
 def _distances(
-    sides: Mapping[str, np.ndarray], metric: str, site: labels.Site, *, warn: bool
+    sides: Mapping[str, list[np.ndarray]], metric: str, site: labels.Site, *, warn: bool
 ) -> list[np.ndarray | None]:
     """Distances between the images used, in φ and then in each control; None where undefined."""
     found = []
-    for name, x in sides.items():
+    for name, (x, *se) in sides.items():
         where = f"σ = {site.sigma:g}, block {site.name}" + ("" if name == "φ" else f", control {name}")
-        good = defined(prepared(x, metric), where, metric, warn=warn)
-        found.append(distance_matrix(x, metric) if good else None)
+        features = noise_taken_off(x, se[0], metric)[0] if se else prepared(x, metric)
+        good = defined(features, where, metric, warn=warn, noise_free=bool(se))
+        found.append(distance_matrix(x, metric, *se) if good else None)
     return found
+
+
+def _features(
+    name: str, control: Control, names: Sequence[str], data: xr.Dataset, used: np.ndarray, site: labels.Site
+) -> list[np.ndarray]:
+    """A control's features beside φ of a noise level and block, and their standard errors where these are named."""
+    if not (isinstance(control, xr.Dataset) and "phi" in control):
+        return [representation(name, control, data, used, site)]
+    return [representation(name, control.assign(phi=control[one]), data, used, site) for one in names]
 
 
 def _check_sizes(data: xr.Dataset, permutations: int, max_images: int) -> None:
@@ -254,25 +273,6 @@ def check_permutations(name: str, permutations: int) -> None:
         raise InputError(f"{name}={permutations}: give 99 or more, so that p can be 0.01, or 0 for no test")
 
 
-def _subsample(data: xr.Dataset, most: int, seed: int, members: np.ndarray | None) -> np.ndarray:
-    """Positions of at most so many images or groups of them, by id: the same in whatever order they are given."""
-    order = labels.by_id(data)
-    if len(order) <= most:
-        return order
-    rng = np.random.default_rng(seed)
-    if members is None:
-        return order[np.sort(rng.choice(len(order), most, replace=False))]
-    names, codes, counts = np.unique(members[order], return_inverse=True, return_counts=True)
-    drawn = rng.permutation(len(names))
-    kept = drawn[np.cumsum(counts[drawn]) <= most]
-    if len(kept) < GROUPS or counts[kept].sum() < MIN_IMAGES:
-        raise InputError(
-            f"max_images={most} holds {len(kept)} groups whole: give more, for {GROUPS} groups and {MIN_IMAGES} images "
-            "at least"
-        )
-    return order[np.isin(codes, kept)]
-
-
 class Further(TypedDict, total=False):
     """Options of single parts of `analyse`, which their functions explain."""
 
@@ -282,6 +282,7 @@ class Further(TypedDict, total=False):
     given: Given | None
     statistics: Sequence[str] | None
     controls: Mapping[str, Control] | None
+    noise_free: bool
     permutations: int
     max_images: int
 
@@ -321,15 +322,15 @@ def analyse(
         Of all intervals.
     further
         Options of the three by name: `k` of `neighbours`; `reference` and `among` of `stability`; `given`,
-        `statistics`, `controls`, `permutations` and `max_images` of `correlate`. But held fixed (`given`) are, by
-        default, each of `others`, and all of them together; and searched (`reference`) is noise level 0.1 where the
-        data has it, else the least above 0.
+        `statistics`, `controls`, `permutations` and `max_images` of `correlate`; `noise_free` of all three. But held
+        fixed (`given`) are, by default, each of `others`, and all of them together; and searched (`reference`) is noise
+        level 0.1 where the data has it, else the least above 0.
 
     Returns
     -------
     Dataset
-        All variables of the three. Stability is left out if there is one noise level and no phi_draws; correlations
-        if there is neither a label nor another.
+        All variables of the three. Stability is left out if there is one noise level and no phi_draws, or, noise-free,
+        if there are fewer than 4 of these; correlations if there is neither a label nor another.
 
         {findings}
 
@@ -353,7 +354,8 @@ def analyse(
         raise TypeError(
             f"analyse() has no option {checks.shown(unknown[0])}: give those of neighbours, stability and correlate"
         )
-    data, metrics = checked(data, distances)
+    free = checks.flag("noise_free", further.get("noise_free", False))
+    data, metrics = checked(data, distances, free)
     resamples, level, seed = resampling(resamples, level, seed)
     compared = _compared(data, label, classes, others)
     options: dict[str, Any] = dict(further)
@@ -362,13 +364,14 @@ def analyse(
         options["given"] = [*names, *([tuple(names)] if len(names) > 1 else [])]
     if options.get("reference") is None:
         options["reference"] = _reference(data["sigma"].values)
-    shared = {"level": level, "seed": seed, "distances": metrics, "clusters": clusters}
+    shared = {"level": level, "seed": seed, "distances": metrics, "clusters": clusters, "noise_free": free}
 
     def of(*names: str) -> dict[str, Any]:
         return shared | {name: options[name] for name in names if name in options}
 
     parts = [neighbours(data, label=label, resamples=resamples, **of("k"))]
-    if data.sizes["sigma"] > 1 or data.sizes.get("draw", 0) > 1:
+    kept = data.sizes.get("draw", 0) if "phi_draws" in data else 0
+    if kept >= LEAST_DRAWS if free else data.sizes["sigma"] > 1 or data.sizes.get("draw", 0) > 1:
         parts.append(stability(data, resamples=resamples, **of("reference", "among")))
     if compared:
         how = of("given", "statistics", "controls", "permutations", "max_images")

@@ -1,28 +1,33 @@
-"""What semantics takes: φ, names of distances, groups, and what distances in φ are compared with."""
+"""What semantics takes: φ, its noise, names of distances, groups, what distances are compared with, also WordNet's."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analyses.ground import along, check_numbers
+from analyses.ground import along, check_errors, check_numbers
 from analyses.semantics.kernels_pairs import METRICS, distance_matrix, same
-from analyses.semantics.wordnet import class_table
 from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.machine.reading import reading
 
 __all__ = [
     "ALONE",
     "GROUPS",
+    "MIN_IMAGES",
     "PLACE",
     "PLACE_COORDS",
     "Other",
+    "check_noise",
     "checked",
+    "class_distances",
+    "class_table",
     "defined",
     "given_sets",
     "grouped",
@@ -30,19 +35,26 @@ __all__ = [
     "place_coords",
     "representation",
     "selected",
+    "subsample",
 ]
 
 Other = str | xr.DataArray | xr.Dataset | pd.DataFrame | Callable[[np.ndarray], np.ndarray]
 NOTHING_GIVEN = "nothing"
 PLACE = ("sigma", "block", "distance")
 PLACE_COORDS = {"block": "block, by the tap at its output", "distance": "distance between two images' φ"}
-# Groups of images that an interval over groups needs, and what findings say where images are not grouped.
-GROUPS = 10
+# Groups that an interval over groups needs, images that correlations over pairs need, and what findings say where
+# images are not grouped.
+GROUPS, MIN_IMAGES = 10, 20
 ALONE = "none: images are independent"
+# Of tables of classes with their hypernyms.
+COLUMNS = ("wnid", "hypernym_wnids")
 
 
-def checked(data: xr.Dataset, distances: Sequence[str] | None) -> tuple[xr.Dataset, list[str]]:
+def checked(
+    data: xr.Dataset, distances: Sequence[str] | None, noise_free: bool = False
+) -> tuple[xr.Dataset, list[str]]:
     """The data in memory, and the names of the distances, both found fit for use."""
+    noise_free = checks.flag("noise_free", noise_free)
     check_numbers(data, "phi", "phi_draws")
     labels.check(data, "phi")
     labels.check_ids(data)
@@ -52,7 +64,23 @@ def checked(data: xr.Dataset, distances: Sequence[str] | None) -> tuple[xr.Datas
         raise InputError(
             f"phi has sizes {dict(data['phi'].sizes)}: give at least 2 images, a noise level and a channel"
         )
+    if noise_free:
+        check_noise(data)
     return data.compute(), selected("distances", distances, METRICS)
+
+
+def check_noise(data: xr.Dataset, name: str = "the data") -> None:
+    """Refuse φ whose noise is not known, so that it cannot be taken off distances."""
+    how = "measure with draws=2 or more and keep phi_se, or give noise_free=False"
+    if "phi_se" not in data:
+        raise InputError(f"noise_free=True needs phi_se, the standard error of φ over draws, which {name} lacks: {how}")
+    labels.check(data, "phi_se", finite=False)
+    check_numbers(data, "phi_se")
+    check_errors(data)
+    known = np.isfinite(data["phi_se"].values).all(axis=(0, 2))
+    if not known.all():
+        levels = ", ".join(f"{level:g}" for level in data["sigma"].values[~known])
+        raise InputError(f"noise_free=True needs phi_se, which is NaN in {name} at σ = {levels}, as of one draw: {how}")
 
 
 def selected(option: str, names: Sequence[str] | None, known: Iterable[str]) -> list[str]:
@@ -73,6 +101,25 @@ def grouped(data: xr.Dataset, clusters: str | None) -> np.ndarray | None:
     return None if clusters is None else labels.classes(data, clusters, option="clusters", least=GROUPS)
 
 
+def subsample(data: xr.Dataset, most: int, seed: int, members: np.ndarray | None) -> np.ndarray:
+    """Positions of at most so many images or groups of them, by id: the same in whatever order they are given."""
+    order = labels.by_id(data)
+    if len(order) <= most:
+        return order
+    rng = np.random.default_rng(seed)
+    if members is None:
+        return order[np.sort(rng.choice(len(order), most, replace=False))]
+    names, codes, counts = np.unique(members[order], return_inverse=True, return_counts=True)
+    drawn = rng.permutation(len(names))
+    kept = drawn[np.cumsum(counts[drawn]) <= most]
+    if len(kept) < GROUPS or counts[kept].sum() < MIN_IMAGES:
+        raise InputError(
+            f"max_images={most} holds {len(kept)} groups whole: give more, for {GROUPS} groups and {MIN_IMAGES} images "
+            "at least"
+        )
+    return order[np.isin(codes, kept)]
+
+
 def place_coords(data: xr.Dataset, metrics: Sequence[str]) -> dict[str, Any]:
     """The coordinates of findings at each noise level, block and distance."""
     said = {name: METRICS[name] for name in metrics}
@@ -82,11 +129,14 @@ def place_coords(data: xr.Dataset, metrics: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def defined(x: np.ndarray, where: str, metric: str, *, warn: bool = True) -> bool:
+def defined(x: np.ndarray, where: str, metric: str, *, warn: bool = True, noise_free: bool = False) -> bool:
     """Whether features tell images apart; a warning says where they do not."""
     if not np.isfinite(x).all():
         images = int((~np.isfinite(x).all(axis=1)).sum())
-        what = f"the {metric} distance is undefined for {images} images without any activity"
+        lacking = "whose φ is no larger than its noise" if noise_free else "without any activity"
+        what = f"the {metric} distance is undefined for {images} images {lacking}"
+    elif noise_free and not x.size:
+        what = f"no channel varies by more than its noise, so the {metric} distance tells nothing"
     elif same(x):
         what = f"φ is the same for all images, so the {metric} distance tells nothing"
     else:
@@ -244,6 +294,136 @@ def _checked(name: str, d: np.ndarray, n: int) -> np.ndarray:
     d = np.maximum(np.maximum(d, d.T), 0)
     np.fill_diagonal(d, 0)
     return d
+
+
+def class_distances(table: str | Path | pd.DataFrame, *, separator: str = " > ") -> xr.DataArray:
+    """Distances between classes by the path through their lowest common hypernym in WordNet.
+
+    The number of is-a steps from one class up to the lowest hypernym that both chains hold, and down to the other: 0
+    for a class and itself, 2 for sisters (path length of Rada et al. 1989, along one chain of hypernyms a class).
+
+    Parameters
+    ----------
+    table
+        One row per class, or a CSV file of such: columns ``wnid`` and ``hypernym_wnids``, the chain of WordNet ids
+        from the root down to the class, the class itself last or left out.
+    separator
+        Between the ids of a chain.
+
+    Returns
+    -------
+    DataArray
+        ``(label, other_label)``, steps, float64; symmetric.
+
+    Raises
+    ------
+    InputError
+        If the file or a column is missing, a class is there twice, or two classes share no hypernym.
+
+    Examples
+    --------
+    >>> animals = pd.DataFrame({
+    ...     "wnid": ["dog", "cat", "oak"],
+    ...     "hypernym_wnids": ["being > animal > dog", "being > animal > cat", "being > plant > tree > oak"],
+    ... })
+    >>> class_distances(animals).sel(label="dog").values.tolist()
+    [0.0, 2.0, 5.0]
+    """
+    checks.text("separator", separator, "what stands between the ids of a chain, e.g. ' > '")
+    rows = _rows(table)
+    names = labels.strings(rows["wnid"]).tolist()
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"class {twice[0]!r} has several rows in the table: give one row per class")
+    chains = [str(chain).split(separator) for chain in rows["hypernym_wnids"]]
+    chains = [chain if chain[-1] == name else [*chain, name] for name, chain in zip(names, chains, strict=True)]
+    # How far each class lies below each of its hypernyms; far beyond any path for what is none.
+    nodes = {node: k for k, node in enumerate(dict.fromkeys(node for chain in chains for node in chain))}
+    steps = np.full((len(names), len(nodes)), np.inf)
+    for row, chain in zip(steps, chains, strict=True):
+        row[[nodes[node] for node in chain]] = np.arange(len(chain))[::-1]
+    distance = np.stack([(steps + own).min(axis=1) for own in steps])
+    apart = np.argwhere(~np.isfinite(distance))
+    if len(apart):
+        a, b = (names[k] for k in apart[0])
+        raise InputError(f"classes {a!r} and {b!r} share no hypernym: start every chain at the same root, e.g. entity")
+    classes = np.array(names, dtype=object)
+    return xr.DataArray(
+        distance,
+        dims=("label", "other_label"),
+        coords={"label": classes, "other_label": classes},
+        name="class_distance",
+        attrs={"long_name": "path length through the lowest common hypernym", "units": "steps"},
+    )
+
+
+def _rows(table: str | Path | pd.DataFrame) -> pd.DataFrame:
+    if not isinstance(table, pd.DataFrame):
+        table = checks.path("table", table, "a DataFrame or a CSV file with columns wnid, …")
+        with reading(table, "give a CSV file with columns wnid, …"):
+            # As it stands there: a class may be called NA.
+            table = pd.read_csv(table, dtype=str, keep_default_na=False)
+    missing = [name for name in COLUMNS if list(table.columns).count(name) != 1]
+    if missing:
+        raise InputError(
+            f"the class table has columns {', '.join(map(str, table.columns))} and not one {missing[0]!r}: name the "
+            "class column wnid, and the chain of hypernyms hypernym_wnids"
+        )
+    if table.empty:
+        raise InputError("the class table has no rows: give one for each class")
+    cells = table[list(COLUMNS)]
+    empty = (np.asarray(cells.isna()) | np.asarray(cells.astype(str) == "")).any(axis=1)
+    if empty.any():
+        raise InputError(
+            f"row {int(empty.argmax())} of the class table lacks its wnid or hypernyms: fill in or drop it"
+        )
+    return table
+
+
+def class_table(table: xr.DataArray | pd.DataFrame, classes: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Distances between the given classes, from a square table whose rows and columns are labelled by classes.
+
+    Raises
+    ------
+    InputError
+        If the table is not square, symmetric, finite and 0 on its diagonal, or lacks a class.
+    """
+    frame = table if isinstance(table, pd.DataFrame) else _frame(table)
+    wanted = "a list of names of classes, one at least"
+    classes = [checks.text("classes", name, wanted) for name in checks.listed("classes", classes, wanted)]
+    if not classes:
+        raise InputError(f"classes is empty: give {wanted}")
+    if isinstance(frame.index, pd.MultiIndex) or isinstance(frame.columns, pd.MultiIndex):
+        raise InputError("the class table has several levels of names: give one name for each class")
+    rows, columns = pd.Index(labels.strings(frame.index)), pd.Index(labels.strings(frame.columns))
+    if not (rows.is_unique and columns.is_unique and set(rows) == set(columns)):
+        raise InputError(f"the class table is {frame.shape}: give a square one, with the same classes down and across")
+    lacking = [name for name in classes if name not in rows]
+    if lacking:
+        raise InputError(
+            f"the class table lacks class {str(lacking[0])!r} ({len(lacking)} of {len(classes)} are missing): "
+            "add it, or leave out its images"
+        )
+    part = frame.set_axis(rows, axis=0).set_axis(columns, axis=1).loc[classes, classes]
+    try:
+        values = part.to_numpy(float)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the class table holds what is no number ({error}): give distances between classes"
+        ) from error
+    good = np.isfinite(values).all() and (values >= 0).all() and np.array_equal(values, values.T)
+    if not good or np.diagonal(values).any():
+        raise InputError("the class table is no table of distances: make it finite, ≥ 0, symmetric, 0 on the diagonal")
+    return values
+
+
+def _frame(table: xr.DataArray) -> pd.DataFrame:
+    if not isinstance(table, xr.DataArray):
+        raise InputError(f"the class table is a {type(table).__name__}: give a DataFrame or a DataArray, square")
+    if table.ndim != 2 or any(dim not in table.coords for dim in table.dims):
+        raise InputError(f"the class table has dims {table.dims}: give two, each with a coordinate of class names")
+    down, across = (table.indexes[dim] for dim in table.dims)
+    return pd.DataFrame(table.values, index=down, columns=across)
 
 
 def given_sets(given: Sequence[str | Sequence[str]], names: Sequence[str]) -> dict[str, tuple[int, ...]]:

@@ -6,17 +6,23 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.neighbors import NearestNeighbors
 
+from probekit.phi.reliability import squared_distances
+
 __all__ = [
     "METRICS",
     "STATISTICS",
     "centred",
+    "channel_reliability",
     "deviations",
     "distance_matrix",
     "nearest",
+    "noise_free",
     "prepared",
     "ranked",
     "ranks",
     "same",
+    "signal_deviations",
+    "signed_root",
     "u_centred",
 ]
 
@@ -24,6 +30,8 @@ __all__ = [
 ELEMENTS = 2**23
 # Candidates beyond the neighbours asked for, which show that none was missed.
 SPARE = 8
+# Least share of a channel's variance over images that must be no noise, for it to be divided by what is left.
+SIGNAL = 0.1
 
 METRICS = {
     "euclidean": "‖a − b‖",
@@ -61,6 +69,60 @@ def prepared(x: np.ndarray, metric: str, spread: np.ndarray | None = None) -> np
     return x
 
 
+def noise_free(
+    x: np.ndarray, se: np.ndarray, metric: str, spread: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features, and the noise of each image, which squared distances are too large by: ‖f_i − f_j‖² − n_i − n_j.
+
+    That is unbiased (of the cosine, twice 1 − φ_i·φ_j/√((‖φ_i‖² − n_i)(‖φ_j‖² − n_j)), up to the noise of the norms),
+    since noise is independent between images.
+
+    Parameters
+    ----------
+    x, se
+        (images, channels), means over draws and their standard errors: se² is unbiased for the variance of x's noise.
+    metric
+        A key of `METRICS`.
+    spread
+        Standard deviation of each channel, noise taken off; by default `signal_deviations` of x.
+
+    Returns
+    -------
+    tuple of ndarray
+        (images, channels), (images); float64. NaN where the cosine is undefined: a norm is no larger than its noise.
+    """
+    x, noise = np.asarray(x, np.float64), np.square(np.asarray(se, np.float64))
+    if metric == "cosine":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            peak = np.abs(x).max(axis=1, keepdims=True)
+            x, added = x / peak, (noise / peak**2).sum(axis=1)
+            square = (x**2).sum(axis=1) - added
+            square = np.where(square > 0, square, np.nan)
+            return x / np.sqrt(square)[:, None], added / square
+    if metric == "standardised":
+        spread = signal_deviations(x, se) if spread is None else spread
+        kept = spread > 0
+        return x[:, kept] / spread[kept], (noise[:, kept] / spread[kept] ** 2).sum(axis=1)
+    return x, noise.sum(axis=1)
+
+
+def channel_reliability(x: np.ndarray, se: np.ndarray) -> np.ndarray:
+    """Share of each channel's variance over images that is no noise, 1 − mean(se²)/var(x); NaN where none varies."""
+    variance = deviations(x) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(variance > 0, 1 - np.square(np.asarray(se, np.float64)).mean(axis=0) / variance, np.nan)
+
+
+def signal_deviations(x: np.ndarray, se: np.ndarray) -> np.ndarray:
+    """Standard deviation of each channel over images, noise taken off: √(var(x) − mean(se²)).
+
+    0, so that the channel is left out, where less than a tenth of the variance remains: dividing by an estimate about
+    0 or below it would make noise of any size.
+    """
+    share = np.nan_to_num(channel_reliability(x, se), nan=0.0)
+    return np.where(share >= SIGNAL, deviations(x) * np.sqrt(np.maximum(share, 0)), 0)
+
+
 def deviations(x: np.ndarray) -> np.ndarray:
     """Standard deviation of each channel over images, 0 where rounding is all that varies."""
     spread = x.std(axis=0, ddof=1, dtype=np.float64)
@@ -72,8 +134,11 @@ def same(x: np.ndarray) -> bool:
     return x.size == 0 or not np.ptp(x, axis=0).max(initial=0) > 1e-12 * np.abs(x).max(initial=0)
 
 
-def distance_matrix(x: np.ndarray, metric: str) -> np.ndarray:
+def distance_matrix(x: np.ndarray, metric: str, se: np.ndarray | None = None) -> np.ndarray:
     """Distances (images, images) between all images: symmetric, float32, 0 on the diagonal.
+
+    Noise-free ones are signed roots of what is unbiased, −√|d²| where d² < 0. Nothing is cut off at 0: that would bias
+    the small ones upward again, and tie them in ranks.
 
     Parameters
     ----------
@@ -81,7 +146,12 @@ def distance_matrix(x: np.ndarray, metric: str) -> np.ndarray:
         (images, channels).
     metric
         A key of `METRICS`.
+    se
+        (images, channels), standard errors of x, whose squares are taken off squared distances; by default none are.
     """
+    if se is not None:
+        d = squared_distances(*noise_free(x, se, metric))
+        return (d / 2 if metric == "cosine" else signed_root(d)).astype(np.float32)
     x = prepared(x, metric)
     # About the mean, squares are no larger than the distances that are their differences.
     x = x - x.mean(axis=0)
@@ -100,6 +170,11 @@ def distance_matrix(x: np.ndarray, metric: str) -> np.ndarray:
     np.fill_diagonal(d, 0)
     d = d.astype(np.float32)
     return np.maximum(d, d.T)
+
+
+def signed_root(square: np.ndarray) -> np.ndarray:
+    """√d², and −√|d²| where d² < 0."""
+    return np.copysign(np.sqrt(np.abs(square)), square)
 
 
 def centred(d: np.ndarray) -> np.ndarray:
@@ -143,7 +218,7 @@ def scaled(out: np.ndarray, size: float) -> np.ndarray:
     return out
 
 
-def nearest(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest(x: np.ndarray, k: int, noise: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest other rows of each row, by Euclidean distance, exactly.
 
     scikit-learn finds a few candidates more than k by |a|² − 2a·b + |b|², whose rounding is relative to the norms;
@@ -156,12 +231,17 @@ def nearest(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         (images, channels), finite.
     k
         Number of neighbours, below the number of images.
+    noise
+        (images), what squared distances to and from each are too large by; by default nothing.
 
     Returns
     -------
     tuple of ndarray
-        Indices and distances, (images, k); nearest first, of equal ones the lower index first.
+        Indices and distances, (images, k); nearest first, of equal ones the lower index first. With noise, distances
+        are signed roots, and equal or not up to rounding.
     """
+    if noise is not None:
+        return _nearest_noise_free(x, k, noise)
     n, channels = x.shape
     x = np.asarray(x, np.float64) - x.mean(axis=0, dtype=np.float64)
     few = min(k + SPARE, n - 1)
@@ -198,7 +278,29 @@ def _nearest_of_all(x: np.ndarray, i: int, k: int) -> tuple[np.ndarray, np.ndarr
     return order, d[order]
 
 
-def ranks(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _nearest_noise_free(x: np.ndarray, k: int, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours of each row by ‖x_i − x_j‖² − n_i − n_j, some rows at a time."""
+    n = len(x)
+    x = np.asarray(x, np.float64) - x.mean(axis=0, dtype=np.float64)
+    square = (x**2).sum(axis=1) - noise
+    index, distance = np.empty((n, k), np.int64), np.empty((n, k))
+    step = max(1, ELEMENTS // (2 * n))
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        d = square - 2 * x[rows] @ x.T + square[rows, None]
+        inside = np.arange(len(d))
+        d[inside, start + inside] = np.inf
+        last = np.partition(d, k - 1, axis=1)[:, k - 1]
+        for i, row in enumerate(d):
+            within = np.flatnonzero(row <= last[i])
+            index[start + i] = within[np.argsort(row[within], kind="stable")][:k]
+        distance[rows] = signed_root(np.take_along_axis(d, index[rows], axis=1))
+    return index, distance
+
+
+def ranks(
+    queries: np.ndarray, references: np.ndarray, noise: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """How many references are nearer to each query than its own, and how many others are as near.
 
     A kernel of its own: libraries list neighbours, and here those nearer than a given one are counted, with ties up to
@@ -208,6 +310,8 @@ def ranks(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.n
     ----------
     queries, references
         (images, channels); the i-th reference is the i-th query's own.
+    noise
+        (images), of the references, taken off squared distances to them; the queries' own changes no rank.
 
     Returns
     -------
@@ -217,8 +321,10 @@ def ranks(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.n
     n = len(queries)
     centre = references.mean(axis=0)
     q, r = queries - centre, references - centre
-    own = ((q - r) ** 2).sum(axis=1)
-    square = (r**2).sum(axis=1)
+    off = 0 if noise is None else noise
+    own = ((q - r) ** 2).sum(axis=1) - off
+    largest = (r**2).sum(axis=1).max()
+    square = (r**2).sum(axis=1) - off
     nearer, equal = np.empty(n, np.int64), np.empty(n, np.int64)
     step = max(1, ELEMENTS // (2 * n))
     for start in range(0, n, step):
@@ -226,7 +332,7 @@ def ranks(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.n
         d = square - 2 * q[rows] @ r.T
         d += (q[rows] ** 2).sum(axis=1)[:, None] - own[rows, None]
         # Rounding of sums of products in double precision, relative to the squares that were summed.
-        slack = 1e-12 * ((q[rows] ** 2).sum(axis=1) + square.max())[:, None]
+        slack = 1e-12 * ((q[rows] ** 2).sum(axis=1) + largest)[:, None]
         inside = np.arange(len(d))
         d[inside, start + inside] = np.inf
         nearer[rows] = (d < -slack).sum(axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -12,12 +12,16 @@ from scipy.special import digamma
 
 from analyses.ground import Estimate, Findings, Variable, estimated_mean, resampling, sites
 from analyses.semantics.inputs import ALONE, PLACE, PLACE_COORDS, checked, defined, grouped, place_coords
-from analyses.semantics.kernels_pairs import deviations, nearest, prepared, ranks, same
+from analyses.semantics.kernels_pairs import deviations, nearest, prepared, ranks, same, signal_deviations
+from analyses.semantics.kernels_pairs import noise_free as noise_taken_off
 from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.phi.reliability import LEAST_DRAWS, mean_and_error
 
 __all__ = ["NEIGHBOURS", "PER_IMAGE", "STABILITY", "neighbours", "per_image", "stability"]
 
+# What findings say of distances whose bias by noise is taken off.
+TAKEN_OFF = "squared standard errors of phi are taken off squared distances"
 RESAMPLED = "images, or groups of them, resampled"
 NOISE = {"noise": "noise of query and key"}
 NEIGHBOR = {"neighbor": "number of the neighbour, 0 the nearest"}
@@ -82,6 +86,7 @@ def per_image(
     k: int | None = 10,
     label: str | None = None,
     distances: Sequence[str] | None = None,
+    noise_free: bool = False,
     seed: int = 0,
 ) -> xr.Dataset:
     """Find each image again among others seen at another noise level, and its k nearest neighbours: image by image.
@@ -110,6 +115,12 @@ def per_image(
     distances
         Some of "euclidean", "cosine", "standardised" (by the channels' standard deviations, at the reference where
         images are found again); default all.
+    noise_free
+        Whether squared distances are made unbiased by φ's noise over draws, which pushes images apart, each by its own:
+        ‖φ_i − φ_j‖² − n_i − n_j, n the sum of phi_se². The cosine's norms are mended alike, and channels of
+        which noise is more than 0.9 of the variance are left out of the standardised distance. Distances are signed
+        roots: −√|d²| where d² < 0. Images are then found again with phi_draws only, of which 4 are needed: the
+        noise that an image shares over σ is not independent.
     seed
         Of the dealing.
 
@@ -128,14 +139,14 @@ def per_image(
     ------
     InputError
         If phi is missing or not finite, ids occur twice, φ lacks the reference level, k is not below the number of
-        images, `label` is no coordinate, missing for some images, or the same for all, or an option is out of its
-        range.
+        images, `label` is no coordinate, missing for some images, or the same for all, noise is to be taken off that is
+        not known, or an option is out of its range.
 
     Warns
     -----
     RuntimeWarning
-        Where a distance is undefined (NaN): cosine of an image without activity. Where φ is the same for all images,
-        which are then found again at chance, and have no neighbours.
+        Where a distance is undefined (NaN): cosine of an image without activity, or none beyond noise. Where φ is the
+        same for all images, which are then found again at chance, and have no neighbours.
 
     Examples
     --------
@@ -144,7 +155,7 @@ def per_image(
     >>> found.neighbor_index.sizes["neighbor"]
     3
     """
-    data, metrics = checked(data, distances)
+    data, metrics = checked(data, distances, noise_free)
     seed = checks.seeded(seed)
     among = checks.whole("among", among, least=2)
     values: dict[str, Any] = {}
@@ -153,16 +164,19 @@ def per_image(
     if reference is not None:
         level = _level(data, reference)
         group = _dealt(data, among, seed)
-        sides = _sides(data)
+        sides = _halves(data) if noise_free else _sides(data)
         values |= {"group": group} | _search(data, metrics, level, group, sides)
         coords["noise"] = list(sides)
         queries = int((group >= 0).sum())
         options |= {"reference_sigma": float(reference), "among": queries // int(group.max() + 1), "queries": queries}
     if k is not None:
         named = "label" if label is None and "label" in data.coords else label
-        values |= _nearest(data, metrics, k, None if named is None else labels.classes(data, named))
+        classes = None if named is None else labels.classes(data, named)
+        values |= _nearest(data, metrics, k, classes, subtract=noise_free)
         coords["neighbor"] = np.arange(k)
         options |= {"k": k, "label": named}
+    if noise_free:
+        options["noise_free"] = TAKEN_OFF
     return PER_IMAGE.label(values, data, coords=place_coords(data, metrics) | coords, **options, analysis_seed=seed)
 
 
@@ -189,17 +203,42 @@ def _dealt(data: xr.Dataset, among: int, seed: int) -> np.ndarray:
     return group
 
 
-Sides = list[tuple[np.ndarray, np.ndarray]]
+class Side(NamedTuple):
+    """φ (image, sigma, channel) of queries or of what is searched, and its standard errors where noise is taken off."""
+
+    phi: np.ndarray
+    se: np.ndarray | None = None
+
+    def at(self, level: int, channels: np.ndarray) -> Side:
+        """Those of a noise level and tap, (image, channel)."""
+        return Side(*(None if part is None else part[:, level, channels] for part in self))  # pyright: ignore
+
+
+Sides = list[tuple[Side, Side]]
 
 
 def _sides(data: xr.Dataset) -> dict[str, Sides]:
-    """By the noise that they share, query and key (image, sigma, channel), one way or both."""
-    sides: dict[str, Sides] = {"shared": [(data["phi"].values, data["phi"].values)]}
+    """By the noise that they share, query and key, one way or both."""
+    phi = Side(data["phi"].values)
+    sides: dict[str, Sides] = {"shared": [(phi, phi)]}
     if data.sizes.get("draw", 0) > 1 and "phi_draws" in data:
         draws = data["phi_draws"].transpose("image", "sigma", "channel", "draw")
-        even, odd = (draws.isel(draw=slice(k, None, 2)).mean("draw").values for k in (0, 1))
+        even, odd = (Side(draws.isel(draw=slice(k, None, 2)).mean("draw").values) for k in (0, 1))
         sides["independent"] = [(even, odd), (odd, even)]
     return sides
+
+
+def _halves(data: xr.Dataset) -> dict[str, Sides]:
+    """Query and key of even and odd draws, whose noise is independent, with the standard errors of each."""
+    kept = data["phi_draws"].sizes["draw"] if "phi_draws" in data else 0
+    if kept < LEAST_DRAWS:
+        raise InputError(
+            f"noise_free=True finds images again by disjoint draws, and the data has {kept or 'no'} phi_draws: measure "
+            f"with keep_draws=True and draws={LEAST_DRAWS} or more, or give noise_free=False"
+        )
+    draws = data["phi_draws"].transpose("image", "sigma", "draw", "channel").values
+    even, odd = (Side(*mean_and_error(draws[:, :, k::2], axis=2)) for k in (0, 1))
+    return {"independent": [(even, odd), (odd, even)]}
 
 
 def _search(
@@ -215,7 +254,7 @@ def _search(
                 where = f"σ = {site.sigma:g}, block {site.name}"
                 both = [
                     _found_again(
-                        query[:, site.level, site.channels], key[:, level, site.channels], groups, metric, where
+                        query.at(site.level, site.channels), key.at(level, site.channels), groups, metric, where
                     )
                     for query, key in pairs
                 ]
@@ -226,22 +265,36 @@ def _search(
     return {**searched, "top1_chance": 1 / n, "reciprocal_rank_chance": chance}
 
 
-def _found_again(query: np.ndarray, key: np.ndarray, groups: np.ndarray, metric: str, where: str) -> np.ndarray:
+def _found_again(query: Side, key: Side, groups: np.ndarray, metric: str, where: str) -> np.ndarray:
     """Top-1, 1/rank and rank (3, images) of each image among its group, in expectation over ties."""
-    spread = deviations(key)
-    q, k = (prepared(side, metric, spread) for side in (query, key))
+    noise = np.zeros(len(key.phi))
+    if key.se is None or query.se is None:
+        spread, lacking = deviations(key.phi), "without any activity"
+        q, k = (prepared(side.phi, metric, spread) for side in (query, key))
+    else:
+        spread, lacking = signal_deviations(key.phi, key.se), "whose φ is no larger than its noise"
+        q, _ = noise_taken_off(query.phi, query.se, metric, spread)
+        k, noise = noise_taken_off(key.phi, key.se, metric, spread)
     if not (np.isfinite(q).all() and np.isfinite(k).all()):
         warnings.warn(
-            f"at {where} the {metric} distance is undefined for images without any activity: findings there are NaN",
+            f"at {where} the {metric} distance is undefined for images {lacking}: findings there are NaN",
             RuntimeWarning,
             stacklevel=4,
         )
         return np.full((3, groups.size), np.nan)
-    if same(query) or same(key):
+    if same(query.phi) or same(key.phi):
         warnings.warn(
             f"at {where} φ is the same for all images: they are found again at chance", RuntimeWarning, stacklevel=4
         )
-    nearer, equal = np.concatenate([ranks(q[members], k[members]) for members in groups], axis=1)
+    elif not k.size:
+        warnings.warn(
+            f"at {where} no channel varies by more than its noise: images are found again at chance by the {metric} "
+            "distance",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        noise = np.zeros(len(key.phi))
+    nearer, equal = np.concatenate([ranks(q[members], k[members], noise[members]) for members in groups], axis=1)
     top1 = (nearer == 0) / (1 + equal)
     reciprocal = _harmonic(nearer, nearer + equal + 1) / (equal + 1)
     return np.stack([top1, reciprocal, 1 + nearer + equal / 2])
@@ -252,7 +305,9 @@ def _harmonic(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
     return digamma(stop + 1.0) - digamma(start + 1.0)
 
 
-def _nearest(data: xr.Dataset, metrics: Sequence[str], k: int, classes: np.ndarray | None) -> dict[str, Any]:
+def _nearest(
+    data: xr.Dataset, metrics: Sequence[str], k: int, classes: np.ndarray | None, *, subtract: bool
+) -> dict[str, Any]:
     n = data.sizes["image"]
     if checks.whole("k", k, least=1) >= n:
         raise InputError(
@@ -262,11 +317,15 @@ def _nearest(data: xr.Dataset, metrics: Sequence[str], k: int, classes: np.ndarr
     index, distance = np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32)
     for site in sites(data, "neighbours"):
         for m, metric in enumerate(metrics):
-            x = prepared(data["phi"].values[:, site.level, site.channels], metric)
-            if defined(x, f"σ = {site.sigma:g}, block {site.name}", metric):
+            at, noise = (slice(None), site.level, site.channels), None
+            if subtract:
+                x, noise = noise_taken_off(data["phi"].values[at], data["phi_se"].values[at], metric)
+            else:
+                x = prepared(data["phi"].values[at], metric)
+            if defined(x, f"σ = {site.sigma:g}, block {site.name}", metric, noise_free=subtract):
                 here = site.level, site.block, m
-                index[here], near = nearest(x, k)
-                distance[here] = near**2 / 2 if metric == "cosine" else near
+                index[here], near = nearest(x, k, noise)
+                distance[here] = near * np.abs(near) / 2 if metric == "cosine" else near
     values: dict[str, Any] = {"neighbor_index": index, "neighbor_distance": distance}
     if classes is None:
         return values
@@ -284,6 +343,7 @@ def stability(
     reference: float = 0.1,
     among: int = 1000,
     distances: Sequence[str] | None = None,
+    noise_free: bool = False,
     clusters: str | None = None,
     resamples: int = 1000,
     level: float = 0.95,
@@ -295,7 +355,7 @@ def stability(
 
     Parameters
     ----------
-    data, reference, among, distances
+    data, reference, among, distances, noise_free
         See `per_image`.
     clusters
         Coordinate along `image` whose groups, 10 at least, are resampled whole: for images that are not independent, as
@@ -329,14 +389,16 @@ def stability(
     >>> found.top1.sel(distance="cosine", noise="shared").values.tolist()
     [[1.0]]
     """
-    data, _ = checked(data, distances)
+    data, _ = checked(data, distances, noise_free)
     resamples, level, seed = resampling(resamples, level, seed)
     if reference is None:
         _level(data, reference)
     members = grouped(data, clusters)
     # Findings have no dim image, so that whatever else the data say of images cannot be mistaken for theirs.
     alone = data.drop_vars([name for name, c in data.coords.items() if c.dims == ("image",) and name != "image"])
-    found = per_image(alone, reference=reference, among=among, k=None, distances=distances, seed=seed)
+    found = per_image(
+        alone, reference=reference, among=among, k=None, distances=distances, noise_free=noise_free, seed=seed
+    )
     used = found["group"].values >= 0
     how = {"resamples": resamples, "level": level, "seed": seed}
     values: dict[str, Any] = {name: _mean(found[name], members, used, **how) for name in ("top1", "reciprocal_rank")}
@@ -361,6 +423,7 @@ def neighbours(
     k: int = 10,
     label: str | None = None,
     distances: Sequence[str] | None = None,
+    noise_free: bool = False,
     clusters: str | None = None,
     resamples: int = 1000,
     level: float = 0.95,
@@ -372,7 +435,7 @@ def neighbours(
 
     Parameters
     ----------
-    data, k, label, distances
+    data, k, label, distances, noise_free
         See `per_image`.
     clusters
         Coordinate along `image` whose groups, 10 at least, are resampled whole; by default images are independent.
@@ -403,11 +466,11 @@ def neighbours(
     >>> found.neighbor_index.sizes["neighbor"]
     3
     """
-    data, _ = checked(data, distances)
+    data, _ = checked(data, distances, noise_free)
     resamples, level, seed = resampling(resamples, level, seed)
     k = checks.whole("k", k, least=1)
     members = grouped(data, clusters)
-    found = per_image(data, reference=None, k=k, label=label, distances=distances, seed=seed)
+    found = per_image(data, reference=None, k=k, label=label, distances=distances, noise_free=noise_free, seed=seed)
     values: dict[str, Any] = {name: found[name].values for name in LISTED}
     if "precision" in found:
         mean = _mean(found["precision"], members, resamples=resamples, level=level, seed=seed)

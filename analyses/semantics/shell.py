@@ -10,8 +10,9 @@ import typer
 import xarray as xr
 
 from analyses.ground import OF_TEST, OUT, Clusters, Data, Level, Resamples, read, run, saved
-from analyses.semantics.analyse import MIN_IMAGES, analyse, check_permutations
+from analyses.semantics.analyse import analyse, check_permutations
 from analyses.semantics.figure import plot
+from analyses.semantics.inputs import MIN_IMAGES
 from analyses.semantics.kernels_pairs import METRICS, STATISTICS
 from probekit.cli.arguments import Out, Seed, check_words, words
 from probekit.cli.checking import checked, number_of, possible_path, whole_of

@@ -101,10 +101,10 @@ def halves(draws: int, splits: int = SPLITS, seed: int = 0) -> np.ndarray:
     return found if len(found) <= splits else found[np.sort(rng.choice(len(found), splits, replace=False))]
 
 
-def mean_and_error(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard error (images, channels) over draws (images, draws, channels), of two draws or more."""
-    mean = draws.mean(axis=1, dtype=np.float64)
-    return mean, draws.std(axis=1, ddof=1, dtype=np.float64) / math.sqrt(draws.shape[1])
+def mean_and_error(draws: np.ndarray, axis: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error over draws, two or more, which lie along an axis."""
+    mean = draws.mean(axis=axis, dtype=np.float64)
+    return mean, draws.std(axis=axis, ddof=1, dtype=np.float64) / math.sqrt(draws.shape[axis])
 
 
 def spearman_brown(reliability: Any, factor: float) -> np.ndarray:
