@@ -14,11 +14,13 @@ from analyses.semantics.analyse import analyse, check_permutations
 from analyses.semantics.figure import plot
 from analyses.semantics.inputs import MIN_IMAGES
 from analyses.semantics.kernels_pairs import METRICS, STATISTICS
+from analyses.semantics.reliability import reliability
 from probekit.cli.arguments import Out, Seed, check_words, words
 from probekit.cli.checking import checked, number_of, possible_path, whole_of
 from probekit.cli.output import results_awaited
 from probekit.errors import InputError
 from probekit.machine import netcdf
+from probekit.phi.reliability import LEAST_DRAWS
 
 __all__ = ["command", "main"]
 
@@ -78,15 +80,21 @@ def command(
     k: K = 10,
     reference: Reference = None,
     among: Among = 1000,
+    noise_free: Annotated[
+        bool, typer.Option("--noise-free", help="Take the bias by noise off distances: φ of two draws or more.")
+    ] = False,
     permutations: Annotated[int, typer.Option(callback=checked(check_permutations), help=OF_TEST)] = 999,
     max_images: MaxImages = 1000,
     resamples: Resamples = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
 ) -> list[Path]:
-    """Is distance in φ semantic: stability over noise, neighbours, correlations with other distances."""
+    """Is distance in φ semantic: stability over noise, neighbours, correlations with other distances.
+
+    Of φ with four draws or more that were kept (`probekit phi --keep-draws`) it also writes how reliable distances are.
+    """
     reads = [path for path in (data, classes, others, controls) if path is not None]
-    results_awaited(out, "semantics.nc", "semantics.png", reads=reads)
+    results_awaited(out, "semantics.nc", "semantics.png", "reliability.nc", reads=reads)
     phi = read(data)
     findings = analyse(
         phi,
@@ -100,13 +108,18 @@ def command(
         k=k,
         reference=reference,
         among=among,
+        noise_free=noise_free,
         permutations=permutations,
         max_images=max_images,
         resamples=resamples,
         level=level,
         seed=seed,
     )
-    return saved(out, ("semantics", findings), ("semantics", plot(findings)))
+    of_draws = []
+    if "phi_draws" in phi and phi.sizes["draw"] >= LEAST_DRAWS:
+        how = {"clusters": clusters, "max_images": max_images, "level": level, "seed": seed}
+        of_draws = [("reliability", reliability(phi, distances=words(distances), **how))]
+    return saved(out, ("semantics", findings), ("semantics", plot(findings)), *of_draws)
 
 
 def descriptors(path: Path) -> dict[str, xr.DataArray]:

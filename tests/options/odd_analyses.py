@@ -21,6 +21,7 @@ __all__ = [
     "CLUSTERED",
     "DATA",
     "DENSITIES",
+    "DRAWN",
     "FITTED",
     "GIST",
     "IMAGES",
@@ -63,7 +64,7 @@ QUICK: Mapping[str, Any] = {"distances": ["euclidean"], **RESAMPLED}
 TOLD = TAKEN | {"label": NOTHING, "clusters": NOTHING, "distances": NOTHING, "statistics": NOTHING}
 
 
-def dataset(prefix: str = "a", images: int = 24) -> xr.Dataset:
+def dataset(prefix: str = "a", images: int = 24, draws: int = 0) -> xr.Dataset:
     """φ of images of three classes, three channels of which respond each to one; two images of each source."""
     rng = np.random.default_rng(ord(prefix))
     y = np.arange(images) % 3
@@ -74,6 +75,8 @@ def dataset(prefix: str = "a", images: int = 24) -> xr.Dataset:
         "rest": np.full((2, 3), 0.1),
         "rest_se": np.full((2, 3), 0.05),
     }
+    if draws:
+        made["phi_draws"] = phi[:, :, None] + rng.normal(0, 0.2, (images, 2, draws, 3))
     return labels.representation(
         made,
         ids=[f"{prefix}{i}" for i in range(images)],
@@ -108,6 +111,7 @@ def samples() -> xr.Dataset:
 
 
 DATA, TEST, IMAGES, SAMPLED = dataset(), dataset("b"), images(), samples()
+DRAWN = dataset(draws=4)
 GIST = xr.DataArray(
     np.random.default_rng(2).normal(size=(24, 3)), dims=("image", "feature"), coords={"image": DATA.image}
 )

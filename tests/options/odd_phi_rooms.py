@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from analyses import clusters, densities, descriptors, probe, selectivity, semantics, sparsity, subspaces
-from tests.odd import FUNCTIONS, NOTHING, TEXTS, Call
+from tests.odd import FLAGS, FUNCTIONS, NOTHING, TEXTS, Call
 from tests.options import odd_analyses as made
 
 __all__ = ["CALLS"]
@@ -188,9 +188,11 @@ CALLS: dict[str, Call] = {
             "controls": {},
             "permutations": 0,
             "max_images": 24,
+            "noise_free": False,
             **made.QUICK,
         },
         made.TOLD
+        | {"noise_free": FLAGS}
         | {"classes": NOTHING, "others": NOTHING | made.NO_ENTRIES, "controls": NOTHING | made.NO_ENTRIES}
         | {"k": made.COUNTS, "reference": NOTHING, "among": {*made.HUGE, "np.uint8"}}
         | {"given": NOTHING | made.NO_ITEMS, "permutations": {"0", "np.uint8"}}
@@ -209,35 +211,61 @@ CALLS: dict[str, Call] = {
             "clusters": "source",
             "permutations": 0,
             "max_images": 24,
+            "noise_free": False,
             "level": 0.95,
             "seed": 0,
         },
         made.TOLD
+        | {"noise_free": FLAGS}
         | {"given": made.NO_ITEMS, "controls": NOTHING | made.NO_ENTRIES, "permutations": {"0", "np.uint8"}}
         | {"max_images": {*made.HUGE, "np.uint8"}},
     ),
     "semantics.neighbours": Call(
         semantics.neighbours,
-        {"data": made.DATA, "k": 2, "label": "label", "clusters": "source", **made.QUICK},
-        made.TOLD | {"k": made.COUNTS},
+        {"data": made.DATA, "k": 2, "label": "label", "noise_free": False, "clusters": "source", **made.QUICK},
+        made.TOLD | {"k": made.COUNTS, "noise_free": FLAGS},
     ),
     "semantics.per_image": Call(
         semantics.per_image,
         {
-            "data": made.DATA,
+            "data": made.DRAWN,
             "reference": 0.1,
             "among": 24,
             "k": 2,
             "label": "label",
             "distances": ["euclidean"],
+            "noise_free": False,
             "seed": 0,
         },
-        made.TOLD | {"reference": NOTHING, "among": {*made.HUGE, "np.uint8"}, "k": made.COUNTS | NOTHING},
+        made.TOLD
+        | {"noise_free": FLAGS}
+        | {"reference": NOTHING, "among": {*made.HUGE, "np.uint8"}, "k": made.COUNTS | NOTHING},
     ),
     "semantics.stability": Call(
         semantics.stability,
-        {"data": made.DATA, "reference": 0.1, "among": 24, "clusters": "source", **made.QUICK},
-        made.TOLD | {"among": {*made.HUGE, "np.uint8"}},
+        {
+            "data": made.DRAWN,
+            "reference": 0.1,
+            "among": 24,
+            "noise_free": False,
+            "clusters": "source",
+            **made.QUICK,
+        },
+        made.TOLD | {"noise_free": FLAGS, "among": {*made.HUGE, "np.uint8"}},
+    ),
+    "semantics.reliability": Call(
+        semantics.reliability,
+        {
+            "data": made.DRAWN,
+            "distances": ["euclidean"],
+            "target": 0.95,
+            "splits": 1,
+            "clusters": "source",
+            "max_images": 24,
+            "level": 0.95,
+            "seed": 0,
+        },
+        made.TOLD | {"target": made.SHARES, "splits": made.LARGER | {"2**31"}, "max_images": {*made.HUGE, "np.uint8"}},
     ),
     "semantics.class_distances": Call(
         semantics.class_distances,

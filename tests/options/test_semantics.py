@@ -17,6 +17,7 @@ from tests.odd import POOL
 from tests.options.odd_analyses import dataset
 
 DATA = dataset()[["phi"]]
+DRAWN = dataset(draws=4)
 GIST = xr.DataArray(
     np.random.default_rng(2).normal(size=(24, 3)), dims=("image", "feature"), coords={"image": DATA.image}
 )
@@ -32,6 +33,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, set[str]]]] = {
             "k": {"None"},
             "label": {"None"},
             "distances": {"None"},
+            "noise_free": set(),
             "seed": set(),
         },
     ),
@@ -41,6 +43,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, set[str]]]] = {
             "reference": set(),
             "among": set(),
             "distances": {"None"},
+            "noise_free": set(),
             "clusters": {"None"},
             "resamples": set(),
             "level": set(),
@@ -53,6 +56,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, set[str]]]] = {
             "k": set(),
             "label": {"None"},
             "distances": {"None"},
+            "noise_free": set(),
             "clusters": {"None"},
             "resamples": set(),
             "level": set(),
@@ -69,8 +73,21 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, set[str]]]] = {
             "distances": {"None"},
             "statistics": {"None"},
             "controls": {"None", "an empty mapping"},
+            "noise_free": set(),
             "clusters": {"None"},
             "permutations": set(),
+            "max_images": set(),
+            "level": set(),
+            "seed": set(),
+        },
+    ),
+    "reliability": (
+        lambda **given: semantics.reliability(DRAWN, **{"distances": "euclidean", "splits": 1, **given}),
+        {
+            "distances": {"None"},
+            "target": set(),
+            "splits": set(),
+            "clusters": {"None"},
             "max_images": set(),
             "level": set(),
             "seed": set(),
@@ -133,6 +150,7 @@ def test_what_is_no_data_is_refused_by_every_analysis(said: str) -> None:
         semantics.stability,
         semantics.neighbours,
         semantics.per_image,
+        semantics.reliability,
         lambda data: semantics.correlate(data, {"label": "label"}),
     ):
         with pytest.raises(InputError, match="give"):

@@ -154,6 +154,7 @@ OF_DATA: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "semantics.neighbours": lambda d: semantics.neighbours(d, k=3, resamples=100),
     "semantics.per_image": lambda d: semantics.per_image(d, k=3),
     "semantics.correlate": lambda d: semantics.correlate(d, {"label": "label"}, permutations=100),
+    "semantics.reliability": lambda d: semantics.reliability(with_more_draws(d), distances="euclidean"),
     "clusters.analyse": lambda d: clusters.analyse(d, n_clusters=4, resamples=100, permutations=99),
     "probe.analyse": lambda d: probe.analyse(d, signed_like(d, dataset("b")), resamples=100, penalties=[0.1]),
     "subspaces.intrinsic_dimension": subspaces.intrinsic_dimension,
@@ -199,6 +200,12 @@ TURNED_WITH_IT = {"attribution.attribute"}
 
 def signed_like(data: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
     return mirrored(other) if bool((data.phi == mirrored(SIGNED).phi).all()) else other
+
+
+def with_more_draws(data: xr.Dataset) -> xr.Dataset:
+    """Four draws made of two."""
+    more = xr.concat([data.phi_draws, 0.9 * data.phi_draws], "draw").assign_coords(draw=np.arange(4))
+    return data.drop_dims("draw").assign(phi_draws=more.transpose("image", "sigma", "draw", "channel"))
 
 
 def beside(data: xr.Dataset) -> xr.Dataset:

@@ -160,6 +160,19 @@ def test_images_with_noisy_keys_are_found_again_by_disjoint_draws() -> None:
     assert (plain.top1 < 0.8).all()
 
 
+def test_ranks_count_the_images_that_are_nearer_once_the_noise_of_each_is_taken_off() -> None:
+    rng = np.random.default_rng(7)
+    data = measured(noisy(rng.normal(size=(30, 20)), rng.uniform(0.2, 4, 30), levels=2))
+    found = semantics.per_image(data, k=None, distances="euclidean", noise_free=True)
+    ranks = []
+    for first in (0, 1):
+        query, key = (data.phi_draws.values[:, :, (first + side) % 2 :: 2] for side in (0, 1))
+        noise = key[:, 0].var(axis=1, ddof=1).sum(axis=1) / 5
+        d2 = ((query[:, 1].mean(axis=1)[:, None] - key[:, 0].mean(axis=1)) ** 2).sum(axis=2) - noise
+        ranks.append(1 + (d2 < np.diagonal(d2)[:, None]).sum(axis=1))
+    np.testing.assert_array_equal(found["rank"].values[:, 0, 1, 0, 0], np.mean(ranks, axis=0))
+
+
 def test_where_a_norm_is_no_larger_than_its_noise_the_cosine_is_undefined_with_a_warning() -> None:
     data = measured(noisy(np.zeros((30, 4)), 1.0, levels=2))
     with pytest.warns(RuntimeWarning, match=r"cosine distance is undefined for \d+ images whose φ is no larger"):
