@@ -18,6 +18,7 @@ from analyses.ground.intervals import estimated_mean, holm, interval, jackknife_
 from analyses.ground.keep import Kept, fingerprint, folder_called, folder_of, read, saved
 from analyses.ground.markup import Code, Text, marked, table_row
 from analyses.ground.samples import (
+    TWINS,
     SampleSettings,
     as_network,
     block_names,
@@ -25,6 +26,7 @@ from analyses.ground.samples import (
     drawn_images,
     labels_of,
     untrained_twin,
+    untrained_twins,
 )
 from analyses.ground.shell import OF_TEST, OUT, Clusters, Data, Level, Permutations, Resamples, run
 
@@ -33,6 +35,7 @@ __all__ = [
     "OF_TEST",
     "OUT",
     "PALETTE",
+    "TWINS",
     "Clusters",
     "Code",
     "Data",
@@ -85,5 +88,6 @@ __all__ = [
     "sites",
     "table_row",
     "untrained_twin",
+    "untrained_twins",
     "wilson",
 ]

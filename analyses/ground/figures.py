@@ -16,6 +16,7 @@ __all__ = ["GUIDE", "PALETTE", "block_colours", "level_colours", "picture", "sho
 PALETTE = {
     "trained": "tab:blue",
     "untrained": "0.5",
+    "untrained, paper's gains": "0.7",
     "descriptor": "tab:orange",
     "other network": "tab:green",
     "silent": "0.75",

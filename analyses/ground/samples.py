@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,6 +22,8 @@ from probekit.denoising.denoiser import Denoiser, as_denoiser
 from probekit.errors import InputError
 from probekit.labels import COORDINATES, strings
 from probekit.models import zoo
+from probekit.models.blocks import GAINS, draw_gains
+from probekit.models.normalisation import UncentredBatchNorm, UncentredNorm
 from probekit.phi.averages import noise_levels
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from probekit.images import ImageSet
 
 __all__ = [
+    "TWINS",
     "SampleSettings",
     "as_network",
     "block_names",
@@ -38,7 +41,13 @@ __all__ = [
     "drawn_images",
     "labels_of",
     "untrained_twin",
+    "untrained_twins",
 ]
+
+# Controls by name, and the gains of their normalisations. Numbers depend much on these, so that "more than untrained"
+# is more than both.
+TWINS: Mapping[str, str] = {"untrained": "one", "untrained, paper's gains": "paper"}
+NORMALISATIONS = (UncentredNorm, UncentredBatchNorm)
 
 
 def as_network(denoiser: Any) -> nn.Module:
@@ -61,11 +70,11 @@ def block_names(denoiser: nn.Module) -> tuple[str, ...]:
     return tuple(getattr(network_of(denoiser), "tap_aliases", {})) or ("mid",)
 
 
-def untrained_twin(denoiser: nn.Module, *, seed: int = 0) -> nn.Module:
-    """The control: the same network with fresh weights.
+def untrained_twin(denoiser: nn.Module, *, seed: int = 0, gains: str = "one") -> nn.Module:
+    """One control: the same network with fresh weights; `untrained_twins` makes both.
 
     Packaged networks start as training starts them. Of others every module is reset that can be, by its own
-    ``reset_parameters``, as torch's layers have it.
+    ``reset_parameters``, as torch's layers have it, and this package's normalisations.
 
     Parameters
     ----------
@@ -73,19 +82,32 @@ def untrained_twin(denoiser: nn.Module, *, seed: int = 0) -> nn.Module:
         A denoiser or a network; it is not changed.
     seed
         Of the fresh weights; torch's global generator is left as it was.
+    gains
+        Of this package's normalisations: "one", or "paper" as the paper's code draws them; see `zoo.untrained`.
 
     Raises
     ------
     InputError
-        If the network has no weights, or they belong to modules that cannot reset them.
+        If the network has no weights, or they belong to modules that cannot reset them; if gains are to be the
+        paper's and the network has no normalisation of this package.
     """
+    gains = checks.choice("gains", gains, GAINS)
+    if gains == "paper" and not _has_gains(denoiser):
+        raise InputError(
+            "gains='paper': the network has no normalisation of this package, UncentredNorm or UncentredBatchNorm, "
+            "whose gains could be drawn: give gains='one', its only control"
+        )
     if isinstance(denoiser, Denoiser) and type(denoiser.model) in zoo.ARCHITECTURES.values():
-        return zoo.untrained(denoiser, seed=seed)
+        return zoo.untrained(denoiser, seed=seed, gains=gains)
     seed = seeded(seed)
     twin = copy.deepcopy(denoiser)
     network = network_of(twin)
     holding = {n: m for n, m in network.named_modules() if next(m.parameters(recurse=False), None) is not None}
-    fixed = [name or type(m).__name__ for name, m in holding.items() if not hasattr(m, "reset_parameters")]
+    fixed = [
+        name or type(m).__name__
+        for name, m in holding.items()
+        if not hasattr(m, "reset_parameters") and not isinstance(m, NORMALISATIONS)
+    ]
     if fixed or not holding:
         what = f"the weights of {', '.join(fixed[:3])} cannot be drawn anew" if fixed else "the network has no weights"
         raise InputError(
@@ -95,12 +117,45 @@ def untrained_twin(denoiser: nn.Module, *, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in network.modules():
-            reset = getattr(module, "reset_parameters", None)
-            if callable(reset):
-                reset()
+            _reset(module)
+        if gains == "paper":
+            draw_gains(network)
     if isinstance(twin, Denoiser):
-        twin.name = f"{twin.name}-untrained"
+        twin.name = f"{twin.name}-untrained{'' if gains == 'one' else '-paper-gains'}"
     return twin.eval()
+
+
+def untrained_twins(denoiser: nn.Module, *, seed: int = 0) -> dict[str, nn.Module]:
+    """The controls by their names in `TWINS`, with the same convolutions.
+
+    Networks without normalisations of this package have one, "untrained".
+
+    Parameters
+    ----------
+    denoiser, seed
+        As for `untrained_twin`.
+
+    Raises
+    ------
+    InputError
+        As for `untrained_twin`.
+    """
+    possible = [name for name, gains in TWINS.items() if gains == "one" or _has_gains(denoiser)]
+    return {name: untrained_twin(denoiser, seed=seed, gains=TWINS[name]) for name in possible}
+
+
+def _has_gains(denoiser: nn.Module) -> bool:
+    return any(isinstance(module, NORMALISATIONS) for module in network_of(denoiser).modules())
+
+
+def _reset(module: nn.Module) -> None:
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
+    elif isinstance(module, NORMALISATIONS):
+        # As they are made: gains and running deviations of 1.
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+            torch.nn.init.ones_(tensor)
 
 
 def drawn_images(images: ImageSet, most: int | None, seed: int) -> ImageSet:

@@ -19,6 +19,7 @@ from probekit.machine.files import prepared, whole
 from probekit.machine.weights import weights_sha256
 from probekit.models.blocks import GAINS, draw_gains
 from probekit.models.dncnn import DnCNN
+from probekit.models.normalisation import UncentredBatchNorm, UncentredNorm
 from probekit.models.parts import files_of, in_parts, part_of, stored
 from probekit.models.unet import SigmaUNet, UNet
 
@@ -272,12 +273,21 @@ def untrained(denoiser: Denoiser, *, seed: int = 0, gains: str = "one") -> Denoi
     -------
     Denoiser
         Named like the other, with "-untrained", or "-untrained-paper-gains", added.
+
+    Raises
+    ------
+    InputError
+        If the network is none of the package's, or has no normalisation whose gains could be the paper's.
     """
     seed, gains = checks.seeded(seed), checks.choice("gains", gains, GAINS)
     checks.instance("denoiser", denoiser, Denoiser, PACKAGED)
     kind = type(denoiser.model)
     if kind not in ARCHITECTURES.values():
         raise InputError(f"{kind.__name__} is not one of the package's networks: make its untrained twin yourself")
+    if gains == "paper" and not any(
+        isinstance(m, UncentredNorm | UncentredBatchNorm) for m in denoiser.model.modules()
+    ):
+        raise InputError(f"gains='paper': {denoiser.name} has no normalisation, and so no gains: give gains='one'")
     config: Any = denoiser.model.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -308,7 +308,17 @@ CALLS: dict[str, Call] = {
         only=["most", "seed"],
     ),
     "ground.untrained_twin": Call(
-        ground.untrained_twin, {"denoiser": torch.nn.Conv2d(1, 1, 1), "seed": 0}, {"seed": SEEDS}, only=["seed"]
+        ground.untrained_twin,
+        {"denoiser": torch.nn.Conv2d(1, 1, 1), "seed": 0, "gains": "one"},
+        {"seed": SEEDS},
+        only=["seed", "gains"],
+    ),
+    "ground.untrained_twins": Call(
+        ground.untrained_twins,
+        {"denoiser": torch.nn.Conv2d(1, 1, 1), "seed": 0},
+        {"seed": SEEDS},
+        then=lambda twins: twins["untrained"],
+        only=["seed"],
     ),
     "ground.folder_of": Call(ground.folder_of, {"store": None}, {"store": NOTHING | PATHS}),
     "ground.repeats": Call(

@@ -8,10 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from analyses.ground import SampleSettings, block_names, drawn_images, untrained_twin
+from analyses.ground import SampleSettings, block_names, drawn_images, untrained_twin, untrained_twins
 from probekit import images
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
+from probekit.models import zoo
+from probekit.models.dncnn import DnCNN
+from probekit.models.normalisation import UncentredBatchNorm, UncentredNorm
+from probekit.models.unet import UNet
 
 
 @pytest.mark.parametrize(
@@ -87,3 +91,57 @@ def test_a_network_without_weights_that_can_be_drawn_anew_has_no_untrained_twin(
         untrained_twin(nn.Identity())
     with pytest.raises(InputError, match="seed=-1"):
         untrained_twin(Own(), seed=-1)
+
+
+class Normalised(nn.Module):
+    """A network of nobody's package with this package's normalisations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norms = UncentredNorm(64, (1, 2, 3)), UncentredBatchNorm(64)
+        self.layers = nn.Sequential(nn.Conv2d(3, 64, 1), *norms, nn.Conv2d(64, 3, 1))
+        for tensor in (*norms[0].parameters(), *norms[1].parameters(), *norms[1].buffers()):
+            nn.init.constant_(tensor, 5)
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        return self.layers(y)
+
+
+@pytest.mark.parametrize(
+    "make", [Normalised, lambda: UNet((3, 4, 6)), lambda: DnCNN(width=4, depth=4)], ids=["own", "UNet", "DnCNN"]
+)
+def test_both_controls_have_the_same_convolutions_and_gains_of_their_own(make: Any) -> None:
+    torch.manual_seed(0)
+    network = Denoiser(make(), name="net")
+    twins = untrained_twins(network, seed=3)
+    assert [twin.name for twin in twins.values()] == ["net-untrained", "net-untrained-paper-gains"]
+    assert list(twins) == ["untrained", "untrained, paper's gains"]
+    one, paper = map(weights, twins.values())
+    gains = [name for name in one if name.endswith("gain")]
+    assert gains
+    for name in one:
+        if name in gains:
+            assert bool((one[name] == 1).all())
+            assert float(paper[name].abs().max()) <= 0.025
+            assert bool((paper[name] != 0).any())
+        else:
+            assert torch.equal(one[name], paper[name])
+            assert not name.endswith("running_std") or bool((one[name] == 1).all())
+
+
+def test_gains_of_the_paper_are_refused_where_there_are_none_and_the_one_control_is_left() -> None:
+    for network in (Own(), Denoiser(Own()), Denoiser(DnCNN(width=4, depth=2))):
+        assert list(untrained_twins(network)) == ["untrained"]
+        with pytest.raises(InputError, match=r"gains='paper': the network has no normalisation .*: give gains='one'"):
+            untrained_twin(network, gains="paper")
+    with pytest.raises(InputError, match="gains='paper': DnCNN has no normalisation"):
+        zoo.untrained(Denoiser(DnCNN(width=4, depth=2)), gains="paper")
+    with pytest.raises(InputError, match="gains='two': give one of one, paper"):
+        untrained_twin(Own(), gains="two")
+
+
+def test_a_network_whose_weights_cannot_be_drawn_anew_has_neither_control() -> None:
+    network = Normalised()
+    network.scale = nn.Parameter(torch.ones(()))
+    with pytest.raises(InputError, match="the weights of Normalised cannot be drawn anew"):
+        untrained_twins(network)
