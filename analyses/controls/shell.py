@@ -41,7 +41,7 @@ Train = Annotated[str | None, typer.Option(help="Training images of the same cla
 Classes = Annotated[Path | None, typer.Option(help="CSV file of classes with columns wnid, hypernym_wnids.")]
 Untrained = Annotated[
     int,
-    typer.Option(callback=whole_of(0), help="Number of untrained twins; 0 for networks that are not the package's."),
+    typer.Option(callback=whole_of(0), help="Number of untrained twins of each gains, 1 and the paper's; 0 for none."),
 ]
 Most = Annotated[int, typer.Option(callback=whole_of(1), help="At most so many images.")]
 MostTrain = Annotated[int, typer.Option(callback=whole_of(1), help="At most so many training images.")]

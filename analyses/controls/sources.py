@@ -11,7 +11,7 @@ import xarray as xr
 from torch import nn
 
 from analyses import descriptors
-from analyses.ground import as_network, block_names, untrained_twin
+from analyses.ground import as_network, block_names, untrained_twins
 from analyses.probe import subset
 from probekit import checks, labels, tap
 from probekit.capture.reductions import reduction
@@ -23,11 +23,15 @@ from probekit.models import zoo
 if TYPE_CHECKING:
     from probekit.capture.reductions import Reduction
 
-__all__ = ["Measured", "Source", "balanced", "check_sets", "measured", "sources"]
+__all__ = ["Alike", "Measured", "Source", "balanced", "check_sets", "measured", "sources"]
 
 OTHERS = ("photo32-dncnn", "photo32-sigma")
 COMPONENTS = 128
 EVERY = 3
+
+
+class Alike(InputError):
+    """A row that cannot be, its φ being the same for all images."""
 
 
 class Source(NamedTuple):
@@ -38,7 +42,7 @@ class Source(NamedTuple):
     name
         Names its rows, with the tap's name after it, and its store.
     group
-        One of "trained", "untrained", "descriptor", "other network".
+        One of "trained", "untrained", "untrained, paper's gains", "descriptor", "other network".
     network
         What `probekit.tap` takes.
     taps
@@ -104,7 +108,8 @@ def sources(
 ) -> list[Source]:
     """The trained denoiser's blocks first, then its untrained twins, the descriptors and the bundled other networks.
 
-    Bundled networks that take images of another number of bands are left out. Maps of networks are made into numbers
+    Twins have gains of 1, then gains as the paper's code draws them beside the same convolutions. Bundled networks
+    that take images of another number of bands are left out. Maps of networks are made into numbers
     by `reduce`; descriptors are numbers already, and may be signed.
     """
     trained = as_network(denoiser)
@@ -117,9 +122,9 @@ def sources(
             f"{', '.join(taps)}, block= or --block"
         )
     made = [Source(name, "trained", trained, taps, reduce)]
-    for one in range(untrained):
-        twin = untrained_twin(trained, seed=seed + one)
-        made.append(Source(f"untrained {one}", "untrained", twin, (block,), reduce))
+    twins = [untrained_twins(trained, seed=seed + one) for one in range(untrained)]
+    for kind in twins[0] if twins else ():
+        made += [Source(f"{kind} {n}", kind, twin[kind], (block,), reduce) for n, twin in enumerate(twins)]
     for kind in descriptors.KINDS:
         fitted = images if train is None else train
         most = min(COMPONENTS, len(fitted), int(np.prod(images.shape)))
@@ -180,7 +185,7 @@ def _checked(source: Source, data: xr.Dataset) -> xr.Dataset:
     for site in labels.sites(data):
         phi = data["phi"].values[:, site.level, site.channels]
         if not np.ptp(phi, axis=0).max() > 1e-6 * np.abs(phi).max():
-            raise InputError(
+            raise Alike(
                 f"φ of {source.row(site.name)} at σ = {site.sigma:g} is the same for all images: leave this row out"
             )
     return data

@@ -1,6 +1,6 @@
 """All claims on one set of images by one command: measure φ, analyse it, judge, and write it down.
 
-``probekit report val.zip --size 32 -o results/`` measures the denoiser and its untrained control into stores, runs the
+``probekit report val.zip --size 32 -o results/`` measures the denoiser and its untrained controls into stores, runs the
 analyses, and writes their findings (netCDF), the table of claims (claims.nc) and the report itself: report.html, one
 file with all figures in it, and report.md beside the folder of figures. What is there already is not done again. With
 ``--train train.zip`` the claims that need classes are judged too, from a table of controls.
@@ -27,6 +27,7 @@ from analyses.report.judging import CLAIMS, LEAST_PAIRS
 from analyses.report.page import Shown, html, markdown, report_page
 from analyses.report.parts import (
     MIDDLE,
+    PAPER_GAINS,
     TRAINED,
     UNTRAINED,
     Compared,
@@ -155,8 +156,9 @@ def run(
         told=told,
     )
     shown = Shown()
-    both, further = found_in(study, shown)
-    judged = claims.table(both[TRAINED], both[UNTRAINED], **further, block=measured.block)
+    found, further = found_in(study, shown)
+    pairs = {"untrained": found[UNTRAINED], "paper_gains": found[PAPER_GAINS]}
+    judged = claims.table(found[TRAINED], **pairs, **further, block=measured.block)
     judged = judged.isel(claim=[int(c) in wanted for c in judged["claim"].values]).isel(
         criterion=[int(c) in wanted for c in judged["of_claim"].values]
     )

@@ -14,15 +14,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Findings, Variable
+from analyses.ground import TWINS, Findings, Variable
 from analyses.report.criteria import LEVEL, Criterion, Given
 from analyses.report.judging import CLAIMS
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["CLAIMS", "HEADER", "JUDGED", "cells", "failing", "markdown", "table", "verdicts"]
+__all__ = ["CLAIMS", "HEADER", "JUDGED", "cells", "failing", "markdown", "table", "unjudged", "verdicts"]
 
-HEADER = ("measured", "σ", "value", "95 % interval", "untrained", "as claimed")
+HEADER = ("measured", "σ", "value", "95 % interval", *TWINS, "as claimed")
 # Failing criteria named in words; the table holds all.
 MOST = 6
 ALONG = ("criterion",)
@@ -39,15 +39,18 @@ JUDGED = Findings(
         "value": Variable(ALONG, "measured value"),
         "low": Variable(ALONG, "lower end of its 95 % interval; NaN where it has none"),
         "high": Variable(ALONG, "upper end of its 95 % interval; NaN where it has none"),
-        "control": Variable(ALONG, "the same of the untrained network, or the mean of several"),
+        "control": Variable(ALONG, "the same of the untrained network, gains of 1, or the mean of several"),
+        "control_paper_gains": Variable(ALONG, "the same of the untrained network with the paper's gains"),
         "holds": Variable(ALONG, "whether it is as claimed", holds="flags"),
         "counts": Variable(ALONG, "whether the verdict rests on it", holds="flags"),
+        "lacks": Variable(ALONG, "the control without whose number it is not judged; '' where it is", holds="names"),
         "verdict": Variable(("claim",), "holds, partly or does not hold", holds="names"),
     },
     coords={"claim": "number of the claim"},
     source="report.claims.table",
 )
 KEPT = ("probekit_version", "denoiser", "weights_sha256", "image_source", "draws", "seed")
+CONTROLS = ("control", "control_paper_gains")
 
 
 @JUDGED.described
@@ -55,18 +58,24 @@ def table(
     trained: Mapping[str, xr.Dataset],
     untrained: Mapping[str, xr.Dataset],
     *,
+    paper_gains: Mapping[str, xr.Dataset] | None = None,
     controls: xr.Dataset | None = None,
     variants: xr.Dataset | None = None,
     densities: xr.Dataset | Sequence[xr.Dataset] | None = None,
     block: str = "mid",
 ) -> xr.Dataset:
-    """Judge the claims on findings of a trained network and of its untrained control.
+    """Judge the claims on findings of a trained network and of its untrained controls.
+
+    "More than untrained" is more than each control, with intervals that exclude 0. Where a control was not measured,
+    the criterion that asks for it is not judged, and the table says so.
 
     Parameters
     ----------
     trained, untrained
         Findings by analysis ("sparsity", "selectivity", "subspaces") of the same images and noise levels; a claim
         whose findings are absent is left out. In `untrained` also "densities", the control of those below.
+    paper_gains
+        As `untrained`, of the control whose gains are as the paper's code draws them; see `ground.untrained_twins`.
     controls
         What `controls.table` returns, for claims 2 (if it has σ = 0.3), 5 and 8 (if it has a probe's accuracy).
     variants
@@ -88,12 +97,13 @@ def table(
         If the two are of different images, noise levels or taps, lack the block or what feeds it, or have intervals of
         another coverage than 95 %. If densities are of fewer than 200 pairs, or were not compared with pixels.
     """
-    pairs = {k: v for k, v in untrained.items() if k != "densities"}
-    several = _several(densities), _several(untrained.get("densities"))
-    given = Given(trained, pairs, controls, variants, *several, block)
-    for name in trained:
-        if given.has(name):
-            _check(trained[name], untrained[name], block)
+    twins = dict(zip(TWINS, (untrained, {} if paper_gains is None else paper_gains), strict=True))
+    pairs = {twin: {k: v for k, v in found.items() if k != "densities"} for twin, found in twins.items()}
+    several = {twin: _several(found.get("densities")) for twin, found in twins.items()}
+    given = Given(trained, pairs, controls, variants, _several(densities), several, block)
+    for found in pairs.values():
+        for name in found.keys() & trained.keys():
+            _check(trained[name], found[name], block)
     judged = {number: list(claim.judge(given)) for number, claim in CLAIMS.items() if given.has(claim.needs)}
     rows = [(number, one) for number, criteria in judged.items() for one in criteria]
     if not rows:
@@ -115,13 +125,15 @@ def table(
             "bound": [float(one.bound) for _, one in rows],
             "sigma": [float(one.sigma) for _, one in rows],
             **{end: [float(getattr(one.estimate, end)) for _, one in rows] for end in ("value", "low", "high")},
-            "control": [float(one.control) for _, one in rows],
+            **{name: [one.control[i] for _, one in rows] for i, name in enumerate(CONTROLS)},
             "holds": [one.holds for _, one in rows],
             "counts": [one.counts for _, one in rows],
+            "lacks": np.array([one.lacks for _, one in rows], object),
             "verdict": np.array([_verdict(judged[number]) for number in claimed], object),
         },
         xr.Dataset(attrs={key: source[key] for key in KEPT if key in source}),
         coords={"claim": claimed},
+        untrained_controls="; ".join(twin for twin in TWINS if given.has_twin(twin)),
     )
 
 
@@ -139,10 +151,12 @@ def cells(judged: xr.Dataset, claim: int) -> list[list[str]]:
         ends = [row[name].item() for name in ("low", "high")]
         spread = f"{ends[0]:.3g} to {ends[1]:.3g}" if np.isfinite(ends).all() else "–"
         holds = ("yes" if row["holds"] else "no") if row["counts"] else "reported only"
-        numbers = [_number(row[name]) for name in ("sigma", "value", "control")]
+        if row["lacks"].item():
+            holds = "not judged"
+        numbers = [_number(row[name]) for name in ("sigma", "value", *CONTROLS)]
         subject, less, asked = (str(row[name].item()) for name in ("subject", "less", "asked"))
         what = _joined("the same" if (subject, numbers[0]) == before else subject, less, asked)
-        found.append([what, *numbers[:2], spread, numbers[2], holds])
+        found.append([what, *numbers[:2], spread, *numbers[2:], holds])
         before = subject, numbers[0]
     return found
 
@@ -150,13 +164,21 @@ def cells(judged: xr.Dataset, claim: int) -> list[list[str]]:
 def failing(judged: xr.Dataset, claim: int) -> str:
     """What of a claim is not as claimed, in words, with the noise levels at which it is not; empty where all is."""
     rows = judged.isel(criterion=judged["of_claim"].values == claim)
-    failed: dict[str, list[float]] = {}
-    for what, sigma, holds, counts in zip(
-        *(rows[name].values for name in ("what", "sigma", "holds", "counts")), strict=True
-    ):
-        if counts and not holds:
-            failed.setdefault(str(what), []).append(float(sigma))
-    named = [what + _at(levels) for what, levels in failed.items()]
+    return _named(rows, rows["counts"].values.astype(bool) & ~rows["holds"].values.astype(bool))
+
+
+def unjudged(judged: xr.Dataset, claim: int) -> str:
+    """What of a claim is not judged since a control has no such number, as `failing` says what is not as claimed."""
+    rows = judged.isel(criterion=judged["of_claim"].values == claim)
+    return _named(rows, labels.strings(rows["lacks"].values) != "")
+
+
+def _named(rows: xr.Dataset, chosen: np.ndarray) -> str:
+    """Some criteria in words, with their noise levels."""
+    found: dict[str, list[float]] = {}
+    for what, sigma in zip(rows["what"].values[chosen], rows["sigma"].values[chosen], strict=True):
+        found.setdefault(str(what), []).append(float(sigma))
+    named = [what + _at(levels) for what, levels in found.items()]
     more = [f"and {len(named) - MOST} more"] if len(named) > MOST else []
     return "; ".join(named[:MOST] + more)
 

@@ -8,14 +8,29 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Estimate
+from analyses.ground import TWINS, Estimate
 from probekit.errors import InputError
 
-__all__ = ["LEVEL", "Claim", "Criterion", "Given", "check_level", "difference_of", "estimate_of"]
+__all__ = [
+    "LEVEL",
+    "UNKNOWN",
+    "Claim",
+    "Criterion",
+    "Given",
+    "beyond",
+    "beyond_each",
+    "check_level",
+    "difference_of",
+    "estimate_of",
+    "of_each",
+]
 
 LEVEL = 0.95
 # Beyond a bound by less than this is no evidence: numbers that are equal by construction differ by rounding.
 ROUNDING = 1e-9
+UNKNOWN = Estimate(np.nan, np.nan, np.nan)
+# What is taken off where a number is compared with a control's.
+LESS = dict(zip(TWINS, ("the untrained network's", "the untrained network's with the paper's gains"), strict=True))
 Comparison = Literal["below", "above", "interval above", "not below", "at least", "at most"]
 
 
@@ -34,11 +49,13 @@ class Criterion(NamedTuple):
     sigma
         Noise level, NaN where it is of none.
     control
-        The same number of the untrained network, NaN where there is none.
+        The same number of each untrained control, in the order of `TWINS`; NaN where there is none.
     bound_name
         What the bound is, where that says more than its value.
     counts
         Whether the verdict rests on it, or it is reported beside.
+    lacks
+        The control without whose number it cannot be judged, and does not count; "" where it is judged.
     """
 
     subject: str
@@ -46,10 +63,11 @@ class Criterion(NamedTuple):
     bound: float
     estimate: Estimate
     sigma: float = np.nan
-    control: float = np.nan
+    control: tuple[float, ...] = (np.nan,) * len(TWINS)
     less: str = ""
     bound_name: str = ""
     counts: bool = True
+    lacks: str = ""
 
     @property
     def holds(self) -> bool:
@@ -71,30 +89,44 @@ class Given(NamedTuple):
 
     Attributes
     ----------
-    trained, untrained
-        Findings of analyses that both networks went through, by name.
+    trained
+        Findings of analyses of the trained network, by name.
+    untrained
+        Of each control of `TWINS` the same; empty where it was not measured.
     controls, variants
         What `controls.table` and `variants.table` return.
-    densities, densities_untrained
+    densities
         What `densities.analyse` returns, by several measures, the first of which counts.
+    densities_untrained
+        Of each control of `TWINS` the same; empty where it was not measured.
     block
         The block that the claims are about.
     """
 
     trained: Mapping[str, xr.Dataset]
-    untrained: Mapping[str, xr.Dataset]
+    untrained: Mapping[str, Mapping[str, xr.Dataset]]
     controls: xr.Dataset | None
     variants: xr.Dataset | None
     densities: Sequence[xr.Dataset]
-    densities_untrained: Sequence[xr.Dataset]
+    densities_untrained: Mapping[str, Sequence[xr.Dataset]]
     block: str
 
     def has(self, name: str) -> bool:
-        """Whether there are findings of this name, of both networks where they come in pairs."""
+        """Whether there are findings of this name, of the network and a control where they come in pairs."""
         if name in self._fields:
             found = getattr(self, name)
             return found is not None and len(found) > 0
-        return name in self.trained and name in self.untrained
+        return name in self.trained and any(name in found for found in self.untrained.values())
+
+    def has_twin(self, twin: str) -> bool:
+        """Whether anything was measured of a control."""
+        rows = ((self.controls, "group"), (self.variants, "variant"))
+        named = any(found is not None and twin in found[name].values for found, name in rows)
+        return named or bool(self.untrained[twin]) or bool(self.densities_untrained[twin])
+
+    def of_twins(self, name: str) -> dict[str, xr.Dataset | None]:
+        """Findings of this name of each control, None where there are none."""
+        return {twin: self.untrained[twin].get(name) for twin in TWINS}
 
 
 class Claim(NamedTuple):
@@ -107,7 +139,7 @@ class Claim(NamedTuple):
     asks
         What must be so for it to hold, in words.
     needs
-        The findings that it is judged by: "sparsity", … of both networks, or a field of `Given`.
+        The findings that it is judged by: "sparsity", … of the network and its controls, or a field of `Given`.
     judge
         Its criteria.
     measures
@@ -137,6 +169,43 @@ def difference_of(here: xr.Dataset, there: xr.Dataset, name: str) -> Estimate:
     (p, p_low, p_high), (q, q_low, q_high) = estimate_of(here, name), estimate_of(there, name)
     low, high = p - q - float(np.hypot(p - p_low, q_high - q)), p - q + float(np.hypot(p_high - p, q - q_low))
     return Estimate(p - q, low, high)
+
+
+def of_each(twins: Mapping[str, xr.Dataset | None], number: Callable[[xr.Dataset], xr.DataArray]) -> tuple[float, ...]:
+    """A number of each control, NaN of one without findings."""
+    return tuple(np.nan if found is None else float(number(found).item()) for found in twins.values())
+
+
+def beyond(make: Callable[..., Criterion], name: str, own: float, excess: Estimate | None, less: str) -> Criterion:
+    """The criterion that a number is beyond that of a control, which is not judged where the control has none.
+
+    Parameters
+    ----------
+    make
+        The criterion, but for what follows.
+    name
+        Of the control.
+    own
+        The network's own number: where this does not exist either, the criterion does not hold.
+    excess
+        What the number is beyond the control's; None where the control was not measured.
+    less
+        What is taken off, in words.
+    """
+    estimate = UNKNOWN if excess is None else excess
+    lacks = name if np.isnan(estimate.value) and np.isfinite(own) else ""
+    return make(estimate=estimate, less=less, lacks=lacks, counts=not lacks)
+
+
+def beyond_each(
+    make: Callable[..., Criterion],
+    own: float,
+    twins: Mapping[str, xr.Dataset | None],
+    excess: Callable[[xr.Dataset], Estimate],
+) -> Iterator[Criterion]:
+    """The criteria that a number is beyond that of each control; see `beyond`."""
+    for name, found in twins.items():
+        yield beyond(make, name, own, None if found is None else excess(found), LESS[name])
 
 
 def check_level(findings: xr.Dataset) -> None:

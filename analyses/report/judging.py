@@ -9,8 +9,20 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Estimate, interval, resampled_means
-from analyses.report.criteria import LEVEL, Claim, Criterion, Given, check_level, difference_of, estimate_of
+from analyses.ground import TWINS, Estimate, interval, resampled_means
+from analyses.report.criteria import (
+    LEVEL,
+    UNKNOWN,
+    Claim,
+    Criterion,
+    Given,
+    beyond,
+    beyond_each,
+    check_level,
+    difference_of,
+    estimate_of,
+    of_each,
+)
 from probekit import labels
 from probekit.errors import InputError
 
@@ -21,38 +33,49 @@ RANK = 4
 NOT_DROPPING = ("enc2", "enc3")
 STABLE_AT, STABLE = 0.3, 0.9
 SEMANTIC = ("correlation: gist given colour", "correlation: label given gist and colour")
-UNTRAINED = "the untrained network's"
 MATCHED, COPIED = 0.05, 0.05
 LEAST_PAIRS, RELATED = 200, 0.5
+Twins = Mapping[str, xr.Dataset | None]
 
 
 def sparser(given: Given) -> Iterator[Criterion]:
-    """The participation ratio of ā drops at the middle block, more than untrained, and not in the encoder."""
-    trained, untrained, block = given.trained["sparsity"], given.untrained["sparsity"], given.block
+    """The participation ratio of ā drops at the middle block, more than in both controls, and not in the encoder."""
+    trained, untrained, block = given.trained["sparsity"], given.of_twins("sparsity"), given.block
     vector = "draw" if "draw" in labels.strings(trained["vector"].values) else "phi"
-    chosen = {"vector": vector, "measure": "participation_ratio"}
+    chosen, members = {"vector": vector, "measure": "participation_ratio"}, _members(trained)
     for sigma in trained["sigma"].values:
-        here, there = (f.sel(chosen).sel(sigma=sigma) for f in (trained, untrained))
+        at = chosen | {"sigma": sigma}
+        here, there = trained.sel(at), _selected(untrained, at)
 
-        def changed(name: str, here: xr.Dataset = here, there: xr.Dataset = there) -> dict[str, Any]:
+        def changed(name: str, here: xr.Dataset = here, there: Twins = there) -> dict[str, Any]:
             return {
                 "subject": f"participation ratio, output less input of {name}",
                 "bound": 0.0,
                 "estimate": estimate_of(here.sel(block=name), "change"),
-                "control": there["change"].sel(block=name).item(),
+                "control": of_each(there, lambda f: f["change"].sel(block=name)),
             }
 
-        yield Criterion(comparison="below", sigma=sigma, **changed(block))
-        excess = _paired_changes(here, block) - _paired_changes(there, block)
-        estimate = _resampled(excess, _members(trained))
-        mine = changed(block) | {"estimate": estimate, "control": np.nan}
-        yield Criterion(comparison="below", sigma=sigma, less=UNTRAINED, **mine)
+        mine = changed(block)
+        yield Criterion(comparison="below", sigma=sigma, **mine)
+        below = partial(Criterion, mine["subject"], "below", 0.0, sigma=sigma)
+        changes = _paired_changes(here, block)
+
+        def excess(twin: xr.Dataset, changes: np.ndarray = changes) -> Estimate:
+            return _resampled(changes - _paired_changes(twin, block), members)
+
+        yield from beyond_each(below, mine["estimate"].value, there, excess)
         for name in NOT_DROPPING:
             if name in labels.strings(trained["block"].values) and str(here["input"].sel(block=name).item()):
                 yield Criterion(comparison="not below", sigma=sigma, **changed(name))
 
 
+def _selected(untrained: Twins, at: Mapping[str, Any]) -> dict[str, xr.Dataset | None]:
+    return {name: None if found is None else found.sel(at) for name, found in untrained.items()}
+
+
 def _resampled(values: np.ndarray, members: np.ndarray | None) -> Estimate:
+    if not np.isfinite(values).any():
+        return UNKNOWN
     drawn = resampled_means(values, clusters=members, resamples=2000, seed=0)
     units = len(values) if members is None else len(set(members))
     low, high = (float(end) for end in interval(drawn, LEVEL, units=units))
@@ -79,38 +102,51 @@ def _paired_changes(findings: xr.Dataset, block: str) -> np.ndarray:
 
 
 def two_types(given: Given) -> Iterator[Criterion]:
-    """Many selective and many common channels, the selective heavier-tailed, more of them than untrained."""
-    trained, untrained = given.trained["selectivity"], given.untrained["selectivity"]
+    """Many selective and many common channels, the selective heavier-tailed, more of them than in both controls."""
+    trained, untrained = given.trained["selectivity"], given.of_twins("selectivity")
     for sigma in trained["sigma"].values:
-        here, there = (f.sel(sigma=sigma, block=given.block) for f in (trained, untrained))
+        at = {"sigma": sigma, "block": given.block}
+        here, there = trained.sel(at), _selected(untrained, at)
         for kind in ("selective", "common"):
             share = estimate_of(here.sel(kind=kind), "fraction")
-            control = there["fraction"].sel(kind=kind).item()
+            control = of_each(there, lambda f, kind=kind: f["fraction"].sel(kind=kind))
             yield Criterion(f"share of {kind} channels", "at least", LEAST_SHARE, share, sigma, control)
-        tails, control = estimate_of(here, "kurtosis_difference"), there["kurtosis_difference"].item()
+        tails, control = estimate_of(here, "kurtosis_difference"), of_each(there, lambda f: f["kurtosis_difference"])
         yield Criterion("median excess kurtosis, selective less common", "above", 0, tails, sigma, control)
-        more = difference_of(here.sel(kind="selective"), there.sel(kind="selective"), "fraction")
-        yield Criterion("share of selective channels", "above", 0, more, sigma, less=UNTRAINED)
+        above, mine = (
+            partial(Criterion, "share of selective channels", "above", 0, sigma=sigma),
+            here.sel(kind="selective"),
+        )
+        selective = _selected(there, {"kind": "selective"})
+        yield from beyond_each(
+            above, mine["fraction"].item(), selective, lambda f, m=mine: difference_of(m, f, "fraction")
+        )
 
 
 def union_of_subspaces(given: Given) -> Iterator[Criterion]:
     """A union explains held-out φ better than one PCA, and active sets overlap more within clusters."""
-    trained, untrained = given.trained["subspaces"], given.untrained["subspaces"]
+    trained, untrained = given.trained["subspaces"], given.of_twins("subspaces")
     ranks = [int(rank) for rank in trained["rank"].values if rank <= RANK]
     for sigma in trained["sigma"].values:
-        here, there = (f.sel(sigma=sigma, block=given.block) for f in (trained, untrained))
+        at = {"sigma": sigma, "block": given.block}
+        here, there = trained.sel(at), _selected(untrained, at)
         for comparison in labels.strings(here["comparison"].values) if ranks else ():
-            part, other = (f.sel(rank=max(ranks), comparison=comparison) for f in (here, there))
+            at = {"rank": max(ranks), "comparison": comparison}
+            part, other = here.sel(at), _selected(there, at)
             union = f"union of {max(ranks)}-dimensional subspaces"
             subject = f"held-out variance explained, {union} less PCA of equal {comparison}"
             above = partial(Criterion, subject, "above", 0, sigma=sigma)
             counts = comparison == "parameters"
-            yield above(estimate=estimate_of(part, "gain"), control=other["gain"].item(), counts=counts)
+            gain = estimate_of(part, "gain")
+            yield above(estimate=gain, control=of_each(other, lambda f: f["gain"]), counts=counts)
             if counts:
-                over, control = estimate_of(part, "gain_over_shuffled"), other["gain_over_shuffled"].item()
+                over, control = (
+                    estimate_of(part, "gain_over_shuffled"),
+                    of_each(other, lambda f: f["gain_over_shuffled"]),
+                )
                 yield above(estimate=over, control=control, less="that of channel-shuffled φ")
-                yield above(estimate=difference_of(part, other, "gain"), less=UNTRAINED)
-        gap, control = estimate_of(here, "overlap_gap"), there["overlap_gap"].item()
+                yield from beyond_each(above, gain.value, other, lambda f, part=part: difference_of(part, f, "gain"))
+        gap, control = estimate_of(here, "overlap_gap"), of_each(there, lambda f: f["overlap_gap"])
         yield Criterion("overlap of active sets, within less between subspaces", "above", 0, gap, sigma, control)
 
 
@@ -157,25 +193,24 @@ def _measured(given: Given, measure: str) -> Iterator[xr.Dataset]:
 def _beside(
     part: xr.Dataset, given: Given, subject: str, asked: tuple[Any, float, str], descriptors: tuple[str, ...]
 ) -> Iterator[Criterion]:
-    """The reference's number against a bound, and above that of every row that it is compared with."""
-    sigma, groups = part["sigma"].item(), labels.strings(part["group"].values)
-    untrained = part["value"].values[groups == "untrained"]
+    """The reference's number against a bound, and above that of every row of a control that it is compared with."""
+    sigma, names = part["sigma"].item(), labels.strings(part["row"].values)
+    groups = labels.strings(part["group"].values)
+    values = [part["value"].values[groups == twin] for twin in TWINS]
+    control = tuple(float(value.mean()) if len(value) else np.nan for value in values)
     mine = part.sel(row=_reference(given))
     comparison, bound, name = asked
-    yield Criterion(
-        subject,
-        comparison,
-        bound,
-        Estimate(*(mine[end].item() for end in ("value", "low", "high"))),
-        sigma,
-        float(untrained.mean()) if len(untrained) else np.nan,
-        bound_name=name,
-    )
-    for r, (row, group) in enumerate(zip(part["row"].values, groups, strict=True)):
-        if group == "untrained" or row in descriptors:
+    number = Estimate(*(mine[end].item() for end in ("value", "low", "high")))
+    yield Criterion(subject, comparison, bound, number, sigma, control, bound_name=name)
+    above = partial(Criterion, subject, "above", 0, sigma=sigma)
+    compared = {twin: groups == twin for twin in TWINS} | {name: names == name for name in descriptors}
+    for name, chosen in compared.items():
+        if not chosen.any():
+            yield beyond(above, name, number.value, None, f"that of {name}")
+        for r in np.flatnonzero(chosen):
             other = part.isel(row=r)
             more = Estimate(*(-other[end].item() for end in ("difference", "difference_high", "difference_low")))
-            yield Criterion(subject, "above", 0, more, sigma, less=f"that of {row}")
+            yield beyond(above, name, number.value, more, f"that of {names[r]}")
 
 
 def reconstruction(given: Given) -> Iterator[Criterion]:
@@ -191,13 +226,12 @@ def reconstruction(given: Given) -> Iterator[Criterion]:
             f"are about {block!r} of the trained: give what variants.table(block={block!r}) returns"
         )
     check_level(variants)
-    control = variants.isel(variant=list(names).index("untrained")) if "untrained" in names else None
+    controls = {twin: variants.isel(variant=list(names).index(twin)) if twin in names else None for twin in TWINS}
 
     def numbers(measure: str) -> dict[str, Any]:
         here = first.sel(measure=measure)
         estimate = Estimate(*(here[end].item() for end in ("value", "low", "high")))
-        other = np.nan if control is None else control["value"].sel(measure=measure).item()
-        return {"estimate": estimate, "control": other}
+        return {"estimate": estimate, "control": of_each(controls, lambda f: f["value"].sel(measure=measure))}
 
     yield Criterion("median relative error of φ", "at most", MATCHED, **numbers("error of φ"))
     for measure, of in (("near copies", "the condition"), ("near copies of references", "a training image")):
@@ -219,7 +253,10 @@ def reconstruction(given: Given) -> Iterator[Criterion]:
 
 def laws_follow(given: Given) -> Iterator[Criterion]:
     """Distances in φ rank pairs as distances between conditional laws do, and better than pixels."""
-    controls = {str(findings.attrs["measure"]): findings for findings in given.densities_untrained}
+    by_measure = {
+        twin: {str(findings.attrs["measure"]): findings for findings in several}
+        for twin, several in given.densities_untrained.items()
+    }
     for n, findings in enumerate(given.densities):
         check_level(findings)
         pairs, measure = findings.sizes["pair"], str(findings.attrs["measure"])
@@ -229,13 +266,10 @@ def laws_follow(given: Given) -> Iterator[Criterion]:
                 f"the densities are of {pairs} pairs{compared}: the criterion asks for {LEAST_PAIRS} pairs at least, "
                 "and for the conditioning images as pixels"
             )
-        here, control = findings.sel(feature="phi"), controls.get(measure)
+        here, twins = findings.sel(feature="phi"), {twin: by_measure[twin].get(measure) for twin in TWINS}
         number, more = estimate_of(here, "correlation"), estimate_of(findings, "difference")
-        other, less = (
-            (np.nan, np.nan)
-            if control is None
-            else (control["correlation"].sel(feature="phi").item(), control["difference"].item())
-        )
+        other = of_each(twins, lambda f: f["correlation"].sel(feature="phi"))
+        less = of_each(twins, lambda f: f["difference"])
         subject = f"rank correlation of distances in φ and between laws ({measure.replace('_', ' ')}, {pairs} pairs)"
         counts = n == 0
         yield Criterion(subject, "at least", RELATED, number, control=other, counts=counts)
@@ -247,15 +281,15 @@ CLAIMS: Mapping[int, Claim] = {
     1: Claim(
         "Sparsity grows at the middle",
         "the participation ratio of ā is lower at the output of the middle block than at its input, more so than "
-        "untrained, and encoder blocks do not lower it",
+        "untrained with gains of 1 and with the paper's, and encoder blocks do not lower it",
         "sparsity",
         sparser,
         beside="before",
     ),
     2: Claim(
         "φ is stable over σ",
-        "at σ = 0.3 nine images of ten are nearest to themselves at the least σ among 1,000, more than untrained and "
-        "in pixels",
+        "at σ = 0.3 nine images of ten are nearest to themselves at the least σ among 1,000, more than untrained "
+        "with gains of 1 and with the paper's, and in pixels",
         "controls",
         stable,
         ("stability",),
@@ -263,21 +297,22 @@ CLAIMS: Mapping[int, Claim] = {
     3: Claim(
         "Two types of channel",
         "a tenth of the middle block's channels at least are selective and a tenth common, the selective have heavier "
-        "tails, and there are more of them than untrained",
+        "tails, and there are more of them than untrained with gains of 1 and with the paper's",
         "selectivity",
         two_types,
     ),
     4: Claim(
         "Union of subspaces",
         "a union of subspaces explains more of held-out images than one PCA of as many parameters, and active sets "
-        "overlap more within its groups than between; more so than with channels shuffled, and than untrained",
+        "overlap more within its groups than between; more so than with channels shuffled, and than untrained "
+        "with gains of 1 and with the paper's",
         "subspaces",
         union_of_subspaces,
     ),
     5: Claim(
         "Euclidean distance in φ is semantic",
         "distance in φ is correlated with gist given colour, and with label given gist and colour, more than in "
-        "pixels, their PCA and untrained",
+        "pixels, their PCA and untrained with gains of 1 and with the paper's",
         "controls",
         semantic,
         SEMANTIC,
@@ -299,7 +334,8 @@ CLAIMS: Mapping[int, Claim] = {
     ),
     8: Claim(
         "Object identity is partly linear in φ",
-        "a linear probe is above chance, and above pixels, their PCA and untrained",
+        "a linear probe is above chance, and above pixels, their PCA and untrained with gains of 1 and with "
+        "the paper's",
         "controls",
         identity,
         ("accuracy",),

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from jinja2 import Environment, PackageLoader
 
-from analyses.ground import Code, Text, marked, table_row
+from analyses.ground import TWINS, Code, Text, marked, table_row
 from analyses.report import claims
 from probekit import labels
 
@@ -167,9 +167,9 @@ def report_page(judged: xr.Dataset, *, card: Any, shown: Shown, command: str, se
         [
             "The claims of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) judged on ",
             Code(name),
-            f" with the images of {source}, beside the same network untrained. The criteria were fixed before the "
+            f" with the images of {source}{_beside(judged)}. The criteria were fixed before the "
             "results. A claim holds where all its criteria do at all noise levels, partly where some do, and does not "
-            "hold where none does. Intervals are 95 %.",
+            "hold where none does; what a control has no number for is not judged. Intervals are 95 %.",
         ],
         Table(
             ["claim", "verdict", "criteria met"],
@@ -214,11 +214,23 @@ def interval_cell(value: float, low: float, high: float) -> str:
     return f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
+def _beside(judged: xr.Dataset) -> str:
+    """What the network is compared with, in words."""
+    named = str(judged.attrs.get("untrained_controls", ""))
+    if not named:
+        return ""
+    one, paper = (f"with gains {gains}" for gains in ("of 1", "as the paper's code draws them"))
+    kinds = f"{one} and {paper}: more than untrained is more than both"
+    kinds = dict(zip(TWINS, (f"{one} alone", f"{paper} alone"), strict=True)).get(named, kinds)
+    return f", beside the same network untrained, {kinds}"
+
+
 def _section(judged: xr.Dataset, claim: int, shown: Shown) -> Section:
-    failing = claims.failing(judged, claim)
+    failing, unjudged = claims.failing(judged, claim), claims.unjudged(judged, claim)
     parts: list[Part] = [
         f"Holds when: {claims.CLAIMS[claim].asks}.",
         f"Not as claimed: {failing}." if failing else "All is as claimed.",
+        *([f"Not judged, since the control has no such number: {unjudged}."] if unjudged else []),
         Table(claims.HEADER, claims.cells(judged, claim)),
         *shown.of(claim),
     ]
@@ -231,7 +243,9 @@ def _rows(judged: xr.Dataset, claim: int) -> xr.Dataset:
 
 def _met(rows: xr.Dataset) -> str:
     counted = rows["counts"].values.astype(bool)
-    return f"{(rows['holds'].values.astype(bool) & counted).sum()} of {counted.sum()}"
+    lacking = (labels.strings(rows["lacks"].values) != "").sum()
+    not_judged = f"; {lacking} not judged" if lacking else ""
+    return f"{(rows['holds'].values.astype(bool) & counted).sum()} of {counted.sum()}{not_judged}"
 
 
 def _network(name: str, card: Any) -> list[Section]:

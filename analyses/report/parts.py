@@ -14,7 +14,7 @@ import xarray as xr
 
 import probekit
 from analyses import concepts, controls, densities, selectivity, sparsity, subspaces, variants
-from analyses.ground import Kept, block_names, drawn_images, repeats, saved, untrained_twin
+from analyses.ground import TWINS, Kept, block_names, drawn_images, repeats, saved, untrained_twins
 from analyses.report.judging import CLAIMS, STABLE_AT
 from analyses.report.page import Shown, Table, interval_cell, measure_table
 from probekit import checks, labels
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PARTS", "Compared", "Made", "Measured", "OnPhi", "Sampling", "Study", "Told", "found_in", "sheet"]
 
-TRAINED, UNTRAINED = "trained", "untrained"
+TRAINED, UNTRAINED, PAPER_GAINS = "trained", "untrained", "untrained-paper-gains"
+# Files, stores and figures of each control are named by its role.
+ROLES = dict(zip(TWINS, (UNTRAINED, PAPER_GAINS), strict=True))
 SIGMA, DRAWS, MIDDLE = (0.1, 0.2, 0.5), 10, "mid"
 CONCEPTS_AT = 0.1
 # Training images among which a sample's nearest is looked for.
@@ -224,7 +226,7 @@ class Study:
 
 
 class OnPhi(NamedTuple):
-    """An analysis of φ of both networks: of every tap or of the block alone, how, and what its figure shows."""
+    """An analysis of φ of the network and its controls: of every tap or the block alone, how, what its figure shows."""
 
     analyse: Callable[..., xr.Dataset]
     plot: Callable[[xr.Dataset], Figure]
@@ -240,10 +242,16 @@ class Made(NamedTuple):
 
 
 def on_phi(study: Study, parts: Mapping[str, OnPhi], shown: Shown) -> dict[str, dict[str, xr.Dataset]]:
-    """What the analyses find in the network and in its untrained control, by role and name."""
-    found: dict[str, dict[str, xr.Dataset]] = {TRAINED: {}, UNTRAINED: {}}
+    """What the analyses find in the network and in its untrained controls, by role and name."""
+    found: dict[str, dict[str, xr.Dataset]] = {role: {} for role in (TRAINED, *ROLES.values())}
     # That there is an untrained network is seen before anything is measured.
-    networks = {TRAINED: study.network, UNTRAINED: untrained_twin(study.network)} if parts else {}
+    twins = untrained_twins(study.network) if parts else {}
+    if twins.keys() < TWINS.keys() and parts:
+        study.told.say(
+            "one untrained control: gains as the paper's code draws them need normalisations of this package, and "
+            "criteria that compare with them are not judged"
+        )
+    networks = {TRAINED: study.network, **{ROLES[name]: twin for name, twin in twins.items()}} if parts else {}
     for role, model in networks.items():
         data = study.phi(model, role)
         for name, part in parts.items():
@@ -412,7 +420,7 @@ def _nearer(part: xr.Dataset) -> str:
 def related(study: Study, shown: Shown) -> list[xr.Dataset]:
     """Distances between conditional laws against distances in φ and in pixels, by each measure.
 
-    The criteria compare with pixels. Samples of an untrained network, which take longest of all, are left out;
+    The criteria compare with pixels. Samples of untrained networks, which take longest of all, are left out;
     `variants.laws` makes them.
     """
     with study.timed("samples of conditional laws"):
@@ -457,7 +465,7 @@ PARTS: Mapping[str, OnPhi | Made] = {
 
 
 def found_in(study: Study, shown: Shown) -> tuple[dict[str, dict[str, xr.Dataset]], dict[str, Any]]:
-    """All that the claims wanted need: by role and name what was found in both networks, and by name the rest."""
+    """All that the claims wanted need: by role and name what was found in all networks, and by name the rest."""
     parts = {name: part for name, part in PARTS.items() if study.judging(name)}
-    both = on_phi(study, {name: part for name, part in parts.items() if isinstance(part, OnPhi)}, shown)
-    return both, {name: part.make(study, shown) for name, part in parts.items() if isinstance(part, Made)}
+    of_all = on_phi(study, {name: part for name, part in parts.items() if isinstance(part, OnPhi)}, shown)
+    return of_all, {name: part.make(study, shown) for name, part in parts.items() if isinstance(part, Made)}

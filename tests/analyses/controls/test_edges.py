@@ -65,10 +65,13 @@ def found() -> xr.Dataset:
 def test_there_is_a_row_for_each_block_and_each_control(found: xr.Dataset) -> None:
     rows = found.row.values.tolist()
     assert rows[:4] == ["small enc1", "small enc2", "small mid", "small dec2"]
-    assert rows[4:9] == ["untrained 0 mid", "pixels", "pca", "colour", "gist"]
-    assert rows[9:] == ["photo32-dncnn layer3", "photo32-dncnn layer6", "photo32-dncnn layer9", "photo32-sigma mid"]
+    assert rows[4:10] == ["untrained 0 mid", "untrained, paper's gains 0 mid", "pixels", "pca", "colour", "gist"]
+    assert rows[10:] == ["photo32-dncnn layer3", "photo32-dncnn layer6", "photo32-dncnn layer9", "photo32-sigma mid"]
     assert found.value.dims == ("row", "sigma", "measure")
-    assert found.group.values.tolist()[3:6] == ["trained", "untrained", "descriptor"]
+    assert found.group.values.tolist()[3:7] == ["trained", "untrained", "untrained, paper's gains", "descriptor"]
+    assert found.attrs["untrained_controls"] == "untrained; untrained, paper's gains"
+    twins = found.value.sel(row=rows[4:6]).values
+    assert not np.array_equal(twins[0], twins[1])
     assert found.attrs["reference"] == "small mid"
     assert (found.attrs["images"], found.attrs["train_images"]) == (48, 80)
 
@@ -91,7 +94,7 @@ def test_bundled_networks_of_three_planes_are_no_rows_where_images_have_other_ba
     network = UNet((4, 6), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,), image_channels=bands)
     first, train = (replace_bands(images(p, n), bands) for p, n in (("a", 48), ("b", 80)))
     own = tabled(first, train=train, denoiser=network.eval(), sigma=(0.1,))
-    assert set(own.group.values) == {"trained", "untrained", "descriptor"}
+    assert set(own.group.values) == {"trained", "untrained", "untrained, paper's gains", "descriptor"}
 
 
 def replace_bands(of: ImageSet, bands: int) -> ImageSet:
@@ -302,6 +305,8 @@ def test_a_network_of_ones_own_is_compared_with_its_own_twins_or_without_any() -
         found = tabled(train=None, denoiser=network, untrained=untrained, sigma=(0.1,))
         assert found.attrs["reference"] == "plain mid"
         assert (found.group.values == "untrained").sum() == untrained
+        # Without this package's normalisations there is one kind of control, and that is told.
+        assert found.attrs["untrained_controls"] == ("untrained" if untrained else "")
     twins = found.value.isel(row=found.group.values == "untrained").dropna("measure")
     assert not np.array_equal(twins[0], twins[1])
     network.gain = torch.nn.Parameter(torch.ones(()))

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from analyses import selectivity, sparsity, subspaces
-from analyses.ground import Estimate
+from analyses.ground import TWINS, Estimate
 from analyses.report import claims
 from analyses.report.criteria import Criterion
 from probekit import labels
@@ -55,8 +55,9 @@ def untrained() -> dict[str, xr.Dataset]:
 
 
 def test_a_sparse_selective_middle_is_found_to_be_so(trained, untrained) -> None:
-    judged = claims.table(trained, untrained)
+    judged = claims.table(trained, untrained, paper_gains=untrained)
     held = claims.verdicts(judged)
+    assert not any(judged.lacks.values)
     assert held[1] == "holds"
     assert held[3] == "holds"
     by_number = judged.isel(criterion=judged.of_claim.values == 4)
@@ -70,14 +71,84 @@ def test_a_sparse_selective_middle_is_found_to_be_so(trained, untrained) -> None
 
 
 def test_networks_that_are_alike_leave_no_claim_that_training_matters(trained, untrained) -> None:
-    assert claims.verdicts(claims.table(untrained, untrained))[1] != "holds"
-    assert claims.verdicts(claims.table(trained, trained))[1] == "partly"
-    judged = claims.table(trained, trained)
+    assert claims.verdicts(claims.table(untrained, untrained, paper_gains=untrained))[1] != "holds"
+    judged = claims.table(trained, trained, paper_gains=trained)
+    assert claims.verdicts(judged)[1] == "partly"
     training = judged.isel(criterion=["untrained" in w for w in judged.what.values])
     np.testing.assert_allclose(training.value, 0, atol=1e-12)
     assert not training.holds.any()
     assert (training.low <= 0).all()
     assert (training.high >= 0).all()
+
+
+@pytest.mark.parametrize("beaten", ["untrained", "paper_gains"])
+def test_a_claim_that_is_beyond_one_control_and_not_the_other_does_not_hold(trained, untrained, beaten: str) -> None:
+    # Planted: one control's middle is dense and without selective channels, the other's is as the trained network's.
+    other = "paper_gains" if beaten == "untrained" else "untrained"
+    judged = claims.table(trained, **{beaten: untrained, other: trained})
+    both = claims.table(trained, untrained, paper_gains=untrained)
+    assert [claims.verdicts(both)[c] for c in (1, 3)] == ["holds", "holds"]
+    assert [claims.verdicts(judged)[c] for c in (1, 3)] == ["partly", "partly"]
+    assert not any(judged.lacks.values)
+    less = {"untrained": "the untrained network's", "paper_gains": "the untrained network's with the paper's gains"}
+    for claim in (1, 3, 4):
+        rows = judged.isel(criterion=judged.of_claim.values == claim)
+        assert not rows.holds[rows.less.values == less[other]].any()
+        assert (rows.less.values == less[other]).sum() == (rows.less.values == less[beaten]).sum() == len(SIGMA)
+        if claim != 4:
+            assert rows.holds[rows.less.values == less[beaten]].all()
+            text = claims.failing(judged, claim)
+            assert f"less {less[other]}, " in text
+            assert f"less {less[beaten]}, " not in text
+
+
+def test_both_controls_numbers_stand_beside_each_other(trained, untrained) -> None:
+    judged = claims.table(trained, untrained, paper_gains=trained)
+    own = judged.isel(criterion=judged.less.values == "")
+    np.testing.assert_allclose(own.control_paper_gains, own.value)
+    assert not np.allclose(own.control, own.value)
+    header = next(line for line in claims.markdown(judged).splitlines() if "measured" in line)
+    assert header == "| measured | σ | value | 95 % interval | untrained | untrained, paper's gains | as claimed |"
+    first, row = own.isel(criterion=0), claims.cells(judged, 1)[0]
+    assert row[4:6] == [f"{first.control.item():.3g}", f"{first.value.item():.3g}"]
+    assert judged.attrs["untrained_controls"] == "untrained; untrained, paper's gains"
+
+
+@pytest.mark.parametrize("missing", ["untrained", "paper_gains"])
+def test_what_asks_for_a_control_that_was_not_measured_is_not_judged_and_is_said(trained, untrained, missing) -> None:
+    given = {"untrained": untrained, "paper_gains": untrained, missing: {}}
+    judged = claims.table(trained, **given)
+    named = dict(zip(given, TWINS, strict=True))[missing]
+    assert set(judged.lacks.values) == {"", named}
+    lacking = judged.isel(criterion=judged.lacks.values == named)
+    # One criterion of each of the claims 1, 3 and 4 at each noise level.
+    assert sorted(lacking.of_claim.values.tolist()) == sorted([1, 3, 4] * len(SIGMA))
+    assert not lacking.counts.any()
+    assert not lacking.holds.any()
+    assert claims.verdicts(judged)[1] == "holds"
+    assert len(claims.unjudged(judged, 3).split(";")) == 1
+    assert claims.unjudged(judged, 3).endswith("(σ = 0.1, 0.5)")
+    assert [row[-1] for row in claims.cells(judged, 3)].count("not judged") == len(SIGMA)
+    assert judged.attrs["untrained_controls"] == next(name for name in TWINS if name != named)
+
+
+def test_a_number_that_a_control_does_not_have_is_not_judged_and_one_that_the_network_lacks_does_not_hold(
+    trained, untrained
+) -> None:
+    def without(findings: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+        found = findings["selectivity"].copy(deep=True)
+        for end in ("", "_low", "_high"):
+            found[f"fraction{end}"] = found[f"fraction{end}"] * np.nan
+        return {"selectivity": found}
+
+    trained, untrained = ({"selectivity": one["selectivity"]} for one in (trained, untrained))
+    judged = claims.table(trained, untrained, paper_gains=without(untrained))
+    assert set(judged.lacks.values) == {"", "untrained, paper's gains"}
+    assert claims.verdicts(judged) == {3: "holds"}
+    for twins in (untrained, without(untrained), {}):
+        judged = claims.table(without(trained), untrained, paper_gains=twins)
+        assert not any(judged.lacks.values)
+        assert claims.verdicts(judged) == {3: "partly"}
 
 
 def test_an_encoder_that_drops_breaks_the_first_claim(untrained) -> None:
@@ -146,11 +217,12 @@ def test_images_that_come_in_groups_are_resampled_in_groups_throughout() -> None
         copies = copies.assign_coords(image=data.image, label=("image", np.repeat(list("abcdefghij"), 96)))
         return {"sparsity": sparsity.analyse(copies, clusters="label", resamples=400)}
 
-    judged = claims.table(grouped(network(enc3=DENSE, mid=SPARSE)), grouped(network(enc3=DENSE, mid=DENSE)))
+    untrained = grouped(network(enc3=DENSE, mid=DENSE))
+    judged = claims.table(grouped(network(enc3=DENSE, mid=SPARSE)), untrained, paper_gains=untrained)
     width = (judged.high - judged.low).values
-    own, excess = width[0], width[1]
-    # The untrained changes hardly vary, so that both intervals measure the same spread over ten images.
-    assert 0.5 < excess / own < 2
+    # The untrained changes hardly vary, so that all intervals measure the same spread over ten images.
+    for excess in width[1:3]:
+        assert 0.5 < excess / width[0] < 2
 
 
 @pytest.mark.parametrize(
@@ -166,10 +238,13 @@ def test_findings_made_otherwise_are_refused(trained, change, says: str) -> None
         claims.table(findings, findings)
 
 
+PAPER = "untrained, paper's gains"
+
+
 def of_controls(**numbers: float) -> xr.Dataset:
     """A table of controls in which the trained middle block has these numbers and all others 0.2, give or take 0.05."""
-    rows = {"net mid": "trained", "net enc3": "trained", "untrained 0 mid": "untrained", "pixels": "descriptor"}
-    rows |= {"pca": "descriptor", "colour": "descriptor"}
+    rows = {"net mid": "trained", "net enc3": "trained", "untrained 0 mid": "untrained"}
+    rows |= {f"{PAPER} 0 mid": PAPER, "pixels": "descriptor", "pca": "descriptor", "colour": "descriptor"}
     values = np.full((len(rows), 2, len(numbers)), 0.2)
     values[0] = list(numbers.values())
     dims = ("row", "sigma", "measure")
@@ -189,8 +264,9 @@ ALL = {"stability": 0.95, "correlation_gist_given_colour": 0.5, "correlation_lab
 def test_a_stable_semantic_representation_above_all_controls_is_found_to_be_so() -> None:
     judged = claims.table({}, {}, controls=of_controls(**ALL, accuracy=0.6))
     assert claims.verdicts(judged) == {2: "holds", 5: "holds", 8: "holds"}
-    # One noise level of stability, two of the others; each beside one untrained network and one or two descriptors.
-    assert [int((judged.of_claim == c).sum()) for c in (2, 5, 8)] == [3, 2 * 2 * 4, 2 * 4]
+    # One noise level of stability, two of the others; each beside two untrained networks and one or two descriptors.
+    assert [int((judged.of_claim == c).sum()) for c in (2, 5, 8)] == [4, 2 * 2 * 5, 2 * 5]
+    assert not any(judged.lacks.values)
     assert not any("colour, above" in what and "less that of colour" in what for what in judged.what.values)
 
 
@@ -208,13 +284,38 @@ def test_what_does_not_exceed_its_bound_or_its_controls_does_not_hold(numbers, v
     assert claims.verdicts(claims.table({}, {}, controls=of_controls(**numbers))) == verdicts
 
 
+@pytest.mark.parametrize("level", ["untrained 0 mid", f"{PAPER} 0 mid"])
+def test_a_row_of_either_untrained_control_that_is_as_high_keeps_a_claim_from_holding(level: str) -> None:
+    found = of_controls(**ALL, accuracy=0.6)
+    for name in ("value", "low", "high", "difference", "difference_low", "difference_high"):
+        found[name].loc[{"row": level}] = found[name].sel(row="net mid").values
+    judged = claims.table({}, {}, controls=found)
+    assert claims.verdicts(judged) == {2: "partly", 5: "partly", 8: "partly"}
+    failing = judged.isel(criterion=~judged.holds.values)
+    assert set(failing.less.values) == {f"that of {level}"}
+
+
+@pytest.mark.parametrize("gone", ["untrained", PAPER, "pixels"])
+def test_a_row_that_is_not_in_the_table_of_controls_is_said_not_to_be_judged(gone: str) -> None:
+    found = of_controls(**ALL, accuracy=0.6)
+    judged = claims.table(
+        {}, {}, controls=found.isel(row=[not r.startswith(f"{gone} 0") and r != gone for r in found.row.values])
+    )
+    assert set(claims.verdicts(judged).values()) == {"holds"}
+    lacking = judged.isel(criterion=judged.lacks.values != "")
+    assert set(lacking.lacks.values) == {gone}
+    assert set(lacking.less.values) == {f"that of {gone}"}
+    # At one noise level of claim 2, at two of two measures of claim 5, at two of claim 8.
+    assert lacking.sizes["criterion"] == 1 + 4 + 2
+
+
 def test_controls_of_another_block_are_refused() -> None:
     with pytest.raises(InputError, match="compared with 'net mid', and the claims are about 'enc3'"):
         claims.table({}, {}, controls=of_controls(**ALL), block="enc3")
 
 
 def of_variants(**numbers: tuple[float, float]) -> xr.Dataset:
-    """A table of variants with these numbers (trained, untrained), give or take 0.02."""
+    """A table of variants with these numbers (trained, untrained), give or take 0.02; the paper's gains add 1."""
     made = {
         "error of φ": (0.03, 0.3),
         "near copies": (0.01, 0.0),
@@ -225,14 +326,15 @@ def of_variants(**numbers: tuple[float, float]) -> xr.Dataset:
         **{name.replace("_", " "): pair for name, pair in numbers.items()},
     }
     values = np.array(list(made.values())).T
+    values = np.concatenate([values, 1 + values[1:]])
     over = ("variant", "measure")
     return xr.Dataset(
         {"value": (over, values), "low": (over, values - 0.02), "high": (over, values + 0.02)},
         coords={
-            "variant": ["langevin", "untrained"],
+            "variant": ["langevin", "untrained", PAPER],
             "measure": list(made),
-            "block": ("variant", ["mid", "mid"]),
-            "network": ("variant", ["trained", "untrained"]),
+            "block": ("variant", ["mid"] * 3),
+            "network": ("variant", ["trained", "untrained", PAPER]),
         },
         attrs={"held_out": "enc2, dec3", "phi_sigma": 0.1, "level": 0.95},
     )
@@ -254,6 +356,7 @@ def test_samples_that_match_vary_and_share_other_blocks_are_a_reconstruction() -
     # Match, copies of the condition and, reported only, of training images; two held-out blocks and not the one held.
     assert judged.sizes["criterion"] == 5
     np.testing.assert_allclose(judged.control, [0.3, 0, 0, 0.01, 0.01])
+    np.testing.assert_allclose(judged.control_paper_gains, [1.3, 1, 1, 1.01, 1.01])
     assert judged.counts.values.tolist() == [True, True, False, True, True]
     assert not judged.holds.values[2]
 
@@ -294,11 +397,13 @@ def test_what_has_no_noise_level_is_printed_without_one_and_round_trips(tmp_path
 
 def test_distances_in_phi_that_follow_those_of_laws_and_beat_pixels_are_found_to_do_so() -> None:
     trained = [of_densities(0.7, 0.3), of_densities(0.2, 0.0, "energy")]
-    judged = claims.table({}, {"densities": of_densities(0.4, -0.2)}, densities=trained)
+    paper = {"densities": of_densities(0.3, -0.1)}
+    judged = claims.table({}, {"densities": of_densities(0.4, -0.2)}, paper_gains=paper, densities=trained)
     assert claims.verdicts(judged) == {7: "holds"}
     # The measure that comes second is reported beside the first, and only the first has a control.
     assert judged.counts.values.tolist() == [True] * 3 + [False] * 3
     np.testing.assert_allclose(judged.control, [0.4, 0.4, -0.2, np.nan, np.nan, np.nan])
+    np.testing.assert_allclose(judged.control_paper_gains, [0.3, 0.3, -0.1, np.nan, np.nan, np.nan])
 
 
 @pytest.mark.parametrize(

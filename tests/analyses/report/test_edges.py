@@ -40,12 +40,19 @@ def written(out: Path) -> dict[str, int]:
 def test_findings_figures_and_the_table_are_written(made) -> None:
     out, judged = made
     for name in (name for name, part in report.PARTS.items() if isinstance(part, OnPhi)):
-        for role in ("trained", "untrained"):
+        for role, added in (
+            ("trained", ""),
+            ("untrained", "-untrained"),
+            ("untrained-paper-gains", "-untrained-paper-gains"),
+        ):
             findings = xr.load_dataset(out / f"{name}-{role}.nc", engine="h5netcdf")
             assert findings.attrs["analysis"] == name
-            assert findings.attrs["denoiser"] == ("photo32" if role == "trained" else "photo32-untrained")
+            assert findings.attrs["denoiser"] == f"photo32{added}"
             assert (out / "figures" / f"{name}-{role}.png").read_bytes().startswith(b"\x89PNG")
     assert set(claims.verdicts(judged)) == {1, 3, 4}
+    assert not any(judged.lacks.values)
+    first = (judged.of_claim.values == 1) & (judged.less.values == "")
+    assert np.isfinite(judged.control_paper_gains.values[first]).all()
     xr.testing.assert_equal(xr.load_dataset(out / "claims.nc", engine="h5netcdf"), judged)
 
 
@@ -119,7 +126,10 @@ def test_claims_about_classes_are_judged_where_there_are_training_images(tmp_pat
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert page.count("![") == 1
     assert "training images" in page
-    assert all(f"| {row} |" in page for row in ("photo32 mid", "pixels", "untrained 0 mid"))
+    assert all(
+        f"| {row} |" in page for row in ("photo32 mid", "pixels", "untrained 0 mid", "untrained, paper's gains 0 mid")
+    )
+    assert not any(judged.lacks.values)
 
 
 def test_small_numbers_are_as_they_were_afterwards(made) -> None:

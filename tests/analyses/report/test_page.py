@@ -167,7 +167,12 @@ def judged() -> xr.Dataset:
     unknown = ("criterion", np.full(len(rows), np.nan))
     verdict = ("claim", np.array(["partly", "holds"], object))
     return xr.Dataset(
-        {**made, "low": unknown, "high": unknown, "control": unknown, "verdict": verdict},
+        {
+            **made,
+            **dict.fromkeys(("low", "high", "control", "control_paper_gains"), unknown),
+            "lacks": ("criterion", np.array([""] * len(rows), object)),
+            "verdict": verdict,
+        },
         coords={"claim": [1, 6]},
         attrs={"denoiser": "small", "image_source": "some"},
     )
@@ -186,6 +191,37 @@ def test_a_section_names_what_is_not_as_claimed_with_its_subject_and_levels(judg
     assert [row[1:] for row in summary.rows] == [["partly", "1 of 4"], ["holds", "1 of 1"]]
     assert "`this`" in markdown(made, tmp_path)
     assert sixth.parts[2].rows == claims.cells(judged, 6)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_what_is_not_judged_for_want_of_a_control_is_told_in_words_and_counted(judged) -> None:
+    lacking = judged.assign_attrs(untrained_controls="untrained").copy(deep=True)
+    lacking["lacks"].values[3] = "untrained, paper's gains"
+    lacking["counts"].values[3] = False
+    made = report_page(lacking, card={}, shown=Shown(), command="this", settings={})
+    first, sixth = made.sections[:2]
+    said = "number less the untrained network's, below 0 (σ = 0.5)"
+    assert first.parts[2] == f"Not judged, since the control has no such number: {said}."
+    assert not any("Not judged" in str(part) for part in sixth.parts)
+    (summary,) = [part for part in made.parts if isinstance(part, Table)]
+    assert [row[1:] for row in summary.rows] == [["partly", "1 of 3; 1 not judged"], ["holds", "1 of 1"]]
+    assert [row[-1] for row in claims.cells(lacking, 1)] == ["yes", "no", "no", "not judged", "reported only"]
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("", "with the images of some. The criteria"),
+        ("untrained", "untrained, with gains of 1 alone. "),
+        ("untrained, paper's gains", "untrained, with gains as the paper's code draws them alone. "),
+        (
+            "untrained; untrained, paper's gains",
+            "untrained, with gains of 1 and with gains as the paper's code draws them: more than untrained is more",
+        ),
+    ],
+)
+def test_the_page_says_which_controls_there_are(judged, named: str, says: str, tmp_path: Path) -> None:
+    told = judged.assign_attrs(untrained_controls=named)
+    assert says in markdown(report_page(told, card={}, shown=Shown(), command="", settings={}), tmp_path)
 
 
 def test_the_card_of_the_network_is_shown_where_there_is_one(judged) -> None:

@@ -245,6 +245,10 @@ def test_a_network_of_ones_own_goes_through_the_report(
     # The untrained twin has been measured, and is another network.
     shares = judged.isel(criterion=np.isfinite(judged.control.values))
     assert shares.sizes["criterion"] >= 2
+    assert not list((tmp_path / "out").glob("*paper-gains*"))
+    assert "one untrained control: gains as the paper's code draws them need normalisations" in "\n".join(told)
+    assert "untrained, with gains of 1 alone" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert judged.attrs["untrained_controls"] == "untrained"
     found = [xr.load_dataset(tmp_path / "out" / f"selectivity-{role}.nc") for role in ("trained", "untrained")]
     assert found[0].attrs["weights_sha256"] != found[1].attrs["weights_sha256"]
 

@@ -1,0 +1,40 @@
+"""Broken on purpose: a claim that forgets one of its untrained controls is seen by its laws."""
+
+from typing import Any
+
+import pytest
+
+from analyses.ground import TWINS
+from analyses.report import judging
+from tests.analyses.report import test_claims as laws
+
+
+@pytest.mark.parametrize(("kept", "beaten"), [(0, "untrained"), (1, "paper_gains")])
+def test_a_control_that_is_not_compared_with_lets_a_claim_hold(kept: int, beaten: str, monkeypatch: Any) -> None:
+    drawn = [laws.network(enc2=laws.DENSE, enc3=laws.DENSE, mid=mid) for mid in (laws.SPARSE, laws.DENSE)]
+    trained, untrained = map(laws.findings, drawn)
+    law = laws.test_a_claim_that_is_beyond_one_control_and_not_the_other_does_not_hold
+    law(trained, untrained, beaten)
+    right = judging.beyond_each
+
+    def one(make: Any, own: Any, twins: Any, excess: Any) -> Any:
+        name = list(TWINS)[kept]
+        return right(make, own, {name: twins[name]}, excess)
+
+    monkeypatch.setattr(judging, "beyond_each", one)
+    with pytest.raises(AssertionError):
+        law(trained, untrained, beaten)
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_rows_of_a_control_that_are_passed_over_let_a_claim_hold(name: str, monkeypatch: Any) -> None:
+    law = laws.test_a_row_of_either_untrained_control_that_is_as_high_keeps_a_claim_from_holding
+    law(f"{name} 0 mid")
+    right = judging.beyond
+
+    def passing(make: Any, control: str, own: Any, excess: Any, less: str) -> Any:
+        return right(make, control, own, None if less == f"that of {name} 0 mid" else excess, less)
+
+    monkeypatch.setattr(judging, "beyond", passing)
+    with pytest.raises(AssertionError):
+        law(f"{name} 0 mid")
