@@ -63,7 +63,8 @@ def table(
     with gains of 1 and, beside the same convolutions, with gains as the paper's code draws them (where the network has
     normalisations of this package); pixels, principal components of pixels, colour statistics and gist of the same
     noisy images, averaged over the same draws as φ; of images in colour also every third layer of the bundled network
-    without down-sampling, and `mid` of the bundled network that is told σ. All are compared with that block of the trained network, paired over images:
+    without down-sampling, and `mid` of the bundled network that is told σ. All are compared with that block of the
+    trained network, paired over images:
     whether training is needed is answered by the `difference` of the untrained rows, both groups of them.
 
     Parameters

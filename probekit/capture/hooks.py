@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-__all__ = ["editing", "observing", "setting"]
+__all__ = ["editing", "observing", "of_user", "setting"]
 
 
 class _Enough(BaseException):
@@ -65,7 +65,7 @@ def observing(
                 began.refuse_if_recomputed_later(point)
                 a = point.select(output)
                 version = None if a.is_inference() else a._version
-                found[point] = _of_user("reduction", point, read, a)
+                found[point] = of_user("reduction", point, read, a)
                 if version is not None and a._version != version:
                     raise TapError(
                         f"the reduction at {point.name!r} changed the map in place, which the network goes on with: "
@@ -236,7 +236,7 @@ class _Edit:
     def _edited(self, inputs: Any, output: Any) -> Any:
         self.fired = True
         before = self.point.select(output)
-        after = _of_user("edit", self.point, self.function, before)
+        after = of_user("edit", self.point, self.function, before)
         if not isinstance(after, torch.Tensor) or after.shape != before.shape:
             got = tuple(after.shape) if isinstance(after, torch.Tensor) else type(after).__name__
             raise TapError(f"the edit at {self.point.name!r} made {got} of a map {tuple(before.shape)}: keep its shape")
@@ -296,7 +296,7 @@ def _recomputing() -> bool:
     return torch._C._current_graph_task_id() != -1
 
 
-def _of_user(what: str, point: TapPoint, function: Callable[[Tensor], Any], a: Tensor) -> Any:
+def of_user(what: str, point: TapPoint, function: Callable[[Tensor], Any], a: Tensor) -> Any:
     """`function` of a map; its failure is noted as its own."""
     try:
         return function(a)

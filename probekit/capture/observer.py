@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from probekit.capture.hooks import observing
+from probekit.capture.hooks import observing, of_user
 from probekit.capture.names import EVERY, TapPoint, check_distinct, located
 from probekit.capture.state import preserved
 from probekit.capture.survey import Visit, network_of, survey
@@ -249,7 +249,8 @@ class Observer:
 
     def widths(self, reached: Reach, reduce: Callable[[Tensor], Tensor]) -> dict[str, int]:
         """Number of values that a reduction gives at each point."""
-        return {point.name: reduce(reached.map(point).clone()).shape[1] for point in self.points}
+        maps = {point: reached.map(point).clone() for point in self.points}
+        return {point.name: of_user("reduction", point, reduce, a).shape[1] for point, a in maps.items()}
 
     def image_bytes(self, reached: Reach) -> int:
         """About what one image takes of memory in a pass without gradients."""

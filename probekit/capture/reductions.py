@@ -48,21 +48,45 @@ def _parts(a: Tensor) -> Tensor:
     return torch.view_as_real(a.resolve_conj())
 
 
-def _of_real(name: str, function: Reduction, a: Tensor) -> Tensor:
-    return function(_wide(_real(a, name)))
+def _of_real(function: Reduction, name: str, a: Tensor) -> Tensor:
+    return function(_wide(_real(a, repr(name))))
 
 
+def _of_any(function: Reduction, _name: str, a: Tensor) -> Tensor:
+    return function(a)
+
+
+def _inside(function: Callable[[str, Tensor], Tensor], whole: str, name: str, a: Tensor) -> Tensor:
+    """`function` of a map without its outermost ring of positions, where convolutions see most of the padding."""
+    rows, cols = a.shape[2:]
+    if min(rows, cols) < LEAST_INSIDE:
+        raise TapError(
+            f"{name!r} of a map {tuple(a.shape)}: all of its {rows}×{cols} positions lie in the outermost ring, which "
+            f"is left out: give images large enough for maps of {LEAST_INSIDE}×{LEAST_INSIDE}, tap a finer block, or "
+            f"measure reduce={whole!r}"
+        )
+    return function(name, a[:, :, 1:-1, 1:-1])
+
+
+INSIDE, LEAST_INSIDE = "_inside", 3
+# Each is told the name that it was asked for by, for messages.
+WHOLE: Mapping[str, Callable[[str, Tensor], Tensor]] = {
+    "mean": partial(_of_real, lambda a: a.mean(dim=POSITIONS)),
+    "relu_mean": partial(_of_real, lambda a: a.relu().mean(dim=POSITIONS)),
+    "max": partial(_of_real, lambda a: a.amax(dim=POSITIONS)),
+    "std": partial(_of_any, _std),
+    "energy": partial(_of_any, _energy),
+}
 REDUCTIONS: Mapping[str, Reduction] = {
-    "mean": partial(_of_real, "'mean'", lambda a: a.mean(dim=POSITIONS)),
-    "relu_mean": partial(_of_real, "'relu_mean'", lambda a: a.relu().mean(dim=POSITIONS)),
-    "max": partial(_of_real, "'max'", lambda a: a.amax(dim=POSITIONS)),
-    "std": _std,
-    "energy": _energy,
+    **{name: partial(function, name) for name, function in WHOLE.items()},
+    **{f"{name}{INSIDE}": partial(_inside, function, name, f"{name}{INSIDE}") for name, function in WHOLE.items()},
 }
 
 
 def reduction(reduce: str | Reduction) -> Reduction:
     """The function (N, C, H, W) → (N, C) called `reduce`; a callable is checked on what it returns.
+
+    "mean_inside" and so on are made of the map without its outermost ring of positions, of maps of 3×3 at least.
 
     Complex maps f have an "energy", mean |f|², and a "std", the root of mean |f − mean f|²; other reductions refuse
     them. Whole numbers and half precision are widened first. What is NaN in a map is NaN in what is made of it.

@@ -154,7 +154,7 @@ Reduce = Annotated[
     typer.Option(
         callback=checked(_check_reduce),
         help="What is made of each channel's map: mean, relu_mean (of what a ReLU would keep: for taps before one), "
-        "max, std or energy.",
+        "max, std or energy; mean_inside and so on: without the outermost ring of positions.",
     ),
 ]
 Background = Annotated[

@@ -63,7 +63,8 @@ def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction =
         What is made of a map a (H, W): "mean" (the paper's, of a map after a ReLU), "relu_mean" (mean of
         max(a, 0): the same where the ReLU comes later or is none), "max", "std", "energy" (mean of a²), or a
         function from maps (N, C, H, W) to real numbers (N, K). All are in units of the activation, energy in their
-        square. Complex maps have "energy", mean |a|², and "std", the root of mean |a − mean a|².
+        square. Complex maps have "energy", mean |a|², and "std", the root of mean |a − mean a|². "mean_inside" and
+        so on leave out the outermost ring of positions, which zero padding reaches first; maps are then 3×3 at least.
 
     Returns
     -------

@@ -105,6 +105,8 @@ def test_gradients_flow_back_through_a_complex_map_also_of_a_constant_image(redu
 
 
 def of_positions(name: str, a: np.ndarray) -> np.ndarray:
+    if name.endswith("_inside"):
+        name, a = name.removesuffix("_inside"), a[:, :, 1:-1, 1:-1]
     made = {
         "mean": a.mean((2, 3)),
         "relu_mean": np.maximum(a, 0).mean((2, 3)),
@@ -158,7 +160,7 @@ def test_the_error_of_a_double_precision_map_is_not_lost_beside_its_size() -> No
 def test_what_is_no_number_in_a_map_is_seen_in_that_channel_of_that_image_alone(bad: float, reduce: str) -> None:
     def function(y: Tensor) -> Tensor:
         y = y.clone()
-        y[y[:, 0, 0, 0] == float(X[1, 0, 0, 0]), 1, 2, 3] = bad
+        y[y[:, 0, 0, 0] == float(X[1, 0, 0, 0]), 1, 2, 2] = bad
         return y
 
     found = np.isfinite(phi_of(function, reduce))
@@ -199,3 +201,51 @@ def test_relu_mean_is_what_it_was_when_the_network_goes_on_in_place() -> None:
     found = probekit.tap(net, "0", "2", reduce="relu_mean")(X, sigma=0, draws=1)
     expected = maps.clip(min=0).mean(["row", "col"])
     np.testing.assert_allclose(found.phi.values[..., :3], expected, rtol=1e-6)
+
+
+INNER = ("mean_inside", "relu_mean_inside", "max_inside", "std_inside", "energy_inside")
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_inside_a_map_is_all_but_its_outermost_ring(name: str) -> None:
+    signed = X - 0.5
+    found = phi_of(lambda y: y - 0.5, name)
+    np.testing.assert_allclose(found, of_positions(name, signed.astype(np.float64)), rtol=1e-5, atol=1e-7)
+    # Whatever stands in the ring, and however large.
+    ring = torch.ones(6, 4)
+    ring[1:-1, 1:-1] = 0
+    np.testing.assert_array_equal(phi_of(lambda y: y - 0.5 + 1e6 * ring, name), found)
+    assert not np.allclose(phi_of(lambda y: y - 0.5, name.removesuffix("_inside")), found)
+
+
+def test_every_reduction_has_one_inside_and_a_map_without_a_ring_of_its_own_is_the_same_in_both() -> None:
+    assert {name for name in REDUCTIONS if name.endswith("_inside")} == set(INNER)
+    constant = torch.arange(1.0, 3.0)[None, :, None, None].expand(2, 2, 5, 3)
+    for name in INNER:
+        assert torch.equal(reduction(name)(constant), reduction(name.removesuffix("_inside"))(constant))
+
+
+def test_the_energy_of_a_complex_map_inside_is_that_of_its_inner_coefficients_and_its_mean_is_refused() -> None:
+    whole = np.fft.fft2(X.astype(np.float64))[:, :, 1:-1, 1:-1]
+    np.testing.assert_allclose(phi_of(torch.fft.fft2, "energy_inside"), (abs(whole) ** 2).mean((2, 3)), rtol=1e-5)
+    with pytest.raises(TapError, match="'mean_inside' of a complex activation"):
+        phi_of(torch.fft.fft2, "mean_inside")
+
+
+@pytest.mark.parametrize("kept", [(1, 1), (2, 4), (6, 2)])
+def test_a_map_that_is_nothing_but_its_ring_is_refused_with_its_tap_and_size(kept: tuple[int, int]) -> None:
+    rows, cols = kept
+    said = rf"'energy_inside' of a map \(1, 2, {rows}, {cols}\): all of its {rows}×{cols} .* measure reduce='energy'"
+    with pytest.raises(TapError, match=said) as refused:
+        phi_of(lambda y: y[:, :, :rows, :cols], "energy_inside")
+    assert any("the reduction at 'here'" in note for note in refused.value.__notes__)
+    assert phi_of(lambda y: y[:, :, :3, :3], "energy_inside").shape == (3, 2)
+
+
+def test_a_store_of_whole_maps_is_not_gone_on_with_inside(tmp_path) -> None:
+    taps = {name: probekit.tap(Gives(lambda y: y), "here", reduce=name) for name in ("mean", "mean_inside")}
+    kept = {name: tap(X, sigma=0, draws=1, store=tmp_path / name) for name, tap in taps.items()}
+    assert [one.attrs["reduce"] for one in kept.values()] == list(taps)
+    np.testing.assert_allclose(kept["mean_inside"].phi.values[:, 0], X[:, :, 1:-1, 1:-1].mean((2, 3)), rtol=1e-5)
+    with pytest.raises(ProbeError, match="reduce"):
+        taps["mean_inside"](X, sigma=0, draws=1, store=tmp_path / "mean")

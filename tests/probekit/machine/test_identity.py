@@ -31,7 +31,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from probekit import Denoiser, tap
-from probekit.capture.reductions import REDUCTIONS
+from probekit.capture.reductions import REDUCTIONS, WHOLE
 from probekit.capture.state import State
 from probekit.errors import InputError
 from probekit.machine.identity import identity, modules_of, named
@@ -1001,7 +1001,7 @@ def test_tables_and_labelled_arrays_count_by_content() -> None:
 
 def test_this_packages_own_reductions_and_edits_have_identities_of_their_own() -> None:
     assert len({identity(function) for function in REDUCTIONS.values()}) == len(REDUCTIONS)
-    lambdas = [one.args[1] for one in REDUCTIONS.values() if isinstance(one, functools.partial)]
+    lambdas = [one.args[0] for one in WHOLE.values() if isinstance(one, functools.partial)]
     assert len({identity(function) for function in lambdas}) == len(lambdas) > 1
     net = plain_net()
     outside = modules_of(net)
