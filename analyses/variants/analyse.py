@@ -15,7 +15,7 @@ from torch import nn
 import probekit
 from analyses import sampling
 from analyses.densities import LEAST_SAMPLES
-from analyses.ground import Findings, SampleSettings, Variable, as_network, drawn_images, noise_level, resampling
+from analyses.ground import TWINS, Findings, SampleSettings, Variable, as_network, drawn_images, noise_level, resampling
 from analyses.sampling import method_of
 from analyses.variants.kernels import summary
 from analyses.variants.measured import Comparison, measured
@@ -47,7 +47,7 @@ FINDINGS = Findings(
         "what": "what it does",
         "method": "method of sampling",
         "block": "tap whose phi is held",
-        "network": "trained, untrained, or the name of another",
+        "network": "trained, untrained with gains of 1 or the paper's, or the name of another",
         "measure": "what is measured of samples",
     },
     source="variants.table",
@@ -106,9 +106,10 @@ def table(
 
     Variants are those of `RECIPES`: the default method of `sampling.reconstruct` at `block`; the paper's Algorithm 1
     (Kadkhodaie, Mallat & Simoncelli, arXiv:2506.01912), its guidance alone and its score steps alone; the default
-    without a condition; the same network untrained with its own φ, and without a condition (where the network is one
-    of the package's); the default at each other tap that the network declares. All share the conditions and the noise,
-    so that they differ by what was done only.
+    without a condition; the same network untrained with its own φ, and without a condition, with gains of 1 and with
+    gains as the paper's code draws them (where there are such controls, see `ground.untrained_twins`); the default
+    at each other tap that the network declares. All share the conditions and the noise, so that they differ by what
+    was done only.
 
     With the defaults, which are for under an hour on one core, photo32 takes 1 to 5 s a sample and variant, and 24
     images of 2 samples in 12 variants some half an hour.
@@ -210,6 +211,7 @@ def table(
         held_out=", ".join(held_out),
         phi_sigma=sigma,
         quantile=quantile,
+        untrained_controls="; ".join(variant.name for one in made if (variant := one.variant).name in TWINS),
         resamples=given.resamples,
         level=given.level,
         analysis_seed=given.seed,
@@ -258,7 +260,7 @@ def _shared(samples: xr.Dataset) -> xr.Dataset:
 
 
 def _coords(variants: Sequence[Variant], trained: nn.Module) -> dict[str, Any]:
-    roles = {id(trained): "trained"} | {id(v.network): "untrained" for v in variants if v.name == "untrained"}
+    roles = {id(trained): "trained"} | {id(v.network): v.name for v in variants if v.name in TWINS}
     networks = [roles.get(id(v.network), str(getattr(v.network, "name", type(v.network).__name__))) for v in variants]
     return {
         "variant": [v.name for v in variants],
@@ -282,8 +284,8 @@ def laws(
     """Samples of the conditional laws of some images beside the φ of each, as `densities.analyse` takes them.
 
     24 conditions make 276 pairs. With 8 samples of each, "patch_wasserstein" ranks pairs as the exact W₂ does where it
-    is known; other measures need more samples (see `densities.distance`). The untrained control is
-    ``laws(…, denoiser=probekit.models.zoo.untrained(denoiser))``.
+    is known; other measures need more samples (see `densities.distance`). The untrained controls are
+    ``laws(…, denoiser=probekit.models.zoo.untrained(denoiser, gains=…))``, gains "one" and "paper".
 
     Parameters
     ----------

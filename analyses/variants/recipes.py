@@ -15,7 +15,7 @@ from torch import nn
 
 import probekit
 from analyses import sampling
-from analyses.ground import SampleSettings, block_names, folder_of, untrained_twin
+from analyses.ground import TWINS, SampleSettings, block_names, folder_of, untrained_twins
 from probekit import checks
 from probekit.errors import InputError
 from probekit.images import ImageSet
@@ -32,7 +32,7 @@ __all__ = [
     "declared_taps",
     "on_either_side",
     "sampled",
-    "twin_of",
+    "twins_of",
     "variants_of",
 ]
 
@@ -94,17 +94,18 @@ class Recipe(NamedTuple):
     method
         As for `sampling.reconstruct`.
     untrained
-        Whether the network has fresh weights; left out where they cannot be drawn anew.
+        Which of `ground.TWINS` the network is, "" for the trained; left out where there is no such control.
     elsewhere
         Whether it is made once at each tap that the network declares but the block.
     """
 
     what: str
     method: str = sampling.DEFAULT
-    untrained: bool = False
+    untrained: str = ""
     elsewhere: bool = False
 
 
+ONE, PAPER = TWINS
 # By name, in the order of the findings; the first is what all others are compared with.
 RECIPES: Mapping[str, Recipe] = {
     sampling.DEFAULT: Recipe("φ of {block} held at every noise level"),
@@ -112,8 +113,12 @@ RECIPES: Mapping[str, Recipe] = {
     "guidance": Recipe("Algorithm 1 without the denoiser", "guidance"),
     "score": Recipe("Algorithm 1 without guidance", "score"),
     "unconditional": Recipe("the default without φ", "unconditional"),
-    "untrained": Recipe("fresh weights, their own φ held", untrained=True),
-    "untrained, unconditional": Recipe("fresh weights, without φ", "unconditional", untrained=True),
+    "untrained": Recipe("fresh weights, gains of 1, their own φ held", untrained=ONE),
+    "untrained, unconditional": Recipe("fresh weights, gains of 1, without φ", "unconditional", untrained=ONE),
+    PAPER: Recipe("fresh weights, gains as in the paper's code, their own φ held", untrained=PAPER),
+    f"{PAPER}, unconditional": Recipe(
+        "fresh weights, gains as in the paper's code, without φ", "unconditional", untrained=PAPER
+    ),
     "at {block}": Recipe("φ of {block} held instead", elsewhere=True),
 }
 
@@ -137,12 +142,12 @@ def on_either_side(names: Sequence[str], block: str) -> list[str]:
     return [*names[max(at - 2, 0) : at][:1], *names[at + 1 : at + 2]]
 
 
-def twin_of(denoiser: nn.Module, seed: int) -> nn.Module | None:
-    """The same network with fresh weights; None where they cannot be drawn anew."""
+def twins_of(denoiser: nn.Module, seed: int) -> dict[str, nn.Module]:
+    """The untrained controls by name; none where weights cannot be drawn anew."""
     try:
-        return untrained_twin(denoiser, seed=seed)
+        return untrained_twins(denoiser, seed=seed)
     except InputError:
-        return None
+        return {}
 
 
 def variants_of(
@@ -178,10 +183,10 @@ def variants_of(
         raise InputError(
             f"the network declares the taps {', '.join(taps) or 'none'} and no {checks.shown(block)}: give one of them"
         )
-    twin = twin_of(denoiser, seed)
+    twins = twins_of(denoiser, seed)
     found = []
     for name, (what, method, untrained, elsewhere) in RECIPES.items():
-        network = twin if untrained else denoiser
+        network = twins.get(untrained) if untrained else denoiser
         for held in [tap for tap in taps if (tap != block) == elsewhere]:
             if network is not None:
                 said = name.format(block=held), what.format(block=held)

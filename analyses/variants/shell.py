@@ -13,7 +13,7 @@ from analyses import densities
 from analyses.ground import OUT, Level, Resamples, drawn_images, run, saved
 from analyses.variants.analyse import laws, table
 from analyses.variants.figure import plot, sheet
-from analyses.variants.recipes import twin_of
+from analyses.variants.recipes import twins_of
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -37,6 +37,8 @@ from probekit.cli.output import goes_on, results_awaited
 
 __all__ = ["command", "main"]
 
+# The network and its untrained controls, in the order of `ground.TWINS`.
+ROLES = ("trained", "untrained", "untrained-paper-gains")
 DISTANCES = ("patch_wasserstein", "gaussian_wasserstein_debiased", "energy")
 
 
@@ -106,16 +108,16 @@ def command(
         )
         written = saved(out, ("variants", found), ("variants", plot(found)), ("variants-sheet", sheet(found)))
         if with_laws is not None:
-            for role, one in (("trained", net), ("untrained", twin_of(net, seed))):
-                if one is not None:
-                    data = laws(source, denoiser=one, n_samples=with_laws, store=stores / f"laws-{role}", **shared)
-                    written += _distances(data, out, role)
+            twins = zip(ROLES[1:], twins_of(net, seed).values(), strict=False)
+            for role, one in ((ROLES[0], net), *twins):
+                data = laws(source, denoiser=one, n_samples=with_laws, store=stores / f"laws-{role}", **shared)
+                written += _distances(data, out, role)
     return written
 
 
 def _names(laws: bool) -> list[str]:
     """Of the files that are written."""
-    further = [f"densities-{m.replace('_', '-')}-{role}" for m in DISTANCES for role in ("trained", "untrained")]
+    further = [f"densities-{m.replace('_', '-')}-{role}" for m in DISTANCES for role in ROLES]
     names = ["variants", *(further if laws else ())]
     return [*(f"{name}{end}" for name in names for end in (".nc", ".png")), "variants-sheet.png"]
 

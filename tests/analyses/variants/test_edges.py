@@ -54,9 +54,12 @@ def samples(found: xr.Dataset, variant: str) -> np.ndarray:
 def test_each_method_the_untrained_twin_and_every_other_tap_are_compared(of_unet: xr.Dataset) -> None:
     methods = ["langevin", "algorithm1", "guidance", "score", "unconditional"]
     taps = ["at enc1", "at enc2", "at dec2"]
-    assert of_unet.variant.values.tolist() == [*methods, "untrained", "untrained, unconditional", *taps]
-    assert of_unet.network.values.tolist() == ["trained"] * 5 + ["untrained"] * 2 + ["trained"] * 3
-    assert of_unet.block.values.tolist() == ["mid"] * 7 + ["enc1", "enc2", "dec2"]
+    one, paper = "untrained", "untrained, paper's gains"
+    twins = [f"{name}{added}" for name in (one, paper) for added in ("", ", unconditional")]
+    assert of_unet.variant.values.tolist() == [*methods, *twins, *taps]
+    assert of_unet.network.values.tolist() == ["trained"] * 5 + [one] * 2 + [paper] * 2 + ["trained"] * 3
+    assert of_unet.attrs["untrained_controls"] == f"{one}; {paper}"
+    assert of_unet.block.values.tolist() == ["mid"] * 9 + ["enc1", "enc2", "dec2"]
     measures = of_unet.measure.values.tolist()
     assert [m for m in measures if m.startswith("nearer")] == ["nearer in enc1", "nearer in dec2", "nearer in mid"]
     assert not any("references" in m for m in measures)
@@ -67,9 +70,11 @@ def test_each_method_the_untrained_twin_and_every_other_tap_are_compared(of_unet
 
 
 def test_the_untrained_variant_is_of_fresh_weights(of_unet: xr.Dataset) -> None:
-    assert np.abs(samples(of_unet, "untrained") - samples(of_unet, "langevin")).max() > 0.01
-    gradients = of_unet.value.sel(measure="gradients")
-    assert gradients.sel(variant="untrained") > gradients.sel(variant="untrained, unconditional") == 0
+    gradients, twins = of_unet.value.sel(measure="gradients"), ("untrained", "untrained, paper's gains")
+    for name in twins:
+        assert np.abs(samples(of_unet, name) - samples(of_unet, "langevin")).max() > 0.01
+        assert gradients.sel(variant=name) > gradients.sel(variant=f"{name}, unconditional") == 0
+    assert np.abs(samples(of_unet, twins[0]) - samples(of_unet, twins[1])).max() > 0.01
 
 
 def written(folder: Path) -> dict[Path, int]:
@@ -190,7 +195,7 @@ def test_the_command_relates_laws_of_the_trained_and_the_untrained_network(
     monkeypatch.setattr(shell, "DISTANCES", ("patch_wasserstein",))
     # 21 conditions make 210 pairs, and a correlation needs 200.
     assert variants.main([*command_line(tmp_path, 21), "--laws", "4"]) == 0
-    for role in ("trained", "untrained"):
+    for role in ("trained", "untrained", "untrained-paper-gains"):
         name = f"densities-patch-wasserstein-{role}"
         assert xr.load_dataset(tmp_path / "out" / f"{name}.nc", engine="h5netcdf").sizes["pair"] == 210
         assert (tmp_path / "out" / f"{name}.png").stat().st_size > 0
