@@ -17,6 +17,7 @@ from analyses import sampling, selectivity, semantics, sparsity, subspaces
 from analyses.ground import (
     OUT,
     PALETTE,
+    TWINS,
     as_network,
     block_colours,
     block_names,
@@ -24,7 +25,7 @@ from analyses.ground import (
     picture,
     repeats,
     saved,
-    untrained_twin,
+    untrained_twins,
 )
 from probekit import checks
 from probekit.capture.reductions import reduction
@@ -52,7 +53,11 @@ SELECTIVE, SHOWN, ALIKE = 6, 8, 2
 QUERIES = ("chelsea", "coffee", "china", "grass", "rocket", "page")
 NEIGHBOURS = 7
 CONDITIONS, SAMPLES, LEVELS = ("chelsea", "coffee", "flower", "rocket"), 4, 20
-TRAINED, UNTRAINED = "trained", "untrained"
+TRAINED = "trained"
+# What is shown and told of both controls; that with gains of 1 is measured at all noise levels.
+CONTROL_SIGMA = (0.1, 0.2, 0.3)
+# At the end of the names of files.
+SUFFIXES = {TRAINED: "", **dict(zip(TWINS, ("-untrained", "-untrained-paper-gains"), strict=True))}
 
 
 def run(
@@ -66,8 +71,9 @@ def run(
 ) -> list[Path]:
     """Measure, analyse, save and draw.
 
-    The folder then holds ``phi.nc`` and ``phi-untrained.nc``, the findings of `analyses.sparsity`, `selectivity` and
-    `subspaces` on both networks and samples of `analyses.sampling` (netCDF), and the figures.
+    The folder then holds ``phi.nc``, ``phi-untrained.nc`` and ``phi-untrained-paper-gains.nc`` (the latter at three
+    noise levels, and only for networks with normalisations of this package), the findings of `analyses.sparsity`,
+    `selectivity` and `subspaces` on all of them and samples of `analyses.sampling` (netCDF), and the figures.
 
     Parameters
     ----------
@@ -110,11 +116,13 @@ def run(
     prepared(folder)
     say(f"{name}: φ of {len(images)} photograph crops at {', '.join(blocks)} for {len(SIGMA)} noise levels")
     data, found = {}, {}
-    for role, model in ((TRAINED, denoiser), (UNTRAINED, untrained_twin(denoiser))):
-        data[role] = tap(model, *blocks, reduce=reduce)(images, sigma=SIGMA, draws=draws, seed=seed, keep_draws=True)
+    for role, model in {TRAINED: denoiser, **untrained_twins(denoiser)}.items():
+        sigma = CONTROL_SIGMA if TWINS.get(role) == "paper" else SIGMA
+        data[role] = tap(model, *blocks, reduce=reduce)(images, sigma=sigma, draws=draws, seed=seed, keep_draws=True)
         found[role] = _findings(data[role])
     written = []
-    for role, suffix in ((TRAINED, ""), (UNTRAINED, "-untrained")):
+    for role in data:
+        suffix = SUFFIXES[role]
         written += saved(folder, (f"phi{suffix}", data[role].drop_vars(["phi_draws", "draw"])))
         written += saved(folder, *((f"{analysis}{suffix}", findings) for analysis, findings in found[role].items()))
 
@@ -190,7 +198,7 @@ def _ratio(findings: xr.Dataset) -> xr.Dataset:
 
 
 def _sparsity_figure(found: dict[str, dict[str, xr.Dataset]], name: str) -> Figure:
-    trained, untrained = (_ratio(found[role]["sparsity"]) for role in (TRAINED, UNTRAINED))
+    trained = _ratio(found[TRAINED]["sparsity"])
     blocks = list(map(str, trained["block"].values))
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     by_sigma, by_block = figure.subplots(1, 2, sharey=True)
@@ -211,8 +219,10 @@ def _sparsity_figure(found: dict[str, dict[str, xr.Dataset]], name: str) -> Figu
         here = trained.sel(sigma=level)
         errors = np.abs(np.stack([here["low"], here["high"]]) - here["mean"].values)
         by_block.errorbar(blocks, here["mean"], errors, fmt="o-", ms=4, color=shade, label=f"trained, σ = {level:g}")
-    control = untrained["mean"].sel(sigma=0.3)
-    by_block.plot(blocks, control, "s--", ms=4, color=PALETTE["marked"], label="untrained, σ = 0.3")
+    for role, mark in zip(TWINS, ("s--", "^:"), strict=True):
+        if role in found:
+            control = _ratio(found[role]["sparsity"])["mean"].sel(sigma=0.3)
+            by_block.plot(blocks, control, mark, ms=4, color=PALETTE["marked"], label=f"{role}, σ = 0.3")
     by_block.set(xlabel="block, in order of the forward pass", ylim=(0, 1))
     by_block.legend(frameon=False, fontsize=8)
     by_block.set_title("along the network", fontsize=10)
@@ -271,15 +281,16 @@ def _neighbours_figure(mid: xr.Dataset, pixels: np.ndarray, name: str) -> Figure
 
 def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:
     """Sparsity, types of channel and subspaces at the shown noise level, trained and untrained."""
-    trained, untrained = (_ratio(found[role]["sparsity"]).sel(sigma=SHOWN_SIGMA) for role in (TRAINED, UNTRAINED))
-    lines = [f"participation ratio at σ = {SHOWN_SIGMA:g} (95 % interval over photographs; untrained network):"]
+    ratios = {role: _ratio(one["sparsity"]).sel(sigma=SHOWN_SIGMA) for role, one in found.items()}
+    trained = ratios.pop(TRAINED)
+    lines = [f"participation ratio at σ = {SHOWN_SIGMA:g} (95 % interval over photographs; {'; '.join(ratios)}):"]
     for block in trained["block"].values:
         here = trained.sel(block=block)
+        controls = "; ".join(f"{one['mean'].sel(block=block).item():.3f}" for one in ratios.values())
         lines.append(
-            f"  {block:>5} {here['mean'].item():.3f} [{here['low'].item():.3f}, {here['high'].item():.3f}]; "
-            f"{untrained['mean'].sel(block=block).item():.3f}"
+            f"  {block:>5} {here['mean'].item():.3f} [{here['low'].item():.3f}, {here['high'].item():.3f}]; {controls}"
         )
-    for role in (TRAINED, UNTRAINED):
+    for role in found:
         number = found[role]["selectivity"]["number"].sel(sigma=SHOWN_SIGMA, block="mid")
         types = ", ".join(f"{int(number.sel(kind=kind))} {kind}" for kind in number["kind"].values)
         here = found[role]["subspaces"].isel(sigma=0, block=0)
@@ -295,7 +306,7 @@ def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:
 def _neighbours_summary(data: dict[str, xr.Dataset], pixels: np.ndarray) -> list[str]:
     """How often the nearest crop is of the same photograph, and an image is found again in other noise."""
     lines = []
-    for role in (TRAINED, UNTRAINED):
+    for role in data:
         near = semantics.neighbours(_shown(data[role]), k=1, distances=["euclidean"]).isel(sigma=0, block=0, distance=0)
         kept = semantics.stability(_middle(data[role]).sel(sigma=[0.1, 0.3]), reference=0.1, distances=["euclidean"])
         found = kept["top1"].sel(sigma=0.3, noise="shared").isel(block=0, distance=0)

@@ -51,6 +51,31 @@ def test_the_demo_shows_a_network_of_ones_own(
     roles = [xr.load_dataset(tmp_path / "out" / f"phi{suffix}.nc") for suffix in ("", "-untrained")]
     assert not np.array_equal(roles[0].phi, roles[1].phi)
     assert all("phi_draws" not in role and role.attrs["draws"] == 2 for role in roles)
+    # Without normalisations of this package there is one control, and no other is spoken of.
+    assert any(line.endswith("(95 % interval over photographs; untrained):") for line in told)
+
+
+NORMALISED = SMALL.replace(
+    "nn.Conv2d(4, 12, 3, padding=1), nn.ReLU()",
+    "nn.Conv2d(4, 12, 3, padding=1), UncentredNorm(12, (1, 2, 3)), nn.ReLU()",
+).replace("from torch import nn", "from torch import nn\nfrom probekit.models.normalisation import UncentredNorm")
+
+
+def test_the_demo_tells_both_controls_where_there_are_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "normalised_network.py").write_text(NORMALISED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "LEVELS", 2)
+    monkeypatch.setattr(demo, "SAMPLES", 1)
+    assert main(["demo", "--network", "normalised_network:make", "--draws", "2", "-o", "out"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert len([line for line in told if line.startswith("out/")]) == 19
+    (at,) = [n for n, line in enumerate(told) if line.endswith("; untrained; untrained, paper's gains):")]
+    paper = xr.load_dataset(tmp_path / "out" / "sparsity-untrained-paper-gains.nc")
+    ratio = paper.sparsity.sel(vector="draw", measure="participation_ratio", sigma=0.2, block="mid").item()
+    assert told[at + 2].split("; ")[2] == f"{ratio:.3f}"
+    assert any(line.startswith("subspaces of mid, untrained, paper's gains: ") for line in told)
 
 
 def test_the_page_of_findings_holds_every_variable_of_every_room_once() -> None:
