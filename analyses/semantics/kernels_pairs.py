@@ -31,7 +31,7 @@ ELEMENTS = 2**23
 # Candidates beyond the neighbours asked for, which show that none was missed.
 SPARE = 8
 # Least share of a channel's variance over images that must be no noise, for it to be divided by what is left.
-SIGNAL = 0.1
+SIGNAL = 0.5
 
 METRICS = {
     "euclidean": "‖a − b‖",
@@ -116,8 +116,8 @@ def channel_reliability(x: np.ndarray, se: np.ndarray) -> np.ndarray:
 def signal_deviations(x: np.ndarray, se: np.ndarray) -> np.ndarray:
     """Standard deviation of each channel over images, noise taken off: √(var(x) − mean(se²)).
 
-    0, so that the channel is left out, where less than a tenth of the variance remains: dividing by an estimate about
-    0 or below it would make noise of any size.
+    0, so that the channel is left out, where less than half of the variance remains: dividing by less than the noise
+    would make that the largest part of the distance, and by an estimate about 0 a part of any size.
     """
     share = np.nan_to_num(channel_reliability(x, se), nan=0.0)
     return np.where(share >= SIGNAL, deviations(x) * np.sqrt(np.maximum(share, 0)), 0)

@@ -118,7 +118,7 @@ def per_image(
     noise_free
         Whether squared distances are made unbiased by φ's noise over draws, which pushes images apart, each by its own:
         ‖φ_i − φ_j‖² − n_i − n_j, n the sum of phi_se². The cosine's norms are mended alike, and channels of
-        which noise is more than 0.9 of the variance are left out of the standardised distance. Distances are signed
+        which noise is more than half of the variance are left out of the standardised distance. Distances are signed
         roots: −√|d²| where d² < 0. Images are then found again with phi_draws only, of which 4 are needed: the
         noise that an image shares over σ is not independent.
     seed

@@ -1,6 +1,7 @@
 """Distances whose bias by noise is taken off, and how reliable they are, where both are known."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from analyses import semantics
 from analyses.semantics import kernels_pairs
 from probekit import labels
 from probekit.errors import InputError
+from probekit.machine import netcdf
 from probekit.phi import reliability as formulas
 
 METRICS = list(kernels_pairs.METRICS)
@@ -106,8 +108,28 @@ def test_the_spread_of_channels_is_without_noise_and_channels_of_noise_alone_are
     squares = np.square(found)
     error = squares[:, :3].std(axis=0, ddof=1) / 10
     assert (np.abs(squares[:, :3].mean(axis=0) - 4) < 5 * error).all()
-    # Of noise alone a tenth of the variance remains by chance at times: its relative error is about √(2/59).
-    assert (squares[:, 3:] == 0).mean() > 0.5
+    # Of noise alone half of the variance remains only where it comes out twice as large, four standard errors or more.
+    assert (squares[:, 3:] == 0).mean() > 0.95
+
+
+def test_standardised_distances_are_unbiased_over_the_channels_that_are_kept() -> None:
+    rng = np.random.default_rng(12)
+    mean = np.concatenate([rng.normal(0, [2, 1, 0.7], (50, 3)), np.zeros((50, 1))], axis=1)
+    upper = np.triu_indices(50, 1)
+    means = []
+    for seed in range(100):
+        x, se = formulas.mean_and_error(noisy(mean, np.linspace(0.1, 2, 50), seed=seed)[:, 0])
+        features, noise = kernels_pairs.noise_free(x, se, "standardised")
+        assert features.shape[1] == 3
+        d2 = formulas.squared_distances(features, noise)
+        quiet, loud = d2[:25, :25][np.triu_indices(25, 1)], d2[25:, 25:][np.triu_indices(25, 1)]
+        means.append([d2[upper].mean(), quiet.mean(), loud.mean()])
+    # Over all pairs each channel gives 2 by its variance of 1; over some, what the true means give.
+    truth = formulas.squared_distances(mean[:, :3] / mean[:, :3].std(axis=0, ddof=1))
+    parts = [truth[upper], truth[:25, :25][np.triu_indices(25, 1)], truth[25:, 25:][np.triu_indices(25, 1)]]
+    error = np.std(means, axis=0, ddof=1) / 10
+    # The spread's own error, relative variance of some (2/49)(0.14/0.49) at most, biases its inverse to second order.
+    assert (np.abs(np.mean(means, axis=0) - [part.mean() for part in parts]) < 5 * error + 0.02 * 6).all()
 
 
 def test_without_noise_noise_free_distances_are_the_plain_ones() -> None:
@@ -218,6 +240,35 @@ def test_noise_that_is_not_known_is_an_error_that_says_what_to_do(call: str, dat
 def test_a_control_whose_noise_is_not_known_is_named() -> None:
     with pytest.raises(InputError, match=r"noise_free=True needs phi_se, .*which controls\['untrained'\] lacks"):
         semantics.correlate(DATA, {"label": "label"}, controls={"untrained": LACKING}, noise_free=True)
+
+
+def test_the_command_takes_noise_off_and_says_how_reliable_distances_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    netcdf.write(DATA, tmp_path / "phi.nc")
+    options = [
+        "--permutations",
+        "0",
+        "--resamples",
+        "100",
+        "--k",
+        "3",
+        "--statistics",
+        "pearson",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    assert semantics.main([str(tmp_path / "phi.nc"), "--noise-free", *options]) == 0
+    assert "reliability.nc" in capsys.readouterr().out
+    found = xr.load_dataset(tmp_path / "out" / "semantics.nc", engine="h5netcdf")
+    assert found.noise.values.tolist() == ["independent"]
+    written = xr.load_dataset(tmp_path / "out" / "reliability.nc", engine="h5netcdf")
+    mine = semantics.reliability(DATA, max_images=1000)
+    np.testing.assert_allclose(written.reliability, mine.reliability)
+    assert written.reliable.values.tolist() == mine.reliable.values.tolist()
+    netcdf.write(LACKING, tmp_path / "lacking.nc")
+    assert semantics.main([str(tmp_path / "lacking.nc"), "--noise-free", *options]) == 1
+    assert "measure with draws=2 or more" in capsys.readouterr().err
 
 
 def gaussian(images: int, draws: int, noise: float, seed: int) -> xr.Dataset:

@@ -99,6 +99,18 @@ def test_phi_takes_the_noise_levels_and_draws_of_every_command_by_default(run, t
     assert data.attrs["draws"] == DRAWS
 
 
+def test_phi_chooses_the_draws_itself_and_goes_on_with_them(run, tmp_path: Path) -> None:
+    options = ("phi", "photo32", "shapes:20", "--crop", "16", "--sigma", "0.05", "--draws", "auto", "-o", "phi.zarr")
+    assert run(*options, "--quiet")[0] == 0
+    first = probekit.open(tmp_path / "phi.zarr").load()
+    assert first.attrs["draws_chosen"] == "auto"
+    assert first.attrs["draws_reliability"] >= 0.95
+    assert run(*options, "--quiet")[0] == 0
+    assert probekit.open(tmp_path / "phi.zarr").identical(first)
+    assert "give a whole number from 1" in run(*options[:-3], "automatic", *options[-2:])[2]
+    assert "20 images" in run(*options[:2], "photographs", "--crop", "8", "--draws", "auto", "-o", "few.nc")[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

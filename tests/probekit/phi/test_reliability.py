@@ -203,6 +203,33 @@ def test_a_word_for_draws_other_than_auto_is_refused(draws: str) -> None:
         TAP(IMAGES, sigma=0.1, draws=draws)  # pyright: ignore[reportArgumentType]
 
 
+class Added(Means):
+    """Takes a plane of each image beside the noisy one."""
+
+    def forward(self, y: torch.Tensor, plane: torch.Tensor | None = None) -> torch.Tensor:
+        return super().forward(y if plane is None else y + plane)
+
+
+def test_each_image_is_tried_under_its_own_condition_whatever_the_order() -> None:
+    images = np.random.default_rng(3).uniform(0.4, 0.6, (300, 3, 8, 8)).astype(np.float32)
+    planes = np.random.default_rng(4).uniform(-0.3, 0.3, (300, 3, 8, 8)).astype(np.float32)
+    tap = probekit.tap(Added(), "mid")
+    ids, order = [f"image {i}" for i in range(300)], np.random.default_rng(5).permutation(300)
+    one = tap(images, sigma=0.04, draws="auto", ids=ids, conditions={"plane": planes})
+    other = tap(
+        images[order],
+        sigma=0.04,
+        draws="auto",
+        ids=[ids[i] for i in order],
+        conditions={"plane": planes[order]},
+    )
+    assert one.attrs["draws"] == other.attrs["draws"]
+    assert one.attrs["draws_reliability"] == pytest.approx(other.attrs["draws_reliability"], abs=1e-6)
+    # Without what planes add, images differ by less than the noise asks for.
+    plain = TAP(images, sigma=0.04, draws="auto", ids=ids)
+    assert plain.attrs["draws"] > one.attrs["draws"]
+
+
 def test_few_images_are_no_ground_for_choosing_draws() -> None:
     with pytest.raises(InputError, match=r"19 images: give 20 images at least.*or a number of draws"):
         TAP(IMAGES[:19], sigma=0.1, draws="auto")
