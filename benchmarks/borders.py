@@ -1,4 +1,4 @@
-"""What the outermost ring of positions, which zero padding reaches first, does to φ; prints the table of docs/analyses.md.
+"""What the outermost ring of positions, which zero padding reaches first, does to φ: the table of docs/analyses.md.
 
 Run: python benchmarks/borders.py [--network photo32] [--images 357] [--draws 10]
 """

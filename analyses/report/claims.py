@@ -97,7 +97,10 @@ def table(
         If the two are of different images, noise levels or taps, lack the block or what feeds it, or have intervals of
         another coverage than 95 %. If densities are of fewer than 200 pairs, or were not compared with pixels.
     """
-    twins = dict(zip(TWINS, (untrained, {} if paper_gains is None else paper_gains), strict=True))
+    wanted = 'findings by analysis, e.g. {"sparsity": sparsity.analyse(data)}'
+    trained = checks.mapping("trained", trained, wanted)
+    both = {"untrained": untrained, "paper_gains": {} if paper_gains is None else paper_gains}
+    twins = dict(zip(TWINS, (checks.mapping(name, found, wanted) for name, found in both.items()), strict=True))
     pairs = {twin: {k: v for k, v in found.items() if k != "densities"} for twin, found in twins.items()}
     several = {twin: _several(found.get("densities")) for twin, found in twins.items()}
     given = Given(trained, pairs, controls, variants, _several(densities), several, block)

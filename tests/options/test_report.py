@@ -57,6 +57,8 @@ REFUSED = [
     (lambda: report.Told(say="print"), "say='print': give a function"),  # pyright: ignore[reportArgumentType]
     (lambda: report.Told(progress="no"), "progress='no'"),  # pyright: ignore[reportArgumentType]
     (lambda: claims.table({}, {}), "no findings to judge by: give sparsity, "),
+    (lambda: claims.table({}, {}, paper_gains=3), "paper_gains=3: give findings by analysis, e.g. "),  # pyright: ignore
+    (lambda: claims.table({}, "x"), "untrained='x': give findings by analysis, e.g. "),  # pyright: ignore
     (lambda: demo.run("nowhere", network="photo33"), "no bundled denoiser 'photo33'"),
     (lambda: demo.run("nowhere", network="photo32-dncnn"), "declares the taps layer1, .* and no 'mid'"),
     (lambda: demo.run("nowhere", draws=0), "draws=0"),
