@@ -305,9 +305,10 @@ def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:
 
 def _neighbours_summary(data: dict[str, xr.Dataset], pixels: np.ndarray) -> list[str]:
     """How often the nearest crop is of the same photograph, and an image is found again in other noise."""
-    lines = []
+    lines, chance = [], np.nan
     for role in data:
         near = semantics.neighbours(_shown(data[role]), k=1, distances=["euclidean"]).isel(sigma=0, block=0, distance=0)
+        chance = near["precision_chance"].item()
         kept = semantics.stability(_middle(data[role]).sel(sigma=[0.1, 0.3]), reference=0.1, distances=["euclidean"])
         found = kept["top1"].sel(sigma=0.3, noise="shared").isel(block=0, distance=0)
         lines.append(
@@ -317,7 +318,6 @@ def _neighbours_summary(data: dict[str, xr.Dataset], pixels: np.ndarray) -> list
         )
     labels = data[TRAINED]["label"].values
     rate = _same_photograph(pixels.reshape(len(pixels), -1), labels)
-    chance = near["precision_chance"].item()
     return [*lines, f"the same in pixels: {100 * rate:.0f} %; by chance: {100 * chance:.0f} %"]
 
 

@@ -15,6 +15,7 @@ from analyses.controls import analyse, rows
 from analyses.ground import Estimate
 from probekit.errors import InputError
 from probekit.images import ImageSet
+from probekit.models.normalisation import UncentredBatchNorm
 from probekit.models.unet import UNet
 
 SETTINGS = controls.Settings(resamples=100, penalties=(0.1,), n_clusters=4)
@@ -312,3 +313,26 @@ def test_a_network_of_ones_own_is_compared_with_its_own_twins_or_without_any() -
     network.gain = torch.nn.Parameter(torch.ones(()))
     with pytest.raises(InputError, match="the weights of Plain cannot be drawn anew"):
         tabled(denoiser=network)
+
+
+class Deep(torch.nn.Module):
+    """So many running deviations of 1 in a row that the paper's gains leave nothing of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name, self.tap_aliases = "deep", {"mid": "layers"}
+        layers = [(torch.nn.Conv2d(3, 3, 1, bias=False), UncentredBatchNorm(3)) for _ in range(24)]
+        for conv, _ in layers:
+            torch.nn.init.dirac_(conv.weight)
+        self.layers = torch.nn.Sequential(*(module for pair in layers for module in pair))
+
+    def forward(self, y: torch.Tensor, sigma: Any = None) -> torch.Tensor:
+        del sigma
+        return self.layers(y)
+
+
+def test_an_untrained_control_that_gives_the_same_for_all_images_is_left_out_and_that_is_told() -> None:
+    with pytest.warns(UserWarning, match="untrained, paper's gains 0 mid .* same for all images: this row is left out"):
+        found = tabled(train=None, denoiser=Deep().eval(), sigma=(0.1,))
+    assert "untrained 0 mid" in found.row.values
+    assert found.attrs["untrained_controls"] == "untrained"
