@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -14,6 +14,7 @@ from analyses import selectivity, semantics, sparsity
 from analyses.ground import Estimate, Findings, Kept, Variable, along, block_names, drawn_images, resampling
 from probekit import checks, labels, tap
 from probekit import images as image_sources
+from probekit.capture.reductions import reduction
 from probekit.checks import settle
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
@@ -22,6 +23,9 @@ from probekit.images import ImageSet
 from probekit.machine.progress import at_work_on
 from probekit.machine.weights import weights_sha256
 from probekit.train import at_step, progress_of, steps_kept
+
+if TYPE_CHECKING:
+    from probekit.capture.reductions import Reduction
 
 __all__ = ["FINDINGS", "Settings", "analyse"]
 
@@ -67,6 +71,8 @@ class Settings:
         Names for `probekit.tap`; None for those that the network declares.
     sigma, draws
         Noise levels, in intensity units, and noise draws of φ.
+    reduce
+        As for `probekit.tap`: "relu_mean" for taps before a ReLU.
     steps
         Steps of those that were kept; None for all.
     averaged
@@ -88,6 +94,7 @@ class Settings:
     taps: Sequence[str] | None = None
     sigma: float | Sequence[float] = (0.1, 0.3)
     draws: int = 8
+    reduce: str | Reduction = "mean"
     steps: Sequence[int] | None = None
     averaged: bool = True
     n_images: int | None = 1000
@@ -100,6 +107,7 @@ class Settings:
         settle(self)
         resampling(self.resamples, self.level, self.seed)
         checks.whole("draws", self.draws, least=1)
+        reduction(self.reduce)
         checks.flag("averaged", self.averaged)
         object.__setattr__(self, "sigma", tuple(checks.noise_levels(self.sigma)))
         if self.taps is not None:
@@ -182,6 +190,8 @@ def analyse(
         raise InputError(f"{what}: give some of the {len(known)} steps from {known[0]} to {known[-1]}")
     source = drawn_images(image_sources.load(images), settings.n_images, settings.seed)
     kept = None if store is None else Kept(store, what="steps of training")
+    # Which steps are asked for decides nothing of one.
+    how = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name != "steps"}
     rows = []
     for number, step in enumerate(sorted(steps), start=1):
         at_work_on(f"step {step}, {number} of {len(steps)}")
@@ -189,7 +199,7 @@ def analyse(
         if kept is None:
             rows.append(_row(then, source, settings))
         else:
-            of = weights_sha256(then.model.state_dict()), source.fingerprint(), settings
+            of = weights_sha256(then.model.state_dict()), source.fingerprint(), how
             rows.append(kept.made(f"{step:08d}", lambda then=then: _row(then, source, settings), *of))
     at_work_on("")
     return _joined(rows, sorted(steps), progress_of(run)["recipe"]["batch_size"], denoiser, settings)
@@ -200,7 +210,8 @@ def _row(denoiser: Denoiser, images: ImageSet, settings: Settings) -> xr.Dataset
     drawn = {"resamples": settings.resamples, "level": settings.level, "seed": settings.seed}
     taps = settings.taps or block_names(denoiser)
     sigma = list(np.atleast_1d(settings.sigma))
-    data = tap(denoiser, *taps)(images, sigma=sigma, draws=settings.draws, seed=settings.seed, progress=False)
+    opened = tap(denoiser, *taps, reduce=settings.reduce)
+    data = opened(images, sigma=sigma, draws=settings.draws, seed=settings.seed, progress=False)
     alone = data.drop_vars("label", errors="ignore")
     ratio = sparsity.analyse(alone, **drawn).sel(measure="participation_ratio", vector="phi", drop=True)
     types = selectivity.analyse(alone, **drawn)

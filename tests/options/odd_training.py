@@ -12,7 +12,7 @@ from analyses import training
 from probekit.denoising.denoiser import Denoiser
 from probekit.models.unet import UNet
 from probekit.train import Recipe, train
-from tests.odd import FLAGS, LEVELS, NOTHING, Call
+from tests.odd import FLAGS, FUNCTIONS, LEVELS, NOTHING, Call
 from tests.options.odd_analyses import COUNTS, LARGER, SEEDS, SHARES
 from tests.options.odd_network_rooms import CLASSED
 
@@ -56,6 +56,7 @@ CALLS: dict[str, Call] = {
             "taps": ["mid"],
             "sigma": [0.1, 0.3],
             "draws": 1,
+            "reduce": "mean",
             "steps": [1],
             "averaged": True,
             "n_images": 40,
@@ -68,6 +69,7 @@ CALLS: dict[str, Call] = {
             "taps": NOTHING,
             "sigma": LEVELS,
             "draws": LARGER,
+            "reduce": FUNCTIONS,
             "steps": NOTHING,
             "averaged": FLAGS,
             "n_images": NOTHING | {"2**63"},

@@ -27,6 +27,7 @@ from analyses import (
     semantics,
     sparsity,
     subspaces,
+    training,
     variants,
 )
 from analyses.ground import as_activity
@@ -34,6 +35,7 @@ from analyses.report.shell import ANALYSES
 from probekit import labels
 from probekit.errors import InputError
 from probekit.synthetic.subspaces import union_of_subspaces
+from probekit.train import Recipe, train
 
 PAGE = Path(__file__).parents[3] / "docs" / "howto-your-network.md"
 ONE_ERROR = r'phi is negative at .* % of its values, down to -.*after the ReLU.*reduce="relu_mean"'
@@ -125,6 +127,11 @@ def reported() -> Any:
     )
 
 
+def stepped() -> Any:
+    train(NET, IMAGES, recipe=Recipe(steps=1, batch_size=2, lr=1e-30), out="run", keep_every=1, progress=False)
+    return training.analyse(NET, "run", IMAGES, settings=training.Settings(draws=1, sigma=0.1))
+
+
 def topped() -> Any:
     tap = probekit.tap(NET, "mid")
     given = {"sigmas": [0.5, 0.1], "n_samples": 1, "draws": 2}
@@ -143,6 +150,7 @@ REFUSES: dict[str, Callable[[], Any]] = {
     "concepts.analyse": lambda: concepts.analyse(IMAGES, of_images(), denoiser=NET),
     "sampling.Match": topped,
     "report.run": reported,
+    "training.analyse": stepped,
 }
 # An array has no taps to be named.
 OF_ARRAYS = {"sparsity.participation_ratio": lambda: sparsity.participation_ratio(SIGNED.phi.values)}

@@ -105,6 +105,9 @@ def test_what_is_kept_is_taken_up_and_what_was_made_otherwise_is_made_again(
     (tmp_path / "kept/00000003.nc").unlink()
     training.analyse(denoiser, folder, photographs(), settings=settings, store=tmp_path / "kept")
     assert len(measured) == 1
+    some = training.Settings(steps=[6], **HOW)
+    training.analyse(denoiser, folder, photographs(), settings=some, store=tmp_path / "kept")
+    assert len(measured) == 1
     other = training.Settings(**{**HOW, "draws": 2})
     training.analyse(denoiser, folder, photographs(), settings=other, store=tmp_path / "kept")
     training.analyse(denoiser, folder, photographs().subset(range(40)), settings=other, store=tmp_path / "kept")
