@@ -1,11 +1,11 @@
 """Stochastic reconstruction: images sampled from p(x | φ) by the network that φ was measured in."""
 
 from analyses.sampling.analyse import DEFAULT, SAMPLES, levels, reconstruct, sample, schedule
-from analyses.sampling.conditions import Condition, Match, centroid, interpolate, project
+from analyses.sampling.conditions import Condition, centroid, interpolate, project
 from analyses.sampling.description import FINDINGS, describe
 from analyses.sampling.figure import plot
 from analyses.sampling.kernels_guidance import Goal, Guided
-from analyses.sampling.methods import method_of, sampler
+from analyses.sampling.methods import Match, method_of, sampler
 from analyses.sampling.samplers import Guiding
 from analyses.sampling.shell import main
 from analyses.sampling.walk import Walk

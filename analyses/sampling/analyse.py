@@ -16,8 +16,8 @@ import torch
 import xarray as xr
 
 from analyses.ground import Findings, Kept, Variable, along, real_numbers, repeats
-from analyses.sampling.conditions import Match, condition_of
-from analyses.sampling.methods import falling, geometric, image_shape, method_of, registered
+from analyses.sampling.conditions import condition_of
+from analyses.sampling.methods import Match, falling, geometric, image_shape, method_of, registered
 from analyses.sampling.samplers import sample_unconditional
 from analyses.sampling.walk import Reconstruction, Targets, Walk, fitting, images_of
 from probekit import checks
@@ -69,6 +69,12 @@ SAMPLES = Findings(
         "condition": Variable(
             ("image", *PIXELS), "images conditioned on, where φ was measured on images", "intensity", optional=True
         ),
+        "condition_image": Variable(
+            ("image", "band", "condition_row", "condition_col"),
+            "the same, where they are of another size than the samples",
+            "intensity",
+            optional=True,
+        ),
     },
     coords={
         "sample": "conditional sample",
@@ -76,6 +82,9 @@ SAMPLES = Findings(
         "band": "band of the image",
         "row": "row of the image",
         "col": "column of the image",
+        "condition_row": "row of the image conditioned on",
+        "condition_col": "column of the image conditioned on",
+        "share": "how much of φ is of the second of the two that were mixed",
     },
     source="sampling.reconstruct",
 )
@@ -123,6 +132,7 @@ def reconstruct(
     condition: Any,
     *,
     n_samples: int = 4,
+    size: Sequence[int] | int | None = None,
     sigmas: Sequence[float] | None = None,
     method: str | Callable[..., Tensor] = DEFAULT,
     seed: int = 0,
@@ -152,6 +162,9 @@ def reconstruct(
         `Condition`, of images with ids of their own or of φ that is measured, averaged, mixed or edited already.
     n_samples
         Samples of each condition, ≥ 1.
+    size
+        (rows, cols) of the samples, or one number for both; by default the condition's. φ is then held as it was
+        measured, which needs a mean over positions and a network that takes images of both sizes.
     sigmas
         Noise levels, falling, in intensity units; by default those of the `Condition`, else the method's own.
     method
@@ -224,6 +237,7 @@ def reconstruct(
         chosen.levels,
         draws=draws,
         seed=seed,
+        size=size,
         conditions=conditions,
         progress=False if not progress else None,
     )
@@ -240,20 +254,20 @@ def reconstruct(
         checks.flag("trajectory", trajectory),
     )
     attrs = _attrs(made)
-    size = fitting(made) if batch_size is None else whole("batch_size", batch_size, least=1)
+    together = fitting(made) if batch_size is None else whole("batch_size", batch_size, least=1)
     LOG.info(
         "%d images, %d samples of each by %s, %d noise levels: %d in one forward pass, on %s in %s",
         len(given.ids),
         n_samples,
         method,
         len(chosen.levels),
-        size,
+        together,
         place_of(denoiser).device,
         place_of(denoiser).dtype,
     )
     kept = None if store is None else Kept(store, attrs | _plan(made), what="samples")
     with bar(len(given.ids), "img", progress, "samples") as shown:
-        found = _images(made, size, kept, shown)
+        found = _images(made, together, kept, shown)
     # Adaptive schedules end at different levels: what a sample no longer took part in is missing.
     joined = xr.concat(found, "image", join="outer", coords="minimal", compat="override", combine_attrs="drop")
     _warn_of_no_match(joined)
@@ -354,6 +368,7 @@ def _attrs(made: Reconstruction) -> dict[str, Any]:
         "draws": made.draws,
         "seed": made.seed,
         "trajectory": int(made.trajectory),
+        **({} if condition.measured is None else {"size": f"{condition.shape[1]}×{condition.shape[2]}"}),
         "targets_sha256": weights_sha256({str(i): torch.from_numpy(np.array(a)) for i, a in enumerate(parts)}),
     }
 
@@ -362,7 +377,8 @@ def _plan(made: Reconstruction) -> dict[str, str]:
     """What else a store must have been begun with."""
     # The denoiser may tell the network σ otherwise, or take its output for something else, than the tap's does.
     told_apart = {**made.tap.identity(), "denoiser_modules": modules_of(made.denoiser)}
-    return {"images": json.dumps(made.condition.ids), **{k: json.dumps(v) for k, v in told_apart.items()}}
+    noise = {} if made.condition.noise is None else {"noise_ids": json.dumps(made.condition.noise)}
+    return {"images": json.dumps(made.condition.ids), **noise, **{k: json.dumps(v) for k, v in told_apart.items()}}
 
 
 def _labelled(found: xr.Dataset, made: Reconstruction, attrs: Mapping[str, Any]) -> xr.Dataset:
@@ -370,11 +386,15 @@ def _labelled(found: xr.Dataset, made: Reconstruction, attrs: Mapping[str, Any])
     condition = made.condition
     values = {str(name): v.values for name, v in found.data_vars.items()}
     if condition.images is not None:
-        values["condition"] = condition.images
+        values["condition" if condition.measured is None else "condition_image"] = condition.images
     coords: dict[str, Any] = {"image": along("image", found["image"].values, COORDINATES["image"])}
     if condition.labels is not None:
         coords["label"] = along("image", np.array(condition.labels, dtype=object), COORDINATES["label"])
+    if condition.share is not None:
+        coords["share"] = along("image", condition.share, SAMPLES.coords["share"])
     sizes = {"sample": made.n_samples, "level": found.sizes["level"], **dict(zip(PIXELS, condition.shape, strict=True))}
+    if condition.measured is not None and condition.images is not None:
+        sizes |= dict(zip(("condition_row", "condition_col"), condition.measured[1:], strict=True))
     own = {name: np.arange(size) for name, size in sizes.items()}
     return SAMPLES.label(values, xr.Dataset(coords=coords, attrs=dict(attrs)), coords=own)
 

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_measured, check_numbers, real_numbers, refuse_signed, same_attr, same_channels
-from analyses.sampling.methods import falling, image_shape
+from analyses.ground import check_measured, check_numbers, real_numbers, same_attr, same_channels
+from analyses.sampling.methods import (
+    CLOSE,
+    falling,
+    image_shape,
+    orthonormal_basis,
+    positions_of,
+    refuse_sums,
+    sides_of,
+)
 from probekit import images as image_sources
 from probekit import labels
 from probekit.checks import given as shown
-from probekit.checks import number, seeded, text, whole
+from probekit.checks import number, seeded, text
 from probekit.denoising.conditions import Conditions, conditions_for
-from probekit.errors import InputError
+from probekit.errors import InputError, ProbeError
 from probekit.phi.tap import Tap
 
-__all__ = [
-    "Condition",
-    "Match",
-    "Matched",
-    "centroid",
-    "condition_of",
-    "interpolate",
-    "orthonormal_basis",
-    "project",
-]
+__all__ = ["Condition", "centroid", "condition_of", "interpolate", "project"]
 
 # What two representations must share for one to stand for the other.
 SAME = ("weights_sha256", "denoiser_settings", "taps", "reduce")
-CLOSE = 1e-9
+# Means over positions, and reductions whose mean over images depends on how large images are.
+MEANS, OF_SIZE = ("mean", "relu_mean", "energy"), ("max", "std")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Condition:
     Attributes
     ----------
     ids, labels
-        Of its M images, which address the noise; their classes, where known.
+        Of its M images; their classes, where known.
     sigmas
         T noise levels, falling.
     phi, spread
@@ -55,6 +55,12 @@ class Condition:
         What was measured, as a tap says it.
     given
         What else the network is given of each image, if anything.
+    noise
+        Ids that address the noise of the samples, where they are not those of the images.
+    share
+        (M,), how much of each φ is of the second of two that were mixed, where they were.
+    measured
+        (bands, rows, cols) of the images that φ was measured on, where samples are of another size.
     """
 
     ids: list[str]
@@ -66,6 +72,14 @@ class Condition:
     images: np.ndarray | None
     attrs: dict[str, Any]
     given: Conditions | None = None
+    noise: list[str] | None = None
+    share: np.ndarray | None = None
+    measured: tuple[int, int, int] | None = None
+
+    @property
+    def noise_ids(self) -> list[str]:
+        """Ids that address the noise of the samples."""
+        return self.ids if self.noise is None else self.noise
 
     @classmethod
     def from_images(
@@ -120,11 +134,13 @@ class Condition:
         tap
             The one that φ was measured with, or one that looks at the same place of the same network.
         phi
-            What the tap returns, at all noise levels or at one that serves for all, with its attrs kept.
+            What the tap returns, at all noise levels or at one that serves for all, with its attrs kept. Coordinates
+            ``share`` and ``noise_id`` of its images, as `interpolate` gives them, are kept.
         sigmas
             Noise levels, falling.
         shape
-            (bands, rows, cols) of the samples: φ does not say how large images are.
+            (bands, rows, cols) of the images that φ was measured on, since φ does not say; samples are of this size
+            unless another is asked for, ``at_size``.
         conditions
             What else the network takes of each image of φ, as for calling the tap.
 
@@ -163,9 +179,77 @@ class Condition:
                 "xarray.set_options(keep_attrs=True)"
             )
         values, spread = _numbers(phi)
-        at = _positions(phi["sigma"].values.astype(float), levels)
+        at = positions_of(phi["sigma"].values.astype(float), levels)
         kept = labels.strings(phi["label"].values).tolist() if "label" in phi.coords else None
-        return cls(names, kept, levels, values[:, at], spread[:, at], size, None, dict(own.attrs), given)
+        noise = labels.strings(phi["noise_id"].values).tolist() if _of_images(phi, "noise_id") else None
+        share = real_numbers("share", phi["share"].values) if _of_images(phi, "share") else None
+        measured = (values[:, at], spread[:, at], size, None, dict(own.attrs), given)
+        return cls(names, kept, levels, *measured, noise, share)
+
+    def at_size(self, tap: Tap, size: Any) -> Condition:
+        """The same φ for samples of another size than the images that it was measured on.
+
+        φ is a mean over positions, whose expectation over stationary images is the same at any size, but for what
+        zero padding does at borders; the spread of one noise draw of it falls as one over the root of the number of
+        positions.
+
+        Parameters
+        ----------
+        tap
+            The one that φ was measured with.
+        size
+            (rows, cols) of the samples, or one number for both.
+
+        Raises
+        ------
+        InputError
+            If the network takes no images of this size, what else it is given of each image is of the images' own size,
+            or φ is no mean over positions.
+
+        Examples
+        --------
+        >>> import probekit
+        >>> tap = probekit.tap(probekit.load("photo32"), "mid")
+        >>> condition = Condition.from_images(tap, np.zeros((1, 3, 32, 32), np.float32), [0.5, 0.1])
+        >>> condition.at_size(tap, (32, 64)).shape
+        (3, 32, 64)
+        """
+        bands, *sides = self.shape
+        shape = image_shape((bands, *sides_of(size)))
+        if shape == self.shape:
+            return self
+        said = f"samples of {shape[1]}×{shape[2]} cannot have φ of images of {sides[0]}×{sides[1]}"
+        maps = _maps(self.given, self.shape[1:])
+        if maps:
+            raise InputError(
+                f"{said}: the network is given {', '.join(maps)} of each of their pixels; measure φ first, "
+                "Condition.from_images(tap, images, sigmas, conditions=…), and give reconstruct conditions= of the "
+                "samples' size"
+            )
+        reduce = self.attrs["reduce"]
+        if reduce in OF_SIZE:
+            raise InputError(
+                f"{said}: reduce={reduce!r} depends on how large an image is; hold a mean over positions, "
+                f"reduce={' or '.join(map(repr, MEANS))}"
+            )
+        try:
+            other = _own(tap, shape, self.sigmas[0], self.given)
+        except InputError as error:
+            raise InputError(f"{said}: {error}; give another size=") from error
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            if isinstance(error, ProbeError):
+                raise
+            raise InputError(f"{said}: the network fails at that size ({error}); give another size=") from error
+        ratio = shape[1] * shape[2] / (sides[0] * sides[1])
+        if reduce not in MEANS and not _maps(self.given, shape[1:]):
+            refuse_sums(_own(tap, self.shape, self.sigmas[0], self.given), other, ratio, said)
+        measured = self.shape if self.measured is None else self.measured
+        return replace(
+            self,
+            shape=shape,
+            spread=self.spread / ratio**0.5,
+            measured=None if shape == measured else measured,
+        )
 
     def check(self, tap: Tap, sigmas: Sequence[float]) -> None:
         """Refuse to be matched at another tap, or at other noise levels.
@@ -190,11 +274,19 @@ class Condition:
 
 
 def condition_of(
-    tap: Tap, condition: Any, sigmas: Sequence[float] | None, own: Sequence[float], *, conditions: Any, **options: Any
+    tap: Tap,
+    condition: Any,
+    sigmas: Sequence[float] | None,
+    own: Sequence[float],
+    *,
+    conditions: Any,
+    size: Any = None,
+    **options: Any,
 ) -> Condition:
     """A condition at the noise levels given, else at those it has, else at the method's own; images are measured.
 
-    `conditions` of the network, where given, take the place of those that a `Condition` has.
+    `conditions` of the network, where given, take the place of those that a `Condition` has; samples are of `size`,
+    where given.
 
     Raises
     ------
@@ -204,6 +296,7 @@ def condition_of(
     if isinstance(condition, Condition):
         if conditions is not None:
             condition = replace(condition, given=conditions_for(tap.denoiser, conditions, condition.ids))
+        condition = condition if size is None else condition.at_size(tap, size)
         condition.check(tap, condition.sigmas if sigmas is None else falling(sigmas))
         return condition
     if isinstance(condition, xr.DataArray) and "channel" in condition.dims:
@@ -215,89 +308,9 @@ def condition_of(
             "the condition is φ, which does not say how large images are: give sampling.Condition.from_phi(tap, phi, "
             "sigmas, shape=(bands, rows, cols))"
         )
-    return Condition.from_images(tap, condition, own if sigmas is None else sigmas, conditions=conditions, **options)
-
-
-class Matched(NamedTuple):
-    """What is matched of a condition: weights (image, channel) of mean 1, and the rows of an orthonormal basis."""
-
-    weight: np.ndarray
-    basis: np.ndarray | None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Match:
-    """What of φ samples are to match; by default all channels alike.
-
-    Attributes
-    ----------
-    channels
-        Some channels, by number or as a mask.
-    top
-        So many channels, those of largest φ of each image.
-    weights
-        (channel,) ≥ 0. Together with `channels` or `top` they are multiplied.
-    basis
-        (r, channel): φ only within the span of these rows; alone.
-
-    Raises
-    ------
-    InputError
-        If a basis is given with others.
-
-    Examples
-    --------
-    >>> Match(channels=[3, 5]).of(np.ones((1, 2, 6))).weight
-    array([[0., 0., 0., 3., 0., 3.]])
-    """
-
-    channels: Sequence[int] | np.ndarray | None = None
-    top: int | None = None
-    weights: Any = None
-    basis: Any = None
-
-    def __post_init__(self) -> None:
-        if self.basis is not None and any(given is not None for given in (self.channels, self.top, self.weights)):
-            raise InputError("basis with channels, top or weights: give rows that are 0 at channels not to be matched")
-
-    def of(self, phi: np.ndarray) -> Matched:
-        """What is matched of φ (image, level, channel).
-
-        Raises
-        ------
-        InputError
-            If a channel does not exist, no weight is left, the basis does not fit, or `top` is of a negative φ.
-        """
-        images, _, count = phi.shape
-        found = np.ones((images, count))
-        if self.channels is not None:
-            found *= np.isin(np.arange(count), self._numbers(count))
-        if self.top is not None:
-            largest = whole("top", self.top, least=1, most=count)
-            refuse_signed(phi, {"the tap": np.arange(count)})
-            order = np.argsort(-phi.mean(axis=1), axis=1, kind="stable")
-            found *= np.argsort(order, axis=1) < largest
-        if self.weights is not None:
-            given = real_numbers("weights", self.weights)
-            if given.shape != (count,) or not (np.isfinite(given) & (given >= 0)).all():
-                raise InputError(f"weights has shape {given.shape}: give {count} finite numbers ≥ 0, one per channel")
-            found *= given
-        total = found.sum(axis=1, keepdims=True)
-        if not (total > 0).all():
-            raise InputError("no channel is left to be matched: channels, top and weights exclude them all")
-        return Matched(found * count / total, None if self.basis is None else orthonormal_basis(self.basis, count))
-
-    def _numbers(self, count: int) -> np.ndarray:
-        try:
-            chosen = np.asarray(self.channels)
-        except Exception:
-            chosen = np.array(None)
-        chosen = np.flatnonzero(chosen) if chosen.dtype == bool and chosen.shape == (count,) else chosen
-        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not ((chosen >= 0) & (chosen < count)).all():
-            raise InputError(
-                f"{shown('channels', self.channels)}: give channel numbers 0…{count - 1}, or a mask of {count}"
-            )
-        return chosen
+    size = None if size is None else sides_of(size)
+    made = Condition.from_images(tap, condition, own if sigmas is None else sigmas, conditions=conditions, **options)
+    return made if size is None else made.at_size(tap, size)
 
 
 def _tap(tap: Any) -> Tap:
@@ -313,19 +326,14 @@ def _own(tap: Tap, shape: tuple[int, int, int], sigma: float, given: Conditions 
     return tap(blank, sigma=float(sigma), draws=1, conditions=first, progress=False)
 
 
-def _positions(known: np.ndarray, sigmas: Sequence[float]) -> list[int]:
-    """Where each level of a schedule is among those that φ is known at; one serves for all."""
-    if len(known) == 1:
-        return [0] * len(sigmas)
-    at = [int(np.abs(known - s).argmin()) for s in sigmas]
-    missing = [s for s, i in zip(sigmas, at, strict=True) if abs(known[i] - s) > CLOSE]
-    if missing:
-        raise InputError(
-            f"φ is known at σ = {[round(float(s), 4) for s in known]} and not at {len(missing)} levels of the "
-            f"schedule, {missing[0]:.4g} among them: measure it there, tap(images, sigma=sampling.levels(method)), "
-            "give sigmas= that it has, or select one level that serves for all"
-        )
-    return at
+def _of_images(phi: xr.Dataset, name: str) -> bool:
+    """Whether φ has a coordinate of this name, one an image."""
+    return name in phi.coords and phi[name].dims == ("image",)
+
+
+def _maps(given: Conditions | None, sides: tuple[int, ...]) -> list[str]:
+    """What the network is given of each pixel of images of these sides."""
+    return [] if given is None else [name for name, entry in given.each.items() if entry.shape[-2:] == sides]
 
 
 def _numbers(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -389,7 +397,9 @@ def interpolate(first: xr.Dataset, second: xr.Dataset, shares: Sequence[float]) 
     Returns
     -------
     Dataset
-        One image per share, with ids such as "a→b/0.5".
+        One image per share, with ids such as "a→b/0.5", and coordinates ``share``, s, and ``noise_id``, whose
+        noise samples are made from: at s = 0 and s = 1 the ends' own, so that samples there are those of the ends.
+        Several such Datasets joined along ``image`` are many mixtures.
 
     Raises
     ------
@@ -421,13 +431,21 @@ def interpolate(first: xr.Dataset, second: xr.Dataset, shares: Sequence[float]) 
     a, b = (str(d["image"].values[0]) for d in (first, second))
     ids = np.array([f"{a}→{b}/{s:g}" for s in given], dtype=object)
     along = xr.DataArray(given, dims="image", coords={"image": ids})
+    ends = {float(s): _noise_of(d) for s, d in ((0, first), (1, second))}
+    noise = np.array([ends.get(float(s), own) for s, own in zip(given, ids, strict=True)], dtype=object)
     kept = [v for v in ("phi", "phi_se") if v in first and v in second]
     one, two = (d[kept].isel(image=0, drop=True) for d in (first, second))
     # The same channels, found above: by position, since numbers of channels may repeat where taps were joined.
     two = two.assign_coords({name: one[name].variable for name in ("channel", "sigma")})
     with xr.set_options(keep_attrs=True):
         mixed = (1 - along) * one + along * two
-    return mixed.drop_vars("label", errors="ignore").transpose("image", "sigma", "channel").assign_attrs(first.attrs)
+    mixed = mixed.drop_vars("label", errors="ignore").transpose("image", "sigma", "channel")
+    return mixed.assign_coords(share=("image", given), noise_id=("image", noise)).assign_attrs(first.attrs)
+
+
+def _noise_of(data: xr.Dataset) -> str:
+    """The id that addresses the noise of one image's samples."""
+    return str(data["noise_id" if _of_images(data, "noise_id") else "image"].values[0])
 
 
 def project(data: xr.Dataset, basis: Any, *, centre: Any = 0.0) -> xr.Dataset:
@@ -473,14 +491,3 @@ def project(data: xr.Dataset, basis: Any, *, centre: Any = 0.0) -> xr.Dataset:
     if not np.isfinite(found).all():
         raise InputError(f"{shown('centre', centre)} is beyond {phi.dtype}: give a smaller one")
     return data.assign(phi=phi.copy(data=projected.astype(phi.dtype)))
-
-
-def orthonormal_basis(basis: Any, channels: int) -> np.ndarray:
-    """Rows (r, channel) that are orthonormal and span what the rows given span."""
-    given = real_numbers("basis", basis)
-    if given.ndim != 2 or given.shape[1] != channels or not len(given) or not np.isfinite(given).all():
-        raise InputError(f"basis has shape {given.shape}: give finite rows of {channels} channels, (r, {channels})")
-    if not given.any():
-        raise InputError("basis is 0 throughout and spans nothing: give rows that differ from 0")
-    _, sizes, rows = np.linalg.svd(given, full_matrices=False)
-    return rows[sizes > 1e-10 * max(sizes[0], np.finfo(float).tiny)]

@@ -60,7 +60,9 @@ FINDINGS = Findings(
         "agreement": Variable(
             ("image",), "correlation of the variance maps of even and odd samples; NaN with fewer than 4"
         ),
-        "distance": Variable(OF_SAMPLE, "distance to the condition, where that is an image", optional=True),
+        "distance": Variable(
+            OF_SAMPLE, "distance to the condition, where that is an image of their size", optional=True
+        ),
         **_of_copies("the condition"),
         "distance_reference": Variable(OF_SAMPLE, "distance to the nearest reference image", optional=True),
         "nearest": Variable(OF_SAMPLE, "id of the nearest reference image", optional=True, holds="names"),
@@ -377,8 +379,9 @@ def _in_phi(
             if apart.size:
                 diversity[i, b] = _ratio(apart.mean(), np.linalg.norm(part, axis=1).mean())
     found = {"diversity_phi": diversity}
-    if "condition" in samples:
-        given, _ = measured(samples["condition"].values[:, None].astype(float), samples["image"].values)
+    shown_at = next((name for name in ("condition", "condition_image") if name in samples), None)
+    if shown_at is not None:
+        given, _ = measured(samples[shown_at].values[:, None].astype(float), samples["image"].values)
         found["distance_phi"] = _relative(phi, given, columns)
         if unconditional is not None:
             alone = unconditional["samples"].transpose(*DIMS)

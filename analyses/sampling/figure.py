@@ -40,16 +40,17 @@ def plot(samples: xr.Dataset, *, most: int = 8) -> Figure:
 
     check_samples(samples)
     shown = min(whole("most", most, least=1), samples.sizes["sample"])
-    given = "condition" in samples
+    name = next((name for name in ("condition", "condition_image") if name in samples), None)
+    given = name is not None
     count = samples.sizes["image"]
     figure = Figure(figsize=(1.3 * (shown + given) + 0.4, 1.45 * count + 0.5), layout="constrained")
     axes = figure.subplots(count, shown + given, squeeze=False)
-    limits = shown_range(samples["condition" if given else "samples"].values)
+    limits = shown_range(samples[name or "samples"].values)
     for i in range(count):
-        row = [samples["condition"].isel(image=i)] if given else []
+        row = [] if name is None else [samples[name].isel(image=i)]
         row += [samples["samples"].isel(image=i, sample=k) for k in range(shown)]
         for n, (axis, image) in enumerate(zip(axes[i], row, strict=True)):
-            picture(axis, image.transpose("band", "row", "col").values, limits=limits)
+            picture(axis, image.transpose("band", ...).values, limits=limits)
             if n >= given:
                 error = float(samples["match"].isel(image=i, sample=n - given))
                 axis.set_xlabel(f"{100 * error:.1f} %", fontsize=7)

@@ -1,20 +1,22 @@
-"""Methods by name: the functions that sample, their options, and the noise levels that they go through."""
+"""Methods by name: functions that sample, their options and noise levels; what of φ, and which size, is asked for."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
+import xarray as xr
 
+from analyses.ground import real_numbers, refuse_signed
 from probekit import checks
 from probekit.checks import given as shown
-from probekit.checks import text
+from probekit.checks import text, whole
 from probekit.errors import InputError
 from probekit.machine.memory import refuse_if_too_large
 from probekit.phi.averages import noise_levels
@@ -24,9 +26,27 @@ if TYPE_CHECKING:
 
     from analyses.sampling.walk import Walk
 
-__all__ = ["METHODS", "Method", "falling", "geometric", "image_shape", "linear", "method_of", "sampler"]
+__all__ = [
+    "CLOSE",
+    "METHODS",
+    "Match",
+    "Matched",
+    "Method",
+    "falling",
+    "geometric",
+    "image_shape",
+    "linear",
+    "method_of",
+    "orthonormal_basis",
+    "positions_of",
+    "refuse_sums",
+    "sampler",
+    "sides_of",
+]
 
 TRAINED = 1.0
+# Noise levels that differ by no more are one.
+CLOSE = 1e-9
 Sampler = Callable[..., "Tensor"]
 S = TypeVar("S", bound=Sampler)
 
@@ -258,6 +278,99 @@ def _short(levels: list[float]) -> str:
     return f"[{', '.join(shown if len(shown) <= 6 else [*shown[:3], '…', *shown[-2:]])}]"
 
 
+class Matched(NamedTuple):
+    """What is matched of a condition: weights (image, channel) of mean 1, and the rows of an orthonormal basis."""
+
+    weight: np.ndarray
+    basis: np.ndarray | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Match:
+    """What of φ samples are to match; by default all channels alike.
+
+    Attributes
+    ----------
+    channels
+        Some channels, by number or as a mask.
+    top
+        So many channels, those of largest φ of each image.
+    weights
+        (channel,) ≥ 0. Together with `channels` or `top` they are multiplied.
+    basis
+        (r, channel): φ only within the span of these rows; alone.
+
+    Raises
+    ------
+    InputError
+        If a basis is given with others.
+
+    Examples
+    --------
+    >>> Match(channels=[3, 5]).of(np.ones((1, 2, 6))).weight
+    array([[0., 0., 0., 3., 0., 3.]])
+    """
+
+    channels: Sequence[int] | np.ndarray | None = None
+    top: int | None = None
+    weights: Any = None
+    basis: Any = None
+
+    def __post_init__(self) -> None:
+        if self.basis is not None and any(given is not None for given in (self.channels, self.top, self.weights)):
+            raise InputError("basis with channels, top or weights: give rows that are 0 at channels not to be matched")
+
+    def of(self, phi: np.ndarray) -> Matched:
+        """What is matched of φ (image, level, channel).
+
+        Raises
+        ------
+        InputError
+            If a channel does not exist, no weight is left, the basis does not fit, or `top` is of a negative φ.
+        """
+        images, _, count = phi.shape
+        found = np.ones((images, count))
+        if self.channels is not None:
+            found *= np.isin(np.arange(count), self._numbers(count))
+        if self.top is not None:
+            largest = whole("top", self.top, least=1, most=count)
+            refuse_signed(phi, {"the tap": np.arange(count)})
+            order = np.argsort(-phi.mean(axis=1), axis=1, kind="stable")
+            found *= np.argsort(order, axis=1) < largest
+        if self.weights is not None:
+            given = real_numbers("weights", self.weights)
+            if given.shape != (count,) or not (np.isfinite(given) & (given >= 0)).all():
+                raise InputError(f"weights has shape {given.shape}: give {count} finite numbers ≥ 0, one per channel")
+            found *= given
+        total = found.sum(axis=1, keepdims=True)
+        if not (total > 0).all():
+            raise InputError("no channel is left to be matched: channels, top and weights exclude them all")
+        return Matched(found * count / total, None if self.basis is None else orthonormal_basis(self.basis, count))
+
+    def _numbers(self, count: int) -> np.ndarray:
+        try:
+            chosen = np.asarray(self.channels)
+        except Exception:
+            chosen = np.array(None)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool and chosen.shape == (count,) else chosen
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not ((chosen >= 0) & (chosen < count)).all():
+            raise InputError(
+                f"{shown('channels', self.channels)}: give channel numbers 0…{count - 1}, or a mask of {count}"
+            )
+        return chosen
+
+
+def orthonormal_basis(basis: Any, channels: int) -> np.ndarray:
+    """Rows (r, channel) that are orthonormal and span what the rows given span."""
+    given = real_numbers("basis", basis)
+    if given.ndim != 2 or given.shape[1] != channels or not len(given) or not np.isfinite(given).all():
+        raise InputError(f"basis has shape {given.shape}: give finite rows of {channels} channels, (r, {channels})")
+    if not given.any():
+        raise InputError("basis is 0 throughout and spans nothing: give rows that differ from 0")
+    _, sizes, rows = np.linalg.svd(given, full_matrices=False)
+    return rows[sizes > 1e-10 * max(sizes[0], np.finfo(float).tiny)]
+
+
 def image_shape(shape: Any) -> tuple[int, int, int]:
     """(bands, rows, cols) of samples, as whole numbers.
 
@@ -277,3 +390,65 @@ def image_shape(shape: Any) -> tuple[int, int, int]:
         ) from None
     refuse_if_too_large(8 * bands * rows * cols, 0, device=torch.device("cpu"), hint="give a smaller shape")
     return bands, rows, cols
+
+
+def sides_of(size: Any) -> tuple[int, int]:
+    """(rows, cols) of samples, from both or from one number for both.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    try:
+        sides = [size, size] if np.ndim(checks.unwrapped(size)) == 0 else checks.listed("size", size, "(rows, cols)")
+        rows, cols = (whole("size", side, least=1) for side in sides)
+    except Exception:
+        raise InputError(
+            f"{checks.given('size', size)}: give size=(rows, cols) of the samples, or one whole number ≥ 1 for both"
+        ) from None
+    return rows, cols
+
+
+def refuse_sums(own: xr.Dataset, other: xr.Dataset, ratio: float, said: str) -> None:
+    """Refuse a reduction that grows with the number of positions; seen on noise, which is alike at both sizes.
+
+    Raises
+    ------
+    InputError
+        Beginning with what is `said`.
+    """
+    small, large = (np.abs(d["phi"].values.astype(float)).ravel() for d in (own, other))
+    if small.shape != large.shape:
+        raise InputError(
+            f"{said}: reduce={own.attrs['reduce']!r} makes {small.size} and {large.size} numbers of their maps; hold a "
+            "mean over positions, reduce='mean'"
+        )
+    seen = (small > 0) & (large > 0)
+    grown = float(np.median(np.log(large[seen] / small[seen]))) / np.log(ratio) if seen.any() and ratio != 1 else 0.0
+    if grown > 0.4 and abs(np.log(ratio)) > 0.4:
+        raise InputError(
+            f"{said}: reduce={own.attrs['reduce']!r} grows with the number of positions; hold a mean over positions, "
+            "reduce='mean'"
+        )
+
+
+def positions_of(known: np.ndarray, sigmas: Sequence[float]) -> list[int]:
+    """Where each level of a schedule is among those that φ is known at; one serves for all.
+
+    Raises
+    ------
+    InputError
+        If it is not there.
+    """
+    if len(known) == 1:
+        return [0] * len(sigmas)
+    at = [int(np.abs(known - s).argmin()) for s in sigmas]
+    missing = [s for s, i in zip(sigmas, at, strict=True) if abs(known[i] - s) > CLOSE]
+    if missing:
+        raise InputError(
+            f"φ is known at σ = {[round(float(s), 4) for s in known]} and not at {len(missing)} levels of the "
+            f"schedule, {missing[0]:.4g} among them: measure it there, tap(images, sigma=sampling.levels(method)), "
+            "give sigmas= that it has, or select one level that serves for all"
+        )
+    return at

@@ -13,7 +13,7 @@ from analyses.ground import OUT, run, saved
 from analyses.sampling.analyse import DEFAULT, levels, reconstruct
 from analyses.sampling.description import describe
 from analyses.sampling.figure import plot
-from analyses.sampling.methods import geometric
+from analyses.sampling.methods import geometric, sides_of
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -32,6 +32,7 @@ from probekit.cli.arguments import (
     conditions_called,
     images_called,
     network_called,
+    numbers,
 )
 from probekit.cli.checking import checked, possible_path, whole_of
 from probekit.cli.output import goes_on, results_awaited
@@ -47,6 +48,13 @@ def command(
     crop: Crop = None,
     bands: Bands = 3,
     samples: Annotated[int, typer.Option(callback=whole_of(1, "n_samples"), help="Of each image.")] = 4,
+    sample_size: Annotated[
+        str | None,
+        typer.Option(
+            callback=checked(lambda _, text: sides_called(text)),
+            help="Size of the samples, N or ROWS,COLS; by default that of the images.",
+        ),
+    ] = None,
     method: Annotated[
         str, typer.Option(callback=checked(lambda _, method: levels(method)), help="Which sampler.")
     ] = DEFAULT,
@@ -76,6 +84,7 @@ def command(
             probekit.tap(denoiser, tap, reduce=reduce),
             images_called(images, size=size, crop=crop, bands=bands),
             n_samples=samples,
+            size=None if sample_size is None else sides_called(sample_size),
             sigmas=None if count is None else geometric(ends[0], ends[-1], count),
             method=method,
             draws=draws,
@@ -85,6 +94,12 @@ def command(
             progress=False if quiet else None,
         )
     return saved(out, ("samples", made), ("sampling", describe(made)), ("sampling", plot(made)))
+
+
+def sides_called(text: str) -> tuple[int, int]:
+    """The size of samples that is written N or ROWS,COLS."""
+    sides = numbers(text, option="--sample-size")
+    return sides_of(sides[0] if len(sides) == 1 else sides)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

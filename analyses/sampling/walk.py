@@ -24,8 +24,8 @@ from probekit.noise import standard_normal
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from analyses.sampling.conditions import Condition, Matched
-    from analyses.sampling.methods import Method
+    from analyses.sampling.conditions import Condition
+    from analyses.sampling.methods import Matched, Method
     from probekit.phi.tap import Tap
 
     Kernel = Callable[[Goal, Tensor], Guided]
@@ -338,7 +338,7 @@ def _batch(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> xr.Dataset
     walk = _walk(made, pairs)
     with evaluating(made.denoiser), _frozen(network_of(made.denoiser)):
         x = made.method.run(walk)
-        match = walk.match(x, [made.condition.ids[i] for i, _ in pairs], made.draws)
+        match = walk.match(x, [made.condition.noise_ids[i] for i, _ in pairs], made.draws)
     levels, along = walk.levels, ("one", "level")
     values = {
         "samples": (("one", "band", "row", "col"), _array(x)),
@@ -382,7 +382,7 @@ def _walk(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> Walk:
         None if basis is None else tensor(basis),
     )
     start = tensor(np.broadcast_to(made.start, (len(pairs), *condition.shape)))
-    names = [f"{condition.ids[i]}/{k}" for i, k in pairs]
+    names = [f"{condition.noise_ids[i]}/{k}" for i, k in pairs]
     return Walk(
         made.denoiser, made.tap, targets, start, names, seed=made.seed, trajectory=made.trajectory, conditions=given
     )

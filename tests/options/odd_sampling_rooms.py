@@ -90,6 +90,7 @@ CALLS: dict[str, Call] = {
             "tap": TAP,
             "condition": FEW,
             "n_samples": 1,
+            "size": None,
             "sigmas": FALLING,
             "method": "score",
             "seed": 0,
@@ -103,6 +104,7 @@ CALLS: dict[str, Call] = {
         },
         {
             "n_samples": COUNTS | {"np.uint8"},
+            "size": NOTHING,
             "sigmas": NOTHING | LEVELS,
             "method": FUNCTIONS,
             "seed": SEEDS,

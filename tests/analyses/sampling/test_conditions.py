@@ -1,5 +1,6 @@
 """Conditions of sampling: images, φ as it is and edited, and what of it is matched."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -214,3 +215,75 @@ def test_the_part_of_one_tap_of_a_φ_of_several_is_a_condition_for_it() -> None:
     np.testing.assert_array_equal(found.samples, made(network, tap(x, sigma=[0.1], draws=2), **options).samples)
     with pytest.raises(InputError, match="another denoiser or tap"):
         made(network, both.isel(channel=both["tap"].values == "enc1"), **options)
+
+
+def ends(model: PatchModel, images: xr.DataArray, shares: list[float]) -> xr.Dataset:
+    data = measured(model, images)
+    return sampling.interpolate(data.isel(image=[0]), data.isel(image=[1]), shares)
+
+
+@pytest.mark.parametrize("method", ["langevin", "algorithm1"])
+@pytest.mark.parametrize("size", [None, 12])
+def test_samples_at_the_ends_of_an_interpolation_are_those_of_the_ends(
+    method: str, size: int | None, model: PatchModel, images: xr.DataArray
+) -> None:
+    mixed = made(model, ends(model, images, [0, 0.5, 1]), shape=SHAPE, size=size, method=method)
+    whole = made(model, measured(model, images), shape=SHAPE, size=size, method=method)
+    assert mixed.share.values.tolist() == [0, 0.5, 1]
+    assert mixed.image.values.tolist() == ["0→1/0", "0→1/0.5", "0→1/1"]
+    # Alike but for the order in which a batch of other rows is summed.
+    np.testing.assert_allclose(mixed.samples[[0, 2]], whole.samples[:2], atol=1e-6)
+    np.testing.assert_allclose(mixed.match[[0, 2]], whole.match[:2], atol=1e-6)
+    alone = made(model, ends(model, images, [1]), shape=SHAPE, size=size, method=method)
+    lone = made(model, measured(model, images).isel(image=[1]), shape=SHAPE, size=size, method=method)
+    np.testing.assert_array_equal(alone.samples, lone.samples)
+
+
+def test_samples_between_two_conditions_have_the_mean_of_their_phi_and_noise_of_their_own(
+    model: PatchModel, images: xr.DataArray
+) -> None:
+    shares = [0.0, 0.25, 0.5, 0.75, 1.0]
+    found = made(model, ends(model, images, shares), shape=SHAPE, n_samples=20, sigmas=LEVELS)
+    wanted = model.phi(torch.from_numpy(images.values), 0.0).numpy()
+    line = np.array([(1 - s) * wanted[0] + s * wanted[1] for s in shares])
+    # A draw's standard deviation at the last level, 0.03, is √((4σ²ē + 2σ⁴)/16); targets are means of 2 draws, clean
+    # estimates of 4, and of the tolerance √0.4 times the spread seen, which 2 draws show at most 4 times too large.
+    spread = np.sqrt((4 * 0.03**2 * line + 2 * 0.03**4) / 16)
+    slack = (4 * np.sqrt(0.4) + 6 / np.sqrt(2) + 6 / 2) * np.maximum(spread, 0.1 * spread.max())
+    away = np.abs(energies(model, found) - line[:, None])
+    assert (away <= slack[:, None])[..., line.min(axis=0) > 0].all()
+    # No two share noise.
+    flat = found.samples.values.reshape(5, 20, -1)
+    flat = flat - flat.mean(axis=(1, 2), keepdims=True)
+    for i, j in ((0, 1), (1, 2), (2, 4)):
+        r = np.einsum("np,np->n", flat[i], flat[j]) / np.linalg.norm(flat[i], axis=1) / np.linalg.norm(flat[j], axis=1)
+        # 20 cosines of independent directions in R^48 or fewer, of standard deviation at most 1/√16.
+        assert abs(r.mean()) < 4 / np.sqrt(16 * 20)
+
+
+def test_mixtures_of_mixtures_and_of_many_pairs_keep_the_noise_of_their_ends(
+    model: PatchModel, images: xr.DataArray
+) -> None:
+    data = measured(model, images)
+    one, two, three = (data.isel(image=[k]) for k in range(3))
+    again = sampling.interpolate(sampling.interpolate(one, two, [1]), three, [0, 0.5])
+    assert again.noise_id.values.tolist() == ["1", "0→1/1→2/0.5"]
+    pairs = xr.concat([sampling.interpolate(one, two, [0, 0.5]), sampling.interpolate(two, three, [0.5, 1])], "image")
+    found = made(model, pairs, shape=SHAPE)
+    assert found.share.values.tolist() == [0, 0.5, 0.5, 1]
+    np.testing.assert_allclose(found.samples[3], made(model, three, shape=SHAPE).samples[0], atol=1e-6)
+
+
+def test_a_store_of_mixtures_tells_whose_noise_they_have(
+    model: PatchModel, images: xr.DataArray, tmp_path: Path
+) -> None:
+    mixed = ends(model, images, [0, 0.5])
+    made(model, mixed, shape=SHAPE, store=tmp_path)
+    with pytest.raises(InputError, match=r"another plan .noise_ids"):
+        made(model, mixed.drop_vars("noise_id"), shape=SHAPE, store=tmp_path)
+
+
+def test_coordinates_of_phi_called_share_must_be_numbers(model: PatchModel, images: xr.DataArray) -> None:
+    data = measured(model, images)
+    with pytest.raises(InputError, match="share"):
+        made(model, data.assign_coords(share=("image", ["a", "b", "c"])), shape=SHAPE)
