@@ -204,7 +204,7 @@ class Condition:
         ------
         InputError
             If the network takes no images of this size, what else it is given of each image is of the images' own size,
-            or φ is no mean over positions.
+            φ is no mean over positions, or the tap is another.
 
         Examples
         --------
@@ -214,6 +214,7 @@ class Condition:
         >>> condition.at_size(tap, (32, 64)).shape
         (3, 32, 64)
         """
+        _tap(tap)
         bands, *sides = self.shape
         shape = image_shape((bands, *sides_of(size)))
         if shape == self.shape:
@@ -241,6 +242,7 @@ class Condition:
                 raise
             raise InputError(f"{said}: the network fails at that size ({error}); give another size=") from error
         ratio = shape[1] * shape[2] / (sides[0] * sides[1])
+        self._refuse_other(other)
         if reduce not in MEANS and not _maps(self.given, shape[1:]):
             refuse_sums(_own(tap, self.shape, self.sigmas[0], self.given), other, ratio, said)
         measured = self.shape if self.measured is None else self.measured
@@ -259,17 +261,19 @@ class Condition:
         InputError
             Naming what differs.
         """
-        own = _own(tap, self.shape, self.sigmas[0], self.given)
-        differ = [f"{k}: {self.attrs[k]!r}, not {own.attrs[k]!r}" for k in SAME if self.attrs[k] != own.attrs[k]]
-        if differ:
-            raise InputError(
-                f"the condition is of another denoiser or tap ({'; '.join(differ)}): make it with this tap"
-            )
+        self._refuse_other(_own(tap, self.shape, self.sigmas[0], self.given))
         if len(sigmas) != len(self.sigmas) or np.abs(np.subtract(sigmas, self.sigmas)).max() > CLOSE:
             known, asked = (f"{len(s)} from {s[0]:g} to {s[-1]:g}" for s in (self.sigmas, sigmas))
             raise InputError(
                 f"the condition has noise levels, {known}, and sigmas are others, {asked}: give sigmas= to the "
                 "condition alone"
+            )
+
+    def _refuse_other(self, own: xr.Dataset) -> None:
+        differ = [f"{k}: {self.attrs[k]!r}, not {own.attrs[k]!r}" for k in SAME if self.attrs[k] != own.attrs[k]]
+        if differ:
+            raise InputError(
+                f"the condition is of another denoiser or tap ({'; '.join(differ)}): make it with this tap"
             )
 
 

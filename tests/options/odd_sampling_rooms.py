@@ -137,8 +137,8 @@ CALLS: dict[str, Call] = {
             "conditions": None,
         },
         {
-            "denoiser": MODULES,
-            "n_samples": COUNTS,
+            "denoiser": MODULES | {"a lazy module"},
+            "n_samples": COUNTS | {"np.uint8"},
             "sigmas": NOTHING | LEVELS,
             "seed": SEEDS,
             "batch_size": LARGER | HUGE,
@@ -170,6 +170,9 @@ CALLS: dict[str, Call] = {
         sampling.Condition.from_phi,
         {"tap": TAP, "phi": AT_FALLING, "sigmas": FALLING, "shape": SHAPE, "conditions": None},
         {"sigmas": LEVELS, "conditions": NOTHING | {"an empty mapping", "an empty Dataset"}},
+    ),
+    "sampling.Condition.at_size": Call(
+        sampling.Condition.from_phi(TAP, AT_FALLING, FALLING, shape=SHAPE).at_size, {"tap": TAP, "size": 8}
     ),
     "sampling.centroid": Call(sampling.centroid, {"data": PHI, "name": "centroid"}, {"name": TEXTS}),
     "sampling.interpolate": Call(

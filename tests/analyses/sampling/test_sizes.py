@@ -275,3 +275,11 @@ def test_a_store_of_one_size_is_not_gone_on_with_at_another(
         made(model, images, size=(8, 16), store=tmp_path)
     with pytest.raises(InputError, match=r"another plan \(size: 16×16, now None"):
         made(model, images, store=tmp_path)
+
+
+def test_the_size_is_changed_with_the_tap_that_phi_was_measured_with(model: PatchModel, images: xr.DataArray) -> None:
+    held = sampling.Condition.from_images(probekit.tap(model, "mid"), images, LEVELS)
+    with pytest.raises(InputError, match=r"another denoiser or tap .taps"):
+        held.at_size(probekit.tap(model, "analysis"), 16)
+    with pytest.raises(InputError, match="give a tap"):
+        held.at_size(None, 8)
