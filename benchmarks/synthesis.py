@@ -30,6 +30,7 @@ from probekit.models import zoo
 ACROSS = 4
 BUILT_IN = ("brick", "grass", "gravel")
 HELD_OUT = 2
+LEAST_CONTRAST = 0.02
 # Names in the table: method, whether the network is trained, and how many times the side of a patch samples are.
 ROWS = {
     "langevin": ("langevin", True, 1),
@@ -113,13 +114,16 @@ def built_in(size: int, count: int) -> tuple[list[str], np.ndarray]:
 
 
 def photographs(textures: str, size: int, count: int, seed: int) -> tuple[list[str], np.ndarray]:
-    """The same of photographs drawn from files, the largest square in their middle."""
+    """The same of photographs drawn from files, the largest square in their middle; none with a blank patch."""
     side = ACROSS * size
     loaded = probekit.images.load(textures, size=side, crop=side)
     drawn = np.random.default_rng(seed).permutation(len(loaded))
-    at = chosen(drawn.tolist(), count)
-    cut = loaded.read(at).numpy().reshape(count, 3, ACROSS, size, ACROSS, size).transpose(0, 2, 4, 1, 3, 5)
-    return [loaded.ids[k] for k in at], cut.reshape(count, ACROSS**2, 3, size, size)
+    cut = loaded.read(drawn.tolist()).numpy().reshape(-1, 3, ACROSS, size, ACROSS, size).transpose(0, 2, 4, 1, 3, 5)
+    cut = cut.reshape(-1, ACROSS**2, 3, size, size)
+    # A patch of one intensity has no correlations.
+    varied = np.flatnonzero(cut.mean(axis=2).std(axis=(2, 3)).min(axis=1) > LEAST_CONTRAST)
+    at = chosen(varied.tolist(), count)
+    return [loaded.ids[drawn[k]] for k in at], cut[at]
 
 
 def chosen(known: list[Any], count: int) -> list[Any]:

@@ -36,6 +36,7 @@ from probekit.cli.arguments import (
 )
 from probekit.cli.checking import checked, possible_path, whole_of
 from probekit.cli.output import goes_on, results_awaited
+from probekit.errors import InputError
 
 __all__ = ["command", "main"]
 
@@ -97,9 +98,18 @@ def command(
 
 
 def sides_called(text: str) -> tuple[int, int]:
-    """The size of samples that is written N or ROWS,COLS."""
-    sides = numbers(text, option="--sample-size")
-    return sides_of(sides[0] if len(sides) == 1 else sides)
+    """The size of samples that is written N or ROWS,COLS.
+
+    Raises
+    ------
+    InputError
+        If none is.
+    """
+    try:
+        sides = numbers(text, option="--sample-size")
+        return sides_of(sides[0] if len(sides) == 1 else sides)
+    except InputError:
+        raise InputError(f"--sample-size {text!r}: write N or ROWS,COLS, whole numbers ≥ 1") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

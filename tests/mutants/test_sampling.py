@@ -11,7 +11,9 @@ import torch
 
 from analyses import sampling
 from analyses.sampling import kernels_guidance, walk
+from tests.analyses.sampling import making
 from tests.analyses.sampling import test_laws as laws
+from tests.analyses.sampling import test_sizes as sizes
 
 
 def splits_pooled_energy(n: int = 150) -> bool:
@@ -90,3 +92,27 @@ def test_noise_addressed_by_place_instead_of_id_is_seen_by_the_law_of_permutatio
     monkeypatch.setattr(laws, "together", laws.few)
     with pytest.raises(AssertionError):
         laws.test_a_permutation_of_conditions_permutes_the_samples("score")
+
+
+def test_mixtures_without_the_noise_of_their_ends_are_not_the_samples_of_the_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = making.patches()
+    data = making.measured(model, making.drawn(model))
+    mixed = sampling.interpolate(data.isel(image=[0]), data.isel(image=[1]), [1])
+    whole = making.made(model, data.isel(image=[1]), shape=making.SHAPE).samples
+    assert float(abs(making.made(model, mixed, shape=making.SHAPE).samples.values - whole.values).max()) == 0
+    monkeypatch.setattr(sampling.Condition, "noise_ids", property(lambda condition: condition.ids))
+    assert float(abs(making.made(model, mixed, shape=making.SHAPE).samples.values - whole.values).max()) > 0.1
+
+
+def test_larger_samples_made_of_tiles_fail_the_law_of_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = walk.standard_normal
+
+    def tiled(shape: Any, *, seed: int, ids: list[str], draws: list[int]) -> torch.Tensor:
+        small = true((*shape[:1], shape[1] // 2, shape[2] // 2), seed=seed, ids=ids, draws=draws)
+        return small.repeat(1, 1, 2, 2)
+
+    monkeypatch.setattr(walk, "standard_normal", tiled)
+    c = sizes.sized(laws.SPHERE, laws.SPHERE_PHI, 50, (16, 16))
+    assert laws.rejected(sizes.quarter_p_values(c))

@@ -59,18 +59,18 @@ def test_samples_of_any_size_are_uniform_on_the_spheres_of_that_size(size: tuple
 
 
 def quarter_p_values(c: np.ndarray) -> list[float]:
-    """Tests that the share of the energy in the first quarter of P positions is Beta(P/8, 3P/8)."""
-    square, positions = np.square(c[:, laws.HELD]), c.shape[2]
-    share = square[..., : positions // 4].sum(axis=2) / square.sum(axis=2)
+    """Tests that the share of the energy in a quadrant of square samples of P positions is Beta(P/8, 3P/8)."""
+    positions, side = c.shape[2], math.isqrt(c.shape[2])
+    square = np.square(c[:, laws.HELD]).reshape(len(c), len(laws.HELD), side, side)
+    share = square[..., : side // 2, : side // 2].sum(axis=(2, 3)) / square.sum(axis=(2, 3))
     return [float(stats.kstest(s, stats.beta(positions / 8, 3 * positions / 8).cdf).pvalue) for s in share.T]
 
 
 def test_energy_is_shared_among_all_positions_of_a_larger_sample_and_not_held_in_each_tile() -> None:
-    c = on_the_sphere((16, 16), 400)
-    assert not laws.rejected(quarter_p_values(c))
+    assert not laws.rejected(quarter_p_values(on_the_sphere((16, 16), 400)))
     # Four samples of the condition's own size side by side have the same φ, each of them.
-    tiled = on_the_sphere((8, 8), 400).reshape(100, 4, 4, 16).transpose(0, 2, 1, 3).reshape(100, 4, 64)
-    assert laws.rejected(quarter_p_values(tiled))
+    tiles = sized(laws.SPHERE, laws.SPHERE_PHI, 200, (8, 8)).reshape(50, 2, 2, 4, 4, 4)
+    assert laws.rejected(quarter_p_values(tiles.transpose(0, 3, 1, 4, 2, 5).reshape(50, 4, 64)))
 
 
 @settings(max_examples=4)
@@ -283,3 +283,20 @@ def test_the_size_is_changed_with_the_tap_that_phi_was_measured_with(model: Patc
         held.at_size(probekit.tap(model, "analysis"), 16)
     with pytest.raises(InputError, match="give a tap"):
         held.at_size(None, 8)
+
+
+def test_the_command_makes_samples_of_another_size(tmp_path: Path) -> None:
+    options = ["shapes:1", "--network", "photo32", "--crop", "16", "--levels", "2", "--samples", "1", "--quiet"]
+    for text, sides in (("24", (24, 24)), ("8,16", (8, 16))):
+        out = tmp_path / text
+        assert sampling.main([*options, "--sample-size", text, "-o", str(out)]) == 0
+        with xr.open_dataset(out / "samples.nc") as found:
+            assert found.samples.shape[-2:] == sides
+            assert found.condition_image.shape[-2:] == (16, 16)
+
+
+@pytest.mark.parametrize("text", ["", "0", "8x16", "8,16,24", "-8"])
+def test_the_command_refuses_what_is_no_size(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sampling.main(["shapes:1", "--sample-size", text, "-o", str(tmp_path / "o")]) != 0
+    assert "write N or ROWS,COLS" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
