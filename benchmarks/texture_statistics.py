@@ -1,8 +1,9 @@
 """How many statistics of a texture samples have: those of Portilla & Simoncelli (2000), by the library plenoptic.
 
-The statistics are of grey images, the mean over bands. A statistic of a sample is matched where it lies within the
-interval that a further patch of the same photograph lies in with a given probability, if patches' statistics are
-normal: so patches themselves match about that share, which is what samples can be compared with.
+The statistics are of grey images, the mean over bands; of a photograph those that are finite in all its patches. A
+statistic of a sample is matched where it lies within the interval that a further patch of the same photograph lies in
+with a given probability, if patches' statistics are normal: so patches themselves match about that share, which is what
+samples can be compared with.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def texture_statistics(
     Raises
     ------
     InputError
-        If there are no such labels, samples are smaller than patches, or statistics of patches are not finite.
+        If there are no such labels, samples are smaller than patches, or no statistic is finite in all patches.
     ImportError
         Without plenoptic.
     """
@@ -90,8 +91,8 @@ def texture_statistics(
         raise InputError("the samples or the reference have no labels: label each image by its photograph")
     values = samples["samples"].transpose("image", "sample", "band", "row", "col").values
     patches, names = statistics(known.read(range(len(known))).numpy(), scales)
-    if not np.isfinite(patches).all():
-        raise InputError("statistics of some patches are not finite: leave constant patches out")
+    if not np.isfinite(patches).all(axis=0).any():
+        raise InputError("no statistic is finite in all patches: leave constant patches out")
     tiles, count = _tiles(values, known)
     own, _ = statistics(tiles, scales)
     own = own.reshape(*values.shape[:2], count, -1).mean(axis=2)
@@ -149,20 +150,27 @@ def compared(
     at = np.searchsorted(known.names, of)
     n = known.patches[at][:, None]
     reach = stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt(1 + 1 / n) * known.spread[at]
-    # Not within: what is not finite is not matched.
-    within = np.abs(own - known.mean[at][:, None]) <= reach[:, None]
+    # What is not finite in a sample is not matched; what is not in its photograph's patches is not asked for.
+    asked = np.isfinite(reach)[:, None]
+    within = asked & (np.abs(own - known.mean[at][:, None]) <= reach[:, None])
     kinds = [np.ones(len(names), dtype=bool), *(names == kind for kind in dict.fromkeys(names))]
     pooled = np.sqrt(np.square(known.spread).mean(axis=0))
-    varied = pooled > 1e-9 * np.abs(known.mean).max(axis=0)
+    varied = np.isfinite(pooled) & (pooled > 1e-9 * np.abs(known.mean).max(axis=0))
     scaled = (own[:, :, None] - known.mean) / np.where(varied, pooled, np.inf)
     distance = np.sqrt(np.square(scaled)[..., varied].mean(axis=-1))
     mine = np.take_along_axis(distance, np.broadcast_to(at[:, None, None], (*own.shape[:2], 1)), axis=2)[..., 0]
     return {
-        "matched": np.stack([within[..., kind].mean(axis=-1) for kind in kinds], axis=-1),
+        "matched": np.stack([_share(within[..., kind], asked[..., kind]) for kind in kinds], axis=-1),
         "distance_own": mine,
         "distance_other": (distance.sum(axis=2) - mine) / (distance.shape[2] - 1),
         "nearest_own": mine <= distance.min(axis=2),
     }
+
+
+def _share(within: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Share of those asked for, NaN where none is."""
+    count = np.broadcast_to(asked, within.shape).sum(axis=-1)
+    return np.divide(within.sum(axis=-1), count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 def _tiles(values: np.ndarray, known: ImageSet) -> tuple[np.ndarray, int]:

@@ -65,6 +65,18 @@ def test_statistics_that_are_not_finite_are_not_matched(texture_statistics: Modu
     assert texture_statistics.compared(own, np.array(["a", "b"]), known, KINDS, 0.95)["matched"].max() == 0
 
 
+def test_statistics_that_patches_do_not_have_are_asked_of_no_sample_of_their_photograph(
+    texture_statistics: ModuleType,
+) -> None:
+    values = np.random.default_rng(0).random((6, 40))
+    own = values[[0, 3]][:, None]
+    values[1, :10] = np.nan
+    known = texture_statistics.photographs(values, list("aaabbb"))
+    found = texture_statistics.compared(own, np.array(["a", "b"]), known, KINDS, 0.999999)
+    assert found["matched"].min() == 1
+    assert np.isfinite(found["distance_own"]).all()
+
+
 def test_too_few_patches_and_unknown_photographs_are_refused(texture_statistics: ModuleType) -> None:
     values = np.random.default_rng(0).random((6, 40))
     with pytest.raises(InputError, match="1 patches of a photograph, 2 photographs"):
