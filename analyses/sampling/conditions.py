@@ -21,6 +21,7 @@ from analyses.sampling.methods import (
 )
 from probekit import images as image_sources
 from probekit import labels
+from probekit.capture.reductions import INSIDE
 from probekit.checks import given as shown
 from probekit.checks import number, seeded, text
 from probekit.denoising.conditions import Conditions, conditions_for
@@ -228,7 +229,8 @@ class Condition:
                 "samples' size"
             )
         reduce = self.attrs["reduce"]
-        if reduce in OF_SIZE:
+        whole = reduce.removesuffix(INSIDE)
+        if whole in OF_SIZE:
             raise InputError(
                 f"{said}: reduce={reduce!r} depends on how large an image is; hold a mean over positions, "
                 f"reduce={' or '.join(map(repr, MEANS))}"
@@ -243,7 +245,7 @@ class Condition:
             raise InputError(f"{said}: the network fails at that size ({error}); give another size=") from error
         ratio = shape[1] * shape[2] / (sides[0] * sides[1])
         self._refuse_other(other)
-        if reduce not in MEANS and not _maps(self.given, shape[1:]):
+        if whole not in MEANS and not _maps(self.given, shape[1:]):
             refuse_sums(_own(tap, self.shape, self.sigmas[0], self.given), other, ratio, said)
         measured = self.shape if self.measured is None else self.measured
         return replace(

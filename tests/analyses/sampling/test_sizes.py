@@ -211,6 +211,7 @@ def inner(a: Tensor) -> Tensor:
     [
         ("max", "reduce='max' depends on how large an image is"),
         ("std", "reduce='std' depends on how large an image is"),
+        ("max_inside", "reduce='max_inside' depends on how large an image is"),
         (total, "grows with the number of positions"),
         (length, "grows with the number of positions"),
         (each, "makes 64 and 256 numbers"),
@@ -223,7 +224,7 @@ def test_reductions_that_depend_on_the_size_are_refused(reduce: Any, words: str)
         condition.at_size(tap, 8)
 
 
-@pytest.mark.parametrize("reduce", ["mean", "relu_mean", "energy", inner])
+@pytest.mark.parametrize("reduce", ["mean", "relu_mean", "energy", "mean_inside", inner])
 def test_means_over_positions_are_held_at_any_size(reduce: Any) -> None:
     tap = probekit.tap(Plain(), "net", reduce=reduce)
     condition = sampling.Condition.from_images(tap, noise(1, 1, 8, 8), LEVELS)
