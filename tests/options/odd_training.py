@@ -13,7 +13,7 @@ from probekit.denoising.denoiser import Denoiser
 from probekit.models.unet import UNet
 from probekit.train import Recipe, train
 from tests.odd import FLAGS, FUNCTIONS, LEVELS, NOTHING, Call
-from tests.options.odd_analyses import COUNTS, LARGER, SEEDS, SHARES
+from tests.options.odd_analyses import COUNTS, HUGE, LARGER, NUMBERED, SEEDS, SHARES
 from tests.options.odd_network_rooms import CLASSED
 
 __all__ = ["CALLS"]
@@ -48,7 +48,7 @@ CALLS: dict[str, Call] = {
             "store": None,
         },
         {"settings": NOTHING, "store": NOTHING},
-        only=["denoiser", "run", "images", "settings"],
+        only=["denoiser", "run", "images", "settings", "store"],
     ),
     "training.Settings": Call(
         training.Settings,
@@ -70,9 +70,9 @@ CALLS: dict[str, Call] = {
             "sigma": LEVELS,
             "draws": LARGER,
             "reduce": FUNCTIONS,
-            "steps": NOTHING,
+            "steps": NOTHING | NUMBERED,
             "averaged": FLAGS,
-            "n_images": NOTHING | {"2**63"},
+            "n_images": NOTHING | HUGE | LARGER,
             "clusters": NOTHING,
             "resamples": {"np.uint8"},
             "level": SHARES,
