@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ from probekit import checks
 from probekit.cli.checking import checked, possible_path, whole_of
 from probekit.cli.conditions import check_condition, conditions_called
 from probekit.cli.networks import is_function, network_called
+from probekit.cli.procedural import is_procedural, procedural_called
 from probekit.errors import InputError
 from probekit.machine.memory import refuse_if_too_large
 
@@ -114,8 +114,8 @@ Images = Annotated[
     list[str],
     typer.Argument(
         callback=checked(possible_path),
-        help="Folders or zips of images, image files, patterns such as 'train-*.zip', shapes:COUNT, or samples, the "
-        "built-in ones.",
+        help="Folders or zips of images, image files, patterns such as 'train-*.zip', shapes:COUNT, ovals:COUNT, or "
+        "samples, the built-in ones.",
     ),
 ]
 Model = Annotated[str, typer.Argument(metavar="NETWORK", help=A_NETWORK)]
@@ -222,7 +222,7 @@ def images_called(
     background: str | None = None,
     **files: Any,
 ) -> ImageSet:
-    """The images of folders, zips, files, tables and shapes:COUNT or shapes:COUNT:SEED, joined; or of "samples".
+    """The images of folders, zips, files, tables and procedural ones, such as shapes:COUNT, joined; or of "samples".
 
     Of the built-in photographs all, or those whose ids follow. `background` is a grey level or three, comma-separated;
     `files` are further options of files and tables, as `probekit.images.load` takes them.
@@ -253,7 +253,7 @@ def images_called(
     if "samples" in names:
         raise InputError("samples stands alone: give it without folders or zips")
     if not names:
-        raise InputError("no images are named: give folders or zips of images, shapes:COUNT, or samples")
+        raise InputError("no images are named: give folders or zips of images, shapes:COUNT, ovals:COUNT, or samples")
     if size is not None:
         refuse_images_too_large(1, bands, size, size, hint=f"give a smaller --size than {size}")
     every = [file for name in names for file in _matching(name)]
@@ -300,34 +300,12 @@ def _set_called(name: str, **options: Any) -> ImageSet:
     from probekit.images import load
 
     possible_path("images", name)
-    if name.partition(":")[0] != "shapes":
+    if not is_procedural(name):
         return load(Path(name), **options)
     strange = [f"--{option}" for option in ("background", "frame") if option in options]
     if strange:
         raise InputError(f"{name}: procedural images come from no files: leave {' and '.join(strange)} out")
-    return _shapes_called(name, options.get("size", 32), options.get("crop"), options.get("bands", 3))
-
-
-def _shapes_called(name: str, size: int, crop: int | None, bands: int) -> ImageSet:
-    """Procedural images."""
-    from probekit.images import load
-    from probekit.synthetic import shapes
-
-    given = name.split(":")[1:]
-    if not 1 <= len(given) <= 2 or not all(part.isdecimal() and len(part) < 20 for part in given):
-        raise InputError(f"{name}: write shapes:COUNT or shapes:COUNT:SEED, e.g. shapes:1000, for procedural images")
-    count, seed = int(given[0]), int(given[-1]) if len(given) > 1 else 0
-    if count < 1:
-        raise InputError(f"{name}: give one image at least, e.g. shapes:1000")
-    if bands != 3:
-        raise InputError(f"{name}: procedural images are drawn in colour: give files for a grey network, or --bands 3")
-    side = size if crop is None else crop
-    if side > size:
-        raise InputError(f"{name}: --crop {side} is larger than the images of {size}×{size}: give less, or a --size")
-    refuse_images_too_large(count, 3, size, size, hint=f"{name}: give fewer images, or a smaller --size")
-    start = (size - side) // 2
-    cut = {dim: slice(start, start + side) for dim in ("row", "col")}
-    return replace(load(shapes.draw(count, size=size, seed=seed).images.isel(cut)), name=name)
+    return procedural_called(name, **{key: options[key] for key in ("size", "crop", "bands") if key in options})
 
 
 def refuse_images_too_large(count: int, *shape: int, hint: str) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from probekit.cli.arguments import (
     AnySeed,
+    Bands,
     Images,
     Quiet,
     Size,
@@ -64,6 +65,7 @@ def train(
     crop: Annotated[
         int | None, typer.Option(callback=whole_of(1), help="Train on squares of this side, cut at random.")
     ] = None,
+    bands: Bands = 3,
     model: Annotated[Architecture | None, typer.Option(help="Blind UNet (the default), UNet told σ, or DnCNN.")] = None,
     channels: Annotated[
         str | None,
@@ -125,7 +127,7 @@ def train(
     results_awaited(out, CHECKPOINT, LOG_FILE, path.name, path.with_suffix(".json").name)
     with goes_on(out / CHECKPOINT):
         said = trained_denoiser(
-            lambda: images_called(images, size=size, crop=size),
+            lambda: images_called(images, size=size, crop=size, bands=bands),
             path,
             recipe=Recipe(
                 steps=steps,
@@ -146,10 +148,11 @@ def train(
                 depth=depth,
                 gains=None if gains is None else gains.value,
                 skips=None if skips is None else numbers(skips, float, option="--skips"),
+                bands=bands if init is None else None,
                 seed=seed,
             ),
             measured=Measured(
-                lambda: images_called(words(held_out) or [], size=size, crop=crop or size),
+                lambda: images_called(words(held_out) or [], size=size, crop=crop or size, bands=bands),
                 lambda: [(other, network_called(other)) for other in words(compare) or []],
                 evaluations,
                 max_held_out,

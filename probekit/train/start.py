@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from probekit.checks import choice, counts, seeded, whole
+from probekit.checks import choice, counts, listed, number, seeded, whole
 from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.machine.weights import weights_sha256
@@ -42,6 +42,8 @@ class Start:
         ±0.025, as the paper's code draws them. None for "one", or those of `init`.
     skips
         Of a new UNet, as `probekit.models.unet.UNet` takes them. None for all, or those of `init`.
+    bands
+        Of the images that a new network takes: 3, or 1 for grey ones. None for 3, or those of `init`.
     seed
         Of new weights; they are drawn from torch's generator, seeded with it by the caller.
     """
@@ -52,6 +54,7 @@ class Start:
     depth: int | None = None
     gains: str | None = None
     skips: Sequence[float] | None = None
+    bands: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -65,6 +68,14 @@ class Start:
             whole("depth", self.depth, least=2)
         if self.gains is not None:
             choice("gains", self.gains, GAINS)
+        if self.bands is not None:
+            whole("bands", self.bands, least=1)
+        if self.skips is not None:
+            what = "one share from 0 to 1, or one for each scale, e.g. (1, 1, 0)"
+            shares = [number("skips", s, what, good=lambda v: 0 <= v <= 1) for s in listed("skips", self.skips, what)]
+            if not shares:
+                raise InputError(f"skips is empty: give {what}")
+            object.__setattr__(self, "skips", shares)
         if self.init is not None:
             return
         if self.skips is not None and self.model == DNCNN:
@@ -86,14 +97,14 @@ class Start:
         model = self.model
         channels = CHANNELS if self.channels is None else self.channels
         if self.init is None:
-            made = _new(model or UNET, list(channels), self.depth or DEPTH, self.skips)
+            made = _new(model or UNET, list(channels), self.depth or DEPTH, self.skips, self.bands or 3)
             if self.gains == "paper":
                 draw_gains(made.model)
             return made
         begun, kind = zoo.load(self.init), zoo.describe(self.init)["architecture"]
         config: Mapping[str, Any] = begun.model.config  # pyright: ignore[reportAssignmentType]
         there = {"model": kind, "depth": config.get("depth"), "gains": "its own"}
-        there["skips"] = config.get("skips")
+        there |= {"skips": config.get("skips"), "bands": config.get("image_channels", 3)}
         asked = {name: getattr(self, name) for name in there}
         differing = [
             f"--{key} {value}, where it has {there[key] or 'none'}"
@@ -146,10 +157,11 @@ class Start:
         return start, before["card"].get("images seen", 0)
 
 
-def _new(model: str, channels: list[int], depth: int, skips: Sequence[float] | None) -> Denoiser:
+def _new(model: str, channels: list[int], depth: int, skips: Sequence[float] | None, bands: int) -> Denoiser:
     if model == DNCNN:
-        return Denoiser(DnCNN(depth, channels[0]))
+        return Denoiser(DnCNN(depth, channels[0], image_channels=bands))
     options: dict[str, Any] = {} if skips is None else {"skips": skips[0] if len(skips) == 1 else skips}
+    options["image_channels"] = bands
     if model == SIGMA_UNET:
         return Denoiser(SigmaUNet(channels, **options), sigma_to="sigma")
     return Denoiser(UNet(channels, **options))

@@ -267,8 +267,18 @@ CALLS: dict[str, Call] = {
     ),
     "probekit.train.start.Start": Call(
         Start,
-        {"init": None, "model": "dncnn", "channels": (4,), "depth": 3, "seed": 0},
-        {"init": NOTHING, "model": NOTHING, "channels": NOTHING, "depth": WHOLES | NOTHING, "seed": WHOLES},
+        {"init": None, "model": "dncnn", "channels": (4,), "depth": 3, "gains": "one", "bands": 1, "seed": 0},
+        {"init": NOTHING, "model": NOTHING, "channels": NOTHING, "depth": WHOLES | NOTHING, "gains": NOTHING}
+        | {"bands": WHOLES | NOTHING, "seed": WHOLES},
         then=lambda start: start.denoiser(),
+    ),
+    "probekit.train.start.Start: skips": Call(
+        lambda skips: Start(model="unet", channels=(4, 8), skips=skips),
+        {"skips": (1,)},
+        {
+            "skips": NOTHING
+            | {"an iterator", "a DataArray of one dim", "an array of one whole number", "an array of uint8"}
+            | {"an array of float16", "a tensor of 1 dim", "a tensor of bfloat16", "a tensor with gradient"}
+        },
     ),
 }

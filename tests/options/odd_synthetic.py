@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from probekit.synthetic import shapes
+from probekit.synthetic import ovals, shapes
 from probekit.synthetic.patch_laws import EnergyLaw, SplitLaw, coefficient_law, on_spheres, wasserstein2
 from probekit.synthetic.patch_model import PatchModel
 from probekit.synthetic.subspaces import union_of_subspaces
@@ -16,6 +16,7 @@ from tests.odd import LEVELS, NOTHING, NUMBERS, WHOLES, Call
 MODEL = PatchModel([0.4, 0.6], [[0.2, 0.05, 0, 0], [0.2, 0, 0.1, 0]])
 X = torch.zeros(2, 1, 8, 8) + 0.1
 SETTINGS = shapes.draw_settings(2, seed=0)
+OVALS = ovals.draw_settings(1, size=16, seed=0, count=2)
 LAW = EnergyLaw([0.5, 0.2], positions=4)
 SPLIT = SplitLaw([0.5, 0.2], phi=1.0, positions=4, component=0)
 SIZE = {"rows": 4, "cols": 4}
@@ -43,6 +44,10 @@ SUBSPACES_TAKE: dict[str, Any] = dict.fromkeys(SUBSPACES, WHOLES) | {
     "rest": NUMBERS,
     "sigma": LEVELS,
     "weights": NOTHING,
+}
+OF_OVALS: dict[str, Any] = dict.fromkeys(("n", "size", "seed", "count"), WHOLES) | {
+    "area": NOTHING | {"an iterator", "a DataArray of one dim"},
+    "aspect": NOTHING | NUMBERS | {"an array of one whole number"},
 }
 # Energies and the like, in arrays of any shape.
 ARRAYS = NUMBERS | {
@@ -141,6 +146,20 @@ CALLS: dict[str, Call] = {
         wasserstein2,
         {"a": [0.5], "b": [0.2], "positions": 4},
         {"a": ARRAYS, "b": ARRAYS, "positions": WHOLES},
+    ),
+    "probekit.synthetic.ovals.draw": Call(
+        ovals.draw,
+        {"n": 1, "size": 16, "seed": 0, "count": 2, "area": None, "aspect": None, "bands": 1},
+        OF_OVALS | {"bands": WHOLES},
+    ),
+    "probekit.synthetic.ovals.draw_settings": Call(
+        ovals.draw_settings, {"n": 1, "size": 16, "seed": 0, "count": 2, "area": None, "aspect": None}, OF_OVALS
+    ),
+    "probekit.synthetic.ovals.render": Call(
+        ovals.render, {"settings": OVALS, "size": 16, "bands": 1}, {"size": WHOLES, "bands": WHOLES}
+    ),
+    "probekit.synthetic.ovals.image_set": Call(
+        ovals.image_set, {"settings": OVALS, "size": 16, "bands": 1}, {"size": WHOLES, "bands": WHOLES}
     ),
     "probekit.synthetic.shapes.draw": Call(
         shapes.draw, {"n": 1, "size": 16, "seed": 0, "fixed": {}}, {"n": WHOLES, "size": WHOLES, "seed": WHOLES}

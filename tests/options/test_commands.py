@@ -118,6 +118,8 @@ ODD = [
         "a:b:c",
         "shapes:0",
         "shapes:" + "9" * 12,
+        "ovals:0",
+        "ovals-grid:" + "9" * 12,
         "/dev/null",
         "0x10",
     ),
@@ -404,6 +406,8 @@ def test_phi_refuses_before_it_writes(more: list[str], folder: Path, capsys: pyt
     "images",
     [
         "shapes:0",
+        "ovals:0",
+        "ovals-grid:x",
         "shapes:99999999999",
         "shapes:-1",
         "shapes:x",

@@ -24,6 +24,7 @@ PUBLIC = [
     "probekit.models.unet",
     "probekit.models.widening",
     "probekit.models.zoo",
+    "probekit.synthetic.ovals",
     "probekit.synthetic.patch_laws",
     "probekit.synthetic.patch_model",
     "probekit.synthetic.shapes",
@@ -68,6 +69,7 @@ WITHIN = [
     "probekit.phi",
     "probekit.synthetic",
     "probekit.synthetic.drawing",
+    "probekit.synthetic.oval_coverage",
     "probekit.synthetic.patch_draws",
     "probekit.synthetic.patch_gate",
     "probekit.synthetic.patch_strategies",
@@ -83,6 +85,7 @@ WITHIN = [
     "probekit.train.processes",
     "probekit.train.recipe",
     "probekit.train.run",
+    "probekit.train.steps",
 ]
 # Rooms that are within with all their modules.
 ROOMS = tuple(f"probekit.{room}." for room in ("capture", "cli", "denoising", "drawing", "machine", "phi"))
@@ -91,6 +94,7 @@ MADE = {
     "probekit.Tap",
     "probekit.images.ImageSet",
     "probekit.synthetic.patch_model.PatchData",
+    "probekit.synthetic.ovals.OvalData",
     "probekit.synthetic.shapes.ShapeData",
     "probekit.synthetic.shapes.Factor",
     "probekit.synthetic.shapes.Factor.quantile",

@@ -12,7 +12,8 @@ from PIL import Image
 import probekit
 from analyses.report.shell import main
 from probekit.cli.arguments import DRAWS, SIGMA, images_called, network_called, numbers
-from probekit.synthetic import shapes
+from probekit.errors import ProbeError
+from probekit.synthetic import ovals, shapes
 
 NETWORK = """
 import torch
@@ -155,11 +156,50 @@ def test_procedural_images_are_called_by_number_and_seed(run, tmp_path: Path) ->
     assert data.label.values.tolist() == drawn.truth["shape"].values.tolist()
 
 
-@pytest.mark.parametrize("name", ["shapes:", "shapes:many", "shapes:3:1:2", "shapes:-3"])
-def test_procedural_images_called_otherwise_say_how(run, name: str) -> None:
-    code, _, errors = run("phi", "a_network:make", name, "-o", "phi.nc")
+@pytest.mark.parametrize("kind", ["shapes", "ovals", "ovals-grid"])
+@pytest.mark.parametrize("rest", ["", "many", "3:1:2", "-3"])
+def test_procedural_images_called_otherwise_say_how(run, kind: str, rest: str) -> None:
+    code, _, errors = run("phi", "a_network:make", f"{kind}:{rest}", "-o", "phi.nc")
     assert code == 1
-    assert "write shapes:COUNT or shapes:COUNT:SEED" in errors
+    assert f"write {kind}:COUNT or {kind}:COUNT:SEED" in errors
+
+
+@pytest.mark.parametrize(("bands", "size"), [(1, 80), (3, 80), (1, 40)])
+def test_ovals_are_called_by_number_and_seed_in_any_size_and_bands(bands: int, size: int) -> None:
+    called = images_called(["ovals:6:2"], size=size, bands=bands)
+    drawn = ovals.draw(6, seed=2, size=size, bands=bands).images
+    assert called.name == "ovals:6:2"
+    assert called.labels == tuple(drawn.label.values)
+    np.testing.assert_array_equal(called.read(range(6)).numpy(), drawn.values)
+    assert images_called(["ovals:6:2"]).shape == (3, 80, 80)
+
+
+def test_ovals_of_the_grid_have_each_aspect_in_turn() -> None:
+    called = images_called(["ovals-grid:38"], bands=1)
+    assert called.labels == tuple(f"{a:g}" for a in 2 * ovals.GRID)
+
+
+def test_ovals_of_other_seeds_are_others_and_of_one_seed_the_same_however_many() -> None:
+    seen, unseen, more = (images_called([name], bands=1) for name in ("ovals:5", "ovals:5:1", "ovals:9"))
+    few = range(5)
+    assert not any((seen.read([i]) == unseen.read([k])).all() for i in few for k in few)
+    np.testing.assert_array_equal(seen.read(few).numpy(), more.read(few).numpy())
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "said"),
+    [
+        (["ovals:2"], {"size": 40, "crop": 20}, "--crop 20 would cut ovals"),
+        (["ovals:2"], {"crop": 90}, "--crop 90 is larger"),
+        (["ovals:0"], {}, "give one image at least, e.g. ovals:1000"),
+        (["ovals:2"], {"background": "0.5"}, "come from no files: leave --background out"),
+        (["ovals:" + "9" * 15], {}, "give fewer images"),
+        (["shapes:2"], {"bands": 1}, "drawn in colour"),
+    ],
+)
+def test_ovals_that_cannot_be_drawn_so_are_refused(names: list[str], options: dict, said: str) -> None:
+    with pytest.raises(ProbeError, match=said):
+        images_called(names, **options)
 
 
 GIVEN = """

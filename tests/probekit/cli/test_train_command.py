@@ -17,6 +17,7 @@ from probekit.errors import InputError
 from probekit.models import zoo
 from probekit.models.unet import UNet
 from probekit.train import progress_of
+from probekit.train.start import Start
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,22 @@ def test_procedural_images_are_measured_at_the_side_of_the_crops_too(tmp_path: P
     arguments = "train shapes:6 --held-out shapes:3:1 --name tiny --size 18 --crop 8 --channels 4,4,8 --steps 1"
     # At a side of 18 the network could not take them.
     assert main([*arguments.split(), "--batch-size", "2", "--quiet", "--out", str(tmp_path)]) == 0
+
+
+def test_a_grey_network_is_trained_on_ovals_and_measured_on_others(tmp_path: Path) -> None:
+    arguments = "train ovals:6 --held-out ovals:3:1 --bands 1 --size 24 --name tiny --channels 4,8 --steps 1"
+    assert main([*arguments.split(), "--batch-size", "2", "--quiet", "--out", str(tmp_path)]) == 0
+    made = zoo.describe(tmp_path / "tiny.safetensors")
+    assert made["config"]["image_channels"] == 1
+    assert np.isfinite(made["card"]["psnr"]["noisy"]).all()
+
+
+def test_a_network_of_one_plane_is_begun_for_images_of_one_plane() -> None:
+    for model, channels in (("unet", (4, 8)), ("sigma-unet", (4, 8)), ("dncnn", (4,))):
+        made = Start(model=model, channels=channels, bands=1).denoiser()
+        assert made(torch.zeros(1, 1, 8, 8), 0.1).shape == (1, 1, 8, 8)
+    with pytest.raises(InputError, match="--bands 1, where it has 3; leave these options out"):
+        Start(init="photo32", bands=1).denoiser()
 
 
 def test_images_that_the_network_cannot_take_are_refused_before_anything_is_trained(
