@@ -41,7 +41,14 @@ FLOORS = [
         "analyses.attribution",
         "analyses.sampling",
     },
-    {"analyses.variants", "analyses.concepts", "analyses.generalisation", "analyses.controls", "analyses.training"},
+    {
+        "analyses.variants",
+        "analyses.concepts",
+        "analyses.generalisation",
+        "analyses.controls",
+        "analyses.factors",
+        "analyses.training",
+    },
     {"analyses.report"},
     {"probekit.__main__"},
 ]

@@ -42,6 +42,7 @@ ANALYSES: Mapping[str, str] = {
     "semantics": "Is distance in φ semantic: stability over noise, neighbours, correlations with other distances.",
     "clusters": "Whether images form groups in φ, how many, and whether these are classes.",
     "probe": "How much of the class a linear classifier reads from φ, at each tap and noise level.",
+    "factors": "How a numeric factor, such as the aspect of ovals, lies in φ: correlations, how well it is read.",
     "descriptors": "Descriptors of images, as semantics compares φ with them: --others descriptors.nc.",
     "controls": "Does it need training? The same numbers for the trained denoiser and all that it is compared with.",
     "sampling": "Images sampled from p(x | φ) of images, and what they share.",

@@ -13,10 +13,15 @@ import xarray as xr
 from matplotlib import pyplot as plt
 
 from tests.odd import Call
-from tests.options import odd_network_rooms, odd_phi_rooms, odd_sampling_rooms
+from tests.options import odd_factors, odd_network_rooms, odd_phi_rooms, odd_sampling_rooms
 
 Kept = Callable[[xr.Dataset, Path], xr.Dataset]
-CALLS: dict[str, Call] = {**odd_phi_rooms.CALLS, **odd_network_rooms.CALLS, **odd_sampling_rooms.CALLS}
+CALLS: dict[str, Call] = {
+    **odd_phi_rooms.CALLS,
+    **odd_factors.CALLS,
+    **odd_network_rooms.CALLS,
+    **odd_sampling_rooms.CALLS,
+}
 OF_FINDINGS = {"findings", "embedding", "first", "second", "samples", "unconditional"}
 FIGURES = [name for name in CALLS if name.split(".")[1].startswith(("plot", "sheet"))]
 TAKERS = [

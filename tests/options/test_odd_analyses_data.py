@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analyses import clusters, descriptors, probe, sampling, selectivity, semantics, sparsity, subspaces
+from analyses import clusters, descriptors, factors, probe, sampling, selectivity, semantics, sparsity, subspaces
 from probekit.errors import InputError, ProbeError
 from tests.odd_data import odd_data
 from tests.options import odd_analyses as made
+from tests.options import odd_factors
 
 DATA, TEST = made.DATA, made.TEST
 QUICK = {"distances": ["euclidean"], "resamples": 100}
@@ -31,6 +32,8 @@ TAKERS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "clusters.compare": (lambda d: clusters.compare(d, made.CLUSTERED, resamples=100), made.CLUSTERED),
     "train": (lambda d: probe.analyse(d, TEST, resamples=100, penalties=[0.1]), DATA),
     "test": (lambda d: probe.analyse(DATA, d, resamples=100, penalties=[0.1]), TEST),
+    "factors": (lambda d: factors.analyse(d, factor="aspect", folds=2, resamples=100), odd_factors.DATA),
+    "factors.compare": (lambda d: factors.compare(d, odd_factors.FOUND, resamples=100), odd_factors.FOUND),
     "probe.compare": (lambda d: probe.compare(d, made.PROBED, resamples=100), made.PROBED),
     "per_image": (lambda d: semantics.per_image(d, distances=["euclidean"], k=3, label="label"), DATA),
     "stability": (lambda d: semantics.stability(d, **QUICK), DATA),

@@ -20,6 +20,7 @@ from analyses import (
     concepts,
     controls,
     densities,
+    factors,
     probe,
     report,
     sampling,
@@ -166,6 +167,12 @@ OF_DATA: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "clusters.analyse": lambda d: clusters.analyse(d, n_clusters=4, resamples=100, permutations=99),
     "probe.analyse": lambda d: probe.analyse(d, signed_like(d, dataset("b")), resamples=100, penalties=[0.1]),
     "subspaces.intrinsic_dimension": subspaces.intrinsic_dimension,
+    "factors.analyse": lambda d: factors.analyse(
+        d.assign_coords(size=("image", np.arange(40) % 4 + 1.0)),
+        factor="size",
+        resamples=100,
+        # Plain correlations over channels are of φ as it is; cosines between what differs are not.
+    ).drop_vars("correlation"),
     "densities.correlate": lambda d: densities.correlate(
         densities.over_pairs(beside(d).samples), beside(d).phi, least_pairs=45, permutations=100, resamples=100
     ),

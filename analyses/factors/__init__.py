@@ -1,0 +1,9 @@
+"""How a numeric factor of images lies in φ: correlations of mean φ over its values, how well it is read, neighbours."""
+
+from analyses.factors.analyse import FINDINGS, analyse
+from analyses.factors.controls import CONTROLS, controls
+from analyses.factors.figure import plot
+from analyses.factors.paired import DIFFERENCES, compare
+from analyses.factors.shell import main
+
+__all__ = ["CONTROLS", "DIFFERENCES", "FINDINGS", "analyse", "compare", "controls", "main", "plot"]

@@ -1,0 +1,3 @@
+from analyses.factors import main
+
+raise SystemExit(main())
