@@ -35,7 +35,7 @@ def coverage(aspect: float, area: np.ndarray, row: np.ndarray, col: np.ndarray, 
     ndarray
         (size, size) in [0, 1].
     """
-    down, across = half_axes(area, np.float64(aspect))
+    down, across = half_axes(area, np.asarray(aspect))
     windows = [_windowed(centre, half, size) for centre, half in ((row, down), (col, across))]
     (rows, v), (cols, u) = windows
     below = _of_disc(v[:, :, None], u[:, None, :])
