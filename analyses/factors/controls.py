@@ -7,16 +7,14 @@ from typing import Any
 import xarray as xr
 
 from analyses import descriptors
-from analyses.ground import as_network, check_measured, untrained_twin
+from analyses.ground import TWINS, as_network, check_measured, untrained_twins
 from probekit import checks, labels, tap
 from probekit import images as image_sources
-from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
-from probekit.models import zoo
 
 __all__ = ["CONTROLS", "controls"]
 
-CONTROLS = ("untrained", "untrained-paper-gains", "pixels", "gist")
+CONTROLS = (*TWINS, "pixels", "gist")
 
 
 def controls(denoiser: Any, data: xr.Dataset, images: Any, *, seed: int = 0) -> dict[str, xr.Dataset]:
@@ -36,8 +34,9 @@ def controls(denoiser: Any, data: xr.Dataset, images: Any, *, seed: int = 0) -> 
     Returns
     -------
     dict
-        φ of "untrained", the network with fresh weights; of "untrained-paper-gains", the same with the tiny gains of
-        the paper's code, for the package's networks; and of "pixels" and "gist", which have one noise level, 0.
+        φ of "untrained", the network with fresh weights; of "untrained, paper's gains", the same with gains as the
+        paper's code draws them, if it has normalisations of this package; and of "pixels" and "gist", which have one
+        noise level, 0.
 
     Raises
     ------
@@ -53,7 +52,7 @@ def controls(denoiser: Any, data: xr.Dataset, images: Any, *, seed: int = 0) -> 
     >>> denoiser = probekit.load("photo32")
     >>> data = probekit.tap(denoiser, "mid")(images, sigma=0.1, draws=1)
     >>> list(controls(denoiser, data, images))
-    ['untrained', 'untrained-paper-gains', 'pixels', 'gist']
+    ['untrained', "untrained, paper's gains", 'pixels', 'gist']
     """
     check_measured(data)
     labels.check_ids(data)
@@ -67,13 +66,10 @@ def controls(denoiser: Any, data: xr.Dataset, images: Any, *, seed: int = 0) -> 
     if absent:
         raise InputError(f"images lack {len(absent)} of those of the data, such as {absent[0]}: give the same images")
     chosen = source.subset([place[name] for name in ids])
-    twins = {"untrained": untrained_twin(network, seed=seed)}
-    if isinstance(network, Denoiser) and type(network.model) in zoo.ARCHITECTURES.values():
-        twins["untrained-paper-gains"] = zoo.untrained(network, seed=seed, gains="paper")
     asked = {"sigma": data["sigma"].values, "draws": data.attrs["draws"], "seed": data.attrs.get("seed", 0)}
     made = {
         name: tap(twin, labels.blocks(data), reduce=data.attrs["reduce"])(chosen, **asked)
-        for name, twin in twins.items()
+        for name, twin in untrained_twins(network, seed=seed).items()
     }
     made |= {
         "pixels": descriptors.as_representation(descriptors.pixels(chosen)),

@@ -22,6 +22,9 @@ from probekit.machine.progress import silent
 
 __all__ = ["command", "main"]
 
+# Names of files that differences go to.
+FILES = dict(zip(CONTROLS, ("untrained", "untrained-paper-gains", "pixels", "gist"), strict=True))
+
 
 def command(
     data: Data,
@@ -49,7 +52,7 @@ def command(
 ) -> list[Path]:
     """How a numeric factor, such as the aspect of ovals, lies in φ: correlations, how well it is read."""
     named = words(same_images) or []
-    differences = [f"less-{name}.nc" for name in CONTROLS] if named else []
+    differences = [f"less-{name}.nc" for name in FILES.values()] if named else []
     results_awaited(out, "factors.nc", "factors.png", *differences, reads=[data], images=named)
     phi = read(data)
     asked = {"factor": factor, "scale": scale, "mirror": mirror, "bins": bins, "folds": folds}
@@ -62,7 +65,7 @@ def command(
     with silent(quiet):
         beside = {name: analyse(each, **asked) for name, each in controls(denoiser, phi, shown, seed=seed).items()}
     less = {
-        f"less-{name}": compare(findings, other, resamples=resamples, level=level, seed=seed)
+        f"less-{FILES[name]}": compare(findings, other, resamples=resamples, level=level, seed=seed)
         for name, other in beside.items()
     }
     return saved(out, ("factors", findings), *less.items(), ("factors", plot(findings, beside)))

@@ -135,7 +135,7 @@ def test_the_command_writes_findings_figure_and_differences_to_the_controls(
     assert {p.name for p in out.iterdir()} == {"factors.nc", "factors.png"}
     more = ["--same-images", "ovals:20:3", "--size", "16", "--quiet"]
     assert program(["analyse", "factors", *words, *more]) == 0
-    named = {f"less-{name}.nc" for name in factors.CONTROLS}
+    named = {f"less-{name}.nc" for name in ("untrained", "untrained-paper-gains", "pixels", "gist")}
     assert {p.name for p in out.iterdir()} == {"factors.nc", "factors.png", *named}
     found = xr.load_dataset(out / "less-gist.nc", engine="h5netcdf")
     assert found["r2"].dims == ("sigma", "block", "other_block")
