@@ -27,7 +27,12 @@ CALLS: dict[str, Call] = {
             "folds": 2,
             **made.RESAMPLED,
         },
-        made.TAKEN | {"mirror": NOTHING | made.COUNTS, "bins": NOTHING | made.COUNTS, "folds": made.LARGER},
+        made.TAKEN
+        | {
+            "mirror": NOTHING | made.COUNTS | {"a DataArray of no dims"},
+            "bins": NOTHING | made.COUNTS,
+            "folds": made.LARGER,
+        },
     ),
     "factors.compare": Call(factors.compare, {"first": FOUND, "second": FOUND, **made.RESAMPLED}, made.TAKEN),
     "factors.controls": Call(
