@@ -48,6 +48,7 @@ FLOORS = [
         "analyses.controls",
         "analyses.factors",
         "analyses.training",
+        "analyses.cues",
     },
     {"analyses.report"},
     {"probekit.__main__"},

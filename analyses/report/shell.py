@@ -45,6 +45,7 @@ ANALYSES: Mapping[str, str] = {
     "factors": "How a numeric factor, such as the aspect of ovals, lies in φ: correlations, how well it is read.",
     "descriptors": "Descriptors of images, as semantics compares φ with them: --others descriptors.nc.",
     "controls": "Does it need training? The same numbers for the trained denoiser and all that it is compared with.",
+    "cues": "Texture or shape: which of the two an image shares with its nearest neighbour in φ, where they disagree.",
     "sampling": "Images sampled from p(x | φ) of images, and what they share.",
     "variants": "What each ingredient of conditional sampling does: match, variety, near copies, other blocks, "
     "untrained network.",

@@ -19,6 +19,7 @@ from analyses import (
     clusters,
     concepts,
     controls,
+    cues,
     densities,
     factors,
     probe,
@@ -105,6 +106,13 @@ def of_images() -> xr.Dataset:
     return probekit.tap(NET, "mid")(IMAGES, sigma=0.1, draws=2)
 
 
+def exemplars(images: Any) -> xr.Dataset:
+    """Each of 40 images said to be of another pair of ten shapes and ten textures."""
+    i = np.arange(40)
+    shape, texture = ([f"{name}{k}" for k in of] for name, of in (("s", i % 10), ("t", (i + i // 10 * 3) % 10)))
+    return cues.named(images, shape=shape, texture=texture)
+
+
 def fitted() -> tuple[xr.Dataset, xr.Dataset]:
     """Data and the subspaces found in it, then some of φ negative."""
     data, _ = union_of_subspaces(100, n_channels=30, n_subspaces=3)
@@ -178,6 +186,7 @@ OF_DATA: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     ),
     "densities.analyse": lambda d: densities.analyse(beside(d), least_pairs=45, permutations=100, resamples=100),
 }
+OF_DATA |= {"cues.analyse": lambda data: cues.analyse({"x": data}, exemplars=exemplars(data), resamples=100)}
 OF_REDUCTIONS: dict[str, Callable[[Any], xr.Dataset]] = {
     "sampling.reconstruct": reconstructed,
     "sampling.describe": lambda reduce: sampling.describe(
@@ -189,6 +198,9 @@ OF_REDUCTIONS: dict[str, Callable[[Any], xr.Dataset]] = {
     "concepts.concept": lambda reduce: held(reduce),
     "attribution.effects": lambda reduce: attribution.effects(
         NET, probekit.tap(NET, "mid", reduce=reduce), IMAGES.subset([0, 1]), groups={"some": [1, 2]}, sigma=0.1
+    ),
+    "cues.table": lambda reduce: cues.table(
+        IMAGES, NET, exemplars=exemplars(IMAGES), settings=cues.Settings(draws=1, resamples=100, reduce=reduce)
     ),
     "controls.table": lambda reduce: controls.table(
         IMAGES,

@@ -1,0 +1,10 @@
+"""Whether a representation puts images of one texture together, or of one shape, where these two disagree."""
+
+from analyses.cues.analyse import FINDINGS, analyse
+from analyses.cues.exemplars import named
+from analyses.cues.figure import plot
+from analyses.cues.shell import main
+from analyses.cues.table import TABLE, Settings, table
+from analyses.cues.verdict import VERDICT, verdict
+
+__all__ = ["FINDINGS", "TABLE", "VERDICT", "Settings", "analyse", "main", "named", "plot", "table", "verdict"]

@@ -1,0 +1,3 @@
+from analyses.cues import main
+
+raise SystemExit(main())

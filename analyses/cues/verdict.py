@@ -1,0 +1,123 @@
+"""Claim 10 judged: does training turn a layout code into a texture code?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from analyses.cues.table import TABLE
+from analyses.ground import Estimate, Findings, Variable
+from probekit import checks, labels
+from probekit.errors import InputError
+
+__all__ = ["VERDICT", "verdict"]
+
+BLOCKS = ("mid", "enc3")
+# Beyond 0 by less than this is no evidence: numbers that are equal by construction differ by rounding.
+ROUNDING = 1e-9
+VERDICT = Findings(
+    "cues.verdict",
+    {
+        "value": Variable(("criterion",), "what must be above 0", interval="textures and shapes resampled"),
+        "outcome": Variable(("criterion",), "holds, does not hold, or undecided", holds="names"),
+    },
+    coords={
+        "criterion": "number of the criterion",
+        "treatment": "what was done to the images",
+        "block": "block, by the tap at its output",
+        "sigma": "noise level",
+        "less": "untrained network whose number is taken off, or none",
+    },
+)
+
+
+@VERDICT.described
+def verdict(findings: xr.Dataset, *, blocks: Sequence[str] = BLOCKS, distance: str = "euclidean") -> xr.Dataset:
+    """Judge whether training turns a layout code into a texture code: claim 10 of this package.
+
+    Criteria, at every noise level, in images as they are and in equalised grey, at each block: the texture share less
+    the shape share is above 0, and above that of each untrained network; a criterion holds where the interval lies
+    above 0, does not hold where it lies at or below 0, and is undecided in between.
+
+    Parameters
+    ----------
+    findings
+        What `table` returns.
+    blocks
+        Blocks that the claim is judged at.
+    distance
+        One of the findings' distances.
+
+    Returns
+    -------
+    Dataset
+        {findings}
+
+        Attr `verdict`: "holds" if all criteria do; "partly" if some do; "does not hold" if none does and one at least
+        is refuted; else "undecided".
+
+    Raises
+    ------
+    InputError
+        If these are no findings of `table`, they have no untrained network, or lack a block or distance.
+
+    Examples
+    --------
+    >>> from analyses import cues
+    >>> cues.verdict(cues.table("cue-conflict.zip")).attrs["verdict"]  # doctest: +SKIP
+    'holds'
+    """
+    wanted = "names of blocks, e.g. ('mid', 'enc3')"
+    names = checks.names("blocks", blocks, wanted)
+    if not names:
+        raise InputError(f"blocks is empty: give {wanted}")
+    TABLE.check(findings, "difference", "gain", attrs=("reference", "level"))
+    for name in names:
+        checks.choice("blocks", name, tuple(labels.strings(findings["block"].values)))
+    if "group" not in findings.coords:
+        raise InputError("the findings lost their coordinate group: give what cues.table returns")
+    checks.choice("distance", distance, tuple(labels.strings(findings["distance"].values)))
+    groups, rows = (labels.strings(findings[name].values) for name in ("group", "representation"))
+    untrained = rows[groups == "untrained"].tolist()
+    if not untrained:
+        raise InputError("the findings have no untrained network: give what cues.table returns")
+    here = findings.sel(distance=distance)
+    sides = [("difference", str(findings.attrs["reference"]), "none"), *(("gain", name, name) for name in untrained)]
+    found: list[tuple[Any, ...]] = []
+    for treatment in here["treatment"].values:
+        for block in names:
+            for sigma in here["sigma"].values:
+                place = here.sel(treatment=treatment, block=block, sigma=sigma)
+                for variable, row, less in sides:
+                    one = place.sel(representation=row)
+                    numbers = [float(one[variable + end]) for end in ("", "_low", "_high")]
+                    found.append((treatment, block, sigma, less, *numbers))
+    *where, value, low, high = zip(*found, strict=True)
+    outcomes = [_outcome(*ends) for ends in zip(low, high, strict=True)]
+    coords = {
+        name: ("criterion", np.array(one, float if name == "sigma" else object))
+        for name, one in zip(("treatment", "block", "sigma", "less"), where, strict=True)
+    }
+    return VERDICT.label(
+        {"value": Estimate(value, low, high), "outcome": np.array(outcomes, object)},
+        xr.Dataset(attrs=findings.attrs),
+        coords={"criterion": np.arange(len(found)), **coords},
+        level=findings.attrs["level"],
+        verdict=_of_all(outcomes),
+        distance=distance,
+        blocks=", ".join(names),
+    )
+
+
+def _outcome(low: float, high: float) -> str:
+    return "holds" if low > ROUNDING else "does not hold" if high <= ROUNDING else "undecided"
+
+
+def _of_all(outcomes: Sequence[str]) -> str:
+    kinds = set(outcomes)
+    if kinds == {"holds"}:
+        return "holds"
+    return "partly" if "holds" in kinds else "does not hold" if "does not hold" in kinds else "undecided"
