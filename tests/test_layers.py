@@ -49,6 +49,7 @@ FLOORS = [
         "analyses.factors",
         "analyses.training",
         "analyses.cues",
+        "analyses.noise_level",
     },
     {"analyses.report"},
     {"probekit.__main__"},

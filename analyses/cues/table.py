@@ -161,7 +161,7 @@ def table(
         rows = {name: (network, block_names(trained), how.reduce) for name, (_, network) in networks.items()}
         rows |= {kind: (descriptor(kind, treated), (kind,), "mean") for kind in DESCRIBED}
         for name, (network, taps, reduce) in rows.items():
-            at = None if folder is None else folder / f"{name} {treatment}.zarr".replace(" ", "-")
+            at = None if folder is None else folder / f"{name} {treatment}.zarr".replace(",", "").replace(" ", "-")
             read = tap(network, *taps, reduce=reduce)
             with warnings.catch_warnings():
                 # One standard deviation for all images takes the brightest pixels of some out of the network's range.

@@ -54,6 +54,8 @@ ANALYSES: Mapping[str, str] = {
     "concepts": "Whether selective channels are concepts: what samples with a few held share with the images that "
     "excite them.",
     "training": "What training does to blocks: sparsity, types of channel, robustness, neighbours, step by step.",
+    "noise_level": "Whether a blind denoiser knows the noise level: its residual's against the true one, and along "
+    "sampling.",
     "generalisation": "Whether a denoiser has learnt its training images by heart: PSNR on both sets, near copies "
     "among samples.",
 }

@@ -1,0 +1,8 @@
+"""Whether a denoiser knows how much noise there is, told or not: on held-out images, and along a sampler's path."""
+
+from analyses.noise_level.analyse import FINDINGS, PATH, along, analyse
+from analyses.noise_level.figure import plot
+from analyses.noise_level.shell import main
+from analyses.noise_level.verdict import VERDICT, verdict
+
+__all__ = ["FINDINGS", "PATH", "VERDICT", "along", "analyse", "main", "plot", "verdict"]

@@ -1,0 +1,3 @@
+from analyses.noise_level import main
+
+raise SystemExit(main())

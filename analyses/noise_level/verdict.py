@@ -1,0 +1,140 @@
+"""Claim 11 judged: does a blind denoiser know σ?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from analyses.ground import Estimate, Findings, Variable
+from analyses.noise_level.analyse import FINDINGS, PATH
+from probekit import checks, labels
+from probekit.errors import InputError
+
+__all__ = ["VERDICT", "verdict"]
+
+# The bounds of the claim: relative bias on images, where σ is in this range, and mismatch on the sampler's path.
+RANGE, ON_IMAGES, ON_PATH = (0.1, 1.0), 0.05, 0.1
+PARTS = ("held-out images", "sampler's path")
+VERDICT = Findings(
+    "noise_level.verdict",
+    {
+        "value": Variable(
+            ("criterion",), "what must not be further than `bound` from 0", interval="images or samples resampled"
+        ),
+        "bound": Variable(("criterion",), "bound of the claim"),
+        "outcome": Variable(("criterion",), "holds, does not hold, or undecided", holds="names"),
+    },
+    coords={
+        "criterion": "number of the criterion",
+        "network": "denoiser",
+        "part": "where σ̂ was measured",
+        "sigma": "noise level, of the schedule on the path",
+    },
+)
+
+
+@VERDICT.described
+def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] | None = None) -> xr.Dataset:
+    """Judge whether a blind denoiser knows the noise level: claim 11 of this package.
+
+    Criteria: on held-out images the relative bias of σ̂ is within ±5 % at each noise level in [0.1, 1] that was
+    measured; on the sampler's path the mismatch is within ±10 % at each level of the schedule. A criterion holds where
+    the whole interval is within the bound, does not hold where all of it is beyond, and is undecided in between.
+
+    Parameters
+    ----------
+    findings, path
+        What `analyse` and `along` return, of the same denoisers.
+    networks
+        Those that are judged; by default all that are blind.
+
+    Returns
+    -------
+    Dataset
+        {findings}
+
+        Attr `verdict`: "holds" if all criteria do; "partly" if some do; "does not hold" if none does and one at least
+        is refuted; else "undecided". Attr `tested` says which part of the range of σ was measured.
+
+    Raises
+    ------
+    InputError
+        If these are no such findings, of no blind denoiser, or of no noise level in the range.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from analyses.noise_level import along, analyse
+    >>> images = np.zeros((4, 1, 8, 8))
+    >>> found, path = analyse(nn.Identity(), images), along(nn.Identity(), images, sigmas=[0.2, 0.1])
+    >>> verdict(found, path).attrs["verdict"]
+    'does not hold'
+    """
+    FINDINGS.check(findings, "relative_bias", attrs=("level",))
+    PATH.check(path, "mismatch", attrs=("level",))
+    known = _names(findings)
+    if not set(known) <= set(_names(path)):
+        raise InputError("findings and path are of different denoisers: give what analyse and along return of the same")
+    if networks is None:
+        chosen = [name for name in known if not bool(findings["told"].sel(network=name))]
+    else:
+        wanted = "names of networks in the findings"
+        chosen = [checks.choice("networks", one, tuple(known)) for one in checks.names("networks", networks, wanted)]
+    if not chosen:
+        raise InputError("no denoiser of the findings is blind: give findings of one that is, or networks=")
+    sigma = findings["sigma"].values
+    inside = sigma[(sigma >= RANGE[0] * (1 - 1e-9)) & (sigma <= RANGE[1] * (1 + 1e-9))]
+    if not len(inside):
+        raise InputError(f"no noise level of the findings is in [{RANGE[0]:g}, {RANGE[1]:g}]: give some that are")
+    rows = [
+        (name, PARTS[0], s, ON_IMAGES, _ends(findings, "relative_bias", name, s)) for name in chosen for s in inside
+    ]
+    rows += [
+        (name, PARTS[1], s, ON_PATH, _ends(path, "mismatch", name, s)) for name in chosen for s in path["sigma"].values
+    ]
+    network, part, at, bounds, ends = zip(*rows, strict=True)
+    outcomes = [_outcome(low, high, bound) for (_, low, high), bound in zip(ends, bounds, strict=True)]
+    whole = np.isclose(inside.min(), RANGE[0]) and np.isclose(inside.max(), RANGE[1])
+    steps = path["sigma"].values
+    return VERDICT.label(
+        {"value": Estimate(*np.transpose(ends)), "bound": np.array(bounds), "outcome": np.array(outcomes, object)},
+        xr.Dataset(attrs=findings.attrs),
+        coords={
+            "criterion": np.arange(len(rows)),
+            "network": ("criterion", np.array(network, object)),
+            "part": ("criterion", np.array(part, object)),
+            "sigma": ("criterion", np.array(at, float)),
+        },
+        level=findings.attrs["level"],
+        verdict=_of_all(outcomes),
+        tested=(
+            f"{'the range' if whole else 'part of the range'} [{RANGE[0]:g}, {RANGE[1]:g}] on images: "
+            f"{', '.join(f'{s:g}' for s in inside)}; path: {len(steps)} levels from {steps.max():g} to {steps.min():g}"
+        ),
+    )
+
+
+def _names(findings: xr.Dataset) -> list[str]:
+    if "told" not in findings.coords or findings["told"].dims != ("network",):
+        raise InputError("the findings lost their coordinate told: give what noise_level returns")
+    return labels.strings(findings["network"].values).tolist()
+
+
+def _ends(findings: xr.Dataset, name: str, network: str, sigma: float) -> list[float]:
+    here = findings.sel(network=network, sigma=sigma)
+    return [float(here[name + end]) for end in ("", "_low", "_high")]
+
+
+def _outcome(low: float, high: float, bound: float) -> str:
+    if low >= -bound and high <= bound:
+        return "holds"
+    return "does not hold" if low > bound or high < -bound else "undecided"
+
+
+def _of_all(outcomes: Sequence[str]) -> str:
+    kinds = set(outcomes)
+    if kinds == {"holds"}:
+        return "holds"
+    return "partly" if "holds" in kinds else "does not hold" if "does not hold" in kinds else "undecided"
