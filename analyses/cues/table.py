@@ -15,15 +15,13 @@ from torch import nn
 from analyses.cues.analyse import DISTANCES, VARIABLES, analyse, metrics_of
 from analyses.cues.exemplars import coded, named
 from analyses.descriptors import descriptor
-from analyses.ground import Findings, along, as_network, block_names, drawn_images, folder_of, repeats, untrained_twin
+from analyses.ground import Findings, along, as_network, block_names, drawn_images, folder_of, repeats, untrained_twins
 from analyses.ground import resampling as checked_resampling
 from probekit import checks, labels, tap
 from probekit import images as image_sources
 from probekit.capture.reductions import reduction
-from probekit.denoising.denoiser import Denoiser
 from probekit.errors import InputError
 from probekit.machine.files import prepared
-from probekit.models import zoo
 from probekit.phi.averages import noise_levels
 
 if TYPE_CHECKING:
@@ -107,7 +105,7 @@ def table(
 ) -> xr.Dataset:
     """Measure texture and shape of neighbours at every block of a denoiser, and of what it is compared with.
 
-    Representations: the trained denoiser, which is the reference; the same network untrained, of packaged ones both
+    Representations: the trained denoiser, which is the reference; the same network untrained, where it has this package's normalisations both
     with gains of 1 and with gains as the paper's code draws them; pixels and gist of the same noisy images. Treatments:
     images as they are, and in grey, the mean of their bands, each image moved and scaled to mean 0.5 and standard
     deviation 0.15, so that neither colour nor contrast tells textures apart.
@@ -152,7 +150,8 @@ def table(
     known = named(source) if exemplars is None else exemplars
     # What cannot be compared is said before anything is measured.
     coded(known, labels.strings(source.ids))
-    networks = {"trained": ("trained", trained), **_untrained(trained, how.seed)}
+    twins = untrained_twins(trained, seed=how.seed)
+    networks = {"trained": ("trained", trained)} | {name: ("untrained", one) for name, one in twins.items()}
     if folder is not None:
         prepared(folder)
     found = []
@@ -161,7 +160,11 @@ def table(
         rows = {name: (network, block_names(trained), how.reduce) for name, (_, network) in networks.items()}
         rows |= {kind: (descriptor(kind, treated), (kind,), "mean") for kind in DESCRIBED}
         for name, (network, taps, reduce) in rows.items():
-            at = None if folder is None else folder / f"{name} {treatment}.zarr".replace(",", "").replace(" ", "-")
+            at = (
+                None
+                if folder is None
+                else folder / f"{name} {treatment}.zarr".replace(",", "").replace("'", "").replace(" ", "-")
+            )
             read = tap(network, *taps, reduce=reduce)
             with warnings.catch_warnings():
                 # One standard deviation for all images takes the brightest pixels of some out of the network's range.
@@ -177,18 +180,6 @@ def table(
         treatment=along("treatment", TREATMENTS, TABLE.coords["treatment"]),
         group=along("representation", groups, TABLE.coords["group"]),
     ).assign_attrs(image_source=source.name)
-
-
-def _untrained(trained: nn.Module, seed: int) -> dict[str, tuple[str, nn.Module]]:
-    """The controls by name: of packaged networks one of each initialisation, of others as their modules reset."""
-    if isinstance(trained, Denoiser) and type(trained.model) in zoo.ARCHITECTURES.values():
-        pair = {
-            "untrained": zoo.untrained(trained, seed=seed),
-            "untrained, paper gains": zoo.untrained(trained, seed=seed, gains="paper"),
-        }
-    else:
-        pair = {"untrained": untrained_twin(trained, seed=seed)}
-    return {name: ("untrained", network) for name, network in pair.items()}
 
 
 def equalised(images: ImageSet) -> ImageSet:

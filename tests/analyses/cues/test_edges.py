@@ -46,7 +46,7 @@ FOUND = cues.table(drawn(), network(), settings=SETTINGS, progress=False)
 
 
 def test_the_table_has_the_network_both_untrained_twins_pixels_and_gist() -> None:
-    rows = ["trained", "untrained", "untrained, paper gains", "pixels", "gist"]
+    rows = ["trained", "untrained", "untrained, paper's gains", "pixels", "gist"]
     assert FOUND["representation"].values.tolist() == rows
     assert FOUND["group"].values.tolist() == ["trained", "untrained", "untrained", "descriptor", "descriptor"]
     assert FOUND["treatment"].values.tolist() == ["as they are", "equalised grey"]
@@ -136,13 +136,13 @@ def test_the_claim_holds_where_all_intervals_lie_above_0(difference: float, gain
     assert judged.attrs["verdict"] == said
     # Two treatments, two blocks, one noise level; against 0 and two untrained networks.
     assert judged.sizes["criterion"] == 12
-    assert set(judged["less"].values) == {"none", "untrained", "untrained, paper gains"}
+    assert set(judged["less"].values) == {"none", "untrained", "untrained, paper's gains"}
 
 
 def test_one_untrained_network_that_is_not_exceeded_is_enough_for_partly() -> None:
     found = table_with(0.5, 0.5)
     found["gain_low"].loc[
-        {"representation": "untrained, paper gains", "block": "enc3", "treatment": "as they are"}
+        {"representation": "untrained, paper's gains", "block": "enc3", "treatment": "as they are"}
     ] = -1
     judged = cues.verdict(found)
     assert judged.attrs["verdict"] == "partly"
