@@ -105,10 +105,10 @@ def table(
 ) -> xr.Dataset:
     """Measure texture and shape of neighbours at every block of a denoiser, and of what it is compared with.
 
-    Representations: the trained denoiser, which is the reference; the same network untrained, where it has this package's normalisations both
-    with gains of 1 and with gains as the paper's code draws them; pixels and gist of the same noisy images. Treatments:
-    images as they are, and in grey, the mean of their bands, each image moved and scaled to mean 0.5 and standard
-    deviation 0.15, so that neither colour nor contrast tells textures apart.
+    Representations: the trained denoiser, which is the reference; the same network untrained, with gains of 1 and,
+    where it has normalisations of this package, with gains as the paper's code draws them; pixels and gist of the same
+    noisy images. Treatments: images as they are, and in grey, the mean of their bands, each image moved and scaled to
+    mean 0.5 and standard deviation 0.15, so that neither colour nor contrast tells textures apart.
 
     Parameters
     ----------
