@@ -1,4 +1,4 @@
-"""What φ is compared with: pixels, their principal components, colour statistics and gist of images."""
+"""What φ is compared with: pixels, their principal components, statistics of colour, gist and Gabor energies."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.descriptors.network import BATCH, COMPONENTS, DEFAULTS, KINDS, Descriptor, descriptor
+from analyses.descriptors.network import BATCH, COMPONENTS, DEFAULTS, EVERY_KIND, KINDS, Descriptor, descriptor
 from analyses.ground import Findings, Variable, noise_level
 from probekit import __version__, checks, labels
 from probekit import images as image_sources
 from probekit.errors import InputError
 from probekit.machine.memory import refuse_if_too_large
 
-__all__ = ["FINDINGS", "analyse", "as_representation", "colour", "gist", "pca", "pixels"]
+__all__ = [
+    "FINDINGS",
+    "analyse",
+    "as_representation",
+    "colour",
+    "colour_moments",
+    "gabor",
+    "gist",
+    "pca",
+    "pixels",
+]
 
 FINDINGS = Findings(
     "descriptors",
@@ -31,6 +41,10 @@ FINDINGS = Findings(
             optional=True,
         ),
         "gist": Variable(("image", "gist_feature"), "oriented energies on a coarse grid", "contrast", optional=True),
+        "colour_moments": Variable(
+            ("image", "colour_moments_feature"), "mean and deviation of each band", "intensity", optional=True
+        ),
+        "gabor": Variable(("image", "gabor_feature"), "root mean energies of a Gabor bank", "intensity", optional=True),
     },
 )
 
@@ -46,7 +60,7 @@ def analyse(
     images
         Anything that `probekit.images.load` takes.
     kinds
-        Some of "pixels", "pca", "colour", "gist".
+        Some of "pixels", "pca", "colour", "gist", "colour_moments", "gabor"; by default the first four.
     train, seed
         As in `pca`.
     n_components
@@ -57,12 +71,12 @@ def analyse(
     Dataset
         {findings}
 
-        Coordinates along the features are those of `pixels`, `pca`, `colour` and `gist`.
+        Coordinates along the features are those of the functions of these names.
 
     Raises
     ------
     InputError
-        If there is no kind, or an unknown one; as for `pca`, `colour` and `gist`.
+        If there is no kind, or an unknown one; as for the functions of these names.
 
     Examples
     --------
@@ -70,8 +84,8 @@ def analyse(
     >>> {name: descriptor.shape for name, descriptor in found.items()}
     {'colour': (4, 70), 'gist': (4, 512)}
     """
-    wanted = f"some of {', '.join(KINDS)}"
-    kinds = [checks.choice("kinds", kind, KINDS) for kind in checks.names("kinds", kinds, wanted)]
+    wanted = f"some of {', '.join(EVERY_KIND)}"
+    kinds = [checks.choice("kinds", kind, EVERY_KIND) for kind in checks.names("kinds", kinds, wanted)]
     if not kinds:
         raise InputError(f"kinds is empty: give {wanted}")
     seed = checks.seeded(seed)
@@ -230,6 +244,69 @@ def gist(images: Any, *, scales: int = 4, orientations: int = 8, grid: int = 4) 
     0
     """
     return _described(descriptor("gist", images, scales=scales, orientations=orientations, grid=grid), images)
+
+
+def colour_moments(images: Any) -> xr.DataArray:
+    """Mean and standard deviation of each band: what of an image's colours two numbers a band say.
+
+    Parameters
+    ----------
+    images
+        Anything that `probekit.images.load` takes.
+
+    Returns
+    -------
+    DataArray
+        float32 (image, feature), in the images' units: C means, C standard deviations; coordinate `statistic` names
+        them.
+
+    Raises
+    ------
+    InputError
+        If the images cannot be used.
+
+    Examples
+    --------
+    >>> colour_moments(np.array([[[[0.0, 1.0]]]])).values
+    array([[0.5, 0.5]], dtype=float32)
+    """
+    return _described(descriptor("colour_moments", images), images)
+
+
+def gabor(images: Any, *, scales: int = 3, orientations: int = 6) -> xr.DataArray:
+    """Square root of the mean energy, over the whole image, of the response of each filter of a Gabor bank.
+
+    Complex filters of Manjunath & Ma (IEEE PAMI 18, 837, 1996) with centres f_s = 1/4, 1/8, 1/16, … cycles per pixel,
+    an octave wide at half height, and n orientations πo/n that touch there, on luminance that is extended by
+    reflection. A grating A cos(2πf_s x) at a filter's centre gives A/2.
+
+    Parameters
+    ----------
+    images
+        Anything that `probekit.images.load` takes; RGB gives luminance by the weights of ITU-R 601, other numbers of
+        bands by their mean.
+    scales, orientations
+        Numbers of filters, ≥ 1.
+
+    Returns
+    -------
+    DataArray
+        float32 (image, feature), ≥ 0, in the images' units; coordinates frequency (cycles per pixel) and orientation
+        (of the direction in which luminance varies, degrees in [0, 180) anticlockwise from the horizontal).
+
+    Raises
+    ------
+    InputError
+        If the images cannot be used or a number is out of its range.
+
+    Examples
+    --------
+    >>> grating = 0.2 * np.cos(2 * np.pi * (np.arange(32) + 0.5) / 8)
+    >>> found = gabor(np.broadcast_to(grating, (1, 1, 32, 32)))
+    >>> found.isel(feature=found.argmax("feature").item()).item().__round__(3), found.frequency.values[6].item()
+    (0.1, 0.125)
+    """
+    return _described(descriptor("gabor", images, scales=scales, orientations=orientations), images)
 
 
 def as_representation(features: xr.DataArray, *, sigma: float = 0.0) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""Statistics of an image's colours, and its spatial envelope: oriented energies of whitened luminance on a grid.
+"""Statistics of an image's colours, its spatial envelope (oriented energies on a grid), and energies of a Gabor bank.
 
 No library that the project needs computes Oliva & Torralba's envelope.
 """
@@ -10,7 +10,18 @@ import math
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
-__all__ = ["colour_statistics", "energies", "filters", "frequencies", "prefiltered"]
+__all__ = [
+    "colour_moments",
+    "colour_statistics",
+    "energies",
+    "filters",
+    "frequencies",
+    "gabor_energies",
+    "gabor_filters",
+    "gabor_frequencies",
+    "luminance",
+    "prefiltered",
+]
 
 # Transfer functions of Oliva & Torralba's filters: centre of the finest, ratio of neighbours, radial width.
 FINEST, RATIO, RADIAL = 0.3, 1.85, 3.5
@@ -19,6 +30,10 @@ CUTOFF = 1 / 3
 # Contrast, in units of log intensity, below which contrast is not raised.
 CONTRAST = 0.2
 LUMINANCE = (0.299, 0.587, 0.114)
+# The finest Gabor filter is half way to the highest frequency that pixels hold; each next one is an octave lower.
+FINEST_GABOR = 0.25
+# Half width of a Gaussian at half its height, in its standard deviations.
+HALF_HEIGHT = math.sqrt(2 * math.log(2))
 
 
 def colour_statistics(images: torch.Tensor, *, bins: int) -> torch.Tensor:
@@ -30,7 +45,59 @@ def colour_statistics(images: torch.Tensor, *, bins: int) -> torch.Tensor:
     code = torch.einsum("ncp,c->np", place, radix).long()
     counts = flat.new_zeros((len(flat), bins**bands))
     counts.scatter_add_(1, code, torch.ones_like(code, dtype=flat.dtype))
-    return torch.cat([flat.mean(2), flat.std(2, correction=0), (counts / flat.shape[2]).sqrt()], dim=1)
+    return torch.cat([colour_moments(images), (counts / flat.shape[2]).sqrt()], dim=1)
+
+
+def colour_moments(images: torch.Tensor) -> torch.Tensor:
+    """Mean and standard deviation of each band, (N, 2C)."""
+    flat = images.flatten(2)
+    return torch.cat([flat.mean(2), flat.std(2, correction=0)], dim=1)
+
+
+def luminance(images: torch.Tensor) -> torch.Tensor:
+    """(N, H, W) of images (N, C, H, W): of three bands by the weights of ITU-R 601, of others their mean."""
+    weights = images.new_tensor(LUMINANCE) if images.shape[1] == 3 else images.new_ones(images.shape[1])
+    return torch.einsum("nchw,c->nhw", images, weights / weights.sum())
+
+
+def gabor_frequencies(scales: int) -> list[float]:
+    """Centres of the Gabor filters in cycles per pixel, the finest first."""
+    return [FINEST_GABOR / 2**scale for scale in range(scales)]
+
+
+def gabor_filters(rows: int, cols: int, scales: int, orientations: int) -> torch.Tensor:
+    """Transfer functions (scale, orientation, row, col) on the frequencies of `torch.fft.fft2`.
+
+    exp(−(u − f_s)²/2σ_u² − v²/2σ_v²), u along the direction θ_o = πo/n of the filter and v across: an octave wide at
+    half height, where neighbouring orientations touch (Manjunath & Ma, IEEE PAMI 18, 837, 1996). One lobe each, so that
+    the response is complex and its modulus does not depend on the phase; 0 at frequency 0.
+    """
+    across, down = torch.fft.fftfreq(cols), torch.fft.fftfreq(rows)
+    centre = torch.tensor(gabor_frequencies(scales))[:, None, None, None]
+    towards = (math.pi * torch.arange(orientations) / orientations)[:, None, None]
+    # Rows count downwards; an angle grows anticlockwise from the horizontal.
+    along = across[None] * torch.cos(towards) - down[:, None] * torch.sin(towards)
+    aside = across[None] * torch.sin(towards) + down[:, None] * torch.cos(towards)
+    # From 2f/3 to 4f/3 is an octave; of a single orientation the other direction is as wide.
+    wide = centre / 3 / HALF_HEIGHT
+    high = centre * math.tan(math.pi / max(2 * orientations, 8)) / HALF_HEIGHT
+    lobe = torch.exp(-((along - centre) ** 2) / (2 * wide**2) - aside**2 / (2 * high**2))
+    return lobe * (torch.hypot(down[:, None], across[None]) > 0)
+
+
+def gabor_energies(images: torch.Tensor, *, scales: int, orientations: int) -> torch.Tensor:
+    """Square root of the mean energy (N, scale, orientation) of each filter's response to images (N, C, H, W)."""
+    rows, cols = images.shape[2:]
+    # A seam between opposite edges would be energy of no texture.
+    extended = _mirrored(luminance(images))
+    bank = gabor_filters(extended.shape[1], extended.shape[2], scales, orientations).to(images)
+    spectrum = torch.fft.fft2(extended)
+    found = images.new_empty((len(images), scales, orientations))
+    top, left = rows // 2, cols // 2
+    for scale in range(scales):
+        response = torch.fft.ifft2(spectrum[:, None] * bank[scale])[..., top : top + rows, left : left + cols]
+        found[:, scale] = response.abs().square().mean(dim=(2, 3)).sqrt()
+    return found
 
 
 def frequencies(scales: int) -> list[float]:
@@ -63,9 +130,7 @@ def prefiltered(images: torch.Tensor, cutoff: float) -> torch.Tensor:
     log(1 + 255 L) less its local mean, over its local standard deviation plus a constant, both under a Gaussian that
     halves the frequency `cutoff` (cycles per pixel).
     """
-    weights = images.new_tensor(LUMINANCE) if images.shape[1] == 3 else images.new_ones(images.shape[1])
-    luminance = torch.einsum("nchw,c->nhw", images, weights / weights.sum())
-    logarithm = torch.log1p(255 * luminance.clamp(min=0))
+    logarithm = torch.log1p(255 * luminance(images).clamp(min=0))
     extended = _mirrored(logarithm)
     rows, cols = extended.shape[1:]
     squared = torch.fft.fftfreq(rows)[:, None] ** 2 + torch.fft.fftfreq(cols)[None] ** 2

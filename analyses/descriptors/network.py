@@ -11,15 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analyses.descriptors.kernels import colour_statistics, energies, frequencies
+from analyses.descriptors.kernels import (
+    colour_moments,
+    colour_statistics,
+    energies,
+    frequencies,
+    gabor_energies,
+    gabor_frequencies,
+)
 from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError
 from probekit.images import ImageSet
 
-__all__ = ["BATCH", "COMPONENTS", "KINDS", "Descriptor", "descriptor"]
+__all__ = ["BATCH", "COMPONENTS", "EVERY_KIND", "KINDS", "OF_TEXTURE", "Descriptor", "descriptor"]
 
 KINDS = ("pixels", "pca", "colour", "gist")
+# What patches of textures are told apart by, wherever in the patch it is.
+OF_TEXTURE = ("colour_moments", "gabor")
+EVERY_KIND = (*KINDS, *OF_TEXTURE)
 BATCH, COMPONENTS = 256, 128
 # Beyond so many numbers (400 MB), components are found batch by batch.
 WHOLE = 100_000_000
@@ -33,6 +43,8 @@ DEFAULTS: Mapping[str, Mapping[str, int]] = {
     "pca": {"n_components": COMPONENTS},
     "colour": {"bins": 4},
     "gist": {"scales": 4, "orientations": 8, "grid": 4},
+    "colour_moments": {},
+    "gabor": {"scales": 3, "orientations": 6},
 }
 
 
@@ -49,7 +61,7 @@ class Descriptor(nn.Module):
     features : nn.Module
         From images (N, C, H, W) to features (N, F, 1, 1).
     kind : str
-        One of `KINDS`.
+        One of `KINDS` or `OF_TEXTURE`.
     coords : dict
         Coordinates along the features.
 
@@ -110,7 +122,7 @@ def descriptor(kind: str, images: Any, *, train: Any = None, seed: int = 0, **se
     Parameters
     ----------
     kind
-        One of "pixels", "pca", "colour", "gist".
+        One of "pixels", "pca", "colour", "gist", "colour_moments", "gabor".
     images
         What it is for: anything that `probekit.images.load` takes; only the shape is used, and for "pca" without
         `train` the images.
@@ -134,7 +146,7 @@ def descriptor(kind: str, images: Any, *, train: Any = None, seed: int = 0, **se
     >>> descriptor("gist", np.zeros((1, 3, 8, 8)), grid=2).settings
     {'scales': 4, 'orientations': 8, 'grid': 2}
     """
-    checks.choice("kind", kind, KINDS)
+    checks.choice("kind", kind, EVERY_KIND)
     unknown = sorted(set(settings) - set(DEFAULTS[kind]))
     if unknown:
         raise InputError(f"{kind} takes no {', '.join(unknown)}, only {', '.join(DEFAULTS[kind]) or 'images'}")
@@ -144,7 +156,14 @@ def descriptor(kind: str, images: Any, *, train: Any = None, seed: int = 0, **se
     if kind == "pca":
         fitted_on = source if train is None else image_sources.load(train)
         return _pca(fitted_on, source.shape, settings["n_components"], seed)
-    return {"pixels": _pixels, "colour": _colour, "gist": _gist}[kind](source.shape, **settings)
+    made = {
+        "pixels": _pixels,
+        "colour": _colour,
+        "gist": _gist,
+        "colour_moments": _colour_moments,
+        "gabor": _gabor,
+    }
+    return made[kind](source.shape, **settings)
 
 
 def _places(shape: tuple[int, ...], names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -210,23 +229,51 @@ def _colour(shape: tuple[int, int, int], *, bins: int) -> Descriptor:
     if not (2 <= bins <= MAX_FEATURES and bins**bands <= MAX_FEATURES):
         raise InputError(f"bins={bins} for {bands} bands: give at least 2, and {MAX_FEATURES} in all at most")
     boxes = [f"histogram {' '.join(map(str, box))}" for box in np.ndindex(*[bins] * bands)]
-    names = [f"{what} of band {b}" for what in ("mean", "sd") for b in range(bands)] + boxes
+    names = _moments(bands) + boxes
     coords = {"statistic": np.array(names, dtype=object)}
     return Descriptor(
         "colour", colour_statistics, coords=coords, units="intensity, √frequency", settings={"bins": bins}
     )
 
 
-def _gist(shape: tuple[int, int, int], *, scales: int, orientations: int, grid: int) -> Descriptor:
-    if grid > min(shape[1:]):
-        raise InputError(f"grid={grid} on images of {shape[1]}×{shape[2]} pixels: give {min(shape[1:])} at most")
+def _moments(bands: int) -> list[str]:
+    return [f"{what} of band {b}" for what in ("mean", "sd") for b in range(bands)]
+
+
+def _colour_moments(shape: tuple[int, int, int]) -> Descriptor:
+    coords = {"statistic": np.array(_moments(shape[0]), dtype=object)}
+    return Descriptor("colour_moments", colour_moments, coords=coords, units="intensity", settings={})
+
+
+def _gabor(shape: tuple[int, int, int], *, scales: int, orientations: int) -> Descriptor:
+    del shape
+    _check_bank(scales, orientations)
+    places = _places((scales, orientations), ("scale", "turn"))
+    coords = {
+        "frequency": np.array(gabor_frequencies(scales))[places["scale"]],
+        "orientation": 180 * places["turn"] / orientations,
+    }
+    settings = {"scales": scales, "orientations": orientations}
+    return Descriptor("gabor", gabor_energies, coords=coords, units="intensity", settings=settings)
+
+
+def _check_bank(scales: int, orientations: int, grid: int = 1) -> None:
+    """Refuse more filters, or cells of them, than there can be."""
     if scales > MOST_SCALES:
         raise InputError(f"scales={checks.shown(scales)}: give {MOST_SCALES} at most")
     if (count := scales * orientations * grid**2) > MAX_FEATURES:
+        cells = f" and grid={grid}" if grid > 1 else ""
+        joined = ", " if cells else " and "
         raise InputError(
-            f"scales={scales}, orientations={orientations} and grid={grid} make {checks.shown(count)} features: give "
+            f"scales={scales}{joined}orientations={orientations}{cells} make {checks.shown(count)} features: give "
             f"fewer, {MAX_FEATURES} in all at most"
         )
+
+
+def _gist(shape: tuple[int, int, int], *, scales: int, orientations: int, grid: int) -> Descriptor:
+    if grid > min(shape[1:]):
+        raise InputError(f"grid={grid} on images of {shape[1]}×{shape[2]} pixels: give {min(shape[1:])} at most")
+    _check_bank(scales, orientations, grid)
     places = _places((scales, orientations, grid, grid), ("scale", "turn", "grid_row", "grid_col"))
     coords = {
         "frequency": np.array(frequencies(scales))[places["scale"]],

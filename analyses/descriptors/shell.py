@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from analyses.descriptors.analyse import analyse
-from analyses.descriptors.network import KINDS
+from analyses.descriptors.network import EVERY_KIND, KINDS
 from analyses.ground import OUT, run, saved
 from probekit.cli.arguments import Bands, Crop, Images, Out, Seed, Size, check_words, images_called, words
 from probekit.cli.checking import whole_of
@@ -23,7 +23,9 @@ def command(
     out: Out = OUT,
     kinds: Annotated[
         str,
-        typer.Option(callback=check_words("kinds", KINDS), help=f"Some of {', '.join(KINDS)}, comma-separated."),
+        typer.Option(
+            callback=check_words("kinds", EVERY_KIND), help=f"Some of {', '.join(EVERY_KIND)}, comma-separated."
+        ),
     ] = ",".join(KINDS),
     train: Annotated[
         str | None, typer.Option(help="Images that principal components are fitted on, comma-separated.")

@@ -351,6 +351,12 @@ CALLS: dict[str, Call] = {
         {"images": made.IMAGES, "scales": 1, "orientations": 2, "grid": 1},
         {"images": made.PICTURES, "scales": made.COUNTS, "orientations": made.LARGER, "grid": made.COUNTS},
     ),
+    "descriptors.colour_moments": Call(descriptors.colour_moments, {"images": made.IMAGES}, {"images": made.PICTURES}),
+    "descriptors.gabor": Call(
+        descriptors.gabor,
+        {"images": made.IMAGES, "scales": 1, "orientations": 2},
+        {"images": made.PICTURES, "scales": made.COUNTS, "orientations": made.LARGER},
+    ),
     "descriptors.descriptor": Call(
         descriptors.descriptor,
         {"kind": "pca", "images": made.IMAGES, "train": made.IMAGES, "seed": 0, "n_components": 2},

@@ -24,6 +24,9 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: descriptor("pca", IMAGES, n_components=2, seed=-1), "seed=-1: give a whole number ≥ 0"),
     (lambda: descriptor("gist", IMAGES, grid=2.5), "grid=2.5: give a whole number ≥ 1"),  # type: ignore[arg-type]
     (lambda: descriptors.gist(IMAGES, orientations=0), "orientations=0: give a whole number ≥ 1"),
+    (lambda: descriptors.gabor(IMAGES, scales=0), "scales=0: give a whole number ≥ 1"),
+    (lambda: descriptors.gabor(IMAGES, scales=33), "scales=33: give 32 at most"),
+    (lambda: descriptors.gabor(IMAGES, scales=30, orientations=10**5), "scales=30 and orientations=100000 make"),
     (lambda: descriptors.gist(IMAGES, grid=0), "grid=0: give a whole number ≥ 1"),
     (lambda: descriptors.colour(IMAGES, bins="4"), "bins='4': give a whole number ≥ 1"),  # type: ignore[arg-type]
     (lambda: descriptors.pca(IMAGES, n_components=0), "n_components=0: give a whole number ≥ 1"),

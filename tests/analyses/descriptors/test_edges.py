@@ -14,7 +14,7 @@ from analyses.descriptors import network
 IMAGES = np.random.default_rng(0).random((5, 3, 8, 8)).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", descriptors.KINDS)
+@pytest.mark.parametrize("kind", descriptors.EVERY_KIND)
 def test_descriptors_carry_ids_classes_and_where_they_come_from(kind: str) -> None:
     images = probekit.images.load(IMAGES, ids=list("abcde"), labels=list("xxyyy"))
     found = getattr(descriptors, kind)(images, **({"n_components": 2} if kind == "pca" else {}))
@@ -87,7 +87,7 @@ def test_the_command_writes_what_semantics_compares_with(tmp_path: Path, capsys:
     # The same features twice are at the same distances.
     assert found.correlation.sel(other="pixels", distance="euclidean", statistic="spearman").item() == pytest.approx(1)
     assert descriptors.main(["shapes:24:1", "-o", str(out), "--kinds", "wavelets"]) == 1
-    assert "kinds='wavelets': give one of pixels, pca, colour, gist" in capsys.readouterr().err
+    assert "kinds='wavelets': give one of pixels, pca, colour, gist, colour_moments, gabor" in capsys.readouterr().err
 
 
 def test_components_may_be_fitted_on_other_images(tmp_path: Path) -> None:

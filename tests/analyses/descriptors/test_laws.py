@@ -58,7 +58,7 @@ def test_pixels_keep_every_distance_and_so_do_all_their_components(seed: int) ->
     np.testing.assert_allclose(pdist(descriptors.pca(images, n_components=12).values), distances, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", descriptors.KINDS)
+@pytest.mark.parametrize("kind", descriptors.EVERY_KIND)
 @given(order=st.permutations(range(8)))
 def test_the_order_of_images_permutes_descriptors(kind: str, order: list[int]) -> None:
     images = random(3, 8, 3, 8, 8)
@@ -68,7 +68,7 @@ def test_the_order_of_images_permutes_descriptors(kind: str, order: list[int]) -
     np.testing.assert_allclose(in_order[order], permuted, atol=ROUNDING * float(in_order.abs().max()))
 
 
-@pytest.mark.parametrize("kind", descriptors.KINDS)
+@pytest.mark.parametrize("kind", descriptors.EVERY_KIND)
 def test_a_tap_on_a_descriptor_gives_at_no_noise_what_the_function_gives(kind: str) -> None:
     images = probekit.images.load(random(1, 30, 3, 8, 8), labels=[str(i % 3) for i in range(30)])
     options = {"n_components": 5} if kind == "pca" else {}
@@ -76,6 +76,21 @@ def test_a_tap_on_a_descriptor_gives_at_no_noise_what_the_function_gives(kind: s
     direct = descriptors.as_representation(getattr(descriptors, kind)(images, **options))
     xr.testing.assert_allclose(read[["phi", "phi_se"]], direct, atol=1e-5)
     assert set(read.tap.values) == {kind}
+
+
+@given(SEEDS)
+def test_a_quarter_turn_permutes_the_orientations_of_a_gabor_bank(seed: int) -> None:
+    images = random(seed)
+    turned = np.rot90(images, axes=(2, 3)).copy()
+    upright, after = (descriptors.gabor(x).values.reshape(3, 3, 6) for x in (images, turned))
+    np.testing.assert_allclose(after, np.roll(upright, 3, axis=2), atol=ROUNDING * upright.max())
+
+
+@given(SEEDS)
+def test_contrast_scales_gabor_energies_and_a_constant_adds_nothing(seed: int) -> None:
+    images = random(seed)
+    plain, changed = descriptors.gabor(images), descriptors.gabor(3 * images + 2)
+    np.testing.assert_allclose(changed, 3 * plain, atol=10 * ROUNDING * float(plain.max()))
 
 
 def peaks_are_where_gratings_are() -> None:
