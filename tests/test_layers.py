@@ -50,6 +50,7 @@ FLOORS = [
         "analyses.training",
         "analyses.cues",
         "analyses.noise_level",
+        "analyses.textures",
     },
     {"analyses.report"},
     {"probekit.__main__"},

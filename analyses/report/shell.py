@@ -46,6 +46,8 @@ ANALYSES: Mapping[str, str] = {
     "descriptors": "Descriptors of images, as semantics compares φ with them: --others descriptors.nc.",
     "controls": "Does it need training? The same numbers for the trained denoiser and all that it is compared with.",
     "cues": "Texture or shape: which of the two an image shares with its nearest neighbour in φ, where they disagree.",
+    "textures": "Whether φ is a texture descriptor: patches of one photograph lie together, nearer than by untrained "
+    "twins.",
     "sampling": "Images sampled from p(x | φ) of images, and what they share.",
     "variants": "What each ingredient of conditional sampling does: match, variety, near copies, other blocks, "
     "untrained network.",

@@ -11,7 +11,17 @@ import torch
 import xarray as xr
 
 import probekit
-from analyses import attribution, concepts, controls, generalisation, report, sampling, selectivity, variants
+from analyses import (
+    attribution,
+    concepts,
+    controls,
+    generalisation,
+    report,
+    sampling,
+    selectivity,
+    textures,
+    variants,
+)
 from probekit.errors import CapacityError
 from probekit.models.unet import UNet
 from probekit.synthetic.patch_model import PatchModel
@@ -50,6 +60,11 @@ with torch.random.fork_rng(devices=[]):
 CLASSED = probekit.images.load(
     np.random.default_rng(1).random((40, 1, 8, 8), np.float32), labels=[f"class {i % 2}" for i in range(40)]
 )
+PHOTOGRAPHS = np.random.default_rng(2).random((10, 1, 8, 16), np.float32)
+PATCHES = textures.patches(PHOTOGRAPHS, size=8, side=None)
+PATCHED = probekit.tap(MODEL, "mid")(PATCHES, sigma=[LEVEL], draws=2, keep_draws=True)
+TEXTURE = textures.Settings(size=8, side=None, each=2, sigma=LEVEL, draws=1, resamples=100)
+TOGETHER = textures.analyse({"φ": PATCHED}, resamples=100)
 # A folder that cannot be made: what is all right ends there, before it takes long.
 NOWHERE = "/dev/null/nowhere"
 ATTRIBUTED = attribution.attribute(MODEL, TAP, FEW, channels=[0], sigma=0.2, n_steps=2, tolerance=1.0)
@@ -102,6 +117,15 @@ def controls_found() -> dict[str, Any]:
 def controls_table() -> xr.Dataset:
     numbers = controls.Settings(**NUMBERS)
     return controls.table(CLASSED, denoiser=OWN, sigma=0.1, untrained=0, settings=numbers, progress=False)
+
+
+@cache
+def textures_table() -> xr.Dataset:
+    return textures.table(PHOTOGRAPHS, denoiser=OWN, settings=TEXTURE, progress=False)
+
+
+def textures_found() -> dict[str, Any]:
+    return {"findings": textures_table()}
 
 
 def drawn() -> xr.Dataset:
@@ -434,4 +458,114 @@ CALLS: dict[str, Call] = {
     "generalisation.card_entry": Call(generalisation.card_entry, {"findings": COPIES}),
     "generalisation.plot": Call(generalisation.plot, {"findings": COPIES, "most": 2}, {"most": LARGER | HUGE}),
     "generalisation.sheet": Call(generalisation.sheet, {"findings": COPIES, "columns": 2}, {"columns": LARGER | HUGE}),
+    "textures.patches": Call(
+        textures.patches,
+        {"photographs": PHOTOGRAPHS, "size": 4, "side": None, "each": 2, "bands": 1, "seed": 0},
+        {
+            "size": COUNTS,
+            "side": NOTHING | LARGER,
+            "each": NOTHING | LARGER | HUGE,
+            "bands": NOTHING | COUNTS,
+            "seed": SEEDS,
+        }
+        | {"photographs": {"an array of 4 dims", "a tensor of 4 dims", "an array that is read only"}},
+    ),
+    "textures.equalised": Call(
+        textures.equalised,
+        {"images": PATCHES, "bands": 3, "sd": 0.1},
+        {"bands": NOTHING | LARGER, "sd": SHARES, "images": {"an array of 4 dims", "a tensor of 4 dims"}},
+    ),
+    "textures.analyse": Call(
+        textures.analyse,
+        {
+            "representations": {"φ": PATCHED},
+            "reference": "φ",
+            "label": "label",
+            "distances": ["euclidean"],
+            **RESAMPLED,
+        },
+        TAKEN | {"reference": NOTHING},
+    ),
+    "textures.curve": Call(
+        textures.curve,
+        {
+            "representations": {"φ": PATCHED},
+            "over": "draws",
+            "counts": (1, 2),
+            "reference": "φ",
+            "label": "label",
+            "distances": ["euclidean"],
+            **RESAMPLED,
+        },
+        TAKEN | {"reference": NOTHING, "counts": {"a tuple", "an iterator"}},
+    ),
+    "textures.best_block": Call(
+        textures.best_block,
+        {"findings": TOGETHER, "distance": "euclidean", "sigma": LEVEL},
+        {"sigma": NOTHING},
+    ),
+    "textures.verdict": Call(
+        textures.verdict,
+        {"findings": TOGETHER, "block": "mid", "rivals": ("untrained",), "distance": "euclidean", "sigma": LEVEL},
+        {"sigma": NOTHING, "rivals": TEXTS | STRINGS},
+    ),
+    "textures.Settings": Call(
+        textures.Settings,
+        {
+            "size": 8,
+            "side": None,
+            "each": 2,
+            "sd": 0.1,
+            "sigma": LEVEL,
+            "draws": 1,
+            "reduce": "mean",
+            "distance": "euclidean",
+            "resamples": 100,
+            "level": 0.95,
+        },
+        {
+            "size": LARGER | HUGE,
+            "side": NOTHING | LARGER | HUGE,
+            "each": LARGER | HUGE,
+            "sd": SHARES,
+            "sigma": LEVELS,
+            "draws": LARGER,
+            "reduce": FUNCTIONS,
+            "resamples": {"np.uint8"},
+            "level": SHARES,
+        },
+    ),
+    "textures.representations": Call(
+        begun(textures.representations),
+        {"images": PATCHES, "denoiser": OWN, "settings": TEXTURE, "store": None, "seed": 0, "progress": False},
+        {"denoiser": MODULES, "settings": NOTHING, "store": NOTHING | PATHS, "seed": SEEDS, "progress": NOTHING | FLAGS}
+        | {"images": {"an array of 4 dims", "a tensor of 4 dims", "an array that is read only"}},
+        then=lambda found: None if found is None else found["untrained"],
+        without={"store": NOTHING | PATHS, "denoiser": MODULES, "settings": NOTHING},
+    ),
+    "textures.table": Call(
+        begun(textures.table),
+        {
+            "photographs": PHOTOGRAPHS,
+            "denoiser": OWN,
+            "train": None,
+            "groups": None,
+            "settings": TEXTURE,
+            "store": None,
+            "seed": 0,
+            "progress": False,
+        },
+        {
+            "denoiser": MODULES,
+            "train": NOTHING,
+            "groups": NOTHING,
+            "settings": NOTHING,
+            "store": NOTHING | PATHS,
+            "seed": SEEDS,
+            "progress": NOTHING | FLAGS,
+        },
+        without={"store": NOTHING | PATHS, "denoiser": MODULES, "settings": NOTHING},
+    ),
+    "textures.plot": Call(textures.plot, textures_found),
+    "textures.plot_curves": Call(textures.plot_curves, textures_found),
 }

@@ -37,7 +37,7 @@ SLOW = {
     "probe.analyse",
 }
 # What is given for images, or for their ids, is asked what it is, and may fail at that.
-OF_IMAGES = {"images", "train", "training", "held_out", "reference", "condition", "ids", "size"}
+OF_IMAGES = {"images", "photographs", "train", "training", "held_out", "reference", "condition", "ids", "size"}
 ASKED = {
     "raises in fspath",
     "raises at any name",

@@ -30,6 +30,7 @@ from analyses import (
     sparsity,
     subspaces,
     training,
+    textures,
     variants,
 )
 from analyses.ground import as_activity
@@ -68,6 +69,11 @@ SIGNS = np.where(np.arange(12) % 2, -1, 1)
 def mirrored(data: xr.Dataset) -> xr.Dataset:
     """The same with every other channel's sign turned."""
     return data.assign({name: data[name] * SIGNS for name in ("phi", "phi_draws", "rest")}).assign_attrs(data.attrs)
+
+
+def together(data: xr.Dataset) -> xr.Dataset:
+    """The same, with ten photographs of four images as labels."""
+    return data.assign_coords(label=("image", [f"photograph {i // 4}" for i in range(40)]))
 
 
 class Net(nn.Module):
@@ -170,6 +176,8 @@ OF_DATA: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "semantics.stability": lambda d: semantics.stability(d, resamples=100),
     "semantics.neighbours": lambda d: semantics.neighbours(d, k=3, resamples=100),
     "semantics.per_image": lambda d: semantics.per_image(d, k=3),
+    "textures.analyse": lambda d: textures.analyse({"φ": together(d)}, resamples=100),
+    "textures.curve": lambda d: textures.curve({"φ": together(d)}, over="patches", counts=(2, 4), resamples=100),
     "semantics.correlate": lambda d: semantics.correlate(d, {"label": "label"}, permutations=100),
     "semantics.reliability": lambda d: semantics.reliability(with_more_draws(d), distances="euclidean"),
     "clusters.analyse": lambda d: clusters.analyse(d, n_clusters=4, resamples=100, permutations=99),
@@ -210,6 +218,9 @@ OF_REDUCTIONS: dict[str, Callable[[Any], xr.Dataset]] = {
         untrained=0,
         settings=controls.Settings(resamples=100, n_clusters=4),
         reduce=reduce,
+    ),
+    "textures.table": lambda reduce: textures.table(
+        IMAGES, denoiser=NET, settings=textures.Settings(size=4, side=None, draws=1, resamples=100, reduce=reduce)
     ),
 }
 # These go through what is tested above, with which they share how φ is compared.

@@ -1,0 +1,27 @@
+"""φ as a texture descriptor: whether patches of one photograph of a texture lie together, and nearer than by rivals."""
+
+from analyses.textures.analyse import CURVE, FINDINGS, TABLE, analyse, curve
+from analyses.textures.figure import plot, plot_curves
+from analyses.textures.judging import RIVALS, best_block, verdict
+from analyses.textures.patches import equalised, patches
+from analyses.textures.shell import main
+from analyses.textures.table import Settings, representations, table
+
+__all__ = [
+    "CURVE",
+    "FINDINGS",
+    "RIVALS",
+    "TABLE",
+    "Settings",
+    "analyse",
+    "best_block",
+    "curve",
+    "equalised",
+    "main",
+    "patches",
+    "plot",
+    "plot_curves",
+    "representations",
+    "table",
+    "verdict",
+]

@@ -1,0 +1,3 @@
+from analyses.textures import main
+
+raise SystemExit(main())

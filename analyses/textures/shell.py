@@ -1,0 +1,121 @@
+"""The command of textures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from analyses.ground import OUT, run, saved
+from analyses.textures.analyse import DISTANCES
+from analyses.textures.figure import plot, plot_curves
+from analyses.textures.table import Settings, table
+from probekit.cli.arguments import (
+    NETWORK,
+    REDUCE,
+    Draws,
+    Network,
+    Out,
+    Quiet,
+    Reduce,
+    Seed,
+    Sigma,
+    check_words,
+    images_called,
+    network_called,
+    numbers,
+)
+from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.output import goes_on, results_awaited
+from probekit.errors import InputError
+from probekit.machine.reading import reading
+
+__all__ = ["command", "main"]
+
+Photographs = Annotated[
+    str, typer.Argument(help="Folder or zip of photographs of textures, of any sizes; or shapes:COUNT, samples.")
+]
+Train = Annotated[
+    str | None, typer.Option(help="Other photographs, on which the block is chosen that the verdict is about.")
+]
+Patch = Annotated[int, typer.Option("--size", callback=whole_of(1), help="Side of a patch in pixels.")]
+Side = Annotated[int | None, typer.Option(callback=whole_of(1), help="Shorter side that photographs are resized to.")]
+Each = Annotated[int, typer.Option(callback=whole_of(2), help="Patches of a photograph, at most.")]
+Distance = Annotated[
+    str,
+    typer.Option(
+        callback=check_words("distance", DISTANCES), help=f"{' or '.join(DISTANCES)}: what the verdict rests on."
+    ),
+]
+Groups = Annotated[
+    Path | None,
+    typer.Option(callback=checked(possible_path), help="CSV file of photographs, by the column file, with groups."),
+]
+By = Annotated[str, typer.Option(help="Column of the groups.")]
+
+
+def command(
+    photographs: Photographs,
+    out: Out = OUT,
+    network: Network = NETWORK,
+    train: Train = None,
+    size: Patch = 64,
+    side: Side = 192,
+    each: Each = 8,
+    sigma: Sigma = "0.1",
+    draws: Draws = 2,
+    reduce: Reduce = REDUCE,
+    distance: Distance = "euclidean",
+    groups: Groups = None,
+    by: By = "source",
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> list[Path]:
+    """Whether φ is a texture descriptor: patches of one photograph lie together, nearer than by untrained twins."""
+    given = [name for name in (photographs, train) if name is not None]
+    figures = ("textures.png", "textures-curves.png")
+    results_awaited(out, "textures.nc", *figures, images=given, reads=[] if groups is None else [groups])
+    of = None if groups is None else _groups(groups, by)
+    denoiser = network_called(network)
+    levels = numbers(sigma, float, "--sigma")
+    settings = Settings(size=size, side=side, each=each, sigma=levels, draws=draws, reduce=reduce, distance=distance)
+    with goes_on(stores := out / "textures-stores"):
+        found = table(
+            _called(photographs),
+            denoiser=denoiser,
+            train=None if train is None else _called(train),
+            groups=of,
+            settings=settings,
+            store=stores,
+            seed=seed,
+            progress=False if quiet else None,
+        )
+    return saved(out, ("textures", found), ("textures", plot(found)), ("textures-curves", plot_curves(found)))
+
+
+def _called(name: str) -> Any:
+    """What `patches` takes: a path, or the images that a name stands for."""
+    if name == "samples" or name.startswith("shapes:"):
+        return images_called([name])
+    return Path(name)
+
+
+def _groups(path: Path, by: str) -> dict[str, str]:
+    """Groups of photographs by their file names."""
+    with reading(path, "give a CSV file with columns file and of groups"):
+        read = pd.read_csv(path, dtype=str, keep_default_na=False)
+    lacking = [name for name in ("file", by) if name not in read]
+    if lacking:
+        raise InputError(
+            f"{path} has no column {', '.join(lacking)}, only {', '.join(map(str, read.columns))}: give --by one of "
+            "these, and the photographs in the column file"
+        )
+    return dict(zip(read["file"], read[by], strict=True))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.textures unseen.zip --train train.zip -o out/``."""
+    return run(command, "textures", arguments)

@@ -1,0 +1,158 @@
+"""The table of textures for a network: what it holds, which block is chosen, subsets, the command, and figures."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from PIL import Image
+from torch import nn
+
+import probekit
+from analyses import textures
+from analyses.ground import untrained_twin
+from probekit.denoising.denoiser import as_denoiser
+from probekit.errors import InputError
+from probekit.images import ImageSet
+from probekit.models import zoo
+from probekit.models.unet import UNet
+
+with torch.random.fork_rng(devices=[]):
+    torch.manual_seed(0)
+    OWN = UNet((4, 6), image_channels=1, encoder_convs=(1,), middle_convs=1, decoder_convs=(2,)).eval()
+SMALL = textures.Settings(size=8, side=None, each=4, sigma=(0.1, 0.3), draws=2, resamples=100)
+NETWORKS = ["UNet", "untrained", "untrained, paper's gains"]
+QUIET: dict[str, Any] = {"settings": SMALL, "progress": False}
+
+
+def photographs(seed: int = 0, *, count: int = 12, name: str = "photograph") -> ImageSet:
+    """Gratings in noise: each photograph has a frequency and a direction of its own."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.mgrid[:16, :24]
+    waves = rng.uniform(0.3, 2.5, (count, 2, 1, 1))
+    made = 0.5 + 0.2 * np.cos(waves[:, 0] * rows + waves[:, 1] * cols) + 0.05 * rng.normal(size=(count, 16, 24))
+    return probekit.images.load(made[:, None].clip(0, 1), ids=[f"{name} {k}" for k in range(count)])
+
+
+@pytest.fixture(scope="module")
+def found() -> xr.Dataset:
+    return textures.table(photographs(), denoiser=OWN, train=photographs(1, name="other"), **QUIET)
+
+
+def test_a_table_is_what_analyse_says_of_each_form_and_of_representations(found: xr.Dataset) -> None:
+    cut = textures.patches(photographs(), size=8, side=None, each=4)
+    for form, images in (("colour", cut), ("grey", textures.equalised(cut))):
+        measured = textures.representations(images, denoiser=OWN, **QUIET)
+        assert list(measured) == [*NETWORKS, "pixels", "gist", "Gabor bank", "colour moments"]
+        alone = textures.analyse(measured, resamples=100)
+        for name in ("rate", "rate_low", "difference", "difference_high"):
+            np.testing.assert_array_equal(found[name].sel(form=form, subset="all"), alone[name])
+    assert found.attrs["reference"] == "UNet"
+    assert (found.attrs["photographs"], found.attrs["patches"]) == (12, 48)
+
+
+def test_the_untrained_row_is_the_twin_of_the_network() -> None:
+    cut = textures.patches(photographs(), size=8, side=None, each=4)
+    twin = untrained_twin(as_denoiser(OWN), seed=3)
+    measured = textures.representations(cut, denoiser=OWN, seed=3, **QUIET)
+    direct = probekit.tap(twin, *OWN.tap_aliases)(cut, sigma=(0.1, 0.3), draws=2, seed=3)
+    np.testing.assert_array_equal(measured["untrained"]["phi"], direct["phi"])
+
+
+def test_networks_of_the_package_have_a_twin_with_the_papers_gains_too() -> None:
+    cut = textures.patches(np.random.default_rng(0).random((2, 3, 32, 64)), size=32, side=None)
+    denoiser = zoo.load("photo32")
+    measured = textures.representations(cut, denoiser=denoiser, settings=textures.Settings(draws=1), progress=False)
+    twin = zoo.untrained(denoiser, gains="paper")
+    direct = probekit.tap(twin, "mid")(cut, sigma=0.1, draws=1)
+    own = measured["untrained, paper's gains"]
+    np.testing.assert_allclose(own["phi"][..., own.tap.values == "mid"], direct["phi"], rtol=1e-5, atol=1e-6)
+
+
+def test_the_block_is_the_best_of_the_training_photographs_in_both_forms(found: xr.Dataset) -> None:
+    rates = found.training_rate.sel(distance="euclidean").mean(["form", "sigma"])
+    assert found.attrs["block"] == str(found.block.values[rates.values.argmax()])
+    cut = textures.patches(photographs(1, name="other"), size=8, side=None, each=4)
+    alone = textures.analyse({"UNet": textures.representations(cut, denoiser=OWN, **QUIET)["UNet"]}, resamples=100)
+    np.testing.assert_array_equal(found.training_rate.sel(form="colour"), alone.rate.sel(representation="UNet"))
+    assert found.attrs["verdict"] == textures.verdict(found, found.attrs["block"])
+
+
+def test_a_network_of_others_has_no_twin_of_the_papers_gains_and_no_verdict() -> None:
+    own = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
+    own.tap_aliases = {"mid": "1"}  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+    found = textures.table(photographs(), denoiser=own, train=photographs(1, name="other"), **QUIET)
+    assert "untrained" in found.representation
+    assert "untrained, paper's gains" not in found.representation
+    assert found.attrs["verdict"] == "undecided"
+
+
+def test_without_training_photographs_there_is_no_block_and_no_verdict() -> None:
+    found = textures.table(photographs(), denoiser=OWN, **QUIET)
+    assert not {"block", "verdict"} & set(found.attrs)
+    assert "training_rate" not in found
+
+
+def test_curves_end_at_what_the_table_says(found: xr.Dataset) -> None:
+    whole = found.rate.sel(subset="all")
+    networks = {"representation": NETWORKS}
+    for curve in (found.rate_by_draws.sel(n_draws=2), found.rate_by_patches.sel(n_patches=4)):
+        np.testing.assert_allclose(curve.sel(networks), whole.sel(networks), atol=1e-12)
+        assert curve.drop_sel(networks).isnull().all()
+    assert found.n_patches.values.tolist() == [2, 4]
+
+
+def test_a_group_is_searched_alone_and_small_ones_are_left_out() -> None:
+    images = photographs(count=24)
+    groups = {name: ("cloth" if k < 11 else "stone" if k < 22 else "few") for k, name in enumerate(images.ids)}
+    with pytest.warns(UserWarning, match=r"left out groups of fewer than 10 photographs: few \(2\)"):
+        found = textures.table(images, denoiser=OWN, groups=groups, **QUIET)
+    assert found.subset.values.tolist() == ["all", "cloth", "stone"]
+    alone = textures.table(images[list(range(11))], denoiser=OWN, **QUIET)
+    np.testing.assert_array_equal(found.rate.sel(subset="cloth"), alone.rate.sel(subset="all"))
+    assert found.chance.sel(form="grey").values.tolist() == pytest.approx([3 / 95, 3 / 43, 3 / 43])
+
+
+def test_a_store_is_taken_up(tmp_path: Path) -> None:
+    first = textures.table(photographs(), denoiser=OWN, store=tmp_path, **QUIET)
+    assert (tmp_path / "grey" / "untrained.zarr").is_dir()
+    xr.testing.assert_equal(first, textures.table(photographs(), denoiser=OWN, store=tmp_path, **QUIET))
+
+
+def test_figures_show_every_representation_and_every_block(found: xr.Dataset) -> None:
+    rates, curves = textures.plot(found), textures.plot_curves(found)
+    assert len(rates.axes) == 4
+    assert {line.get_label() for line in rates.axes[0].lines} >= set(map(str, found.representation.values))
+    assert {line.get_label() for line in curves.axes[0].lines} >= set(map(str, found.block.values))
+    plt.close("all")
+
+
+def test_the_command_reads_photographs_of_all_sizes_and_writes_findings_and_figures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(10):
+        Image.fromarray(rng.integers(0, 255, (32, 64 + k, 3), np.uint8)).save(tmp_path / f"{k}.png")
+    groups = tmp_path / "groups.csv"
+    groups.write_text("file,kind\n" + "".join(f"{k}.png,cloth\n" for k in range(10)))
+    out = tmp_path / "results" / "out"
+    options = ["--size", "32", "--side", "32", "--draws", "1", "--groups", str(groups), "--by", "kind", "--quiet"]
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for k in range(10):
+        (tmp_path / f"{k}.png").rename(folder / f"{k}.png")
+    assert textures.main([str(folder), "-o", str(out), *options]) == 0
+    written = xr.load_dataset(out / "textures.nc", engine="h5netcdf")
+    assert written.subset.values.tolist() == ["all", "cloth"]
+    assert written.attrs["patches"] == 20
+    assert {path.name for path in out.iterdir() if path.is_file()} == {
+        "textures.nc",
+        "textures.png",
+        "textures-curves.png",
+    }
+
+
+def test_photographs_that_are_in_both_sets_are_refused() -> None:
+    with pytest.raises(InputError, match="12 photographs are in both sets, such as photograph 0"):
+        textures.table(photographs(), denoiser=OWN, train=photographs(), **QUIET)
