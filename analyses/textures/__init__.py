@@ -1,6 +1,7 @@
 """φ as a texture descriptor: whether patches of one photograph of a texture lie together, and nearer than by rivals."""
 
 from analyses.textures.analyse import CURVE, FINDINGS, TABLE, analyse, curve
+from analyses.textures.excited import EXCITED, excited, sheet
 from analyses.textures.figure import plot, plot_curves
 from analyses.textures.judging import RIVALS, best_block, verdict
 from analyses.textures.patches import equalised, patches
@@ -9,6 +10,7 @@ from analyses.textures.table import Settings, representations, table
 
 __all__ = [
     "CURVE",
+    "EXCITED",
     "FINDINGS",
     "RIVALS",
     "TABLE",
@@ -17,11 +19,13 @@ __all__ = [
     "best_block",
     "curve",
     "equalised",
+    "excited",
     "main",
     "patches",
     "plot",
     "plot_curves",
     "representations",
+    "sheet",
     "table",
     "verdict",
 ]

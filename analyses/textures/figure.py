@@ -44,7 +44,7 @@ def plot(findings: xr.Dataset) -> Figure:
     TABLE.check(findings, "rate", "chance", attrs=("reference", "photographs", "patches"))
     distance = str(findings.attrs.get("verdict_distance", findings["distance"].values[0]))
     forms, sigmas = strings(findings["form"].values), findings["sigma"].values
-    size = (1.5 + 4 * len(sigmas), 0.8 + 2.8 * len(forms))
+    size = (3.5 + 3.8 * len(sigmas), 1.0 + 2.8 * len(forms))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(forms), len(sigmas), sharex=True, sharey=True, squeeze=False)
     for row, form in zip(axes, forms, strict=True):
@@ -53,10 +53,10 @@ def plot(findings: xr.Dataset) -> Figure:
             _rates(axis, here, str(findings.attrs["reference"]))
             axis.set_title(f"{form}, σ = {sigma:g}", fontsize=9)
         row[0].set_ylabel("same photograph nearest", fontsize=8)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
     said = f"{findings.attrs['patches']} patches of {findings.attrs['photographs']} photographs, {distance} distance"
     if "verdict" in findings.attrs:
-        said += f"; at {findings.attrs['block']}, chosen on others: claim 9 {findings.attrs['verdict']}"
+        said += f"\nat {findings.attrs['block']}, chosen on others: claim 9 {findings.attrs['verdict']}"
     figure.suptitle(said, fontsize=9)
     return figure
 

@@ -65,6 +65,7 @@ PATCHES = textures.patches(PHOTOGRAPHS, size=8, side=None)
 PATCHED = probekit.tap(MODEL, "mid")(PATCHES, sigma=[LEVEL], draws=2, keep_draws=True)
 TEXTURE = textures.Settings(size=8, side=None, each=2, sigma=LEVEL, draws=1, resamples=100)
 TOGETHER = textures.analyse({"φ": PATCHED}, resamples=100)
+EXCITED = textures.excited(IMAGES, denoiser=MODEL, sigma=LEVEL, channels=[0], top=2, draws=1)
 # A folder that cannot be made: what is all right ends there, before it takes long.
 NOWHERE = "/dev/null/nowhere"
 ATTRIBUTED = attribution.attribute(MODEL, TAP, FEW, channels=[0], sigma=0.2, n_steps=2, tolerance=1.0)
@@ -568,4 +569,26 @@ CALLS: dict[str, Call] = {
     ),
     "textures.plot": Call(textures.plot, textures_found),
     "textures.plot_curves": Call(textures.plot_curves, textures_found),
+    "textures.excited": Call(
+        textures.excited,
+        {
+            "images": IMAGES,
+            "denoiser": MODEL,
+            "block": "mid",
+            "channels": [0],
+            "sigma": LEVEL,
+            "top": 2,
+            "draws": 1,
+            "seed": 0,
+        },
+        {
+            "denoiser": MODULES,
+            "channels": NOTHING | {"0", "np.int64", "np.uint8", "an array of one whole number"},
+            "sigma": LEVELS,
+            "top": LARGER,
+            "draws": LARGER,
+            "seed": SEEDS,
+        },
+    ),
+    "textures.sheet": Call(textures.sheet, {"findings": EXCITED}),
 }

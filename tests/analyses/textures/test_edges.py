@@ -153,6 +153,22 @@ def test_the_command_reads_photographs_of_all_sizes_and_writes_findings_and_figu
     }
 
 
+def test_the_patches_that_excite_a_channel_are_those_of_its_largest_phi_and_their_maps_average_to_it() -> None:
+    cut = textures.patches(photographs(), size=8, side=None, each=4)
+    found = textures.excited(cut, denoiser=OWN, block="mid", channels=[3, 1], sigma=0.1, top=3, draws=1, seed=2)
+    phi = probekit.tap(OWN, "mid")(cut, sigma=[0.1], draws=1, seed=2)
+    for c, channel in enumerate((3, 1)):
+        own = phi.phi.values[:, 0, channel]
+        best = np.argsort(-own, kind="stable")[:3]
+        assert found.name.values[c].tolist() == [cut.ids[i] for i in best]
+        np.testing.assert_allclose(found.activation_map.values[c].mean(axis=(1, 2)), own[best], rtol=1e-4, atol=1e-7)
+        np.testing.assert_array_equal(found.patch.values[c], cut.read(best.tolist()))
+        assert found.photographs.values[c] == len({(cut.labels or ())[i] for i in best})
+    figure = textures.sheet(found)
+    assert len(figure.axes) == 2 * 3 * 2
+    plt.close("all")
+
+
 def test_photographs_that_are_in_both_sets_are_refused() -> None:
     with pytest.raises(InputError, match="12 photographs are in both sets, such as photograph 0"):
         textures.table(photographs(), denoiser=OWN, train=photographs(), **QUIET)

@@ -1,0 +1,156 @@
+"""What channels of a block like at a glance: the patches that excite each most, with its activation maps beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from torch import nn
+
+from analyses import selectivity
+from analyses.ground import Findings, Variable, as_network, chosen_channels, noise_level, picture, repeats
+from probekit import checks, labels, tap
+from probekit import images as image_sources
+from probekit.errors import InputError
+from probekit.machine.memory import refuse_array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["EXCITED", "excited", "sheet"]
+
+PLACE = ("channel", "rank")
+# Where all maps of a channel are 0.
+TINY = 1e-30
+EXCITED = Findings(
+    "textures.excited",
+    {
+        "patch": Variable((*PLACE, "band", "row", "col"), "the patch, without noise", "intensity"),
+        "activation_map": Variable(
+            (*PLACE, "map_row", "map_col"), "the channel's activation map of one noise draw", "activation"
+        ),
+        "activity": Variable(PLACE, "φ above rest", "activation"),
+        "name": Variable(PLACE, "id of the patch", holds="names"),
+        "photographs": Variable(("channel",), "different photographs among the patches shown", holds="counts"),
+    },
+    coords={"rank": "number of the patch, 0 the one that excites most"},
+)
+
+
+@EXCITED.described
+def excited(
+    images: Any,
+    *,
+    denoiser: str | Path | nn.Module = "photo32",
+    block: str = "mid",
+    channels: Any = None,
+    sigma: float = 0.1,
+    top: int = 6,
+    draws: int = 2,
+    seed: int = 0,
+) -> xr.Dataset:
+    """The patches that excite channels most, and where in them.
+
+    Parameters
+    ----------
+    images
+        Patches, 20 at least, such as `patches` gives.
+    denoiser
+        Bundled name, path or module.
+    block
+        The tap; its maps are not negative (see `selectivity.analyse`).
+    channels
+        Numbers of channels; by default the 8 whose activity has the heaviest tails (excess kurtosis over patches).
+    sigma
+        Noise level.
+    top
+        Patches of each channel.
+    draws, seed
+        Of noise.
+
+    Returns
+    -------
+    Dataset
+        {findings}
+
+    Raises
+    ------
+    InputError
+        If patches are too few, there is no such block or channel, or an option is out of its range.
+    """
+    sigma, seed = noise_level(sigma), checks.seeded(seed)
+    top, draws = repeats("top", top, least=1), repeats("draws", draws, least=1)
+    block = checks.text("block", block, "the name of a tap, such as 'mid'")
+    source = image_sources.load(images)
+    if top > len(source):
+        raise InputError(f"top={top} of {len(source)} patches: give {len(source)} at most")
+    tapped = tap(as_network(denoiser), block)
+    data = tapped(source, sigma=[sigma], draws=draws, seed=seed, progress=False)
+    found = selectivity.analyse(data, top=top, resamples=100, seed=seed).isel(sigma=0)
+    if channels is None:
+        tails = np.nan_to_num(found["kurtosis"].values, nan=-np.inf)
+        chosen = np.argsort(-tails, kind="stable")[:8]
+    else:
+        chosen = chosen_channels(channels, data.sizes["channel"])
+    best = found[["top_image", "top_activity"]].isel(channel=chosen).transpose("channel", "rank")
+    names = labels.strings(best["top_image"].values.ravel()).reshape(best["top_image"].shape)
+    shown = list(dict.fromkeys(names.ravel().tolist()))
+    refuse_array((*names.shape, *source.shape), 4, hint="give fewer channels or a smaller top")
+    of = source.sel(image=shown)
+    maps = tapped.maps(of, sigma=sigma, seed=seed).isel(sigma=0)
+    place = np.array([[shown.index(name) for name in row] for row in names])
+    pixels = of.read(range(len(of))).numpy()
+    photograph = names if source.labels is None else np.array(of.labels, object)[place]
+    values = maps.isel(channel=chosen).transpose("image", "channel", ...).values
+    return EXCITED.label(
+        {
+            "patch": pixels[place],
+            "activation_map": values[place, np.arange(len(chosen))[:, None]],
+            "activity": best["top_activity"].values,
+            "name": names,
+            "photographs": np.array([len(set(row)) for row in photograph]),
+        },
+        data[["phi"]].isel(channel=chosen),
+        coords={"rank": np.arange(names.shape[1])},
+        block=block,
+        shown_sigma=float(sigma),
+    )
+
+
+def sheet(findings: xr.Dataset) -> Figure:
+    """Draw the patches that excite each channel, a row each, with the channel's maps beside them.
+
+    Parameters
+    ----------
+    findings
+        What `excited` returns.
+
+    Returns
+    -------
+    Figure
+        Maps of one channel have one scale, black being 0.
+
+    Raises
+    ------
+    InputError
+        If these are no findings of `excited`.
+    """
+    from matplotlib.figure import Figure
+
+    EXCITED.check(findings, "patch", "activation_map", "activity", "photographs", attrs=("block", "shown_sigma"))
+    channels, ranks = findings.sizes["channel"], findings.sizes["rank"]
+    figure = Figure(figsize=(1.2 + 1.1 * ranks * 2, 0.6 + 0.75 * channels), layout="constrained")
+    axes = figure.subplots(channels, 2 * ranks, squeeze=False)
+    for c, row in enumerate(axes):
+        here = findings.isel(channel=c)
+        largest = max(float(np.nanmax(here["activation_map"].values)), TINY)
+        for r in range(ranks):
+            picture(row[2 * r], here["patch"].isel(rank=r).values)
+            picture(row[2 * r + 1], here["activation_map"].isel(rank=r).values[None], limits=(0.0, largest))
+        row[0].set_ylabel(f"{int(here['unit'])}\n{int(here['photographs'])} of {ranks}", fontsize=7)
+    block, sigma = findings.attrs["block"], float(findings.attrs["shown_sigma"])
+    said = f"{block}, σ = {sigma:g}: patches that excite a channel most, and its maps; photographs among them"
+    figure.suptitle(said, fontsize=8)
+    return figure
