@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analyses.ground import TWINS
 from analyses.textures.analyse import PLACE, TABLE
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -15,7 +16,7 @@ from probekit.errors import InputError
 __all__ = ["RIVALS", "best_block", "verdict"]
 
 # What claim 9 asks φ to be above.
-RIVALS = ("untrained", "untrained, paper's gains", "colour moments", "Gabor bank")
+RIVALS = (*TWINS, "colour moments", "Gabor bank")
 FORMS = ("colour", "grey")
 
 

@@ -13,18 +13,16 @@ import xarray as xr
 from torch import nn
 
 from analyses import descriptors
-from analyses.ground import Estimate, as_network, block_names, folder_of, repeats, resampling, untrained_twin
+from analyses.ground import Estimate, as_network, block_names, folder_of, repeats, resampling, untrained_twins
 from analyses.textures.analyse import DISTANCES, PHOTOGRAPHS, TABLE, analyse, curve
 from analyses.textures.judging import FORMS, RIVALS, best_block, verdict
 from analyses.textures.patches import SD, equalised, patches
 from probekit import checks, labels, tap
 from probekit.capture.reductions import reduction
 from probekit.capture.survey import network_of
-from probekit.denoising.denoiser import Denoiser
 from probekit.denoising.inputs import input_channels
 from probekit.errors import InputError
 from probekit.images import ImageSet
-from probekit.models import zoo
 from probekit.naming import named
 from probekit.phi.averages import noise_levels
 
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "representations", "table"]
 
-UNTRAINED, PAPER, MOMENTS, GABOR = RIVALS
+*_, MOMENTS, GABOR = RIVALS
 OF_PATCHES = {"pixels": "pixels", "gist": "gist", GABOR: "gabor", MOMENTS: "colour_moments"}
 
 
@@ -132,9 +130,7 @@ def representations(
     progress = None if progress is None else checks.flag("progress", progress)
     source = image_sources.load(images)
     trained = as_network(denoiser)
-    networks = {_name(trained): trained, UNTRAINED: untrained_twin(trained, seed=seed)}
-    if isinstance(trained, Denoiser) and type(trained.model) in zoo.ARCHITECTURES.values():
-        networks[PAPER] = zoo.untrained(trained, seed=seed, gains="paper")
+    networks = {_name(trained): trained} | untrained_twins(trained, seed=seed)
     found: dict[str, xr.Dataset | xr.DataArray] = {
         name: _phi(network, source, how, None if folder is None else folder / name, seed, progress)
         for name, network in networks.items()
