@@ -18,7 +18,15 @@ from analyses import sampling
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from tests.odd import ODD, Call, complaint, missing_calls, public_callables
-from tests.options import (odd_cues, odd_factors, odd_network_rooms, odd_noise_level, odd_phi_rooms, odd_sampling_rooms, odd_training,)
+from tests.options import (
+    odd_cues,
+    odd_factors,
+    odd_network_rooms,
+    odd_noise_level,
+    odd_phi_rooms,
+    odd_sampling_rooms,
+    odd_training,
+)
 
 ROOMS = odd_phi_rooms, odd_factors, odd_network_rooms, odd_sampling_rooms, odd_training, odd_cues, odd_noise_level
 CALLS: dict[str, Call] = {name: call for room in ROOMS for name, call in room.CALLS.items()}

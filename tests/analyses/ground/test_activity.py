@@ -29,8 +29,8 @@ from analyses import (
     semantics,
     sparsity,
     subspaces,
-    training,
     textures,
+    training,
     variants,
 )
 from analyses.ground import as_activity
