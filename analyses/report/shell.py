@@ -55,7 +55,7 @@ ANALYSES: Mapping[str, str] = {
     "attribution": "Which pixels drive channels of a denoiser.",
     "concepts": "Whether selective channels are concepts: what samples with a few held share with the images that "
     "excite them.",
-    "training": "What training does to blocks: sparsity, types of channel, robustness and neighbours at every step kept.",
+    "training": "What training does to blocks: sparsity, types of channel, robustness, neighbours, step by step.",
     "noise_level": "Whether a blind denoiser knows the noise level: its residual's against the true one, and along "
     "sampling.",
     "generalisation": "Whether a denoiser has learnt its training images by heart: PSNR on both sets, near copies "

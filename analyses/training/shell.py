@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
-from analyses.ground import OUT, Resamples, run, saved
+from analyses.ground import OUT, Clusters, Resamples, run, saved
 from analyses.training.analyse import Settings, analyse
 from analyses.training.figure import plot
 from probekit.cli.arguments import (
+    DRAWS,
+    NETWORK,
+    SIGMA,
     Crop,
     Draws,
     Images,
+    Network,
     Out,
     Quiet,
     Reduce,
@@ -45,19 +49,17 @@ def command(
         ),
     ],
     images: Images,
-    network: Annotated[str, typer.Option("--network", "--denoiser", help="The trained network: OUT/NAME.safetensors.")],
+    network: Network = NETWORK,
     taps: Annotated[
         str | None, typer.Option("--tap", help="Taps, comma-separated; by default those that the network declares.")
     ] = None,
-    sigma: Sigma = "0.1,0.3",
-    draws: Draws = 8,
+    sigma: Sigma = SIGMA,
+    draws: Draws = DRAWS,
     reduce: Reduce = "mean",
     size: Size = None,
     crop: Crop = None,
     n_images: Annotated[int, typer.Option(callback=whole_of(1), help="Images at most.")] = 1000,
-    clusters: Annotated[
-        str | None, typer.Option(help="Coordinate whose groups are resampled whole where neighbours are counted.")
-    ] = None,
+    clusters: Clusters = None,
     resamples: Resamples = 1000,
     store: Annotated[
         Path | None,
@@ -68,7 +70,10 @@ def command(
     out: Out = OUT,
     quiet: Quiet = False,
 ) -> list[Path]:
-    """What training does to blocks: sparsity, types of channel, robustness and neighbours at every step kept."""
+    """What training does to blocks: sparsity, types of channel, robustness, neighbours, step by step.
+
+    The network is the one that was trained, OUT/NAME.safetensors; its own weights do not matter.
+    """
     place = usable(device)
     results_awaited(out, "training.nc", "training.png", images=images)
     model = network_called(network).to(place)

@@ -140,12 +140,16 @@ def test_a_command_is_told_by_the_first_line_of_its_docstring(name: str) -> None
 @pytest.mark.parametrize("name", LINES)
 def test_a_word_means_the_same_in_every_command(name: str) -> None:
     # A file, and a folder that a run is kept in; squares that are cut anew each time; images of one step; whole
-    # clusterings are made again, which takes long.
+    # clusterings are made again, which takes long; draws that may be chosen; patches; several networks; the noise
+    # levels and draws that a claim is judged at.
     own = {
         "draw": {"out"},
-        "phi": {"out"},
+        "phi": {"out", "draws"},
         "train": {"out", "crop", "batch_size"},
         "analyse clusters": {"resamples", "permutations"},
+        "analyse cues": {"sigma", "draws"},
+        "analyse textures": {"size", "sigma", "draws"},
+        "analyse noise_level": {"sigma", "network"},
     }.get(name, set())
     shared = options(vocabulary)
     for word, param in options(function(name)).items():
