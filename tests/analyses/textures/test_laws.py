@@ -50,6 +50,32 @@ def test_equal_representations_differ_by_0_and_the_interval_holds_it(seed: int, 
         assert (found[name] == 0).all()
 
 
+def width(each: int) -> float:
+    """Of the interval of the rate of 40 photographs of so many patches: half lie together, half all over the place."""
+    rng = np.random.default_rng(5)
+    codes = np.repeat(np.arange(40), each)
+    place = np.where(codes[:, None] % 2, 100.0 * rng.normal(size=(40, 3))[codes], rng.normal(size=(len(codes), 3)))
+    values = xr.DataArray(place + 1e-3 * rng.normal(size=place.shape), dims=("image", "channel"))
+    data = labels.representation(
+        {"phi": values.values[:, None]},
+        ids=[f"{code}#{k}" for k, code in enumerate(codes)],
+        labels=[f"photograph {code}" for code in codes],
+        sigma=[0.1],
+        channels={"mid": 3},
+        attrs={},
+    )
+    found = textures.analyse({"φ": data}, distances=["euclidean"], resamples=2000)
+    assert 0.5 < found.rate.item() < 0.7
+    return float(found.rate_high.item() - found.rate_low.item())
+
+
+def test_more_patches_of_as_many_photographs_tell_no_more_of_other_photographs() -> None:
+    # Each photograph's share is nearly 0 or 1, however many patches it is of: half of each, so that the standard
+    # deviation of their mean is 0.5/√40. Of patches drawn anew, 16 to a photograph, it would be a quarter of it.
+    expected = 2 * 1.96 * 0.5 / 40**0.5
+    assert 0.8 * expected < width(16) < 1.3 * expected
+
+
 @settings(max_examples=10)
 @given(SEEDS)
 def test_the_difference_is_that_of_the_rates_and_turns_about_with_the_reference(seed: int) -> None:
