@@ -22,9 +22,12 @@ from analyses import (
     clusters,
     concepts,
     controls,
+    cues,
     densities,
     descriptors,
+    factors,
     generalisation,
+    noise_level,
     probe,
     report,
     sampling,
@@ -32,6 +35,7 @@ from analyses import (
     semantics,
     sparsity,
     subspaces,
+    textures,
     variants,
 )
 from analyses.ground import untrained_twin
@@ -333,9 +337,27 @@ ROOMS: dict[str, Callable[[SimpleNamespace], xr.Dataset]] = {
         settings=controls.Settings(resamples=100),
         progress=False,
     ),
+    "textures": lambda at: textures.analyse({"φ": by(at.data, label=[str(i // 4) for i in NUMBERS])}, resamples=100),
+    "cues": lambda at: cues.analyse(
+        {"φ": at.data},
+        exemplars=cues.named(
+            at.data, shape=[f"s{i % 10}" for i in NUMBERS], texture=[f"t{(i + i // 10 * 3) % 10}" for i in NUMBERS]
+        ),
+        resamples=100,
+    ),
+    "factors": lambda at: factors.analyse(by(at.data, shade=[1.0 + i % 4 for i in NUMBERS]), factor="shade"),
+    "noise_level": lambda at: noise_level.analyse({"it": at.denoiser}, at.images, sigma=[0.1], resamples=100),
 }
+NUMBERS = range(48)
+# Of runs that this package made.
+OF_RUNS = {"training"}
 QUICK: dict[str, Any] = {"sigmas": [1, 0.1], "draws": 2, "progress": False}
 FEW: dict[str, Any] = {"n_images": 2, "n_samples": 2, "permutations": 100, "resamples": 100}
+
+
+def by(data: xr.Dataset, **said: Any) -> xr.Dataset:
+    """The data with something said of each image."""
+    return data.assign_coords({name: ("image", values) for name, values in said.items()})
 
 
 @pytest.fixture(scope="module")
@@ -372,4 +394,6 @@ def test_every_analysis_takes_them(name: str, room: str, at: Callable[[str], Sim
 
 
 def test_no_analysis_is_forgotten() -> None:
-    assert {*ROOMS, "report"} == {one.parent.name for one in (ROOT / "analyses").glob("*/__init__.py")} - {"ground"}
+    assert {*ROOMS, *OF_RUNS, "report"} == {one.parent.name for one in (ROOT / "analyses").glob("*/__init__.py")} - {
+        "ground"
+    }

@@ -222,7 +222,9 @@ def test_edits_and_maps_need_a_single_tap(unet: UNet) -> None:
 
 @pytest.mark.parametrize("reduce", ["median", 3])
 def test_an_unknown_reduction_names_the_known_ones(unet: UNet, reduce) -> None:
-    with pytest.raises(InputError, match="give one of mean, relu_mean, max, std, energy, or a function"):
+    with pytest.raises(
+        InputError, match=r"give one of mean, relu_mean, max, std, energy, mean_inside, .*, or a function"
+    ):
         probekit.tap(unet, "mid", reduce=reduce)
 
 
