@@ -25,7 +25,7 @@ from analyses.ground import (
 from analyses.sampling import sample
 from probekit import checks
 from probekit import images as image_sources
-from probekit.denoising.denoiser import as_denoiser
+from probekit.denoising.denoiser import as_denoiser, refuse_lazy
 from probekit.errors import InputError
 from probekit.evaluation.psnr import CARD_SIGMA, psnr_curve
 from probekit.labels import COORDINATES
@@ -161,6 +161,7 @@ def analyse(
     if len(seen) < 3 or len(unseen) < 2:
         raise InputError(f"{len(seen)} training and {len(unseen)} held-out images: give at least 3 and 2")
     denoiser = as_denoiser(denoiser)
+    refuse_lazy(denoiser)
     compared = _spread(unseen, n_images)
     # A threshold that cannot be had is said before anything is measured.
     threshold(np.zeros(len(compared)).tolist(), share)

@@ -12,7 +12,7 @@ from torch import nn
 
 from analyses.ground import as_network
 from probekit import checks
-from probekit.denoising.denoiser import Denoiser
+from probekit.denoising.denoiser import Denoiser, refuse_lazy
 from probekit.errors import InputError, ModelError
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of
@@ -60,8 +60,9 @@ def denoising(name: str, denoiser: nn.Module) -> Iterator[Callable[[Tensor, floa
     Raises
     ------
     ModelError
-        If what it gives is not finite.
+        If it has no weights yet, or what it gives is not finite.
     """
+    refuse_lazy(denoiser)
     place = place_of(denoiser)
 
     def denoise(y: Tensor, sigma: float) -> Tensor:

@@ -24,7 +24,7 @@ from probekit import checks
 from probekit.capture.survey import network_of
 from probekit.checks import seeded, whole
 from probekit.denoising.conditions import conditions_for
-from probekit.denoising.denoiser import as_denoiser, clean_range, settings_shown
+from probekit.denoising.denoiser import as_denoiser, clean_range, refuse_lazy, settings_shown
 from probekit.errors import InputError
 from probekit.labels import COORDINATES
 from probekit.machine.identity import modules_of
@@ -449,6 +449,7 @@ def sample(
     torch.Size([3, 1, 4, 4])
     """
     denoiser = as_denoiser(denoiser)
+    refuse_lazy(denoiser)
     size, count = image_shape(shape), repeats("n_samples", n_samples, least=1)
     step, place = whole("batch_size", batch_size, least=1), place_of(denoiser)
     walked = geometric() if sigmas is None else falling(sigmas)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from probekit.checks import LOUDEST, flag, given, number, shown, text
 from probekit.denoising import parametrisation
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     Telling = Literal["sigma", "log_sigma"] | Callable[[Tensor], Any] | Sequence[float] | None
     Scaling = Literal["vp", "edm"] | Callable[[Tensor, Tensor], Tensor] | None
 
-__all__ = ["Denoiser", "as_denoiser", "clean_range", "network_inside", "settings_shown"]
+__all__ = ["Denoiser", "as_denoiser", "clean_range", "network_inside", "refuse_lazy", "settings_shown"]
 
 
 class Denoiser(nn.Module):
@@ -342,6 +343,21 @@ def as_denoiser(model: nn.Module) -> nn.Module:
     if isinstance(model, nn.Module) and sigma_place(model) is not None:
         return model if takes_any_sigma(model) else Told(model)
     return Denoiser(model)
+
+
+def refuse_lazy(model: nn.Module) -> None:
+    """Refuse a network whose first forward pass would make its weights, for good: its numbers would be of chance.
+
+    Raises
+    ------
+    ModelError
+        Saying how to make them first.
+    """
+    if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+        raise ModelError(
+            f"{getattr(model, 'name', type(model).__name__)} has lazy layers, without weights before its first forward "
+            "pass: call it once on a batch of its images first, model(batch)"
+        )
 
 
 def network_inside(denoiser: nn.Module) -> nn.Module:

@@ -12,7 +12,7 @@ from torch import nn
 
 from probekit.checks import given, instance, mapping, noise_levels, seeded, whole
 from probekit.denoising.conditions import conditions_for
-from probekit.denoising.denoiser import as_denoiser
+from probekit.denoising.denoiser import as_denoiser, refuse_lazy
 from probekit.errors import InputError
 from probekit.evaluation.references import GaussianBlur, PatchWiener
 from probekit.images import ImageSet
@@ -89,6 +89,7 @@ def psnr_curve(
         If an option is out of range, or conditions do not fit the network and the images.
     """
     denoiser, sigma = as_denoiser(denoiser), noise_levels(sigma)
+    refuse_lazy(denoiser)
     batch_size, seed = whole("batch_size", batch_size, least=1), seeded(seed)
     instance("images", images, ImageSet, IMAGE_SET)
     known, place = conditions_for(denoiser, conditions, images), place_of(denoiser)

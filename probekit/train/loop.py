@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from probekit.checks import flag, instance, number, path, whole
-from probekit.denoising.denoiser import Denoiser
+from probekit.denoising.denoiser import Denoiser, refuse_lazy
 from probekit.errors import CapacityError, InputError, ModelError, ProbeError
 from probekit.evaluation.psnr import CARD_SIGMA, psnr_curve
 from probekit.images import ImageSet
@@ -234,8 +233,7 @@ class _Plan(NamedTuple):
 def _trainable(denoiser: Denoiser | nn.Module) -> Denoiser:
     if not isinstance(denoiser, Denoiser):
         denoiser = Denoiser(denoiser)
-    if any(map(is_lazy, denoiser.parameters())):
-        raise ModelError(f"{denoiser.name} has lazy layers, whose shapes are not known: call it with an image first")
+    refuse_lazy(denoiser)
     if denoiser.predicts != "clean" or denoiser.scaling is not None or denoiser.data_range not in (None, (0, 1)):
         raise InputError(
             f"{denoiser.name} has {denoiser.extra_repr()}: what is trained here predicts the clean image from the "

@@ -49,7 +49,7 @@ def test_errors_of_pairs_taken_for_independent_do_not_cover(monkeypatch: pytest.
 
 
 def test_an_image_among_its_own_neighbours_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_itself(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def with_itself(x: np.ndarray, k: int, _: object = None) -> tuple[np.ndarray, np.ndarray]:
         d = np.linalg.norm(x[:, None] - x, axis=2)
         index = d.argsort(axis=1)[:, :k]
         return index, np.take_along_axis(d, index, axis=1)

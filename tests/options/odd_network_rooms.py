@@ -474,7 +474,11 @@ CALLS: dict[str, Call] = {
     "textures.equalised": Call(
         textures.equalised,
         {"images": PATCHES, "bands": 3, "sd": 0.1},
-        {"bands": NOTHING | LARGER, "sd": SHARES, "images": {"an array of 4 dims", "a tensor of 4 dims"}},
+        {
+            "bands": NOTHING | LARGER,
+            "sd": SHARES | COUNTS | {"np.uint8", "a DataArray of no dims"},
+            "images": {"an array of 4 dims", "a tensor of 4 dims"},
+        },
     ),
     "textures.analyse": Call(
         textures.analyse,
@@ -583,7 +587,7 @@ CALLS: dict[str, Call] = {
         },
         {
             "denoiser": MODULES,
-            "channels": NOTHING | {"0", "np.int64", "np.uint8", "an array of one whole number"},
+            "channels": NOTHING | CHANNELS | {"0"},
             "sigma": LEVELS,
             "top": LARGER,
             "draws": LARGER,

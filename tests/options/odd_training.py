@@ -12,7 +12,7 @@ from analyses import training
 from probekit.denoising.denoiser import Denoiser
 from probekit.models.unet import UNet
 from probekit.train import Recipe, train
-from tests.odd import FLAGS, FUNCTIONS, LEVELS, NOTHING, Call
+from tests.odd import FLAGS, FUNCTIONS, LEVELS, NOTHING, PATHS, Call
 from tests.options.odd_analyses import COUNTS, HUGE, LARGER, NUMBERED, SEEDS, SHARES
 from tests.options.odd_network_rooms import CLASSED
 
@@ -47,7 +47,7 @@ CALLS: dict[str, Call] = {
             "settings": training.Settings(**QUICK),
             "store": None,
         },
-        {"settings": NOTHING, "store": NOTHING},
+        {"settings": NOTHING, "store": NOTHING | PATHS},
         only=["denoiser", "run", "images", "settings", "store"],
     ),
     "training.Settings": Call(

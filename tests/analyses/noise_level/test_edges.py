@@ -104,12 +104,12 @@ def test_the_figure_has_a_panel_for_bias_spread_and_path() -> None:
 
 def test_the_command_measures_judges_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my_nets.py").write_text(
+    (tmp_path / "nets_of_noise_level.py").write_text(
         "from tests.analyses.noise_level.making import Scaled, Shifted\n"
         "def none():\n    return Scaled(0)\n"
         "def told():\n    return Shifted(0.9)\n"
     )
-    networks = "my_nets:none,my_nets:told"
+    networks = "nets_of_noise_level:none,nets_of_noise_level:told"
     words = ["samples", "--size", "32", "--network", networks, "--samples", "2", "-o", "out", "--quiet"]
     assert noise_level.main(words) == 0
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
@@ -121,5 +121,5 @@ def test_the_command_measures_judges_and_draws(tmp_path: Path, monkeypatch: pyte
     with xr.open_dataset(tmp_path / "out" / "noise_level.nc") as found:
         assert found["network"].values.tolist() == networks.split(",")
     # Where no denoiser is blind, nothing is judged.
-    assert noise_level.main([*words[:4], "my_nets:told", *words[5:8], "told", "--quiet"]) == 0
+    assert noise_level.main([*words[:4], "nets_of_noise_level:told", *words[5:8], "told", "--quiet"]) == 0
     assert not (tmp_path / "told" / "noise_level-verdict.nc").exists()

@@ -15,9 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
+from analyses import generalisation, noise_level, sampling
 from probekit.denoising.denoiser import Denoiser, as_denoiser, clean_range
 from probekit.errors import InputError, ModelError
+from probekit.evaluation.psnr import psnr_curve
+from probekit.images import load
 from probekit.models.unet import UNet
 
 
@@ -588,3 +592,23 @@ def test_a_module_that_keeps_the_contract_is_told_sigma_and_any_other_is_taken_a
     assert (found.model, found.sigma_to) == (blind, None)
     with pytest.raises(ModelError, match=r"forward.* cannot be called with \(y\)"):
         as_denoiser(TakesTwo())
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda net: psnr_curve(net, load(np.zeros((2, 1, 4, 4), np.float32)), sigma=[0.1]),
+        lambda net: generalisation.analyse(net, np.zeros((12, 1, 4, 4)), np.zeros((12, 1, 4, 4)), share=0.2),
+        lambda net: noise_level.analyse(net, np.zeros((12, 1, 4, 4)), sigma=[0.1]),
+        lambda net: sampling.sample(net, (1, 4, 4), n_samples=1),
+    ],
+    ids=["psnr_curve", "generalisation", "noise_level", "sample"],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_network_without_weights_yet_is_refused_and_left_as_it_is(
+    measure: Callable[[nn.Module], object], wrapped: bool
+) -> None:
+    net = nn.LazyConv2d(1, 1)
+    with pytest.raises(ModelError, match=r"has lazy layers.*call it once on a batch of its images first"):
+        measure(Denoiser(net) if wrapped else net)
+    assert is_lazy(net.weight)
