@@ -35,7 +35,7 @@ from probekit.errors import InputError
 from probekit.images import ImageSet, load
 from probekit.machine.files import prepared
 from probekit.machine.modes import flushed_denormals
-from probekit.machine.progress import silent
+from probekit.machine.progress import at_work_on, silent
 from probekit.phi.tap import tap
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def run(
     for role, model in {TRAINED: denoiser, **untrained_twins(denoiser)}.items():
         sigma = CONTROL_SIGMA if TWINS.get(role) == "paper" else SIGMA
         data[role] = tap(model, *blocks, reduce=reduce)(images, sigma=sigma, draws=draws, seed=seed, keep_draws=True)
-        found[role] = _findings(data[role])
+        found[role] = _findings(data[role], role)
     written = []
     for role in data:
         suffix = SUFFIXES[role]
@@ -152,18 +152,24 @@ def _middle(data: xr.Dataset) -> xr.Dataset:
     return data.isel(channel=(data["tap"] == "mid").values)
 
 
-def _findings(data: xr.Dataset) -> dict[str, xr.Dataset]:
+def _findings(data: xr.Dataset, role: str) -> dict[str, xr.Dataset]:
     """What the analyses find; crops of one photograph are not independent, so photographs are resampled."""
-    return {
-        "sparsity": sparsity.analyse(data, clusters="label"),
-        "selectivity": selectivity.analyse(data),
-        "subspaces": subspaces.analyse(_shown(data).drop_vars(["phi_draws", "draw"]), dimensions=False),
+    analyses: dict[str, Callable[[], xr.Dataset]] = {
+        "sparsity": lambda: sparsity.analyse(data, clusters="label"),
+        "selectivity": lambda: selectivity.analyse(data),
+        "subspaces": lambda: subspaces.analyse(_shown(data).drop_vars(["phi_draws", "draw"]), dimensions=False),
     }
+    found = {}
+    for name, analyse in analyses.items():
+        at_work_on(f"{name}, {role}")
+        found[name] = analyse()
+    return found
 
 
 def _samples(denoiser: nn.Module, images: ImageSet, reduce: str | Reduction, seed: int) -> xr.Dataset:
     """Images that share φ with whole photographs."""
     whole = images.subset([images.ids.index(next(i for i in images.ids if i.startswith(name))) for name in CONDITIONS])
+    at_work_on("samples and figures")
     with flushed_denormals():
         return sampling.reconstruct(
             denoiser,
