@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from analyses.beating import beating
+from analyses.beating import beating, hushed
 
 __all__ = ["command_of", "ended", "invoked", "one_line", "with_verbose"]
 
@@ -78,7 +78,7 @@ def invoked(command: Any, program: str) -> Callable[[Sequence[str] | None], Any]
 
     def call(words: Sequence[str] | None) -> Any:
         given = sys.argv[1:] if words is None else list(map(str, words))
-        with command.make_context(program, given) as context:
+        with hushed("--quiet" in given), command.make_context(program, given) as context:
             return command.invoke(context)
 
     return call

@@ -61,6 +61,26 @@ def test_silence_that_is_asked_for_is_kept(capsys) -> None:
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_command_that_is_to_be_quiet_is(quiet: bool, tmp_path: Path, capsys) -> None:
+    # Of those that hand --quiet on to what they call.
+    words = [
+        "analyse",
+        "noise_level",
+        "samples",
+        "--size",
+        "32",
+        "--n-images",
+        "8",
+        "--samples",
+        "2",
+        "-o",
+        str(tmp_path),
+    ]
+    assert main([*words, *(["--quiet"] if quiet else [])]) == 0
+    assert bool(LINE.search(capsys.readouterr().err)) != quiet
+
+
 def test_work_that_tells_how_far_it_is_is_not_told_of_twice(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     # As the two are: of one length, and steps that do not end when it does.
     monkeypatch.setattr("probekit.machine.progress.EVERY", 1.0)
