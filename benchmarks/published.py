@@ -1,7 +1,8 @@
 """Which claims hold in denoisers trained by others: measures, and writes the tables of docs/published.md.
 
 ``python benchmarks/published.py --weights FOLDER --photographs FOLDER -o published`` reads NAME.safetensors of the
-networks below, and val.zip and train-0.zip. Each part of each network is kept in its own folder, so that what is there
+networks below, and val.zip and train-0.zip; for claims 9 and 10 also unseen.zip and train.zip of ``--textures`` and
+the file ``--cues``. Each part of each network is kept in its own folder, so that what is there
 already is not done again; ``--networks`` and ``--parts`` choose some. The page is written from whatever is there.
 """
 
@@ -11,13 +12,11 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
-from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import xarray as xr
 from published_networks import DnCNN, Flat, UNet
 from published_page import written
 from safetensors.torch import load_file
@@ -31,7 +30,7 @@ from probekit.machine.files import whole
 
 PAGE = Path(__file__).parents[1] / "docs" / "published.md"
 EVERY_CLASS = 10
-SIGMA, PSNR_SIGMA, NOISE_SIGMA = (0.1, 0.2, 0.5), (0.05, 0.1, 0.2, 0.5), (0.1, 0.2, 0.3, 0.5, 1.0)
+SIGMA, PSNR_SIGMA = (0.1, 0.2, 0.5), (0.05, 0.1, 0.2, 0.5)
 
 
 class Network(NamedTuple):
@@ -45,6 +44,8 @@ class Network(NamedTuple):
         Photographs, and as many to train on, of the table of controls, claims 2, 5 and 8; 0 for none.
     conditions
         Photographs that samples are made of, claims 6 and 7; 0 for none.
+    textures
+        Whether textures and cue-conflict images are measured, claims 9 and 10.
     """
 
     make: Callable[[], nn.Module]
@@ -54,23 +55,26 @@ class Network(NamedTuple):
     draws: int
     compared: int = 0
     conditions: int = 0
+    textures: bool = False
 
 
 NETWORKS: Mapping[str, Network] = {
-    "bsd-unet-free-100": Network(UNet, "clean", "mid", 500, 4, 400, 24),
-    "bsd-unet-bias-100": Network(lambda: UNet(bias=True), "clean", "mid", 500, 4, 400),
-    "bsd-dncnn-free-100": Network(DnCNN, "clean", "layer10", 120, 2),
-    "bsd-dncnn-bias-100": Network(lambda: DnCNN(bias=True), "clean", "layer10", 120, 2),
-    "celeba-rf43": Network(lambda: Flat(43), "residual", "layer10", 120, 2),
-    "celeba-rf13": Network(lambda: Flat(13), "residual", "layer10", 120, 2),
-    "celeba-rf05": Network(lambda: Flat(5), "residual", "layer10", 120, 2),
+    "bsd-unet-free-100": Network(UNet, "clean", "mid", 500, 4, 400, 24, textures=True),
+    "bsd-unet-bias-100": Network(lambda: UNet(bias=True), "clean", "mid", 500, 4, 400, textures=True),
+    "bsd-dncnn-free-100": Network(DnCNN, "clean", "layer10", 120, 4),
+    "bsd-dncnn-bias-100": Network(lambda: DnCNN(bias=True), "clean", "layer10", 120, 4),
+    "celeba-rf43": Network(lambda: Flat(43), "residual", "layer10", 120, 4),
+    "celeba-rf13": Network(lambda: Flat(13), "residual", "layer10", 120, 4),
+    "celeba-rf05": Network(lambda: Flat(5), "residual", "layer10", 120, 4),
 }
 
 
 class Place(NamedTuple):
-    """Where things are: the photographs, the network's denoiser, its folder."""
+    """Where things are: the photographs, textures and cue-conflict images, the network's denoiser, its folder."""
 
     photographs: Path
+    textures: Path | None
+    cues: Path | None
     denoiser: nn.Module
     network: Network
     folder: Path
@@ -110,19 +114,11 @@ def denoiser_of(weights: Path, name: str) -> nn.Module:
 
 
 def quality(place: Place) -> None:
-    """PSNR on every 250th photograph in the archive's order; σ̂ = ‖D(y) − y‖/√N against σ on 100 (claim 11)."""
+    """PSNR on every 250th photograph in the archive's order."""
     every = probekit.images.load(place.photographs / "val.zip", bands=1)
     psnr = [float(_psnr(place.denoiser, _as_stored(every, 250), s).mean()) for s in PSNR_SIGMA]
-    x = place.spread("val.zip", 100).read(range(100))
-    found = {}
-    for sigma in NOISE_SIGMA:
-        z = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
-        y = x + sigma * z
-        with torch.no_grad():
-            estimate = torch.cat([(place.denoiser(part, sigma) - part) for part in y.split(20)])
-        level = (estimate**2).mean((1, 2, 3)).sqrt() / sigma
-        found[f"{sigma:g}"] = [float(level.mean() - 1), float(level.std())]
-    _kept(place.folder / "quality.json", {"psnr": psnr, "noise": found})
+    with whole(place.folder / "quality.json") as unfinished:
+        unfinished.write_text(json.dumps({"psnr": psnr}, indent=1), encoding="utf-8")
 
 
 def _as_stored(every: ImageSet, step: int) -> torch.Tensor:
@@ -142,32 +138,29 @@ def _psnr(denoiser: nn.Module, x: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def phi(place: Place) -> None:
-    """Claims 1, 3 and 4 on φ, and how reliable its distances are (claim 12)."""
+    """Claims 1, 3, 4 and 12 on φ."""
     network = place.network
     measured = Measured(sigma=SIGMA, draws=network.draws, block=network.block)
-    place.judged("phi", place.spread("val.zip", network.images), [1, 3, 4], measured=measured)
-    data = xr.open_zarr(place.folder / "phi" / "stores" / "trained.zarr")
-    at = np.flatnonzero(labels.strings(data["tap"].values) == network.block)
-    _kept(place.folder / "reliability.json", reliability(data["phi_draws"].isel(channel=at).load()))
+    place.judged("phi", place.spread("val.zip", network.images), [1, 3, 4, 12], measured=measured)
 
 
-def reliability(draws: xr.DataArray) -> dict[str, float]:
-    """Correlation over pairs of images of their distances in two halves of the draws, the mean over all halvings."""
-    draws = draws.transpose("sigma", "draw", "image", "channel")
-    count, found = draws.sizes["draw"], {}
-    pairs = np.triu_indices(draws.sizes["image"], 1)
-    for sigma, one in zip(draws["sigma"].values, draws.values, strict=True):
-        values = []
-        for half in combinations(range(count), count // 2):
-            other = [d for d in range(count) if d not in half]
-            a, b = (_distances(one[list(part)].mean(0))[pairs] for part in (half, other))
-            values.append(np.corrcoef(a, b)[0, 1])
-        found[f"{sigma:g}"] = float(np.mean(values))
-    return found
+def noise(place: Place) -> None:
+    """Claim 11 on 100 photographs, and along the sampler's path."""
+    measured = Measured(sigma=SIGMA, block=place.network.block)
+    place.judged("noise", place.spread("val.zip", 100), [11], measured=measured)
 
 
-def _distances(phi: np.ndarray) -> np.ndarray:
-    return np.sqrt(((phi[:, None].astype(float) - phi[None]) ** 2).sum(-1))
+def textures(place: Place) -> None:
+    """Claims 9 and 10."""
+    if not place.network.textures or place.textures is None or place.cues is None:
+        return
+    further = Compared(
+        textures=place.textures / "unseen.zip",
+        textures_train=place.textures / "train.zip",
+        cues=probekit.images.load(place.cues, bands=1),
+    )
+    measured = Measured(sigma=SIGMA[:1], draws=2, block=place.network.block)
+    place.judged("textures", place.spread("val.zip", 100), [9, 10], measured=measured, compared=further)
 
 
 def compared(place: Place) -> None:
@@ -193,14 +186,11 @@ def samples(place: Place) -> None:
 PARTS: Mapping[str, Callable[[Place], None]] = {
     "quality": quality,
     "phi": phi,
+    "noise": noise,
+    "textures": textures,
     "compared": compared,
     "samples": samples,
 }
-
-
-def _kept(path: Path, found: object) -> None:
-    with whole(path) as unfinished:
-        unfinished.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 def main() -> None:
@@ -208,9 +198,11 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--weights", type=Path, required=True)
     options.add_argument("--photographs", type=Path, required=True)
+    options.add_argument("--textures", type=Path)
+    options.add_argument("--cues", type=Path)
     options.add_argument("-o", "--out", type=Path, default=Path("published"))
     options.add_argument("--networks", default=",".join(NETWORKS))
-    options.add_argument("--parts", default="quality,phi,compared")
+    options.add_argument("--parts", default="quality,phi,noise,textures,compared")
     options.add_argument("--page", type=Path, default=PAGE)
     given = options.parse_args()
     for part in filter(None, given.parts.split(",")):
@@ -218,7 +210,8 @@ def main() -> None:
             began = time.process_time()
             folder = given.out / name
             folder.mkdir(parents=True, exist_ok=True)
-            PARTS[part](Place(given.photographs, denoiser_of(given.weights, name), NETWORKS[name], folder))
+            denoiser = denoiser_of(given.weights, name)
+            PARTS[part](Place(given.photographs, given.textures, given.cues, denoiser, NETWORKS[name], folder))
             print(f"{name}, {part}: {time.process_time() - began:.0f} s", flush=True)
     given.page.write_text(written(given.page.read_text(encoding="utf-8"), given.out, NETWORKS), encoding="utf-8")
 

@@ -10,28 +10,33 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.report.criteria import ROUNDING
-from analyses.report.judging import CLAIMS
+from analyses import claims
 
-__all__ = ["BEGIN", "END", "against", "written"]
+__all__ = ["BEGIN", "END", "PARTS", "between", "judged_in", "written"]
 
 BEGIN, END = "<!-- made by make published: begin -->", "<!-- end -->"
-KNOWN, TRUSTED = 0.05, 0.95
-NOISE, DRAWS = "A blind denoiser knows σ: relative bias of σ̂", "φ can be trusted: reliability of distances"
+# Of what benchmarks/published.py makes: those that hold judged claims.
+PARTS = ("phi", "noise", "textures", "compared", "samples")
+# What is nearer to 0 is printed as 0: numbers that are equal by construction differ by rounding.
+ROUNDING = 1e-9
 
 
 def written(text: str, out: Path, networks: Mapping[str, Any]) -> str:
     """The page with its tables made anew between the marks."""
+    return between(text, tables(out, networks))
+
+
+def between(text: str, made: str) -> str:
+    """A page with what stands between the marks replaced."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{tables(out, networks)}\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{made}\n{END}{after}"
 
 
 def tables(out: Path, networks: Mapping[str, Any]) -> str:
     """All tables as Markdown."""
     quality = {name: _json(out / name / "quality.json") for name in networks}
-    reliable = {name: _json(out / name / "reliability.json") for name in networks}
-    judged = {name: _judged(out / name) for name in networks}
+    judged = {name: judged_in(out / name) for name in networks}
     parts = [
         "## The networks",
         "",
@@ -49,41 +54,21 @@ def tables(out: Path, networks: Mapping[str, Any]) -> str:
         ),
         "## The claims",
         "",
-        _table(
-            ["claim", *(f"`{name}`" for name in networks)],
-            [
-                *(
-                    [f"{n}. {CLAIMS[n].title}", *(_verdict(judged[name], n) for name in networks)]
-                    for n in sorted(CLAIMS)
-                ),
-                [f"11. {NOISE}", *(_limit(quality[name], name) for name in networks)],
-                [f"12. {DRAWS}", *(_floor(reliable[name]) for name in networks)],
-            ],
-        ),
+        claims.verdict_table(claims.side_by_side(judged)),
     ]
-    for number in sorted(CLAIMS):
+    for number, claim in sorted(claims.CLAIMS.items()):
         found = {name: rows for name in networks if (rows := _criteria(judged[name], number))}
         if found:
-            parts += [f"### Claim {number}. {CLAIMS[number].title}", "", f"Holds when: {CLAIMS[number].asks}.", ""]
+            parts += [f"### Claim {number}. {claim.title}", "", f"Holds when: {claim.asks}.", ""]
             first = list(dict.fromkeys(what for rows in found.values() for what in rows))
             header = ["measured", *(f"`{name}`" for name in found)]
             parts.append(_table(header, [[what, *(found[n].get(what, "–") for n in found)] for what in first]))
     return "\n".join(parts).rstrip() + "\n"
 
 
-def against(judged: xr.Dataset) -> np.ndarray:
-    """Whether the whole interval of a criterion's number lies where the claim says that it does not."""
-    bound, low, high = (judged[name].values for name in ("bound", "low", "high"))
-    asked = judged["asked"].values
-    falling = np.array([str(one).startswith(("below", "at most")) for one in asked])
-    # Equal, as a union of one subspace is to a PCA, is neither above nor below; "at least" and "at most" are met by it.
-    strict = np.array([str(one).startswith(("below", "above", "interval")) for one in asked])
-    slack = np.where(strict, ROUNDING, 0.0)
-    return np.where(falling, low > bound - slack, high < bound + slack)
-
-
-def _judged(folder: Path) -> list[xr.Dataset]:
-    paths = [folder / part / "claims.nc" for part in ("phi", "compared", "samples")]
+def judged_in(folder: Path) -> list[xr.Dataset]:
+    """The judged claims of a network, by part."""
+    paths = [folder / part / "claims.nc" for part in PARTS]
     return [xr.load_dataset(path, engine="h5netcdf") for path in paths if path.exists()]
 
 
@@ -95,22 +80,8 @@ def _rows(judged: Iterable[xr.Dataset], number: int) -> xr.Dataset | None:
     return None
 
 
-def _verdict(judged: list[xr.Dataset], number: int) -> str:
-    """Holds where all criteria are met; undecided where none that is not met is against the claim."""
-    rows = _rows(judged, number)
-    if rows is None:
-        return "not measured"
-    met, contrary = rows["holds"].values, against(rows) & ~rows["holds"].values
-    counted = f"{int(met.sum())} of {len(met)} met, {int(contrary.sum())} against"
-    if met.all():
-        return f"holds: {counted}"
-    if not contrary.any():
-        return f"undecided: {counted}"
-    return f"{'partly' if met.any() else 'does not hold'}: {counted}"
-
-
 def _criteria(judged: list[xr.Dataset], number: int) -> dict[str, str]:
-    """Each criterion in words, its numbers at all noise levels beside one another; met ones are bold."""
+    """Each criterion in words, its numbers at all noise levels; those that hold are bold, refuted ones are struck."""
     rows = _rows(judged, number)
     if rows is None:
         return {}
@@ -121,32 +92,14 @@ def _criteria(judged: list[xr.Dataset], number: int) -> dict[str, str]:
         value, low, high, sigma = (row[name].item() for name in ("value", "low", "high", "sigma"))
         value, low, high = (0.0 if abs(number) < ROUNDING else number for number in (value, low, high))
         text = f"{value:.2g} [{low:.2g}, {high:.2g}]" if np.isfinite([low, high]).all() else _number(value)
-        text = f"**{text}**" if row["holds"].item() else text
+        mark = {"holds": "**", "does not hold": "~~"}.get(str(row["outcome"].item()), "")
+        text = f"{mark}{text}{mark}"
         found.setdefault(what, []).append(f"{sigma:g}: {text}" if np.isfinite(sigma) else text)
     return {what: "; ".join(texts) for what, texts in found.items()}
 
 
 def _number(value: float) -> str:
     return f"{value:.2g}" if np.isfinite(value) else "none"
-
-
-def _limit(quality: Any, name: str) -> str:
-    if not quality:
-        return "not measured"
-    numbers = {float(s): bias for s, (bias, _) in quality["noise"].items()}
-    worst = max(numbers.values(), key=abs)
-    trained = 100 / 255 if name.startswith("bsd") else 1.0
-    inside = max((bias for s, bias in numbers.items() if s <= trained), key=abs)
-    verdict = "holds" if abs(worst) <= KNOWN else "partly" if abs(inside) <= KNOWN else "does not hold"
-    return f"{verdict}: {100 * inside:+.1f} % at worst in training's range, {100 * worst:+.1f} % up to σ = 1"
-
-
-def _floor(reliable: Any) -> str:
-    if not reliable:
-        return "not measured"
-    met = [value >= TRUSTED for value in reliable.values()]
-    verdict = "holds" if all(met) else "partly" if any(met) else "does not hold"
-    return f"{verdict}: " + "; ".join(f"{sigma}: {value:.3f}" for sigma, value in reliable.items())
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

@@ -49,6 +49,7 @@ FLOORS = [
         "analyses.factors",
         "analyses.training",
         "analyses.cues",
+        "analyses.claims",
         "analyses.noise_level",
         "analyses.textures",
     },

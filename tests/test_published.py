@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import xarray as xr
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 import probekit
 from analyses import (
     attribution,
+    claims,
     clusters,
     concepts,
     controls,
@@ -41,6 +43,8 @@ from analyses import (
 from analyses.ground import untrained_twin
 from analyses.report import Compared, Measured, Told
 from probekit.images import load
+from tests.analyses.noise_level.making import Scaled
+from tests.analyses.noise_level.test_edges import pair
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "benchmarks" / "published_networks.py"
@@ -269,26 +273,26 @@ def test_the_report_takes_them(name: str, asked: list[int], weights: Path | None
 
 def test_the_page_is_made_of_what_is_kept_and_tells_undecided_from_refuted(tmp_path: Path) -> None:
     page = loaded(ROOT / "benchmarks" / "published_page.py")
-    asked = ["above 0", "below 0", "at least 0.1", "above 0", "above 0"]
-    low, high = [0.1, 0.1, 0.0, -1e-17, -0.1], [0.2, 0.2, 0.3, 1e-17, 0.3]
-    rows = {"asked": asked, "bound": [0.0, 0.0, 0.1, 0.0, 0.0], "low": low, "high": high}
-    judged = xr.Dataset({name: ("criterion", values) for name, values in rows.items()})
-    assert page.against(judged).tolist() == [False, True, False, True, False]
     of = {
         "one": SimpleNamespace(block="mid", images=5, draws=2),
         "two": SimpleNamespace(block="half", images=6, draws=3),
     }
-    (tmp_path / "one").mkdir()
-    noise = {"0.1": [0.02, 0.1], "1": [0.2, 0.1]}
-    (tmp_path / "one" / "quality.json").write_text(json.dumps({"psnr": [30, 25, 22, 19], "noise": noise}))
-    (tmp_path / "one" / "reliability.json").write_text(json.dumps({"0.1": 0.99, "0.5": 0.9}))
+    (tmp_path / "one" / "noise").mkdir(parents=True)
+    (tmp_path / "one" / "quality.json").write_text(json.dumps({"psnr": [30, 25, 22, 19]}))
+    bias = np.array([[0.0, 0.1, 0.04, 0.2]])
+    ends = {"relative_bias": bias, "relative_bias_low": bias - 0.02, "relative_bias_high": bias + 0.02}
+    found, path = pair(Scaled(0), sigma=[0.1, 0.2, 0.5, 1.0])
+    room = noise_level.verdict(found.assign({k: (("network", "sigma"), v) for k, v in ends.items()}), path)
+    judged = claims.table({}, {}, further={"noise_level": room})
+    judged.to_netcdf(tmp_path / "one" / "noise" / "claims.nc", engine="h5netcdf")
     text = page.written(f"before {page.BEGIN} old {page.END} after", tmp_path, of)
     assert text.startswith("before ")
     assert text.endswith(" after")
     assert " old " not in text
     assert "| `one` | `mid` | 30.0 | 25.0 | 22.0 | 19.0 | 5, 2 |" in text
-    assert "does not hold: +20.0 % at worst" in text
-    assert "partly: 0.1: 0.990; 0.5: 0.900 | not measured |" in text
+    assert "| 11. A blind denoiser knows σ | partly, 2 of 5, 2 against | not measured |" in text
+    numbers = next(line for line in text.splitlines() if line.startswith("| relative bias of σ̂ on held-out images"))
+    assert "0.1: **0 [-0.02, 0.02]**; 0.2: ~~0.1 [0.08, 0.12]~~; 0.5: 0.04 [0.02, 0.06]; 1: ~~0.2" in numbers
     assert page.written(text, tmp_path, of) == text
 
 

@@ -2,7 +2,8 @@
 
 from analyses.noise_level.analyse import FINDINGS, PATH, along, analyse
 from analyses.noise_level.figure import plot
+from analyses.noise_level.networks import is_told
 from analyses.noise_level.shell import main
 from analyses.noise_level.verdict import VERDICT, verdict
 
-__all__ = ["FINDINGS", "PATH", "VERDICT", "along", "analyse", "main", "plot", "verdict"]
+__all__ = ["FINDINGS", "PATH", "VERDICT", "along", "analyse", "is_told", "main", "plot", "verdict"]

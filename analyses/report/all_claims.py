@@ -19,24 +19,14 @@ import typer
 import xarray as xr
 
 import probekit
-from analyses import ground
+from analyses import claims, cues, ground, textures
+from analyses.claims import CLAIMS, LEAST_PAIRS
 from analyses.densities import LEAST_SAMPLES
 from analyses.ground import OUT, Clusters, as_network, block_names, folder_called
-from analyses.report import claims
-from analyses.report.judging import CLAIMS, LEAST_PAIRS
+from analyses.noise_level import is_told
 from analyses.report.page import Shown, html, markdown, report_page
-from analyses.report.parts import (
-    MIDDLE,
-    PAPER_GAINS,
-    TRAINED,
-    UNTRAINED,
-    Compared,
-    Measured,
-    Sampling,
-    Study,
-    Told,
-    found_in,
-)
+from analyses.report.parts import PAPER_GAINS, TRAINED, UNTRAINED, found_in
+from analyses.report.settings import MIDDLE, Compared, Measured, Sampling, Study, Told
 from probekit import checks
 from probekit.capture.survey import network_of
 from probekit.cli.arguments import (
@@ -67,6 +57,7 @@ from probekit.cli.output import goes_on, results_awaited
 from probekit.errors import InputError
 from probekit.machine.files import prepared
 from probekit.models import zoo
+from probekit.phi.reliability import LEAST_DRAWS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,6 +67,16 @@ if TYPE_CHECKING:
 __all__ = ["command", "main", "run"]
 
 MIN_IMAGES = 40
+# What findings are made of further images, which ones, and what to say without them.
+NEEDED = {
+    "controls": ("train", "images of the same classes to train on: give compared=Compared(train=…) or --train"),
+    "textures": (
+        "textures",
+        "photographs of textures, and others to choose the block on: give compared=Compared(textures=…, "
+        "textures_train=…) or --textures and --textures-train",
+    ),
+    "cues": ("cues", "cue-conflict images: give compared=Compared(cues=…) or --cues"),
+}
 T = TypeVar("T")
 
 
@@ -107,8 +108,8 @@ def run(
     measured
         How φ is measured, and at which block.
     compared
-        What claims 2, 5 and 8 need: with it they are judged too, at σ = 0.3 besides, and samples are compared with its
-        training images.
+        Further images: with those to train on claims 2, 5 and 8 are judged too, at σ = 0.3 besides, and samples are
+        compared with them; with photographs of textures claim 9, with cue-conflict images claim 10.
     sampling
         How samples are made, for claims 6 and 7.
     only
@@ -119,7 +120,7 @@ def run(
     Returns
     -------
     Dataset
-        What `claims.table` returns; also written to claims.nc.
+        What `analyses.claims.table` returns; also written to claims.nc.
 
     Raises
     ------
@@ -139,11 +140,10 @@ def run(
         raise InputError(f"{len(source)} images: the claims need {MIN_IMAGES} at least, and some hundred to be judged")
     if measured.block not in block_names(network):
         raise InputError(_undeclared(network, measured.block))
-    wanted = _judgeable(wanted, block_names(network), measured.block, only is not None, told)
+    wanted = _judgeable(wanted, network, measured, only is not None, told)
     _check_clusters(measured.clusters, source)
     _check_pairs(wanted, len(source), sampling.conditions)
-    if compared is not None:
-        compared = replace(compared, train=probekit.images.load(compared.train, size=size))
+    compared = None if compared is None else _loaded(compared, size)
     prepared(folder)
     study = Study(
         out=folder,
@@ -156,9 +156,10 @@ def run(
         told=told,
     )
     shown = Shown()
-    found, further = found_in(study, shown)
+    found, others = found_in(study, shown)
+    further = {name: others.pop(name) for name in ("textures", "cues", "noise_level") if name in others}
     pairs = {"untrained": found[UNTRAINED], "paper_gains": found[PAPER_GAINS]}
-    judged = claims.table(found[TRAINED], **pairs, **further, block=measured.block)
+    judged = claims.table(found[TRAINED], **pairs, **others, further=further, block=measured.block)
     judged = judged.isel(claim=[int(c) in wanted for c in judged["claim"].values]).isel(
         criterion=[int(c) in wanted for c in judged["of_claim"].values]
     )
@@ -172,6 +173,19 @@ def run(
     for claim, verdict in claims.verdicts(judged).items():
         told.say(f"claim {claim}. {CLAIMS[claim].title}: {verdict}")
     return judged
+
+
+def _loaded(compared: Compared, size: int | None) -> Compared:
+    """Further images, found to be such before anything is measured."""
+    if compared.train is not None:
+        compared = replace(compared, train=probekit.images.load(compared.train, size=size))
+    if compared.cues is not None:
+        compared = replace(compared, cues=probekit.images.load(compared.cues))
+        cues.named(compared.cues)
+    if compared.textures is not None:
+        for photographs in (compared.textures, compared.textures_train):
+            textures.patches(photographs)
+    return compared
 
 
 def _settled(name: str, value: Any, kind: type[T]) -> T:
@@ -195,36 +209,55 @@ def _undeclared(network: nn.Module, block: str) -> str:
 
 def _wanted(only: Sequence[int] | None, compared: Compared | None) -> frozenset[int]:
     """Claims to judge, checked before anything is measured."""
-    possible = {n for n, claim in CLAIMS.items() if claim.needs != "controls" or compared is not None}
+    needed = {n: NEEDED[claim.needs] for n, claim in CLAIMS.items() if claim.needs in NEEDED}
+    beyond = {n: said for n, (name, said) in needed.items() if getattr(compared, name, None) is None}
     if only is None:
-        return frozenset(possible)
+        return frozenset(CLAIMS.keys() - beyond.keys())
     asked = [checks.plain(number) for number in checks.listed("only", only, "numbers of claims, e.g. [1, 3, 4]")]
     if not asked or any(not isinstance(n, int) or isinstance(n, bool) or n not in CLAIMS for n in asked):
         raise InputError(f"only={checks.shown(asked)}: give numbers of claims, from {min(CLAIMS)} to {max(CLAIMS)}")
-    beyond = sorted(set(asked) - possible)
-    if beyond:
-        raise InputError(
-            f"claims {', '.join(map(str, beyond))} need images of the same classes to train on: give compared= or "
-            "--train"
-        )
+    for said in dict.fromkeys(beyond[n] for n in sorted(asked) if n in beyond):
+        of = [n for n in sorted(set(asked)) if beyond.get(n) == said]
+        raise InputError(f"{_counted(of)} need{'s' if len(of) == 1 else ''} {said}")
     return frozenset(map(int, asked))
 
 
-def _judgeable(wanted: frozenset[int], blocks: tuple[str, ...], block: str, asked: bool, told: Told) -> frozenset[int]:
-    """The claims wanted for which the network declares enough taps; the others are refused if they are asked for."""
-    there = {"": True, "before": blocks.index(block) > 0, "other": len(blocks) > 1}
-    lacking = sorted(number for number in wanted if not there[CLAIMS[number].beside])
-    if not lacking:
-        return wanted
-    said = (
-        f"claims {', '.join(map(str, lacking))} compare {block!r} with another block, one of them with the block "
-        f"before it, and the network declares the taps {', '.join(blocks)}: declare more, in the order of the forward "
-        'pass, e.g. model.tap_aliases = {"enc": "down", "mid": "middle"}'
-    )
-    if asked or len(lacking) == len(wanted):
-        raise InputError(said)
-    told.say(f"left out: {said}")
-    return wanted - frozenset(lacking)
+def _counted(numbers: Sequence[int]) -> str:
+    return f"claim{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def _judgeable(
+    wanted: frozenset[int], network: nn.Module, measured: Measured, asked: bool, told: Told
+) -> frozenset[int]:
+    """The claims wanted that this network and these draws can be judged by; others, if asked for, are refused."""
+    blocks = block_names(network)
+    there = {"": True, "before": blocks.index(measured.block) > 0, "other": len(blocks) > 1}
+    lacking = [number for number in wanted if not there[CLAIMS[number].beside]]
+    reasons = {
+        "beside": (
+            lacking,
+            f"{measured.block!r} is compared with another block, or with the block before it, and the network "
+            f"declares the taps {', '.join(blocks)}: declare more, in the order of the forward pass, e.g. "
+            'model.tap_aliases = {"enc": "down", "mid": "middle"}',
+        ),
+        "told": (
+            [n for n in wanted if CLAIMS[n].needs == "noise_level" and is_told(network)],
+            "it asks what a blind denoiser knows, and this one is told σ: judge one that is not",
+        ),
+        "draws": (
+            [n for n in wanted if CLAIMS[n].needs == "reliability" and measured.draws < LEAST_DRAWS],
+            f"two halves of the draws are compared, and there are {measured.draws}: give draws={LEAST_DRAWS} or more",
+        ),
+    }
+    for left, why in reasons.values():
+        if not left:
+            continue
+        said = f"{_counted(sorted(left))} cannot be judged: {why}"
+        wanted = wanted - frozenset(left)
+        if asked or not wanted:
+            raise InputError(said)
+        told.say(f"left out: {said}")
+    return wanted
 
 
 def _check_clusters(clusters: str | None, source: ImageSet) -> None:
@@ -253,7 +286,7 @@ def _settings(study: Study) -> dict[str, Any]:
         "noise levels": ", ".join(f"{s:g}" for s in study.measured.sigma),
         "block": study.measured.block,
     }
-    if study.compared is not None:
+    if study.compared is not None and study.compared.train is not None:
         train = study.compared.train
         made["training images"] = f"{train.name} ({len(train)})"
     if study.judging("variants") or study.judging("densities"):
@@ -276,6 +309,16 @@ def command(
     block: Annotated[str, typer.Option(help="Tap that the claims are about.")] = MIDDLE,
     train: Annotated[
         str | None, typer.Option(help="Training images of the same classes, comma-separated, for claims 2, 5 and 8.")
+    ] = None,
+    textures: Annotated[
+        str | None, typer.Option(help="Photographs of textures, unseen in training, for claim 9.")
+    ] = None,
+    textures_train: Annotated[
+        str | None, typer.Option(help="Other photographs of textures, on which its block is chosen.")
+    ] = None,
+    cues: Annotated[
+        str | None,
+        typer.Option(help="Cue-conflict images whose ids name their exemplars, comma-separated, for claim 10."),
     ] = None,
     classes: Annotated[
         Path | None,
@@ -304,17 +347,28 @@ def command(
     out: Out = OUT,
 ) -> list[Path]:
     """Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report."""
-    others = words(train)
+    others, conflict = words(train), words(cues)
+    of_textures = [name for name in (textures, textures_train) if name is not None]
+    if len(of_textures) == 1:
+        raise InputError("--textures goes with --textures-train: give both, or neither")
     names = ["report.html", "report.md", "claims.nc"]
-    results_awaited(out, *names, reads=[] if classes is None else [classes], images=[*images, *(others or [])])
+    every = [*images, *(others or []), *of_textures, *(conflict or [])]
+    results_awaited(out, *names, reads=[] if classes is None else [classes], images=every)
     if classes is not None and not others:
         raise InputError("--classes goes with --train: give training images of the same classes too")
     only = None if claims is None else numbers(claims, option="--claims")
     denoiser = network_called(network)
     compared = None
-    if others:
-        fitted_on = images_called(others, size=size, crop=crop, bands=bands)
-        compared = Compared(train=fitted_on, classes=classes, n_images=n_images, n_train=n_train)
+    if others or of_textures or conflict:
+        compared = Compared(
+            train=images_called(others, size=size, crop=crop, bands=bands) if others else None,
+            classes=classes,
+            n_images=n_images,
+            n_train=n_train,
+            **dict(zip(("textures", "textures_train"), map(Path, of_textures), strict=False)),
+            # As large as they are: the claim is about their own size.
+            cues=images_called(conflict, bands=bands) if conflict else None,
+        )
     with goes_on(out):
         run(
             images_called(images, size=size, crop=crop, bands=bands),

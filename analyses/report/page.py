@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 from jinja2 import Environment, PackageLoader
 
+from analyses import claims
 from analyses.ground import TWINS, Code, Text, marked, table_row
-from analyses.report import claims
 from probekit import labels
 
 __all__ = [
@@ -31,7 +31,14 @@ __all__ = [
 ]
 
 # Verdicts by colour, so that the summary is read at a glance.
-COLOURS = {"holds": "#1a7f37", "partly": "#9a6700", "does not hold": "#b42318", "yes": "#1a7f37", "no": "#b42318"}
+COLOURS = {
+    "holds": "#1a7f37",
+    "partly": "#9a6700",
+    "does not hold": "#b42318",
+    "undecided": "#57606a",
+    "yes": "#1a7f37",
+    "no": "#b42318",
+}
 WORD = re.compile(r"[^\W\d_]{3}")
 PSNR_ROWS = {"denoiser": "network", "patch_wiener": "patch-PCA Wiener", "gaussian_blur": "best blur", "noisy": "noisy"}
 
@@ -168,12 +175,14 @@ def report_page(judged: xr.Dataset, *, card: Any, shown: Shown, command: str, se
             "The claims of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) judged on ",
             Code(name),
             f" with the images of {source}{_beside(judged)}. The criteria were fixed before the "
-            "results. A claim holds where all its criteria do at all noise levels, partly where some do, and does not "
-            "hold where none does; what a control has no number for is not judged. Intervals are 95 %.",
+            "results. A criterion is undecided where neither it nor its opposite is shown. A claim holds where all its "
+            "criteria do at all noise levels, partly where some do and some do not, and does not hold where none does; "
+            "it is undecided where what is undecided could turn it. What a control has no number for is not judged. "
+            "Intervals are 95 %. Claims 9 to 12 are not the paper's.",
         ],
         Table(
             ["claim", "verdict", "criteria met"],
-            [[f"{c}. {claims.CLAIMS[c].title}", v, _met(_rows(judged, c))] for c, v in verdicts.items()],
+            [[f"{c}. {claims.CLAIMS[c].title}", v, claims.met(judged, c)] for c, v in verdicts.items()],
         ),
         ["Made by ", Code(command), "."],
     ]
@@ -226,26 +235,17 @@ def _beside(judged: xr.Dataset) -> str:
 
 
 def _section(judged: xr.Dataset, claim: int, shown: Shown) -> Section:
-    failing, unjudged = claims.failing(judged, claim), claims.unjudged(judged, claim)
+    failing, undecided, unjudged = (of(judged, claim) for of in (claims.failing, claims.undecided, claims.unjudged))
     parts: list[Part] = [
         f"Holds when: {claims.CLAIMS[claim].asks}.",
-        f"Not as claimed: {failing}." if failing else "All is as claimed.",
+        *([f"Not as claimed: {failing}."] if failing else []),
+        *([f"Undecided: {undecided}."] if undecided else []),
+        *([] if failing or undecided else ["All is as claimed."]),
         *([f"Not judged, since the control has no such number: {unjudged}."] if unjudged else []),
         Table(claims.HEADER, claims.cells(judged, claim)),
         *shown.of(claim),
     ]
     return Section(f"Claim {claim}. {claims.CLAIMS[claim].title}", parts, claims.verdicts(judged)[claim])
-
-
-def _rows(judged: xr.Dataset, claim: int) -> xr.Dataset:
-    return judged.isel(criterion=judged["of_claim"].values == claim)
-
-
-def _met(rows: xr.Dataset) -> str:
-    counted = rows["counts"].values.astype(bool)
-    lacking = (labels.strings(rows["lacks"].values) != "").sum()
-    not_judged = f"; {lacking} not judged" if lacking else ""
-    return f"{(rows['holds'].values.astype(bool) & counted).sum()} of {counted.sum()}{not_judged}"
 
 
 def _network(name: str, card: Any) -> list[Section]:

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 import probekit
-from analyses import concepts, controls, densities, selectivity, sparsity, subspaces, variants
-from analyses.ground import TWINS, Kept, block_names, drawn_images, repeats, saved, untrained_twins
-from analyses.report.judging import CLAIMS, STABLE_AT
+from analyses import concepts, controls, densities, selectivity, semantics, sparsity, subspaces, variants
+from analyses.claims import CLAIMS, STABLE_AT
+from analyses.ground import TWINS, drawn_images, untrained_twins
+from analyses.report.further import conflicting, noise_told, of_textures
 from analyses.report.page import Shown, Table, interval_cell, measure_table
-from probekit import checks, labels
-from probekit.capture.reductions import reduction
+from analyses.report.settings import Study
+from probekit import labels
 from probekit.errors import InputError, ProbeError
-from probekit.machine.files import prepared, whole
 from probekit.machine.modes import flushed_denormals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch import nn
 
-    from probekit.capture.reductions import Reduction
-    from probekit.images import ImageSet
-
-__all__ = ["PARTS", "Compared", "Made", "Measured", "OnPhi", "Sampling", "Study", "Told", "found_in", "sheet"]
+__all__ = ["PARTS", "Made", "OnPhi", "found_in", "sheet"]
 
 TRAINED, UNTRAINED, PAPER_GAINS = "trained", "untrained", "untrained-paper-gains"
 # Files, stores and figures of each control are named by its role.
 ROLES = dict(zip(TWINS, (UNTRAINED, PAPER_GAINS), strict=True))
-SIGMA, DRAWS, MIDDLE = (0.1, 0.2, 0.5), 10, "mid"
 CONCEPTS_AT = 0.1
 # Training images among which a sample's nearest is looked for.
 REFERENCES = 5000
@@ -43,186 +34,6 @@ REFERENCES = 5000
 SHOWN = ("chelsea", "coffee", "flower", "rocket")
 MEASURES = ("patch_wasserstein", "gaussian_wasserstein_debiased", "energy")
 BRIEF = ("error of φ", "diversity", "near copies", "near copies of references")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """How φ is measured, and what the claims are about.
-
-    Attributes
-    ----------
-    sigma, draws, seed
-        Noise levels, draws for each image and level, seed of the noise and of everything drawn.
-    reduce
-        What is made of maps, as for `probekit.tap`: "relu_mean" for taps before a ReLU.
-    block
-        The tap that the claims are about, and whose subspaces are looked for.
-    clusters
-        Coordinate along image whose groups are resampled whole, where images are not independent: for the intervals
-        of claim 1. Those of claims 3 and 4 take images, or channels, as independent.
-    """
-
-    sigma: Sequence[float] = SIGMA
-    draws: int = DRAWS
-    reduce: str | Reduction = "mean"
-    seed: int = 0
-    block: str = MIDDLE
-    clusters: str | None = None
-
-    def __post_init__(self) -> None:
-        checks.settle(self)
-        object.__setattr__(self, "sigma", tuple(checks.noise_levels(self.sigma)))
-        repeats("draws", self.draws, least=1)
-        reduction(self.reduce)
-        checks.seeded(self.seed)
-        checks.text("block", self.block, "the name of a tap, such as 'mid'")
-        if self.clusters is not None:
-            checks.text("clusters", self.clusters, "the name of a coordinate along image, such as 'label'")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """What the table of controls is made of, for the claims about classes.
-
-    Attributes
-    ----------
-    train
-        Other images of the same classes, anything that `probekit.images.load` takes.
-    classes
-        A CSV file of their hypernyms, as `controls.table` takes it.
-    n_images, n_train
-        Images and training images of the table, at most; None for all.
-    """
-
-    train: Any
-    classes: str | Path | None = None
-    n_images: int | None = 5000
-    n_train: int | None = 12500
-
-    def __post_init__(self) -> None:
-        checks.settle(self)
-        if self.classes is not None:
-            checks.path("classes", self.classes, "a CSV file of classes with columns wnid, hypernym_wnids")
-        for name in ("n_images", "n_train"):
-            if getattr(self, name) is not None:
-                checks.whole(name, getattr(self, name), least=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How samples are made.
-
-    Attributes
-    ----------
-    conditions, n_samples
-        Images conditioned on, evenly spread, and samples of each for claim 7, which asks for 200 pairs: 21 conditions.
-    levels
-        Noise levels that samples go through.
-    """
-
-    conditions: int = 24
-    n_samples: int = 8
-    levels: int = 20
-
-    def __post_init__(self) -> None:
-        checks.settle(self)
-        for name, least in (("conditions", 2), ("n_samples", densities.LEAST_SAMPLES), ("levels", 2)):
-            repeats(name, getattr(self, name), least=least)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """What is shown and told.
-
-    Attributes
-    ----------
-    pictures
-        Whether figures may show the images themselves, which others may own: if not, only built-in ones are shown.
-    command
-        Named in the report as what made it.
-    say
-        Where progress is told, line by line.
-    progress
-        Whether to show progress bars; by default only in a terminal.
-    """
-
-    pictures: bool = True
-    command: str = "analyses.report.run"
-    say: Callable[[str], object] = print
-    progress: bool | None = None
-
-    def __post_init__(self) -> None:
-        checks.flag("pictures", self.pictures)
-        checks.text("command", self.command, "a line of text")
-        if not callable(self.say):
-            raise InputError(f"{checks.given('say', self.say)}: give a function that takes a line of text")
-        if self.progress is not None:
-            checks.flag("progress", self.progress)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """A network, images, where results go, and how all is done."""
-
-    out: Path
-    network: nn.Module
-    source: ImageSet
-    wanted: frozenset[int]
-    measured: Measured = field(default_factory=Measured)
-    compared: Compared | None = None
-    sampling: Sampling = field(default_factory=Sampling)
-    told: Told = field(default_factory=Told)
-
-    def judging(self, name: str) -> list[int]:
-        """The claims wanted that need the findings of this name."""
-        return sorted(number for number in self.wanted if CLAIMS[number].needs == name)
-
-    def phi(self, model: nn.Module, role: str) -> xr.Dataset:
-        """φ at every tap, every draw kept, from the store of this role or measured into it."""
-        tap = probekit.tap(model, *block_names(model), reduce=self.measured.reduce)
-        with self.timed(f"φ of {len(self.source)} images, {role}"), flushed_denormals():
-            return tap(
-                self.source,
-                sigma=self.measured.sigma,
-                draws=self.measured.draws,
-                seed=self.measured.seed,
-                keep_draws=True,
-                store=self.out / "stores" / f"{role}.zarr",
-                progress=self.told.progress,
-            ).load()
-
-    def middle(self, data: xr.Dataset) -> xr.Dataset:
-        """The part of φ that is of the block the claims are about."""
-        return data.isel(channel=data["tap"].values == self.measured.block)
-
-    def findings(
-        self, name: str, analyse: Callable[..., xr.Dataset], data: xr.Dataset, options: Mapping[str, Any]
-    ) -> xr.Dataset:
-        """Findings from NAME.nc in the folder, or made and kept there."""
-        with self.timed(name):
-            return Kept(self.out).made(name, lambda: analyse(data, **options), data, dict(options))
-
-    def write(self, name: str, findings: xr.Dataset) -> None:
-        """Findings into NAME.nc in the folder, whole or not at all."""
-        saved(self.out, (name, findings))
-
-    def text(self, name: str, text: str) -> None:
-        """A text file in the folder, whole or not at all."""
-        prepared(self.out)
-        with whole(self.out / name) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
-
-    def draw(self, name: str, figure: Figure) -> Path:
-        """A figure into NAME.png in the folder of figures."""
-        prepared(self.out / "figures")
-        return saved(self.out / "figures", (name, figure))[0]
-
-    @contextmanager
-    def timed(self, what: str) -> Iterator[None]:
-        """Say how long something took."""
-        began = time.monotonic()
-        yield
-        self.told.say(f"{what}: {time.monotonic() - began:.0f} s")
 
 
 class OnPhi(NamedTuple):
@@ -458,9 +269,18 @@ PARTS: Mapping[str, OnPhi | Made] = {
         middle_only=True,
         options={"dimensions": False},
     ),
+    "reliability": OnPhi(
+        semantics.reliability,
+        semantics.plot_reliability,
+        "Reliability of distances in φ at each block and noise level",
+        options={"distances": "euclidean"},
+    ),
     "controls": Made(compared_with_controls),
     "variants": Made(varied),
     "densities": Made(related),
+    "textures": Made(of_textures),
+    "cues": Made(conflicting),
+    "noise_level": Made(noise_told),
 }
 
 

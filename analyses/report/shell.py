@@ -58,6 +58,7 @@ ANALYSES: Mapping[str, str] = {
     "training": "What training does to blocks: sparsity, types of channel, robustness, neighbours, step by step.",
     "noise_level": "Whether a blind denoiser knows the noise level: its residual's against the true one, and along "
     "sampling.",
+    "claims": "The paper's claims in several networks beside one another, from the claims.nc of their reports.",
     "generalisation": "Whether a denoiser has learnt its training images by heart: PSNR on both sets, near copies "
     "among samples.",
 }

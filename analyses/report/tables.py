@@ -20,7 +20,7 @@ names. Dims are explained in [the label schema](labels.md), words in the [glossa
 def page() -> str:
     """The page as Markdown."""
     lines = [LEAD]
-    for room in (*ANALYSES, "report"):
+    for room in ANALYSES:
         module = import_module(f"analyses.{room}")
         names = [*getattr(module, "__all__", ())]
         specifications = [found for name in names if isinstance(found := getattr(module, name), Findings)]

@@ -1,7 +1,7 @@
 """Is distance in φ semantic: does it keep images together over noise, and follow labels, gist, colour?"""
 
 from analyses.semantics.analyse import CORRELATIONS, FINDINGS, analyse, correlate
-from analyses.semantics.figure import plot
+from analyses.semantics.figure import plot, plot_reliability
 from analyses.semantics.inputs import class_distances, class_table
 from analyses.semantics.kernels_pairs import STATISTICS
 from analyses.semantics.reliability import RELIABILITY, reliability
@@ -24,6 +24,7 @@ __all__ = [
     "neighbours",
     "per_image",
     "plot",
+    "plot_reliability",
     "reliability",
     "stability",
 ]

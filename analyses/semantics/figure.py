@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyses.ground import GUIDE, block_colours
+from analyses.ground import GUIDE, block_colours, level_colours
 from analyses.semantics.analyse import FINDINGS
 from analyses.semantics.inputs import PLACE
+from analyses.semantics.reliability import RELIABILITY
+from probekit import labels
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot"]
+__all__ = ["plot", "plot_reliability"]
+
+DECIDED = {"yes": "o", "no": "x", "undecided": "o"}
 
 
 def plot(findings: xr.Dataset) -> Figure:
@@ -56,6 +60,56 @@ def plot(findings: xr.Dataset) -> Figure:
         f"(bars: {100 * float(findings.attrs['level']):g} % intervals)",
         fontsize=10,
     )
+    return figure
+
+
+def plot_reliability(findings: xr.Dataset) -> Figure:
+    """Draw the reliability of distances at each block, a panel a distance and a line a noise level.
+
+    Parameters
+    ----------
+    findings
+        What `reliability` returns.
+
+    Returns
+    -------
+    Figure
+        Bars are the intervals, the dashed line the target. Filled: shown to reach it; crossed: shown not to; open:
+        undecided. Without the noise's part, which is what `reliable` is told by.
+
+    Raises
+    ------
+    InputError
+        If these are no findings of `reliability`.
+    """
+    from matplotlib.figure import Figure
+
+    RELIABILITY.check(findings, "reliability", "reliable", dims=("estimator", *PLACE), attrs=("target", "draws_split"))
+    one = findings.sel(estimator="noise_free")
+    figure = Figure(figsize=(1.2 + 3.6 * one.sizes["distance"], 3.4), layout="constrained")
+    axes = figure.subplots(1, one.sizes["distance"], sharey=True, squeeze=False)[0]
+    blocks, levels = labels.strings(one["block"].values), one["sigma"].values
+    for d, axis in enumerate(axes):
+        here = one.isel(distance=d)
+        for s, colour in enumerate(level_colours(len(levels))):
+            part = here.isel(sigma=s)
+            middle, low, high = (part[f"reliability{end}"].values for end in ("", "_low", "_high"))
+            # Set apart a little, so that levels can be told.
+            x = np.arange(len(blocks)) + 0.5 * ((s + 0.5) / len(levels) - 0.5)
+            errors = np.maximum(0, np.stack([middle - low, high - middle]))
+            axis.errorbar(x, middle, errors, fmt="-", lw=0.8, color=colour, label=f"σ = {levels[s]:g}")
+            for said, marker in DECIDED.items():
+                at = labels.strings(part["reliable"].values) == said
+                face = "white" if said == "undecided" else colour
+                axis.plot(x[at], middle[at], marker, ms=5, color=colour, markerfacecolor=face)
+        axis.axhline(float(findings.attrs["target"]), **GUIDE)
+        axis.set_xticks(range(len(blocks)), blocks.tolist(), rotation=45)
+        axis.set_title(f"{here['distance'].item()} distance", fontsize=9)
+    axes[0].set_ylabel(f"reliability at {findings.attrs['draws_split']} draws")
+    axes[0].legend(frameon=False, fontsize=8)
+    name = findings.attrs.get("denoiser", "")
+    target = f"{findings.attrs['target']:g}"
+    figure.suptitle(f"{name}: filled reaches {target}, crossed does not, open is undecided", fontsize=9)
     return figure
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from analyses.ground import OF_TEST, OUT, Clusters, Data, Level, Resamples, read, run, saved
 from analyses.semantics.analyse import analyse, check_permutations
-from analyses.semantics.figure import plot
+from analyses.semantics.figure import plot, plot_reliability
 from analyses.semantics.inputs import MIN_IMAGES
 from analyses.semantics.kernels_pairs import METRICS, STATISTICS
 from analyses.semantics.reliability import reliability
@@ -94,7 +94,7 @@ def command(
     Of φ with four draws or more that were kept (`probekit phi --keep-draws`) it also writes how reliable distances are.
     """
     reads = [path for path in (data, classes, others, controls) if path is not None]
-    results_awaited(out, "semantics.nc", "semantics.png", "reliability.nc", reads=reads)
+    results_awaited(out, "semantics.nc", "semantics.png", "reliability.nc", "reliability.png", reads=reads)
     phi = read(data)
     findings = analyse(
         phi,
@@ -118,7 +118,8 @@ def command(
     of_draws = []
     if "phi_draws" in phi and phi.sizes["draw"] >= LEAST_DRAWS:
         how = {"clusters": clusters, "max_images": max_images, "level": level, "seed": seed}
-        of_draws = [("reliability", reliability(phi, distances=words(distances), **how))]
+        trusted = reliability(phi, distances=words(distances), **how)
+        of_draws = [("reliability", trusted), ("reliability", plot_reliability(trusted))]
     return saved(out, ("semantics", findings), ("semantics", plot(findings)), *of_draws)
 
 

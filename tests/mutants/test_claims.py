@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from analyses.claims import of_comparisons, of_phi
 from analyses.ground import TWINS
-from analyses.report import judging
-from tests.analyses.report import test_claims as laws
+from tests.analyses.claims import test_judge as laws
 
 
 @pytest.mark.parametrize(("kept", "beaten"), [(0, "untrained"), (1, "paper_gains")])
@@ -15,13 +15,13 @@ def test_a_control_that_is_not_compared_with_lets_a_claim_hold(kept: int, beaten
     trained, untrained = map(laws.findings, drawn)
     law = laws.test_a_claim_that_is_beyond_one_control_and_not_the_other_does_not_hold
     law(trained, untrained, beaten)
-    right = judging.beyond_each
+    right = of_phi.beyond_each
 
     def one(make: Any, own: Any, twins: Any, excess: Any) -> Any:
         name = list(TWINS)[kept]
         return right(make, own, {name: twins[name]}, excess)
 
-    monkeypatch.setattr(judging, "beyond_each", one)
+    monkeypatch.setattr(of_phi, "beyond_each", one)
     with pytest.raises(AssertionError):
         law(trained, untrained, beaten)
 
@@ -30,11 +30,11 @@ def test_a_control_that_is_not_compared_with_lets_a_claim_hold(kept: int, beaten
 def test_rows_of_a_control_that_are_passed_over_let_a_claim_hold(name: str, monkeypatch: Any) -> None:
     law = laws.test_a_row_of_either_untrained_control_that_is_as_high_keeps_a_claim_from_holding
     law(f"{name} 0 mid")
-    right = judging.beyond
+    right = of_comparisons.beyond
 
     def passing(make: Any, control: str, own: Any, excess: Any, less: str) -> Any:
         return right(make, control, own, None if less == f"that of {name} 0 mid" else excess, less)
 
-    monkeypatch.setattr(judging, "beyond", passing)
+    monkeypatch.setattr(of_comparisons, "beyond", passing)
     with pytest.raises(AssertionError):
         law(f"{name} 0 mid")

@@ -153,7 +153,15 @@ OF_SAMPLING = {"n_images": NOTHING | LARGER | HUGE, "sigmas": NOTHING | LEVELS, 
 }
 MADE = {"sigmas": FALLING, "levels": 2, "draws": 1, "seed": 0, "batch_size": None, "progress": False}
 MEASURED: dict[str, Any] = {"sigma": [0.1], "draws": 1, "reduce": "mean", "seed": 0, "block": "mid", "clusters": None}
-COMPARED: dict[str, Any] = {"train": CLASSED, "classes": None, "n_images": 40, "n_train": 40}
+COMPARED: dict[str, Any] = {
+    "train": CLASSED,
+    "classes": None,
+    "n_images": 40,
+    "n_train": 40,
+    "textures": None,
+    "textures_train": None,
+    "cues": None,
+}
 NUMBERS: dict[str, Any] = {
     "statistic": "pearson",
     "among": 24,

@@ -276,6 +276,10 @@ CALLS: dict[str, Call] = {
         semantics.class_table, {"table": made.TABLE, "classes": np.array(["class 0", "class 1"])}
     ),
     "semantics.plot": Call(semantics.plot, {"findings": made.SEMANTIC}),
+    "semantics.plot_reliability": Call(
+        semantics.plot_reliability,
+        {"findings": semantics.reliability(made.DRAWN, distances="euclidean", splits=1)},
+    ),
     "densities.distance": Call(
         densities.distance,
         {

@@ -19,6 +19,7 @@ from probekit.errors import InputError
 from probekit.images import ImageSet
 from tests.odd import ODD, Call, complaint, missing_calls, public_callables
 from tests.options import (
+    odd_claims,
     odd_cues,
     odd_factors,
     odd_network_rooms,
@@ -28,7 +29,16 @@ from tests.options import (
     odd_training,
 )
 
-ROOMS = odd_phi_rooms, odd_factors, odd_network_rooms, odd_sampling_rooms, odd_training, odd_cues, odd_noise_level
+ROOMS = (
+    odd_phi_rooms,
+    odd_factors,
+    odd_network_rooms,
+    odd_sampling_rooms,
+    odd_training,
+    odd_cues,
+    odd_noise_level,
+    odd_claims,
+)
 CALLS: dict[str, Call] = {name: call for room in ROOMS for name, call in room.CALLS.items()}
 EACH = [(name, option) for name, call in CALLS.items() for option in call.options()]
 # So many options share the values; over the options, all values come up. More share them where a call takes long.
@@ -75,6 +85,15 @@ WITHIN = {
     "sampling.Guiding.kernel",
     "sampling.Match.of",
     "sampling.Walk",
+    "claims.Criterion",
+    "claims.anchor",
+    "claims.blocks_of_cues",
+    "claims.cells",
+    "claims.failing",
+    "claims.met",
+    "claims.undecided",
+    "claims.unjudged",
+    "noise_level.is_told",
     "controls.Source.checked",
     "controls.Source.row",
     "variants.Recipe",

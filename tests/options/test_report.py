@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analyses import report
-from analyses.report import claims, demo
+from analyses import claims, report
+from analyses.report import demo
 from probekit.errors import ProbeError
 
 IMAGES = np.zeros((40, 3, 8, 8), np.float32)
@@ -29,15 +29,18 @@ REFUSED = [
     (run(denoiser="photo33"), "no bundled denoiser 'photo33'"),
     (run(images="samples", size=0), "size=0"),
     (run(only=1), "only=1: give numbers of claims"),
-    (run(only=[]), r"only=\[\]: give numbers of claims, from 1 to 8"),
+    (run(only=[]), r"only=\[\]: give numbers of claims, from 1 to 12"),
     (run(only=[True]), r"only=\[True\]: give numbers of claims"),
-    (run(only=[9]), r"only=\[9\]: give numbers of claims"),
-    (run(only=[2]), "claims 2 need images of the same classes"),
+    (run(only=[13]), r"only=\[13\]: give numbers of claims"),
+    (run(only=[2]), "claim 2 needs images of the same classes"),
     (run(measured=report.Measured(block="enc9")), "declares the taps enc1, .* and no 'enc9'"),
     (run(measured=report.Measured(clusters="label")), "clusters='label' is no coordinate of these images: give one of"),
     (run(compared=report.Compared(train=5)), "images"),
     (run(sampling=report.Sampling(conditions=20)), "make 190 pairs, and claim 7 asks for 200"),
-    (run(measured=report.Measured(block="enc1"), only=[1]), "claims 1 compare 'enc1' with another block"),
+    (
+        run(measured=report.Measured(block="enc1"), only=[1]),
+        "claim 1 cannot be judged: 'enc1' is compared with another block",
+    ),
     (lambda: report.Measured(sigma="a"), "sigma='a'"),  # pyright: ignore[reportArgumentType]
     (lambda: report.Measured(sigma=[0.1, 0.1]), "0.1"),
     (lambda: report.Measured(draws=0), "draws=0: give a whole number ≥ 1"),
@@ -47,6 +50,8 @@ REFUSED = [
     (lambda: demo.run("nowhere", reduce="median"), "reduce='median': give one of"),
     (lambda: report.Measured(block=""), "block='': give the name of a tap"),
     (lambda: report.Measured(clusters=""), "clusters='': give the name of a coordinate"),
+    (lambda: report.Compared(), r"report\.Compared\(\) has no images: give train="),
+    (lambda: report.Compared(textures=IMAGES), "textures and textures_train belong together"),
     (lambda: report.Compared(train=IMAGES, n_images=0), "n_images=0"),
     (lambda: report.Compared(train=IMAGES, n_train=0.5), "n_train=0.5"),  # pyright: ignore[reportArgumentType]
     (lambda: report.Sampling(conditions=1), "conditions=1: give a whole number ≥ 2"),
@@ -59,6 +64,11 @@ REFUSED = [
     (lambda: claims.table({}, {}), "no findings to judge by: give sparsity, "),
     (lambda: claims.table({}, {}, paper_gains=3), "paper_gains=3: give findings by analysis, e.g. "),  # pyright: ignore
     (lambda: claims.table({}, "x"), "untrained='x': give findings by analysis, e.g. "),  # pyright: ignore
+    (lambda: claims.table({}, {}, further=3), "further=3: give findings by analysis"),  # pyright: ignore
+    (lambda: claims.table({}, {}, further={"gist": FINDINGS}), "further='gist': give one of textures, cues, noise_le"),
+    (lambda: claims.side_by_side({}), "judged is empty"),
+    (lambda: claims.side_by_side({"mine": FINDINGS}), "what claims"),
+    (lambda: claims.plot(FINDINGS), "side_by_side"),
     (lambda: demo.run("nowhere", network="photo33"), "no bundled denoiser 'photo33'"),
     (lambda: demo.run("nowhere", network="photo32-dncnn"), "declares the taps layer1, .* and no 'mid'"),
     (lambda: demo.run("nowhere", draws=0), "draws=0"),

@@ -88,7 +88,7 @@ def test_the_page_of_findings_holds_every_variable_of_every_room_once() -> None:
         if isinstance(found := getattr(room, name), Findings)
     }
     assert set(sections) == set(declared)
-    assert {"sparsity.analyse", "semantics.stability", "report.claims.table"} <= set(sections)
+    assert {"sparsity.analyse", "semantics.stability", "claims.table"} <= set(sections)
     for source, text in sections.items():
         rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
         assert [row[0] for row in rows] == [f"| `{name}`" for name in declared[source].variables]

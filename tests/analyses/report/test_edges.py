@@ -12,11 +12,12 @@ import torch
 import xarray as xr
 
 import probekit
-from analyses import report
-from analyses.report import Compared, Measured, Told, claims
+from analyses import claims, report
+from analyses.report import Compared, Measured, Told
 from analyses.report.parts import OnPhi
 from probekit.cli.arguments import images_called
 from probekit.errors import InputError, ProbeError
+from probekit.models.unet import UNet
 
 MEASURED = Measured(sigma=(0.1, 0.5), draws=2)
 FEW: dict[str, Any] = {"measured": MEASURED, "only": (1, 3, 4), "told": Told(say=lambda _: None, progress=False)}
@@ -39,7 +40,7 @@ def written(out: Path) -> dict[str, int]:
 
 def test_findings_figures_and_the_table_are_written(made) -> None:
     out, judged = made
-    for name in (name for name, part in report.PARTS.items() if isinstance(part, OnPhi)):
+    for name in (name for name, part in report.PARTS.items() if isinstance(part, OnPhi) and name != "reliability"):
         for role, added in (
             ("trained", ""),
             ("untrained", "-untrained"),
@@ -141,8 +142,20 @@ def test_small_numbers_are_as_they_were_afterwards(made) -> None:
     ("arguments", "says"),
     [
         (["nowhere.zip"], "nowhere.zip"),
-        (["samples", "--size", "32", "--claims", "1,9"], r"only=\[1, 9\]: give numbers of claims, from 1 to 8"),
-        (["samples", "--size", "32", "--claims", "1,5"], "claims 5 need images of the same classes"),
+        (["samples", "--size", "32", "--claims", "1,13"], r"only=\[1, 13\]: give numbers of claims, from 1 to 12"),
+        (["samples", "--size", "32", "--claims", "1,5"], "claim 5 needs images of the same classes"),
+        (["samples", "--size", "32", "--claims", "2,5,9"], "claims 2, 5 need images of the same classes"),
+        (["samples", "--size", "32", "--claims", "9"], "claim 9 needs photographs of textures, and others to choose"),
+        (["samples", "--size", "32", "--claims", "10,11"], "claim 10 needs cue-conflict images: give .* or --cues"),
+        (
+            ["samples", "--size", "32", "--claims", "12", "--draws", "3"],
+            "claim 12 cannot be judged: two halves of the draws",
+        ),
+        (
+            ["samples", "--denoiser", "photo32-sigma", "--claims", "11"],
+            "claim 11 cannot be judged: it asks what a blind",
+        ),
+        (["samples", "--textures", "unseen.zip"], "--textures goes with --textures-train"),
         (["samples", "--size", "32", "--claims", "one"], "--claims: 'one' is not a list of numbers: write them like"),
         (["samples", "--size", "32", "--conditions", "20"], "make 190 pairs, and claim 7 asks for 200"),
         (["samples", "--size", "32", "--samples", "3"], "n_samples=3: give a whole number ≥ 4"),
@@ -155,3 +168,38 @@ def test_small_numbers_are_as_they_were_afterwards(made) -> None:
 def test_the_command_says_what_is_wrong(arguments, says: str, tmp_path: Path, capsys) -> None:
     assert report.main([*arguments, "-o", str(tmp_path / "out"), "--quiet"]) == 1
     assert re.search(says, capsys.readouterr().err)
+
+
+def test_claims_about_further_images_are_judged_where_there_are_such(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = UNet((3, 4, 6), encoder_convs=(1, 1), middle_convs=1, decoder_convs=(2, 1))
+    network = probekit.Denoiser(module, name="small")
+    drawn = torch.rand(4, 40, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    photographs = [
+        # As large as they are cut from: nothing is resized.
+        probekit.images.load(torch.rand(12, 3, 192, 192, generator=torch.Generator().manual_seed(1 + k)))
+        for k in range(2)
+    ]
+    named = [replace(one, ids=tuple(f"{k}-{i}" for i in one.ids)) for k, one in enumerate(photographs)]
+    conflict = torch.cat(list(drawn))[:100]
+    cue_ids = tuple(f"shape{i % 10}/shape{i % 10}-texture{i // 10}.png" for i in range(100))
+    judged = report.run(
+        drawn[0],
+        out=tmp_path,
+        denoiser=network,
+        measured=replace(MEASURED, sigma=(0.1,), draws=4),
+        compared=Compared(
+            textures=named[0], textures_train=named[1], cues=replace(probekit.images.load(conflict), ids=cue_ids)
+        ),
+        only=(9, 10, 11, 12),
+        told=FEW["told"],
+    )
+    assert list(claims.verdicts(judged)) == [9, 10, 11, 12]
+    assert not any(judged.lacks.values)
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert page.count("![") == 1 + 1 + 1 + 3
+    for name in ("textures", "cues", "noise_level", "noise_level-path", "reliability-trained"):
+        assert (tmp_path / f"{name}.nc").exists()
+    # The block of claim 9 is one of the network's; claim 10 is about the middle and the block before it.
+    subjects = judged.subject.values[judged.of_claim.values == 10]
+    assert {s.split(" of ")[1].split()[0] for s in subjects} == {"enc2", "mid"}

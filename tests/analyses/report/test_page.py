@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
+from analyses import claims
 from analyses.ground import Code
-from analyses.report import claims
 from analyses.report.page import (
     Page,
     Picture,
@@ -158,10 +158,12 @@ def judged() -> xr.Dataset:
         (1, "number", "", "below 0", 0.5, 0.3, False, True),
         (1, "number", "the untrained network's", "below 0", 0.5, 0.2, False, True),
         (1, "another", "", "above 0", 0.5, -1.0, False, False),
+        (1, "third", "", "above 0", 0.5, 0.1, False, True),
         (6, "error", "", "at most 0.05", np.nan, 0.01, True, True),
     ]
     names = ("of_claim", "subject", "less", "asked", "sigma", "value", "holds", "counts")
     columns: dict[str, list] = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    columns["outcome"] = ["holds" if r[6] else "undecided" if r[1] == "third" else "does not hold" for r in rows]
     columns["what"] = [f"{r[1]}{f' less {r[2]}' if r[2] else ''}, {r[3]}" for r in rows]
     made = {k: ("criterion", np.array(v, object if isinstance(v[0], str) else None)) for k, v in columns.items()}
     unknown = ("criterion", np.full(len(rows), np.nan))
@@ -186,9 +188,10 @@ def test_a_section_names_what_is_not_as_claimed_with_its_subject_and_levels(judg
         first.parts[1]
         == "Not as claimed: number less the untrained network's, below 0 (σ = 0.1, 0.5); number, below 0 (σ = 0.5)."
     )
+    assert first.parts[2] == "Undecided: third, above 0 (σ = 0.5)."
     assert sixth.parts[1] == "All is as claimed."
     (summary,) = [part for part in made.parts if isinstance(part, Table)]
-    assert [row[1:] for row in summary.rows] == [["partly", "1 of 4"], ["holds", "1 of 1"]]
+    assert [row[1:] for row in summary.rows] == [["partly", "1 of 5, 3 against"], ["holds", "1 of 1, 0 against"]]
     assert "`this`" in markdown(made, tmp_path)
     assert sixth.parts[2].rows == claims.cells(judged, 6)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -200,11 +203,21 @@ def test_what_is_not_judged_for_want_of_a_control_is_told_in_words_and_counted(j
     made = report_page(lacking, card={}, shown=Shown(), command="this", settings={})
     first, sixth = made.sections[:2]
     said = "number less the untrained network's, below 0 (σ = 0.5)"
-    assert first.parts[2] == f"Not judged, since the control has no such number: {said}."
+    assert first.parts[3] == f"Not judged, since the control has no such number: {said}."
     assert not any("Not judged" in str(part) for part in sixth.parts)
     (summary,) = [part for part in made.parts if isinstance(part, Table)]
-    assert [row[1:] for row in summary.rows] == [["partly", "1 of 3; 1 not judged"], ["holds", "1 of 1"]]
-    assert [row[-1] for row in claims.cells(lacking, 1)] == ["yes", "no", "no", "not judged", "reported only"]
+    assert [row[1:] for row in summary.rows] == [
+        ["partly", "1 of 4, 2 against; 1 not judged"],
+        ["holds", "1 of 1, 0 against"],
+    ]
+    assert [row[-1] for row in claims.cells(lacking, 1)] == [
+        "yes",
+        "no",
+        "no",
+        "not judged",
+        "reported only",
+        "undecided",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -270,4 +283,5 @@ def test_a_number_of_the_subject_and_noise_level_before_says_so(judged) -> None:
         "number, below 0",
         "the same less the untrained network's, below 0",
         "another, above 0",
+        "third, above 0",
     ]

@@ -10,8 +10,8 @@ import torch
 import xarray as xr
 
 import probekit
-from analyses import report
-from analyses.report import Measured, Sampling, Told, claims, parts
+from analyses import claims, report
+from analyses.report import Measured, Sampling, Told, parts
 from analyses.report.page import Shown
 from probekit.models import zoo
 from probekit.models.unet import UNet

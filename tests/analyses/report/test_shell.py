@@ -264,7 +264,7 @@ def test_claims_for_which_ones_own_network_declares_too_few_taps_are_refused_bef
     assert run("report", "samples", "--network", network, "--claims", "1,3,6", *SMALL) == 1
     told = capsys.readouterr()
     assert (told.out, told.err.count("\n")) == ("", 1)
-    assert "claims 1, 6 compare 'mid' with another block" in told.err
+    assert "claims 1, 6 cannot be judged: 'mid' is compared with another block" in told.err
     assert "declare more" in told.err
     assert not (tmp_path / "out").exists()
 

@@ -372,3 +372,16 @@ def test_groups_of_images_are_left_out_whole_and_make_intervals_wider() -> None:
 def test_what_reliability_cannot_be_told_of_is_refused(data: xr.Dataset, options: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         semantics.reliability(data, **options)
+
+
+def test_the_figure_of_reliability_tells_what_is_shown_from_what_is_refuted_and_undecided() -> None:
+    found = semantics.reliability(gaussian(100, 10, 0.05, 1))
+    figure = semantics.plot_reliability(found)
+    assert len(figure.axes) == found.sizes["distance"]
+    assert any(np.allclose(line.get_ydata(), 0.95) for line in figure.axes[0].lines)
+    for said, marker, open_ in (("yes", "o", False), ("no", "x", False), ("undecided", "o", True)):
+        one = found.assign(reliable=found.reliable.copy(data=np.full(found.reliable.shape, said, object)))
+        (axis, *_) = semantics.plot_reliability(one).axes
+        marks = [m for m in axis.lines if m.get_marker() in ("o", "x") and np.size(m.get_xdata())]
+        assert {m.get_marker() for m in marks} == {marker}
+        assert {np.array_equal(m.get_markerfacecolor(), "white") for m in marks} == {open_}

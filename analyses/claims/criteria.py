@@ -3,35 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from analyses.ground import TWINS, Estimate
+from analyses.ground import TWINS, Estimate, Findings, Variable
+from probekit import checks
 from probekit.errors import InputError
 
 __all__ = [
+    "ABSENT",
+    "COMPARED",
+    "JUDGED",
     "LEVEL",
+    "ROUNDING",
     "UNKNOWN",
     "Claim",
     "Criterion",
     "Given",
+    "Outcome",
     "beyond",
     "beyond_each",
+    "check_findings",
     "check_level",
     "difference_of",
     "estimate_of",
     "of_each",
+    "verdict_of",
 ]
 
+ALONG = ("criterion",)
+JUDGED = Findings(
+    "claims",
+    {
+        "of_claim": Variable(ALONG, "number of the claim"),
+        "what": Variable(ALONG, "the criterion in words", holds="names"),
+        "subject": Variable(ALONG, "what is measured", holds="names"),
+        "less": Variable(ALONG, "what is taken off it", holds="names"),
+        "asked": Variable(ALONG, "how it must compare with the bound, in words", holds="names"),
+        "bound": Variable(ALONG, "the bound"),
+        "sigma": Variable(ALONG, "noise standard deviation; NaN where it is of none"),
+        "value": Variable(ALONG, "measured value"),
+        "low": Variable(ALONG, "lower end of its 95 % interval; NaN where it has none"),
+        "high": Variable(ALONG, "upper end of its 95 % interval; NaN where it has none"),
+        "control": Variable(ALONG, "the same of the untrained network, gains of 1, or the mean of several"),
+        "control_paper_gains": Variable(ALONG, "the same of the untrained network with the paper's gains"),
+        "holds": Variable(ALONG, "whether it is as claimed", holds="flags"),
+        "outcome": Variable(ALONG, "holds, does not hold, or undecided", holds="names"),
+        "counts": Variable(ALONG, "whether the verdict rests on it", holds="flags"),
+        "lacks": Variable(ALONG, "the control without whose number it is not judged; '' where it is", holds="names"),
+        "verdict": Variable(("claim",), "holds, partly, does not hold or undecided", holds="names"),
+    },
+    coords={"claim": "number of the claim"},
+    source="claims.table",
+)
+# Where a claim was not judged of a network.
+ABSENT = "not measured"
+BOTH = ("claim", "network")
+COMPARED = Findings(
+    "claims.side_by_side",
+    {
+        "verdict": Variable(BOTH, "holds, partly, does not hold, undecided, or not measured", holds="names"),
+        "met": Variable(BOTH, "criteria that hold", holds="counts"),
+        "against": Variable(BOTH, "criteria that do not hold, the whole interval saying the opposite", holds="counts"),
+        "criteria": Variable(BOTH, "criteria that the verdict rests on", holds="counts"),
+    },
+    coords={"claim": "number of the claim", "network": "denoiser"},
+)
 LEVEL = 0.95
 # Beyond a bound by less than this is no evidence: numbers that are equal by construction differ by rounding.
 ROUNDING = 1e-9
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 # What is taken off where a number is compared with a control's.
 LESS = dict(zip(TWINS, ("the untrained network's", "the untrained network's with the paper's gains"), strict=True))
-Comparison = Literal["below", "above", "interval above", "not below", "at least", "at most"]
+Comparison = Literal["below", "above", "interval above", "not below", "at least", "at most", "within"]
+Outcome = Literal["holds", "does not hold", "undecided"]
 
 
 class Criterion(NamedTuple):
@@ -43,7 +90,8 @@ class Criterion(NamedTuple):
         What is measured; what is taken off it, if anything: of the control, of pixels, ….
     comparison, bound
         "below", "above" ask it of the whole interval, "not below" of its upper end, "at least", "at most" of the value;
-        "interval above" is "above" beside an "at least" of the same number.
+        "interval above" is "above" beside an "at least" of the same number; "within" asks that the whole interval lies
+        between −bound and bound.
     estimate
         The number with its interval.
     sigma
@@ -80,8 +128,34 @@ class Criterion(NamedTuple):
             "not below": high >= self.bound,
             "at least": value >= self.bound,
             "at most": value <= self.bound,
+            "within": low >= -self.bound and high <= self.bound,
         }
         return bool(met[self.comparison])
+
+    @property
+    def outcome(self) -> Outcome:
+        """Holds, does not hold where the whole interval says the opposite, else undecided; so is what has no number.
+
+        A number without an interval is taken as exact.
+        """
+        if self.holds:
+            return "holds"
+        value, low, high = self.estimate
+        if np.isnan(value):
+            return "undecided"
+        if not np.isfinite([low, high]).all():
+            low = high = value
+        # Equal, as a union of one subspace is to a PCA, is neither above nor below.
+        opposite = {
+            "below": low > self.bound - ROUNDING,
+            "above": high < self.bound + ROUNDING,
+            "interval above": high < self.bound + ROUNDING,
+            "not below": high < self.bound,
+            "at least": high < self.bound,
+            "at most": low > self.bound,
+            "within": low > self.bound or high < -self.bound,
+        }
+        return "does not hold" if opposite[self.comparison] else "undecided"
 
 
 class Given(NamedTuple):
@@ -99,6 +173,8 @@ class Given(NamedTuple):
         What `densities.analyse` returns, by several measures, the first of which counts.
     densities_untrained
         Of each control of `TWINS` the same; empty where it was not measured.
+    further
+        Findings that hold their controls themselves, by name: those of "textures", "cues" and "noise_level".
     block
         The block that the claims are about.
     """
@@ -109,6 +185,7 @@ class Given(NamedTuple):
     variants: xr.Dataset | None
     densities: Sequence[xr.Dataset]
     densities_untrained: Mapping[str, Sequence[xr.Dataset]]
+    further: Mapping[str, xr.Dataset]
     block: str
 
     def has(self, name: str) -> bool:
@@ -116,6 +193,8 @@ class Given(NamedTuple):
         if name in self._fields:
             found = getattr(self, name)
             return found is not None and len(found) > 0
+        if name in self.further:
+            return True
         return name in self.trained and any(name in found for found in self.untrained.values())
 
     def has_twin(self, twin: str) -> bool:
@@ -139,7 +218,8 @@ class Claim(NamedTuple):
     asks
         What must be so for it to hold, in words.
     needs
-        The findings that it is judged by: "sparsity", … of the network and its controls, or a field of `Given`.
+        The findings that it is judged by: "sparsity", … of the network and its controls, a field of `Given`, or one of
+        `further`.
     judge
         Its criteria.
     measures
@@ -206,6 +286,88 @@ def beyond_each(
     """The criteria that a number is beyond that of each control; see `beyond`."""
     for name, found in twins.items():
         yield beyond(make, name, own, None if found is None else excess(found), LESS[name])
+
+
+def verdict_of(outcomes: Sequence[str]) -> str:
+    """The verdict of criteria: undecided where those that are undecided could turn it."""
+    kinds = set(outcomes)
+    if kinds == {"holds"}:
+        return "holds"
+    if "does not hold" in kinds:
+        return "partly" if "holds" in kinds else "does not hold"
+    return "undecided"
+
+
+# Of findings, by name: what returns them, the variables and coordinates that criteria are made of, and attributes.
+MADE_OF: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "sparsity": (
+        "sparsity.analyse",
+        ("change", "change_low", "change_high", "per_image", "sigma", "block", "input"),
+        (),
+    ),
+    "selectivity": (
+        "selectivity.analyse",
+        ("fraction", "fraction_low", "fraction_high", "kurtosis_difference", "sigma", "block", "kind"),
+        (),
+    ),
+    "subspaces": (
+        "subspaces.analyse",
+        ("gain", "gain_low", "gain_high", "gain_over_shuffled", "overlap_gap", "sigma", "block", "rank", "comparison"),
+        (),
+    ),
+    "reliability": (
+        "semantics.reliability",
+        ("reliability", "reliability_low", "reliability_high", "sigma", "block", "distance", "estimator"),
+        ("draws_split",),
+    ),
+    "controls": (
+        "controls.table",
+        ("value", "low", "high", "difference", "chance", "row", "measure", "sigma", "group"),
+        ("reference",),
+    ),
+    "variants": (
+        "variants.table",
+        ("value", "low", "high", "variant", "measure", "block", "network"),
+        ("held_out", "phi_sigma"),
+    ),
+    "densities": ("densities.analyse", ("correlation", "correlation_low", "correlation_high", "feature"), ("measure",)),
+    "textures": (
+        "textures.table",
+        ("rate", "difference", "difference_low", "difference_high", "chance", "form", "subset", "representation"),
+        ("reference", "verdict_distance"),
+    ),
+    "cues": (
+        "cues.table",
+        ("difference", "difference_low", "gain", "gain_low", "gain_high", "treatment", "representation", "group"),
+        ("reference",),
+    ),
+    "noise_level": (
+        "noise_level.verdict",
+        ("value", "value_low", "value_high", "bound", "part", "sigma"),
+        (),
+    ),
+}
+
+
+def check_findings(name: str, findings: Any, said: str) -> None:
+    """Refuse what criteria cannot be made of.
+
+    Parameters
+    ----------
+    name
+        Of the findings, in `MADE_OF`.
+    findings
+        What is to be such findings.
+    said
+        How they were given, e.g. "controls".
+    """
+    source, names, attrs = MADE_OF[name]
+    if not isinstance(findings, xr.Dataset):
+        raise InputError(f"{checks.given(said, findings)}: give what {source} returns")
+    lacking = [one for one in names if one not in findings.variables]
+    lacking += [one for one in attrs if one not in findings.attrs]
+    if lacking:
+        raise InputError(f"{said} lacks {', '.join(lacking)}: give what {source} returns")
 
 
 def check_level(findings: xr.Dataset) -> None:

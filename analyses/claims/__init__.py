@@ -1,0 +1,46 @@
+"""The claims: what each asks, how it is judged, and several networks beside one another."""
+
+from analyses.claims.criteria import COMPARED, JUDGED, LEVEL, Criterion
+from analyses.claims.figure import plot
+from analyses.claims.judge import side_by_side, table
+from analyses.claims.listed import CLAIMS
+from analyses.claims.of_comparisons import LEAST_PAIRS, STABLE_AT
+from analyses.claims.of_textures import blocks_of_cues
+from analyses.claims.shell import main
+from analyses.claims.words import (
+    HEADER,
+    anchor,
+    cells,
+    failing,
+    markdown,
+    met,
+    undecided,
+    unjudged,
+    verdict_table,
+    verdicts,
+)
+
+__all__ = [
+    "CLAIMS",
+    "COMPARED",
+    "HEADER",
+    "JUDGED",
+    "LEAST_PAIRS",
+    "LEVEL",
+    "STABLE_AT",
+    "Criterion",
+    "anchor",
+    "blocks_of_cues",
+    "cells",
+    "failing",
+    "main",
+    "markdown",
+    "met",
+    "plot",
+    "side_by_side",
+    "table",
+    "undecided",
+    "unjudged",
+    "verdict_table",
+    "verdicts",
+]

@@ -1,0 +1,3 @@
+from analyses.claims import main
+
+raise SystemExit(main())

@@ -1,0 +1,239 @@
+"""The claims of the paper judged by criteria that were fixed before the results.
+
+Each claim of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912), and four more, 9 to 12, has a few criteria at each
+noise level: a number whose 95 % interval must exclude a bound, or a share or rate that must reach one. A criterion
+holds; or it does not, where the whole interval says the opposite; or it is undecided. A claim *holds* where all its
+criteria do, *partly* where some do and some do not, *does not hold* where none does and one at least does not; and is
+*undecided* where what is undecided could turn it. Claim 4 asks for a union that beats one PCA of as many parameters;
+such a PCA can hold all the subspaces of the union, so this asks much, and comparisons at equal numbers per image and at
+equal non-zero parameters are reported beside it. Claims 6 and 7 are about samples, not noise levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from analyses.claims.criteria import ABSENT, COMPARED, JUDGED, LEVEL, Criterion, Given, check_findings, verdict_of
+from analyses.claims.listed import CLAIMS
+from analyses.claims.words import joined, rows_of, verdicts
+from analyses.ground import TWINS
+from probekit import checks, labels
+from probekit.errors import InputError
+
+__all__ = ["side_by_side", "table"]
+
+ON_PHI = ("sparsity", "selectivity", "subspaces", "reliability")
+FURTHER = ("textures", "cues", "noise_level")
+KEPT = ("probekit_version", "denoiser", "weights_sha256", "image_source", "draws", "seed")
+CONTROLS = ("control", "control_paper_gains")
+
+
+@JUDGED.described
+def table(
+    trained: Mapping[str, xr.Dataset],
+    untrained: Mapping[str, xr.Dataset],
+    *,
+    paper_gains: Mapping[str, xr.Dataset] | None = None,
+    controls: xr.Dataset | None = None,
+    variants: xr.Dataset | None = None,
+    densities: xr.Dataset | Sequence[xr.Dataset] | None = None,
+    further: Mapping[str, xr.Dataset] | None = None,
+    block: str = "mid",
+) -> xr.Dataset:
+    """Judge the claims on findings of a trained network and of its untrained controls.
+
+    "More than untrained" is more than each control, with intervals that exclude 0. Where a control was not measured,
+    the criterion that asks for it is not judged, and the table says so.
+
+    Parameters
+    ----------
+    trained, untrained
+        Findings by analysis ("sparsity", "selectivity", "subspaces", "reliability") of the same images and noise
+        levels; a claim whose findings are absent is left out. In `untrained` also "densities", the control of those
+        below.
+    paper_gains
+        As `untrained`, of the control whose gains are as the paper's code draws them; see `ground.untrained_twins`.
+    controls
+        What `controls.table` returns, for claims 2 (if it has σ = 0.3), 5 and 8 (if it has a probe's accuracy).
+    variants
+        What `variants.table` returns, for claim 6, which is judged by its first row.
+    densities
+        What `densities.analyse` returns of samples of the trained network (see `variants.laws`), for claim 7; where
+        they are by several measures, it is judged by the first, and the others are reported beside it.
+    further
+        Findings that hold their controls themselves: of "textures" what `textures.table` returns with training
+        photographs, for claim 9; of "cues" what `cues.table` returns, for claim 10; of "noise_level" what
+        `noise_level.verdict` returns of this denoiser, for claim 11.
+    block
+        The middle block.
+
+    Returns
+    -------
+    Dataset
+        {findings}
+
+    Raises
+    ------
+    InputError
+        If the two are of different images, noise levels or taps, lack the block or what feeds it, or have intervals of
+        another coverage than 95 %. If densities are of fewer than 200 pairs, or were not compared with pixels.
+    """
+    wanted = 'findings by analysis, e.g. {"sparsity": sparsity.analyse(data)}'
+    own = _named("trained", trained, ON_PHI)
+    both = {"untrained": untrained, "paper_gains": {} if paper_gains is None else paper_gains}
+    found_in = {name: _named(name, found, (*ON_PHI, "densities")) for name, found in both.items()}
+    twins = dict(zip(TWINS, found_in.values(), strict=True))
+    pairs = {twin: {k: v for k, v in found.items() if k != "densities"} for twin, found in twins.items()}
+    several = {twin: _several("densities", found.get("densities")) for twin, found in twins.items()}
+    others = _named("further", {} if further is None else further, FURTHER)
+    for name, one in (("controls", controls), ("variants", variants)):
+        if one is not None:
+            check_findings(name, one, name)
+    checks.text("block", block, "the name of a tap, such as 'mid'")
+    given = Given(own, pairs, controls, variants, _several("densities", densities), several, others, block)
+    for found in pairs.values():
+        for name in found.keys() & own.keys():
+            _check(own[name], found[name], block)
+    judged = {number: list(claim.judge(given)) for number, claim in CLAIMS.items() if given.has(claim.needs)}
+    rows = [(number, one) for number, criteria in judged.items() for one in criteria]
+    if not rows:
+        wanted = dict.fromkeys(claim.needs for claim in CLAIMS.values())
+        raise InputError(
+            f"no findings to judge by: give {', '.join(wanted)}; the first three of a trained and an untrained network"
+        )
+    made = [*own.values(), variants, controls, *given.densities, *others.values()]
+    made = [one for one in made if one is not None]
+    source = made[0].attrs if made else {}
+    claimed = [number for number, criteria in judged.items() if criteria]
+    words = np.array([_words(one) for _, one in rows], object)
+    return JUDGED.label(
+        {
+            "of_claim": [number for number, _ in rows],
+            "what": np.array([joined(*of) for of in words], object),
+            "subject": words[:, 0],
+            "less": words[:, 1],
+            "asked": words[:, 2],
+            "bound": [float(one.bound) for _, one in rows],
+            "sigma": [float(one.sigma) for _, one in rows],
+            **{end: [float(getattr(one.estimate, end)) for _, one in rows] for end in ("value", "low", "high")},
+            **{name: [one.control[i] for _, one in rows] for i, name in enumerate(CONTROLS)},
+            "holds": [one.holds for _, one in rows],
+            "outcome": np.array([one.outcome for _, one in rows], object),
+            "counts": [one.counts for _, one in rows],
+            "lacks": np.array([one.lacks for _, one in rows], object),
+            "verdict": np.array([_verdict(judged[number]) for number in claimed], object),
+        },
+        xr.Dataset(attrs={key: source[key] for key in KEPT if key in source}),
+        coords={"claim": claimed},
+        untrained_controls="; ".join(twin for twin in TWINS if given.has_twin(twin)),
+    )
+
+
+@COMPARED.described
+def side_by_side(judged: Mapping[str, xr.Dataset | Sequence[xr.Dataset]]) -> xr.Dataset:
+    """Put what `table` says of several networks beside one another.
+
+    Parameters
+    ----------
+    judged
+        By name of the network, what `table` returns of it; or several such, of different claims.
+
+    Returns
+    -------
+    Dataset
+        {findings}
+
+    Raises
+    ------
+    InputError
+        If there is no network, or a claim of one network is judged twice.
+
+    Examples
+    --------
+    >>> from analyses import claims
+    >>> side_by_side({"mine": xr.load_dataset("results/claims.nc")})  # doctest: +SKIP
+    """
+    wanted = 'what claims.table returns by network, e.g. {"photo32": judged}'
+    given = checks.mapping("judged", judged, wanted)
+    if not given:
+        raise InputError(f"judged is empty: give {wanted}")
+    numbers = sorted(CLAIMS)
+    found: dict[str, Any] = {name: np.zeros((len(numbers), len(given)), int) for name in ("met", "against", "criteria")}
+    found["verdict"] = np.full((len(numbers), len(given)), ABSENT, object)
+    for n, (name, several) in enumerate(given.items()):
+        for one in [several] if isinstance(several, xr.Dataset) else checks.listed("judged", several, wanted):
+            JUDGED.check(one, "of_claim", "outcome", "counts", "verdict")
+            for claim, verdict in verdicts(one).items():
+                at = numbers.index(claim), n
+                if found["verdict"][at] != ABSENT:
+                    raise InputError(f"claim {claim} of {checks.shown(name)} is judged twice: give it once")
+                rows = rows_of(one, claim)
+                counts = rows["counts"].values.astype(bool)
+                outcomes = labels.strings(rows["outcome"].values)[counts]
+                found["verdict"][at] = verdict
+                found["met"][at], found["against"][at] = (
+                    (outcomes == "holds").sum(),
+                    (outcomes == "does not hold").sum(),
+                )
+                found["criteria"][at] = len(outcomes)
+    return COMPARED.label(found, xr.Dataset(), coords={"claim": numbers, "network": list(given)})
+
+
+def _words(one: Criterion) -> tuple[str, str, str]:
+    return one.subject, one.less, f"{one.comparison} {one.bound_name or _bound(one)}"
+
+
+def _bound(one: Criterion) -> str:
+    return f"±{one.bound:g}" if one.comparison == "within" else f"{one.bound:g}"
+
+
+def _verdict(criteria: Sequence[Criterion]) -> str:
+    return verdict_of([one.outcome for one in criteria if one.counts])
+
+
+def _check(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> None:
+    for name in ("sigma", "block", "image"):
+        if name in trained.coords and name in untrained.coords:
+            mine, other = labels.strings(trained[name].values), labels.strings(untrained[name].values)
+            if not np.array_equal(mine, other):
+                raise InputError(
+                    f"the findings differ along {name}: {_some(mine)} of the trained network and {_some(other)} of the "
+                    "untrained: measure both on the same images, in the same order, at the same noise levels and taps"
+                )
+    if block not in labels.strings(trained["block"].values):
+        raise InputError(
+            f"no block {checks.shown(block)} among {', '.join(labels.strings(trained['block'].values))}: tap it"
+        )
+    levels = {findings.attrs.get("level", LEVEL) for findings in (trained, untrained)}
+    if levels != {LEVEL}:
+        raise InputError(f"intervals of coverage {sorted(levels)}: the criteria ask for {LEVEL}, the default")
+
+
+def _some(names: np.ndarray) -> str:
+    return f"{', '.join(names[:3])}, … ({len(names)})" if len(names) > 4 else ", ".join(names)
+
+
+def _named(name: str, found: Any, known: Sequence[str]) -> dict[str, Any]:
+    """Findings by name, each of its kind."""
+    given = checks.mapping(name, found, 'findings by analysis, e.g. {"sparsity": sparsity.analyse(data)}')
+    for one, findings in given.items():
+        checks.choice(name, one, known)
+        if one == "densities":
+            _several(f'{name}["densities"]', findings)
+        else:
+            check_findings(one, findings, f'{name}["{one}"]')
+    return given
+
+
+def _several(name: str, findings: Any) -> list[xr.Dataset]:
+    """Densities by one measure or several."""
+    if findings is None:
+        return []
+    every = [findings] if isinstance(findings, xr.Dataset) else checks.listed(name, findings, "what densities returns")
+    for one in every:
+        check_findings("densities", one, name)
+    return every

@@ -1,0 +1,134 @@
+"""Claims 1, 3 and 4, about φ alone: its sparsity, types of channel, and unions of subspaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from analyses.claims.criteria import LEVEL, UNKNOWN, Criterion, Given, beyond_each, difference_of, estimate_of, of_each
+from analyses.ground import Estimate, interval, resampled_means
+from probekit import labels
+from probekit.errors import InputError
+
+__all__ = ["sparser", "two_types", "union_of_subspaces"]
+
+LEAST_SHARE = 0.1
+RANK = 4
+NOT_DROPPING = ("enc2", "enc3")
+Twins = Mapping[str, xr.Dataset | None]
+
+
+def sparser(given: Given) -> Iterator[Criterion]:
+    """The participation ratio of ā drops at the middle block, more than in both controls, and not in the encoder."""
+    trained, untrained, block = given.trained["sparsity"], given.of_twins("sparsity"), given.block
+    vector = "draw" if "draw" in labels.strings(trained["vector"].values) else "phi"
+    chosen, members = {"vector": vector, "measure": "participation_ratio"}, _members(trained)
+    for sigma in trained["sigma"].values:
+        at = chosen | {"sigma": sigma}
+        here, there = trained.sel(at), _selected(untrained, at)
+
+        def changed(name: str, here: xr.Dataset = here, there: Twins = there) -> dict[str, Any]:
+            return {
+                "subject": f"participation ratio, output less input of {name}",
+                "bound": 0.0,
+                "estimate": estimate_of(here.sel(block=name), "change"),
+                "control": of_each(there, lambda f: f["change"].sel(block=name)),
+            }
+
+        mine = changed(block)
+        yield Criterion(comparison="below", sigma=sigma, **mine)
+        below = partial(Criterion, mine["subject"], "below", 0.0, sigma=sigma)
+        changes = _paired_changes(here, block)
+
+        def excess(twin: xr.Dataset, changes: np.ndarray = changes) -> Estimate:
+            return _resampled(changes - _paired_changes(twin, block), members)
+
+        yield from beyond_each(below, mine["estimate"].value, there, excess)
+        for name in NOT_DROPPING:
+            if name in labels.strings(trained["block"].values) and str(here["input"].sel(block=name).item()):
+                yield Criterion(comparison="not below", sigma=sigma, **changed(name))
+
+
+def _selected(untrained: Twins, at: Mapping[str, Any]) -> dict[str, xr.Dataset | None]:
+    return {name: None if found is None else found.sel(at) for name, found in untrained.items()}
+
+
+def _resampled(values: np.ndarray, members: np.ndarray | None) -> Estimate:
+    if not np.isfinite(values).any():
+        return UNKNOWN
+    drawn = resampled_means(values, clusters=members, resamples=2000, seed=0)
+    units = len(values) if members is None else len(set(members))
+    low, high = (float(end) for end in interval(drawn, LEVEL, units=units))
+    return Estimate(float(np.nanmean(values)), low, high)
+
+
+def _members(findings: xr.Dataset) -> np.ndarray | None:
+    """Groups of images that the findings' own intervals resample whole."""
+    name = str(findings.attrs.get("clusters", ""))
+    return labels.strings(findings[name].values) if name in findings.coords else None
+
+
+def _paired_changes(findings: xr.Dataset, block: str) -> np.ndarray:
+    """Output less input of the block, image by image."""
+    fed_by = str(findings["input"].sel(block=block).item())
+    known = list(labels.strings(findings["block"].values))
+    if fed_by not in known:
+        raise InputError(
+            f"the input of {block!r} is {fed_by or 'not tapped'!r}: judge findings in which one tap feeds it, "
+            f"e.g. of {', '.join(known)} and the block before"
+        )
+    per_image = findings["per_image"]
+    return (per_image.sel(block=block) - per_image.sel(block=fed_by)).values
+
+
+def two_types(given: Given) -> Iterator[Criterion]:
+    """Many selective and many common channels, the selective heavier-tailed, more of them than in both controls."""
+    trained, untrained = given.trained["selectivity"], given.of_twins("selectivity")
+    for sigma in trained["sigma"].values:
+        at = {"sigma": sigma, "block": given.block}
+        here, there = trained.sel(at), _selected(untrained, at)
+        for kind in ("selective", "common"):
+            share = estimate_of(here.sel(kind=kind), "fraction")
+            control = of_each(there, lambda f, kind=kind: f["fraction"].sel(kind=kind))
+            yield Criterion(f"share of {kind} channels", "at least", LEAST_SHARE, share, sigma, control)
+        tails, control = estimate_of(here, "kurtosis_difference"), of_each(there, lambda f: f["kurtosis_difference"])
+        yield Criterion("median excess kurtosis, selective less common", "above", 0, tails, sigma, control)
+        above, mine = (
+            partial(Criterion, "share of selective channels", "above", 0, sigma=sigma),
+            here.sel(kind="selective"),
+        )
+        selective = _selected(there, {"kind": "selective"})
+        yield from beyond_each(
+            above, mine["fraction"].item(), selective, lambda f, m=mine: difference_of(m, f, "fraction")
+        )
+
+
+def union_of_subspaces(given: Given) -> Iterator[Criterion]:
+    """A union explains held-out φ better than one PCA, and active sets overlap more within clusters."""
+    trained, untrained = given.trained["subspaces"], given.of_twins("subspaces")
+    ranks = [int(rank) for rank in trained["rank"].values if rank <= RANK]
+    for sigma in trained["sigma"].values:
+        at = {"sigma": sigma, "block": given.block}
+        here, there = trained.sel(at), _selected(untrained, at)
+        for comparison in labels.strings(here["comparison"].values) if ranks else ():
+            at = {"rank": max(ranks), "comparison": comparison}
+            part, other = here.sel(at), _selected(there, at)
+            union = f"union of {max(ranks)}-dimensional subspaces"
+            subject = f"held-out variance explained, {union} less PCA of equal {comparison}"
+            above = partial(Criterion, subject, "above", 0, sigma=sigma)
+            counts = comparison == "parameters"
+            gain = estimate_of(part, "gain")
+            yield above(estimate=gain, control=of_each(other, lambda f: f["gain"]), counts=counts)
+            if counts:
+                over, control = (
+                    estimate_of(part, "gain_over_shuffled"),
+                    of_each(other, lambda f: f["gain_over_shuffled"]),
+                )
+                yield above(estimate=over, control=control, less="that of channel-shuffled φ")
+                yield from beyond_each(above, gain.value, other, lambda f, part=part: difference_of(part, f, "gain"))
+        gap, control = estimate_of(here, "overlap_gap"), of_each(there, lambda f: f["overlap_gap"])
+        yield Criterion("overlap of active sets, within less between subspaces", "above", 0, gap, sigma, control)

@@ -1,0 +1,53 @@
+"""The command of claims."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import xarray as xr
+
+from analyses.claims.criteria import JUDGED
+from analyses.claims.figure import plot
+from analyses.claims.judge import side_by_side
+from analyses.claims.words import anchor, verdict_table, verdicts
+from analyses.ground import OUT, read, run, saved
+from probekit.cli.arguments import Out
+from probekit.cli.output import results_awaited
+from probekit.errors import InputError
+from probekit.machine.files import whole
+
+__all__ = ["command", "main"]
+
+Judged = Annotated[list[Path], typer.Argument(help="claims.nc of reports, of several networks.")]
+
+
+def command(judged: Judged, out: Out = OUT) -> list[Path]:
+    """The paper's claims in several networks beside one another, from the claims.nc of their reports."""
+    results_awaited(out, "side_by_side.nc", "side_by_side.md", "side_by_side.png", reads=judged)
+    found: dict[str, list[xr.Dataset]] = {}
+    links: dict[str, dict[int, str]] = {}
+    for path in judged:
+        one = read(path)
+        JUDGED.check(one, "of_claim", "outcome", "counts", "verdict")
+        name = str(one.attrs.get("denoiser", path.parent.name))
+        found.setdefault(name, []).append(one)
+        page = path.with_name("report.md")
+        if page.exists():
+            beside = Path(os.path.relpath(page, out)).as_posix()
+            links.setdefault(name, {}).update({c: beside + anchor(one, c) for c in verdicts(one)})
+    if len(found) < 1:
+        raise InputError("no claims.nc: give those that probekit report wrote")
+    compared = side_by_side(found)
+    made = saved(out, ("side_by_side", compared), ("side_by_side", plot(compared)))
+    with whole(out / "side_by_side.md") as unfinished:
+        unfinished.write_text(verdict_table(compared, links), encoding="utf-8")
+    return [*made, out / "side_by_side.md"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the shell: ``python -m analyses.claims results/claims.nc other/claims.nc -o compared/``."""
+    return run(command, "claims", arguments)

@@ -1,0 +1,76 @@
+"""Parts of a report on further images, and on the noise level: claims 9, 10 and 11."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from analyses import cues, noise_level, textures
+from analyses.report.page import Shown
+from analyses.report.settings import Study
+from probekit.machine.modes import flushed_denormals
+
+__all__ = ["conflicting", "noise_told", "of_textures"]
+
+# Noise levels at which claim 11 is judged.
+LEVELS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
+
+
+@flushed_denormals()
+def of_textures(study: Study, shown: Shown) -> xr.Dataset:
+    """Photographs of textures: patches of one photograph lie together."""
+    assert study.compared is not None
+    with study.timed("textures"):
+        found = textures.table(
+            study.compared.textures,
+            denoiser=study.network,
+            train=study.compared.textures_train,
+            settings=textures.Settings(
+                sigma=study.measured.sigma, draws=study.measured.draws, reduce=study.measured.reduce
+            ),
+            store=study.out / "stores" / "textures",
+            seed=study.measured.seed,
+            progress=study.told.progress,
+        )
+    study.write("textures", found)
+    picture = study.draw("textures", textures.plot(found))
+    caption = f"How often the nearest patch is of the same photograph; the claim is about {found.attrs['block']}"
+    shown.picture(study.judging("textures"), picture, caption)
+    return found
+
+
+@flushed_denormals()
+def conflicting(study: Study, shown: Shown) -> xr.Dataset:
+    """Cue-conflict images: texture against shape."""
+    assert study.compared is not None
+    with study.timed("cue conflict"):
+        found = cues.table(
+            study.compared.cues,
+            study.network,
+            settings=cues.Settings(
+                sigma=study.measured.sigma,
+                draws=study.measured.draws,
+                reduce=study.measured.reduce,
+                seed=study.measured.seed,
+            ),
+            store=study.out / "stores" / "cues",
+            progress=study.told.progress,
+        )
+    study.write("cues", found)
+    picture = study.draw("cues", cues.plot(found))
+    shown.picture(study.judging("cues"), picture, "Which cue the nearest neighbour shares, at each block")
+    return found
+
+
+@flushed_denormals()
+def noise_told(study: Study, shown: Shown) -> xr.Dataset:
+    """What the residual says of the noise level, on images and along the sampler's path."""
+    networks = {str(getattr(study.network, "name", type(study.network).__name__)): study.network}
+    seed, progress = study.measured.seed, study.told.progress
+    with study.timed("noise level"):
+        found = noise_level.analyse(networks, study.source, sigma=LEVELS, seed=seed, progress=progress)
+        path = noise_level.along(networks, study.source, seed=seed, progress=progress)
+    study.write("noise_level", found)
+    study.write("noise_level-path", path)
+    picture = study.draw("noise_level", noise_level.plot(found, path))
+    shown.picture(study.judging("noise_level"), picture, "σ̂, which the residual says, against σ")
+    return noise_level.verdict(found, path)
