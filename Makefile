@@ -6,7 +6,7 @@ BIN := .venv/bin
 # One thread a worker: workers of several threads each wait for one another far longer than they compute.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: demo test test-fast test-lowest format lint docs bench bench-quick results published clean
+.PHONY: demo test test-fast test-lowest format lint docs bench bench-quick results published claims clean
 
 demo: .venv/demo.done
 	$(BIN)/probekit demo --out demo
@@ -56,16 +56,27 @@ docs: .venv/test.done
 	$(BIN)/probekit draw photo32 -o docs/figures/photo32-drawn.svg
 	$(BIN)/python -m analyses.report.tables > docs/findings.md
 
-# docs/results.md and its figures, from PHOTOGRAPHS/{val,train-0}.zip and synsets.csv.
-results: .venv/bench.done
-	$(BIN)/probekit report $(PHOTOGRAPHS)/val.zip --network photo32 --size 32 --draws 2 --train $(PHOTOGRAPHS)/train-0.zip \
-		--classes $(PHOTOGRAPHS)/synsets.csv --no-pictures -o results
-	cp results/report.md docs/results.md
-	cp results/figures/*.png docs/figures/
+# docs/results.md and docs/results-texture48.md with their figures, from PHOTOGRAPHS/{val,train-0}.zip and synsets.csv,
+# TEXTURES/{unseen,train}.zip, and CUES, a zip of cue-conflict images; goes on where it stopped.
+REPORT := $(BIN)/probekit report $(PHOTOGRAPHS)/val.zip --draws 4 --n-images 2000 --n-train 4000 --train $(PHOTOGRAPHS)/train-0.zip \
+	--classes $(PHOTOGRAPHS)/synsets.csv --textures $(TEXTURES)/unseen.zip --textures-train $(TEXTURES)/train.zip \
+	--cues $(CUES) --no-pictures
 
-# The tables of docs/published.md, from WEIGHTS/*.safetensors and PHOTOGRAPHS/{val,train-0}.zip; goes on where it stopped.
+results: .venv/bench.done
+	$(REPORT) --network photo32 --size 32 -o results
+	$(REPORT) --network texture48 --size 48 -o results-texture48
+	for one in results results-texture48; do \
+		sed "s,figures/,figures/$$one-,g" $$one/report.md > docs/$$one.md; \
+		for drawn in $$one/figures/*.png; do cp $$drawn docs/figures/$$one-$$(basename $$drawn); done; done
+
+# The tables of docs/published.md, from WEIGHTS/*.safetensors and the same data; goes on where it stopped.
 published: .venv/bench.done
-	$(BIN)/python benchmarks/published.py --weights $(WEIGHTS) --photographs $(PHOTOGRAPHS) -o published
+	$(BIN)/python benchmarks/published.py --weights $(WEIGHTS) --photographs $(PHOTOGRAPHS) --textures $(TEXTURES) \
+		--cues $(CUES) -o published
+
+# The table of docs/claims.md and its figure, from what the two before have made.
+claims: .venv/bench.done
+	$(BIN)/python benchmarks/claims_page.py photo32=results texture48=results-texture48 --published published
 
 clean:
 	rm -rf .venv .venv-lowest demo build *.egg-info

@@ -14,7 +14,7 @@ from analyses import claims
 
 __all__ = ["BEGIN", "END", "PARTS", "between", "judged_in", "written"]
 
-BEGIN, END = "<!-- made by make published: begin -->", "<!-- end -->"
+BEGIN, END = "<!-- made by a command: begin -->", "<!-- end -->"
 # Of what benchmarks/published.py makes: those that hold judged claims.
 PARTS = ("phi", "noise", "textures", "compared", "samples")
 # What is nearer to 0 is printed as 0: numbers that are equal by construction differ by rounding.
