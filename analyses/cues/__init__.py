@@ -6,5 +6,18 @@ from analyses.cues.figure import plot
 from analyses.cues.shell import main
 from analyses.cues.table import TABLE, Settings, table
 from analyses.cues.verdict import VERDICT, verdict
+from analyses.descriptors import equalised
 
-__all__ = ["FINDINGS", "TABLE", "VERDICT", "Settings", "analyse", "main", "named", "plot", "table", "verdict"]
+__all__ = [
+    "FINDINGS",
+    "TABLE",
+    "VERDICT",
+    "Settings",
+    "analyse",
+    "equalised",
+    "main",
+    "named",
+    "plot",
+    "table",
+    "verdict",
+]

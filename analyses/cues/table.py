@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 from torch import nn
 
 from analyses.cues.analyse import DISTANCES, VARIABLES, analyse, metrics_of
 from analyses.cues.exemplars import coded, named
-from analyses.descriptors import descriptor
+from analyses.descriptors import descriptor, equalised
 from analyses.ground import Findings, along, as_network, block_names, drawn_images, folder_of, repeats, untrained_twins
 from analyses.ground import resampling as checked_resampling
 from probekit import checks, labels, tap
 from probekit import images as image_sources
 from probekit.capture.reductions import reduction
-from probekit.errors import InputError
 from probekit.machine.files import prepared
 from probekit.phi.averages import noise_levels
 
 if TYPE_CHECKING:
     from probekit.capture.reductions import Reduction
-    from probekit.images import ImageSet
 
-__all__ = ["TABLE", "TREATMENTS", "Settings", "equalised", "table"]
+__all__ = ["TABLE", "TREATMENTS", "Settings", "table"]
 
-MEAN, DEVIATION = 0.5, 0.15
 TREATMENTS = ("as they are", "equalised grey")
 DESCRIBED = ("pixels", "gist")
 TABLE = Findings(
@@ -107,8 +103,8 @@ def table(
 
     Representations: the trained denoiser, which is the reference; the same network untrained, with gains of 1 and,
     where it has normalisations of this package, with gains as the paper's code draws them; pixels and gist of the same
-    noisy images. Treatments: images as they are, and in grey, the mean of their bands, each image moved and scaled to
-    mean 0.5 and standard deviation 0.15, so that neither colour nor contrast tells textures apart.
+    noisy images. Treatments: images as they are, and as `equalised` makes them: luminance, each image moved and scaled
+    to mean 0.5 and standard deviation 0.15, so that neither colour nor contrast tells textures apart.
 
     Parameters
     ----------
@@ -168,7 +164,7 @@ def table(
             read = tap(network, *taps, reduce=reduce)
             with warnings.catch_warnings():
                 # One standard deviation for all images takes the brightest pixels of some out of the network's range.
-                warnings.filterwarnings("ignore", f"images of .*{TREATMENTS[1]} reach", UserWarning)
+                warnings.filterwarnings("ignore", "images of .* equalised reach", UserWarning)
                 data = read(treated, sigma=how.sigma, draws=how.draws, seed=how.seed, store=at, progress=progress)
             phi[name] = data[["phi"]].load()
         options = {"resamples": how.resamples, "level": how.level, "seed": how.seed}
@@ -180,22 +176,3 @@ def table(
         treatment=along("treatment", TREATMENTS, TABLE.coords["treatment"]),
         group=along("representation", groups, TABLE.coords["group"]),
     ).assign_attrs(image_source=source.name)
-
-
-def equalised(images: ImageSet) -> ImageSet:
-    """The images in grey, the mean of their bands in each, moved and scaled to mean 0.5 and standard deviation 0.15.
-
-    Raises
-    ------
-    InputError
-        If an image is of one intensity.
-    """
-    grey = images.read(range(len(images))).double().mean(dim=1, keepdim=True)
-    spread = grey.std(dim=(1, 2, 3), correction=0, keepdim=True)
-    flat = np.flatnonzero(~(spread.flatten() > 1e-6).numpy())
-    if len(flat):
-        raise InputError(f"image {images.ids[flat[0]]} has no contrast that could be equalised: leave it out")
-    values = MEAN + DEVIATION * (grey - grey.mean(dim=(1, 2, 3), keepdim=True)) / spread
-    made = values.float().expand(-1, images.shape[0], -1, -1).numpy()
-    named_so = f"{images.name}, {TREATMENTS[1]}"
-    return replace(image_sources.load(made, ids=images.ids, labels=images.labels), name=named_so)

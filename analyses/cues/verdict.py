@@ -9,15 +9,13 @@ import numpy as np
 import xarray as xr
 
 from analyses.cues.table import TABLE
-from analyses.ground import Estimate, Findings, Variable
+from analyses.ground import Estimate, Findings, Variable, outcome, verdict_of
 from probekit import checks, labels
 from probekit.errors import InputError
 
 __all__ = ["VERDICT", "verdict"]
 
 BLOCKS = ("mid", "enc3")
-# Beyond 0 by less than this is no evidence: numbers that are equal by construction differ by rounding.
-ROUNDING = 1e-9
 VERDICT = Findings(
     "cues.verdict",
     {
@@ -96,7 +94,7 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] = BLOCKS, distance: s
                     numbers = [float(one[variable + end]) for end in ("", "_low", "_high")]
                     found.append((treatment, block, sigma, less, *numbers))
     *where, value, low, high = zip(*found, strict=True)
-    outcomes = [_outcome(*ends) for ends in zip(low, high, strict=True)]
+    outcomes = [outcome(*ends) for ends in zip(low, high, strict=True)]
     coords = {
         name: ("criterion", np.array(one, float if name == "sigma" else object))
         for name, one in zip(("treatment", "block", "sigma", "less"), where, strict=True)
@@ -106,18 +104,7 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] = BLOCKS, distance: s
         xr.Dataset(attrs=findings.attrs),
         coords={"criterion": np.arange(len(found)), **coords},
         level=findings.attrs["level"],
-        verdict=_of_all(outcomes),
+        verdict=verdict_of(outcomes),
         distance=distance,
         blocks=", ".join(names),
     )
-
-
-def _outcome(low: float, high: float) -> str:
-    return "holds" if low > ROUNDING else "does not hold" if high <= ROUNDING else "undecided"
-
-
-def _of_all(outcomes: Sequence[str]) -> str:
-    kinds = set(outcomes)
-    if kinds == {"holds"}:
-        return "holds"
-    return "partly" if "holds" in kinds else "does not hold" if "does not hold" in kinds else "undecided"

@@ -1,4 +1,4 @@
-"""What φ is compared with: pixels, their principal components, statistics of colour, gist and Gabor energies."""
+"""What φ is compared with: pixels, their components, statistics of colour, gist, Gabor energies; images equalised."""
 
 from analyses.descriptors.analyse import (
     FINDINGS,
@@ -11,10 +11,12 @@ from analyses.descriptors.analyse import (
     pca,
     pixels,
 )
+from analyses.descriptors.equalising import CONTRAST, equalised
 from analyses.descriptors.network import EVERY_KIND, KINDS, OF_TEXTURE, Descriptor, descriptor
 from analyses.descriptors.shell import main
 
 __all__ = [
+    "CONTRAST",
     "EVERY_KIND",
     "FINDINGS",
     "KINDS",
@@ -25,6 +27,7 @@ __all__ = [
     "colour",
     "colour_moments",
     "descriptor",
+    "equalised",
     "gabor",
     "gist",
     "main",

@@ -10,6 +10,8 @@ import math
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
+from probekit.images.arrays import luminance
+
 __all__ = [
     "colour_moments",
     "colour_statistics",
@@ -19,7 +21,6 @@ __all__ = [
     "gabor_energies",
     "gabor_filters",
     "gabor_frequencies",
-    "luminance",
     "prefiltered",
 ]
 
@@ -29,7 +30,6 @@ FINEST, RATIO, RADIAL = 0.3, 1.85, 3.5
 CUTOFF = 1 / 3
 # Contrast, in units of log intensity, below which contrast is not raised.
 CONTRAST = 0.2
-LUMINANCE = (0.299, 0.587, 0.114)
 # The finest Gabor filter is half way to the highest frequency that pixels hold; each next one is an octave lower.
 FINEST_GABOR = 0.25
 # Half width of a Gaussian at half its height, in its standard deviations.
@@ -52,12 +52,6 @@ def colour_moments(images: torch.Tensor) -> torch.Tensor:
     """Mean and standard deviation of each band, (N, 2C)."""
     flat = images.flatten(2)
     return torch.cat([flat.mean(2), flat.std(2, correction=0)], dim=1)
-
-
-def luminance(images: torch.Tensor) -> torch.Tensor:
-    """(N, H, W) of images (N, C, H, W): of three bands by the weights of ITU-R 601, of others their mean."""
-    weights = images.new_tensor(LUMINANCE) if images.shape[1] == 3 else images.new_ones(images.shape[1])
-    return torch.einsum("nchw,c->nhw", images, weights / weights.sum())
 
 
 def gabor_frequencies(scales: int) -> list[float]:
@@ -89,7 +83,7 @@ def gabor_energies(images: torch.Tensor, *, scales: int, orientations: int) -> t
     """Square root of the mean energy (N, scale, orientation) of each filter's response to images (N, C, H, W)."""
     rows, cols = images.shape[2:]
     # A seam between opposite edges would be energy of no texture.
-    extended = _mirrored(luminance(images))
+    extended = _mirrored(luminance(images)[:, 0])
     bank = gabor_filters(extended.shape[1], extended.shape[2], scales, orientations).to(images)
     spectrum = torch.fft.fft2(extended)
     found = images.new_empty((len(images), scales, orientations))
@@ -130,7 +124,7 @@ def prefiltered(images: torch.Tensor, cutoff: float) -> torch.Tensor:
     log(1 + 255 L) less its local mean, over its local standard deviation plus a constant, both under a Gaussian that
     halves the frequency `cutoff` (cycles per pixel).
     """
-    logarithm = torch.log1p(255 * luminance(images).clamp(min=0))
+    logarithm = torch.log1p(255 * luminance(images)[:, 0].clamp(min=0))
     extended = _mirrored(logarithm)
     rows, cols = extended.shape[1:]
     squared = torch.fft.fftfreq(rows)[:, None] ** 2 + torch.fft.fftfreq(cols)[None] ** 2

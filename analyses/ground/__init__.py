@@ -14,7 +14,16 @@ from analyses.ground.checks import (
 )
 from analyses.ground.figures import GUIDE, PALETTE, block_colours, level_colours, picture, shown_range
 from analyses.ground.findings import Estimate, Findings, Variable, along
-from analyses.ground.intervals import estimated_mean, holm, interval, jackknife_deviation, resampled_means, wilson
+from analyses.ground.intervals import (
+    estimated_mean,
+    holm,
+    interval,
+    jackknife_deviation,
+    outcome,
+    resampled_means,
+    verdict_of,
+    wilson,
+)
 from analyses.ground.keep import Kept, fingerprint, folder_called, folder_of, read, saved
 from analyses.ground.markup import Code, Text, marked, table_row
 from analyses.ground.samples import (
@@ -73,6 +82,7 @@ __all__ = [
     "level_colours",
     "marked",
     "noise_level",
+    "outcome",
     "picture",
     "read",
     "real_numbers",
@@ -89,5 +99,6 @@ __all__ = [
     "table_row",
     "untrained_twin",
     "untrained_twins",
+    "verdict_of",
     "wilson",
 ]

@@ -1,6 +1,9 @@
-"""Intervals and tests that all rooms share: resampling, Student's widening, jackknife, Wilson, Holm; arrays only."""
+"""Intervals, tests and verdicts that all rooms share: resampling, Student's widening, jackknife, Wilson, Holm."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 from scipy.special import ndtr
@@ -8,11 +11,24 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from analyses.ground.findings import Estimate
+from probekit import checks
 
-__all__ = ["estimated_mean", "holm", "interval", "jackknife_deviation", "resampled_means", "wilson"]
+__all__ = [
+    "estimated_mean",
+    "holm",
+    "interval",
+    "jackknife_deviation",
+    "outcome",
+    "resampled_means",
+    "verdict_of",
+    "wilson",
+]
 
 # Resamples and columns taken at once: the weights and sums of one step stay within some ten MiB.
 WEIGHTS, COLUMNS = 2_000_000, 64
+# Beyond a bound by less than this is no evidence: numbers that are equal by construction differ by rounding.
+ROUNDING = 1e-9
+COMPARISONS = "above", "within"
 
 
 def resampled_means(
@@ -129,3 +145,45 @@ def holm(p: np.ndarray) -> np.ndarray:
         factors = np.arange(len(order), 0, -1)
         into[order, c] = np.minimum(1, np.maximum.accumulate(factors * flat[order, c]))
     return out
+
+
+def outcome(low: float, high: float, bound: float = 0.0, comparison: Literal["above", "within"] = "above") -> str:
+    """What an interval says of one criterion: "holds", "does not hold" or "undecided".
+
+    Parameters
+    ----------
+    low, high
+        Ends of the interval. One that is NaN decides nothing.
+    bound
+        What the number is to be above, or no further than from 0.
+    comparison
+        "above": holds where the interval lies above the bound, does not hold where it lies at or below it. "within":
+        holds where it lies in [−bound, bound], does not hold where all of it lies beyond one of these. By less than
+        10⁻⁹ nothing is above or beyond.
+
+    Raises
+    ------
+    InputError
+        If there is no such comparison.
+    """
+    checks.choice("comparison", comparison, COMPARISONS)
+    if np.isnan([low, high]).any():
+        return "undecided"
+    reach = bound + ROUNDING
+    if comparison == "above":
+        return "holds" if low > reach else "does not hold" if high <= reach else "undecided"
+    if low >= -reach and high <= reach:
+        return "holds"
+    return "does not hold" if low > reach or high < -reach else "undecided"
+
+
+def verdict_of(outcomes: Iterable[str]) -> str:
+    """The verdict on a claim from the outcomes of its criteria.
+
+    "holds" if all do; "partly" if some do; "does not hold" if none does and one at least is refuted; else "undecided",
+    as where there is no criterion.
+    """
+    kinds = set(outcomes)
+    if kinds == {"holds"}:
+        return "holds"
+    return "partly" if "holds" in kinds else "does not hold" if "does not hold" in kinds else "undecided"

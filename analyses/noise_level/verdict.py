@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable
+from analyses.ground import Estimate, Findings, Variable, outcome, verdict_of
 from analyses.noise_level.analyse import FINDINGS, PATH
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -95,7 +95,7 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
         (name, PARTS[1], s, ON_PATH, _ends(path, "mismatch", name, s)) for name in chosen for s in path["sigma"].values
     ]
     network, part, at, bounds, ends = zip(*rows, strict=True)
-    outcomes = [_outcome(low, high, bound) for (_, low, high), bound in zip(ends, bounds, strict=True)]
+    outcomes = [outcome(low, high, bound, "within") for (_, low, high), bound in zip(ends, bounds, strict=True)]
     whole = np.isclose(inside.min(), RANGE[0]) and np.isclose(inside.max(), RANGE[1])
     steps = path["sigma"].values
     return VERDICT.label(
@@ -108,7 +108,7 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
             "sigma": ("criterion", np.array(at, float)),
         },
         level=findings.attrs["level"],
-        verdict=_of_all(outcomes),
+        verdict=verdict_of(outcomes),
         tested=(
             f"{'the range' if whole else 'part of the range'} [{RANGE[0]:g}, {RANGE[1]:g}] on images: "
             f"{', '.join(f'{s:g}' for s in inside)}; path: {len(steps)} levels from {steps.max():g} to {steps.min():g}"
@@ -125,16 +125,3 @@ def _names(findings: xr.Dataset) -> list[str]:
 def _ends(findings: xr.Dataset, name: str, network: str, sigma: float) -> list[float]:
     here = findings.sel(network=network, sigma=sigma)
     return [float(here[name + end]) for end in ("", "_low", "_high")]
-
-
-def _outcome(low: float, high: float, bound: float) -> str:
-    if low >= -bound and high <= bound:
-        return "holds"
-    return "does not hold" if low > bound or high < -bound else "undecided"
-
-
-def _of_all(outcomes: Sequence[str]) -> str:
-    kinds = set(outcomes)
-    if kinds == {"holds"}:
-        return "holds"
-    return "partly" if "holds" in kinds else "does not hold" if "does not hold" in kinds else "undecided"

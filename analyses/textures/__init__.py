@@ -1,10 +1,11 @@
 """φ as a texture descriptor: whether patches of one photograph of a texture lie together, and nearer than by rivals."""
 
+from analyses.descriptors import equalised
 from analyses.textures.analyse import CURVE, FINDINGS, TABLE, analyse, curve
 from analyses.textures.excited import EXCITED, excited, sheet
 from analyses.textures.figure import plot, plot_curves
 from analyses.textures.judging import RIVALS, best_block, verdict
-from analyses.textures.patches import equalised, patches
+from analyses.textures.patches import patches
 from analyses.textures.shell import main
 from analyses.textures.table import Settings, representations, table
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import TWINS
+from analyses.ground import TWINS, outcome, verdict_of
 from analyses.textures.analyse import PLACE, TABLE
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -76,8 +76,8 @@ def verdict(
     Returns
     -------
     str
-        "holds" if all criteria are met, "partly" if some are; of none, "does not hold" if an interval lies below 0,
-        and else "undecided". Also "undecided" if a form, a rival, or its number is not there.
+        "holds" if all criteria are met, "partly" if some are; of none, "does not hold" if an interval lies at or below
+        0, and else "undecided". Also "undecided" if a form, a rival, or its number is not there.
 
     Raises
     ------
@@ -96,14 +96,10 @@ def verdict(
     if set(wanted) - there or set(FORMS) - forms:
         return "undecided"
     here = chosen.sel(block=block, representation=list(wanted), form=list(FORMS))
-    low, high = here["difference_low"].values, here["difference_high"].values
+    low, high = (here[f"difference_{end}"].values.ravel() for end in ("low", "high"))
     if not np.isfinite(low).all():
         return "undecided"
-    if (low > 0).all():
-        return "holds"
-    if (low > 0).any():
-        return "partly"
-    return "does not hold" if (high < 0).any() else "undecided"
+    return verdict_of(outcome(*ends) for ends in zip(low, high, strict=True))
 
 
 def _chosen(findings: Any, distance: str, sigma: float | None) -> xr.Dataset:

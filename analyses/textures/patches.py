@@ -1,4 +1,4 @@
-"""Patches of photographs of textures: non-overlapping squares, in colour, or grey with equal mean and contrast."""
+"""Patches of photographs of textures: non-overlapping squares, in colour or grey."""
 
 from __future__ import annotations
 
@@ -19,22 +19,19 @@ from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError
 from probekit.images import ImageSet
+from probekit.images.arrays import luminance
 from probekit.images.containers import hidden, opened
-from probekit.images.decode import LUMA, Preparation, suffixes
+from probekit.images.decode import Preparation, suffixes
 from probekit.images.files import of_names
 from probekit.images.imageset import checked_ids
 from probekit.images.resize import area_means, pair, scaled
 from probekit.images.tables import are_paths, is_table
 from probekit.naming import named
 
-__all__ = ["equalised", "patches"]
+__all__ = ["patches"]
 
-MEAN, SD = 0.5, 0.15
 # A step of 8 bits: what varies by less shows the rounding of its file more than a texture.
 FLAT = 1 / 255
-BATCH = 256
-# No network takes more planes.
-MOST_BANDS = 4096
 
 
 class Place(NamedTuple):
@@ -141,68 +138,6 @@ def patches(
     )
 
 
-def equalised(images: Any, *, bands: int | None = None, sd: float = SD) -> ImageSet:
-    """The same images without colour, brightness and contrast: grey, each of mean 0.5 and one standard deviation.
-
-    Grey is luminance by the weights of ITU-R 601 of three bands, and the mean of other numbers of them. Intensities are
-    not clipped, since that would change mean and contrast again: by Chebyshev's inequality at most a share (sd/0.5)² of
-    an image's pixels, 9 % for 0.15, lie outside [0, 1], which noisy images leave as well.
-
-    Parameters
-    ----------
-    images
-        Anything that `probekit.images.load` takes, such as `patches`.
-    bands
-        Equal bands to give, as a network takes them; by default as many as the images have.
-    sd
-        The standard deviation of each.
-
-    Returns
-    -------
-    ImageSet
-        Under the same ids and labels.
-
-    Raises
-    ------
-    InputError
-        If an image has no contrast (a standard deviation below 1/255), or an option is out of its range.
-
-    Examples
-    --------
-    >>> grey = equalised(np.random.default_rng(0).random((2, 3, 8, 8))).read([0, 1])
-    >>> [round(x.item(), 3) for x in (grey.mean(), grey[0].std(correction=0), grey[0, 0, 0, 0] - grey[0, 1, 0, 0])]
-    [0.5, 0.15, 0.0]
-    """
-    sd = checks.number("sd", sd, "a standard deviation of intensities above 0, e.g. 0.15", good=lambda v: 0 < v <= 1)
-    source = image_sources.load(images)
-    count = source.shape[0] if bands is None else checks.whole("bands", bands, least=1, most=MOST_BANDS)
-    flat = []
-    for start in range(0, len(source), BATCH):
-        batch = range(start, min(start + BATCH, len(source)))
-        spread = _grey(source.read(batch)).std(dim=(2, 3), correction=0).flatten()
-        flat += [source.ids[i] for i, contrast in zip(batch, spread.tolist(), strict=True) if contrast < FLAT]
-    if flat:
-        raise InputError(
-            f"{named(flat)} of {source.name} have no contrast that could be made equal (standard deviation of "
-            "luminance below 1/255): leave them out, as `patches` does"
-        )
-
-    def read(indices: Sequence[int]) -> Tensor:
-        grey = _grey(source.read(indices)).double()
-        centred = grey - grey.mean(dim=(2, 3), keepdim=True)
-        equal = MEAN + sd * centred / centred.square().mean(dim=(2, 3), keepdim=True).sqrt()
-        return equal.float().expand(-1, count, -1, -1).contiguous()
-
-    return replace(
-        source,
-        name=f"{source.name}, equalised",
-        shape=(count, *source.shape[1:]),
-        preparation=f"{source.preparation}; grey of mean {MEAN:g} and deviation {sd:g}",
-        _read=read,
-        _sums=None,
-    )
-
-
 def _photographs(source: Any, side: int | None, bands: int | None) -> Iterator[ImageSet]:
     """Each photograph as an image set of its own, since all of one set are of one size."""
     if isinstance(source, str) and source != "samples":
@@ -238,7 +173,7 @@ def _resized(image: ImageSet, side: int | None, bands: int | None) -> ImageSet:
     def read(indices: Sequence[int]) -> Tensor:
         pixels = image.read(indices)
         if bands == 1:
-            pixels = _grey(pixels)
+            pixels = luminance(pixels)
         elif bands == 3:
             pixels = pixels.expand(-1, 3, -1, -1)
         if new == (rows, cols):
@@ -262,7 +197,7 @@ def _places(every: Sequence[ImageSet], size: int, each: int | None, seed: int) -
             continue
         top, across = (rows - n_rows * size) // 2, (cols - n_cols * size) // 2
         grid = [Place(number, top + r * size, across + c * size) for r in range(n_rows) for c in range(n_cols)]
-        grey = _grey(photograph.read([0]))[0, 0]
+        grey = luminance(photograph.read([0]))[0, 0]
         spread = [float(grey[p.row : p.row + size, p.col : p.col + size].std(correction=0)) for p in grid]
         grid = [place for place, contrast in zip(grid, spread, strict=True) if contrast >= FLAT]
         if len(grid) < 2:
@@ -273,12 +208,6 @@ def _places(every: Sequence[ImageSet], size: int, each: int | None, seed: int) -
             grid = [grid[i] for i in sorted(rng.permutation(len(grid))[:each].tolist())]
         places += grid
     return places, left
-
-
-def _grey(images: Tensor) -> Tensor:
-    """Luminance (N, 1, H, W) of three bands; the mean of other numbers of them."""
-    weights = images.new_tensor(LUMA) if images.shape[1] == 3 else images.new_ones(images.shape[1])
-    return torch.einsum("nchw,c->nhw", images, weights / weights.sum())[:, None]
 
 
 def _name(source: Any, first: ImageSet) -> str:

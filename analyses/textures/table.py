@@ -13,10 +13,11 @@ import xarray as xr
 from torch import nn
 
 from analyses import descriptors
+from analyses.descriptors import CONTRAST, equalised
 from analyses.ground import Estimate, as_network, block_names, folder_of, repeats, resampling, untrained_twins
 from analyses.textures.analyse import DISTANCES, PHOTOGRAPHS, TABLE, analyse, curve
 from analyses.textures.judging import FORMS, RIVALS, best_block, verdict
-from analyses.textures.patches import SD, equalised, patches
+from analyses.textures.patches import patches
 from probekit import checks, labels, tap
 from probekit.capture.reductions import reduction
 from probekit.capture.survey import network_of
@@ -63,7 +64,7 @@ class Settings:
     size: int = 64
     side: int | None = 192
     each: int = 8
-    sd: float = SD
+    sd: float = CONTRAST
     sigma: float | Sequence[float] = (0.1,)
     draws: int = 2
     reduce: str | Reduction = "mean"

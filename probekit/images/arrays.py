@@ -1,4 +1,4 @@
-"""Image sets of what is in memory: arrays, tensors, labelled arrays."""
+"""Image sets of what is in memory: arrays, tensors, labelled arrays; and the luminance of images."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ import torch
 import xarray as xr
 
 from probekit.errors import InputError
+from probekit.images.decode import LUMA
 from probekit.images.imageset import ImageSet, relabelled
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["from_array", "from_labelled"]
+__all__ = ["from_array", "from_labelled", "luminance"]
+
+
+def luminance(images: Tensor) -> Tensor:
+    """(N, 1, H, W) of images (N, C, H, W): of three bands by the weights of ITU-R 601, of other numbers their mean."""
+    weights = images.new_tensor(LUMA) if images.shape[1] == 3 else images.new_ones(images.shape[1])
+    return torch.einsum("nchw,c->nhw", images, weights / weights.sum())[:, None]
 
 
 def from_array(source: np.ndarray | Tensor, name: str | None = None) -> ImageSet:

@@ -11,7 +11,6 @@ from PIL import Image
 
 import probekit
 from analyses import cues
-from analyses.cues.table import equalised
 from probekit.denoising.denoiser import Denoiser
 from probekit.images import ImageSet
 from probekit.models.unet import UNet
@@ -58,10 +57,10 @@ def test_the_table_has_the_network_both_untrained_twins_pixels_and_gist() -> Non
         assert (low <= high).all()
 
 
-@pytest.mark.filterwarnings("ignore:images of .* equalised grey reach:UserWarning")
+@pytest.mark.filterwarnings("ignore:images of .* equalised reach:UserWarning")
 def test_a_row_is_what_analyse_finds_of_that_network_alone() -> None:
     images, net = drawn(), network()
-    for treatment, treated in (("as they are", images), ("equalised grey", equalised(images))):
+    for treatment, treated in (("as they are", images), ("equalised grey", cues.equalised(images))):
         phi = probekit.tap(net, *FOUND["block"].values)(treated, sigma=0.1, draws=1, progress=False)
         alone = cues.analyse({"trained": phi}, resamples=100)
         both = FOUND.sel(treatment=treatment, representation=["trained"])
@@ -71,16 +70,16 @@ def test_a_row_is_what_analyse_finds_of_that_network_alone() -> None:
 
 def test_equalised_images_are_grey_and_of_one_mean_and_contrast() -> None:
     images = drawn(20)
-    values = equalised(images).read(range(20)).double()
+    values = cues.equalised(images).read(range(20)).double()
     assert torch.equal(values[:, 0], values[:, 1])
     assert torch.equal(values[:, 0], values[:, 2])
     np.testing.assert_allclose(values.mean(dim=(1, 2, 3)), 0.5, atol=1e-6)
     np.testing.assert_allclose(values[:, 0].std(dim=(1, 2), correction=0), 0.15, atol=1e-6)
-    # Nothing but mean and contrast is taken off the mean of the bands.
-    grey = images.read(range(20)).double().mean(dim=1)
+    # Nothing but mean and contrast is taken off luminance.
+    grey = torch.einsum("nchw,c->nhw", images.read(range(20)).double(), torch.tensor([0.299, 0.587, 0.114]).double())
     for one, other in zip(values[:, 0], grey, strict=True):
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] == pytest.approx(1, abs=1e-6)
-    assert equalised(images).ids == images.ids
+    assert cues.equalised(images).ids == images.ids
 
 
 def test_contrast_and_colour_of_textures_tell_nothing_once_they_are_equalised() -> None:

@@ -1,5 +1,7 @@
 """Laws of descriptors: what turns, mirrors, shuffles and batches of images do to them."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
 import probekit
-from analyses import descriptors
+from analyses import cues, descriptors, textures
 from analyses.descriptors import kernels
 
 SEEDS = st.integers(0, 10_000)
@@ -108,3 +110,23 @@ def peaks_are_where_gratings_are() -> None:
 
 def test_gist_peaks_at_the_orientation_and_frequency_of_a_grating() -> None:
     peaks_are_where_gratings_are()
+
+
+def test_rooms_equalise_images_by_the_same_function() -> None:
+    assert cues.equalised is textures.equalised is descriptors.equalised
+    assert import_module("analyses.cues.table").equalised is descriptors.equalised
+    assert import_module("analyses.textures.table").equalised is descriptors.equalised
+    assert textures.Settings().sd == descriptors.CONTRAST == 0.15
+
+
+@given(SEEDS, st.sampled_from([1, 2, 3, 4]))
+def test_equalised_images_are_luminance_moved_and_scaled(seed: int, planes: int) -> None:
+    images = random(seed, 3, planes, 16, 16)
+    weights = [0.299, 0.587, 0.114] if planes == 3 else np.full(planes, 1 / planes)
+    grey = np.tensordot(images, weights, (1, 0))
+    grey = grey - grey.mean(axis=(1, 2), keepdims=True)
+    expected = 0.5 + 0.15 * grey / grey.std(axis=(1, 2), keepdims=True)
+    found = descriptors.equalised(images).read(range(3)).numpy()
+    assert found.shape == images.shape
+    # The weights are rounded to 2⁻¹⁶, enlarged as the contrast is (by less than one).
+    np.testing.assert_allclose(found, np.repeat(expected[:, None], planes, axis=1), atol=1e-4)
