@@ -15,6 +15,7 @@ from analyses import (
     attribution,
     concepts,
     controls,
+    descriptors,
     generalisation,
     report,
     sampling,
@@ -479,8 +480,8 @@ CALLS: dict[str, Call] = {
         }
         | {"photographs": {"an array of 4 dims", "a tensor of 4 dims", "an array that is read only"}},
     ),
-    "textures.equalised": Call(
-        textures.equalised,
+    "descriptors.equalised": Call(
+        descriptors.equalised,
         {"images": PATCHES, "bands": 3, "sd": 0.1},
         {
             "bands": NOTHING | LARGER,
