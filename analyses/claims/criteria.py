@@ -30,7 +30,6 @@ __all__ = [
     "difference_of",
     "estimate_of",
     "of_each",
-    "verdict_of",
 ]
 
 ALONG = ("criterion",)
@@ -286,16 +285,6 @@ def beyond_each(
     """The criteria that a number is beyond that of each control; see `beyond`."""
     for name, found in twins.items():
         yield beyond(make, name, own, None if found is None else excess(found), LESS[name])
-
-
-def verdict_of(outcomes: Sequence[str]) -> str:
-    """The verdict of criteria: undecided where those that are undecided could turn it."""
-    kinds = set(outcomes)
-    if kinds == {"holds"}:
-        return "holds"
-    if "does not hold" in kinds:
-        return "partly" if "holds" in kinds else "does not hold"
-    return "undecided"
 
 
 # Of findings, by name: what returns them, the variables and coordinates that criteria are made of, and attributes.

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.claims.criteria import ABSENT, COMPARED, JUDGED, LEVEL, Criterion, Given, check_findings, verdict_of
+from analyses.claims.criteria import ABSENT, COMPARED, JUDGED, LEVEL, Criterion, Given, check_findings
 from analyses.claims.listed import CLAIMS
 from analyses.claims.words import joined, rows_of, verdicts
-from analyses.ground import TWINS
+from analyses.ground import TWINS, verdict_of
 from probekit import checks, labels
 from probekit.errors import InputError
 

@@ -60,13 +60,12 @@ def texture_over_shape(given: Given) -> Iterator[Criterion]:
     if given.block not in names:
         raise InputError(f"the findings of cues lack the block {given.block!r}: they have {', '.join(names)}")
     here = found.sel(distance=labels.strings(found["distance"].values)[0])
-    rows, groups = (labels.strings(here[name].values) for name in ("representation", "group"))
-    networks = dict(zip(TWINS, rows[groups == "untrained"], strict=False))
+    rows = labels.strings(here["representation"].values)
     for treatment in labels.strings(here["treatment"].values):
         for block in blocks_of_cues(names, given.block):
             for sigma in here["sigma"].values:
                 part = here.sel(treatment=treatment, block=block, sigma=sigma)
-                twins = {t: part.sel(representation=networks[t]) if t in networks else None for t in TWINS}
+                twins = {twin: part.sel(representation=twin) if twin in rows else None for twin in TWINS}
                 subject = f"neighbours in φ of {block} of the same texture less of the same shape, {treatment}"
                 own = estimate_of(part.sel(representation=str(found.attrs["reference"])), "difference")
                 control = of_each(twins, lambda f: f["difference"])

@@ -62,7 +62,7 @@ def command(
     denoiser = network_called(network)
     with goes_on(stores := out / "cues-stores"):
         found = table(measured_on, denoiser, settings=settings, store=stores, progress=False if quiet else None)
-    judged = [("cues-verdict", verdict(found))] if {"mid", "enc3"} <= set(map(str, found["block"].values)) else []
+    judged = [("cues-verdict", verdict(found))] if "mid" in map(str, found["block"].values) else []
     return saved(out, ("cues", found), *judged, ("cues", plot(found)))
 
 

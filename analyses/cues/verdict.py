@@ -15,7 +15,7 @@ from probekit.errors import InputError
 
 __all__ = ["VERDICT", "verdict"]
 
-BLOCKS = ("mid", "enc3")
+MIDDLE = "mid"
 VERDICT = Findings(
     "cues.verdict",
     {
@@ -33,7 +33,7 @@ VERDICT = Findings(
 
 
 @VERDICT.described
-def verdict(findings: xr.Dataset, *, blocks: Sequence[str] = BLOCKS, distance: str = "euclidean") -> xr.Dataset:
+def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distance: str = "euclidean") -> xr.Dataset:
     """Judge whether training turns a layout code into a texture code: claim 10 of this package.
 
     Criteria, at every noise level, in images as they are and in equalised grey, at each block: the texture share less
@@ -45,7 +45,7 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] = BLOCKS, distance: s
     findings
         What `table` returns.
     blocks
-        Blocks that the claim is judged at.
+        Blocks that the claim is judged at; by default "mid" and the one before it.
     distance
         One of the findings' distances.
 
@@ -54,8 +54,8 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] = BLOCKS, distance: s
     Dataset
         {findings}
 
-        Attr `verdict`: "holds" if all criteria do; "partly" if some do; "does not hold" if none does and one at least
-        is refuted; else "undecided".
+        Attr `verdict`: "holds" if all criteria do; "partly" if some do and some do not; "does not hold" if none does
+        and one at least does not; else "undecided".
 
     Raises
     ------
@@ -69,12 +69,14 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] = BLOCKS, distance: s
     'holds'
     """
     wanted = "names of blocks, e.g. ('mid', 'enc3')"
-    names = checks.names("blocks", blocks, wanted)
-    if not names:
+    given = None if blocks is None else checks.names("blocks", blocks, wanted)
+    if given is not None and not given:
         raise InputError(f"blocks is empty: give {wanted}")
     TABLE.check(findings, "difference", "gain", attrs=("reference", "level"))
-    for name in names:
-        checks.choice("blocks", name, tuple(labels.strings(findings["block"].values)))
+    known = labels.strings(findings["block"].values).tolist()
+    for name in [MIDDLE] if given is None else given:
+        checks.choice("blocks", name, tuple(known))
+    names = known[max(0, known.index(MIDDLE) - 1) : known.index(MIDDLE) + 1] if given is None else given
     if "group" not in findings.coords:
         raise InputError("the findings lost their coordinate group: give what cues.table returns")
     checks.choice("distance", distance, tuple(labels.strings(findings["distance"].values)))

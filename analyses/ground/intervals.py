@@ -180,10 +180,12 @@ def outcome(low: float, high: float, bound: float = 0.0, comparison: Literal["ab
 def verdict_of(outcomes: Iterable[str]) -> str:
     """The verdict on a claim from the outcomes of its criteria.
 
-    "holds" if all do; "partly" if some do; "does not hold" if none does and one at least is refuted; else "undecided",
-    as where there is no criterion.
+    "holds" if all do; "partly" if some do and some do not; "does not hold" if none does and one at least does not; else
+    "undecided": what is undecided could turn it, or there is no criterion.
     """
     kinds = set(outcomes)
     if kinds == {"holds"}:
         return "holds"
-    return "partly" if "holds" in kinds else "does not hold" if "does not hold" in kinds else "undecided"
+    if "does not hold" in kinds:
+        return "partly" if "holds" in kinds else "does not hold"
+    return "undecided"

@@ -55,8 +55,8 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
     Dataset
         {findings}
 
-        Attr `verdict`: "holds" if all criteria do; "partly" if some do; "does not hold" if none does and one at least
-        is refuted; else "undecided". Attr `tested` says which part of the range of σ was measured.
+        Attr `verdict`: "holds" if all criteria do; "partly" if some do and some do not; "does not hold" if none does
+        and one at least does not; else "undecided". Attr `tested` says which part of the range of σ was measured.
 
     Raises
     ------

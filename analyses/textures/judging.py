@@ -76,8 +76,8 @@ def verdict(
     Returns
     -------
     str
-        "holds" if all criteria are met, "partly" if some are; of none, "does not hold" if an interval lies at or below
-        0, and else "undecided". Also "undecided" if a form, a rival, or its number is not there.
+        "holds" if all criteria are met, "partly" if some are and some are refuted, "does not hold" if none is and one
+        at least is refuted, and else "undecided"; also if a form, a rival, or its number is not there.
 
     Raises
     ------

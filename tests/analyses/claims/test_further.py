@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from analyses import claims, noise_level
+from analyses import claims, cues, noise_level
 from analyses.claims import Criterion
 from analyses.ground import TWINS, Estimate
 from probekit.errors import InputError
@@ -154,10 +154,10 @@ def test_findings_of_textures_without_a_chosen_block_are_refused() -> None:
 
 def of_cues(blocks: tuple[str, ...] = BLOCKS, /, **numbers: float) -> xr.Dataset:
     """A table of cues with texture less shape of 0.5, 0.3 beyond both twins, give or take 0.05; by block otherwise."""
-    rows = {"net": "trained", "net-untrained": "untrained", "net-untrained-paper-gains": "untrained", "gist": "gist"}
-    dims = ("treatment", "representation", "block", "sigma", "distance")
+    rows = {"net": "trained", **dict.fromkeys(TWINS, "untrained"), "gist": "descriptor"}
+    dims = ("treatment", "representation", "sigma", "block", "distance")
     own = np.array([numbers.get(block, 0.5) for block in blocks])
-    values = np.broadcast_to(own[None, None, :, None, None], (2, len(rows), len(blocks), 1, 1)).copy()
+    values = np.broadcast_to(own[:, None], (2, len(rows), 1, len(blocks), 1)).copy()
     values[:, 1:] = 0.2
     made = {}
     for name, array in (("difference", values), ("gain", values[:, :1] - values)):
@@ -192,6 +192,9 @@ def test_texture_over_shape_is_judged_at_the_middle_and_the_block_before_it(
     found = judged(cues=of_cues(BLOCKS, **numbers))
     assert claims.verdicts(found) == {10: verdict}
     assert found.sizes["criterion"] == 2 * 2 * 3
+    room = cues.verdict(of_cues(BLOCKS, **numbers))
+    assert room.attrs["verdict"] == verdict
+    assert sorted(room.outcome.values) == sorted(found.outcome.values)
     assert not any("enc2" in what for what in found.what.values)
 
 
@@ -204,10 +207,14 @@ def test_a_network_of_two_down_samplings_is_judged_at_its_own_block_before_the_m
 
 
 def test_both_controls_of_cues_are_compared_with() -> None:
-    found = of_cues()
-    found["gain_low"].loc[{"representation": "net-untrained-paper-gains"}] = -0.01
+    found, first = of_cues(), next(iter(TWINS))
+    found["gain_low"].loc[{"representation": list(TWINS)[1]}] = -0.01
     said = judged(cues=found)
     assert claims.verdicts(said) == {10: "undecided"}
+    without = found.isel(representation=found.representation.values != first)
+    lacking = judged(cues=without)
+    assert set(lacking.lacks.values) == {"", first}
+    assert np.isnan(lacking.control.values).all()
     assert set(said.less.values[said.outcome.values == "undecided"]) == {f"that of {list(TWINS)[1]}"}
 
 

@@ -76,8 +76,26 @@ def test_the_verdict_depends_on_which_outcomes_there_are_alone(outcomes: list[st
     said = verdict_of(outcomes)
     assert said == verdict_of(reversed(outcomes)) == verdict_of(outcomes * 2)
     assert (said == "holds") == (bool(outcomes) and all(one == "holds" for one in outcomes))
-    assert (said in ("holds", "partly")) == ("holds" in outcomes)
+    assert (said == "partly") == ({"holds", "does not hold"} <= set(outcomes))
     assert (said == "does not hold") == ("holds" not in outcomes and "does not hold" in outcomes)
+
+
+@given(st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=5))
+def test_what_is_undecided_turns_no_verdict_but_one_that_is_undecided(outcomes: list[str]) -> None:
+    open_ = [k for k, one in enumerate(outcomes) if one == "undecided"]
+    said, settled = verdict_of(outcomes), set()
+    for ways in product(("holds", "does not hold"), repeat=len(open_)):
+        told = list(outcomes)
+        for k, way in zip(open_, ways, strict=True):
+            told[k] = way
+        settled.add(verdict_of(told))
+    if said in ("holds", "partly"):
+        assert settled == {said}
+    elif said == "does not hold":
+        # One criterion that does not hold is enough for the claim as it is put.
+        assert "holds" not in settled
+    else:
+        assert len(settled) > 1
 
 
 def test_no_criterion_decides_nothing_and_each_set_of_outcomes_has_its_verdict() -> None:
@@ -86,8 +104,8 @@ def test_no_criterion_decides_nothing_and_each_set_of_outcomes_has_its_verdict()
     assert every == {"holds", "partly", "does not hold", "undecided"}
 
 
-@pytest.mark.parametrize("module", ["cues.verdict", "noise_level.verdict", "textures.judging"])
+@pytest.mark.parametrize("module", ["cues.verdict", "noise_level.verdict", "textures.judging", "claims.judge"])
 def test_rooms_join_outcomes_by_the_same_functions(module: str) -> None:
     loaded = import_module(f"analyses.{module}")
-    assert loaded.outcome is outcome
+    assert getattr(loaded, "outcome", outcome) is outcome
     assert loaded.verdict_of is verdict_of

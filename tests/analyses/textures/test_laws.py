@@ -149,7 +149,7 @@ def table(low: float, high: float, **changed: tuple[float, float]) -> xr.Dataset
     ("found", "said"),
     [
         (lambda: table(0.01, 0.2), "holds"),
-        (lambda: table(0.01, 0.2, untrained=(-0.1, 0.1)), "partly"),
+        (lambda: table(0.01, 0.2, untrained=(-0.1, 0.1)), "undecided"),
         (lambda: table(0.01, 0.2, untrained=(-0.3, -0.1)), "partly"),
         (lambda: table(-0.1, 0.1), "undecided"),
         (lambda: table(-0.1, 0.1, untrained=(-0.3, -0.1)), "does not hold"),
