@@ -1,7 +1,7 @@
 """The table of docs/claims.md and its figure: verdicts on all claims, in bundled and published networks.
 
-``python benchmarks/claims_page.py photo32=results texture48=results-texture48 --published published`` reads the claims.nc
-of reports, whose pages are docs/FOLDER.md, and what benchmarks/published.py has kept.
+``python benchmarks/claims_page.py photo32=results texture48=results-texture48 --published published`` reads the
+claims.nc of reports, whose pages are docs/FOLDER.md, and what benchmarks/published.py has kept.
 """
 
 from __future__ import annotations
