@@ -49,10 +49,10 @@ JUDGED = Findings(
         "control": Variable(ALONG, "the same of the untrained network, gains of 1, or the mean of several"),
         "control_paper_gains": Variable(ALONG, "the same of the untrained network with the paper's gains"),
         "holds": Variable(ALONG, "whether it is as claimed", holds="flags"),
-        "outcome": Variable(ALONG, "holds, does not hold, or undecided", holds="names"),
+        "outcome": Variable(ALONG, "holds, does not hold, undecided, or not judged", holds="names"),
         "counts": Variable(ALONG, "whether the verdict rests on it", holds="flags"),
-        "lacks": Variable(ALONG, "the control without whose number it is not judged; '' where it is", holds="names"),
-        "verdict": Variable(("claim",), "holds, partly, does not hold or undecided", holds="names"),
+        "lacks": Variable(ALONG, "what was not measured without which it is not judged; '' where it is", holds="names"),
+        "verdict": Variable(("claim",), "holds, partly, does not hold, undecided or not judged", holds="names"),
     },
     coords={"claim": "number of the claim"},
     source="claims.table",
@@ -63,7 +63,7 @@ BOTH = ("claim", "network")
 COMPARED = Findings(
     "claims.side_by_side",
     {
-        "verdict": Variable(BOTH, "holds, partly, does not hold, undecided, or not measured", holds="names"),
+        "verdict": Variable(BOTH, "as `table` says it, or not measured", holds="names"),
         "met": Variable(BOTH, "criteria that hold", holds="counts"),
         "against": Variable(BOTH, "criteria that do not hold, the whole interval saying the opposite", holds="counts"),
         "criteria": Variable(BOTH, "criteria that the verdict rests on", holds="counts"),
@@ -77,7 +77,7 @@ UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 # What is taken off where a number is compared with a control's.
 LESS = dict(zip(TWINS, ("the untrained network's", "the untrained network's with the paper's gains"), strict=True))
 Comparison = Literal["below", "above", "interval above", "not below", "at least", "at most", "within"]
-Outcome = Literal["holds", "does not hold", "undecided"]
+Outcome = Literal["holds", "does not hold", "undecided", "not judged"]
 
 
 class Criterion(NamedTuple):
@@ -102,7 +102,9 @@ class Criterion(NamedTuple):
     counts
         Whether the verdict rests on it, or it is reported beside.
     lacks
-        The control without whose number it cannot be judged, and does not count; "" where it is judged.
+        What was not measured without which it cannot be judged, such as a control; "" where it is judged.
+    core
+        Whether it is what the claim says first: where all such say the opposite, the claim does not hold.
     """
 
     subject: str
@@ -115,6 +117,7 @@ class Criterion(NamedTuple):
     bound_name: str = ""
     counts: bool = True
     lacks: str = ""
+    core: bool = False
 
     @property
     def holds(self) -> bool:
@@ -135,8 +138,10 @@ class Criterion(NamedTuple):
     def outcome(self) -> Outcome:
         """Holds, does not hold where the whole interval says the opposite, else undecided; so is what has no number.
 
-        A number without an interval is taken as exact.
+        A number without an interval is taken as exact. What lacks something is not judged.
         """
+        if self.lacks:
+            return "not judged"
         if self.holds:
             return "holds"
         value, low, high = self.estimate
@@ -165,13 +170,13 @@ class Given(NamedTuple):
     trained
         Findings of analyses of the trained network, by name.
     untrained
-        Of each control of `TWINS` the same; empty where it was not measured.
+        Of each control that the network can have the same, by its name in `TWINS`; empty where it was not measured.
     controls, variants
         What `controls.table` and `variants.table` return.
     densities
         What `densities.analyse` returns, by several measures, the first of which counts.
     densities_untrained
-        Of each control of `TWINS` the same; empty where it was not measured.
+        Of each of these controls the same; empty where it was not measured.
     further
         Findings that hold their controls themselves, by name: those of "textures", "cues" and "noise_level".
     block
@@ -200,11 +205,11 @@ class Given(NamedTuple):
         """Whether anything was measured of a control."""
         rows = ((self.controls, "group"), (self.variants, "variant"))
         named = any(found is not None and twin in found[name].values for found, name in rows)
-        return named or bool(self.untrained[twin]) or bool(self.densities_untrained[twin])
+        return named or bool(self.untrained.get(twin)) or bool(self.densities_untrained.get(twin))
 
     def of_twins(self, name: str) -> dict[str, xr.Dataset | None]:
         """Findings of this name of each control, None where there are none."""
-        return {twin: self.untrained[twin].get(name) for twin in TWINS}
+        return {twin: found.get(name) for twin, found in self.untrained.items()}
 
 
 class Claim(NamedTuple):
@@ -251,8 +256,9 @@ def difference_of(here: xr.Dataset, there: xr.Dataset, name: str) -> Estimate:
 
 
 def of_each(twins: Mapping[str, xr.Dataset | None], number: Callable[[xr.Dataset], xr.DataArray]) -> tuple[float, ...]:
-    """A number of each control, NaN of one without findings."""
-    return tuple(np.nan if found is None else float(number(found).item()) for found in twins.values())
+    """A number of each control, in the order of `TWINS`, NaN of one without findings."""
+    every = (twins.get(twin) for twin in TWINS)
+    return tuple(np.nan if found is None else float(number(found).item()) for found in every)
 
 
 def beyond(make: Callable[..., Criterion], name: str, own: float, excess: Estimate | None, less: str) -> Criterion:
@@ -273,7 +279,7 @@ def beyond(make: Callable[..., Criterion], name: str, own: float, excess: Estima
     """
     estimate = UNKNOWN if excess is None else excess
     lacks = name if np.isnan(estimate.value) and np.isfinite(own) else ""
-    return make(estimate=estimate, less=less, lacks=lacks, counts=not lacks)
+    return make(estimate=estimate, less=less, lacks=lacks)
 
 
 def beyond_each(
@@ -301,7 +307,17 @@ MADE_OF: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "subspaces": (
         "subspaces.analyse",
-        ("gain", "gain_low", "gain_high", "gain_over_shuffled", "overlap_gap", "sigma", "block", "rank", "comparison"),
+        (
+            "gain",
+            "gain_low",
+            "gain_over_shuffled",
+            "overlap_gap",
+            "overlap_gap_shuffled",
+            "sigma",
+            "block",
+            "rank",
+            "comparison",
+        ),
         (),
     ),
     "reliability": (

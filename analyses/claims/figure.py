@@ -22,6 +22,7 @@ COLOURS = {
     "partly": "#fee391",
     "does not hold": "#f4a582",
     "undecided": "#d0d1e6",
+    "not judged": "#eeeeee",
     ABSENT: "white",
 }
 WIDTH = 34

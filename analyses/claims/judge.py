@@ -42,12 +42,13 @@ def table(
     variants: xr.Dataset | None = None,
     densities: xr.Dataset | Sequence[xr.Dataset] | None = None,
     further: Mapping[str, xr.Dataset] | None = None,
+    twins: Sequence[str] = tuple(TWINS),
     block: str = "mid",
 ) -> xr.Dataset:
     """Judge the claims on findings of a trained network and of its untrained controls.
 
-    "More than untrained" is more than each control, with intervals that exclude 0. Where a control was not measured,
-    the criterion that asks for it is not judged, and the table says so.
+    "More than untrained" is more than each control, with intervals that exclude 0. Where something was not measured,
+    a control or a noise level, the criterion that asks for it is not judged, and so is a claim that it could turn.
 
     Parameters
     ----------
@@ -68,6 +69,8 @@ def table(
         Findings that hold their controls themselves: of "textures" what `textures.table` returns with training
         photographs, for claim 9; of "cues" what `cues.table` returns, for claim 10; of "noise_level" what
         `noise_level.verdict` returns of this denoiser, for claim 11.
+    twins
+        The controls that the network can have: of one without normalisations of this package ("untrained",) alone.
     block
         The middle block.
 
@@ -85,10 +88,10 @@ def table(
     wanted = 'findings by analysis, e.g. {"sparsity": sparsity.analyse(data)}'
     own = _named("trained", trained, ON_PHI)
     both = {"untrained": untrained, "paper_gains": {} if paper_gains is None else paper_gains}
-    found_in = {name: _named(name, found, (*ON_PHI, "densities")) for name, found in both.items()}
-    twins = dict(zip(TWINS, found_in.values(), strict=True))
-    pairs = {twin: {k: v for k, v in found.items() if k != "densities"} for twin, found in twins.items()}
-    several = {twin: _several("densities", found.get("densities")) for twin, found in twins.items()}
+    named = {name: _named(name, found, (*ON_PHI, "densities")) for name, found in both.items()}
+    found_of = _of_twins(dict(zip(TWINS, named.values(), strict=True)), twins)
+    pairs = {twin: {k: v for k, v in found.items() if k != "densities"} for twin, found in found_of.items()}
+    several = {twin: _several("densities", found.get("densities")) for twin, found in found_of.items()}
     others = _named("further", {} if further is None else further, FURTHER)
     for name, one in (("controls", controls), ("variants", variants)):
         if one is not None:
@@ -192,7 +195,14 @@ def _bound(one: Criterion) -> str:
 
 
 def _verdict(criteria: Sequence[Criterion]) -> str:
-    return verdict_of([one.outcome for one in criteria if one.counts])
+    """The verdict: not judged where what is lacking could turn it."""
+    outcomes = [one.outcome for one in criteria if one.counts]
+    judged = [one for one in outcomes if one != "not judged"]
+    core = {one.outcome for one in criteria if one.counts and one.core}
+    if core == {"does not hold"}:
+        return "does not hold"
+    said = verdict_of(judged)
+    return "not judged" if len(judged) < len(outcomes) and said in ("holds", "undecided") else said
 
 
 def _check(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> None:
@@ -215,6 +225,20 @@ def _check(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> None:
 
 def _some(names: np.ndarray) -> str:
     return f"{', '.join(names[:3])}, … ({len(names)})" if len(names) > 4 else ", ".join(names)
+
+
+def _of_twins(found: dict[str, dict[str, Any]], twins: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Findings of the controls that the network can have."""
+    wanted = f"the controls that the network can have, of {', '.join(map(repr, TWINS))}"
+    chosen = checks.names("twins", twins, wanted)
+    if not chosen:
+        raise InputError(f"twins is empty: give {wanted}")
+    for one in chosen:
+        checks.choice("twins", one, tuple(TWINS))
+    beyond = [twin for twin, findings in found.items() if findings and twin not in chosen]
+    if beyond:
+        raise InputError(f"there are findings of {', '.join(beyond)}, which twins leaves out: give twins= {wanted}")
+    return {twin: findings for twin, findings in found.items() if twin in chosen}
 
 
 def _named(name: str, found: Any, known: Sequence[str]) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.claims.criteria import Criterion, Given, beyond, check_level, estimate_of, of_each
+from analyses.claims.criteria import UNKNOWN, Criterion, Given, beyond, check_level, estimate_of, of_each
 from analyses.ground import TWINS, Estimate
 from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["LEAST_PAIRS", "SEMANTIC", "STABLE_AT", "identity", "laws_follow", "reconstruction", "semantic", "stable"]
 
-STABLE_AT, STABLE = 0.3, 0.9
+STABLE_AT, STABLE, REFERENCE, AMONG = 0.3, 0.9, 0.1, 1000
 SEMANTIC = ("correlation: gist given colour", "correlation: label given gist and colour")
 MATCHED, COPIED = 0.05, 0.05
 LEAST_PAIRS, RELATED = 200, 0.5
@@ -24,9 +24,22 @@ LEAST_PAIRS, RELATED = 200, 0.5
 
 def stable(given: Given) -> Iterator[Criterion]:
     """An image is found again at another noise level."""
-    for part in _measured(given, "stability"):
+    parts = list(_measured(given, "stability"))
+    assert given.controls is not None
+    how = given.controls.attrs
+    subject = f"rate at which an image is nearest to itself at σ = {REFERENCE:g}"
+    lacks = []
+    if not np.isclose(how.get("stability_sigma", np.nan), REFERENCE):
+        lacks.append(f"σ = {REFERENCE:g}")
+    if how.get("stability_among") != AMONG:
+        lacks.append(f"{AMONG:,} images to find it among")
+    if not any(np.isclose(part["sigma"].item(), STABLE_AT) for part in parts):
+        lacks.append(f"σ = {STABLE_AT:g}")
+    if parts and lacks:
+        yield Criterion(subject, "at least", STABLE, UNKNOWN, STABLE_AT, lacks=" and ".join(lacks))
+        return
+    for part in parts:
         if np.isclose(part["sigma"].item(), STABLE_AT):
-            subject = "rate at which an image is nearest to itself at the least σ"
             yield from _beside(part, given, subject, ("at least", STABLE, ""), ("pixels",))
 
 
@@ -75,7 +88,7 @@ def _beside(
     number = Estimate(*(mine[end].item() for end in ("value", "low", "high")))
     yield Criterion(subject, comparison, bound, number, sigma, control, bound_name=name)
     above = partial(Criterion, subject, "above", 0, sigma=sigma)
-    compared = {twin: groups == twin for twin in TWINS} | {name: names == name for name in descriptors}
+    compared = {twin: groups == twin for twin in given.untrained} | {name: names == name for name in descriptors}
     for name, chosen in compared.items():
         if not chosen.any():
             yield beyond(above, name, number.value, None, f"that of {name}")
@@ -98,7 +111,9 @@ def reconstruction(given: Given) -> Iterator[Criterion]:
             f"are about {block!r} of the trained: give what variants.table(block={block!r}) returns"
         )
     check_level(variants)
-    controls = {twin: variants.isel(variant=list(names).index(twin)) if twin in names else None for twin in TWINS}
+    controls = {
+        twin: variants.isel(variant=list(names).index(twin)) if twin in names else None for twin in given.untrained
+    }
 
     def numbers(measure: str) -> dict[str, Any]:
         here = first.sel(measure=measure)
@@ -138,7 +153,7 @@ def laws_follow(given: Given) -> Iterator[Criterion]:
                 f"the densities are of {pairs} pairs{compared}: the criterion asks for {LEAST_PAIRS} pairs at least, "
                 "and for the conditioning images as pixels"
             )
-        here, twins = findings.sel(feature="phi"), {twin: by_measure[twin].get(measure) for twin in TWINS}
+        here, twins = findings.sel(feature="phi"), {twin: of.get(measure) for twin, of in by_measure.items()}
         number, more = estimate_of(here, "correlation"), estimate_of(findings, "difference")
         other = of_each(twins, lambda f: f["correlation"].sel(feature="phi"))
         less = of_each(twins, lambda f: f["difference"])

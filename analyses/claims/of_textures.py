@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from analyses.claims.criteria import Criterion, Given, beyond, check_level, estimate_of, of_each
-from analyses.ground import TWINS
+from analyses.claims.criteria import UNKNOWN, Criterion, Given, beyond, check_level, estimate_of, of_each
 from probekit import labels
 from probekit.errors import InputError
 
 __all__ = ["RELIABLE", "blocks_of_cues", "descriptor_of_textures", "knows_sigma", "reliable", "texture_over_shape"]
 
-RIVALS = (*TWINS, "colour moments", "Gabor bank")
+RIVALS = ("colour moments", "Gabor bank")
+PATCHES = 8
+# The noise levels that claim 11 is about, from and to.
+RANGE = (0.1, 1.0)
 FORMS = {"colour": "in colour", "grey": "in equalised grey"}
 RELIABLE = 0.95
+PATH = "sampler's path"
 
 
 def descriptor_of_textures(given: Given) -> Iterator[Criterion]:
@@ -31,17 +34,20 @@ def descriptor_of_textures(given: Given) -> Iterator[Criterion]:
         )
     block, name = str(found.attrs["block"]), str(found.attrs["reference"])
     here = found.sel(block=block, subset="all", distance=found.attrs["verdict_distance"])
+    if found.attrs.get("patches_each", 0) < PATCHES:
+        subject = f"rate at which the nearest patch in φ of {block} is of the same photograph"
+        yield Criterion(subject, "above", 0.0, UNKNOWN, lacks=f"{PATCHES} patches of each photograph")
     there = labels.strings(here["representation"].values)
     for form, said in FORMS.items():
         for sigma in here["sigma"].values:
             part = here.sel(form=form, sigma=sigma)
             subject = f"rate at which the nearest patch in φ of {block} is of the same photograph, {said}"
             own = estimate_of(part.sel(representation=name), "rate")
-            twins = {twin: part.sel(representation=twin) if twin in there else None for twin in TWINS}
+            twins = {twin: part.sel(representation=twin) if twin in there else None for twin in given.untrained}
             control, chance = of_each(twins, lambda f: f["rate"]), float(part["chance"])
             yield Criterion(subject, "above", chance, own, sigma, control, bound_name="chance", counts=False)
             above = partial(Criterion, subject, "above", 0.0, sigma=sigma)
-            for rival in RIVALS:
+            for rival in (*given.untrained, *RIVALS):
                 more = estimate_of(part.sel(representation=rival), "difference") if rival in there else None
                 yield beyond(above, rival, own.value, more, f"that of {rival}")
 
@@ -65,7 +71,7 @@ def texture_over_shape(given: Given) -> Iterator[Criterion]:
         for block in blocks_of_cues(names, given.block):
             for sigma in here["sigma"].values:
                 part = here.sel(treatment=treatment, block=block, sigma=sigma)
-                twins = {twin: part.sel(representation=twin) if twin in rows else None for twin in TWINS}
+                twins = {twin: part.sel(representation=twin) if twin in rows else None for twin in given.untrained}
                 subject = f"neighbours in φ of {block} of the same texture less of the same shape, {treatment}"
                 own = estimate_of(part.sel(representation=str(found.attrs["reference"])), "difference")
                 control = of_each(twins, lambda f: f["difference"])
@@ -81,9 +87,15 @@ def knows_sigma(given: Given) -> Iterator[Criterion]:
     found = given.further["noise_level"]
     check_level(found)
     parts = labels.strings(found["part"].values)
+    images = found["sigma"].values[parts != PATH]
+    if not len(images) or not np.isclose([images.min(), images.max()], RANGE).all():
+        lacks = f"σ from {RANGE[0]:g} to {RANGE[1]:g}"
+        yield Criterion("relative bias of σ̂ on held-out images", "within", 0.05, UNKNOWN, lacks=lacks)
+    if PATH not in parts:
+        yield Criterion(f"relative mismatch of σ̂ along the {PATH}", "within", 0.1, UNKNOWN, lacks="the path")
     for part in dict.fromkeys(parts):
         rows = found.isel(criterion=parts == part)
-        on_path = "path" in part
+        on_path = part == PATH
         # One row of the path stands for all: the level at which the interval reaches furthest from 0.
         furthest = np.maximum(np.abs(rows["value_low"].values), np.abs(rows["value_high"].values))
         chosen: list[Any] = [int(np.argmax(furthest))] if on_path else list(range(rows.sizes["criterion"]))

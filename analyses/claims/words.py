@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 HEADER = ("measured", "σ", "value", "95 % interval", *TWINS, "as claimed")
-SAID = {"holds": "yes", "does not hold": "no", "undecided": "undecided"}
+SAID = {"holds": "yes", "does not hold": "no", "undecided": "undecided", "not judged": "not judged"}
 CONTROLS = ("control", "control_paper_gains")
 NEEDED = ("of_claim", "outcome", "counts", "verdict")
 # Criteria named in words; the table holds all.
@@ -52,8 +52,6 @@ def cells(judged: xr.Dataset, claim: int) -> list[list[str]]:
         ends = [row[name].item() for name in ("low", "high")]
         spread = f"{ends[0]:.3g} to {ends[1]:.3g}" if np.isfinite(ends).all() else "–"
         holds = SAID[str(row["outcome"].item())] if row["counts"] else "reported only"
-        if row["lacks"].item():
-            holds = "not judged"
         numbers = [_number(row[name]) for name in ("sigma", "value", *CONTROLS)]
         subject, less, asked = (str(row[name].item()) for name in ("subject", "less", "asked"))
         what = joined("the same" if (subject, numbers[0]) == before else subject, less, asked)
@@ -76,12 +74,10 @@ def met(judged: xr.Dataset, claim: int) -> str:
     """How many criteria of a claim hold, do not, and are not judged, in words."""
     rows = rows_of(judged, claim)
     counts, outcomes = rows["counts"].values.astype(bool), labels.strings(rows["outcome"].values)
-    against, lacking = (
-        ((outcomes == "does not hold") & counts).sum(),
-        (labels.strings(rows["lacks"].values) != "").sum(),
+    held, against, lacking = (
+        int(((outcomes == one) & counts).sum()) for one in ("holds", "does not hold", "not judged")
     )
-    parts = [f"{((outcomes == 'holds') & counts).sum()} of {counts.sum()}", f"{against} against"]
-    return "; ".join([", ".join(parts), *([f"{lacking} not judged"] if lacking else [])])
+    return f"{held} of {counts.sum()}, {against} against" + (f"; {lacking} not judged" if lacking else "")
 
 
 def rows_of(judged: xr.Dataset, claim: int) -> xr.Dataset:
@@ -95,16 +91,17 @@ def _of_outcome(judged: xr.Dataset, claim: int, outcome: str) -> str:
 
 
 def unjudged(judged: xr.Dataset, claim: int) -> str:
-    """What of a claim is not judged since a control has no such number, as `failing` says what is not as claimed."""
+    """What of a claim is not judged, and what it lacks, as `failing` says what is not as claimed."""
     rows = rows_of(judged, claim)
-    return _named(rows, labels.strings(rows["lacks"].values) != "")
+    return _named(rows, rows["counts"].values.astype(bool) & (labels.strings(rows["lacks"].values) != ""))
 
 
 def _named(rows: xr.Dataset, chosen: np.ndarray) -> str:
     """Some criteria in words, with their noise levels."""
     found: dict[str, list[float]] = {}
-    for what, sigma in zip(rows["what"].values[chosen], rows["sigma"].values[chosen], strict=True):
-        found.setdefault(str(what), []).append(float(sigma))
+    for what, lacks, sigma in zip(*(rows[name].values[chosen] for name in ("what", "lacks", "sigma")), strict=True):
+        said = f"{what}, which lacks {lacks}" if lacks else str(what)
+        found.setdefault(said, []).append(float(sigma))
     named = [what + _at(levels) for what, levels in found.items()]
     more = [f"and {len(named) - MOST} more"] if len(named) > MOST else []
     return "; ".join(named[:MOST] + more)

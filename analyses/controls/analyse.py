@@ -15,7 +15,7 @@ import xarray as xr
 from torch import nn
 
 from analyses import descriptors
-from analyses.controls.rows import FINDINGS, MEASURES, PERMUTATIONS, Alone, Plan, Settings, alone, rows
+from analyses.controls.rows import FINDINGS, MEASURES, PERMUTATIONS, Alone, Plan, Settings, alone, found_from, rows
 from analyses.controls.sources import Alike, Measured, Source, balanced, check_sets, measured, sources
 from analyses.ground import TWINS, Kept, folder_of, repeats, resampling
 from analyses.probe import check_tuning, penalties_of
@@ -106,7 +106,7 @@ def table(
     Dataset
         {findings}
 
-        Measures: "stability" (top-1 rate of finding an image at the least noise level, as `semantics.stability`),
+        Measures: "stability" (top-1 rate of finding an image at σ = 0.1, else the least, as `semantics.stability`),
         "precision" (share of the 10 nearest with the image's class, as `semantics.neighbours`), "correlation: …" of
         distances with those in class ("label"), "classes", "gist" and "colour" of the clean images, also given others,
         whose `p` is of 999 permutations (see `semantics.correlate`); "nmi", "ami" of k-means clusters with classes;
@@ -166,6 +166,10 @@ def table(
     merged.attrs.pop(MADE_OF, None)
     found = set(labels.strings(merged["group"].values))
     named["untrained_controls"] = "; ".join(twin for twin in TWINS if twin in found)
+    named["stability_sigma"] = found_from(np.asarray(levels, float))
+    named["stability_among"] = min(plan.settings.among, len(measured_on))
+    # Images at one noise level and at another have noise of their own.
+    named["stability_draws"] = max(1, draws // 2)
     return merged.assign_attrs(reference=every[0].row(block), **named)
 
 

@@ -18,6 +18,7 @@ from probekit import labels
 __all__ = ["FINDINGS", "MEASURES", "PERMUTATIONS", "Alone", "Beside", "Numbers", "Plan", "Settings", "alone", "rows"]
 
 PERMUTATIONS = 999
+FOUND_FROM = 0.1
 DIMS = ("row", "sigma", "measure")
 PAIRED = "paired over images"
 FINDINGS = Findings(
@@ -165,12 +166,18 @@ def rows(source: Measured, reference: Alone, plan: Plan) -> xr.Dataset:
     )
 
 
+def found_from(sigma: np.ndarray) -> float:
+    """The noise level at which images are looked for: 0.1, as the paper's, or the least where there is no such."""
+    near = np.flatnonzero(np.isclose(sigma, FOUND_FROM))
+    return float(sigma[near[0]] if len(near) else sigma.min())
+
+
 def alone(measured: Measured, plan: Plan) -> Alone:
     """What is found of a source by itself."""
     settings, data = plan.settings, measured.data
     per_image = semantics.per_image(
         data,
-        reference=float(data["sigma"].min()),
+        reference=found_from(data["sigma"].values),
         among=settings.among,
         label="label",
         distances=["euclidean"],

@@ -22,7 +22,7 @@ import probekit
 from analyses import claims, cues, ground, textures
 from analyses.claims import CLAIMS, LEAST_PAIRS
 from analyses.densities import LEAST_SAMPLES
-from analyses.ground import OUT, Clusters, as_network, block_names, folder_called
+from analyses.ground import OUT, Clusters, as_network, block_names, folder_called, untrained_twins
 from analyses.noise_level import is_told
 from analyses.report.page import Shown, html, markdown, report_page
 from analyses.report.parts import PAPER_GAINS, TRAINED, UNTRAINED, found_in
@@ -158,8 +158,9 @@ def run(
     shown = Shown()
     found, others = found_in(study, shown)
     further = {name: others.pop(name) for name in ("textures", "cues", "noise_level") if name in others}
+    twins = tuple(untrained_twins(network))
     pairs = {"untrained": found[UNTRAINED], "paper_gains": found[PAPER_GAINS]}
-    judged = claims.table(found[TRAINED], **pairs, **others, further=further, block=measured.block)
+    judged = claims.table(found[TRAINED], **pairs, **others, further=further, twins=twins, block=measured.block)
     judged = judged.isel(claim=[int(c) in wanted for c in judged["claim"].values]).isel(
         criterion=[int(c) in wanted for c in judged["of_claim"].values]
     )

@@ -36,6 +36,7 @@ COLOURS = {
     "partly": "#9a6700",
     "does not hold": "#b42318",
     "undecided": "#57606a",
+    "not judged": "#57606a",
     "yes": "#1a7f37",
     "no": "#b42318",
 }
@@ -177,7 +178,7 @@ def report_page(judged: xr.Dataset, *, card: Any, shown: Shown, command: str, se
             f" with the images of {source}{_beside(judged)}. The criteria were fixed before the "
             "results. A criterion is undecided where neither it nor its opposite is shown. A claim holds where all its "
             "criteria do at all noise levels, partly where some do and some do not, and does not hold where none does; "
-            "it is undecided where what is undecided could turn it. What a control has no number for is not judged. "
+            "it is undecided where what is undecided could turn it, and not judged where what was not measured could. "
             "Intervals are 95 %. Claims 9 to 12 are not the paper's.",
         ],
         Table(
@@ -240,8 +241,8 @@ def _section(judged: xr.Dataset, claim: int, shown: Shown) -> Section:
         f"Holds when: {claims.CLAIMS[claim].asks}.",
         *([f"Not as claimed: {failing}."] if failing else []),
         *([f"Undecided: {undecided}."] if undecided else []),
-        *([] if failing or undecided else ["All is as claimed."]),
-        *([f"Not judged, since the control has no such number: {unjudged}."] if unjudged else []),
+        *([] if failing or undecided or unjudged else ["All is as claimed."]),
+        *([f"Not judged, for want of what was not measured: {unjudged}."] if unjudged else []),
         Table(claims.HEADER, claims.cells(judged, claim)),
         *shown.of(claim),
     ]

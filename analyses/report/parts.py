@@ -60,7 +60,7 @@ def on_phi(study: Study, parts: Mapping[str, OnPhi], shown: Shown) -> dict[str, 
     if twins.keys() < TWINS.keys() and parts:
         study.told.say(
             "one untrained control: gains as the paper's code draws them need normalisations of this package, and "
-            "criteria that compare with them are not judged"
+            "nothing is asked of them"
         )
     networks = {TRAINED: study.network, **{ROLES[name]: twin for name, twin in twins.items()}} if parts else {}
     for role, model in networks.items():

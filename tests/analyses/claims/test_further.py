@@ -107,7 +107,7 @@ def of_textures(**rates: float) -> xr.Dataset:
         "block": ["enc2", "mid"],
         "distance": ["euclidean", "standardised"],
     }
-    attrs = {"reference": "net", "block": "enc2", "verdict_distance": "euclidean", "level": 0.95, "verdict": "holds"}
+    attrs = {"reference": "net", "block": "enc2", "verdict_distance": "euclidean", "level": 0.95, "patches_each": 8}
     return xr.Dataset({**made, "chance": (("form", "subset"), np.full((2, 1), 0.01))}, coords=coords, attrs=attrs)
 
 
@@ -137,7 +137,7 @@ def test_each_rival_turns_the_verdict_on_textures(rival: str) -> None:
     missing = of_textures()
     missing = missing.isel(representation=missing.representation.values != rival)
     found = judged(textures=missing)
-    assert claims.verdicts(found) == {9: "holds"}
+    assert claims.verdicts(found) == {9: "not judged"}
     assert set(found.lacks.values) == {"", rival}
     assert claims.unjudged(found, 9)
 

@@ -19,7 +19,7 @@ from probekit.cli.arguments import images_called
 from probekit.errors import InputError, ProbeError
 from probekit.models.unet import UNet
 
-MEASURED = Measured(sigma=(0.1, 0.5), draws=2)
+MEASURED = Measured(sigma=(0.1, 0.2, 0.5), draws=2)
 FEW: dict[str, Any] = {"measured": MEASURED, "only": (1, 3, 4), "told": Told(say=lambda _: None, progress=False)}
 
 

@@ -1,0 +1,203 @@
+"""What was not measured is not met: claims say what they lack, and are not judged where it could turn them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analyses import claims, sparsity, subspaces
+from analyses.claims import Criterion
+from analyses.ground import TWINS
+from probekit import labels
+from probekit.errors import InputError
+from tests.analyses.claims.test_judge import DENSE, PAPER, SPARSE, findings, network, of_controls
+
+STABLE = {"stability": 0.95}
+
+
+@pytest.fixture(scope="module")
+def pair() -> list[dict[str, xr.Dataset]]:
+    return [findings(network(enc2=DENSE, enc3=DENSE, mid=mid)) for mid in (SPARSE, DENSE)]
+
+
+def both(trained: dict[str, xr.Dataset], untrained: dict[str, xr.Dataset], **options: Any) -> xr.Dataset:
+    return claims.table(trained, untrained, paper_gains=untrained, **options)
+
+
+def only(found: dict[str, xr.Dataset], name: str, **at: Any) -> dict[str, xr.Dataset]:
+    return {name: found[name].isel(at)}
+
+
+def test_other_noise_levels_than_those_of_the_claim_do_not_judge_it(pair) -> None:
+    trained, untrained = ({"sparsity": one["sparsity"].isel(sigma=[0]).assign_coords(sigma=[0.9])} for one in pair)
+    judged = both(trained, untrained)
+    assert claims.verdicts(judged) == {1: "not judged"}
+    rows = judged.isel(criterion=judged.counts.values)
+    assert rows.lacks.values.tolist() == ["σ = 0.1", "σ = 0.2", "σ = 0.5"]
+    # What was measured elsewhere is reported.
+    assert (judged.sigma.values[~judged.counts.values] == 0.9).all()
+
+
+@pytest.mark.parametrize("left", [(0, 1), (1, 2), (0, 2)])
+def test_a_claim_that_lacks_a_level_is_not_judged_and_names_it(pair, left: tuple[int, ...]) -> None:
+    trained, untrained = (only(one, "sparsity", sigma=list(left)) for one in pair)
+    judged = both(trained, untrained)
+    assert claims.verdicts(judged) == {1: "not judged"}
+    (gone,) = {0, 1, 2} - set(left)
+    assert f"which lacks σ = {(0.1, 0.2, 0.5)[gone]:g}" in claims.unjudged(judged, 1)
+
+
+def test_without_the_input_of_an_encoder_block_nothing_is_known_of_the_encoder() -> None:
+    trained, untrained = (
+        {"sparsity": sparsity.analyse(network(enc3=DENSE, mid=mid), resamples=200)} for mid in (SPARSE, DENSE)
+    )
+    judged = both(trained, untrained)
+    assert claims.verdicts(judged) == {1: "not judged"}
+    assert "which lacks the block before an encoder block" in claims.unjudged(judged, 1)
+    # A network of layers has no encoder, and nothing is asked of it.
+    flat = [{"sparsity": sparsity.analyse(network(layer5=DENSE, mid=mid), resamples=200)} for mid in (SPARSE, DENSE)]
+    assert claims.verdicts(both(*flat)) == {1: "holds"}
+
+
+@pytest.mark.parametrize(
+    ("change", "lacks"),
+    [
+        ({"stability_among": 5}, "1,000 images to find it among"),
+        ({"stability_among": 999}, "1,000 images to find it among"),
+        ({"stability_sigma": 0.05}, "σ = 0.1"),
+        ({"stability_sigma": 0.05, "stability_among": 50}, "σ = 0.1 and 1,000 images to find it among"),
+    ],
+)
+def test_images_found_among_few_or_from_another_level_do_not_judge_stability(change, lacks: str) -> None:
+    assert claims.verdicts(claims.table({}, {}, controls=of_controls(**STABLE))) == {2: "holds"}
+    judged = claims.table({}, {}, controls=of_controls(**STABLE).assign_attrs(change))
+    assert claims.verdicts(judged) == {2: "not judged"}
+    assert judged.lacks.values.tolist() == [lacks]
+    without = of_controls(**STABLE).sel(sigma=[0.1])
+    assert "which lacks σ = 0.3" in claims.unjudged(claims.table({}, {}, controls=without), 2)
+
+
+def test_a_ratio_that_rises_at_the_middle_says_the_opposite_whatever_the_encoder_does() -> None:
+    rising = {"sparsity": sparsity.analyse(network(enc2=SPARSE, enc3=SPARSE, mid=DENSE), resamples=200)}
+    flat = {"sparsity": sparsity.analyse(network(enc2=SPARSE, enc3=SPARSE, mid=SPARSE), resamples=200)}
+    judged = both(rising, flat)
+    assert claims.verdicts(judged) == {1: "does not hold"}
+    encoder = judged.isel(criterion=["enc3" in what for what in judged.what.values])
+    # It does not drop in the encoder, which alone would be "partly".
+    assert encoder.holds.all()
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((-0.015, -0.005), "holds"),
+        ((-0.05, -0.03), "does not hold"),
+        ((-0.05, 0.05), "undecided"),
+        ((-0.01, 0.3), "holds"),
+        ((-0.3, 0.4), "undecided"),
+    ],
+)
+def test_that_an_encoder_block_does_not_drop_is_shown_within_a_margin(pair, ends, said: str) -> None:
+    found = pair[0]["sparsity"].copy(deep=True)
+    for end, value in zip(("", "_low", "_high"), (np.mean(ends), *ends), strict=True):
+        found[f"change{end}"].loc[{"block": "enc3"}] = value
+    judged = both({"sparsity": found}, only(pair[1], "sparsity"))
+    rows = judged.isel(criterion=["of enc3" in what for what in judged.what.values])
+    assert set(rows.asked.values) == {"above -0.02"}
+    assert set(rows.outcome.values) == {said}
+    assert claims.verdicts(judged) == {1: {"does not hold": "partly"}.get(said, said)}
+
+
+def test_too_few_images_for_an_interval_of_the_change_have_none_of_a_difference() -> None:
+    few = [
+        {"sparsity": sparsity.analyse(network(enc2=DENSE, enc3=DENSE, mid=mid).isel(image=slice(9)), resamples=200)}
+        for mid in (SPARSE, DENSE)
+    ]
+    assert few[0]["sparsity"].change_low.sel(block="mid").isnull().all()
+    judged = both(*few)
+    assert judged.low.isnull().all()
+    assert claims.verdicts(judged)[1] in ("undecided", "not judged")
+    assert not judged.holds.any()
+
+
+def test_without_a_number_nothing_is_decided(pair) -> None:
+    found = pair[0]["sparsity"].copy(deep=True)
+    for end in ("", "_low", "_high"):
+        found[f"change{end}"].loc[{"block": "mid"}] = np.nan
+    judged = both({"sparsity": found}, only(pair[1], "sparsity"))
+    assert claims.verdicts(judged) == {1: "undecided"}
+
+
+def test_a_network_that_can_have_one_control_is_judged_by_that_one(pair) -> None:
+    trained, untrained = pair
+    judged = claims.table(trained, untrained, twins=("untrained",))
+    assert claims.verdicts(judged)[1] == "holds"
+    assert not any("paper" in what for what in judged.what.values)
+    assert judged.control_paper_gains.isnull().all()
+    assert claims.verdicts(claims.table(trained, untrained))[1] == "not judged"
+    with pytest.raises(InputError, match="there are findings of untrained, paper's gains, which twins leaves out"):
+        both(trained, untrained, twins="untrained")
+    with pytest.raises(InputError, match="twins is empty"):
+        claims.table(trained, untrained, twins=())
+    rows = of_controls(**STABLE)
+    assert claims.verdicts(claims.table({}, {}, controls=rows, twins="untrained")) == {2: "holds"}
+    assert PAPER in TWINS
+
+
+def with_overlap(found: dict[str, xr.Dataset], gap: float, shuffled: float) -> dict[str, xr.Dataset]:
+    made = found["subspaces"].copy(deep=True)
+    for end, shift in (("", 0.0), ("_low", -0.004), ("_high", 0.004)):
+        made[f"overlap_gap{end}"][:] = gap + shift
+        made[f"overlap_gap_shuffled{end}"][:] = shuffled + shift
+    return {"subspaces": made}
+
+
+@pytest.mark.parametrize(
+    ("own", "shuffled", "untrained", "held"),
+    [
+        (0.2, 0.05, 0.1, ["holds"] * 4),
+        # Above 0 as it is, and below what needs no training.
+        (0.0915, 0.02, 0.102, ["holds", "holds", "does not hold", "does not hold"]),
+        (0.1, 0.12, 0.02, ["holds", "does not hold", "holds", "holds"]),
+        (0.1, 0.1, 0.02, ["holds", "undecided", "holds", "holds"]),
+        # Controls in which one group is found have no gap.
+        (0.1, np.nan, np.nan, ["holds"] * 4),
+        (0.1, 0.02, 0.1, ["holds", "holds", "undecided", "undecided"]),
+    ],
+)
+def test_overlap_is_compared_with_shuffled_channels_and_both_controls(
+    pair, own: float, shuffled: float, untrained: float, held: list[str]
+) -> None:
+    judged = both(with_overlap(pair[0], own, shuffled), with_overlap(pair[1], untrained, np.nan))
+    rows = judged.isel(criterion=["overlap" in what for what in judged.what.values])
+    assert rows.outcome.values.tolist() == held * 3
+    assert not any(rows.lacks.values)
+
+
+def test_a_rectified_gaussian_of_few_dimensions_is_no_union_of_subspaces() -> None:
+    rng = np.random.default_rng(0)
+    held = []
+    for seed in range(4):
+        mixing = np.random.default_rng(seed).normal(size=(4, 40))
+        phi = np.maximum(0, rng.normal(size=(600, 4)) @ mixing)[:, None]
+        data = labels.representation(
+            {
+                "phi": phi,
+                "phi_se": np.full_like(phi, 0.01),
+                "rest": np.zeros((1, 40)),
+                "rest_se": np.full((1, 40), 0.01),
+            },
+            ids=[str(i) for i in range(600)],
+            labels=None,
+            sigma=[0.1],
+            channels={"mid": 40},
+            attrs={"draws": 4},
+        )
+        found = {"subspaces": subspaces.analyse(data, dimensions=False, resamples=200)}
+        held.append(claims.verdicts(both(found, found))[4])
+    assert "holds" not in held
+
+
+def test_what_lacks_something_is_not_judged_whatever_its_number() -> None:
+    assert Criterion("number", "above", 0.0, (1.0, 0.5, 2.0), lacks="images").outcome == "not judged"  # type: ignore[arg-type]
