@@ -10,10 +10,12 @@ import xarray as xr
 
 from analyses.clusters import kernels_agreement, kernels_kmeans
 from analyses.ground import (
+    TAKEN_OFF,
     Estimate,
     Findings,
     Variable,
     along,
+    check_noise,
     check_numbers,
     check_options,
     repeats,
@@ -90,6 +92,7 @@ def analyse(
     *,
     label: str | None = "label",
     n_clusters: int | Sequence[int] | None = None,
+    noise_free: bool = False,
     resamples: int = 200,
     permutations: int = 199,
     level: float = 0.95,
@@ -105,14 +108,22 @@ def analyse(
     more of them, and unlike silhouettes it can answer that there is but one. The whole curve is in the findings, as are
     silhouettes and the variance within.
 
+    An image's own noise is in the centre that it is compared with, and small clusters have the less of it in the
+    variance within, so that noisy images become clusters of their own. `noise_free` takes this off: partitions are
+    compared by Σ d²/2n over pairs of images of a cluster of n, with unbiased squared distances d² (phi_se² of both
+    images off), and images go to the centre whose unbiased distance is least. Where noise is the same for all images,
+    plain and noise-free distances order partitions into equally many clusters alike.
+
     Parameters
     ----------
     data
-        phi (image, sigma, channel) of at least 20 images.
+        phi (image, sigma, channel) of at least 20 images; phi_se for `noise_free`.
     label
         Coordinate along `image` with classes to compare clusters with; None to leave this out.
     n_clusters
         Number of clusters; or numbers to choose from; by default 1 to 50 in steps, up to a tenth of the images.
+    noise_free
+        Take phi_se² off squared distances.
     resamples, permutations, level
         Of the halves behind intervals, of permuted classes (≥ 99) behind chance levels, coverage in (0, 1).
     seed
@@ -128,13 +139,14 @@ def analyse(
         {findings}
 
         Curves over `number` are there where one was chosen, agreements where classes are. Only ami and ari are free of
-        what chance gives.
+        what chance gives. With noise_free `centre_distance` is a signed root, below 0 where chance has it, and `within`
+        NaN where φ varies by no more than its noise.
 
     Raises
     ------
     InputError
-        If classes are missing or one, ids occur twice, φ is constant, there are more clusters than different images, or
-        an option is out of its range.
+        If classes are missing or one, ids occur twice, φ is constant, its noise is not known, there are more clusters
+        than different images, or an option is out of its range.
 
     Examples
     --------
@@ -146,6 +158,8 @@ def analyse(
     (True, True)
     """
     check_phi(data)
+    if checks.flag("noise_free", noise_free):
+        check_noise(data)
     check_options("analyse", options, Choice._fields)
     choice = Choice._make(map(checks.plain, Choice(**options)))
     numbers = _numbers(n_clusters, data)
@@ -158,19 +172,24 @@ def analyse(
     resamples, level, seed = resampling(resamples, level, seed)
     order = labels.by_id(data)
     y = None if label is None else np.unique(labels.classes(data, label)[order], return_inverse=True)[1]
-    data = data[["phi"]].compute()
+    data = data[["phi", "phi_se"] if noise_free else ["phi"]].compute()
     phi = data["phi"].values[order]
+    errors = data["phi_se"].values[order].astype(np.float64) if noise_free else None
     drawn: dict[str, Any] = {"resamples": resamples, "permutations": permutations, "level": level, "seed": seed}
     sample = np.sort(np.random.default_rng(seed).permutation(len(order))[: choice.selection_images])
     sorted_ = []
     for site in sites(data, "clusters"):
         x, centre, scale = kernels_kmeans.scaled(phi[:, site.level, site.channels].astype(np.float64))
         _check_distinct(x, scale, max(numbers), site)
-        curves = None
+        noise = curves = None
+        if errors is not None:
+            noise = np.square(errors[:, site.level, site.channels]).sum(axis=1) / scale**2
         if len(numbers) > 1:
-            curves = kernels_kmeans.curves(x[sample], numbers, splits=choice.splits, seed=seed, n_init=choice.n_init)
+            off = None if noise is None else noise[sample]
+            how = {"splits": choice.splits, "seed": seed, "n_init": choice.n_init}
+            curves = kernels_kmeans.curves(x[sample], numbers, **how, noise=off)
         k = min(numbers) if curves is None else kernels_kmeans.chosen(numbers, curves, choice.threshold)
-        found = kernels_kmeans.partition(x, k, seed=seed, n_init=choice.n_init)
+        found = kernels_kmeans.partition(x, k, seed=seed, n_init=choice.n_init, noise=noise)
         agreed = None if y is None else kernels_agreement.agreement(found.cluster, y, **drawn)
         back = found._replace(centre=found.centre * scale + centre, distance=found.distance * scale)
         sorted_.append(Sorted(site, back, curves, agreed))
@@ -181,6 +200,7 @@ def analyse(
         data,
         coords={**coords, **({"number": np.array(numbers)} if len(numbers) > 1 else {})},
         label=label,
+        noise_free=TAKEN_OFF if noise_free else None,
         threshold=choice.threshold,
         splits=choice.splits,
         n_init=choice.n_init,

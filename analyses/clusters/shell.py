@@ -32,6 +32,9 @@ def command(
     ] = None,
     label: Annotated[str, typer.Option(help="Coordinate along image with classes to compare with.")] = "label",
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Compare with no classes.")] = False,
+    noise_free: Annotated[
+        bool, typer.Option("--noise-free", help="Take the bias by noise off distances: φ of two draws or more.")
+    ] = False,
     threshold: Annotated[
         float,
         typer.Option(
@@ -52,6 +55,7 @@ def command(
         phi,
         label=None if no_labels else label,
         n_clusters=tried,
+        noise_free=noise_free,
         threshold=threshold,
         resamples=resamples,
         permutations=permutations,

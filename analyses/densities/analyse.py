@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import xarray as xr
 
 from analyses.densities.distances import ids_of, over_pairs
 from analyses.densities.kernels_ranks import feature_distances, permutation_p, resampled_correlations, spearman
-from analyses.ground import Estimate, Findings, Variable, interval, repeats, resampling
+from analyses.ground import TAKEN_OFF, Estimate, Findings, Variable, check_options, interval, repeats, resampling
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -37,9 +37,10 @@ FINDINGS = Findings(
 @FINDINGS.described
 def correlate(
     density: xr.DataArray,
-    phi: xr.DataArray,
+    phi: xr.DataArray | xr.Dataset,
     *,
     pixels: xr.DataArray | None = None,
+    noise_free: bool = False,
     least_pairs: int = 200,
     permutations: int = 999,
     resamples: int = 1000,
@@ -56,9 +57,13 @@ def correlate(
     density
         (pair), with the conditions' ids as coordinates ``first`` and ``second``, as `over_pairs` gives.
     phi
-        Dim `image`, whose ids include those of the conditions, and others, e.g. `channel`.
+        Dim `image`, whose ids include those of the conditions, and others, e.g. `channel`; or a Dataset of ``phi`` and,
+        of the same dims, ``phi_se``, its standard error over draws.
     pixels
         The conditioning images, with dim `image` and others; compared with in the same way.
+    noise_free
+        Take phi_se² off squared distances in φ, which are too large by the noise of both conditions: unbiased, and
+        their signed roots below 0 where chance has it. Noise that differs between conditions orders pairs wrongly.
     least_pairs
         Fewer pairs than this are refused; the paper's claim is judged by 200.
     permutations, resamples, level, seed
@@ -92,15 +97,22 @@ def correlate(
     least_pairs = checks.whole("least_pairs", least_pairs, least=1)
     pairs, ids = _checked_pairs(density, least_pairs)
     target = np.asarray(density.values, float)
-    given = {"phi": phi} | ({} if pixels is None else {"pixels": pixels})
+    of_phi, errors = _phi(phi, checks.flag("noise_free", noise_free))
+    given = {"phi": of_phi} | ({} if pixels is None else {"pixels": pixels})
     features = {name: _features(one, ids, name) for name, one in given.items()}
-    found = [feature_distances(x, pairs) for x in features.values()]
+    noise: dict[str, np.ndarray] = {}
+    if errors is not None:
+        noise["phi"] = _noise(errors, of_phi, ids)
+    found = [feature_distances(x, pairs, noise.get(name)) for name, x in features.items()]
     _warn_of_constants({**dict(zip(features, found, strict=True)), "density": target})
     value = spearman(np.stack(found), target)
     drawn = resampled_correlations(found, target, pairs, resamples=resamples, seed=seed)
     values: dict[str, Any] = {
         "correlation": Estimate(value, *interval(drawn, level, units=len(ids))),
-        "p": [permutation_p(x, target, pairs, permutations=permutations, seed=seed) for x in features.values()],
+        "p": [
+            permutation_p(x, target, pairs, permutations=permutations, seed=seed, noise=noise.get(name))
+            for name, x in features.items()
+        ],
         "density_distance": target,
         "feature_distance": np.stack(found),
     }
@@ -113,11 +125,22 @@ def correlate(
         coords={"feature": list(features)},
         measure=str(density.attrs.get("measure", "")),
         conditions=len(ids),
+        noise_free=TAKEN_OFF if noise else None,
         permutations=permutations,
         resamples=resamples,
         level=level,
         analysis_seed=seed,
     )
+
+
+class Options(TypedDict, total=False):
+    """Options of `correlate` that `analyse` passes on."""
+
+    noise_free: bool
+    least_pairs: int
+    permutations: int
+    resamples: int
+    level: float
 
 
 @FINDINGS.described
@@ -127,11 +150,8 @@ def analyse(
     measure: str = "energy",
     n_pairs: int | None = None,
     projections: int = 200,
-    least_pairs: int = 200,
-    permutations: int = 999,
-    resamples: int = 1000,
-    level: float = 0.95,
     seed: int = 0,
+    **options: Unpack[Options],
 ) -> xr.Dataset:
     """Distances between sampled conditional laws, and their correlation with distances in φ and in pixels.
 
@@ -139,14 +159,15 @@ def analyse(
     ----------
     data
         ``samples`` (image, sample, band, row, col); ``phi`` (image, ...), what each was conditioned on;
-        ``condition`` (image, band, row, col), the conditioning images, if pixels are to be compared with. What
-        `analyses.sampling.reconstruct` returns has the first and the last: ``samples.assign(phi=tap(…).phi)``.
+        ``phi_se``, of the same dims, to take noise off; ``condition`` (image, band, row, col), the conditioning images,
+        if pixels are to be compared with. What `analyses.sampling.reconstruct` returns has the first and the last:
+        ``samples.assign(phi=tap(…).phi)``.
     measure, n_pairs, projections
         As for `over_pairs`.
-    least_pairs, permutations, resamples, level
-        As for `correlate`.
     seed
         Of both.
+    options
+        As for `correlate`: noise_free, least_pairs, permutations, resamples, level.
 
     Returns
     -------
@@ -174,16 +195,16 @@ def analyse(
         raise InputError(
             f"the Dataset has no {' and no '.join(missing)}: give samples and the φ they are conditioned on"
         )
+    check_options("analyse", options, Options.__annotations__)
+    # What cannot be compared is said before anything is measured.
+    _phi(data, checks.flag("noise_free", options.get("noise_free", False)))
     density = over_pairs(data["samples"], measure=measure, n_pairs=n_pairs, projections=projections, seed=seed)
     found = correlate(
         density,
-        data["phi"],
+        data[[name for name in ("phi", "phi_se") if name in data]],
         pixels=data.get("condition"),
-        least_pairs=least_pairs,
-        permutations=permutations,
-        resamples=resamples,
-        level=level,
         seed=seed,
+        **options,
     )
     return found.assign_attrs({**data.attrs, **found.attrs, "samples": data.sizes["sample"]})
 
@@ -218,6 +239,31 @@ def _checked_pairs(density: Any, least: int) -> tuple[np.ndarray, np.ndarray]:
             f"{LEAST_CONDITIONS} conditions"
         )
     return pairs, ids
+
+
+def _phi(given: Any, noise_free: bool) -> tuple[Any, xr.DataArray | None]:
+    """φ, and its standard errors where noise is to be taken off."""
+    if not isinstance(given, xr.Dataset):
+        phi, errors = given, None
+    elif "phi" in given:
+        phi, errors = given["phi"], given.get("phi_se")
+    else:
+        raise InputError("phi is a Dataset without phi: give what a tap returns, or one DataArray")
+    if not noise_free:
+        return phi, None
+    how = "measure with draws=2 or more and give a Dataset of phi and phi_se, or noise_free=False"
+    if errors is None:
+        raise InputError(f"noise_free=True needs phi_se, the standard error of φ over draws, which is not there: {how}")
+    if isinstance(phi, xr.DataArray) and dict(errors.sizes) != dict(phi.sizes):
+        raise InputError(f"phi_se has sizes {dict(errors.sizes)} and phi {dict(phi.sizes)}: give both of the same dims")
+    if errors.dtype.kind not in "fiu" or not (np.isfinite(errors.values) & (errors.values >= 0)).all():
+        raise InputError(f"noise_free=True needs phi_se ≥ 0, and it is NaN, as of one draw, or no such number: {how}")
+    return phi, errors
+
+
+def _noise(errors: xr.DataArray, phi: xr.DataArray, ids: np.ndarray) -> np.ndarray:
+    """Expected squared length (conditions) of the error of each condition's φ."""
+    return np.square(_features(errors.transpose(*phi.dims), ids, "phi_se")).sum(axis=1)
 
 
 def _features(given: Any, ids: np.ndarray, name: str) -> np.ndarray:

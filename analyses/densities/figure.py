@@ -43,7 +43,8 @@ def plot(findings: xr.Dataset) -> Figure:
         part = findings.sel(feature=name)
         colour = COLOURS.get(name, "0.5")
         axis.plot(part["feature_distance"], part["density_distance"], "o", ms=2.5, alpha=0.5, color=colour)
-        axis.set_xlabel(f"distance in {'φ' if name == 'phi' else name}")
+        said = ", noise taken off" if name == "phi" and "noise_free" in findings.attrs else ""
+        axis.set_xlabel(f"distance in {'φ' if name == 'phi' else name}{said}")
         axis.set_title(
             f"ρ = {part['correlation'].item():.2f} [{part['correlation_low'].item():.2f}, "
             f"{part['correlation_high'].item():.2f}], p = {part['p'].item():.2g}",

@@ -8,6 +8,8 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
+from probekit.phi.reliability import signed_root
+
 __all__ = [
     "chosen_pairs",
     "feature_distances",
@@ -30,14 +32,18 @@ def chosen_pairs(conditions: int, count: int | None, seed: int) -> np.ndarray:
     return pairs[np.sort(np.random.default_rng(seed).choice(len(pairs), size=count, replace=False))]
 
 
-def feature_distances(features: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Euclidean distances (pairs) between features (conditions, channels)."""
+def feature_distances(features: np.ndarray, pairs: np.ndarray, noise: np.ndarray | None = None) -> np.ndarray:
+    """Euclidean distances (pairs) between features (conditions, channels).
+
+    With `noise` (conditions), the expected squared length of each one's error, they are the signed roots of unbiased
+    squared distances ‖f_i − f_j‖² − n_i − n_j.
+    """
     out = np.empty(len(pairs))
     step = max(1, CHUNK // max(1, features.shape[1]))
     for start in range(0, len(pairs), step):
         first, second = pairs[start : start + step].T
         out[start : start + step] = np.linalg.norm(features[first] - features[second], axis=1)
-    return out
+    return out if noise is None else signed_root(out**2 - noise[pairs].sum(axis=1))
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -113,7 +119,13 @@ def weighted_correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> n
 
 
 def permutation_p(
-    features: np.ndarray, target: np.ndarray, pairs: np.ndarray, *, permutations: int, seed: int
+    features: np.ndarray,
+    target: np.ndarray,
+    pairs: np.ndarray,
+    *,
+    permutations: int,
+    seed: int,
+    noise: np.ndarray | None = None,
 ) -> float:
     """One-sided p-value (1 + b)/(1 + m) of a correlation this large, b of m permutations of conditions reaching it.
 
@@ -130,11 +142,15 @@ def permutation_p(
         (pairs, 2), positions of conditions.
     permutations, seed
         Number of permutations, and seed.
+    noise
+        (conditions), as for `feature_distances`; dealt out with the features.
     """
     used, place = np.unique(pairs, return_inverse=True)
     place, known = place.reshape(pairs.shape), features[used]
     # What a permutation pairs is among all pairs: nothing is measured twice.
     table = squareform(pdist(known))
+    if noise is not None:
+        table = signed_root(table**2 - noise[used][:, None] - noise[used])
     observed = float(spearman(table[tuple(place.T)], target))
     if not np.isfinite(observed):
         return float("nan")

@@ -24,7 +24,7 @@ def command(
         Path,
         typer.Argument(
             callback=checked(possible_path),
-            help="netCDF file with samples, the phi they are conditioned on, and condition, images.",
+            help="netCDF file with samples, the phi they are conditioned on, its phi_se, and condition, images.",
         ),
     ],
     out: Out = OUT,
@@ -34,6 +34,9 @@ def command(
     n_pairs: Annotated[
         int | None, typer.Option(callback=whole_of(1), help="Pairs of conditions; by default all.")
     ] = None,
+    noise_free: Annotated[
+        bool, typer.Option("--noise-free", help="Take the bias by noise off distances: φ of two draws or more.")
+    ] = False,
     least_pairs: Annotated[int, typer.Option(callback=whole_of(1), help="Refuse fewer pairs.")] = 200,
     permutations: Permutations = 999,
     resamples: Resamples = 1000,
@@ -47,6 +50,7 @@ def command(
         data,
         measure=measure,
         n_pairs=n_pairs,
+        noise_free=noise_free,
         least_pairs=least_pairs,
         permutations=permutations,
         resamples=resamples,

@@ -3,8 +3,10 @@
 from analyses.ground.activity import as_activity, refuse_signed, sites
 from analyses.ground.alike import by_channel, by_image, check_same_network, same_attr, same_channels
 from analyses.ground.checks import (
+    TAKEN_OFF,
     check_errors,
     check_measured,
+    check_noise,
     check_numbers,
     check_options,
     noise_level,
@@ -44,6 +46,7 @@ __all__ = [
     "OF_TEST",
     "OUT",
     "PALETTE",
+    "TAKEN_OFF",
     "TWINS",
     "Clusters",
     "Code",
@@ -66,6 +69,7 @@ __all__ = [
     "by_image",
     "check_errors",
     "check_measured",
+    "check_noise",
     "check_numbers",
     "check_options",
     "check_same_network",

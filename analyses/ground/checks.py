@@ -14,8 +14,10 @@ from probekit.checks import given as shown
 from probekit.errors import InputError
 
 __all__ = [
+    "TAKEN_OFF",
     "check_errors",
     "check_measured",
+    "check_noise",
     "check_numbers",
     "check_options",
     "noise_level",
@@ -24,6 +26,8 @@ __all__ = [
     "resampling",
 ]
 
+# What findings say where noise was taken off.
+TAKEN_OFF = "squared standard errors of phi are taken off squared distances"
 # Of resamples, permutations, splits, starts: of more, work would not end.
 MOST_REPEATS = 1_000_000
 
@@ -78,6 +82,26 @@ def check_errors(data: xr.Dataset) -> None:
                     f"{name} is NaN in some places at sigma {level:g} and known in others: give all images the same "
                     "number of draws, drop those images, or drop the variable"
                 )
+
+
+def check_noise(data: xr.Dataset, name: str = "the data") -> None:
+    """Refuse φ whose noise is not known, so that it cannot be taken off distances.
+
+    Raises
+    ------
+    InputError
+        If phi_se is missing, no standard error, or NaN as of a single draw.
+    """
+    how = "measure with draws=2 or more and keep phi_se, or give noise_free=False"
+    if "phi_se" not in data:
+        raise InputError(f"noise_free=True needs phi_se, the standard error of φ over draws, which {name} lacks: {how}")
+    labels.check(data, "phi_se", finite=False)
+    check_numbers(data, "phi_se")
+    check_errors(data)
+    known = np.isfinite(data["phi_se"].values).all(axis=(0, 2))
+    if not known.all():
+        levels = ", ".join(f"{level:g}" for level in data["sigma"].values[~known])
+        raise InputError(f"noise_free=True needs phi_se, which is NaN in {name} at σ = {levels}, as of one draw: {how}")
 
 
 def check_options(function: str, options: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -10,14 +10,22 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable, repeats, resampling, sites
+from analyses.ground import (
+    TAKEN_OFF,
+    Estimate,
+    Findings,
+    Variable,
+    check_noise,
+    repeats,
+    resampling,
+    sites,
+)
 from analyses.semantics.inputs import (
     ALONE,
     MIN_IMAGES,
     PLACE,
     PLACE_COORDS,
     Other,
-    check_noise,
     checked,
     class_distances,
     defined,
@@ -33,7 +41,7 @@ from analyses.semantics.kernels_correlation import jackknife, jackknife_differen
 from analyses.semantics.kernels_mantel import Comparison, permutations_of
 from analyses.semantics.kernels_pairs import STATISTICS, distance_matrix, prepared
 from analyses.semantics.kernels_pairs import noise_free as noise_taken_off
-from analyses.semantics.retrieval import NEIGHBOURS, STABILITY, TAKEN_OFF, neighbours, stability
+from analyses.semantics.retrieval import NEIGHBOURS, STABILITY, neighbours, stability
 from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.phi.reliability import LEAST_DRAWS

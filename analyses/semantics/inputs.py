@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analyses.ground import along, check_errors, check_numbers
+from analyses.ground import along, check_noise, check_numbers
 from analyses.semantics.kernels_pairs import METRICS, distance_matrix, same
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -24,7 +24,6 @@ __all__ = [
     "PLACE",
     "PLACE_COORDS",
     "Other",
-    "check_noise",
     "checked",
     "class_distances",
     "class_table",
@@ -67,20 +66,6 @@ def checked(
     if noise_free:
         check_noise(data)
     return data.compute(), selected("distances", distances, METRICS)
-
-
-def check_noise(data: xr.Dataset, name: str = "the data") -> None:
-    """Refuse φ whose noise is not known, so that it cannot be taken off distances."""
-    how = "measure with draws=2 or more and keep phi_se, or give noise_free=False"
-    if "phi_se" not in data:
-        raise InputError(f"noise_free=True needs phi_se, the standard error of φ over draws, which {name} lacks: {how}")
-    labels.check(data, "phi_se", finite=False)
-    check_numbers(data, "phi_se")
-    check_errors(data)
-    known = np.isfinite(data["phi_se"].values).all(axis=(0, 2))
-    if not known.all():
-        levels = ", ".join(f"{level:g}" for level in data["sigma"].values[~known])
-        raise InputError(f"noise_free=True needs phi_se, which is NaN in {name} at σ = {levels}, as of one draw: {how}")
 
 
 def selected(option: str, names: Sequence[str] | None, known: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.neighbors import NearestNeighbors
 
-from probekit.phi.reliability import squared_distances
+from probekit.phi.reliability import signed_root, squared_distances
 
 __all__ = [
     "METRICS",
@@ -22,7 +22,6 @@ __all__ = [
     "ranks",
     "same",
     "signal_deviations",
-    "signed_root",
     "u_centred",
 ]
 
@@ -170,11 +169,6 @@ def distance_matrix(x: np.ndarray, metric: str, se: np.ndarray | None = None) ->
     np.fill_diagonal(d, 0)
     d = d.astype(np.float32)
     return np.maximum(d, d.T)
-
-
-def signed_root(square: np.ndarray) -> np.ndarray:
-    """√d², and −√|d²| where d² < 0."""
-    return np.copysign(np.sqrt(np.abs(square)), square)
 
 
 def centred(d: np.ndarray) -> np.ndarray:

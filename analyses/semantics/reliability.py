@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable, repeats, resampling, sites
+from analyses.ground import Estimate, Findings, Variable, check_noise, repeats, resampling, sites
 from analyses.semantics.inputs import (
     ALONE,
     MIN_IMAGES,
     PLACE,
     PLACE_COORDS,
-    check_noise,
     checked,
     grouped,
     place_coords,

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import digamma
 
-from analyses.ground import Estimate, Findings, Variable, estimated_mean, resampling, sites
+from analyses.ground import TAKEN_OFF, Estimate, Findings, Variable, estimated_mean, resampling, sites
 from analyses.semantics.inputs import ALONE, PLACE, PLACE_COORDS, checked, defined, grouped, place_coords
 from analyses.semantics.kernels_pairs import deviations, nearest, prepared, ranks, same, signal_deviations
 from analyses.semantics.kernels_pairs import noise_free as noise_taken_off
@@ -20,8 +20,6 @@ from probekit.phi.reliability import LEAST_DRAWS, mean_and_error
 
 __all__ = ["NEIGHBOURS", "PER_IMAGE", "STABILITY", "neighbours", "per_image", "stability"]
 
-# What findings say of distances whose bias by noise is taken off.
-TAKEN_OFF = "squared standard errors of phi are taken off squared distances"
 RESAMPLED = "images, or groups of them, resampled"
 NOISE = {"noise": "noise of query and key"}
 NEIGHBOR = {"neighbor": "number of the neighbour, 0 the nearest"}

@@ -303,7 +303,8 @@ def laws(
     Returns
     -------
     Dataset
-        `samples` (image, sample, band, row, col), `condition` (image, band, row, col), `phi` (image, sigma, channel).
+        `samples` (image, sample, band, row, col), `condition` (image, band, row, col), `phi` (image, sigma, channel)
+        and its standard error over draws, `phi_se`.
 
     Raises
     ------
@@ -331,5 +332,6 @@ def laws(
     source = drawn_images(image_sources.load(images), given.n_images, given.seed)
     samples = sampled(Variant(method, "", network, block, method, of_method, given.reduce), source, given).samples
     tap = probekit.tap(network, block, reduce=given.reduce)
-    phi = tap(source, sigma=sigma, draws=given.draws, seed=given.seed, progress=False)["phi"]
-    return samples[["samples", "condition"]].assign(phi=phi.drop_vars("label", errors="ignore"))
+    measured = tap(source, sigma=sigma, draws=given.draws, seed=given.seed, progress=False)
+    phi = {name: measured[name].drop_vars("label", errors="ignore") for name in ("phi", "phi_se")}
+    return samples[["samples", "condition"]].assign(phi)

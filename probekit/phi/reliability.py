@@ -33,6 +33,7 @@ __all__ = [
     "mean_and_error",
     "measured_with",
     "of_plan",
+    "signed_root",
     "spearman_brown",
     "split_half",
     "squared_distances",
@@ -88,6 +89,11 @@ def squared_distances(x: np.ndarray, noise: np.ndarray | None = None) -> np.ndar
         d -= noise
     np.fill_diagonal(d, 0)
     return (d + d.T) / 2
+
+
+def signed_root(square: np.ndarray) -> np.ndarray:
+    """√d², and −√|d²| where d² < 0, as estimates without bias are: cut off at 0 they would be too large again."""
+    return np.copysign(np.sqrt(np.abs(square)), square)
 
 
 def halves(draws: int, splits: int = SPLITS, seed: int = 0) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analyses.clusters import kernels_agreement, kernels_kmeans
+from tests.analyses.clusters import test_noise_free as free
 from tests.analyses.clusters.test_laws import intervals_cover, null_is_at_chance, numbers_are_found
 
 
@@ -30,3 +31,14 @@ def test_samples_larger_than_halves_make_intervals_too_narrow(monkeypatch: pytes
     monkeypatch.setattr(kernels_agreement, "halves", most)
     with pytest.raises(AssertionError):
         intervals_cover()
+
+
+def test_noise_that_is_left_in_the_own_centre_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels_kmeans, "left_within", lambda x, cluster, noise, k: _squares(x, cluster, k))
+    with pytest.raises(AssertionError):
+        free.test_noisy_images_become_clusters_of_their_own_and_noise_free_clusters_are_the_groups(0)
+
+
+def _squares(x: np.ndarray, cluster: np.ndarray, k: int) -> float:
+    """The squares within clusters as they are."""
+    return sum(float(np.square(x[cluster == c] - x[cluster == c].mean(axis=0)).sum()) for c in range(k) if c in cluster)

@@ -96,6 +96,7 @@ CALLS: dict[str, Call] = {
             "data": made.DATA,
             "label": "label",
             "n_clusters": 3,
+            "noise_free": False,
             "permutations": 99,
             "threshold": 0.8,
             "splits": 1,
@@ -110,6 +111,7 @@ CALLS: dict[str, Call] = {
             "threshold": made.SHARES | made.COUNTS | {"a DataArray of no dims"},
             "splits": made.LARGER,
             "n_init": made.LARGER,
+            "noise_free": FLAGS,
         }
         | {"selection_images": {*made.HUGE, "np.uint8"}},
     ),
@@ -302,11 +304,12 @@ CALLS: dict[str, Call] = {
             "density": made.PAIRS,
             "phi": made.SAMPLED.phi,
             "pixels": made.SAMPLED.phi,
+            "noise_free": False,
             "least_pairs": 5,
             "permutations": 100,
             **made.RESAMPLED,
         },
-        made.TAKEN | {"pixels": NOTHING, "least_pairs": made.COUNTS},
+        made.TAKEN | {"pixels": NOTHING, "least_pairs": made.COUNTS, "noise_free": FLAGS},
     ),
     "densities.analyse": Call(
         densities.analyse,
@@ -315,13 +318,14 @@ CALLS: dict[str, Call] = {
             "measure": "energy",
             "n_pairs": 45,
             "projections": 3,
+            "noise_free": False,
             "least_pairs": 5,
             "permutations": 100,
             **made.RESAMPLED,
         },
         made.TAKEN
         | {"n_pairs": NOTHING | made.LARGER | made.HUGE, "least_pairs": made.COUNTS}
-        | {"projections": made.LARGER | made.HUGE},
+        | {"projections": made.LARGER | made.HUGE, "noise_free": FLAGS},
     ),
     "densities.along_noise": Call(
         densities.along_noise,
