@@ -1,4 +1,4 @@
-"""The figure of semantics."""
+"""Figures of semantics: what distances in φ mean, and where they are reliable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from analyses.ground import GUIDE, block_colours, level_colours
 from analyses.semantics.analyse import FINDINGS
 from analyses.semantics.inputs import PLACE
 from analyses.semantics.reliability import RELIABILITY
-from probekit import labels
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot", "plot_reliability"]
 
-DECIDED = {"yes": "o", "no": "x", "undecided": "o"}
+# How what is and is not reliable is drawn, and what the legend says of it.
+MARKS = {"yes": ("o", True, "reliable"), "no": ("x", True, "not reliable"), "undecided": ("o", False, "undecided")}
 
 
 def plot(findings: xr.Dataset) -> Figure:
@@ -64,7 +64,7 @@ def plot(findings: xr.Dataset) -> Figure:
 
 
 def plot_reliability(findings: xr.Dataset) -> Figure:
-    """Draw the reliability of distances at each block, a panel a distance and a line a noise level.
+    """Draw how reliable noise-free distances are by block and noise level, a panel for each distance.
 
     Parameters
     ----------
@@ -74,43 +74,66 @@ def plot_reliability(findings: xr.Dataset) -> Figure:
     Returns
     -------
     Figure
-        Bars are the intervals, the dashed line the target. Filled: shown to reach it; crossed: shown not to; open:
-        undecided. Without the noise's part, which is what `reliable` is told by.
+        Bars are the intervals, the dashed line the target. Filled discs lie above it with their whole interval, crosses
+        below; open ones are undecided, and so is what is not known, a question mark at the lower edge.
 
     Raises
     ------
     InputError
-        If these are no findings of `reliability`.
+        If these are no findings of `reliability`, or lack dims or attributes.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-    RELIABILITY.check(findings, "reliability", "reliable", dims=("estimator", *PLACE), attrs=("target", "draws_split"))
+    RELIABILITY.check(findings, "reliability", "reliable", dims=PLACE, attrs=("target", "level", "draws_split"))
+    if "noise_free" not in findings["estimator"].values:
+        raise InputError("the findings lack the estimator noise_free: give what semantics.reliability returns")
     one = findings.sel(estimator="noise_free")
-    figure = Figure(figsize=(1.2 + 3.6 * one.sizes["distance"], 3.4), layout="constrained")
-    axes = figure.subplots(1, one.sizes["distance"], sharey=True, squeeze=False)[0]
-    blocks, levels = labels.strings(one["block"].values), one["sigma"].values
+    blocks, sigmas = list(map(str, one["block"].values)), one["sigma"].values
+    panels, colours = one.sizes["distance"], level_colours(len(sigmas))
+    width = 1.2 + panels * max(2.4, 0.9 + 0.16 * len(blocks) * len(sigmas))
+    figure = Figure(figsize=(width, 4), layout="constrained")
+    axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
     for d, axis in enumerate(axes):
-        here = one.isel(distance=d)
-        for s, colour in enumerate(level_colours(len(levels))):
-            part = here.isel(sigma=s)
-            middle, low, high = (part[f"reliability{end}"].values for end in ("", "_low", "_high"))
-            # Set apart a little, so that levels can be told.
-            x = np.arange(len(blocks)) + 0.5 * ((s + 0.5) / len(levels) - 0.5)
-            errors = np.maximum(0, np.stack([middle - low, high - middle]))
-            axis.errorbar(x, middle, errors, fmt="-", lw=0.8, color=colour, label=f"σ = {levels[s]:g}")
-            for said, marker in DECIDED.items():
-                at = labels.strings(part["reliable"].values) == said
-                face = "white" if said == "undecided" else colour
-                axis.plot(x[at], middle[at], marker, ms=5, color=colour, markerfacecolor=face)
+        for s, colour in enumerate(colours):
+            # Set apart a little, so that noise levels can be told.
+            x = np.arange(len(blocks)) + 0.7 * ((s + 0.5) / len(sigmas) - 0.5)
+            _reliabilities(axis, x, one.isel(distance=d, sigma=s), tuple(colour))
         axis.axhline(float(findings.attrs["target"]), **GUIDE)
-        axis.set_xticks(range(len(blocks)), blocks.tolist(), rotation=45)
-        axis.set_title(f"{here['distance'].item()} distance", fontsize=9)
-    axes[0].set_ylabel(f"reliability at {findings.attrs['draws_split']} draws")
-    axes[0].legend(frameon=False, fontsize=8)
-    name = findings.attrs.get("denoiser", "")
-    target = f"{findings.attrs['target']:g}"
-    figure.suptitle(f"{name}: filled reaches {target}, crossed does not, open is undecided", fontsize=9)
+        axis.set_xticks(range(len(blocks)), blocks, rotation=90 if len(blocks) > 6 else 0)
+        axis.set_xlim(-0.6, len(blocks) - 0.4)
+        axis.set(title=f"{one['distance'].values[d]} distance", xlabel="block")
+    low = one["reliability_low"].values
+    # Below 0 distances from two halves of the draws have nothing in common.
+    least = float(np.nanmin(low, initial=findings.attrs["target"]))
+    axes[0].set_ylim(max(least, -0.1) - 0.04, 1.02)
+    axes[0].set_ylabel("reliability of distances")
+    marks = [
+        Line2D([], [], ls="", marker=mark, color="0.3", mfc="0.3" if filled else "white", label=said)
+        for mark, filled, said in MARKS.values()
+    ]
+    levels = [Line2D([], [], color=tuple(c), label=f"σ = {s:g}") for c, s in zip(colours, sigmas, strict=True)]
+    target = Line2D([], [], label=f"target {float(findings.attrs['target']):g}", **GUIDE)
+    figure.legend(handles=[*levels, *marks, target], loc="outside right center", frameon=False, fontsize=8)
+    figure.suptitle(
+        f"{findings.attrs.get('denoiser', '')}: noise-free distances in φ of {findings.attrs['draws_split']} draws "
+        f"(bars: {100 * float(findings.attrs['level']):g} % intervals)",
+        fontsize=10,
+    )
     return figure
+
+
+def _reliabilities(axis: Axes, x: np.ndarray, one: xr.Dataset, colour: tuple[float, ...]) -> None:
+    """The blocks at one distance and noise level, marked by what is decided."""
+    middle, low, high = (one[f"reliability{end}"].values for end in ("", "_low", "_high"))
+    reliable = np.array(list(map(str, one["reliable"].values)))
+    for name, (mark, filled, _) in MARKS.items():
+        here = np.flatnonzero((reliable == name) & ~np.isnan(middle))
+        errors = np.maximum(0, np.stack([middle - low, high - middle]))[:, here]
+        face = colour if filled else "white"
+        axis.errorbar(x[here], middle[here], errors, fmt=mark, ms=6, lw=1, color=colour, markerfacecolor=face)
+    for place in x[np.isnan(middle)]:
+        axis.text(place, 0.01, "?", color=colour, ha="center", va="bottom", transform=axis.get_xaxis_transform())
 
 
 def _found_again(axis: Axes, one: xr.Dataset) -> None:

@@ -91,7 +91,8 @@ def command(
 ) -> list[Path]:
     """Is distance in φ semantic: stability over noise, neighbours, correlations with other distances.
 
-    Of φ with four draws or more that were kept (`probekit phi --keep-draws`) it also writes how reliable distances are.
+    Of φ with four draws or more that were kept (`probekit phi --keep-draws`) it also writes and draws how
+    reliable distances are.
     """
     reads = [path for path in (data, classes, others, controls) if path is not None]
     results_awaited(out, "semantics.nc", "semantics.png", "reliability.nc", "reliability.png", reads=reads)
@@ -118,8 +119,8 @@ def command(
     of_draws = []
     if "phi_draws" in phi and phi.sizes["draw"] >= LEAST_DRAWS:
         how = {"clusters": clusters, "max_images": max_images, "level": level, "seed": seed}
-        trusted = reliability(phi, distances=words(distances), **how)
-        of_draws = [("reliability", trusted), ("reliability", plot_reliability(trusted))]
+        found = reliability(phi, distances=words(distances), **how)
+        of_draws = [("reliability", found), ("reliability", plot_reliability(found))]
     return saved(out, ("semantics", findings), ("semantics", plot(findings)), *of_draws)
 
 

@@ -34,7 +34,7 @@ def test_samples_larger_than_halves_make_intervals_too_narrow(monkeypatch: pytes
 
 
 def test_noise_that_is_left_in_the_own_centre_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels_kmeans, "left_within", lambda x, cluster, noise, k: _squares(x, cluster, k))
+    monkeypatch.setattr(kernels_kmeans, "left_within", lambda x, cluster, _, k: _squares(x, cluster, k))
     with pytest.raises(AssertionError):
         free.test_noisy_images_become_clusters_of_their_own_and_noise_free_clusters_are_the_groups(0)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from analyses import semantics
 from analyses.semantics import kernels_pairs
@@ -266,6 +267,7 @@ def test_the_command_takes_noise_off_and_says_how_reliable_distances_are(
     mine = semantics.reliability(DATA, max_images=1000)
     np.testing.assert_allclose(written.reliability, mine.reliability)
     assert written.reliable.values.tolist() == mine.reliable.values.tolist()
+    assert (tmp_path / "out" / "reliability.png").stat().st_size > 0
     netcdf.write(LACKING, tmp_path / "lacking.nc")
     assert semantics.main([str(tmp_path / "lacking.nc"), "--noise-free", *options]) == 1
     assert "measure with draws=2 or more" in capsys.readouterr().err
@@ -385,3 +387,62 @@ def test_the_figure_of_reliability_tells_what_is_shown_from_what_is_refuted_and_
         marks = [m for m in axis.lines if m.get_marker() in ("o", "x") and np.size(m.get_xdata())]
         assert {m.get_marker() for m in marks} == {marker}
         assert {np.array_equal(m.get_markerfacecolor(), "white") for m in marks} == {open_}
+
+
+def drawn_marks(figure: Figure) -> dict[tuple[str, bool], list[tuple[float, float]]]:
+    """Heights of the discs and crosses of the first panel, in order of the blocks, filled or open."""
+    found: dict[tuple[str, bool], list[tuple[float, float]]] = {}
+    for container in figure.axes[0].containers:
+        line = container[0]
+        x, y = (np.asarray(values, float) for values in line.get_data())
+        key = str(line.get_marker()), line.get_markerfacecolor() != "white"
+        found.setdefault(key, []).extend(zip(x.tolist(), y.tolist(), strict=True))
+    return found
+
+
+def judged(said: dict[str, float]) -> xr.Dataset:
+    """Findings of DATA at one distance, where noise levels have these outcomes and reliabilities."""
+    found = semantics.reliability(DATA, distances="euclidean").isel(sigma=[0] * len(said))
+    found = found.assign_coords(sigma=("sigma", 0.1 * np.arange(1, len(said) + 1), found.sigma.attrs))
+    for s, (outcome, value) in enumerate(said.items()):
+        found["reliable"][s] = outcome.split()[0]
+        for end, by in (("", 0.0), ("_low", -0.02), ("_high", 0.02)):
+            found[f"reliability{end}"][:, s] = value + by
+    return found
+
+
+def test_the_figure_tells_what_is_undecided_from_what_is_and_what_is_not_reliable() -> None:
+    figure = semantics.plot_reliability(judged({"yes": 0.98, "no": 0.5, "undecided": 0.94}))
+    marks = drawn_marks(figure)
+    assert [y for _, y in marks["o", True]] == [0.98]
+    assert [y for _, y in marks["x", True]] == [0.5]
+    assert [y for _, y in marks["o", False]] == [0.94]
+    (target,) = [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert target.get_ydata()[0] == 0.95  # type: ignore[index]
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0.48
+    assert high > 1
+    assert {text.get_text() for text in figure.legends[0].get_texts()} >= {
+        "reliable",
+        "not reliable",
+        "undecided",
+        "target 0.95",
+        "σ = 0.1",
+    }
+
+
+def test_what_is_not_known_is_a_question_mark_and_no_point() -> None:
+    figure = semantics.plot_reliability(judged({"yes": 0.98, "undecided": np.nan}))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["?"]
+    assert sum(map(len, drawn_marks(figure).values())) == 1
+    nothing = semantics.plot_reliability(judged({"undecided": np.nan}))
+    assert np.isfinite(nothing.axes[0].get_ylim()).all()
+
+
+def test_the_figure_has_a_panel_for_each_distance_and_takes_no_other_findings() -> None:
+    assert len(semantics.plot_reliability(semantics.reliability(DATA)).axes) == 3
+    with pytest.raises(InputError, match=r"give what semantics.reliability returns"):
+        semantics.plot_reliability(semantics.stability(DATA))
+    found = semantics.reliability(DATA, distances="euclidean")
+    with pytest.raises(InputError, match="lack the estimator noise_free"):
+        semantics.plot_reliability(found.sel(estimator=["plain"]))
