@@ -24,6 +24,8 @@ __all__ = ["EXCITED", "excited", "sheet"]
 PLACE = ("channel", "rank")
 # Where all maps of a channel are 0.
 TINY = 1e-30
+# Channels shown by default, and the share of the largest height below which a channel is left out.
+SHOWN, SILENT = 8, 0.01
 EXCITED = Findings(
     "textures.excited",
     {
@@ -62,7 +64,9 @@ def excited(
     block
         The tap; its maps are not negative (see `selectivity.analyse`).
     channels
-        Numbers of channels; by default the 8 whose activity has the heaviest tails (excess kurtosis over patches).
+        Numbers of channels; by default the 8 that are excited most: whose `top` patches stand furthest above the median
+        patch, in units of φ. Channels where they stand less than a hundredth as far above it as in the channel that is
+        excited most, as of silent ones, are left out, so that there may be fewer than 8.
     sigma
         Noise level.
     top
@@ -75,10 +79,12 @@ def excited(
     Dataset
         {findings}
 
+        By default attr `channels_left_out` counts those that are left out.
+
     Raises
     ------
     InputError
-        If patches are too few, there is no such block or channel, or an option is out of its range.
+        If patches are too few, there is no such block or channel, none is excited, or an option is out of its range.
     """
     sigma, seed = noise_level(sigma), checks.seeded(seed)
     top, draws = repeats("top", top, least=1), repeats("draws", draws, least=1)
@@ -89,9 +95,11 @@ def excited(
     tapped = tap(as_network(denoiser), block)
     data = tapped(source, sigma=[sigma], draws=draws, seed=seed, progress=False)
     found = selectivity.analyse(data, top=top, resamples=100, seed=seed).isel(sigma=0)
+    left_out = None
     if channels is None:
-        tails = np.nan_to_num(found["kurtosis"].values, nan=-np.inf)
-        chosen = np.argsort(-tails, kind="stable")[:8]
+        chosen, left_out = most_excited(data["phi"].isel(sigma=0).values, top)
+        if not len(chosen):
+            raise InputError(f"no channel of {block} is excited by any patch more than by others: give another block")
     else:
         chosen = chosen_channels(channels, data.sizes["channel"])
     best = found[["top_image", "top_activity"]].isel(channel=chosen).transpose("channel", "rank")
@@ -116,7 +124,17 @@ def excited(
         coords={"rank": np.arange(names.shape[1])},
         block=block,
         shown_sigma=float(sigma),
+        channels_left_out=left_out,
     )
+
+
+def most_excited(phi: np.ndarray, top: int) -> tuple[np.ndarray, int]:
+    """The channels of φ (image, channel) that are excited most, most first, and how many are hardly excited at all."""
+    height = np.sort(phi, axis=0)[-top:].mean(axis=0, dtype=np.float64) - np.median(phi, axis=0)
+    # What is left of equal numbers is rounding.
+    height[height <= 1e-6 * np.abs(phi).max(axis=0, initial=0)] = 0
+    kept = np.flatnonzero((height > 0) & (height >= SILENT * height.max(initial=0)))
+    return kept[np.argsort(-height[kept], kind="stable")][:SHOWN], len(height) - len(kept)
 
 
 def sheet(findings: xr.Dataset) -> Figure:

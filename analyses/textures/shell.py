@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import typer
+import xarray as xr
 
 from analyses.ground import OUT, run, saved
 from analyses.textures.analyse import DISTANCES
+from analyses.textures.excited import excited, sheet
 from analyses.textures.figure import plot, plot_curves
+from analyses.textures.patches import patches
 from analyses.textures.table import Settings, table
+from probekit.capture.survey import network_of
 from probekit.cli.arguments import (
     NETWORK,
     REDUCE,
@@ -30,8 +35,12 @@ from probekit.cli.arguments import (
 )
 from probekit.cli.checking import checked, possible_path, whole_of
 from probekit.cli.output import goes_on, results_awaited
+from probekit.denoising.inputs import input_channels
 from probekit.errors import InputError
 from probekit.machine.reading import reading
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["command", "main"]
 
@@ -72,11 +81,17 @@ def command(
     groups: Groups = None,
     by: By = "source",
     seed: Seed = 0,
+    no_sheet: Annotated[
+        bool, typer.Option("--no-sheet", help="Draw no patches: for photographs that may not be shown.")
+    ] = False,
     quiet: Quiet = False,
 ) -> list[Path]:
-    """Whether φ is a texture descriptor: patches of one photograph lie together, nearer than by untrained twins."""
+    """Whether φ is a texture descriptor: patches of one photograph lie together, nearer than by untrained twins.
+
+    It also draws the patches that excite the channels of a block most, the block of the verdict where there is one.
+    """
     given = [name for name in (photographs, train) if name is not None]
-    figures = ("textures.png", "textures-curves.png")
+    figures = ("textures.png", "textures-curves.png", *(() if no_sheet else ("textures-sheet.png",)))
     results_awaited(out, "textures.nc", *figures, images=given, reads=[] if groups is None else [groups])
     of = None if groups is None else _groups(groups, by)
     denoiser = network_called(network)
@@ -93,7 +108,32 @@ def command(
             seed=seed,
             progress=False if quiet else None,
         )
-    return saved(out, ("textures", found), ("textures", plot(found)), ("textures-curves", plot_curves(found)))
+        drawn = [] if no_sheet else sheet_of(found, _called(photographs), denoiser, settings, seed)
+    return saved(out, ("textures", found), ("textures", plot(found)), ("textures-curves", plot_curves(found)), *drawn)
+
+
+def sheet_of(
+    found: xr.Dataset, photographs: Any, denoiser: Any, settings: Settings, seed: int
+) -> list[tuple[str, Figure]]:
+    """The sheet of what excites the channels of a block, at the middle noise level; or none, and why."""
+    blocks = list(map(str, found["block"].values))
+    block = found.attrs.get("block", "mid" if "mid" in blocks else blocks[len(blocks) // 2])
+    sigma = float(found["sigma"].values[found.sizes["sigma"] // 2])
+    bands = input_channels(network_of(denoiser))
+    cut = patches(
+        photographs,
+        size=settings.size,
+        side=settings.side,
+        each=settings.each,
+        bands=bands if bands in (1, 3) else None,
+        seed=seed,
+    )
+    try:
+        best = excited(cut, denoiser=denoiser, block=block, sigma=sigma, draws=settings.draws, seed=seed)
+    except InputError as error:
+        warnings.warn(f"no sheet of patches: {error}", stacklevel=2)
+        return []
+    return [("textures-sheet", sheet(best))]
 
 
 def _called(name: str) -> Any:

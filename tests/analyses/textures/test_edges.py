@@ -1,5 +1,6 @@
 """The table of textures for a network: what it holds, which block is chosen, subsets, the command, and figures."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,11 @@ def test_the_command_reads_photographs_of_all_sizes_and_writes_findings_and_figu
         "textures.nc",
         "textures.png",
         "textures-curves.png",
+        "textures-sheet.png",
     }
+    hidden = tmp_path / "hidden"
+    assert textures.main([str(folder), "-o", str(hidden), *options, "--no-sheet"]) == 0
+    assert {path.name for path in hidden.glob("*.png")} == {"textures.png", "textures-curves.png"}
 
 
 def test_the_patches_that_excite_a_channel_are_those_of_its_largest_phi_and_their_maps_average_to_it() -> None:
@@ -167,6 +172,58 @@ def test_the_patches_that_excite_a_channel_are_those_of_its_largest_phi_and_thei
     figure = textures.sheet(found)
     assert len(figure.axes) == 2 * 3 * 2
     plt.close("all")
+
+
+class Dying(nn.Module):
+    """A layer of 12 channels: five of gains 5, 4, …, 1, and others that are dead, nearly so, or constant."""
+
+    def __init__(self, *, dead: bool = False, signed: bool = False) -> None:
+        super().__init__()
+        gains = torch.tensor([1.0, 0, 3, 0, 5, 0, 1e-4, 1e-6, 4, 0, 2, 0]) * (0 if dead else 1)
+        # One is the same for all patches, and one always below 0.
+        rest = torch.tensor([0.0, 7, 0, -9, 0, 0, 0, 0, 0, 0, 0, 0])
+        layer = nn.Conv2d(1, 12, 1)
+        layer.weight = nn.Parameter(gains[:, None, None, None])
+        layer.bias = nn.Parameter(rest)
+        self.mid = layer if signed else nn.Sequential(layer, nn.ReLU())
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        return y - 0 * self.mid(y).mean()
+
+
+def test_channels_that_are_dead_or_nearly_or_constant_are_left_out_and_counted() -> None:
+    cut = textures.patches(photographs(), size=8, side=None, each=4)
+    found = textures.excited(cut, denoiser=Dying(), block="mid", top=3, draws=2)
+    assert found["unit"].values.tolist() == [4, 8, 2, 10, 0]
+    assert found.attrs["channels_left_out"] == 7
+    chosen = textures.excited(cut, denoiser=Dying(), block="mid", channels=[1, 5], top=3, draws=2)
+    assert chosen["unit"].values.tolist() == [1, 5]
+    assert "channels_left_out" not in chosen.attrs
+
+
+def test_a_block_of_which_no_channel_is_excited_is_refused() -> None:
+    cut = textures.patches(photographs(), size=8, side=None, each=4)
+    with pytest.raises(InputError, match=r"no channel of mid is excited .*give another block"):
+        textures.excited(cut, denoiser=Dying(dead=True), block="mid", top=3, draws=1)
+
+
+def test_the_command_draws_no_sheet_of_a_block_that_is_signed_and_says_why(found: xr.Dataset) -> None:
+    drawn = import_module("analyses.textures.shell").sheet_of
+    with pytest.warns(UserWarning, match=r"no sheet of patches: .*ReLU"):
+        assert drawn(found.assign_attrs(block="mid"), photographs(), Dying(signed=True), SMALL, 0) == []
+    (name, figure), *_ = drawn(found.assign_attrs(block="mid"), photographs(), Dying(), SMALL, 0)
+    assert name == "textures-sheet"
+    assert len(figure.axes) == 5 * 2 * 6
+
+
+def test_at_most_eight_channels_are_shown_the_most_excited_first() -> None:
+    # The package has a function of that name.
+    most_excited = import_module("analyses.textures.excited").most_excited
+    phi = np.random.default_rng(0).random((30, 1)) * np.arange(1, 21)
+    chosen, left_out = most_excited(phi, 3)
+    assert chosen.tolist() == [19, 18, 17, 16, 15, 14, 13, 12]
+    assert left_out == 0
+    assert most_excited(phi + 100, 3)[0].tolist() == chosen.tolist()
 
 
 def test_photographs_that_are_in_both_sets_are_refused() -> None:
