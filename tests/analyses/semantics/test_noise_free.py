@@ -385,7 +385,7 @@ def test_the_figure_of_reliability_tells_what_is_shown_from_what_is_refuted_and_
         one = found.assign(reliable=found.reliable.copy(data=np.full(found.reliable.shape, said, object)))
         (axis, *_) = semantics.plot_reliability(one).axes
         marks = [m for m in axis.lines if m.get_marker() in ("o", "x") and np.size(m.get_xdata())]
-        assert {m.get_marker() for m in marks} == {marker}
+        assert {str(m.get_marker()) for m in marks} == {marker}
         assert {np.array_equal(m.get_markerfacecolor(), "white") for m in marks} == {open_}
 
 
