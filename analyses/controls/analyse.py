@@ -166,10 +166,10 @@ def table(
     merged.attrs.pop(MADE_OF, None)
     found = set(labels.strings(merged["group"].values))
     named["untrained_controls"] = "; ".join(twin for twin in TWINS if twin in found)
-    named["stability_sigma"] = found_from(np.asarray(levels, float))
-    named["stability_among"] = min(plan.settings.among, len(measured_on))
-    # Images at one noise level and at another have noise of their own.
-    named["stability_draws"] = max(1, draws // 2)
+    merged.attrs["stability_sigma"] = found_from(np.asarray(levels, float))
+    merged.attrs["stability_among"] = min(plan.settings.among, len(measured_on))
+    # Those of one level and of another are disjoint halves.
+    merged.attrs["stability_draws"] = max(1, draws // 2)
     return merged.assign_attrs(reference=every[0].row(block), **named)
 
 

@@ -26,11 +26,10 @@ from analyses.ground import OUT, Clusters, as_network, block_names, folder_calle
 from analyses.noise_level import is_told
 from analyses.report.page import Shown, html, markdown, report_page
 from analyses.report.parts import PAPER_GAINS, TRAINED, UNTRAINED, found_in
-from analyses.report.settings import MIDDLE, Compared, Measured, Sampling, Study, Told
+from analyses.report.settings import DRAWS, MIDDLE, Compared, Measured, Sampling, Study, Told
 from probekit import checks
 from probekit.capture.survey import network_of
 from probekit.cli.arguments import (
-    DRAWS,
     NETWORK,
     REDUCE,
     SIGMA,

@@ -91,7 +91,8 @@ def test_findings_of_other_noise_levels_or_images_are_not_taken_for_these(images
     def value(chosen, sigma) -> float:
         shutil.rmtree(tmp_path / "stores", ignore_errors=True)
         options = FEW | {"measured": replace(MEASURED, sigma=sigma), "only": (1,)}
-        return report.run(chosen, out=tmp_path, **options).value.values[0]
+        judged = report.run(chosen, out=tmp_path, **options)
+        return judged.value.values[judged.lacks.values == ""][0]
 
     first, second = images.subset(range(40)), images.subset(range(10, 50))
     values = [value(first, (0.1,)), value(first, (0.2,)), value(second, (0.2,)), value(first, (0.1,))]
@@ -122,15 +123,18 @@ def test_claims_about_classes_are_judged_where_there_are_training_images(tmp_pat
         told=FEW["told"],
     )
     assert set(claims.verdicts(judged)) == {2, 5, 8}
-    # Stability is judged at a noise level of its own.
-    assert set(judged.sigma.values[judged.of_claim.values == 2]) == {0.3}
+    # Stability is judged at a noise level of its own, and not among sixty images.
+    second = judged.isel(criterion=judged.of_claim.values == 2)
+    assert second.sigma.values.tolist() == [0.3]
+    assert second.lacks.values.tolist() == ["1,000 images to find it among"]
+    assert claims.verdicts(judged)[2] == "not judged"
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert page.count("![") == 1
     assert "training images" in page
     assert all(
         f"| {row} |" in page for row in ("photo32 mid", "pixels", "untrained 0 mid", "untrained, paper's gains 0 mid")
     )
-    assert not any(judged.lacks.values)
+    assert not any(judged.lacks.values[judged.of_claim.values != 2])
 
 
 def test_small_numbers_are_as_they_were_afterwards(made) -> None:

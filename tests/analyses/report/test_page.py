@@ -199,15 +199,15 @@ def test_a_section_names_what_is_not_as_claimed_with_its_subject_and_levels(judg
 def test_what_is_not_judged_for_want_of_a_control_is_told_in_words_and_counted(judged) -> None:
     lacking = judged.assign_attrs(untrained_controls="untrained").copy(deep=True)
     lacking["lacks"].values[3] = "untrained, paper's gains"
-    lacking["counts"].values[3] = False
+    lacking["outcome"].values[3] = "not judged"
     made = report_page(lacking, card={}, shown=Shown(), command="this", settings={})
     first, sixth = made.sections[:2]
-    said = "number less the untrained network's, below 0 (σ = 0.5)"
-    assert first.parts[3] == f"Not judged, since the control has no such number: {said}."
+    said = "number less the untrained network's, below 0, which lacks untrained, paper's gains (σ = 0.5)"
+    assert first.parts[3] == f"Not judged, for want of what was not measured: {said}."
     assert not any("Not judged" in str(part) for part in sixth.parts)
     (summary,) = [part for part in made.parts if isinstance(part, Table)]
     assert [row[1:] for row in summary.rows] == [
-        ["partly", "1 of 4, 2 against; 1 not judged"],
+        ["partly", "1 of 5, 2 against; 1 not judged"],
         ["holds", "1 of 1, 0 against"],
     ]
     assert [row[-1] for row in claims.cells(lacking, 1)] == [
