@@ -13,17 +13,21 @@ from analyses.descriptors.analyse import (
 )
 from analyses.descriptors.equalising import CONTRAST, equalised
 from analyses.descriptors.network import EVERY_KIND, KINDS, OF_TEXTURE, Descriptor, descriptor
+from analyses.descriptors.prediction import BEYOND, PREDICTED, beyond, predicted
 from analyses.descriptors.shell import main
 
 __all__ = [
+    "BEYOND",
     "CONTRAST",
     "EVERY_KIND",
     "FINDINGS",
     "KINDS",
     "OF_TEXTURE",
+    "PREDICTED",
     "Descriptor",
     "analyse",
     "as_representation",
+    "beyond",
     "colour",
     "colour_moments",
     "descriptor",
@@ -33,4 +37,5 @@ __all__ = [
     "main",
     "pca",
     "pixels",
+    "predicted",
 ]

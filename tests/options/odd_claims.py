@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analyses import claims, selectivity
 from tests.analyses.claims.test_judge import of_controls, of_densities, of_variants
-from tests.odd import NOTHING, Call
+from tests.odd import NOTHING, ODD, Call
 from tests.options import odd_analyses as made
 
 __all__ = ["CALLS"]
@@ -24,6 +24,7 @@ CALLS: dict[str, Call] = {
             "variants": of_variants(),
             "densities": of_densities(0.7, 0.3),
             "further": None,
+            "twins": ["untrained", "untrained, paper's gains"],
             "block": "mid",
         },
         {
@@ -32,7 +33,7 @@ CALLS: dict[str, Call] = {
             "paper_gains": NOTHING | NO_ENTRIES,
             "controls": NOTHING,
             "variants": NOTHING,
-            "densities": NOTHING | NO_ENTRIES | {"an empty list", "an empty tuple"},
+            "densities": NOTHING | NO_ENTRIES | {name for name in ODD if name.startswith("an empty")},
             "further": NOTHING | NO_ENTRIES,
         },
     ),

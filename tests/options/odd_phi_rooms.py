@@ -370,6 +370,31 @@ CALLS: dict[str, Call] = {
         {"kind": "pca", "images": made.IMAGES, "train": made.IMAGES, "seed": 0, "n_components": 2},
         {"images": made.PICTURES, "train": made.PICTURES | NOTHING, "n_components": made.COUNTS, "seed": made.SEEDS},
     ),
+    "descriptors.predicted": Call(
+        descriptors.predicted,
+        {"data": made.DATA, "descriptors": made.GIST, "folds": 2, "clusters": "source", "seed": 0},
+        {"folds": made.LARGER, "clusters": NOTHING, "seed": made.SEEDS},
+    ),
+    "descriptors.beyond": Call(
+        descriptors.beyond,
+        {
+            "data": made.DATA,
+            "descriptors": made.GIST,
+            "label": "label",
+            "folds": 2,
+            "clusters": "source",
+            "permutations": 99,
+            "level": 0.95,
+            "seed": 0,
+        },
+        {
+            "folds": made.LARGER,
+            "clusters": NOTHING,
+            "permutations": made.LARGER,
+            "level": made.SHARES,
+            "seed": made.SEEDS,
+        },
+    ),
     "descriptors.analyse": Call(
         descriptors.analyse,
         {"images": made.IMAGES, "kinds": ("pca",), "train": made.IMAGES, "n_components": 2, "seed": 0},

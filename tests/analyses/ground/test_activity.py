@@ -21,6 +21,7 @@ from analyses import (
     controls,
     cues,
     densities,
+    descriptors,
     factors,
     probe,
     report,
@@ -179,6 +180,7 @@ OF_DATA: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "textures.analyse": lambda d: textures.analyse({"φ": together(d)}, resamples=100),
     "textures.curve": lambda d: textures.curve({"φ": together(d)}, over="patches", counts=(2, 4), resamples=100),
     "semantics.correlate": lambda d: semantics.correlate(d, {"label": "label"}, permutations=100),
+    "descriptors.beyond": lambda d: descriptors.beyond(d, features_of(d)),
     "semantics.reliability": lambda d: semantics.reliability(with_more_draws(d), distances="euclidean"),
     "clusters.analyse": lambda d: clusters.analyse(d, n_clusters=4, resamples=100, permutations=99),
     "probe.analyse": lambda d: probe.analyse(d, signed_like(d, dataset("b")), resamples=100, penalties=[0.1]),
@@ -238,6 +240,12 @@ TURNED_WITH_IT = {"attribution.attribute"}
 
 def signed_like(data: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
     return mirrored(other) if bool((data.phi == mirrored(SIGNED).phi).all()) else other
+
+
+def features_of(data: xr.Dataset) -> xr.DataArray:
+    """Two numbers an image."""
+    values = np.random.default_rng(5).normal(size=(data.sizes["image"], 2))
+    return xr.DataArray(values, dims=("image", "feature"), coords={"image": data["image"].values})
 
 
 def with_more_draws(data: xr.Dataset) -> xr.Dataset:

@@ -1,0 +1,255 @@
+"""φ as far as it is a function of descriptors: what of a relation to φ is beyond theirs is told by the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.stats import t as student
+
+from analyses.descriptors.kernels_prediction import crossfitted, flipped, folds_of, shared
+from analyses.ground import (
+    Estimate,
+    Findings,
+    Variable,
+    check_numbers,
+    jackknife_deviation,
+    real_numbers,
+    repeats,
+    resampling,
+    sites,
+)
+from probekit import checks, labels
+from probekit.errors import InputError
+
+__all__ = ["BEYOND", "PREDICTED", "beyond", "predicted"]
+
+LEAST, LEAST_GROUPS = 20, 10
+WANTED = "a DataArray (image, feature), or several by name"
+PREDICTED = Findings(
+    "descriptors.predicted",
+    {
+        "phi": Variable(("image", "sigma", "channel"), "φ predicted from descriptors of the image", "activation"),
+        "explained": Variable(("sigma", "channel"), "share of φ's variance over images that is predicted"),
+    },
+)
+BEYOND = Findings(
+    "descriptors.beyond",
+    {
+        "correlation": Variable(
+            ("sigma", "block"),
+            "correlation over pairs of inner products of what descriptors leave of φ and of the class",
+            interval="jackknife over images",
+        ),
+        "p_value": Variable(("sigma", "block"), "one-sided p-value of no covariance, by random signs"),
+    },
+    coords={"block": "block, by its tap"},
+)
+
+
+@PREDICTED.described
+def predicted(
+    data: xr.Dataset,
+    descriptors: xr.DataArray | Mapping[str, xr.DataArray],
+    *,
+    folds: int = 5,
+    clusters: str | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Predict φ of each image from descriptors of it, by images of other folds.
+
+    Kernel ridge regression with a Gaussian kernel of descriptors, each feature in units of its standard deviation, each
+    descriptor of equal weight; width and penalty for each block and noise level by the error of the predictions.
+
+    Were φ a function of the descriptors alone, it would be related to anything else nearly as its prediction is, which
+    is smoother: beside φ in `semantics.correlate(…, controls={"gist": predicted(…)})` it says how much. Whether
+    anything is left is asked by `beyond`.
+
+    Parameters
+    ----------
+    data
+        phi (image, sigma, channel).
+    descriptors
+        One, or several by name, (image, feature), of the same images in any order.
+    folds
+        Parts of the images, each predicted from the others.
+    clusters
+        Coordinate along `image` whose groups stay in one fold.
+    seed
+        Of the folds.
+
+    Returns
+    -------
+    Dataset
+        {findings}
+
+        With the coordinates of the data.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 20 images, φ or a descriptor is missing, not finite, or of other images, or an option is
+        out of its range.
+
+    Examples
+    --------
+    >>> predicted(data, gist(images)).explained  # doctest: +SKIP
+    """
+    features, parts = _prepared(data, descriptors, folds, clusters, seed)
+    phi = data["phi"].transpose("image", "sigma", "channel").values
+    places = list(sites(data, "predictions"))
+    targets = [phi[:, site.level][:, site.channels] for site in places]
+    made = np.full(phi.shape, np.nan)
+    for site, one in zip(places, crossfitted(features, targets, parts), strict=True):
+        made[:, site.level, site.channels] = one
+    spread = phi.var(axis=0)
+    left = ((phi - made) ** 2).mean(axis=0)
+    explained = 1 - np.divide(left, spread, out=np.full(spread.shape, np.nan), where=spread > 0)
+    return PREDICTED.label(
+        {"phi": made, "explained": explained},
+        data,
+        descriptors=", ".join(_named(descriptors)),
+        folds=folds,
+        clusters=clusters or "each image",
+        analysis_seed=seed,
+    )
+
+
+@BEYOND.described
+def beyond(
+    data: xr.Dataset,
+    descriptors: xr.DataArray | Mapping[str, xr.DataArray],
+    *,
+    label: str = "label",
+    folds: int = 5,
+    clusters: str | None = None,
+    permutations: int = 999,
+    level: float = 0.95,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Whether φ tells classes beyond what descriptors tell: what these leave of φ against what they leave of the class.
+
+    φ and the classes, an indicator each, are predicted from the descriptors by images of other folds (`predicted`); the
+    remainders are compared over pairs of images by their inner products. A class that is told by descriptors alone, in
+    whatever way, gives 0: only the product of what both regressions miss is left, squared (as in the generalised
+    covariance measure of Shah & Peters, Annals of Statistics 2020). A partial correlation of distances does not: φ that
+    is a function of gist alone is correlated with the class given distances in gist, by 0.1 to 0.45. Where both are
+    sharp functions of the same directions, which both regressions smooth, 0.02 was left here of 0.28.
+
+    Parameters
+    ----------
+    data
+        phi (image, sigma, channel).
+    descriptors, folds
+        As for `predicted`.
+    label
+        Coordinate along `image` with the class.
+    clusters
+        Coordinate along `image` whose groups, 10 at least, stay in one fold, are left out whole by the jackknife, and
+        are not compared within.
+    permutations
+        Random signs of the test.
+    level, seed
+        Coverage of the jackknife's interval over images, on Fisher's scale; seed of folds and signs.
+
+    Returns
+    -------
+    Dataset
+        {findings}
+
+    Raises
+    ------
+    InputError
+        As `predicted` raises; if there are fewer than two classes; if an option is out of its range.
+
+    Examples
+    --------
+    >>> found = beyond(data, {"gist": gist(images), "colour": colour(images)})  # doctest: +SKIP
+    """
+    labels.check(data, "phi")
+    names = labels.classes(data, label, least=2)
+    permutations = repeats("permutations", permutations, least=99)
+    _, level, seed = resampling(100, level, seed)
+    groups = None
+    if clusters is not None:
+        groups = np.unique(labels.classes(data, clusters, least=LEAST_GROUPS), return_inverse=True)[1]
+    made = predicted(data, descriptors, folds=folds, clusters=clusters, seed=seed)
+    classes = np.unique(names, return_inverse=True)[1]
+    indicators = np.eye(classes.max() + 1)[classes]
+    features, parts = _prepared(data, descriptors, folds, clusters, seed)
+    (told,) = crossfitted(features, [indicators], parts)
+    rest = indicators - told
+    blocks = labels.blocks(data)
+    values = np.full((4, data.sizes["sigma"], len(blocks)), np.nan)
+    phi = data["phi"].transpose("image", "sigma", "channel").values
+    for site in sites(data, "remainders"):
+        left = phi[:, site.level][:, site.channels] - made["phi"].values[:, site.level][:, site.channels]
+        spread = phi[:, site.level][:, site.channels].std(axis=0)
+        left = left[:, spread > 0] / spread[spread > 0]
+        each, products = shared(left, rest, groups)
+        z = np.arctanh(np.clip(each, -1 + 1e-12, 1 - 1e-12))
+        reach = student.ppf((1 + level) / 2, len(each) - 2) * jackknife_deviation(z[1:])
+        at = site.level, site.block
+        values[:, *at] = each[0], *np.tanh([z[0] - reach, z[0] + reach]), flipped(products, permutations, seed)
+    return BEYOND.label(
+        {"correlation": Estimate(*values[:3]), "p_value": values[3]},
+        data,
+        coords={"block": blocks},
+        descriptors=made.attrs["descriptors"],
+        label=label,
+        folds=folds,
+        clusters=clusters or "each image",
+        permutations=permutations,
+        level=level,
+        analysis_seed=seed,
+    )
+
+
+def _prepared(
+    data: xr.Dataset, descriptors: Any, folds: int, clusters: str | None, seed: int
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """Features of the images, and the folds."""
+    labels.check(data, "phi")
+    check_numbers(data, "phi")
+    count = data.sizes["image"]
+    if count < LEAST:
+        raise InputError(f"phi is of {count} images: give {LEAST} at least, to predict some from others")
+    folds, seed = repeats("folds", folds, least=2), checks.seeded(seed)
+    if folds > count // 4:
+        raise InputError(f"folds={folds} of {count} images: give {count // 4} at most")
+    named = _named(descriptors)
+    features = np.concatenate([_standardised(name, one, data) for name, one in named.items()], axis=1)
+    groups = None if clusters is None else labels.classes(data, clusters, least=folds)
+    return features, folds_of(count, folds, seed, groups)
+
+
+def _named(descriptors: Any) -> dict[str, Any]:
+    several = {"descriptor": descriptors} if isinstance(descriptors, xr.DataArray) else descriptors
+    named = checks.mapping("descriptors", several, WANTED)
+    if not named:
+        raise InputError(f"descriptors is empty: give {WANTED}")
+    return named
+
+
+def _standardised(name: str, one: Any, data: xr.Dataset) -> np.ndarray:
+    """Features of the data's images in its order, in units of their deviation, each descriptor of equal weight."""
+    if not isinstance(one, xr.DataArray) or one.ndim != 2 or "image" not in one.dims or "image" not in one.coords:
+        raise InputError(f"{checks.given(f'descriptors[{name!r}]', one)}: give {WANTED}")
+    labels.check_ids(one, of=f"descriptors[{name!r}]")
+    at = {image: i for i, image in enumerate(labels.strings(one["image"].values))}
+    ids = labels.strings(data["image"].values)
+    lacking = [image for image in ids if image not in at]
+    if lacking:
+        raise InputError(f"descriptors[{name!r}] lacks {len(lacking)} images, such as {lacking[0]}: give it of all")
+    values = one.transpose("image", ...).values[[at[image] for image in ids]]
+    values = real_numbers(f"descriptors[{name!r}]", values)
+    if not np.isfinite(values).all():
+        raise InputError(f"descriptors[{name!r}] holds NaN or infinite numbers: give finite ones")
+    spread = values.std(axis=0)
+    kept = spread > 1e-12 * max(1.0, float(np.abs(values).max()))
+    if not kept.any():
+        raise InputError(f"descriptors[{name!r}] is the same for all images: leave it out")
+    scaled = (values[:, kept] - values[:, kept].mean(axis=0)) / spread[kept]
+    return scaled / np.sqrt(kept.sum())

@@ -1,0 +1,187 @@
+"""φ as far as it is a function of descriptors: what only follows these says nothing beyond them; more is seen."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import binom
+
+from analyses import descriptors, semantics
+from analyses.descriptors.kernels_prediction import shared
+from probekit import labels
+from probekit.errors import InputError
+
+IMAGES, FEATURES, SEEDS = 240, 6, 20
+
+
+def made(phi: np.ndarray, label: np.ndarray) -> xr.Dataset:
+    images, channels = phi.shape
+    return labels.representation(
+        {"phi": phi[:, None]},
+        ids=[f"i{i}" for i in range(images)],
+        labels=[f"class {one}" for one in label],
+        sigma=[0.1],
+        channels={"mid": channels},
+        attrs={"draws": 1},
+    )
+
+
+def drawn(seed: int, kind: str, beyond: float = 0.0) -> tuple[xr.Dataset, xr.DataArray]:
+    """φ that is a function of gist alone, and classes that gist tells too, to which φ may add something of its own."""
+    rng = np.random.default_rng(seed)
+    gist = rng.normal(size=(IMAGES, FEATURES))
+    mixing = rng.normal(size=(FEATURES, 20)) / np.sqrt(FEATURES)
+    # Classes follow gist, though not gist's distances: three of its directions count, with noise.
+    label = ((gist[:, :3] + 0.5 * rng.normal(size=(IMAGES, 3))) > 0) @ [1, 2, 4]
+    phi = {
+        "squares": (gist @ mixing) ** 2,
+        "saturated": np.tanh(2 * gist[:, :3] @ rng.normal(size=(3, 20))),
+        "products": (gist @ mixing) * (gist @ mixing[:, ::-1]),
+    }[kind]
+    phi = phi / phi.std() + 0.05 * rng.normal(size=phi.shape)
+    own = rng.normal(size=(8, 20))
+    data = made(phi + beyond * own[label.astype(int)], label.astype(int))
+    described = xr.DataArray(gist, dims=("image", "feature"), coords={"image": data["image"].values})
+    return data, described
+
+
+def given_distances(data: xr.Dataset, gist: xr.DataArray) -> xr.Dataset:
+    """Correlation of distances with the class given distances in gist."""
+    found = semantics.correlate(
+        data,
+        {"label": "label", "gist": gist},
+        given=["gist"],
+        distances=["euclidean"],
+        statistics=["spearman"],
+        permutations=0,
+    )
+    return found.sel(other="label", given="gist", distance="euclidean", statistic="spearman").isel(sigma=0, block=0)
+
+
+@pytest.mark.parametrize("kind", ["squares", "products"])
+def test_a_function_of_gist_alone_is_seldom_found_to_say_more_than_gist(kind: str) -> None:
+    found = [descriptors.beyond(*drawn(seed, kind)) for seed in range(SEEDS)]
+    # Tests of 5 %: among twenty more than this with probability below 10⁻³. Intervals of 95 %, each end 2.5 %.
+    assert sum(bool(one.p_value < 0.05) for one in found) <= binom.isf(1e-3, SEEDS, 0.05)
+    assert sum(bool(one.correlation_low > 0) for one in found) <= binom.isf(1e-3, SEEDS, 0.025)
+
+
+def test_what_both_regressions_smooth_is_a_tenth_of_what_distances_given_gist_take_for_more() -> None:
+    sets = [drawn(seed, "saturated") for seed in range(6)]
+    left = [descriptors.beyond(*one).correlation.item() for one in sets]
+    taken = [given_distances(*one) for one in sets]
+    # A function of gist alone, which distances given those in gist take for more than gist, every time.
+    assert all(one.correlation_low > 0.1 for one in taken)
+    assert np.mean(left) < 0.1 * np.mean([one.correlation.item() for one in taken])
+
+
+@pytest.mark.parametrize("kind", ["squares", "saturated", "products"])
+def test_what_phi_says_of_the_class_beyond_gist_is_found(kind: str) -> None:
+    for seed in range(3):
+        found = descriptors.beyond(*drawn(seed, kind, beyond=0.3))
+        assert found.correlation_low > 0.1
+        assert found.p_value == 0.001
+
+
+def test_a_class_that_gist_tells_whole_leaves_nothing() -> None:
+    data, _ = drawn(0, "squares")
+    label = np.unique(data.label, return_inverse=True)[1]
+    apart = 10.0 * np.eye(8)[label] + 0.01 * np.random.default_rng(0).normal(size=(IMAGES, 8))
+    described = xr.DataArray(apart, dims=("image", "feature"), coords={"image": data["image"].values})
+    assert abs(descriptors.beyond(data, described).correlation.item()) < 0.05
+
+
+def test_more_noise_of_one_kind_of_image_is_no_relation() -> None:
+    # Both remainders are large at the same images, and have no covariance: distances between them would be related.
+    above = []
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        gist = rng.normal(size=(IMAGES, 3))
+        loud = np.exp(1.5 * gist[:, :1])
+        phi = loud * rng.normal(size=(IMAGES, 10))
+        label = rng.integers(0, 4, IMAGES) * (gist[:, 0] > 0)
+        data = made(phi, label)
+        described = xr.DataArray(gist, dims=("image", "feature"), coords={"image": data["image"].values})
+        above.append(bool(descriptors.beyond(data, described).p_value < 0.05))
+    assert sum(above) <= binom.isf(1e-3, SEEDS, 0.05)
+
+
+def test_the_correlation_is_the_unbiased_one_over_pairs_of_other_groups() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(12, 3)), rng.normal(size=(12, 2))
+    groups = np.repeat(np.arange(4), 3)
+    values, _ = shared(a, b, groups)
+
+    def by_hand(kept: np.ndarray) -> float:
+        products = [
+            ((a[i] @ a[j]) * (b[i] @ b[j]), (a[i] @ a[j]) ** 2, (b[i] @ b[j]) ** 2)
+            for i in kept
+            for j in kept
+            if groups[i] != groups[j]
+        ]
+        top, first, second = np.sum(products, axis=0)
+        return top / np.sqrt(first * second)
+
+    np.testing.assert_allclose(values[0], by_hand(np.arange(12)))
+    for g in range(4):
+        np.testing.assert_allclose(values[1 + g], by_hand(np.flatnonzero(groups != g)))
+
+
+def test_predictions_are_made_by_images_of_other_folds_alone() -> None:
+    data, gist = drawn(0, "squares")
+    rng = np.random.default_rng(1)
+    noise = data.assign(phi=data.phi.copy(data=rng.normal(size=data.phi.shape)))
+    found = descriptors.predicted(noise, gist)
+    # Of what has nothing to do with gist nothing is predicted; by an image's own value all would be.
+    assert (found.explained < 0.1).all()
+    one = noise.copy(deep=True)
+    one.phi[0] += 100.0
+    again = descriptors.predicted(one, gist)
+    others = descriptors.predicted(noise, gist, seed=1)
+    assert not np.allclose(others.phi, found.phi)
+    np.testing.assert_allclose(found.phi[0], again.phi[0], atol=1e-6)
+
+
+def test_groups_stay_in_one_fold() -> None:
+    rng = np.random.default_rng(0)
+    source = np.repeat(np.arange(40), 6)
+    gist, phi = rng.normal(size=(40, 5))[source], rng.normal(size=(40, 8))[source]
+    data = made(phi, source).assign_coords(source=("image", source.astype(str)))
+    described = xr.DataArray(gist, dims=("image", "feature"), coords={"image": data["image"].values})
+    # Copies of one image predict one another, unless they are kept together.
+    assert (descriptors.predicted(data, described).explained > 0.9).all()
+    assert (descriptors.predicted(data, described, clusters="source").explained < 0.3).all()
+
+
+def test_the_order_of_images_and_units_of_features_change_nothing() -> None:
+    data, gist = drawn(0, "products")
+    found = descriptors.predicted(data, gist)
+    turned = descriptors.predicted(data, (gist * 7 + 3).isel(image=slice(None, None, -1)))
+    np.testing.assert_allclose(found.phi, turned.phi, atol=1e-8)
+    several = descriptors.predicted(data, {"gist": gist})
+    np.testing.assert_allclose(found.phi, several.phi)
+
+
+REFUSED = [
+    (lambda d, g: descriptors.beyond(d.isel(image=slice(19)), g), "of 19 images: give 20 at least"),
+    (lambda d, g: descriptors.beyond(d, g, label="kind"), "kind"),
+    (lambda d, g: descriptors.beyond(d, g, permutations=9), "permutations=9: give a whole number ≥ 99"),
+    (lambda d, g: descriptors.beyond(d, g, level=2), "level=2"),
+    (lambda d, g: descriptors.predicted(d.isel(image=slice(19)), g), "of 19 images: give 20 at least"),
+    (lambda d, _: descriptors.predicted(d, {}), "descriptors is empty: give a DataArray"),
+    (lambda d, g: descriptors.predicted(d, g.values), "give a DataArray"),
+    (lambda d, g: descriptors.predicted(d, {"gist": g.isel(image=slice(9))}), "lacks 231 images, such as i9"),
+    (lambda d, g: descriptors.predicted(d, g * 0), "the same for all images: leave it out"),
+    (lambda d, g: descriptors.predicted(d, g * np.nan), "holds NaN or infinite numbers"),
+    (lambda d, g: descriptors.predicted(d, g, folds=1), "folds=1: give a whole number ≥ 2"),
+    (lambda d, g: descriptors.predicted(d, g, folds=100), "folds=100 of 240 images: give 60 at most"),
+    (lambda d, g: descriptors.predicted(d, g, clusters="source"), "source"),
+    (lambda d, g: descriptors.predicted(d.drop_vars("phi"), g), "phi"),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), REFUSED, ids=[words for _, words in REFUSED])
+def test_what_makes_no_sense_is_one_clear_error(call: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        call(*drawn(0, "squares"))
