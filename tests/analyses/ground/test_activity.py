@@ -235,7 +235,7 @@ BY_THEIR_PARTS = {
     "variants.table",
     "report.run",
 }
-TURNED_WITH_IT = {"attribution.attribute"}
+TURNED_WITH_IT = {"attribution.attribute", "descriptors.predicted"}
 
 
 def signed_like(data: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
