@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One thread a worker: workers of several threads each wait for one another far longer than they compute.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
+WORKERS ?= auto
 
 .PHONY: demo test test-fast test-lowest format lint docs bench bench-quick results published claims clean
 
@@ -13,7 +14,7 @@ demo: .venv/demo.done
 
 # The same examples every time; plain pytest, and test-fast, draw new ones.
 test: .venv/test.done
-	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(PYTEST) -n auto --dist worksteal
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(PYTEST) -n $(WORKERS) --dist worksteal
 
 # What takes many seconds is left out (tests/slow.txt): for while you work.
 test-fast: .venv/test.done
