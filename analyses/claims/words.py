@@ -101,7 +101,8 @@ def _named(rows: xr.Dataset, chosen: np.ndarray) -> str:
     found: dict[str, list[float]] = {}
     for what, lacks, sigma in zip(*(rows[name].values[chosen] for name in ("what", "lacks", "sigma")), strict=True):
         said = f"{what}, which lacks {lacks}" if lacks else str(what)
-        found.setdefault(said, []).append(float(sigma))
+        # A level that is lacking is named already.
+        found.setdefault(said, []).append(np.nan if lacks == f"σ = {sigma:g}" else float(sigma))
     named = [what + _at(levels) for what, levels in found.items()]
     more = [f"and {len(named) - MOST} more"] if len(named) > MOST else []
     return "; ".join(named[:MOST] + more)
