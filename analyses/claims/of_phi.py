@@ -104,7 +104,10 @@ def _paired_changes(findings: xr.Dataset, block: str) -> np.ndarray:
 
 
 def two_types(given: Given) -> Iterator[Criterion]:
-    """Many selective and many common channels, the selective heavier-tailed, more of them than in both controls."""
+    """Many selective and many common channels, the selective heavier-tailed, more of them than in both controls.
+
+    Channels that images push below rest are suppressed, and count as neither.
+    """
     trained, untrained = given.trained["selectivity"], given.of_twins("selectivity")
     for sigma in trained["sigma"].values:
         at = {"sigma": sigma, "block": given.block}
@@ -120,9 +123,13 @@ def two_types(given: Given) -> Iterator[Criterion]:
             here.sel(kind="selective"),
         )
         selective = _selected(there, {"kind": "selective"})
-        yield from beyond_each(
-            above, mine["fraction"].item(), selective, lambda f, m=mine: difference_of(m, f, "fraction")
-        )
+        yield from beyond_each(above, mine["fraction"].item(), selective, lambda f, m=mine: _apart(m, f, "fraction"))
+
+
+def _apart(here: xr.Dataset, there: xr.Dataset, name: str) -> Estimate:
+    """Difference of two numbers, of which each may lie anywhere between its bounds."""
+    own, other = estimate_of(here, name), estimate_of(there, name)
+    return Estimate(own.value - other.value, own.low - other.high, own.high - other.low)
 
 
 def union_of_subspaces(given: Given) -> Iterator[Criterion]:

@@ -1,7 +1,33 @@
 """Which channels respond to nearly every image and which to few: types of channel, under false-discovery control."""
 
-from analyses.selectivity.analyse import FALSE_ALARM, FEW, FINDINGS, KINDS, NEARLY_NONE, RARE, analyse
+from analyses.selectivity.analyse import (
+    CRITERIA,
+    FALSE_ALARM,
+    FAR_OUT,
+    FEW,
+    FINDINGS,
+    KINDS,
+    NEARLY_NONE,
+    RARE,
+    analyse,
+)
 from analyses.selectivity.figure import plot
+from analyses.selectivity.power import POWER, plot_power, power_curve
 from analyses.selectivity.shell import main
 
-__all__ = ["FALSE_ALARM", "FEW", "FINDINGS", "KINDS", "NEARLY_NONE", "RARE", "analyse", "main", "plot"]
+__all__ = [
+    "CRITERIA",
+    "FALSE_ALARM",
+    "FAR_OUT",
+    "FEW",
+    "FINDINGS",
+    "KINDS",
+    "NEARLY_NONE",
+    "POWER",
+    "RARE",
+    "analyse",
+    "main",
+    "plot",
+    "plot_power",
+    "power_curve",
+]

@@ -6,41 +6,46 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy.stats import beta, false_discovery_control
 
-from analyses.ground import (
-    Estimate,
-    Findings,
-    Variable,
-    as_activity,
-    check_errors,
-    check_numbers,
-    interval,
-    resampling,
-    sites,
-)
-from analyses.selectivity import kernels
+from analyses.ground import Findings, Variable, as_activity, check_errors, check_numbers, resampling
+from analyses.selectivity import decisions, kernels, kernels_types
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["FALSE_ALARM", "FEW", "FINDINGS", "KINDS", "NEARLY_NONE", "RARE", "analyse"]
+__all__ = [
+    "CRITERIA",
+    "FALSE_ALARM",
+    "FAR_OUT",
+    "FEW",
+    "FINDINGS",
+    "KINDS",
+    "MIN_IMAGES",
+    "NEARLY_NONE",
+    "RARE",
+    "analyse",
+    "independent",
+]
 
-KINDS = ("silent", "common", "selective", "mixed")
-FALSE_ALARM, RARE, FEW, NEARLY_NONE = 0.001, 0.01, 0.5, 0.2
+KINDS, CRITERIA = decisions.KINDS, decisions.CRITERIA
+FALSE_ALARM, RARE, FEW, NEARLY_NONE, FAR_OUT = 0.001, 0.01, 0.5, 0.2, 0.004
+RATES = kernels_types.Rates(FALSE_ALARM, RARE, FEW, NEARLY_NONE, FAR_OUT)
 MIN_IMAGES = 20
 BINS = 40
 # Activities held in double precision at once.
 CHUNK = 4_000_000
 PLACE, BY_KIND, BETWEEN = ("sigma", "channel"), ("kind", "sigma", "block"), ("sigma", "other_sigma", "channel")
-TESTED = {"response": "any response", "common": "common", "selective": "selective"}
+TESTED = {"response": "any response", **{kind: kind for kind in kernels_types.ONE_OF}}
 FINDINGS = Findings(
     "selectivity",
     {
         "type": Variable(PLACE, "type of the channel: " + ", ".join(KINDS), holds="names"),
         "confidence": Variable(
             PLACE,
-            "lower bound on the probability of the type: that all its criteria hold in the population of images, of "
-            "silent that fewer than 1 image in 100 is answered",
+            "lower bound on the probability of the type: that all its criteria hold in the population of images; "
+            "NaN of undecided",
+        ),
+        "possible": Variable(
+            ("kind", *PLACE), "whether the channel may be of the type: it is, or is not shown not to be", holds="flags"
         ),
         "activity": Variable(PLACE, "phi above rest, mean over images", "activation"),
         "activity_sd": Variable(PLACE, "phi, standard deviation over images", "activation"),
@@ -63,9 +68,15 @@ FINDINGS = Findings(
         ),
         "activity_min": Variable(PLACE, "least phi above rest", "activation"),
         "activity_max": Variable(PLACE, "largest phi above rest", "activation"),
-        "number": Variable(BY_KIND, "number of channels of the type", "channels"),
+        "number": Variable(BY_KIND, "number of channels shown to be of the type", "channels"),
         "fraction": Variable(
-            BY_KIND, "share of channels of the type", interval="Jeffreys, channels drawn independently"
+            BY_KIND,
+            "share of channels shown to be of the type",
+            interval="from those shown to be of it to those not shown not to be (Simes' closed test), "
+            "each end Jeffreys', channels drawn independently",
+        ),
+        "decided": Variable(
+            ("criterion", "sigma", "block"), "share of channels of which a criterion is shown to hold, or to fail"
         ),
         "median_kurtosis": Variable(BY_KIND, "excess kurtosis, median over channels of the type"),
         "kurtosis_difference": Variable(
@@ -82,6 +93,7 @@ FINDINGS = Findings(
     },
     coords={
         "kind": "type of channel",
+        "criterion": "criterion of types",
         "block": "block, by the tap at its output",
         "rank": "rank of the image, 0 the strongest",
         "bin": "bin of phi above rest",
@@ -115,53 +127,62 @@ def analyse(
     fdr: float = 0.05,
     fdr_method: str = "bh",
     top: int = 16,
+    clusters: str | None = None,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Tell silent, common and selective channels apart, at every tap and noise level.
+    """Tell silent, common, suppressed and selective channels apart, at every tap and noise level.
 
     Common channels respond to nearly every image, with marginals over images close to Gaussian; selective ones
     are near rest on most images and large on few, heavy-tailed (Kadkhodaie, Mallat & Simoncelli,
     arXiv:2506.01912). Activity is a = φ − rest, rest being what the channel does on mid-grey in the same noise.
-    Real channels fall below rest too, where images silence what noise excites: a departure in either direction is a
-    response, but only one above rest can make a channel selective.
+    Real channels fall below rest too, where images silence what noise excites: such a departure is a response, but
+    makes a channel neither common nor selective.
 
     On one image a channel is *clear* of rest when |a| exceeds 5 standard errors, *near* rest when it is within
     1, or within a tenth of the channel's typical response Σa²/Σ|a|, which is too little to count however precise;
-    images between are undecided, fewer with more noise draws. Since few draws tell little of an image's error, and
-    images differ in it, the variance is that of phi_se or its mean over the 20 images of nearest a, whichever is
-    larger; of rest, that of rest_se or the mean around the image nearest to rest. Then, of a channel:
+    images between are neither. Since few draws tell little of an image's error, and images differ in it, the variance
+    is that of phi_se or its mean over the 20 images of nearest a, whichever is larger; of rest, that of rest_se or the
+    mean around the image nearest to rest. A channel *responds* that is clear of rest on more than 1 image in 1000.
+    Over the images that these are drawn from it is
 
-    - *silent*: not shown to be clear of rest on more than 1 image in 1000;
-    - *selective*: shown to be so, and to be clearly above rest on fewer than half of the images, and to be
-      closer to the heavy-tailed Laplace law than to the normal law (Vuong's test of their likelihoods),
-      departures being above rest on the whole (Σ a|a| > 0);
-    - *common*: shown to be clear of rest on more than 1 image in 1000, to be near rest on fewer than a fifth, and
-      to be closer to the normal law;
-    - *mixed*: it responds, and is not shown to be either.
+    - *silent* if it is clear of rest on fewer than 1 image in 100;
+    - *common* if it responds, is above rest and not near it on more than four fifths, is closer to the normal law than
+      to the heavy-tailed Laplace law (Vuong's test of their likelihoods), and is far from its median, by 4 standard
+      deviations as the quartiles tell them, on fewer than 1 image in 250;
+    - *suppressed* if it responds, is below rest and not near it on more than four fifths, and clearly below oftener
+      than clearly above, wherever rest lies within 3.5 of its standard errors;
+    - *selective* if it responds, is clearly above rest on fewer than half but, wherever rest lies so, oftener than
+      clearly below, and is closer to the Laplace law;
+    - *mixed* if it is none of these;
+    - *undecided* where none of these is shown, which more images, or more draws, may change.
 
-    "Shown" is a test against the opposite; a conjunction's p-value is the largest of its parts'. p-values become
-    q-values over the channels of each tap at each noise level.
+    "Shown" is a test against the opposite; a conjunction's p-value is the largest of its parts', and mixed is shown
+    where each other type has a criterion that is shown to fail. p-values become q-values over the channels of each tap
+    at each noise level. Between 1 image in 1000 and 1 in 100 a channel is silent, or what its other criteria make it.
 
-    The false discovery rate of "selective" and of "common" is `fdr` at most where channels fit `fdr_method`, images are
-    independent and errors normal, from 40 images and 2 draws on, also where the noise differs between images. What
-    is shown is which law is closer, not that the marginal is exactly normal: so the answer does not turn with the
-    number of images. A tail that lies in fewer images than are given cannot be seen. Power and false alarms in
-    simulations are in docs/calibration.md.
+    The false discovery rate of each type is `fdr` at most where channels fit `fdr_method`, images, or their `clusters`,
+    are independent and errors normal, from 40 images and 2 draws on, also where the noise differs between images and
+    where 1 image in 250 or more lies far out: those that are rarer are not looked for. What is shown is which law is
+    closer, not that the marginal is exactly normal: so the answer does not turn with the number of images. Power and
+    false alarms in simulations are in docs/calibration.md; `power_curve` shows what fewer of the images decide.
 
     Parameters
     ----------
     data
-        phi (image, sigma, channel) of at least 20 images; rest, rest_se, phi_se and phi_draws where present. Images
-        count as independent.
+        phi (image, sigma, channel) of at least 20 images; rest, rest_se, phi_se and phi_draws where present.
     fdr
-        False discovery rate allowed for "selective" and for "common", in (0, 1).
+        False discovery rate allowed for each type, in (0, 1).
     fdr_method
         "bh" (Benjamini & Hochberg; channels independent or positively dependent) or "by" (Benjamini & Yekutieli; any
         dependence).
     top
         Number of images kept that excite each channel most, ≥ 1.
+    clusters
+        Coordinate along `image`, such as "label", for images that are not independent, as crops of one photograph:
+        images of one group count as if they were alike throughout, n images in groups of m as n²/Σm² independent ones,
+        which must be 20 at least. By default images are independent.
     resamples, level, seed
         Number of resamples ≥ 100 of the bootstrap over channels, coverage in (0, 1) of all intervals, seed ≥ 0.
 
@@ -174,18 +195,18 @@ def analyse(
         Attrs `rest_source`, `error_source` name fallbacks: without rest, the lower decile of φ over images; without
         phi_se (or with one draw, where it is NaN) and with rest, the spread of φ below its median, which takes a
         channel that only varies about rest for silent; without either, no error, so that silent and common
-        channels cannot be told apart.
+        channels cannot be told apart. `independent_images` is the number that images are worth.
 
     Raises
     ------
     InputError
         If phi is missing, mislabelled, not finite or negative, standard errors are negative, infinite or known of some
-        images only, images are too few, or an option is out of its range.
+        images only, images or groups are too few, there is no such coordinate, or an option is out of its range.
 
     Examples
     --------
     >>> from probekit.synthetic.subspaces import union_of_subspaces
-    >>> data, truth = union_of_subspaces(1000, seed=1)
+    >>> data, truth = union_of_subspaces(2000, seed=1)
     >>> findings = analyse(data)
     >>> bool((findings.type.isel(sigma=0) == truth.type).mean() > 0.95)
     True
@@ -196,14 +217,17 @@ def analyse(
     top = checks.whole("top", top, least=1)
     data = labels.once(data)
     _check(data)
+    members, units = independent(data, clusters)
     data = as_activity(data.compute(), "phi", "phi_draws", "rest")
     given = _given(data)
-    measured = _measured(data, given, min(top, data.sizes["image"]))
-    decided = _decided(measured, data, fdr, fdr_method)
-    drawn = {"resamples": resamples, "level": level, "seed": seed}
+    measured = _measured(data, given, min(top, data.sizes["image"]), members)
+    options = decisions.Options(fdr, fdr_method, level, resamples, seed)
+    found = _weighed(measured, data.sizes["image"], units)
+    decided = decisions.decided(found, data, options)
     values = {
         **_by_channel(measured, decided, labels.strings(data["image"].values)),
-        **_by_block(decided["type"], measured["kurtosis"], data, **drawn),
+        **decisions.shares(decided["type"], found, data, options),
+        **decisions.tails(decided["type"], measured["kurtosis"], data, options),
     }
     return FINDINGS.label(
         values,
@@ -213,6 +237,8 @@ def analyse(
         error_source=given.error_source,
         fdr=fdr,
         fdr_method=fdr_method,
+        clusters=clusters or "none: images are independent",
+        independent_images=units,
         level=level,
         resamples=resamples,
         analysis_seed=seed,
@@ -239,6 +265,23 @@ def _check(data: xr.Dataset) -> None:
         )
 
 
+def independent(data: xr.Dataset, clusters: str | None) -> tuple[np.ndarray | None, float]:
+    """The number of each image's group, None where images are independent, and how many such ones they are worth.
+
+    Refuses images that are worth too few.
+    """
+    if clusters is None:
+        return None, float(data.sizes["image"])
+    members = np.unique(labels.classes(data, clusters, option="clusters", least=1), return_inverse=True)[1]
+    units = kernels.effective(members, len(members))
+    if units < MIN_IMAGES:
+        raise InputError(
+            f"clusters={clusters!r}: {len(members)} images in {members.max() + 1} groups are worth {units:.3g} "
+            f"independent ones, and types of channels need {MIN_IMAGES} at least: give images of more groups"
+        )
+    return members, units
+
+
 def _given(data: xr.Dataset) -> Given:
     rest, with_error = "rest" in data, "rest" in data and "rest_se" in data
     known = np.zeros(data.sizes["sigma"], bool)
@@ -257,7 +300,7 @@ def _given(data: xr.Dataset) -> Given:
     )
 
 
-def _measured(data: xr.Dataset, given: Given, top: int) -> dict[str, np.ndarray]:
+def _measured(data: xr.Dataset, given: Given, top: int, members: np.ndarray | None) -> dict[str, np.ndarray]:
     """What is measured on each channel: arrays (sigma, channel), or with leading dims."""
     sigmas, channels = data.sizes["sigma"], data.sizes["channel"]
     width = max(1, CHUNK // (data.sizes["image"] * sigmas))
@@ -265,7 +308,7 @@ def _measured(data: xr.Dataset, given: Given, top: int) -> dict[str, np.ndarray]
     for start in range(0, channels, width):
         columns = slice(start, min(start + width, channels))
         activity = np.empty((sigmas, data.sizes["image"], columns.stop - start))
-        levels = [_at_level(data, given, s, columns, top, activity[s]) for s in range(sigmas)]
+        levels = [_at_level(data, given, s, columns, top, activity[s], members) for s in range(sigmas)]
         part = {name: np.stack([level[name] for level in levels], axis=-2) for name in levels[0]}
         if sigmas > 1:
             part["rank_correlation"] = kernels.rank_correlation(activity)
@@ -276,7 +319,13 @@ def _measured(data: xr.Dataset, given: Given, top: int) -> dict[str, np.ndarray]
 
 
 def _at_level(
-    data: xr.Dataset, given: Given, s: int, columns: slice, top: int, activity: np.ndarray
+    data: xr.Dataset,
+    given: Given,
+    s: int,
+    columns: slice,
+    top: int,
+    activity: np.ndarray,
+    members: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
     """The same for some channels at one noise level; fills in their activity (image, channel)."""
 
@@ -286,24 +335,26 @@ def _at_level(
     phi = values("phi")
     rest = values("rest") if given.rest else np.quantile(phi, 0.1, axis=0)
     activity[:] = kernels.above(phi, rest)
-    shape = kernels.shape(activity)
+    shape = kernels.shape(activity, members)
     reliability = np.full(phi.shape[1], np.nan)
     if given.known[s]:
         se = values("phi_se")
         rest_se = values("rest_se") if given.rest and "rest_se" in data else np.zeros(phi.shape[1])
-        error = kernels.standard_error(activity, se, rest_se)
+        alike = len(phi) / kernels.effective(members, len(phi))
+        neighbours = int(np.ceil(kernels.NEIGHBOURS * alike - 1e-9))
+        error, of_rest = kernels.standard_error(activity, se, rest_se, neighbours)
         with np.errstate(invalid="ignore", divide="ignore"):
             reliability = np.maximum(0, 1 - (se**2).mean(axis=0) / shape.sd**2)
     elif given.rest:
         # The distance from the lower quartile to the median is 0.6745 standard deviations of a normal law.
         lower, middle = np.quantile(phi, [0.25, 0.5], axis=0)
-        error = (middle - lower) / 0.6745
+        error, of_rest = (middle - lower) / 0.6745, np.zeros(phi.shape[1])
     else:
-        error = np.zeros(phi.shape[1])
+        error = of_rest = np.zeros(phi.shape[1])
     top_index = kernels.strongest(activity, top)
     counts, low, high = kernels.histogram(activity, BINS)
     found = {
-        **kernels.zones(activity, error)._asdict(),
+        **kernels.zones(activity, error, of_rest)._asdict(),
         **shape._asdict(),
         "reliability": reliability,
         "top_index": top_index,
@@ -320,26 +371,10 @@ def _at_level(
     return found
 
 
-def _decided(measured: dict[str, np.ndarray], data: xr.Dataset, fdr: float, method: str) -> dict[str, np.ndarray]:
-    """p- and q-values, types and confidence (sigma, channel)."""
+def _weighed(measured: dict[str, np.ndarray], images: int, units: float) -> kernels_types.Weighed:
     zones = kernels.Zones(*(measured[name] for name in kernels.Zones._fields))
     shape = kernels.Shape(*(measured[name] for name in kernels.Shape._fields))
-    n = data.sizes["image"]
-    found = kernels.weighed(zones, shape, n, false_alarm=FALSE_ALARM, rare=RARE, few=FEW, nearly_none=NEARLY_NONE)
-    taps = labels.strings(data["tap"].values)
-    decided: dict[str, np.ndarray] = {}
-    for name in TESTED:
-        p = getattr(found, name)
-        q = np.empty_like(p)
-        for block in labels.blocks(data):
-            q[:, taps == block] = false_discovery_control(p[:, taps == block], axis=-1, method=method)
-        decided |= {f"p_{name}": p, f"q_{name}": q}
-    kind = np.select(
-        [decided["q_response"] > fdr, decided["q_selective"] <= fdr, decided["q_common"] <= fdr], [0, 2, 1], 3
-    )
-    decided["confidence"] = np.take_along_axis(found.probability, kind[None], axis=0)[0]
-    decided["type"] = np.array(KINDS, dtype=object)[kind]
-    return decided
+    return kernels_types.weighed(zones, shape, images, units, RATES)
 
 
 def _by_channel(
@@ -368,49 +403,12 @@ def _by_channel(
     }
 
 
-def _by_block(
-    types: np.ndarray, kurtosis: np.ndarray, data: xr.Dataset, *, resamples: int, level: float, seed: int
-) -> dict[str, Any]:
-    """Types per block, and whether the selective channels' tails are the heavier."""
-    sizes = (data.sizes["sigma"], len(labels.blocks(data)))
-    count, median = np.zeros((len(KINDS), *sizes), np.int64), np.full((len(KINDS), *sizes), np.nan)
-    difference = np.full((3, *sizes), np.nan)
-    for site in sites(data, "types of channel"):
-        at, here = (site.level, site.block), (site.level, site.channels)
-        of_kind = {kind: kurtosis[here][types[here] == kind] for kind in KINDS}
-        count[:, *at] = [len(values) for values in of_kind.values()]
-        # A constant channel has no kurtosis.
-        finite = {kind: values[np.isfinite(values)] for kind, values in of_kind.items()}
-        median[:, *at] = [np.median(v) if len(v) else np.nan for v in finite.values()]
-        difference[:, *at] = median_difference(finite["selective"], finite["common"], resamples, level, seed)
-    channels = count.sum(axis=0)
-    tail = (1 - level) / 2
-    low, high = (beta.ppf(q, count + 0.5, channels - count + 0.5) for q in (tail, 1 - tail))
-    return {
-        "number": count,
-        "fraction": Estimate(count / channels, np.where(count > 0, low, 0), np.where(count < channels, high, 1)),
-        "median_kurtosis": median,
-        "kurtosis_difference": Estimate(*difference),
-    }
-
-
-def median_difference(
-    first: np.ndarray, second: np.ndarray, resamples: int, level: float, seed: int
-) -> tuple[float, float, float]:
-    """Difference of medians and its percentile interval, each sample resampled; NaN with fewer than 2 of either."""
-    if min(len(first), len(second)) < 2:
-        return np.nan, np.nan, np.nan
-    rng = np.random.default_rng(seed)
-    drawn = [np.median(v[rng.integers(len(v), size=(resamples, len(v)))], axis=1) for v in (first, second)]
-    low, high = interval(drawn[0] - drawn[1], level, units=min(len(first), len(second)))
-    return float(np.median(first) - np.median(second)), float(low), float(high)
-
-
 def _coords(data: xr.Dataset, top: int) -> dict[str, Any]:
     sigma = data["sigma"]
     between = {"other_sigma": ("other_sigma", sigma.values, sigma.attrs)} if len(sigma) > 1 else {}
     return {
         "kind": list(KINDS),
+        "criterion": list(CRITERIA),
         "block": labels.blocks(data),
         "rank": np.arange(top),
         "bin": np.arange(BINS),

@@ -22,7 +22,7 @@ MIN_BARS = 4
 
 
 def plot(findings: xr.Dataset) -> Figure:
-    """Draw the types per block, activity against kurtosis, and two channels' marginals.
+    """Draw the types per block, activity against kurtosis, and the marginals of three channels.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ def plot(findings: xr.Dataset) -> Figure:
         "fraction",
         "kurtosis",
         "activity_fraction",
+        "below_fraction",
         "histogram",
         attrs=("fdr",),
         along={"kind": KINDS},
@@ -57,10 +58,10 @@ def plot(findings: xr.Dataset) -> Figure:
     selective = findings["number"].sel(kind="selective").isel(sigma=s).values
     block = "mid" if "mid" in blocks else blocks[int(selective.argmax())]
     here = findings.isel(sigma=s, channel=strings(findings["tap"].values) == block)
-    figure = Figure(figsize=(12, 7), layout="constrained")
+    figure = Figure(figsize=(14, 7), layout="constrained")
     upper, lower = figure.subfigures(2, 1, squeeze=False)[:, 0]
     _composition(upper, findings, blocks)
-    scatter, *marginals = lower.subplots(1, 3, squeeze=False)[0]
+    scatter, *marginals = lower.subplots(1, 4, squeeze=False)[0]
     for kind in KINDS:
         part = here.isel(channel=strings(here["type"].values) == kind)
         scatter.plot(part["activity_fraction"], part["kurtosis"], "o", ms=3, color=PALETTE[kind], label=kind)
@@ -68,7 +69,7 @@ def plot(findings: xr.Dataset) -> Figure:
     scatter.set(xlim=(-0.03, 1.03), xlabel="share of images clearly above rest", ylabel="excess kurtosis over images")
     scatter.set_title(f"channels of {block}, σ = {sigmas[s]:g}", fontsize=10)
     scatter.legend(frameon=False, fontsize=8)
-    for axis, kind in zip(marginals, ("common", "selective"), strict=True):
+    for axis, kind in zip(marginals, ("common", "suppressed", "selective"), strict=True):
         _marginal(axis, here.isel(channel=strings(here["type"].values) == kind), kind)
     rate = float(findings.attrs["fdr"])
     figure.suptitle(
@@ -111,8 +112,9 @@ def _marginal(axis: Axes, part: xr.Dataset, kind: str) -> None:
     axis.set_yscale("log")
     axis.minorticks_off()
     axis.set(xlabel="φ − rest (dashed: rest)", ylabel="images", ylim=(0.7, None))
+    side, share = ("below", "below_fraction") if kind == "suppressed" else ("above", "activity_fraction")
     axis.set_title(
         f"{kind} channel {one['channel'].item()}: kurtosis {one['kurtosis'].item():.2g},\n"
-        f"clearly above rest on {100 * one['activity_fraction'].item():.0f} %",
+        f"clearly {side} rest on {100 * one[share].item():.0f} %",
         fontsize=9,
     )

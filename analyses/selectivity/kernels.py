@@ -7,22 +7,19 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
-from scipy.special import betainc, gammainc, ndtr
+from scipy.special import gammainc
 
 __all__ = [
     "Shape",
-    "Weighed",
     "Zones",
     "above",
-    "at_least",
-    "at_most",
+    "effective",
     "histogram",
     "overlap",
     "rank_correlation",
     "shape",
     "standard_error",
     "strongest",
-    "weighed",
     "zones",
 ]
 
@@ -36,17 +33,28 @@ NEIGHBOURS = 20
 # have 0.474 to 0.485, the exponential power law 0.344. Its skewness is at least that under the Weibull law, 7.4, but
 # for the exponential power law with its smaller standard deviation.
 BOUNDARY_SD, BOUNDARY_SKEW = 0.502, 7.0
+# Standard errors of rest within which it lies but for 1 in 4,300 on either side.
+SURE = 3.5
+# Beyond so many robust standard deviations from the median an image is far out: 1 in 16,000 of a normal law.
+FAR = 4.0
 # Of the Gamma law that means of these differences follow: fewer images than make it 16 fit both laws too closely for so
 # much skew.
 LEAST_SHAPE = 16.0
 
 
 class Zones(NamedTuple):
-    """Numbers of images per channel in which it is clearly above, clearly below, and near rest."""
+    """Numbers of images per channel in which it is clearly above, clearly below, and near rest.
+
+    `raised` counts those above rest and not near it, clearly or not; `surely_above` (2, channels) those clearly above
+    and clearly below if rest were higher by 3.5 of its standard errors, `surely_below` if it were lower.
+    """
 
     above: np.ndarray
     below: np.ndarray
     near: np.ndarray
+    raised: np.ndarray
+    surely_above: np.ndarray
+    surely_below: np.ndarray
 
 
 class Shape(NamedTuple):
@@ -54,7 +62,7 @@ class Shape(NamedTuple):
 
     `tail` is Vuong's statistic, positive where the heavy-tailed Laplace law fits better than the normal law;
     `p_normal` the p-value of the normal law's being closer;
-    `upward` the standardised mean of a|a|, positive where departures from rest lie above it.
+    `far` the number of images further from the median than 4 standard deviations, taken from the quartiles.
     """
 
     mean: np.ndarray
@@ -64,20 +72,26 @@ class Shape(NamedTuple):
     lifetime: np.ndarray
     tail: np.ndarray
     p_normal: np.ndarray
-    upward: np.ndarray
+    far: np.ndarray
 
 
-class Weighed(NamedTuple):
-    """p-values of the three tests, and how probable each answer is: silent, common, selective, mixed."""
+def effective(members: np.ndarray | None, n: int) -> float:
+    """Number of independent images that n are worth whose groups may be alike throughout: n²/Σm², of group sizes m.
 
-    response: np.ndarray
-    common: np.ndarray
-    selective: np.ndarray
-    probability: np.ndarray
+    Kish's effective number; that of groups where all are equally large, n where each image is one.
+
+    Parameters
+    ----------
+    members
+        (images), the group of each, from 0; None where images are independent.
+    """
+    return float(n) if members is None else n**2 / float((np.bincount(members).astype(float) ** 2).sum())
 
 
-def standard_error(activity: np.ndarray, se: np.ndarray, rest_se: np.ndarray) -> np.ndarray:
-    """Standard error of a = φ − rest (images, channels), kept from being underestimated by few draws.
+def standard_error(
+    activity: np.ndarray, se: np.ndarray, rest_se: np.ndarray, neighbours: int = NEIGHBOURS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standard errors of a = φ − rest (images, channels) and of rest, kept from being underestimated by few draws.
 
     Noise differs between images, and few draws tell little of one image's. An image's variance is its own estimate
     or the mean of the 20 images whose a is nearest, whichever is larger: where nothing but noise made a large, it made
@@ -90,10 +104,12 @@ def standard_error(activity: np.ndarray, se: np.ndarray, rest_se: np.ndarray) ->
         a (images, channels).
     se, rest_se
         Standard errors of φ (images, channels) and of rest (channels).
+    neighbours
+        So many images instead of 20, where several share their noise.
     """
     variance = se**2
     n = len(activity)
-    window = min(NEIGHBOURS, n)
+    window = min(neighbours, n)
     # Of equal a, by variance: so the order of images does not matter.
     order = np.lexsort((variance, activity), axis=0)
     sums = np.concatenate(
@@ -104,7 +120,8 @@ def standard_error(activity: np.ndarray, se: np.ndarray, rest_se: np.ndarray) ->
     np.put_along_axis(near, order, (sums[first + window] - sums[first]) / window, axis=0)
     size = np.abs(activity)
     at_rest = np.where(size == size.min(axis=0), near, 0).max(axis=0)
-    return np.sqrt(np.maximum(variance, near) + np.maximum(rest_se**2, at_rest))
+    of_rest = np.maximum(rest_se**2, at_rest)
+    return np.sqrt(np.maximum(variance, near) + of_rest), np.sqrt(of_rest)
 
 
 def above(phi: np.ndarray, rest: np.ndarray) -> np.ndarray:
@@ -112,7 +129,7 @@ def above(phi: np.ndarray, rest: np.ndarray) -> np.ndarray:
     return phi - rest
 
 
-def zones(activity: np.ndarray, error: np.ndarray) -> Zones:
+def zones(activity: np.ndarray, error: np.ndarray, of_rest: np.ndarray) -> Zones:
     """Count images on which a channel is clearly above, clearly below or near rest.
 
     A tenth of the typical response Σa²/Σ|a| counts for nothing. Beyond that, a departure is clear when it
@@ -124,16 +141,25 @@ def zones(activity: np.ndarray, error: np.ndarray) -> Zones:
         a = φ − rest (images, channels).
     error
         Its standard error, that shape or what broadcasts to it.
+    of_rest
+        The part that all images share, standard error of rest (channels).
     """
     size = np.abs(activity)
     with np.errstate(invalid="ignore"):
         small = SMALL * np.nan_to_num((activity**2).sum(axis=0) / size.sum(axis=0))
-    clear = size > np.maximum(CLEAR * error, small)
-    upward = (clear & (activity > 0)).sum(axis=0)
-    return Zones(upward, clear.sum(axis=0) - upward, (size <= np.maximum(error, small)).sum(axis=0))
+    bound = np.maximum(CLEAR * error, small)
+    clear = size > bound
+    positive = activity > 0
+    upward = (clear & positive).sum(axis=0)
+    near = size <= np.maximum(error, small)
+    surely = [
+        np.stack([(activity - shift > bound).sum(axis=0), (activity - shift < -bound).sum(axis=0)])
+        for shift in (SURE * of_rest, -SURE * of_rest)
+    ]
+    return Zones(upward, clear.sum(axis=0) - upward, near.sum(axis=0), (positive & ~near).sum(axis=0), *surely)
 
 
-def shape(activity: np.ndarray) -> Shape:
+def shape(activity: np.ndarray, members: np.ndarray | None = None) -> Shape:
     """Moments, lifetime sparseness, and which of two laws the marginal is closer to.
 
     Skew and excess kurtosis are corrected for bias (Fisher's G₁, G₂). Lifetime sparseness is Vinje &
@@ -151,12 +177,17 @@ def shape(activity: np.ndarray) -> Shape:
     differences being skewed there, their mean is taken for Gamma distributed (Pearson's type III), with the shape
     4n/skewness², 16 at least.
 
+    Where images come in groups, the standard deviation is that of the groups' sums, and n their effective number.
+
     Parameters
     ----------
     activity
         a = φ − rest (images, channels), at least 4 images.
+    members
+        (images), the group of each, from 0; None where images are independent.
     """
     n = len(activity)
+    units = effective(members, n)
     mean, median = activity.mean(axis=0), np.median(activity, axis=0)
     centred = activity - mean
     square = centred**2
@@ -176,15 +207,16 @@ def shape(activity: np.ndarray) -> Shape:
         b = distance.mean(axis=0)
         mean_difference = 0.5 * np.log(m2) - np.log(b) + 0.5 * np.log(2 * np.pi) - 0.5 - np.log(2)
         difference = 0.5 * square / m2 - distance / b
-        scale = difference.std(axis=0)
-        tail = np.sqrt(n) * mean_difference / scale
-        freedom = max(4 * n / BOUNDARY_SKEW**2, LEAST_SHAPE)
-        bounded = np.sqrt(n) * mean_difference / np.maximum(scale, BOUNDARY_SD)
+        scale = difference.std(axis=0) if members is None else _scale_between(difference, members)
+        tail = np.sqrt(units) * mean_difference / scale
+        freedom = max(4 * units / BOUNDARY_SKEW**2, LEAST_SHAPE)
+        bounded = np.sqrt(units) * mean_difference / np.maximum(scale, BOUNDARY_SD)
         p_normal = gammainc(freedom, np.maximum(freedom + np.sqrt(freedom) * bounded, 0))
         response = np.maximum(activity, 0)
         shared = response.mean(axis=0) ** 2 / (response**2).mean(axis=0)
-        signed = activity * np.abs(activity)
-        upward = np.sqrt(n) * signed.mean(axis=0) / signed.std(axis=0)
+        lower, upper = np.quantile(activity, [0.25, 0.75], axis=0)
+        # Half the distance between the quartiles is 0.6745 standard deviations of a normal law.
+        far = distance > FAR * (upper - lower) / 2 / 0.6745
     return Shape(
         mean,
         np.sqrt(m2 * n / (n - 1)),
@@ -193,68 +225,17 @@ def shape(activity: np.ndarray) -> Shape:
         (1 - shared) / (1 - 1 / n),
         tail,
         p_normal,
-        upward,
+        far.sum(axis=0),
     )
 
 
-def at_least(count: np.ndarray, n: int, rate: float) -> np.ndarray:
-    """P(X ≥ count) of a binomial X: the exact p-value against "the rate is at most this"."""
-    return stats.binom.sf(count - 1, n, rate)
-
-
-def at_most(count: np.ndarray, n: int, rate: float) -> np.ndarray:
-    """P(X ≤ count) of a binomial X: the exact p-value against "the rate is at least this"."""
-    return stats.binom.cdf(count, n, rate)
-
-
-def weighed(
-    zones: Zones, shape: Shape, n: int, *, false_alarm: float, rare: float, few: float, nearly_none: float
-) -> Weighed:
-    """Weigh the criteria of the types.
-
-    Each type is a conjunction of criteria, so its p-value is the largest of theirs (intersection-union test).
-    A criterion's probability is its posterior: of a rate under Jeffreys' prior, of a statistic's sign under
-    its normal approximation; an answer's is the least that these allow (Bonferroni).
-
-    Parameters
-    ----------
-    zones, shape
-        Of the channels.
-    n
-        Number of images.
-    false_alarm
-        Rate of clear departures from rest that errors alone may bring: more is a response.
-    rare
-        A channel is silent that responds to a smaller share of images.
-    few
-        A selective channel is clearly above rest on a smaller share of images.
-    nearly_none
-        A common channel is near rest on a smaller share of images.
-    """
-    clear = zones.above + zones.below
-    tail, p_normal = np.nan_to_num(shape.tail), np.nan_to_num(shape.p_normal, nan=0.5)
-    responds = at_least(clear, n, false_alarm)
-    few_p, near_p = at_most(zones.above, n, few), at_most(zones.near, n, nearly_none)
-    known = ~np.isnan(shape.tail)
-    selective = np.where(
-        known & (np.nan_to_num(shape.upward) > 0), np.maximum.reduce([responds, few_p, ndtr(-tail)]), 1.0
-    )
-    common = np.where(known, np.maximum.reduce([responds, near_p, p_normal]), 1.0)
-
-    def below(count: np.ndarray, rate: float) -> np.ndarray:
-        return betainc(count + 0.5, n - count + 0.5, rate)
-
-    silent = below(clear, rare)
-    doubts_selective = np.stack(
-        [below(clear, false_alarm), 1 - below(zones.above, few), ndtr(-tail), ndtr(-np.nan_to_num(shape.upward))]
-    )
-    doubts_common = np.stack([below(clear, false_alarm), 1 - below(zones.near, nearly_none), p_normal])
-    # At most as probable as its least probable criterion; at least as the sum of doubts leaves. What the bound adds to
-    # the doubts in "common" is no reason to believe in "mixed".
-    at_most_common = 1 - np.maximum(doubts_common[:2].max(axis=0), np.minimum(ndtr(tail), p_normal))
-    mixed = 1 - silent - (1 - doubts_selective.max(axis=0)) - at_most_common
-    least = [silent, 1 - doubts_common.sum(axis=0), 1 - doubts_selective.sum(axis=0), mixed]
-    return Weighed(responds, common, selective, np.clip(np.stack(least), 0, 1))
+def _scale_between(values: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Standard deviation such that over √units it is the standard error of the mean, by the sums of groups."""
+    centred = values - values.mean(axis=0)
+    sums = np.zeros((int(members.max()) + 1, values.shape[1]))
+    np.add.at(sums, members, centred)
+    groups, n = len(sums), len(values)
+    return np.sqrt((sums**2).sum(axis=0) * groups / (groups - 1)) / n * np.sqrt(effective(members, n))
 
 
 def strongest(activity: np.ndarray, top: int) -> np.ndarray:

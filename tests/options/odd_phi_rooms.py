@@ -14,10 +14,24 @@ __all__ = ["CALLS"]
 CALLS: dict[str, Call] = {
     "selectivity.analyse": Call(
         selectivity.analyse,
-        {"data": made.DATA, "fdr": 0.05, "fdr_method": "bh", "top": 2, **made.RESAMPLED},
-        made.TAKEN | {"fdr": made.SHARES, "top": made.LARGER | made.HUGE},
+        {"data": made.DATA, "fdr": 0.05, "fdr_method": "bh", "top": 2, "clusters": None, **made.RESAMPLED},
+        made.TAKEN | {"fdr": made.SHARES, "top": made.LARGER | made.HUGE, "clusters": NOTHING},
     ),
     "selectivity.plot": Call(selectivity.plot, {"findings": made.TYPES}),
+    "selectivity.power_curve": Call(
+        selectivity.power_curve,
+        {
+            "data": made.DATA,
+            "numbers": (20, 24),
+            "fdr": 0.05,
+            "fdr_method": "bh",
+            "clusters": None,
+            "level": 0.95,
+            "seed": 0,
+        },
+        made.TAKEN | {"fdr": made.SHARES, "clusters": NOTHING, "numbers": NOTHING},
+    ),
+    "selectivity.plot_power": Call(selectivity.plot_power, {"findings": selectivity.power_curve(made.DATA)}),
     "sparsity.analyse": Call(
         sparsity.analyse,
         {"data": made.DATA, "block_inputs": None, "clusters": "source", **made.RESAMPLED},

@@ -13,8 +13,9 @@ from probekit import labels
 from probekit.errors import InputError
 from probekit.synthetic.subspaces import union_of_subspaces
 
-IMAGES, SIGMA = 960, (0.1, 0.2, 0.5)
-SPARSE = {"n_channels": 60, "n_subspaces": 6, "support": 6, "common": 12, "noise": 0.02}
+# So many that of 15 common channels none is undecided: 0.996^2400 < 0.05/60.
+IMAGES, SIGMA = 2400, (0.1, 0.2, 0.5)
+SPARSE = {"n_channels": 60, "n_subspaces": 6, "support": 6, "common": 15, "noise": 0.02}
 DENSE = {"n_channels": 60, "n_subspaces": 1, "support": 1, "common": 59, "noise": 0.02}
 
 
@@ -216,8 +217,8 @@ def test_numbers_that_differ_by_rounding_alone_are_no_evidence(comparison: Any) 
 def test_images_that_come_in_groups_are_resampled_in_groups_throughout() -> None:
     def grouped(data: xr.Dataset) -> dict[str, xr.Dataset]:
         # Ten sources of 96 copies each: there are ten independent images.
-        copies = data.isel(image=np.repeat(np.arange(10), 96))
-        copies = copies.assign_coords(image=data.image, label=("image", np.repeat(list("abcdefghij"), 96)))
+        copies = data.isel(image=np.repeat(np.arange(10), IMAGES // 10))
+        copies = copies.assign_coords(image=data.image, label=("image", np.repeat(list("abcdefghij"), IMAGES // 10)))
         return {"sparsity": sparsity.analyse(copies, clusters="label", resamples=400)}
 
     untrained = grouped(network(enc3=DENSE, mid=DENSE))
@@ -444,3 +445,17 @@ def test_variants_and_densities_that_the_criteria_are_not_about_are_refused() ->
     for given, words in refused:
         with pytest.raises(InputError, match=words):
             claims.table({}, {}, **given)
+
+
+def test_channels_that_images_switch_off_are_no_common_channels() -> None:
+    data, truth = union_of_subspaces(IMAGES, sigma=SIGMA, seed=0, **SPARSE)
+    data = data.assign_coords(tap=("channel", np.full(data.sizes["channel"], "mid", object)))
+    raised = data.assign(phi=data.phi + 9, rest=data.rest + 9)
+    mirrored = raised.phi.where(~truth.common, 2 * raised.rest - raised.phi).transpose(*raised.phi.dims)
+    found = {"selectivity": selectivity.analyse(raised.assign(phi=mirrored), resamples=100)}
+    assert (found["selectivity"].type == "suppressed").sum("channel").values.tolist() == [15] * len(SIGMA)
+    judged = claims.table(found, found, paper_gains=found)
+    share = judged.isel(criterion=["share of common" in w for w in judged.what.values])
+    assert share.sizes["criterion"] == len(SIGMA)
+    assert not share.value.any()
+    assert not share.holds.any()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analyses.selectivity import kernels as kernels
+from analyses.selectivity import kernels, kernels_types
 
 
 def marginals(n: int = 200, channels: int = 6) -> np.ndarray:
@@ -54,8 +54,8 @@ def test_the_tail_statistic_tells_laplace_from_normal_samples() -> None:
 @pytest.mark.parametrize("rate", [0.001, 0.2, 0.5])
 def test_rates_are_tested_exactly(rate: float) -> None:
     n, count = 50, np.arange(51)
-    np.testing.assert_allclose(kernels.at_least(count, n, rate), stats.binom.sf(count - 1, n, rate), atol=1e-14)
-    np.testing.assert_allclose(kernels.at_most(count, n, rate), stats.binom.cdf(count, n, rate), atol=1e-14)
+    np.testing.assert_allclose(kernels_types.at_least(count, n, rate), stats.binom.sf(count - 1, n, rate), atol=1e-14)
+    np.testing.assert_allclose(kernels_types.at_most(count, n, rate), stats.binom.cdf(count, n, rate), atol=1e-14)
 
 
 def test_rank_correlations_are_spearmans() -> None:
@@ -87,7 +87,7 @@ def test_histograms_are_numpys() -> None:
 def test_the_standard_error_is_the_largest_of_its_own_and_its_neighbours_and_includes_rests(n: int) -> None:
     rng = np.random.default_rng(3)
     a, se, rest_se = rng.normal(size=(n, 4)), rng.gamma(1.0, size=(n, 4)), rng.gamma(1.0, size=4)
-    found = kernels.standard_error(a, se, rest_se)
+    found, of_rest = kernels.standard_error(a, se, rest_se)
     for c in range(4):
         order = list(np.argsort(a[:, c]))
         near = []
@@ -96,6 +96,7 @@ def test_the_standard_error_is_the_largest_of_its_own_and_its_neighbours_and_inc
             first = min(max(order.index(i) - window // 2, 0), n - window)
             near.append(float((se[order[first : first + window], c] ** 2).mean()))
         rest = max(rest_se[c] ** 2, near[int(np.abs(a[:, c]).argmin())])
+        assert of_rest[c] == pytest.approx(math.sqrt(rest))
         for i in range(n):
             assert found[i, c] == pytest.approx(math.sqrt(max(se[i, c] ** 2, near[i]) + rest))
 
@@ -134,12 +135,16 @@ def test_under_laws_of_the_boundary_the_difference_is_no_wider_and_no_less_skewe
     assert skew >= kernels.BOUNDARY_SKEW or deviation < 0.7 * kernels.BOUNDARY_SD
 
 
-@pytest.mark.parametrize("n", [40, 100, 400])
-@pytest.mark.parametrize("name", BOUNDARY)
-def test_p_values_of_the_normal_law_under_laws_of_the_boundary_are_valid(name: str, n: int) -> None:
+def p_values_of_the_normal_law_are_valid(name: str, n: int) -> None:
     channels = 4000
     a = BOUNDARY[name].rvs((n, channels), random_state=np.random.default_rng(4))
     p = kernels.shape(a).p_normal
     for size in (0.05, 0.01, 0.001):
         # 3.5 binomial standard deviations.
         assert (p <= size).mean() <= size + 3.5 * math.sqrt(size * (1 - size) / channels)
+
+
+@pytest.mark.parametrize("n", [40, 100, 400])
+@pytest.mark.parametrize("name", BOUNDARY)
+def test_p_values_of_the_normal_law_under_laws_of_the_boundary_are_valid(name: str, n: int) -> None:
+    p_values_of_the_normal_law_are_valid(name, n)

@@ -1,0 +1,180 @@
+"""Numpy kernels of types of channel: criteria as tests that they hold and that they fail, and what follows of types."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import betainc, betaincc, ndtr
+
+from analyses.selectivity.kernels import SURE, Shape, Zones
+
+__all__ = ["CRITERIA", "ONE_OF", "Rates", "Weighed", "at_least", "at_most", "most_true", "weighed"]
+
+CRITERIA = ("response", "raised", "lowered", "few", "upward", "heavy", "normal", "within")
+# The criteria of each type; silent is what does not respond, mixed what is none of the others.
+NEEDS = {
+    "common": ("response", "raised", "normal", "within"),
+    "suppressed": ("response", "lowered", "downward"),
+    "selective": ("response", "few", "upward", "heavy"),
+}
+ONE_OF = ("silent", *NEEDS, "mixed")
+
+
+class Rates(NamedTuple):
+    """Shares of images that criteria are about.
+
+    Attributes
+    ----------
+    false_alarm
+        Clear departures from rest that errors alone may bring: more is a response.
+    rare
+        A channel is silent that responds to a smaller share of images.
+    few
+        A selective channel is clearly above rest on a smaller share of images.
+    nearly_none
+        A common channel is above rest, and not near it, but for a smaller share of images, a suppressed one below it.
+    far
+        A common channel is far from its median on a smaller share of images.
+    """
+
+    false_alarm: float
+    rare: float
+    few: float
+    nearly_none: float
+    far: float
+
+
+class Weighed(NamedTuple):
+    """p-values and probabilities, by name; arrays of channels.
+
+    Attributes
+    ----------
+    criteria
+        Against each criterion's failing, and against its holding.
+    shown, excluded
+        Of each type: against the channel's not being of it, and against its being so.
+    probability
+        Of each type, a lower bound.
+    """
+
+    criteria: dict[str, tuple[np.ndarray, np.ndarray]]
+    shown: dict[str, np.ndarray]
+    excluded: dict[str, np.ndarray]
+    probability: dict[str, np.ndarray]
+
+
+def at_least(count: np.ndarray, n: float | np.ndarray, rate: float) -> np.ndarray:
+    """P(X ≥ count) of a binomial X: the exact p-value against "the rate is at most this".
+
+    Between whole numbers, which effective ones need not be, the incomplete beta function goes on smoothly.
+    """
+    count = np.asarray(count, float)
+    inside = count > 0
+    return np.where(inside, betainc(np.where(inside, count, 1), np.where(inside, n - count + 1, 1), rate), 1.0)
+
+
+def at_most(count: np.ndarray, n: float | np.ndarray, rate: float) -> np.ndarray:
+    """P(X ≤ count) of a binomial X: the exact p-value against "the rate is at least this"; see `at_least`."""
+    count = np.asarray(count, float)
+    # Rounding of effective numbers leaves a trace of an image.
+    inside = n - count > 1e-9
+    return np.where(inside, betaincc(np.where(inside, count + 1, 1), np.where(inside, n - count, 1), rate), 1.0)
+
+
+def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> Weighed:
+    """Weigh the criteria of the types.
+
+    Each type is a conjunction of criteria, so it is shown where all are: its p-value is the largest of theirs
+    (intersection-union test). It is excluded where one of its criteria is shown to fail (Bonferroni). Mixed is shown
+    where all others are excluded, and excluded where one of them is shown. A criterion's probability is its posterior:
+    of a rate under Jeffreys' prior, of a statistic's sign under its normal approximation; an answer's is the least
+    that these allow (Bonferroni).
+
+    Parameters
+    ----------
+    zones, shape
+        Of the channels.
+    n, units
+        Number of images, and of independent ones that they are worth.
+    rates
+        Of the criteria.
+    """
+    worth = units / n
+    above, below, far = zones.above * worth, zones.below * worth, shape.far * worth
+    raised = zones.raised * worth
+    upward, downward = zones.surely_above * worth, zones.surely_below[::-1] * worth
+    lowered = (n - zones.near - zones.raised) * worth
+    clear = above + below
+    nearly_all = 1 - rates.nearly_none
+    known = ~np.isnan(shape.tail)
+    # Of a constant channel neither law is closer.
+    p_heavy = np.where(known, ndtr(-np.nan_to_num(shape.tail)), 1.0)
+    p_normal = np.where(known, np.nan_to_num(shape.p_normal, nan=1.0), 1.0)
+    none = np.where(known, 1.0, 0.0)
+    criteria = {
+        "response": (at_least(clear, units, rates.false_alarm), at_most(clear, units, rates.rare)),
+        "raised": (at_least(raised, units, nearly_all), at_most(raised, units, nearly_all)),
+        "lowered": (at_least(lowered, units, nearly_all), at_most(lowered, units, nearly_all)),
+        "few": (at_most(above, units, rates.few), at_least(above, units, rates.few)),
+        "upward": tuple(
+            np.minimum(at_least(mine, mine + other, 0.5) + ndtr(-SURE), 1) for mine, other in (upward, downward)
+        ),
+        "heavy": (p_heavy, np.minimum(p_normal, none)),
+        "normal": (p_normal, np.minimum(p_heavy, none)),
+        "within": (at_most(far, units, rates.far), at_least(far, units, rates.far)),
+    }
+    both = criteria | {"downward": criteria["upward"][::-1]}
+    shown = {"silent": criteria["response"][1]}
+    excluded = {"silent": criteria["response"][0]}
+    for kind, needed in NEEDS.items():
+        shown[kind] = np.maximum.reduce([both[name][0] for name in needed])
+        excluded[kind] = np.minimum(len(needed) * np.minimum.reduce([both[name][1] for name in needed]), 1)
+    shown["mixed"] = np.maximum.reduce(list(excluded.values()))
+    excluded["mixed"] = np.minimum(len(shown) * np.minimum.reduce([shown[k] for k in excluded]), 1)
+
+    def under(count: np.ndarray, rate: float, of: float | np.ndarray = units) -> np.ndarray:
+        return betainc(count + 0.5, of - count + 0.5, rate)
+
+    silent = under(clear, rates.rare)
+    doubt = {
+        "response": under(clear, rates.false_alarm),
+        "raised": under(raised, nearly_all),
+        "lowered": under(lowered, nearly_all),
+        "few": 1 - under(above, rates.few),
+        "upward": under(upward[0], 0.5, upward.sum(axis=0)),
+        "downward": under(downward[0], 0.5, downward.sum(axis=0)),
+        "heavy": np.where(known, p_heavy, 0.5),
+        "normal": np.where(known, p_normal, 0.5),
+        "within": 1 - under(far, rates.far),
+    }
+    probability = {"silent": silent}
+    rest = 1 - silent
+    for kind, needed in NEEDS.items():
+        probability[kind] = 1 - np.sum([doubt[name] for name in needed], axis=0)
+        # At most as probable as its least probable criterion. What the bound adds to the doubts in "normal" is no
+        # reason to believe in "mixed".
+        least = doubt | {"normal": np.minimum(1 - p_heavy, doubt["normal"])}
+        rest = rest - (1 - np.maximum.reduce([least[name] for name in needed]))
+    probability["mixed"] = rest
+    return Weighed(criteria, shown, excluded, {kind: np.clip(p, 0, 1) for kind, p in probability.items()})
+
+
+def most_true(p: np.ndarray, alpha: float) -> np.ndarray:
+    """Number of null hypotheses that may all be true, with confidence 1 − alpha; of p-values (…, hypotheses).
+
+    The largest number i such that Simes' test at alpha rejects none of the i largest p-values together: the closed
+    test by Simes' (Hommel, Biometrika 75, 383, 1988; Goeman & Solari, Statistical Science 26, 584, 2011).
+    """
+    p = np.sort(np.asarray(p, float), axis=-1)
+    m = p.shape[-1]
+    low, high = np.zeros(p.shape[:-1], int), np.full(p.shape[:-1], m)
+    order = np.arange(m)
+    # If Simes' test does not reject i of them, it does not reject fewer: so halving finds the largest.
+    for _ in range(m.bit_length()):
+        middle = (low + high + 1) // 2
+        rank = order - (m - middle)[..., None] + 1
+        kept = ((rank < 1) | (middle[..., None] * p > rank * alpha)).all(axis=-1)
+        low, high = np.where(kept, middle, low), np.where(kept, high, np.minimum(middle - 1, high))
+        high = np.maximum(high, low)
+    return low
