@@ -153,7 +153,11 @@ def _middle(data: xr.Dataset) -> xr.Dataset:
 
 
 def _findings(data: xr.Dataset, role: str) -> dict[str, xr.Dataset]:
-    """What the analyses find; crops of one photograph are not independent, so photographs are resampled."""
+    """What the analyses find.
+
+    Crops of one photograph are not independent. For sparsity photographs are resampled; there are too few of them for
+    types of channel and subspaces, for which crops count as independent.
+    """
     analyses: dict[str, Callable[[], xr.Dataset]] = {
         "sparsity": lambda: sparsity.analyse(data, clusters="label"),
         "selectivity": lambda: selectivity.analyse(data),
@@ -300,7 +304,7 @@ def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:
         number = found[role]["selectivity"]["number"].sel(sigma=SHOWN_SIGMA, block="mid")
         types = ", ".join(f"{int(number.sel(kind=kind))} {kind}" for kind in number["kind"].values)
         here = found[role]["subspaces"].isel(sigma=0, block=0)
-        lines.append(f"channels of mid at σ = {SHOWN_SIGMA:g}, {role}: {types}")
+        lines.append(f"channels of mid at σ = {SHOWN_SIGMA:g}, {role}, as if crops were independent: {types}")
         lines.append(
             f"subspaces of mid, {role}: {here['n_subspaces'].item()} found with confidence "
             f"{here['confidence'].item():.2f}; overlap of active sets {here['overlap_within'].item():.2f} within, "

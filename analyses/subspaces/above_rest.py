@@ -14,7 +14,7 @@ from analyses.subspaces import kernels_active
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["MIN_IMAGES", "AboveRest", "check", "responses", "shuffled", "sources"]
+__all__ = ["MIN_IMAGES", "AboveRest", "check", "grouped", "responses", "shuffled", "sources"]
 
 MIN_IMAGES = 20
 MEASURED = ("phi", "phi_se", "rest", "rest_se")
@@ -99,6 +99,19 @@ def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1, signed: bool
     return data
 
 
+def grouped(data: xr.Dataset, clusters: str | None) -> np.ndarray | None:
+    """The number of each image's group; None where images are independent. Refuses too few groups."""
+    if clusters is None:
+        return None
+    members = np.unique(labels.classes(data, clusters, option="clusters", least=1), return_inverse=True)[1]
+    if members.max() + 1 < MIN_IMAGES:
+        raise InputError(
+            f"clusters={clusters!r}: {len(members)} images in {members.max() + 1} groups: give images of {MIN_IMAGES} "
+            "groups at least, subspaces are of many independent images"
+        )
+    return members
+
+
 def sources(data: xr.Dataset) -> dict[str, Any]:
     """What rest and its error were taken from, as attrs."""
     missing = [
@@ -152,13 +165,21 @@ def _scaled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.ldexp(values, -power).astype(np.float32, copy=False) for name, values in arrays.items()}
 
 
-def shuffled(data: xr.Dataset, seed: int) -> xr.Dataset:
-    """The data with every channel permuted over images on its own, phi_se along with phi."""
+def shuffled(data: xr.Dataset, seed: int, members: np.ndarray | None = None) -> xr.Dataset:
+    """The data with every channel permuted over images on its own, phi_se along with phi.
+
+    Groups of images are permuted whole, laid end to end: images that were alike stay so.
+    """
     rng = np.random.default_rng(seed)
     arrays = {name: data[name].values.copy() for name in ("phi", "phi_se") if name in data}
     first = labels.by_id(data)
+    if members is not None:
+        first = first[np.argsort(members[first], kind="stable")]
     for level, channel in np.ndindex(data.sizes["sigma"], data.sizes["channel"]):
-        order = rng.permutation(first)
+        if members is None:
+            order = rng.permutation(first)
+        else:
+            order = first[np.argsort(rng.permutation(members.max() + 1)[members[first]], kind="stable")]
         for values in arrays.values():
             values[first, level, channel] = values[order, level, channel]
     return data.assign({name: (data[name].dims, values) for name, values in arrays.items()})

@@ -18,7 +18,7 @@ from scipy.stats import t as student
 
 from analyses.ground import Estimate, Findings, Variable, check_options, interval, resampling
 from analyses.subspaces import kernels_active, kernels_explained
-from analyses.subspaces.above_rest import MIN_IMAGES, check, responses, shuffled
+from analyses.subspaces.above_rest import MIN_IMAGES, check, grouped, responses, shuffled
 from analyses.subspaces.fitting import (
     COORDS,
     FITTED,
@@ -30,7 +30,7 @@ from analyses.subspaces.fitting import (
     fitted,
     subspace_of,
 )
-from analyses.subspaces.kernels_fit import Search
+from analyses.subspaces.kernels_fit import Search, one_of_each
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -49,7 +49,7 @@ MOST_COMPARED = 10_000
 LEVEL = 0.95
 ESTIMATORS = {"two_nn": "TwoNN", "mle": "MLE", "local_pca": "lPCA"}
 COMPARED = (*PLACE, "rank", "comparison")
-PAIRS, HELD_OUT = "95 %, Welch's t over pairs of images", "95 %, held-out images resampled"
+PAIRS, HELD_OUT = "95 %, Welch's t over pairs of images", "95 %, held-out images, or clusters of them, resampled"
 OVERLAP = Findings(
     "subspaces",
     {
@@ -109,6 +109,7 @@ def analyse(
     rate: float = 0.05,
     resamples: int = 1000,
     dimensions: bool = True,
+    clusters: str | None = None,
     seed: int = 0,
     **further: Any,
 ) -> xr.Dataset:
@@ -124,6 +125,10 @@ def analyse(
         As in `explained_variance`.
     dimensions
         Whether to estimate the intrinsic dimension; needs scikit-dimension.
+    clusters
+        Coordinate along `image`, such as "label", for images that are not independent, as crops of one photograph; see
+        `fit`, `overlap`, `explained_variance` and `intrinsic_dimension`. Groups are permuted whole in the control. By
+        default images are independent.
     seed
         Of everything drawn.
     further
@@ -159,6 +164,7 @@ def analyse(
     checks.flag("dimensions", dimensions)
     check_options("analyse", further, ("max_subspaces", "splits"))
     usable_ranks(data, ranks)
+    members = grouped(data, clusters)
     most = further.get("max_subspaces", MOST_SUBSPACES)
     data = FINDINGS.distinct(data)
     found = fit(
@@ -168,18 +174,19 @@ def analyse(
         max_subspaces=most,
         rate=rate,
         splits=further.get("splits", SPLITS),
+        clusters=clusters,
         seed=seed,
     )
-    own = _explained(data, found, ranks, resamples, seed)
-    parts = [found, overlap(data, found, seed=seed), own.label(data)]
+    own = _explained(data, found, ranks, resamples, clusters, seed)
+    parts = [found, overlap(data, found, clusters=clusters, seed=seed), own.label(data)]
     if dimensions:
-        parts.append(intrinsic_dimension(data, seed=seed))
-    permuted = shuffled(data, seed)
-    control = fitted(permuted, Search(method, None, most, 0, seed), rate, found.n_subspaces.values)
-    other = _explained(permuted, control, ranks, resamples, seed + 1)
-    gap = overlap(permuted, control, seed=seed)
+        parts.append(intrinsic_dimension(data, clusters=clusters, seed=seed))
+    permuted = shuffled(data, seed, members)
+    control = fitted(permuted, Search(method, None, most, 0, seed), rate, found.n_subspaces.values, clusters)
+    other = _explained(permuted, control, ranks, resamples, clusters, seed + 1)
+    gap = overlap(permuted, control, clusters=clusters, seed=seed)
     # The two bootstraps are independent.
-    excess = Estimate(own.gain - other.gain, *interval(own.drawn - other.drawn, LEVEL, units=own.images))
+    excess = Estimate(own.gain - other.gain, *interval(own.drawn - other.drawn, LEVEL, units=own.units))
     values = {
         "overlap_gap_shuffled": Estimate(*(gap[f"overlap_gap{end}"].values for end in ("", "_low", "_high"))),
         "gain_shuffled": other.estimate(),
@@ -191,7 +198,7 @@ def analyse(
 
 
 @OVERLAP.described
-def overlap(data: xr.Dataset, findings: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
+def overlap(data: xr.Dataset, findings: xr.Dataset, *, clusters: str | None = None, seed: int = 0) -> xr.Dataset:
     """How much active sets overlap within subspaces and between them.
 
     Jaccard index |A ∩ B|/|A ∪ B| without the common channels, its mean over random disjoint pairs of images: no
@@ -203,6 +210,9 @@ def overlap(data: xr.Dataset, findings: xr.Dataset, *, seed: int = 0) -> xr.Data
         What was fitted.
     findings
         What `fit` returned.
+    clusters
+        Coordinate along `image`, such as "label", for images that are not independent, as crops of one photograph: one
+        image of each group is paired. By default images are independent.
     seed
         Of the pairs, which are of ids: no order of images changes them.
 
@@ -228,6 +238,9 @@ def overlap(data: xr.Dataset, findings: xr.Dataset, *, seed: int = 0) -> xr.Data
     check_fitted(data, findings)
     seed = checks.seeded(seed)
     order = labels.by_id(data)
+    members = grouped(data, clusters)
+    if members is not None:
+        order = one_of_each(np.random.default_rng(seed).permutation(order), members)
     within, between, gap, low, high = (np.full(findings.n_subspaces.shape, np.nan) for _ in range(5))
     for response in responses(data, "overlap of active sets"):
         at = response.level, response.block
@@ -262,6 +275,7 @@ def explained_variance(
     *,
     ranks: Sequence[int] = (1, 2, 4, 8, 16),
     resamples: int = 1000,
+    clusters: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """What the subspaces explain of held-out images, against one PCA with as much to spend.
@@ -282,6 +296,9 @@ def explained_variance(
         What was fitted and what `fit` returned.
     ranks
         Dimensions r; those that reach the number of channels of the narrowest tap are left out.
+    clusters
+        Coordinate along `image`, such as "label", whose groups are held out and resampled whole: for images that are
+        not independent, as crops of one photograph. By default images are independent.
     resamples, seed
         Bootstrap samples of held-out images for the 95 % interval, at least 100; seed of split and bootstrap, which
         are of ids: no order of images changes them.
@@ -304,13 +321,13 @@ def explained_variance(
     >>> bool(found.gain_low.sel(comparison="nonzeros") > 0)
     True
     """
-    return _explained(data, findings, ranks, resamples, seed).label(data)
+    return _explained(data, findings, ranks, resamples, clusters, seed).label(data)
 
 
 class HeldOut(NamedTuple):
     """What union and PCA explain, (sigma, block, rank, comparison), and resampled gains, (resamples, …).
 
-    `ranks` are the dimensions of subspaces; `images` the number of held-out images.
+    `ranks` are the dimensions of subspaces; `units` the number of held-out images, or groups of them.
     """
 
     explained: np.ndarray
@@ -319,10 +336,10 @@ class HeldOut(NamedTuple):
     gain: np.ndarray
     drawn: np.ndarray
     ranks: tuple[int, ...]
-    images: int
+    units: int
 
     def estimate(self) -> Estimate:
-        return Estimate(self.gain, *interval(self.drawn, LEVEL, units=self.images))
+        return Estimate(self.gain, *interval(self.drawn, LEVEL, units=self.units))
 
     def coords(self, data: xr.Dataset) -> dict[str, Any]:
         return {
@@ -336,16 +353,23 @@ class HeldOut(NamedTuple):
         return EXPLAINED.label({**values, "gain": self.estimate()}, data, coords=self.coords(data))
 
 
-def _explained(data: xr.Dataset, findings: xr.Dataset, ranks: Sequence[int], resamples: int, seed: int) -> HeldOut:
+def _explained(
+    data: xr.Dataset, findings: xr.Dataset, ranks: Sequence[int], resamples: int, clusters: str | None, seed: int
+) -> HeldOut:
     check_fitted(data, findings)
     resamples, _, seed = resampling(resamples, LEVEL, seed)
     kept = usable_ranks(data, ranks)
-    chosen = np.random.default_rng(seed).permutation(labels.by_id(data))[:MOST_COMPARED]
-    train, test = np.split(chosen, [len(chosen) * 3 // 4])
+    train, test, held = _split(data, grouped(data, clusters), seed)
     shape = (*findings.n_subspaces.shape, len(kept), len(kernels_explained.COMPARISONS))
     explained, pca, gain = (np.full(shape, np.nan) for _ in range(3))
     held_out = HeldOut(
-        explained, pca, np.zeros(shape, int), gain, np.full((resamples, *shape), np.nan), kept, len(test)
+        explained,
+        pca,
+        np.zeros(shape, int),
+        gain,
+        np.full((resamples, *shape), np.nan),
+        kept,
+        len(test) if held is None else int(held.max()) + 1,
     )
     for response in responses(data, "held-out variance"):
         at = response.level, response.block
@@ -356,12 +380,28 @@ def _explained(data: xr.Dataset, findings: xr.Dataset, ranks: Sequence[int], res
         found = kernels_explained.compare(response.x[train], own[train], masks, response.x[test], kept)
         explained[at] = kernels_explained.fractions(found.union, found.total)
         pca[at] = kernels_explained.fractions(found.pca, found.total)
-        gain[at], held_out.drawn[:, *at] = kernels_explained.gains(found, resamples=resamples, seed=seed)
+        gain[at], held_out.drawn[:, *at] = kernels_explained.gains(found, resamples=resamples, seed=seed, members=held)
         budget = {"subspaces": number, "channels": len(response.channels), "nonzeros": int(masks.sum())}
         held_out.spent[at] = [
             [kernels_explained.pca_rank(name, rank=r, **budget) for name in kernels_explained.COMPARISONS] for r in kept
         ]
     return held_out
+
+
+def _split(data: xr.Dataset, members: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Positions of images to fit and to hold out, groups of them whole, and the number of each held-out one's group."""
+    chosen = np.random.default_rng(seed).permutation(labels.by_id(data))
+    if members is None:
+        train, test = np.split(chosen[:MOST_COMPARED], [min(len(chosen), MOST_COMPARED) * 3 // 4])
+        return train, test, None
+    # Groups in the order in which their first image is drawn; of these as many as make the number of images.
+    groups = members[one_of_each(chosen, members)]
+    until = np.cumsum(np.bincount(members)[groups])
+    groups = groups[: max(int((until <= MOST_COMPARED).sum()), 2)]
+    fitted_on = groups[: max(int((until[: len(groups)] <= until[len(groups) - 1] * 3 // 4).sum()), 1)]
+    train = chosen[np.isin(members[chosen], fitted_on)]
+    test = chosen[np.isin(members[chosen], np.setdiff1d(groups, fitted_on))]
+    return train, test, np.unique(members[test], return_inverse=True)[1]
 
 
 def usable_ranks(data: xr.Dataset, ranks: Any) -> tuple[int, ...]:
@@ -379,7 +419,9 @@ def usable_ranks(data: xr.Dataset, ranks: Any) -> tuple[int, ...]:
 
 
 @DIMENSIONS.described
-def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) -> xr.Dataset:
+def intrinsic_dimension(
+    data: xr.Dataset, *, images: int = 1000, clusters: str | None = None, seed: int = 0
+) -> xr.Dataset:
     """How many dimensions φ has locally, whatever its shape.
 
     Estimated by scikit-dimension: TwoNN (Facco et al., 2017), maximum likelihood (Levina & Bickel, 2004), and PCA.
@@ -390,6 +432,9 @@ def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) 
         What a tap returns.
     images
         Random images to use at most, which bounds the cost.
+    clusters
+        Coordinate along `image`, such as "label", of whose groups one image each is used: for images that are not
+        independent, as crops of one photograph, which are near one another. By default images are independent.
     seed
         Of the choice.
 
@@ -413,7 +458,7 @@ def intrinsic_dimension(data: xr.Dataset, *, images: int = 1000, seed: int = 0) 
             "the intrinsic dimension needs scikit-dimension: pip install 'probekit[analyses]', or dimensions=False"
         )
         raise InputError(message) from error
-    chosen = np.random.default_rng(seed).permutation(labels.by_id(data))[:images]
+    chosen = one_of_each(np.random.default_rng(seed).permutation(labels.by_id(data)), grouped(data, clusters))[:images]
     values = np.full((data.sizes["sigma"], len(labels.blocks(data)), len(ESTIMATORS)), np.nan)
     for response in responses(data, "intrinsic dimensions"):
         # Equal images have no distances to compare.

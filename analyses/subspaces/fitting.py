@@ -10,7 +10,7 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from analyses.ground import Findings, Variable, by_channel, check_same_network, repeats
 from analyses.subspaces import kernels_expression, kernels_fit
-from analyses.subspaces.above_rest import MIN_IMAGES, check, responses, sources
+from analyses.subspaces.above_rest import MIN_IMAGES, check, grouped, responses, sources
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -138,6 +138,7 @@ def fit(
     max_subspaces: int = MOST_SUBSPACES,
     rate: float = 0.05,
     splits: int = SPLITS,
+    clusters: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Sort images into subspaces, at every tap and noise level.
@@ -170,6 +171,10 @@ def fit(
         False discovery rate of active channels, in (0, 1).
     splits
         How often images are split in halves to see whether the answer repeats.
+    clusters
+        Coordinate along `image`, such as "label", for images that are not independent, as crops of one photograph:
+        subspaces are learnt, and halves split, from one image of each of 20 or more groups, and all are then sorted.
+        By default images are independent.
     seed
         Of landmarks, first seeds and splits.
 
@@ -199,13 +204,16 @@ def fit(
     numbers = None
     if n_subspaces is not None:
         data = check(data, rate, images=MIN_IMAGES)
-        most = data.sizes["image"] // 2
+        members = grouped(data, clusters)
+        most = (data.sizes["image"] if members is None else int(members.max()) + 1) // 2
         numbers = np.full((1, 1), checks.whole("n_subspaces", n_subspaces, least=1, most=most))
     search = kernels_fit.Search(method, None, max_subspaces, splits, seed)
-    return fitted(data, search, rate, numbers)
+    return fitted(data, search, rate, numbers, clusters)
 
 
-def fitted(data: xr.Dataset, search: kernels_fit.Search, rate: float, numbers: np.ndarray | None) -> xr.Dataset:
+def fitted(
+    data: xr.Dataset, search: kernels_fit.Search, rate: float, numbers: np.ndarray | None, clusters: str | None
+) -> xr.Dataset:
     """`fit` with a number of subspaces for each noise level and tap, (sigma, block) or what broadcasts to it."""
     rate = checks.plain(rate)
     data = check(data, rate, images=MIN_IMAGES)
@@ -214,13 +222,15 @@ def fitted(data: xr.Dataset, search: kernels_fit.Search, rate: float, numbers: n
     checks.choice("method", search.method, METHODS)
     checks.whole("max_subspaces", search.most, least=1)
     repeats("splits", search.splits, least=0)
+    members = grouped(data, clusters)
     shape = data.sizes["sigma"], len(labels.blocks(data))
     wanted = None if numbers is None else np.broadcast_to(numbers, shape)
     fits: dict[tuple[int, int], kernels_fit.Fit] = {}
     for response in responses(data, "subspaces"):
         at = response.level, response.block
         here = search if wanted is None else search._replace(number=int(wanted[at]))
-        fits[at] = kernels_fit.fit(response.x, response.noise, response.active(rate), here, shifted=response.shifted)
+        active = response.active(rate)
+        fits[at] = kernels_fit.fit(response.x, response.noise, active, here, shifted=response.shifted, members=members)
     values = _arrays(data, fits)
     found = FITTED.label(
         values,
@@ -230,6 +240,7 @@ def fitted(data: xr.Dataset, search: kernels_fit.Search, rate: float, numbers: n
         max_subspaces=search.most,
         rate=rate,
         splits=search.splits,
+        clusters=clusters or "none: images are independent",
         **sources(data),
         analysis_seed=search.seed,
     )

@@ -124,8 +124,12 @@ def fractions(residual: np.ndarray, total: np.ndarray) -> np.ndarray:
     return 1 - residual.sum(axis=0) / (whole if whole > 0 else np.nan)
 
 
-def gains(found: Explained, *, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def gains(
+    found: Explained, *, resamples: int, seed: int, members: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Explained fraction of the union less that of the PCA, and the same in bootstrap samples of held-out images.
+
+    Groups of images, `members` (images) from 0, are drawn whole.
 
     Returns
     -------
@@ -134,7 +138,9 @@ def gains(found: Explained, *, resamples: int, seed: int) -> tuple[np.ndarray, n
     """
     saved = found.pca - found.union
     n = len(saved)
-    weight = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
+    units = n if members is None else int(members.max()) + 1
+    weight = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=resamples)
+    weight = (weight if members is None else weight[:, members]).astype(np.float64)
     whole = weight @ found.total
     drawn = (weight @ saved.reshape(n, -1)) / np.where(whole > 0, whole, np.nan)[:, None]
     total = found.total.sum()

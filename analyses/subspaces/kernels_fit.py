@@ -10,7 +10,7 @@ from scipy import linalg, optimize
 
 from analyses.subspaces import kernels_active, kernels_expression
 
-__all__ = ["Fit", "Partition", "Search", "agreement", "angles", "fit", "match"]
+__all__ = ["Fit", "Partition", "Search", "agreement", "angles", "fit", "match", "one_of_each"]
 
 LANDMARKS = {"coordinate": 4000, "linear": 1000}
 # Channels that so many images make active belong to no linear subspace in particular.
@@ -88,7 +88,15 @@ class Partition:
     evidence: dict[int, float]
 
 
-def fit(x: np.ndarray, noise: float, active: np.ndarray, search: Search, *, shifted: np.ndarray | None = None) -> Fit:
+def fit(
+    x: np.ndarray,
+    noise: float,
+    active: np.ndarray,
+    search: Search,
+    *,
+    shifted: np.ndarray | None = None,
+    members: np.ndarray | None = None,
+) -> Fit:
     """Find the union of subspaces.
 
     The confidence is the product of how far fits to random halves of the images give the same number of subspaces
@@ -109,11 +117,14 @@ def fit(x: np.ndarray, noise: float, active: np.ndarray, search: Search, *, shif
         What is looked for.
     shifted
         (channels), whether a channel lies above rest by a constant; what common ones hold then says nothing.
+    members
+        (images), the group of each, from 0: subspaces are learnt from one image of each group, so that halves share
+        none. None where images are independent.
     """
     rng = np.random.default_rng(search.seed)
     # In an order that images and not their positions decide, so that the seed draws the same ones after a permutation.
     order = np.lexsort((x.max(axis=1), x.sum(axis=1), active.sum(axis=1)))
-    landmarks = rng.permutation(order)[: LANDMARKS[search.method]]
+    landmarks = one_of_each(rng.permutation(order), members)[: LANDMARKS[search.method]]
     kind = Coordinate if search.method == "coordinate" else Linear
     landmarked = kind(x, noise, active, landmarks, search, rng)
     found = landmarked.partition()
@@ -266,6 +277,13 @@ def _held(
     if not total > 0 or expected >= 1:
         return 0.0
     return float(np.clip((inside / total - expected) / (1 - expected), 0, 1))
+
+
+def one_of_each(order: np.ndarray, members: np.ndarray | None) -> np.ndarray:
+    """Of positions of images, the first of each group, in their order; all where images are independent."""
+    if members is None:
+        return order
+    return order[np.sort(np.unique(members[order], return_index=True)[1])]
 
 
 def match(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

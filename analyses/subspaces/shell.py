@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analyses.ground import OUT, Data, Resamples, read, run, saved
+from analyses.ground import OUT, Clusters, Data, Resamples, read, run, saved
 from analyses.subspaces.analyse import analyse
 from analyses.subspaces.figure import plot
 from analyses.subspaces.fitting import METHODS
@@ -29,6 +29,7 @@ def command(
         str, typer.Option(callback=one_of(*METHODS), help="Kind of subspace: coordinate or linear.")
     ] = "coordinate",
     no_dimensions: Annotated[bool, typer.Option("--no-dimensions", help="Skip intrinsic dimensions.")] = False,
+    clusters: Clusters = None,
     resamples: Resamples = 1000,
     seed: Seed = 0,
 ) -> list[Path]:
@@ -40,6 +41,7 @@ def command(
         n_subspaces=n_subspaces,
         method=method,
         dimensions=not no_dimensions,
+        clusters=clusters,
         resamples=resamples,
         seed=seed,
     )

@@ -53,12 +53,18 @@ CALLS: dict[str, Call] = {
             "rate": 0.05,
             "resamples": 100,
             "dimensions": False,
+            "clusters": None,
             "seed": 0,
             "splits": 0,
             "max_subspaces": 3,
         },
         made.TAKEN
-        | {"n_subspaces": made.COUNTS | NOTHING, "rate": made.SHARES, "dimensions": {"True", "False", "np.True_"}}
+        | {
+            "clusters": NOTHING,
+            "n_subspaces": made.COUNTS | NOTHING,
+            "rate": made.SHARES,
+            "dimensions": {"True", "False", "np.True_"},
+        }
         | {
             "splits": made.LARGER | {"0"},
             "max_subspaces": made.LARGER | made.HUGE,
@@ -74,10 +80,12 @@ CALLS: dict[str, Call] = {
             "max_subspaces": 3,
             "rate": 0.05,
             "splits": 0,
+            "clusters": None,
             "seed": 0,
         },
         made.TAKEN
         | {
+            "clusters": NOTHING,
             "n_subspaces": made.COUNTS | NOTHING,
             "max_subspaces": made.LARGER | made.HUGE,
             "rate": made.SHARES,
@@ -87,16 +95,25 @@ CALLS: dict[str, Call] = {
     "subspaces.active_sets": Call(subspaces.active_sets, {"data": made.DATA, "rate": 0.05}, {"rate": made.SHARES}),
     "subspaces.explained_variance": Call(
         subspaces.explained_variance,
-        {"data": made.DATA, "findings": made.FITTED, "ranks": (1,), "resamples": 100, "seed": 0},
-        made.TAKEN | {"ranks": {"a tuple", "a range", "an iterator", "a generator"}},
+        {
+            "data": made.DATA,
+            "findings": made.FITTED,
+            "ranks": (1,),
+            "resamples": 100,
+            "clusters": None,
+            "seed": 0,
+        },
+        made.TAKEN | {"clusters": NOTHING, "ranks": {"a tuple", "a range", "an iterator", "a generator"}},
     ),
     "subspaces.overlap": Call(
-        subspaces.overlap, {"data": made.DATA, "findings": made.FITTED, "seed": 0}, {"seed": made.SEEDS}
+        subspaces.overlap,
+        {"data": made.DATA, "findings": made.FITTED, "clusters": None, "seed": 0},
+        {"seed": made.SEEDS, "clusters": NOTHING},
     ),
     "subspaces.intrinsic_dimension": Call(
         subspaces.intrinsic_dimension,
-        {"data": made.DATA, "images": 20, "seed": 0},
-        {"seed": made.SEEDS, "images": {*made.HUGE, "np.uint8"}},
+        {"data": made.DATA, "images": 20, "clusters": None, "seed": 0},
+        {"seed": made.SEEDS, "clusters": NOTHING, "images": {*made.HUGE, "np.uint8"}},
     ),
     "subspaces.score": Call(
         subspaces.score,
