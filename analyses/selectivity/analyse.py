@@ -152,9 +152,9 @@ def analyse(
       to the heavy-tailed Laplace law (Vuong's test of their likelihoods), and is far from its median, by 4 standard
       deviations as the quartiles tell them, on fewer than 1 image in 250;
     - *suppressed* if it responds, is below rest and not near it on more than four fifths, and clearly below oftener
-      than clearly above, wherever rest lies within 3.5 of its standard errors;
-    - *selective* if it responds, is clearly above rest on fewer than half but, wherever rest lies so, oftener than
-      clearly below, and is closer to the Laplace law;
+      than clearly above;
+    - *selective* if it responds, is clearly above rest on fewer than half but oftener than clearly below, which is tested
+      with the error of rest, and is closer to the Laplace law;
     - *mixed* if it is none of these;
     - *undecided* where none of these is shown, which more images, or more draws, may change.
 

@@ -33,8 +33,8 @@ NEIGHBOURS = 20
 # have 0.474 to 0.485, the exponential power law 0.344. Its skewness is at least that under the Weibull law, 7.4, but
 # for the exponential power law with its smaller standard deviation.
 BOUNDARY_SD, BOUNDARY_SKEW = 0.502, 7.0
-# Standard errors of rest within which it lies but for 1 in 4,300 on either side.
-SURE = 3.5
+# By so many of its standard errors rest may lie elsewhere; beyond, 1 in 30,000 on either side.
+SHIFTS = (0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 # Beyond so many robust standard deviations from the median an image is far out: 1 in 16,000 of a normal law.
 FAR = 4.0
 # Of the Gamma law that means of these differences follow: fewer images than make it 16 fit both laws too closely for so
@@ -45,16 +45,16 @@ LEAST_SHAPE = 16.0
 class Zones(NamedTuple):
     """Numbers of images per channel in which it is clearly above, clearly below, and near rest.
 
-    `raised` counts those above rest and not near it, clearly or not; `surely_above` (2, channels) those clearly above
-    and clearly below if rest were higher by 3.5 of its standard errors, `surely_below` if it were lower.
+    `raised` counts those above rest and not near it, clearly or not; `if_higher` (2, shifts, channels) those clearly
+    above and clearly below if rest were higher by so many of its standard errors, `if_lower` if it were lower.
     """
 
     above: np.ndarray
     below: np.ndarray
     near: np.ndarray
     raised: np.ndarray
-    surely_above: np.ndarray
-    surely_below: np.ndarray
+    if_higher: np.ndarray
+    if_lower: np.ndarray
 
 
 class Shape(NamedTuple):
@@ -152,11 +152,15 @@ def zones(activity: np.ndarray, error: np.ndarray, of_rest: np.ndarray) -> Zones
     positive = activity > 0
     upward = (clear & positive).sum(axis=0)
     near = size <= np.maximum(error, small)
-    surely = [
-        np.stack([(activity - shift > bound).sum(axis=0), (activity - shift < -bound).sum(axis=0)])
-        for shift in (SURE * of_rest, -SURE * of_rest)
+    shifted = [
+        [
+            np.stack([(activity > bound + c * of_rest).sum(axis=0) for c in sign * np.array(SHIFTS)]),
+            np.stack([(activity < c * of_rest - bound).sum(axis=0) for c in sign * np.array(SHIFTS)]),
+        ]
+        for sign in (1, -1)
     ]
-    return Zones(upward, clear.sum(axis=0) - upward, near.sum(axis=0), (positive & ~near).sum(axis=0), *surely)
+    zoned = upward, clear.sum(axis=0) - upward, near.sum(axis=0), (positive & ~near).sum(axis=0)
+    return Zones(*zoned, *map(np.stack, shifted))
 
 
 def shape(activity: np.ndarray, members: np.ndarray | None = None) -> Shape:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import betainc, betaincc, ndtr
 
-from analyses.selectivity.kernels import SURE, Shape, Zones
+from analyses.selectivity.kernels import SHIFTS, Shape, Zones
 
 __all__ = ["CRITERIA", "ONE_OF", "Rates", "Weighed", "at_least", "at_most", "most_true", "weighed"]
 
@@ -82,6 +82,22 @@ def at_most(count: np.ndarray, n: float | np.ndarray, rate: float) -> np.ndarray
     return np.where(inside, betaincc(np.where(inside, count + 1, 1), np.where(inside, n - count, 1), rate), 1.0)
 
 
+def oftener(mine: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """p-value of the sign test that images are oftener of `mine` than of `other`, wherever rest lies.
+
+    Its mean over the normal law of where rest lies, of which each step counts by its worse end: where counts change in
+    proportion to rest, that is the test with both errors in its variance.
+
+    Parameters
+    ----------
+    mine, other
+        Images (shifts, …) if rest lay elsewhere by SHIFTS of its standard errors, to the disadvantage of `mine`.
+    """
+    p = at_least(mine, mine + other, 0.5)
+    weights = np.diff(ndtr(np.array([-np.inf, *SHIFTS])))
+    return np.minimum(np.tensordot(weights, p, axes=1) + ndtr(-SHIFTS[-1]), 1)
+
+
 def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> Weighed:
     """Weigh the criteria of the types.
 
@@ -103,7 +119,7 @@ def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> W
     worth = units / n
     above, below, far = zones.above * worth, zones.below * worth, shape.far * worth
     raised = zones.raised * worth
-    upward, downward = zones.surely_above * worth, zones.surely_below[::-1] * worth
+    upward, downward = zones.if_higher * worth, zones.if_lower[::-1] * worth
     lowered = (n - zones.near - zones.raised) * worth
     clear = above + below
     nearly_all = 1 - rates.nearly_none
@@ -117,9 +133,7 @@ def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> W
         "raised": (at_least(raised, units, nearly_all), at_most(raised, units, nearly_all)),
         "lowered": (at_least(lowered, units, nearly_all), at_most(lowered, units, nearly_all)),
         "few": (at_most(above, units, rates.few), at_least(above, units, rates.few)),
-        "upward": tuple(
-            np.minimum(at_least(mine, mine + other, 0.5) + ndtr(-SURE), 1) for mine, other in (upward, downward)
-        ),
+        "upward": (oftener(*upward), oftener(*downward)),
         "heavy": (p_heavy, np.minimum(p_normal, none)),
         "normal": (p_normal, np.minimum(p_heavy, none)),
         "within": (at_most(far, units, rates.far), at_least(far, units, rates.far)),
@@ -142,8 +156,8 @@ def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> W
         "raised": under(raised, nearly_all),
         "lowered": under(lowered, nearly_all),
         "few": 1 - under(above, rates.few),
-        "upward": under(upward[0], 0.5, upward.sum(axis=0)),
-        "downward": under(downward[0], 0.5, downward.sum(axis=0)),
+        "upward": criteria["upward"][0],
+        "downward": criteria["upward"][1],
         "heavy": np.where(known, p_heavy, 0.5),
         "normal": np.where(known, p_normal, 0.5),
         "within": 1 - under(far, rates.far),
