@@ -153,14 +153,15 @@ def analyse(
       deviations as the quartiles tell them, on fewer than 1 image in 250;
     - *suppressed* if it responds, is below rest and not near it on more than four fifths, and clearly below oftener
       than clearly above;
-    - *selective* if it responds, is clearly above rest on fewer than half but oftener than clearly below, which is tested
-      with the error of rest, and is closer to the Laplace law;
+    - *selective* if it responds, is clearly above rest on fewer than half but oftener than clearly below, and is closer
+      to the Laplace law;
     - *mixed* if it is none of these;
     - *undecided* where none of these is shown, which more images, or more draws, may change.
 
-    "Shown" is a test against the opposite; a conjunction's p-value is the largest of its parts', and mixed is shown
-    where each other type has a criterion that is shown to fail. p-values become q-values over the channels of each tap
-    at each noise level. Between 1 image in 1000 and 1 in 100 a channel is silent, or what its other criteria make it.
+    "Shown" is a test against the opposite, in which rest may lie elsewhere by its error; a conjunction's p-value is the
+    largest of its parts', and mixed is shown where each other type has a criterion that is shown to fail. p-values
+    become q-values over the channels of each tap at each noise level. Between 1 image in 1000 and 1 in 100 a channel is
+    silent, or what its other criteria make it.
 
     The false discovery rate of each type is `fdr` at most where channels fit `fdr_method`, images, or their `clusters`,
     are independent and errors normal, from 40 images and 2 draws on, also where the noise differs between images and

@@ -45,14 +45,13 @@ LEAST_SHAPE = 16.0
 class Zones(NamedTuple):
     """Numbers of images per channel in which it is clearly above, clearly below, and near rest.
 
-    `raised` counts those above rest and not near it, clearly or not; `if_higher` (2, shifts, channels) those clearly
-    above and clearly below if rest were higher by so many of its standard errors, `if_lower` if it were lower.
+    `if_higher` (4, shifts, channels) counts images clearly above, clearly below, above and not near, below and not near
+    if rest were higher by so many of its standard errors, `if_lower` if it were lower.
     """
 
     above: np.ndarray
     below: np.ndarray
     near: np.ndarray
-    raised: np.ndarray
     if_higher: np.ndarray
     if_lower: np.ndarray
 
@@ -149,18 +148,20 @@ def zones(activity: np.ndarray, error: np.ndarray, of_rest: np.ndarray) -> Zones
         small = SMALL * np.nan_to_num((activity**2).sum(axis=0) / size.sum(axis=0))
     bound = np.maximum(CLEAR * error, small)
     clear = size > bound
-    positive = activity > 0
-    upward = (clear & positive).sum(axis=0)
-    near = size <= np.maximum(error, small)
-    shifted = [
-        [
-            np.stack([(activity > bound + c * of_rest).sum(axis=0) for c in sign * np.array(SHIFTS)]),
-            np.stack([(activity < c * of_rest - bound).sum(axis=0) for c in sign * np.array(SHIFTS)]),
-        ]
-        for sign in (1, -1)
-    ]
-    zoned = upward, clear.sum(axis=0) - upward, near.sum(axis=0), (positive & ~near).sum(axis=0)
-    return Zones(*zoned, *map(np.stack, shifted))
+    upward = (clear & (activity > 0)).sum(axis=0)
+    off = np.maximum(error, small)
+
+    def shifted(by: np.ndarray) -> np.ndarray:
+        return np.stack(
+            [
+                [(side * activity > least + side * c * of_rest).sum(axis=0) for c in by]
+                for least in (bound, off)
+                for side in (1, -1)
+            ]
+        )
+
+    near = (size <= off).sum(axis=0)
+    return Zones(upward, clear.sum(axis=0) - upward, near, shifted(np.array(SHIFTS)), shifted(-np.array(SHIFTS)))
 
 
 def shape(activity: np.ndarray, members: np.ndarray | None = None) -> Shape:

@@ -82,18 +82,12 @@ def at_most(count: np.ndarray, n: float | np.ndarray, rate: float) -> np.ndarray
     return np.where(inside, betaincc(np.where(inside, count + 1, 1), np.where(inside, n - count, 1), rate), 1.0)
 
 
-def oftener(mine: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """p-value of the sign test that images are oftener of `mine` than of `other`, wherever rest lies.
+def wherever(p: np.ndarray) -> np.ndarray:
+    """Mean of p-values (shifts, …) over the normal law of where rest lies, of which each step counts by its worse end.
 
-    Its mean over the normal law of where rest lies, of which each step counts by its worse end: where counts change in
-    proportion to rest, that is the test with both errors in its variance.
-
-    Parameters
-    ----------
-    mine, other
-        Images (shifts, …) if rest lay elsewhere by SHIFTS of its standard errors, to the disadvantage of `mine`.
+    Where counts change in proportion to rest, that is the test with both errors in its variance. The p-values are those
+    if rest lay elsewhere by SHIFTS of its standard errors, to the disadvantage of what is to be shown.
     """
-    p = at_least(mine, mine + other, 0.5)
     weights = np.diff(ndtr(np.array([-np.inf, *SHIFTS])))
     return np.minimum(np.tensordot(weights, p, axes=1) + ndtr(-SHIFTS[-1]), 1)
 
@@ -118,9 +112,8 @@ def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> W
     """
     worth = units / n
     above, below, far = zones.above * worth, zones.below * worth, shape.far * worth
-    raised = zones.raised * worth
-    upward, downward = zones.if_higher * worth, zones.if_lower[::-1] * worth
-    lowered = (n - zones.near - zones.raised) * worth
+    higher, lower = zones.if_higher * worth, zones.if_lower * worth
+    raised, lowered = higher[2], lower[3]
     clear = above + below
     nearly_all = 1 - rates.nearly_none
     known = ~np.isnan(shape.tail)
@@ -130,10 +123,19 @@ def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> W
     none = np.where(known, 1.0, 0.0)
     criteria = {
         "response": (at_least(clear, units, rates.false_alarm), at_most(clear, units, rates.rare)),
-        "raised": (at_least(raised, units, nearly_all), at_most(raised, units, nearly_all)),
-        "lowered": (at_least(lowered, units, nearly_all), at_most(lowered, units, nearly_all)),
-        "few": (at_most(above, units, rates.few), at_least(above, units, rates.few)),
-        "upward": (oftener(*upward), oftener(*downward)),
+        "raised": (
+            wherever(at_least(raised, units, nearly_all)),
+            wherever(at_most(lower[2], units, nearly_all)),
+        ),
+        "lowered": (
+            wherever(at_least(lowered, units, nearly_all)),
+            wherever(at_most(higher[3], units, nearly_all)),
+        ),
+        "few": (wherever(at_most(lower[0], units, rates.few)), wherever(at_least(higher[0], units, rates.few))),
+        "upward": (
+            wherever(at_least(higher[0], higher[0] + higher[1], 0.5)),
+            wherever(at_least(lower[1], lower[0] + lower[1], 0.5)),
+        ),
         "heavy": (p_heavy, np.minimum(p_normal, none)),
         "normal": (p_normal, np.minimum(p_heavy, none)),
         "within": (at_most(far, units, rates.far), at_least(far, units, rates.far)),
@@ -153,9 +155,8 @@ def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> W
     silent = under(clear, rates.rare)
     doubt = {
         "response": under(clear, rates.false_alarm),
-        "raised": under(raised, nearly_all),
-        "lowered": under(lowered, nearly_all),
-        "few": 1 - under(above, rates.few),
+        **{name: wherever(under(count, nearly_all)) for name, count in (("raised", raised), ("lowered", lowered))},
+        "few": wherever(1 - under(lower[0], rates.few)),
         "upward": criteria["upward"][0],
         "downward": criteria["upward"][1],
         "heavy": np.where(known, p_heavy, 0.5),

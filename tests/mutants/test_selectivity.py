@@ -16,6 +16,7 @@ from tests.analyses.selectivity.test_oracles import p_values_of_the_normal_law_a
 from tests.analyses.selectivity.test_truth import (
     both_ways_alike_is_not_selective,
     far_images_are_not_overlooked,
+    four_fifths_are_not_more,
     groups_keep_false_discoveries_to_their_rate,
     intervals_cover_the_true_shares,
 )
@@ -69,10 +70,11 @@ def test_where_images_far_out_are_allowed_false_common_channels_exceed_their_rat
 def test_where_rest_is_taken_for_exact_channels_moved_both_ways_are_called_selective(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    oftener = kernels_types.oftener
-    monkeypatch.setattr(kernels_types, "oftener", lambda mine, other: oftener(*(0 * n + n[:1] for n in (mine, other))))
+    monkeypatch.setattr(kernels_types, "wherever", lambda p: p[0])
     with pytest.raises(AssertionError):
         both_ways_alike_is_not_selective("Laplace", 4)
+    with pytest.raises(AssertionError):
+        four_fifths_are_not_more("common", 0.2)
 
 
 def test_where_what_is_not_shown_counts_as_absent_shares_are_not_covered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,9 +164,9 @@ def test_a_channel_that_never_varies_is_silent_at_rest_and_mixed_off_it() -> Non
 
 def test_a_channel_that_images_silence_is_no_selective_one() -> None:
     rng = np.random.default_rng(4)
-    data = union(n_images=400).data
-    suppressed = np.where(rng.random(400) < 0.15, rng.exponential(1, 400), 0)
-    data["phi"][:, :, 0] = (9 - suppressed + rng.normal(0, 0.05, 400))[:, None]
+    data = union(n_images=1000).data
+    suppressed = np.where(rng.random(1000) < 0.15, rng.exponential(1, 1000), 0)
+    data["phi"][:, :, 0] = (9 - suppressed + rng.normal(0, 0.05, 1000))[:, None]
     data["rest"][:, 0] = 9.0
     found = analysed(data).isel(channel=0)
     assert (found.type == "mixed").all()

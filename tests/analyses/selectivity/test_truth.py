@@ -68,7 +68,10 @@ def test_with_many_images_each_channel_is_told_and_shares_are_narrow() -> None:
     # Of 60 channels Jeffreys' interval of 40 % at 97.5 % spans 0.27 at most, of which each end may lose 5 % to doubt.
     width = found.fraction_high - found.fraction_low
     assert float(width.sel(kind="common").mean()) < 0.27 + 0.1
-    assert (found.decided.sel(criterion=["raised", "lowered", "few"]) > 0.9).all()
+    assert (found.decided.sel(criterion="few") > 0.9).all()
+    # Where rest may be, it is open on which side silent and selective channels lie on images that leave them at rest:
+    # 30 % of channels, and 3.5 standard deviations of 600.
+    assert (found.decided.sel(criterion=["raised", "lowered"]).mean("block") > 0.7 - 0.065).all()
 
 
 def test_few_images_leave_types_undecided_and_possible() -> None:
@@ -131,6 +134,24 @@ def test_channels_that_images_move_both_ways_alike_are_not_selective(law: str, d
     both_ways_alike_is_not_selective(law, draws)
 
 
+def four_fifths_are_not_more(kind: str, spread: float) -> None:
+    # Near rest within a tenth of the typical response (m² + s²)/m at least, for a mean m far from 0; solved for m.
+    mean = spread
+    for _ in range(50):
+        mean = 0.1 * (mean**2 + spread**2) / mean - spread * stats.norm.ppf(0.2)
+    activity = np.random.default_rng(5).normal(mean, spread, (1500, SETS * 8)) * (1 if kind == "common" else -1)
+    found = selectivity.analyse(dataset(activity, rest=19.0, sets=SETS, draws=4, seed=6), resamples=100)
+    # Errors make some images near that would not be. Rest errs by a quarter or a twentieth of the spread.
+    assert float((found[f"p_{kind}"] < 0.05).mean()) <= bound(0.05, SETS * 8)
+    assert float((found.number.sel(kind=kind) > 0).mean()) <= NOMINAL
+
+
+@pytest.mark.parametrize("kind", ["common", "suppressed"])
+@pytest.mark.parametrize("spread", [0.2, 1.0])
+def test_channels_off_rest_on_four_fifths_of_images_are_not_shown_to_be_so_on_more(kind: str, spread: float) -> None:
+    four_fifths_are_not_more(kind, spread)
+
+
 # Shares of images so many standard deviations of the whole law out, at which both laws fit a normal law equally well.
 FAR_OUT = {4: 0.01221, 5: 0.00652, 6: 0.0042}
 
@@ -187,7 +208,8 @@ def groups_keep_false_discoveries_to_their_rate() -> None:
 
 
 def test_images_given_five_times_make_false_discoveries_unless_their_groups_are_named() -> None:
-    assert groups_count_once(np.repeat(np.arange(200), 5), None) > 0.5
+    # Five times the 5 % that are allowed, at least.
+    assert groups_count_once(np.repeat(np.arange(200), 5), None) > 0.25
     groups_keep_false_discoveries_to_their_rate()
 
 
