@@ -24,7 +24,7 @@ PALETTE = {
     "selective": "tab:orange",
     "suppressed": "tab:purple",
     "mixed": "tab:green",
-    "undecided": "0.92",
+    "undecided": "tan",
     "training": "tab:orange",
     "held out": "tab:blue",
     "samples": "tab:green",

@@ -302,3 +302,21 @@ def test_the_command_writes_findings_and_figure(tmp_path: Path, capsys: pytest.C
     assert (out / "selectivity.png").stat().st_size > 0
     assert selectivity.main([*given, "--fdr", "2"]) == 1
     assert "fdr=2.0" in capsys.readouterr().err
+
+
+def test_the_command_takes_groups_of_images_and_says_what_fewer_decide(tmp_path: Path) -> None:
+    data = union(n_images=60).data
+    data.assign_coords(pair=("image", [f"pair {i // 2}" for i in range(60)])).to_netcdf(
+        tmp_path / "phi.nc", engine="h5netcdf"
+    )
+    out = tmp_path / "out"
+    assert (
+        selectivity.main(
+            [str(tmp_path / "phi.nc"), "-o", str(out), "--resamples", "100", "--clusters", "pair", "--power"]
+        )
+        == 0
+    )
+    assert xr.load_dataset(out / "selectivity.nc", engine="h5netcdf").attrs["independent_images"] == 30
+    curve = xr.load_dataset(out / "selectivity-power.nc", engine="h5netcdf")
+    assert curve.n_images.values.tolist() == [50, 60]
+    assert (out / "selectivity-power.png").stat().st_size > 0
