@@ -54,6 +54,7 @@ def equalised(images: Any, *, bands: int | None = None, sd: float = CONTRAST) ->
 
     Examples
     --------
+    >>> import numpy as np
     >>> grey = equalised(np.random.default_rng(0).random((2, 3, 8, 8))).read([0, 1])
     >>> [round(x.item(), 3) for x in (grey.mean(), grey[0].std(correction=0), grey[0, 0, 0, 0] - grey[0, 1, 0, 0])]
     [0.5, 0.15, 0.0]

@@ -66,8 +66,8 @@ def on_phi(study: Study, parts: Mapping[str, OnPhi], shown: Shown) -> dict[str, 
     for role, model in networks.items():
         data = study.phi(model, role)
         for name, part in parts.items():
-            clustered = name == "sparsity" and study.measured.clusters is not None
-            options = {**part.options, **({"clusters": study.measured.clusters} if clustered else {})}
+            clusters = study.measured.clusters
+            options = {**part.options, **({} if clusters is None else {"clusters": clusters})}
             analysed = study.middle(data) if part.middle_only else data
             found[role][name] = study.findings(f"{name}-{role}", part.analyse, analysed, options)
             picture = study.draw(f"{name}-{role}", part.plot(found[role][name]))

@@ -47,8 +47,8 @@ class Measured:
     block
         The tap that the claims are about, and whose subspaces are looked for.
     clusters
-        Coordinate along image whose groups are resampled whole, where images are not independent: for the intervals
-        of claim 1. Those of claims 3 and 4 take images, or channels, as independent.
+        Coordinate along image whose groups are taken whole, where images are not independent: in claims 1, 3, 4 and
+        12. Of groups there must be 20 for claims 3 and 4.
     """
 
     sigma: Sequence[float] = SIGMA

@@ -216,7 +216,8 @@ CALLS: dict[str, Call] = {
             "stride": 4,
         },
         {
-            "channels": COUNTS | {"0", "a range", "a tuple", "an iterator", "an array of one whole number"},
+            "channels": COUNTS
+            | {"0", "a range", "a tuple", "an iterator", "a generator", "an array of one whole number"},
             "sigma": LEVELS,
             "draws": COUNTS,
             "seed": SEEDS,
@@ -280,7 +281,7 @@ CALLS: dict[str, Call] = {
         },
         {
             "tap": NOTHING,
-            "kinds": EMPTY | {"an empty DataArray"},
+            "kinds": EMPTY | {"an empty DataArray", "an empty array", "an empty tensor"},
             "size": NOTHING | COUNTS,
             "n_random": LARGER,
             "tolerance": NOTHING | SHARES | LARGER | HUGE | {"1.5", "1e300", "a DataArray of no dims"},

@@ -138,7 +138,7 @@ CALLS: dict[str, Call] = {
         made.TAKEN
         | {
             "label": NOTHING,
-            "n_clusters": made.COUNTS | NOTHING | {"a tuple"},
+            "n_clusters": made.COUNTS | NOTHING | {"a tuple", "an iterator", "a generator"},
             "threshold": made.SHARES | made.COUNTS | {"a DataArray of no dims"},
             "splits": made.LARGER,
             "n_init": made.LARGER,

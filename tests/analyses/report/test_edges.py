@@ -81,10 +81,14 @@ def test_a_file_cut_short_is_made_again(images, made) -> None:
 
 def test_other_options_make_other_findings(images, made) -> None:
     out, judged = made
-    wider = report.run(images, out=out, **FEW | {"measured": replace(MEASURED, clusters="label")})
+    grouped = FEW | {"measured": replace(MEASURED, clusters="label")}
+    wider = report.run(images, out=out, **grouped | {"only": (1,)})
     rows = judged.of_claim.values == 1
-    np.testing.assert_array_equal(wider.value[rows], judged.value[rows])
-    assert not np.array_equal(wider.low[rows], judged.low[rows])
+    np.testing.assert_array_equal(wider.value, judged.value[rows])
+    assert not np.array_equal(wider.low, judged.low[rows])
+    # Every claim takes the groups for what they are, or says that there are too few.
+    with pytest.raises(InputError, match=r"17 groups|groups of 'label'|independent"):
+        report.run(images, out=out, **grouped | {"only": (3,)})
 
 
 def test_findings_of_other_noise_levels_or_images_are_not_taken_for_these(images, tmp_path: Path) -> None:
