@@ -76,7 +76,7 @@ ROUNDING = 1e-9
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 # What is taken off where a number is compared with a control's.
 LESS = dict(zip(TWINS, ("the untrained network's", "the untrained network's with the paper's gains"), strict=True))
-Comparison = Literal["below", "above", "interval above", "not below", "at least", "at most", "within"]
+Comparison = Literal["below", "above", "interval above", "at least", "at most", "within"]
 Outcome = Literal["holds", "does not hold", "undecided", "not judged"]
 
 
@@ -88,7 +88,7 @@ class Criterion(NamedTuple):
     subject, less
         What is measured; what is taken off it, if anything: of the control, of pixels, ….
     comparison, bound
-        "below", "above" ask it of the whole interval, "not below" of its upper end, "at least", "at most" of the value;
+        "below", "above" ask it of the whole interval, "at least", "at most" of the value;
         "interval above" is "above" beside an "at least" of the same number; "within" asks that the whole interval lies
         between −bound and bound.
     estimate
@@ -127,7 +127,6 @@ class Criterion(NamedTuple):
             "below": high < self.bound - ROUNDING,
             "above": low > self.bound + ROUNDING,
             "interval above": low > self.bound + ROUNDING,
-            "not below": high >= self.bound,
             "at least": value >= self.bound,
             "at most": value <= self.bound,
             "within": low >= -self.bound and high <= self.bound,
@@ -154,7 +153,6 @@ class Criterion(NamedTuple):
             "below": low > self.bound - ROUNDING,
             "above": high < self.bound + ROUNDING,
             "interval above": high < self.bound + ROUNDING,
-            "not below": high < self.bound,
             "at least": high < self.bound,
             "at most": low > self.bound,
             "within": low > self.bound or high < -self.bound,

@@ -17,7 +17,6 @@ from analyses.claims.words import anchor, verdict_table, verdicts
 from analyses.ground import OUT, read, run, saved
 from probekit.cli.arguments import Out
 from probekit.cli.output import results_awaited
-from probekit.errors import InputError
 from probekit.machine.files import whole
 
 __all__ = ["command", "main"]
@@ -39,8 +38,6 @@ def command(judged: Judged, out: Out = OUT) -> list[Path]:
         if page.exists():
             beside = Path(os.path.relpath(page, out)).as_posix()
             links.setdefault(name, {}).update({c: beside + anchor(one, c) for c in verdicts(one)})
-    if len(found) < 1:
-        raise InputError("no claims.nc: give those that probekit report wrote")
     compared = side_by_side(found)
     made = saved(out, ("side_by_side", compared), ("side_by_side", plot(compared)))
     with whole(out / "side_by_side.md") as unfinished:
