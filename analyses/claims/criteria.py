@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from analyses.ground import TWINS, Estimate, Findings, Variable
+from analyses.ground import TWINS, Estimate, Findings, Variable, outcome
 from probekit import checks
 from probekit.errors import InputError
 
@@ -17,7 +17,6 @@ __all__ = [
     "COMPARED",
     "JUDGED",
     "LEVEL",
-    "ROUNDING",
     "UNKNOWN",
     "Claim",
     "Criterion",
@@ -71,8 +70,6 @@ COMPARED = Findings(
     coords={"claim": "number of the claim", "network": "denoiser"},
 )
 LEVEL = 0.95
-# Beyond a bound by less than this is no evidence: numbers that are equal by construction differ by rounding.
-ROUNDING = 1e-9
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 # What is taken off where a number is compared with a control's.
 LESS = dict(zip(TWINS, ("the untrained network's", "the untrained network's with the paper's gains"), strict=True))
@@ -121,43 +118,28 @@ class Criterion(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether it is as claimed; nothing holds of a number that does not exist."""
-        value, low, high = self.estimate
-        met = {
-            "below": high < self.bound - ROUNDING,
-            "above": low > self.bound + ROUNDING,
-            "interval above": low > self.bound + ROUNDING,
-            "at least": value >= self.bound,
-            "at most": value <= self.bound,
-            "within": low >= -self.bound and high <= self.bound,
-        }
-        return bool(met[self.comparison])
+        """Whether it is as claimed; nothing holds of a number that does not exist, or lacks something."""
+        return self.outcome == "holds"
 
     @property
     def outcome(self) -> Outcome:
         """Holds, does not hold where the whole interval says the opposite, else undecided; so is what has no number.
 
-        A number without an interval is taken as exact. What lacks something is not judged.
+        A value that is to reach a bound, and has no interval, is taken as exact. What lacks something is not judged.
         """
         if self.lacks:
             return "not judged"
-        if self.holds:
-            return "holds"
-        value, low, high = self.estimate
-        if np.isnan(value):
-            return "undecided"
-        if not np.isfinite([low, high]).all():
-            low = high = value
+        (value, low, high), bound = self.estimate, self.bound
+        if self.comparison in ("at least", "at most"):
+            sign = 1 if self.comparison == "at least" else -1
+            if sign * value >= sign * bound:
+                return "holds"
+            furthest = (high if sign == 1 else low) if np.isfinite([low, high]).all() else value
+            return "does not hold" if sign * furthest < sign * bound else "undecided"
+        if self.comparison == "within":
+            return outcome(low, high, bound, "within")
         # Equal, as a union of one subspace is to a PCA, is neither above nor below.
-        opposite = {
-            "below": low > self.bound - ROUNDING,
-            "above": high < self.bound + ROUNDING,
-            "interval above": high < self.bound + ROUNDING,
-            "at least": high < self.bound,
-            "at most": low > self.bound,
-            "within": low > self.bound or high < -self.bound,
-        }
-        return "does not hold" if opposite[self.comparison] else "undecided"
+        return outcome(-high, -low, -bound) if self.comparison == "below" else outcome(low, high, bound)
 
 
 class Given(NamedTuple):

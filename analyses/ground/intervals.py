@@ -26,6 +26,7 @@ __all__ = [
 
 # Resamples and columns taken at once: the weights and sums of one step stay within some ten MiB.
 WEIGHTS, COLUMNS = 2_000_000, 64
+Outcome = Literal["holds", "does not hold", "undecided"]
 # Beyond a bound by less than this is no evidence: numbers that are equal by construction differ by rounding.
 ROUNDING = 1e-9
 COMPARISONS = "above", "within"
@@ -147,7 +148,7 @@ def holm(p: np.ndarray) -> np.ndarray:
     return out
 
 
-def outcome(low: float, high: float, bound: float = 0.0, comparison: Literal["above", "within"] = "above") -> str:
+def outcome(low: float, high: float, bound: float = 0.0, comparison: Literal["above", "within"] = "above") -> Outcome:
     """What an interval says of one criterion: "holds", "does not hold" or "undecided".
 
     Parameters
