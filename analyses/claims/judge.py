@@ -3,8 +3,9 @@
 Each claim of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912), and four more, 9 to 12, has a few criteria at each
 noise level: a number whose 95 % interval must exclude a bound, or a share or rate that must reach one. A criterion
 holds; or it does not, where the whole interval says the opposite; or it is undecided. A claim *holds* where all its
-criteria do, *partly* where some do and some do not, *does not hold* where none does and one at least does not; and is
-*undecided* where what is undecided could turn it. Claim 4 asks for a union that beats one PCA of as many parameters;
+criteria do, *partly* where some do and some do not, *does not hold* where none does and one at least does not, or where
+what it says first turns out the opposite throughout; it is *undecided* where what is undecided could turn it, and *not
+judged* where what was not measured could. Claim 4 asks for a union that beats one PCA of as many parameters;
 such a PCA can hold all the subspaces of the union, so this asks much, and comparisons at equal numbers per image and at
 equal non-zero parameters are reported beside it. Claims 6 and 7 are about samples, not noise levels.
 """
@@ -19,7 +20,7 @@ import xarray as xr
 
 from analyses.claims.criteria import ABSENT, COMPARED, JUDGED, LEVEL, Criterion, Given, check_findings
 from analyses.claims.listed import CLAIMS
-from analyses.claims.words import joined, rows_of, verdicts
+from analyses.claims.words import CONTROLS, joined, rows_of, verdicts
 from analyses.ground import TWINS, verdict_of
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -29,7 +30,6 @@ __all__ = ["side_by_side", "table"]
 ON_PHI = ("sparsity", "selectivity", "subspaces", "reliability")
 FURTHER = ("textures", "cues", "noise_level")
 KEPT = ("probekit_version", "denoiser", "weights_sha256", "image_source", "draws", "seed")
-CONTROLS = ("control", "control_paper_gains")
 
 
 @JUDGED.described

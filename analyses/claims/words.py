@@ -15,6 +15,7 @@ from probekit import checks, labels
 from probekit.errors import InputError
 
 __all__ = [
+    "CONTROLS",
     "HEADER",
     "anchor",
     "cells",

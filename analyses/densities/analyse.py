@@ -63,7 +63,8 @@ def correlate(
         The conditioning images, with dim `image` and others; compared with in the same way.
     noise_free
         Take phi_se² off squared distances in φ, which are too large by the noise of both conditions: unbiased, and
-        their signed roots below 0 where chance has it. Noise that differs between conditions orders pairs wrongly.
+        their signed roots below 0 where chance has it. Noise that differs between conditions orders pairs wrongly; the
+        permutation p-value is approximate then, since such conditions are not exchangeable.
     least_pairs
         Fewer pairs than this are refused; the paper's claim is judged by 200.
     permutations, resamples, level, seed
