@@ -46,11 +46,11 @@ CLAIMS: Mapping[int, Claim] = {
     ),
     5: Claim(
         "Euclidean distance in φ is semantic",
-        "distance in φ is correlated with gist given colour, and with label given gist and colour, more than in "
-        "pixels, their PCA and untrained with gains of 1 and with the paper's",
+        "distance in φ is correlated with gist given colour, and what gist and colour leave of φ with what they leave "
+        "of the label, more than in pixels, their PCA and untrained with gains of 1 and with the paper's",
         "controls",
         semantic,
-        SEMANTIC,
+        tuple(SEMANTIC),
     ),
     6: Claim(
         "Stochastic reconstruction",

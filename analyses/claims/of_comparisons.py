@@ -17,7 +17,11 @@ from probekit.errors import InputError
 __all__ = ["LEAST_PAIRS", "SEMANTIC", "STABLE_AT", "identity", "laws_follow", "reconstruction", "semantic", "stable"]
 
 STABLE_AT, STABLE, REFERENCE, AMONG = 0.3, 0.9, 0.1, 1000
-SEMANTIC = ("correlation: gist given colour", "correlation: label given gist and colour")
+# What is measured, and what criteria call it.
+SEMANTIC = {
+    "correlation: gist given colour": "correlation of distances with gist given colour",
+    "correlation: label beyond gist and colour": "correlation of what gist and colour leave of φ and of the label",
+}
 MATCHED, COPIED = 0.05, 0.05
 LEAST_PAIRS, RELATED = 200, 0.5
 
@@ -44,11 +48,10 @@ def stable(given: Given) -> Iterator[Criterion]:
 
 
 def semantic(given: Given) -> Iterator[Criterion]:
-    """Distance in φ follows gist, and the label beyond gist and colour."""
+    """Distance in φ follows gist, and φ tells of the label what gist and colour do not."""
     parts = [(name, part) for name in SEMANTIC for part in _measured(given, name)]
     for name, part in sorted(parts, key=lambda one: one[1]["sigma"].item()):
-        subject = name.replace(": ", " of distances with ")
-        yield from _beside(part, given, subject, ("above", 0.0, ""), ("pixels", "pca"))
+        yield from _beside(part, given, SEMANTIC[name], ("above", 0.0, ""), ("pixels", "pca"))
 
 
 def identity(given: Given) -> Iterator[Criterion]:

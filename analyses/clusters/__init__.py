@@ -4,6 +4,7 @@ from analyses.clusters.analyse import FINDINGS, NUMBERS, analyse
 from analyses.clusters.comparison import COMPARED, compare
 from analyses.clusters.embedding import MAP, embed
 from analyses.clusters.figure import plot, plot_embedding, sheet
+from analyses.clusters.separation import SEPARATION, separation
 from analyses.clusters.shell import main
 
 __all__ = [
@@ -11,11 +12,13 @@ __all__ = [
     "FINDINGS",
     "MAP",
     "NUMBERS",
+    "SEPARATION",
     "analyse",
     "compare",
     "embed",
     "main",
     "plot",
     "plot_embedding",
+    "separation",
     "sheet",
 ]

@@ -109,7 +109,9 @@ def table(
         Measures: "stability" (top-1 rate of finding an image at σ = 0.1, else the least, as `semantics.stability`),
         "precision" (share of the 10 nearest with the image's class, as `semantics.neighbours`), "correlation: …" of
         distances with those in class ("label"), "classes", "gist" and "colour" of the clean images, also given others,
-        whose `p` is of 999 permutations (see `semantics.correlate`); "nmi", "ami" of k-means clusters with classes;
+        whose `p` is of 999 permutations (see `semantics.correlate`); "correlation: label beyond gist and colour" of up
+        to 1,000 images (see `descriptors.beyond`) and "separation: label" (see `clusters.separation`; NaN where a class
+        has fewer than 3 images), whose `p` is of 999 random signs; "nmi", "ami" of k-means clusters with classes;
         "accuracy" of the linear probe. A descriptor is not correlated with itself (NaN). Intervals are over images,
         the networks being as they are: what another training would give is not in them.
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from analyses import clusters, probe, semantics
+from analyses import clusters, descriptors, probe, semantics
 from analyses.controls.sources import Measured
 from analyses.ground import Estimate, Findings, Variable, estimated_mean
 from probekit import labels
@@ -19,6 +19,9 @@ __all__ = ["FINDINGS", "MEASURES", "PERMUTATIONS", "Alone", "Beside", "Numbers",
 
 PERMUTATIONS = 999
 FOUND_FROM = 0.1
+DESCRIBED = ("gist", "colour")
+# Images that descriptors are to predict φ of, at most: the time grows as their cube. Of a class, at least.
+BEYOND_IMAGES, LEAST_OF_CLASS = 1000, 3
 DIMS = ("row", "sigma", "measure")
 PAIRED = "paired over images"
 FINDINGS = Findings(
@@ -29,7 +32,9 @@ FINDINGS = Findings(
         "high": Variable(DIMS, "the measure: upper end of its interval over images"),
         "difference": Variable(DIMS, "the measure less that of the trained block compared with", interval=PAIRED),
         "chance": Variable(DIMS, "the measure by chance"),
-        "p": Variable(DIMS, "p-value of no relation, permutations of images, two-sided; of correlations alone"),
+        "p": Variable(
+            DIMS, "p-value of no relation by permutations of images, two-sided, or by random signs, one-sided"
+        ),
     },
     coords={
         "row": "network and block, or descriptor",
@@ -106,6 +111,9 @@ class Numbers(NamedTuple):
     difference: Estimate
     chance: Any
     p: Any = np.nan
+
+
+UNKNOWN = Numbers(Estimate(np.nan, np.nan, np.nan), Estimate(np.nan, np.nan, np.nan), np.nan)
 
 
 def rows(source: Measured, reference: Alone, plan: Plan) -> xr.Dataset:
@@ -221,7 +229,7 @@ def _correlated(own: Measured, reference: Measured, plan: Plan) -> xr.Dataset:
     """Correlations of distances with those in class, gist and colour; of a descriptor with itself none."""
     settings, data = plan.settings, own.data[["phi"]]
     others = {name: other for name, other in plan.others.items() if name != own.source.name}
-    described = [name for name in ("gist", "colour") if name in others]
+    described = [name for name in DESCRIBED if name in others]
     given = [("colour",)] * ("colour" in described) + [tuple(described)] * (len(described) > 1)
     parts: list[xr.Dataset] = []
     for s in range(data.sizes["sigma"]):
@@ -265,19 +273,58 @@ def _with_independent_noise(per_image: xr.Dataset) -> xr.Dataset:
 def _correlation(other: str, given: str, beside: Beside) -> Numbers | None:
     if other not in beside.plan.others:
         return None
-    found, own, reference = beside.correlations, beside.own.measured, beside.reference.measured
+    found = beside.correlations
     if other not in found["other"].values or given not in found["given"].values:
-        unknown = Estimate(np.nan, np.nan, np.nan)
-        return Numbers(unknown, unknown, np.nan)
+        return UNKNOWN
     one = found.sel(other=other, given=given).transpose("sigma", "block")
     value = Estimate(*(one[f"correlation{end}"].values for end in ("", "_low", "_high")))
     difference = Estimate(*(one[f"difference{end}"].values.copy() for end in ("", "_low", "_high")))
-    if own.data.attrs.get("weights_sha256") == reference.data.attrs.get("weights_sha256"):
-        # A difference of a row from itself is 0 exactly, not up to rounding.
-        itself = np.isin(one["block"].values, labels.blocks(reference.data)) & np.isfinite(value.value)
+    return Numbers(value, _exact(difference, value, beside), 0.0, one["p_permutation"].values)
+
+
+def _beyond(beside: Beside) -> Numbers | None:
+    """What φ says of the class that gist and colour do not; of these two themselves nothing is asked."""
+    own, plan = beside.own.measured, beside.plan
+    if own.source.name in DESCRIBED:
+        return UNKNOWN
+    ids = own.data["image"].values
+    ids = np.sort(np.random.default_rng(plan.seed).permutation(ids)[:BEYOND_IMAGES])
+    data, reference = (one.data[["phi"]].sel(image=ids) for one in (own, beside.reference.measured))
+    named = {name: plan.others[name].sel(image=ids) for name in DESCRIBED}
+    level, seed = plan.settings.level, plan.seed
+    found = descriptors.beyond(data, named, against=reference, permutations=PERMUTATIONS, level=level, seed=seed)
+    return _of_place("correlation", found, beside)
+
+
+def _separation(beside: Beside) -> Numbers | None:
+    """How far the means of classes lie apart; unknown where a class has too few images."""
+    own, reference, plan = beside.own.measured, beside.reference.measured, beside.plan
+    if np.unique(labels.strings(own.data["label"].values), return_counts=True)[1].min() < LEAST_OF_CLASS:
+        return UNKNOWN
+    level, seed = plan.settings.level, plan.seed
+    found = clusters.separation(
+        own.data[["phi"]], against=reference.data[["phi"]], permutations=PERMUTATIONS, level=level, seed=seed
+    )
+    return _of_place("separation", found, beside)
+
+
+def _of_place(name: str, found: xr.Dataset, beside: Beside) -> Numbers:
+    """A number (sigma, block) and its difference from the reference, as findings have them."""
+    one = found.transpose("sigma", "block", ...)
+    value, difference = (
+        Estimate(*(one[f"{of}{end}"].values.copy() for end in ("", "_low", "_high"))) for of in (name, "difference")
+    )
+    return Numbers(value, _exact(difference, value, beside), 0.0, one["p_value"].values)
+
+
+def _exact(difference: Estimate, value: Estimate, beside: Beside) -> Estimate:
+    """A difference of a row from itself is 0 exactly, not up to rounding."""
+    own, reference = beside.own.measured.data, beside.reference.measured.data
+    if own.attrs.get("weights_sha256") == reference.attrs.get("weights_sha256"):
+        itself = np.isin(labels.blocks(own), labels.blocks(reference)) & np.isfinite(value.value)
         for part in difference:
             part[itself] = 0.0
-    return Numbers(value, difference, 0.0, one["p_permutation"].values)
+    return difference
 
 
 def _of_clusters(name: str, beside: Beside) -> Numbers:
@@ -310,6 +357,8 @@ MEASURES: dict[str, Callable[[Beside], Numbers | None]] = {
     "correlation: colour": partial(_correlation, "colour", "nothing"),
     "correlation: gist given colour": partial(_correlation, "gist", "colour"),
     "correlation: label given gist and colour": partial(_correlation, "label", "gist+colour"),
+    "correlation: label beyond gist and colour": _beyond,
+    "separation: label": _separation,
     "nmi": partial(_of_clusters, "nmi"),
     "ami": partial(_of_clusters, "ami"),
     "accuracy": partial(_of_probe, "accuracy"),

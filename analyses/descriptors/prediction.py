@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.stats import t as student
 
 from analyses.descriptors.kernels_prediction import crossfitted, flipped, folds_of, shared
 from analyses.ground import (
     Estimate,
     Findings,
     Variable,
+    beside,
     check_numbers,
-    jackknife_deviation,
+    jackknifed,
+    jackknifed_correlation,
     real_numbers,
     repeats,
     resampling,
@@ -44,6 +45,12 @@ BEYOND = Findings(
             interval="jackknife over images",
         ),
         "p_value": Variable(("sigma", "block"), "one-sided p-value of no covariance, by random signs"),
+        "difference": Variable(
+            ("sigma", "block"),
+            "correlation less that of the other φ",
+            interval="paired jackknife over images",
+            optional=True,
+        ),
     },
     coords={"block": "block, by its tap"},
 )
@@ -123,6 +130,7 @@ def beyond(
     descriptors: xr.DataArray | Mapping[str, xr.DataArray],
     *,
     label: str = "label",
+    against: xr.Dataset | None = None,
     folds: int = 5,
     clusters: str | None = None,
     permutations: int = 999,
@@ -146,6 +154,8 @@ def beyond(
         As for `predicted`.
     label
         Coordinate along `image` with the class.
+    against
+        Other phi of the same images and noise levels, of the same taps or of one, such as an untrained network's.
     clusters
         Coordinate along `image` whose groups, 10 at least, stay in one fold, are left out whole by the jackknife, and
         are not compared within.
@@ -162,7 +172,8 @@ def beyond(
     Raises
     ------
     InputError
-        As `predicted` raises; if there are fewer than two classes; if an option is out of its range.
+        As `predicted` raises; if there are fewer than two classes; if `against` is of other images, noise levels or
+        taps; if an option is out of its range.
 
     Examples
     --------
@@ -175,29 +186,32 @@ def beyond(
     groups = None
     if clusters is not None:
         groups = np.unique(labels.classes(data, clusters, least=LEAST_GROUPS), return_inverse=True)[1]
-    made = predicted(data, descriptors, folds=folds, clusters=clusters, seed=seed)
-    classes = np.unique(names, return_inverse=True)[1]
-    indicators = np.eye(classes.max() + 1)[classes]
     features, parts = _prepared(data, descriptors, folds, clusters, seed)
-    (told,) = crossfitted(features, [indicators], parts)
-    rest = indicators - told
-    blocks = labels.blocks(data)
-    values = np.full((4, data.sizes["sigma"], len(blocks)), np.nan)
+    other = None if against is None else beside(against, data, "against")
+    shares = None if groups is None else np.bincount(groups) / len(groups)
+    classes = np.unique(names, return_inverse=True)[1]
+    blocks, places = labels.blocks(data), list(sites(data, "remainders"))
     phi = data["phi"].transpose("image", "sigma", "channel").values
-    for site in sites(data, "remainders"):
-        left = phi[:, site.level][:, site.channels] - made["phi"].values[:, site.level][:, site.channels]
-        spread = phi[:, site.level][:, site.channels].std(axis=0)
-        left = left[:, spread > 0] / spread[spread > 0]
-        each, products = shared(left, rest, groups)
-        z = np.arctanh(np.clip(each, -1 + 1e-12, 1 - 1e-12))
-        reach = student.ppf((1 + level) / 2, len(each) - 2) * jackknife_deviation(z[1:])
-        at = site.level, site.block
-        values[:, *at] = each[0], *np.tanh([z[0] - reach, z[0] + reach]), flipped(products, permutations, seed)
+    targets = [phi[:, site.level][:, site.channels] for site in places]
+    others = [] if other is None else [other(site) for site in places]
+    indicators = np.eye(classes.max() + 1)[classes]
+    told, *rests = crossfitted(features, [indicators, *targets, *others], parts)
+    rest = indicators - told
+    values = np.full((4, data.sizes["sigma"], len(blocks)), np.nan)
+    less = np.full((3, *values.shape[1:]), np.nan)
+    for s, site in enumerate(places):
+        each, products = shared(_remainder(targets[s], rests[s]), rest, groups)
+        ends = jackknifed_correlation(each, level, shares)[:2]
+        values[:, site.level, site.block] = each[0], *ends, flipped(products, permutations, seed)
+        if others:
+            also, _ = shared(_remainder(others[s], rests[len(places) + s]), rest, groups)
+            less[:, site.level, site.block] = jackknifed(each - also, level, shares)
+    found = {"correlation": Estimate(*values[:3]), "p_value": values[3]}
     return BEYOND.label(
-        {"correlation": Estimate(*values[:3]), "p_value": values[3]},
+        found if other is None else found | {"difference": Estimate(*less)},
         data,
         coords={"block": blocks},
-        descriptors=made.attrs["descriptors"],
+        descriptors=", ".join(_named(descriptors)),
         label=label,
         folds=folds,
         clusters=clusters or "each image",
@@ -205,6 +219,12 @@ def beyond(
         level=level,
         analysis_seed=seed,
     )
+
+
+def _remainder(phi: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """What is not predicted, in units of each channel's standard deviation; constant channels left out."""
+    spread = phi.std(axis=0)
+    return (phi - predicted)[:, spread > 0] / spread[spread > 0]
 
 
 def _prepared(

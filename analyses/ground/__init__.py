@@ -1,7 +1,7 @@
 """What all rooms stand on: findings by specification, intervals, kept results, pictures, the command line."""
 
 from analyses.ground.activity import as_activity, refuse_signed, sites
-from analyses.ground.alike import by_channel, by_image, check_same_network, same_attr, same_channels
+from analyses.ground.alike import beside, by_channel, by_image, check_same_network, same_attr, same_channels
 from analyses.ground.checks import (
     TAKEN_OFF,
     check_errors,
@@ -21,6 +21,9 @@ from analyses.ground.intervals import (
     holm,
     interval,
     jackknife_deviation,
+    jackknifed,
+    jackknifed_correlation,
+    levelled,
     outcome,
     resampled_means,
     verdict_of,
@@ -63,6 +66,7 @@ __all__ = [
     "along",
     "as_activity",
     "as_network",
+    "beside",
     "block_colours",
     "block_names",
     "by_channel",
@@ -82,8 +86,11 @@ __all__ = [
     "holm",
     "interval",
     "jackknife_deviation",
+    "jackknifed",
+    "jackknifed_correlation",
     "labels_of",
     "level_colours",
+    "levelled",
     "marked",
     "noise_level",
     "outcome",

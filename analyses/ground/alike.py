@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from analyses.ground.checks import check_numbers
 from probekit import labels
 from probekit.errors import InputError
 
-__all__ = ["by_channel", "by_image", "check_same_network", "same_attr", "same_channels"]
+__all__ = ["beside", "by_channel", "by_image", "check_same_network", "same_attr", "same_channels"]
 
 # What says which channel is which.
 CHANNELS = ("tap", "unit")
@@ -96,6 +97,40 @@ def by_image(data: xr.DataArray, ids: Sequence[str], name: str) -> xr.DataArray:
         return data
     own = labels.strings(data["image"].values).tolist()
     return data if own == list(ids) else data.isel(image=_order(own, list(ids), name, "images", "image"))
+
+
+def beside(against: Any, data: xr.Dataset, name: str) -> Callable[[labels.Site], np.ndarray]:
+    """Other φ of the data's images and noise levels, of the same taps or of one: what of it stands beside a site.
+
+    Returns
+    -------
+    callable
+        Takes a site of the data, and gives (images, channels) in the order of the data's images.
+
+    Raises
+    ------
+    InputError
+        If it is no such φ; `name` says of what.
+    """
+    check_numbers(against, "phi")
+    labels.check(against, "phi")
+    if not np.array_equal(np.asarray(against["sigma"], float), np.asarray(data["sigma"], float)):
+        levels = [", ".join(f"{s:g}" for s in one["sigma"].values) for one in (against, data)]
+        raise InputError(f"{name} has noise levels {levels[0]}, the data {levels[1]}: give φ at the same")
+    blocks, own = labels.blocks(against), labels.blocks(data)
+    if list(blocks) != list(own) and len(blocks) > 1:
+        raise InputError(
+            f"{name} has taps {', '.join(blocks)}, the data {', '.join(own)}: give φ of the same, or of one tap"
+        )
+    theirs, wanted = (labels.strings(one["image"].values).tolist() for one in (against, data))
+    order = _order(theirs, wanted, name, "images", "image")
+    phi = against["phi"].transpose("image", "sigma", "channel").values[order]
+    taps = labels.strings(against["tap"].values)
+
+    def at(site: labels.Site) -> np.ndarray:
+        return phi[:, site.level][:, slice(None) if len(blocks) == 1 else taps == site.name]
+
+    return at
 
 
 def _order(own: list[Any], wanted: list[Any], name: str, what: str, coords: str) -> list[int]:

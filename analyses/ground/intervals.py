@@ -18,6 +18,9 @@ __all__ = [
     "holm",
     "interval",
     "jackknife_deviation",
+    "jackknifed",
+    "jackknifed_correlation",
+    "levelled",
     "outcome",
     "resampled_means",
     "verdict_of",
@@ -122,6 +125,58 @@ def jackknife_deviation(without: np.ndarray) -> np.ndarray:
     """Jackknife standard error from values (groups, ...) without each group: √((k − 1)/k Σ (θ₋ᵢ − θ̄)²)."""
     k = len(without)
     return np.sqrt((k - 1) / k * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
+
+
+def levelled(values: np.ndarray, group_shares: np.ndarray | None) -> np.ndarray:
+    """Values (groups, ...) without each group, moved so that the jackknife holds for groups of unlike sizes too.
+
+    Leaving out a share s moves a mean by s/(1 − s) times what sets the group apart, which adds s times that to the
+    mean's error: the move counts (1 − s), in units of the 1 − 1/n that it is for n equal groups.
+
+    Parameters
+    ----------
+    values
+        (1 + groups, ...), of all images, then without each group.
+    group_shares
+        (groups), each group's share of the images; None where all are alike.
+    """
+    if group_shares is None:
+        return values[1:]
+    n = len(group_shares)
+    weights = ((1 - group_shares) * n / (n - 1)).reshape(-1, *[1] * (values.ndim - 1))
+    return values[0] + weights * (values[1:] - values[0])
+
+
+def jackknifed(values: np.ndarray, level: float, group_shares: np.ndarray | None = None) -> Estimate:
+    """Numbers of all images with their intervals, from what they are without each image or group of them.
+
+    error² = (n − 1)/n Σ (θ₍ᵢ₎ − mean)², Student's t with n − 1 degrees of freedom. No image is ever paired with a copy
+    of itself, as resampling with replacement would pair it.
+
+    Parameters
+    ----------
+    values, group_shares
+        As for `levelled`.
+    level
+        Coverage.
+    """
+    reach = student.ppf((1 + level) / 2, len(values) - 2) * jackknife_deviation(levelled(values, group_shares))
+    return Estimate(values[0], values[0] - reach, values[0] + reach)
+
+
+def jackknifed_correlation(
+    values: np.ndarray, level: float, group_shares: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ends of a correlation's interval, and the two-sided p-value of none, each (...): `jackknifed` on Fisher's scale.
+
+    z = artanh r; a correlation of ±1 has no finite z.
+    """
+    z = np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12))
+    error = jackknife_deviation(levelled(z, group_shares))
+    reach = student.ppf((1 + level) / 2, len(z) - 2) * error
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = 2 * student.sf(np.abs(z[0]) / error, len(z) - 2)
+    return np.tanh(z[0] - reach), np.tanh(z[0] + reach), p
 
 
 def wilson(share: np.ndarray, n: int, level: float) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,8 @@ from analyses.ground import (
     Findings,
     Variable,
     check_noise,
+    jackknifed,
+    jackknifed_correlation,
     repeats,
     resampling,
     sites,
@@ -37,7 +39,7 @@ from analyses.semantics.inputs import (
     selected,
     subsample,
 )
-from analyses.semantics.kernels_correlation import jackknife, jackknife_difference, transformed
+from analyses.semantics.kernels_correlation import transformed
 from analyses.semantics.kernels_mantel import Comparison, permutations_of
 from analyses.semantics.kernels_pairs import STATISTICS, distance_matrix, prepared
 from analyses.semantics.kernels_pairs import noise_free as noise_taken_off
@@ -220,12 +222,12 @@ def correlate(
                 here = site.level, site.block, m, s
                 side = transformed(phi, statistic)
                 values = comparison.correlations(side)
-                ends = jackknife(values, level, group_shares)
+                ends = jackknifed_correlation(values, level, group_shares)
                 own[:, *here] = [values[0], *ends, comparison.p_values(side, values[0])]
                 for c, other in enumerate(others_phi):
                     if other is not None:
                         control = comparison.correlations(transformed(other, statistic))
-                        less = jackknife_difference(values, control, level, group_shares)
+                        less = jackknifed(values - control, level, group_shares)
                         against[:, c, *here] = [control[0], *less]
     found: dict[str, Any] = {"correlation": Estimate(*own[:3]), "p_jackknife": own[3], "p_permutation": own[4]}
     coords = place_coords(data, metrics) | {"statistic": kinds, "other": list(tables), "given": list(sets)}

@@ -11,9 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
-from analyses.ground import jackknife_deviation
 from analyses.semantics.kernels_pairs import STATISTICS
 
 __all__ = [
@@ -21,9 +19,6 @@ __all__ = [
     "Transformed",
     "gram",
     "inverted",
-    "jackknife",
-    "jackknife_difference",
-    "levelled",
     "partial",
     "products",
     "transformed",
@@ -228,60 +223,3 @@ def inverted(among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     size = np.where(size > 0, size, 1)
     scale = size[..., :, None] * size[..., None, :]
     return np.linalg.pinv(among / scale, rcond=NOTHING, hermitian=True) / scale, sound
-
-
-def jackknife(
-    values: np.ndarray, level: float, group_shares: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Interval and p-value of correlations from values over all images and without each, or each group of them.
-
-    On Fisher's scale z = artanh r, error² = (n − 1)/n Σ (z₍ᵢ₎ − mean)², Student's t with n − 1 degrees of freedom. No
-    image is ever paired with a copy of itself, as resampling with replacement would pair it.
-
-    Parameters
-    ----------
-    values
-        (1 + groups, ...).
-    level
-        Coverage.
-    group_shares
-        (groups), each group's share of the images; by default all are alike.
-
-    Returns
-    -------
-    tuple of ndarray
-        Lower and upper end, and the two-sided p-value of a correlation of 0, each (...).
-    """
-    n = len(values) - 1
-    # A correlation of ±1 has no finite z.
-    z = np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12))
-    error = jackknife_deviation(levelled(z, group_shares))
-    reach = student.ppf((1 + level) / 2, n - 1) * error
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p = 2 * student.sf(np.abs(z[0]) / error, n - 1)
-    return np.tanh(z[0] - reach), np.tanh(z[0] + reach), p
-
-
-def jackknife_difference(
-    values: np.ndarray, others: np.ndarray, level: float, group_shares: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Difference of two correlations of the same images, and the ends of its interval; see `jackknife`.
-
-    On the correlations' own scale: differences are not bound to [−1, 1] as correlations are.
-    """
-    less = values - others
-    reach = student.ppf((1 + level) / 2, len(values) - 2) * jackknife_deviation(levelled(less, group_shares))
-    return less[0], less[0] - reach, less[0] + reach
-
-
-def levelled(values: np.ndarray, group_shares: np.ndarray | None) -> np.ndarray:
-    """Values (groups, ...) without each group, moved so that the jackknife holds for groups of unlike sizes too.
-
-    Leaving out a share s moves a mean by s/(1 − s) times what sets the group apart, which adds s times that to the
-    mean's error: the move counts (1 − s), in units of the 1 − 1/n that it is for n equal groups.
-    """
-    if group_shares is None:
-        return values[1:]
-    n = len(group_shares)
-    weights = ((1 - group_shares) * n / (n - 1)).reshape(-1, *[1] * (values.ndim - 1))
-    return values[0] + weights * (values[1:] - values[0])

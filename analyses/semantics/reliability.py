@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable, check_noise, repeats, resampling, sites
+from analyses.ground import (
+    Estimate,
+    Findings,
+    Variable,
+    check_noise,
+    jackknifed_correlation,
+    repeats,
+    resampling,
+    sites,
+)
 from analyses.semantics.inputs import (
     ALONE,
     MIN_IMAGES,
@@ -20,7 +29,7 @@ from analyses.semantics.inputs import (
     place_coords,
     subsample,
 )
-from analyses.semantics.kernels_correlation import gram, jackknife, partial, transformed
+from analyses.semantics.kernels_correlation import gram, partial, transformed
 from analyses.semantics.kernels_pairs import (
     channel_reliability,
     deviations,
@@ -168,7 +177,7 @@ def reliability(
                     continue
                 predicted = spearman_brown(values, kept / pairs.shape[2])
                 half[at] = values[0]
-                whole[:, *at] = [predicted[0], *jackknife(predicted, level, shares)[:2]]
+                whole[:, *at] = [predicted[0], *jackknifed_correlation(predicted, level, shares)[:2]]
     estimate = Estimate(*whole)
     found: dict[str, Any] = {
         "half_correlation": half,

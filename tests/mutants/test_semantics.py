@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs, retrieval
+from analyses.ground import intervals
+from analyses.semantics import kernels_mantel, kernels_pairs, retrieval
 from tests.analyses.semantics.test_laws import (
     independent_distances_do_not_correlate,
     intervals_cover,
@@ -40,7 +41,7 @@ def test_p_values_that_leave_out_the_data_themselves_are_caught(monkeypatch: pyt
 def test_errors_of_pairs_taken_for_independent_do_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
     # 1/√pairs in place of the spread over images.
     monkeypatch.setattr(
-        kernels_correlation,
+        intervals,
         "jackknife_deviation",
         lambda without: np.full(without.shape[1:], math.sqrt(2) / len(without)),
     )

@@ -160,6 +160,27 @@ CALLS: dict[str, Call] = {
             "seed": made.SEEDS,
         },
     ),
+    "clusters.separation": Call(
+        clusters.separation,
+        {
+            "data": made.DATA,
+            "label": "label",
+            "standardised": False,
+            "against": made.DATA,
+            "clusters": None,
+            "permutations": 99,
+            "level": 0.95,
+            "seed": 0,
+        },
+        {
+            "standardised": FLAGS,
+            "against": NOTHING,
+            "clusters": NOTHING,
+            "permutations": made.LARGER,
+            "level": made.SHARES,
+            "seed": made.SEEDS,
+        },
+    ),
     "clusters.plot": Call(clusters.plot, {"findings": made.CLUSTERED}),
     "clusters.plot_embedding": Call(
         clusters.plot_embedding,
@@ -412,6 +433,7 @@ CALLS: dict[str, Call] = {
             "data": made.DATA,
             "descriptors": made.GIST,
             "label": "label",
+            "against": made.DATA,
             "folds": 2,
             "clusters": "source",
             "permutations": 99,
@@ -419,6 +441,7 @@ CALLS: dict[str, Call] = {
             "seed": 0,
         },
         {
+            "against": NOTHING,
             "folds": made.LARGER,
             "clusters": NOTHING,
             "permutations": made.LARGER,

@@ -264,7 +264,7 @@ def of_controls(**numbers: float) -> xr.Dataset:
     )
 
 
-ALL = {"stability": 0.95, "correlation_gist_given_colour": 0.5, "correlation_label_given_gist_and_colour": 0.4}
+ALL = {"stability": 0.95, "correlation_gist_given_colour": 0.5, "correlation_label_beyond_gist_and_colour": 0.4}
 
 
 def test_a_stable_semantic_representation_above_all_controls_is_found_to_be_so() -> None:

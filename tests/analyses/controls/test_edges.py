@@ -10,7 +10,7 @@ import xarray as xr
 from PIL import Image
 
 import probekit
-from analyses import controls, probe, semantics
+from analyses import clusters, controls, descriptors, probe, semantics
 from analyses.controls import analyse, rows
 from analyses.ground import Estimate
 from probekit.errors import InputError
@@ -237,8 +237,8 @@ def test_a_measure_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (further.chance == 0.5).all()
 
 
-def test_correlations_have_p_values_of_permutations_and_other_measures_have_none(found: xr.Dataset) -> None:
-    of_pairs = np.array([str(name).startswith("correlation") for name in found.measure.values])
+def test_correlations_and_separation_have_p_values_and_other_measures_have_none(found: xr.Dataset) -> None:
+    of_pairs = np.array([str(name).startswith(("correlation", "separation")) for name in found.measure.values])
     assert found.p.isel(measure=~of_pairs).isnull().all()
     known = found.value.isel(measure=of_pairs).notnull()
     assert (found.p.isel(measure=of_pairs).notnull() == known).all()
@@ -250,7 +250,26 @@ def test_correlations_have_p_values_of_permutations_and_other_measures_have_none
     mid = found.sel(row="small mid", measure="correlation: label")
     np.testing.assert_allclose(mid.p, one.p_permutation.sel(given="nothing").squeeze())
     # The shades are the classes: no arrangement of 48 images comes near.
-    assert (found.p.sel(row="colour", measure="correlation: label") == 0.001).all()
+    assert (found.p.sel(row="colour", measure=["correlation: label", "separation: label"]) == 0.001).all()
+
+
+def test_what_is_said_of_the_class_is_what_its_own_analyses_say(found: xr.Dataset) -> None:
+    shown = images("a").subset(order("a", 48))
+    data = probekit.tap(denoiser(), "mid")(shown, sigma=SMALL["sigma"], draws=2)
+    named = {"gist": descriptors.gist(shown), "colour": descriptors.colour(shown)}
+    left, place = descriptors.beyond(data, named), clusters.separation(data)
+    for measure, own, name in (
+        ("correlation: label beyond gist and colour", left, "correlation"),
+        ("separation: label", place, "separation"),
+    ):
+        one = found.sel(row="small mid", measure=measure)
+        for mine, theirs in (("value", name), ("low", f"{name}_low"), ("p", "p_value")):
+            np.testing.assert_allclose(one[mine], own[theirs].squeeze(), rtol=1e-4)
+        assert (one.difference == 0).all()
+        twin = found.sel(row="untrained 0 mid", measure=measure)
+        np.testing.assert_allclose(twin.difference, twin.value - one.value, atol=1e-6)
+    of_descriptors = found.sel(row=["gist", "colour"], measure="correlation: label beyond gist and colour")
+    assert of_descriptors.value.isnull().all()
 
 
 def test_without_training_images_there_is_no_accuracy_and_images_are_subsampled_by_class() -> None:

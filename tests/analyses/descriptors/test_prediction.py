@@ -84,6 +84,17 @@ def test_what_phi_says_of_the_class_beyond_gist_is_found(kind: str) -> None:
         assert found.p_value == 0.001
 
 
+def test_the_difference_from_another_phi_is_paired() -> None:
+    data, gist = drawn(0, "squares", beyond=0.3)
+    less, _ = drawn(0, "squares")
+    found = descriptors.beyond(data, gist, against=less.isel(image=slice(None, None, -1)))
+    alone = descriptors.beyond(less, gist)
+    np.testing.assert_allclose(found.difference, found.correlation - alone.correlation, atol=1e-6)
+    assert found.difference_low > 0
+    same = descriptors.beyond(data, gist, against=data)
+    np.testing.assert_allclose([same.difference, same.difference_low, same.difference_high], 0, atol=1e-7)
+
+
 def test_a_class_that_gist_tells_whole_leaves_nothing() -> None:
     data, _ = drawn(0, "squares")
     label = np.unique(data.label, return_inverse=True)[1]
@@ -168,6 +179,7 @@ REFUSED = [
     (lambda d, g: descriptors.beyond(d, g, label="kind"), "kind"),
     (lambda d, g: descriptors.beyond(d, g, permutations=9), "permutations=9: give a whole number ≥ 99"),
     (lambda d, g: descriptors.beyond(d, g, level=2), "level=2"),
+    (lambda d, g: descriptors.beyond(d, g, against=d.isel(image=slice(1, None))), "against is of other images"),
     (lambda d, g: descriptors.predicted(d.isel(image=slice(19)), g), "of 19 images: give 20 at least"),
     (lambda d, _: descriptors.predicted(d, {}), "descriptors is empty: give a DataArray"),
     (lambda d, g: descriptors.predicted(d, g.values), "give a DataArray"),

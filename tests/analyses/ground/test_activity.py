@@ -183,6 +183,7 @@ OF_DATA: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "descriptors.beyond": lambda d: descriptors.beyond(d, features_of(d)),
     "semantics.reliability": lambda d: semantics.reliability(with_more_draws(d), distances="euclidean"),
     "clusters.analyse": lambda d: clusters.analyse(d, n_clusters=4, resamples=100, permutations=99),
+    "clusters.separation": lambda d: clusters.separation(d, permutations=99),
     "probe.analyse": lambda d: probe.analyse(d, signed_like(d, dataset("b")), resamples=100, penalties=[0.1]),
     "subspaces.intrinsic_dimension": subspaces.intrinsic_dimension,
     "factors.analyse": lambda d: factors.analyse(

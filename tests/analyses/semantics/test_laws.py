@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyses import semantics
-from analyses.ground import interval, resampled_means
+from analyses.ground import interval, jackknifed_correlation, resampled_means
 from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
 from probekit import labels
 
@@ -238,7 +238,7 @@ def intervals_cover(share: float, repetitions: int = 400, n: int = 200) -> None:
         one, two = (kernels_pairs.distance_matrix(vectors(n), "cosine") for _ in range(2))
         for statistic in STATISTICS:
             r = correlations([share * one + (1 - share) * two, one], statistic)
-            low, high, _ = kernels_correlation.jackknife(r, LEVEL)
+            low, high, _ = jackknifed_correlation(r, LEVEL)
             covered[statistic] += int(low <= truth[statistic] <= high)
     # 3.5 binomial standard deviations below the level; above it too where the truth is not 0, at which the error is
     # overstated.
@@ -257,7 +257,7 @@ def test_intervals_of_partial_correlations_cover_0() -> None:
     repetitions = 200
     covered = 0
     for _ in range(repetitions):
-        low, high, _ = kernels_correlation.jackknife(correlations(through(rng, 200, 0.6), "pearson"), LEVEL)
+        low, high, _ = jackknifed_correlation(correlations(through(rng, 200, 0.6), "pearson"), LEVEL)
         covered += int(low <= 0 <= high)
     assert covered / repetitions >= LEVEL - 3.5 * math.sqrt(LEVEL * (1 - LEVEL) / repetitions)
 

@@ -8,6 +8,7 @@ import xarray as xr
 from scipy.stats import rankdata
 
 from analyses import semantics
+from analyses.ground import jackknifed_correlation
 from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
 from probekit import labels
 
@@ -87,7 +88,7 @@ def correlations_are_covered(grouped: bool, statistic: str, repetitions: int = 2
         one, two = (kernels_pairs.distance_matrix(vectors(number)[groups], "cosine") for _ in range(2))
         made = [kernels_correlation.transformed(d, statistic) for d in (share * one + (1 - share) * two, one)]
         r = kernels_correlation.partial(kernels_correlation.gram(made, made, groups if grouped else None), ())
-        low, high, _ = kernels_correlation.jackknife(r, LEVEL)
+        low, high, _ = jackknifed_correlation(r, LEVEL)
         hits += int(low <= truth <= high)
     at_least_the_level(hits / repetitions, repetitions)
 

@@ -13,7 +13,7 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.neighbors import NearestNeighbors
 
 from analyses import semantics
-from analyses.ground import jackknife_deviation
+from analyses.ground import jackknife_deviation, levelled
 from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
 from probekit import labels
 
@@ -244,7 +244,7 @@ def test_errors_over_groups_of_unlike_sizes_are_those_robust_to_clusters() -> No
     x = rng.normal(size=len(groups)) + rng.normal(size=12)[groups]
     sizes = np.bincount(groups)
     values = np.array([x.mean(), *(x[groups != g].mean() for g in range(12))])
-    found = jackknife_deviation(kernels_correlation.levelled(values, sizes / len(x)))
+    found = jackknife_deviation(levelled(values, sizes / len(x)))
     # Of a mean: G/(G − 1) Σ (Σ residuals of a group)² / n².
     residuals = np.bincount(groups, x - x.mean())
     assert found == pytest.approx(math.sqrt(12 / 11 * (residuals**2).sum()) / len(x))

@@ -1,0 +1,127 @@
+"""Means of classes apart from the scatter of their images, from sums over images that leave one out by subtraction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["Sums", "p_value", "scatters", "separated"]
+
+
+class Sums:
+    """Sums over the images of each class, whose groups of images are dependent and no others.
+
+    Parameters
+    ----------
+    x
+        (images, channels).
+    classes, groups
+        (images), the numbers of each image's class and group, from 0.
+    """
+
+    def __init__(self, x: np.ndarray, classes: np.ndarray, groups: np.ndarray) -> None:
+        self.x, self.classes, self.groups = x, classes, groups
+        # A cell is what a group has of a class.
+        cells, self.cell = np.unique(classes * (int(groups.max()) + 1) + groups, return_inverse=True)
+        self.cell_class, self.cell_group = np.divmod(cells, int(groups.max()) + 1)
+        self.cell_count = np.bincount(self.cell)
+        self.cell_sum = _summed(x, self.cell, len(cells))
+        self.cell_square = _summed((x**2).sum(axis=1), self.cell, len(cells))
+        count = self.cell_count[:, None]
+        # Of each cell: images, itself, their sum, their squares; squares and products of the sum, for means of groups.
+        self.rows = np.concatenate(
+            [
+                count,
+                np.ones_like(count),
+                count**2,
+                self.cell_square[:, None],
+                (self.cell_sum**2).sum(axis=1, keepdims=True),
+                self.cell_sum,
+                count * self.cell_sum,
+            ],
+            axis=1,
+        )
+        self.of_class = _summed(self.rows, self.cell_class, int(classes.max()) + 1)
+
+
+def _summed(values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+    out = np.zeros((count, *values.shape[1:]))
+    np.add.at(out, codes, values)
+    return out
+
+
+def scatters(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each class the mean (classes, channels), its variance without bias, and the scatter of its images, (classes).
+
+    Both are summed over channels. Groups of images count whole in the variance of the mean.
+
+    Parameters
+    ----------
+    sums
+        (classes, …), what `Sums` makes.
+    """
+    n, cells, n2, squares, cell_squares = sums[:, :5].T
+    total, weighted = np.split(sums[:, 5:], 2, axis=1)
+    mean = total / n[:, None]
+    square = (mean**2).sum(axis=1)
+    # Σ over groups of ‖sum of deviations from the mean‖².
+    of_groups = cell_squares - 2 * (mean * weighted).sum(axis=1) + square * n2
+    return mean, of_groups / n**2 * cells / (cells - 1), (squares - n * square) / (n - 1)
+
+
+def separated(sums: Sums) -> np.ndarray:
+    """Share of variance between the means of classes, without bias by scatter: of all, and without each group.
+
+    The variance between classes is half the mean over pairs of ‖m_a − m_b‖² − v_a − v_b, m and v being the means and
+    their variances; as a share of itself and the mean scatter.
+
+    Returns
+    -------
+    ndarray
+        (1 + groups).
+    """
+    # Of each class: squares of its mean, variance of this, scatter, the mean itself; summed over classes.
+    pieces = _pieces(sums.of_class)
+    whole = pieces.sum(axis=0)
+    out = [_share(whole, len(pieces))]
+    order = np.argsort(sums.cell_group, kind="stable")
+    for mine in np.split(order, np.flatnonzero(np.diff(sums.cell_group[order])) + 1):
+        touched = sums.cell_class[mine]
+        out.append(
+            _share(
+                whole - (pieces[touched] - _pieces(sums.of_class[touched] - sums.rows[mine])).sum(axis=0), len(pieces)
+            )
+        )
+    return np.array(out)
+
+
+def _pieces(sums: np.ndarray) -> np.ndarray:
+    mean, variance, scatter = scatters(sums)
+    return np.concatenate([np.stack([(mean**2).sum(axis=1), variance, scatter], axis=1), mean], axis=1)
+
+
+def _share(total: np.ndarray, classes: int) -> float:
+    square, variance, scatter = total[:3]
+    between = (square - (total[3:] ** 2).sum() / classes) / (classes - 1) - variance / classes
+    return float(between / (between + scatter / classes))
+
+
+def p_value(sums: Sums, draws: int, seed: int) -> float:
+    """Share of random signs of groups that carry the means of classes as far apart as they are, (1 + b)/(1 + m).
+
+    Deviations from the mean of the class, with signs, have the covariance of the mean whatever the scatter of the class
+    (a wild bootstrap: Wu, Annals of Statistics 1986), and where the means are equal their law to first order.
+    """
+    n, cells = sums.of_class[:, :2].T
+    mean = sums.of_class[:, 5 : 5 + sums.x.shape[1]] / n[:, None]
+    left = sums.cell_sum - sums.cell_count[:, None] * mean[sums.cell_class]
+    left *= (np.sqrt(cells / (cells - 1)) / n)[sums.cell_class, None]
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(draws, int(sums.groups.max()) + 1))
+    square, carried = np.zeros(draws), np.zeros((draws, left.shape[1]))
+    for one in range(len(n)):
+        mine = sums.cell_class == one
+        moved = signs[:, sums.cell_group[mine]] @ left[mine]
+        square += (moved**2).sum(axis=1)
+        carried += moved
+    apart = square - (carried**2).sum(axis=1) / len(n)
+    observed = ((mean - mean.mean(axis=0)) ** 2).sum()
+    return float((1 + (apart >= observed * (1 - 1e-9)).sum()) / (1 + draws))

@@ -1,0 +1,170 @@
+"""How far the means of classes lie apart in φ, apart from how far the images of each scatter."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import xarray as xr
+
+from analyses.clusters.kernels_separation import Sums, p_value, scatters, separated
+from analyses.ground import (
+    Estimate,
+    Findings,
+    Variable,
+    beside,
+    check_numbers,
+    jackknifed,
+    repeats,
+    resampling,
+    sites,
+)
+from probekit import checks, labels
+from probekit.errors import InputError
+
+__all__ = ["SEPARATION", "separation"]
+
+LEAST, LEAST_GROUPS = 3, 10
+SEPARATION = Findings(
+    "clusters.separation",
+    {
+        "separation": Variable(
+            ("sigma", "block"), "share of φ's variance between means of classes", interval="jackknife over images"
+        ),
+        "p_value": Variable(("sigma", "block"), "one-sided p-value of equal means, by random signs"),
+        "scatter": Variable(("sigma", "block", "class"), "mean squared distance of images to the mean of their class"),
+        "difference": Variable(
+            ("sigma", "block"),
+            "separation less that of the other φ",
+            interval="paired jackknife over images",
+            optional=True,
+        ),
+    },
+    coords={"block": "block, by its tap", "class": "class"},
+)
+
+
+@SEPARATION.described
+def separation(
+    data: xr.Dataset,
+    *,
+    label: str = "label",
+    standardised: bool = False,
+    against: xr.Dataset | None = None,
+    clusters: str | None = None,
+    permutations: int = 999,
+    level: float = 0.95,
+    seed: int = 0,
+) -> xr.Dataset:
+    """How far the means of classes lie apart, whatever the scatter of their images.
+
+    The correlation of distances with the class (`semantics.correlate`) grows with both: images of a class that scatters
+    little are near one another, also where all classes have one mean. Here the variance between means is an intraclass
+    correlation: half the mean over pairs of classes of ‖m_a − m_b‖² − v_a − v_b, with v the unbiased variance of each
+    mean, as a share of itself plus the mean scatter. It is 0 in expectation where means are equal, and may lie below.
+
+    Parameters
+    ----------
+    data
+        phi (image, sigma, channel) of at least 3 images of each class.
+    label
+        Coordinate along `image` with the class.
+    standardised
+        Whether channels are divided by their standard deviations over images first.
+    against
+        Other phi of the same images and noise levels, of the same taps or of one, such as an untrained network's.
+    clusters
+        Coordinate along `image` whose groups, 10 at least and 3 in each class, are dependent, as crops of one
+        photograph are: left out whole, with one sign.
+    permutations
+        Random signs of the test: deviations of images from the mean of their class, with signs, have the law of the
+        means where these are equal, whatever the scatter of each class.
+    level, seed
+        Coverage of the jackknife's interval over images; seed of the signs.
+
+    Returns
+    -------
+    Dataset
+        {findings}
+
+    Raises
+    ------
+    InputError
+        If phi is missing or not finite, there are fewer than two classes or three images of one, `against` is of other
+        images, noise levels or taps, or an option is out of its range.
+
+    Warns
+    -----
+    RuntimeWarning
+        Where φ is the same for all images (NaN).
+
+    Examples
+    --------
+    >>> from probekit.synthetic.subspaces import union_of_subspaces
+    >>> data, truth = union_of_subspaces(100, n_channels=30, n_subspaces=3)
+    >>> found = separation(data.assign_coords(label=("image", truth.subspace.values.astype(str))))
+    >>> bool((found.separation_low > 0).all())
+    True
+    """
+    check_numbers(data, "phi")
+    labels.check(data, "phi")
+    labels.check_ids(data)
+    checks.flag("standardised", standardised)
+    permutations = repeats("permutations", permutations, least=99)
+    _, level, seed = resampling(100, level, seed)
+    data = data.isel(image=labels.by_id(data))
+    names, classes = np.unique(labels.classes(data, label, least=2), return_inverse=True)
+    groups = np.arange(len(classes))
+    if clusters is not None:
+        grouped = labels.classes(data, clusters, option="clusters", least=LEAST_GROUPS)
+        groups = np.unique(grouped, return_inverse=True)[1]
+    _check_classes(names, classes, groups, "images" if clusters is None else "groups of images")
+    blocks = labels.blocks(data)
+    other = None if against is None else beside(against, data, "against")
+    shares = None if clusters is None else np.bincount(groups) / len(groups)
+    values = np.full((4, data.sizes["sigma"], len(blocks)), np.nan)
+    less = np.full((3, *values.shape[1:]), np.nan)
+    scatter = np.full((*values.shape[1:], len(names)), np.nan)
+    phi = data["phi"].transpose("image", "sigma", "channel").values
+    for site in sites(data, "separation of classes"):
+        at, where = (site.level, site.block), f"σ = {site.sigma:g}, block {site.name}"
+        x = _features(phi[:, site.level][:, site.channels], standardised, where)
+        if x is None:
+            continue
+        sums = Sums(x, classes, groups)
+        own, scatter[at] = separated(sums), scatters(sums.of_class)[2]
+        values[:, *at] = *jackknifed(own, level, shares), p_value(sums, permutations, seed)
+        y = None if other is None else _features(other(site), standardised, f"{where} of against")
+        if y is not None:
+            less[:, *at] = jackknifed(own - separated(Sums(y, classes, groups)), level, shares)
+    found = {"separation": Estimate(*values[:3]), "p_value": values[3], "scatter": scatter}
+    return SEPARATION.label(
+        found if other is None else found | {"difference": Estimate(*less)},
+        data,
+        coords={"block": blocks, "class": names},
+        label=label,
+        standardised=standardised,
+        clusters=clusters or "each image",
+        permutations=permutations,
+        level=level,
+        analysis_seed=seed,
+    )
+
+
+def _features(phi: np.ndarray, standardised: bool, where: str) -> np.ndarray | None:
+    """(images, channels) about the mean, without constant channels; None where there are no others."""
+    x = phi - phi.mean(axis=0, dtype=np.float64)
+    spread = x.std(axis=0)
+    varies = spread > 1e-12 * np.abs(phi).max(axis=0, initial=0)
+    if not varies.any():
+        warnings.warn(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning, stacklevel=4)
+        return None
+    return x[:, varies] / (spread[varies] if standardised else 1)
+
+
+def _check_classes(names: np.ndarray, classes: np.ndarray, groups: np.ndarray, what: str) -> None:
+    pairs = np.unique(np.stack([classes, groups]), axis=1)
+    counts = np.bincount(pairs[0])
+    if counts.min() < LEAST:
+        one = names[int(counts.argmin())]
+        raise InputError(f"{one} has {counts.min()} {what}: give {LEAST} of each class at least, or leave it out")
