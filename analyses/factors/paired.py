@@ -9,7 +9,7 @@ import xarray as xr
 
 from analyses.factors.analyse import FINDINGS, MEANS, RATIOS
 from analyses.factors.kernels import r_squared
-from analyses.ground import Estimate, Findings, Variable, interval, resampled_means, resampling
+from analyses.ground import Estimate, Findings, Variable, check_numbers, interval, resampled_means, resampling
 from probekit import labels
 from probekit.errors import InputError
 
@@ -99,6 +99,7 @@ def _checked(name: str, given: xr.Dataset) -> xr.Dataset:
     needed = ("error", "spread", "same", "group", "value")
     try:
         FINDINGS.check(given, *needed[:-1], dims=("image", "sigma", "block", "value"), attrs=("factor", "scale"))
+        check_numbers(given, "value")
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     labels.check_ids(given, of=name)

@@ -148,7 +148,8 @@ class Findings:
         taken = {name for name, c in along_used.items() if name in made or _is_other(name, c, own, dims)}
         kept = {name: c for name, c in along_used.items() if name not in taken}
         _tell_left_out([name for name in along_used if name in taken], self.source)
-        return xr.Dataset(made, coords={**kept, **own}, attrs={**data.attrs, "analysis": self.analysis, **shown})
+        all_coords = {name: _indexed(xr.as_variable(c)) for name, c in {**kept, **own}.items()}
+        return xr.Dataset(made, coords=all_coords, attrs={**data.attrs, "analysis": self.analysis, **shown})
 
     def distinct(self, data: xr.Dataset) -> xr.Dataset:
         """Data without coordinates that are named like variables of the findings, which cannot hold both.
@@ -308,6 +309,11 @@ class Findings:
         if rest:
             return given
         return along(dim, values, self.coords[name])
+
+
+def _indexed(coord: xr.Variable) -> xr.Variable:
+    """A coordinate in a precision that there are indexes of."""
+    return xr.Variable(coord.dims, coord.values.astype(float), coord.attrs) if coord.dtype == np.float16 else coord
 
 
 def _is_other(name: str, coord: xr.Variable, own: Mapping[str, Any], dims: set[str]) -> bool:

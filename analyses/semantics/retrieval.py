@@ -156,6 +156,7 @@ def per_image(
     data, metrics = checked(data, distances, noise_free)
     seed = checks.seeded(seed)
     among = checks.whole("among", among, least=2)
+    k = None if k is None else checks.whole("k", k, least=1)
     values: dict[str, Any] = {}
     coords: dict[str, Any] = {}
     options: dict[str, Any] = {}
@@ -307,10 +308,8 @@ def _nearest(
     data: xr.Dataset, metrics: Sequence[str], k: int, classes: np.ndarray | None, *, subtract: bool
 ) -> dict[str, Any]:
     n = data.sizes["image"]
-    if checks.whole("k", k, least=1) >= n:
-        raise InputError(
-            f"{checks.given('k', k)}: give a whole number of neighbours between 1 and {n - 1}, one less than the images"
-        )
+    if k >= n:
+        raise InputError(f"k={k}: give a whole number of neighbours between 1 and {n - 1}, one less than the images")
     shape = (data.sizes["sigma"], len(labels.blocks(data)), len(metrics), n, k)
     index, distance = np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32)
     for site in sites(data, "neighbours"):

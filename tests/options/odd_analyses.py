@@ -47,8 +47,7 @@ SEEDS = LARGER | {"0", "2**31"}
 HUGE = frozenset({"2**31", "2**63", "10**40", "10**400"})
 SHARES = frozenset({"np.float16", "a Fraction", "5e-324"})
 NAMES = frozenset({"a", "np.str_", "a StrEnum", "a text of σ", "a text of a number"})
-EMPTY = frozenset({"an empty list", "an empty tuple"})
-NO_ITEMS = EMPTY | {"an empty array", "an empty tensor", "an empty DataArray"}
+NO_ITEMS = frozenset({"an empty list", "an empty tuple", "an empty array", "an empty tensor", "an empty DataArray"})
 NO_ENTRIES = frozenset({"an empty mapping", "an empty Dataset"})
 NUMBERED = frozenset(name for name in ODD if name.startswith(("an array of ", "a tensor of ", "a DataArray"))) | {
     "a tuple",

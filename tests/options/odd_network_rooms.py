@@ -27,7 +27,7 @@ from probekit.errors import CapacityError
 from probekit.models.unet import UNet
 from probekit.synthetic.patch_model import PatchModel
 from tests.odd import FLAGS, FUNCTIONS, LEVELS, MODULES, NOTHING, ODD, PATHS, TEXTS, Call
-from tests.options.odd_analyses import COUNTS, EMPTY, HUGE, LARGER, RESAMPLED, SEEDS, SHARES, TAKEN
+from tests.options.odd_analyses import COUNTS, HUGE, LARGER, NO_ITEMS, RESAMPLED, SEEDS, SHARES, TAKEN
 
 __all__ = ["CALLS"]
 
@@ -186,6 +186,7 @@ VARIANT: dict[str, Any] = {
 MAPPINGS = {"an empty mapping", "an empty Dataset", "a mapping", "an OrderedDict", "a mapping proxy", "a Dataset"}
 CHANNELS = COUNTS | {"0", "a range", "a tuple", "an iterator", "a generator", "an array of one whole number"}
 ANY_SIZE = SHARES | LARGER | HUGE | {"1.5", "1e300", "a DataArray of no dims"}
+UNNAMED = {"an empty text", "a text that raises in repr"}
 STRINGS = {"an array of texts", "an array of object texts", "an Index", "a list of a text", "a list of the same text"}
 NAMED = NOTHING | {
     "a DataArray of one dim",
@@ -281,7 +282,7 @@ CALLS: dict[str, Call] = {
         },
         {
             "tap": NOTHING,
-            "kinds": EMPTY | {"an empty DataArray", "an empty array", "an empty tensor"},
+            "kinds": NO_ITEMS,
             "size": NOTHING | COUNTS,
             "n_random": LARGER,
             "tolerance": NOTHING | SHARES | LARGER | HUGE | {"1.5", "1e300", "a DataArray of no dims"},
@@ -368,7 +369,7 @@ CALLS: dict[str, Call] = {
             "sampler": FUNCTIONS | NOTHING,
             "draws": LARGER,
         }
-        | {"settings": NOTHING | MAPPINGS},
+        | {"settings": NOTHING | MAPPINGS | {"a mapping of itself"}},
         only=[
             "tap",
             "condition",
@@ -416,7 +417,7 @@ CALLS: dict[str, Call] = {
             "draws": LARGER,
             "reduce": FUNCTIONS,
             "untrained": COUNTS | {"0"},
-            "further": EMPTY | {"an empty array", "an empty tensor", "an empty DataArray"},
+            "further": NO_ITEMS,
             "n_images": NOTHING | HUGE | {"np.uint8"},
             "n_train": NOTHING | HUGE | LARGER,
             "settings": NOTHING,
@@ -443,7 +444,13 @@ CALLS: dict[str, Call] = {
     "controls.Source": Call(
         controls.Source,
         SOURCE,
-        {"name": TEXTS, "group": TEXTS, "network": MODULES | FUNCTIONS, "taps": TEXTS | STRINGS, "reduce": FUNCTIONS},
+        {
+            "name": TEXTS,
+            "group": TEXTS,
+            "network": MODULES | FUNCTIONS,
+            "taps": TEXTS | STRINGS | UNNAMED,
+            "reduce": FUNCTIONS,
+        },
         then=lambda own: TABLED(CLASSED, denoiser=OWN, sigma=0.1, untrained=0, further=[own], progress=False),
     ),
     "generalisation.analyse": Call(
@@ -522,7 +529,7 @@ CALLS: dict[str, Call] = {
     "textures.verdict": Call(
         textures.verdict,
         {"findings": TOGETHER, "block": "mid", "rivals": ("untrained",), "distance": "euclidean", "sigma": LEVEL},
-        {"sigma": NOTHING, "rivals": TEXTS | STRINGS},
+        {"sigma": NOTHING, "rivals": TEXTS | STRINGS | UNNAMED},
     ),
     "textures.Settings": Call(
         textures.Settings,
@@ -542,7 +549,7 @@ CALLS: dict[str, Call] = {
             "size": LARGER | HUGE,
             "side": NOTHING | LARGER | HUGE,
             "each": LARGER | HUGE,
-            "sd": SHARES,
+            "sd": SHARES | {"np.int64", "an IntEnum", "a tensor of no dims", "a DataArray of no dims"},
             "sigma": LEVELS,
             "draws": LARGER,
             "reduce": FUNCTIONS,

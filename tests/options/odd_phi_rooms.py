@@ -41,7 +41,10 @@ CALLS: dict[str, Call] = {
     "sparsity.participation_ratio": Call(
         sparsity.participation_ratio,
         {"a": np.ones((2, 3)), "axis": -1},
-        {"a": made.NUMBERED, "axis": made.COUNTS | {"0", "-1"}},
+        {
+            "a": made.NUMBERED | {"a tuple of huge numbers", "a tensor with gradient", "a DataFrame"},
+            "axis": made.COUNTS | {"0", "-1"},
+        },
     ),
     "subspaces.analyse": Call(
         subspaces.analyse,
@@ -214,9 +217,12 @@ CALLS: dict[str, Call] = {
             **made.RESAMPLED,
         },
         made.TAKEN
-        | {"penalties": {"a tuple", "a list of NaN"}, "tuning_images": made.LARGER | made.HUGE}
         | {
-            "sizes": made.EMPTY | {"an empty array", "an empty tensor", "a tuple", "an iterator"},
+            "penalties": {"a tuple", "a list of NaN", "an iterator", "a DataArray of one dim"},
+            "tuning_images": made.LARGER | made.HUGE,
+        }
+        | {
+            "sizes": made.NO_ITEMS | {"a tuple", "an iterator"},
             "top": made.COUNTS | NOTHING,
         }
         | {"epochs": made.LARGER | made.HUGE},

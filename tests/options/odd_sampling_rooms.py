@@ -7,7 +7,7 @@ import torch
 
 from analyses import ground, report, sampling, variants
 from tests.odd import FLAGS, FUNCTIONS, LEVELS, MODULES, NOTHING, PATHS, TEXTS, Call
-from tests.options.odd_analyses import COUNTS, EMPTY, HUGE, LARGER, SEEDS, SHARES, TAKEN
+from tests.options.odd_analyses import COUNTS, HUGE, LARGER, NO_ITEMS, SEEDS, SHARES, TAKEN
 from tests.options.odd_network_rooms import (
     ANY_SIZE,
     AT_FALLING,
@@ -29,6 +29,7 @@ from tests.options.odd_network_rooms import (
     SAMPLES,
     SHAPE,
     TAP,
+    UNNAMED,
     VARIANT,
     VARIED,
     begun,
@@ -220,13 +221,13 @@ CALLS: dict[str, Call] = {
             "further": (),
         },
         {
-            "held_out": NOTHING | EMPTY | {"an empty tensor", "an empty DataArray", "an empty array"},
+            "held_out": NOTHING | NO_ITEMS,
             "sigma": LEVELS,
             "reference": NOTHING,
             "quantile": SHARES,
         }
         | {"options": NOTHING | {"an empty mapping", "an empty Dataset"}}
-        | {"further": EMPTY | {"an empty DataArray", "an empty array", "an empty tensor"}},
+        | {"further": NO_ITEMS},
     ),
     "variants.plot": Call(variants.plot, {"findings": DRAWN}),
     "variants.sheet": Call(
@@ -237,7 +238,12 @@ CALLS: dict[str, Call] = {
     "variants.Variant": Call(
         variants.Variant,
         VARIANT,
-        {"name": TEXTS, "what": TEXTS, "reduce": FUNCTIONS, "options": {"an empty mapping", "an empty Dataset"}},
+        {
+            "name": TEXTS,
+            "what": TEXTS | UNNAMED,
+            "reduce": FUNCTIONS,
+            "options": {"an empty mapping", "an empty Dataset"},
+        },
         then=lambda own: VARIED(FEW, denoiser=MODEL, held_out=(), sigmas=FALLING, progress=False, further=[own]),
     ),
     "variants.laws": Call(
