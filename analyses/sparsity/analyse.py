@@ -37,8 +37,10 @@ CHUNK = 4_000_000
 # Groups of images left out in turn for the interval of the dimension.
 GROUPS = 20
 ORIENTATION = np.array([direction for direction, _ in MEASURES.values()])
-# Images or clusters that an interval needs.
-MIN_UNITS = 10
+# Images or clusters that an interval of a mean needs: among fewer, one in ten that is unlike the rest is often missing.
+MIN_UNITS = 30
+# And images that an interval of the dimension needs: of fewer, it covers too seldom.
+MIN_IMAGES = 200
 Inputs = Mapping[str, str | Sequence[str] | None]
 PLACE = ("vector", "sigma", "block", "measure")
 PAIRS, PAIRS_OVER_SIGMA = (("vector", kept, "measure", "other_measure") for kept in ("sigma", "block"))
@@ -55,7 +57,7 @@ FINDINGS = Findings(
         "dimension": Variable(
             ("sigma", "block"),
             "(Σλ)²/Σλ² of the covariance over images, sums estimated without bias; NaN with fewer than 4 images",
-            interval="jackknife over 20 groups of images; NaN with fewer than 40, or under clusters",
+            interval="jackknife over 20 groups of images; NaN with fewer than 200 images, or under clusters",
         ),
         "dimension_plain": Variable(("sigma", "block"), "(Σλ)²/Σλ² of the sample covariance, biased low by few images"),
         "agreement": Variable(PAIRS, "Kendall's τ between two measures' rankings of blocks"),
@@ -129,7 +131,7 @@ def analyse(
         {findings}
 
         The attribute `disagreement` says in words which measures contradict each other. Intervals of means are NaN for
-        fewer than 10 images or clusters; how often they cover is in docs/calibration.md. Images are resampled and left
+        fewer than 30 images or clusters; how often they cover is in docs/calibration.md. Images are resampled and left
         out by their ids, so their order changes nothing but `per_image`'s.
 
     Raises
@@ -327,7 +329,7 @@ def dimension(phi: xr.DataArray, columns: np.ndarray, level: float, order: np.nd
     """The dimension, its interval by leaving out every so many images of this order, and the plain ratio."""
     n = len(phi)
     mean = sum(a.sum(axis=0) for _, a in _chunks(phi, columns)) / n
-    count = GROUPS if order is not None and n >= 2 * GROUPS else 1
+    count = GROUPS if order is not None and n >= MIN_IMAGES else 1
     groups = [
         pooled(group_moments((a for _, a in _chunks(part, columns)), np.asarray(mean)))
         for part in ((phi[order[k::count]] for k in range(count)) if order is not None and count > 1 else [phi])

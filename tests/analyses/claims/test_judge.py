@@ -216,15 +216,15 @@ def test_numbers_that_differ_by_rounding_alone_are_no_evidence(comparison: Any) 
 
 def test_images_that_come_in_groups_are_resampled_in_groups_throughout() -> None:
     def grouped(data: xr.Dataset) -> dict[str, xr.Dataset]:
-        # Ten sources of 96 copies each: there are ten independent images.
-        copies = data.isel(image=np.repeat(np.arange(10), IMAGES // 10))
-        copies = copies.assign_coords(image=data.image, label=("image", np.repeat(list("abcdefghij"), IMAGES // 10)))
+        # Forty sources of as many copies each: there are forty independent images.
+        sources = np.repeat(np.arange(40), IMAGES // 40)
+        copies = data.isel(image=sources).assign_coords(image=data.image, label=("image", [f"{k}" for k in sources]))
         return {"sparsity": sparsity.analyse(copies, clusters="label", resamples=400)}
 
     untrained = grouped(network(enc3=DENSE, mid=DENSE))
     judged = claims.table(grouped(network(enc3=DENSE, mid=SPARSE)), untrained, paper_gains=untrained)
     width = (judged.high - judged.low).values
-    # The untrained changes hardly vary, so that all intervals measure the same spread over ten images.
+    # The untrained changes hardly vary, so that all intervals measure the same spread over forty images.
     for excess in width[1:3]:
         assert 0.5 < excess / width[0] < 2
 

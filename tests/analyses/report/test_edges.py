@@ -84,7 +84,10 @@ def test_other_options_make_other_findings(images, made) -> None:
     grouped = FEW | {"measured": replace(MEASURED, clusters="label")}
     wider = report.run(images, out=out, **grouped | {"only": (1,)})
     rows = judged.of_claim.values == 1
-    np.testing.assert_array_equal(wider.value, judged.value[rows])
+    # 17 groups are too few for an interval, and what asks for one is not judged.
+    known = np.isfinite(wider.value.values)
+    assert known.any()
+    np.testing.assert_array_equal(wider.value[known], judged.value[rows][known])
     assert not np.array_equal(wider.low, judged.low[rows])
     # Every claim takes the groups for what they are, or says that there are too few.
     with pytest.raises(InputError, match=r"17 groups|groups of 'label'|independent"):

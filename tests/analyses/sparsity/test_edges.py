@@ -128,20 +128,28 @@ def test_a_disagreement_of_measures_is_counted_when_both_are_sure_and_said_in_wo
 
 
 def test_clusters_widen_the_interval_of_images_that_resemble_each_other() -> None:
-    data = dataset(images=200)
-    data["phi"][:] = data.phi.values[np.arange(200) % 20]
-    data = data.assign_coords(label=("image", (np.arange(200) % 20).astype(str).astype(object)))
+    data = dataset(images=400)
+    data["phi"][:] = data.phi.values[np.arange(400) % 40]
+    data = data.assign_coords(label=("image", (np.arange(400) % 40).astype(str).astype(object)))
     alone, together = analysed(data), analysed(data, clusters="label")
     width = {name: (f.sparsity_high - f.sparsity_low).mean() for name, f in (("a", alone), ("t", together))}
     # √10 for ten copies each, less what 100 resamples leave open: 10 % of each width, several times over.
     assert width["t"] > 2 * width["a"]
 
 
-def test_fewer_than_ten_images_or_clusters_have_no_interval() -> None:
+def test_fewer_than_thirty_images_or_clusters_have_no_interval() -> None:
     data = dataset(images=50)
     assert analysed(data, clusters="label").sparsity_low.isnull().all()
-    assert analysed(data.isel(image=slice(9))).change_high.isnull().all()
-    assert analysed(data.isel(image=slice(10))).sparsity_low.notnull().all()
+    assert analysed(data.isel(image=slice(29))).change_high.isnull().all()
+    assert analysed(data.isel(image=slice(30))).sparsity_low.notnull().all()
+
+
+def test_fewer_than_200_images_have_a_dimension_without_an_interval() -> None:
+    data = dataset(images=200)
+    assert analysed(data).dimension_low.notnull().all()
+    few = analysed(data.isel(image=slice(199)))
+    assert few.dimension.notnull().all()
+    assert few.dimension_low.isnull().all()
 
 
 @pytest.mark.parametrize("lazily", [True, False])
