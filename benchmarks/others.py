@@ -5,7 +5,7 @@ same images and noise level. Every way runs in a process of its own, so that its
 processes take turns, so that a busy machine is busy for all. Prints images/s, the growth of peak memory over
 what the process held before, and ratios of medians.
 
-Run: pip install "probekit[bench]"; python benchmarks/others.py [--images 32] [--batch 8] [--rounds 3]
+Run: pip install "probekit-denoisers[bench]"; python benchmarks/others.py [--images 32] [--batch 8] [--rounds 3]
 """
 
 from __future__ import annotations

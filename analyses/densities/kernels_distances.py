@@ -40,7 +40,7 @@ def energy(a: np.ndarray, b: np.ndarray, *, statistic: Literal["u_statistic", "v
             import dcor
         except ImportError as error:
             raise InputError(
-                "the energy distance needs dcor, which is not installed: pip install 'probekit[analyses]'"
+                "the energy distance needs dcor, which is not installed: pip install 'probekit-denoisers[analyses]'"
             ) from error
         return float(dcor.energy_distance(a, b, estimation_stat=statistic))
 
@@ -51,7 +51,8 @@ def sliced_wasserstein(a: np.ndarray, b: np.ndarray, *, projections: int, seed: 
         import ot
     except ImportError as error:
         raise InputError(
-            "the sliced Wasserstein distance needs POT, which is not installed: pip install 'probekit[analyses]'"
+            "the sliced Wasserstein distance needs POT, which is not installed: "
+            "pip install 'probekit-denoisers[analyses]'"
         ) from error
     found: Any = ot.sliced_wasserstein_distance(a, b, n_projections=projections, p=2, seed=seed)
     return float(found)

@@ -155,8 +155,8 @@ def _middle(data: xr.Dataset) -> xr.Dataset:
 def _findings(data: xr.Dataset, role: str) -> dict[str, xr.Dataset]:
     """What the analyses find.
 
-    Crops of one photograph are not independent. For sparsity photographs are resampled; there are too few of them for
-    types of channel and subspaces, for which crops count as independent.
+    Crops of one photograph are not independent. There are too few photographs for intervals of sparsity, and for types
+    of channel and subspaces, for which crops count as independent.
     """
     analyses: dict[str, Callable[[], xr.Dataset]] = {
         "sparsity": lambda: sparsity.analyse(data, clusters="label"),
@@ -202,9 +202,10 @@ def _shown_channels(types: xr.Dataset) -> list[int]:
 
 
 def _ratio(findings: xr.Dataset) -> xr.Dataset:
-    """Participation ratio of ā: mean, low, high over (sigma, block)."""
-    names = {"sparsity": "mean", "sparsity_low": "low", "sparsity_high": "high"}
-    return findings[list(names)].sel(vector="draw", measure="participation_ratio").rename(names)
+    """Participation ratio of ā: mean over crops, and low and high, between which 80 % of them lie, (sigma, block)."""
+    here = findings[["sparsity", "per_image"]].sel(vector="draw", measure="participation_ratio", drop=True)
+    low, high = (here["per_image"].quantile(q, "image").drop_vars("quantile") for q in (0.1, 0.9))
+    return xr.Dataset({"mean": here["sparsity"], "low": low, "high": high})
 
 
 def _sparsity_figure(found: dict[str, dict[str, xr.Dataset]], name: str) -> Figure:
@@ -237,7 +238,7 @@ def _sparsity_figure(found: dict[str, dict[str, xr.Dataset]], name: str) -> Figu
     by_block.legend(frameon=False, fontsize=8)
     by_block.set_title("along the network", fontsize=10)
     figure.suptitle(
-        f"{name}: how many channels share the activity (1: all equally; bands: 95 %, photographs resampled)",
+        f"{name}: how many channels share the activity (1: all equally; bands hold 80 % of crops)",
         fontsize=10,
     )
     return figure
@@ -293,7 +294,7 @@ def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:
     """Sparsity, types of channel and subspaces at the shown noise level, trained and untrained."""
     ratios = {role: _ratio(one["sparsity"]).sel(sigma=SHOWN_SIGMA) for role, one in found.items()}
     trained = ratios.pop(TRAINED)
-    lines = [f"participation ratio at σ = {SHOWN_SIGMA:g} (95 % interval over photographs; {'; '.join(ratios)}):"]
+    lines = [f"participation ratio at σ = {SHOWN_SIGMA:g} (80 % of crops in brackets; {'; '.join(ratios)}):"]
     for block in trained["block"].values:
         here = trained.sel(block=block)
         controls = "; ".join(f"{one['mean'].sel(block=block).item():.3f}" for one in ratios.values())

@@ -455,7 +455,8 @@ def intrinsic_dimension(
         from skdim import id as estimators
     except ImportError as error:
         message = (
-            "the intrinsic dimension needs scikit-dimension: pip install 'probekit[analyses]', or dimensions=False"
+            "the intrinsic dimension needs scikit-dimension: pip install 'probekit-denoisers[analyses]', or "
+            "dimensions=False"
         )
         raise InputError(message) from error
     chosen = one_of_each(np.random.default_rng(seed).permutation(labels.by_id(data)), grouped(data, clusters))[:images]

@@ -101,7 +101,8 @@ def _sources() -> dict[str, Callable[[], np.ndarray]]:
         data = import_module("skimage.data")
     except ImportError as error:
         raise InputError(
-            'the built-in samples are scikit-image\'s photographs: install them with pip install "probekit[samples]"'
+            "the built-in samples are scikit-image's photographs: install them with "
+            'pip install "probekit-denoisers[samples]"'
         ) from error
     sklearn_image = import_module("sklearn.datasets").load_sample_image
     return (

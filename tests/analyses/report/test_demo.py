@@ -52,7 +52,7 @@ def test_the_demo_shows_a_network_of_ones_own(
     assert not np.array_equal(roles[0].phi, roles[1].phi)
     assert all("phi_draws" not in role and role.attrs["draws"] == 2 for role in roles)
     # Without normalisations of this package there is one control, and no other is spoken of.
-    assert any(line.endswith("(95 % interval over photographs; untrained):") for line in told)
+    assert any(line.endswith("(80 % of crops in brackets; untrained):") for line in told)
 
 
 NORMALISED = SMALL.replace(
