@@ -323,12 +323,15 @@ MADE_OF: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "cues": (
         "cues.table",
-        ("difference", "difference_low", "gain", "gain_low", "gain_high", "treatment", "representation", "group"),
+        (
+            *("difference", "difference_low", "gain", "gain_low", "gain_high", "texture_chance", "shape_chance"),
+            *("treatment", "representation", "group"),
+        ),
         ("reference",),
     ),
     "noise_level": (
         "noise_level.verdict",
-        ("value", "value_low", "value_high", "bound", "part", "sigma"),
+        ("value", "value_low", "value_high", "bound", "outcome", "network", "part", "sigma"),
         (),
     ),
 }

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.claims.criteria import ABSENT, COMPARED, JUDGED, LEVEL, Criterion, Given, check_findings
+from analyses.claims.criteria import ABSENT, COMPARED, JUDGED, LEVEL, Criterion, Given, check_findings, check_level
 from analyses.claims.listed import CLAIMS
 from analyses.claims.words import CONTROLS, joined, rows_of, verdicts
 from analyses.ground import TWINS, verdict_of
@@ -96,6 +96,7 @@ def table(
     for name, one in (("controls", controls), ("variants", variants)):
         if one is not None:
             check_findings(name, one, name)
+            check_level(one)
     checks.text("block", block, "the name of a tap, such as 'mid'")
     given = Given(own, pairs, controls, variants, _several("densities", densities), several, others, block)
     for found in pairs.values():

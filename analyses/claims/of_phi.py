@@ -11,6 +11,7 @@ import xarray as xr
 
 from analyses.claims.criteria import LEVEL, UNKNOWN, Criterion, Given, beyond_each, difference_of, estimate_of, of_each
 from analyses.ground import Estimate, interval, resampled_means
+from analyses.sparsity import MIN_UNITS
 from probekit import labels
 from probekit.errors import InputError
 
@@ -18,6 +19,8 @@ __all__ = ["sparser", "two_types", "union_of_subspaces"]
 
 LEAST_SHARE = 0.1
 RANK = 4
+# What union and PCA have equally many of, where the verdict rests on it.
+COUNTS = "parameters"
 # The noise levels that claim 1 is about, and by how much encoder blocks may lower the ratio and still not drop.
 LEVELS, MARGIN = (0.1, 0.2, 0.5), 0.02
 ENCODER = "enc"
@@ -39,7 +42,7 @@ def sparser(given: Given) -> Iterator[Criterion]:
     said = f"participation ratio, output less input of {block}"
     for sigma in LEVELS:
         if not np.isclose(levels, sigma).any():
-            yield Criterion(said, "below", 0.0, UNKNOWN, sigma, lacks=f"σ = {sigma:g}")
+            yield Criterion(said, "below", 0.0, UNKNOWN, sigma, lacks=f"σ = {sigma:g}", core=True)
     for sigma in levels:
         at = chosen | {"sigma": sigma}
         here, there = trained.sel(at), _selected(untrained, at)
@@ -53,14 +56,17 @@ def sparser(given: Given) -> Iterator[Criterion]:
             }
 
         mine = changed(block)
+        if np.isfinite(mine["estimate"].value) and not np.isfinite(mine["estimate"].low):
+            yield Criterion(
+                said, "below", 0.0, UNKNOWN, sigma, counts=counts, lacks=f"{MIN_UNITS} images, or groups", core=True
+            )
+            continue
         yield Criterion(comparison="below", bound=0.0, sigma=sigma, counts=counts, core=True, **mine)
         below = partial(Criterion, mine["subject"], "below", 0.0, sigma=sigma, counts=counts)
         changes = _paired_changes(here, block)
 
-        def excess(twin: xr.Dataset, changes: np.ndarray = changes, own: Estimate = mine["estimate"]) -> Estimate:
-            # Where there are too few images for an interval of the change, there are for one of the difference.
-            few = not np.isfinite([own.low, own.high]).all()
-            return UNKNOWN if few else _resampled(changes - _paired_changes(twin, block), members)
+        def excess(twin: xr.Dataset, changes: np.ndarray = changes) -> Estimate:
+            return _resampled(changes - _paired_changes(twin, block), members)
 
         yield from beyond_each(below, mine["estimate"].value, there, excess)
         for name in fed:
@@ -136,16 +142,21 @@ def union_of_subspaces(given: Given) -> Iterator[Criterion]:
     """A union explains held-out φ better than one PCA, and active sets overlap more within clusters."""
     trained, untrained = given.trained["subspaces"], given.of_twins("subspaces")
     ranks = [int(rank) for rank in trained["rank"].values if rank <= RANK]
+    comparisons = labels.strings(trained["comparison"].values) if ranks else []
     for sigma in trained["sigma"].values:
         at = {"sigma": sigma, "block": given.block}
         here, there = trained.sel(at), _selected(untrained, at)
-        for comparison in labels.strings(here["comparison"].values) if ranks else ():
+        if COUNTS not in comparisons:
+            lacks = f"a rank of at most {RANK}" if not ranks else f"PCA of equal {COUNTS}"
+            subject = f"held-out variance explained, union of subspaces less PCA of equal {COUNTS}"
+            yield Criterion(subject, "above", 0.0, UNKNOWN, sigma, lacks=lacks)
+        for comparison in comparisons:
             at = {"rank": max(ranks), "comparison": comparison}
             part, other = here.sel(at), _selected(there, at)
             union = f"union of {max(ranks)}-dimensional subspaces"
             subject = f"held-out variance explained, {union} less PCA of equal {comparison}"
             above = partial(Criterion, subject, "above", 0, sigma=sigma)
-            counts = comparison == "parameters"
+            counts = comparison == COUNTS
             gain = estimate_of(part, "gain")
             yield above(estimate=gain, control=of_each(other, lambda f: f["gain"]), counts=counts)
             if counts:

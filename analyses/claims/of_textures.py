@@ -16,8 +16,11 @@ __all__ = ["RELIABLE", "blocks_of_cues", "descriptor_of_textures", "knows_sigma"
 
 RIVALS = ("colour moments", "Gabor bank")
 PATCHES = 8
-# The noise levels that claim 11 is about, from and to.
-RANGE = (0.1, 1.0)
+# The noise levels that claim 11 is about, from and to, and how many at least.
+RANGE, LEVELS = (0.1, 1.0), 3
+# From the best to the worst.
+SEVERITY = ("holds", "undecided", "does not hold")
+ROUNDING = 1e-9
 FORMS = {"colour": "in colour", "grey": "in equalised grey"}
 RELIABLE = 0.95
 PATH = "sampler's path"
@@ -34,7 +37,7 @@ def descriptor_of_textures(given: Given) -> Iterator[Criterion]:
         )
     block, name = str(found.attrs["block"]), str(found.attrs["reference"])
     here = found.sel(block=block, subset="all", distance=found.attrs["verdict_distance"])
-    if found.attrs.get("patches_each", 0) < PATCHES:
+    if found.attrs.get("patches_least", found.attrs.get("patches_each", 0)) < PATCHES:
         subject = f"rate at which the nearest patch in φ of {block} is of the same photograph"
         yield Criterion(subject, "above", 0.0, UNKNOWN, lacks=f"{PATCHES} patches of each photograph")
     there = labels.strings(here["representation"].values)
@@ -67,6 +70,9 @@ def texture_over_shape(given: Given) -> Iterator[Criterion]:
         raise InputError(f"the findings of cues lack the block {given.block!r}: they have {', '.join(names)}")
     here = found.sel(distance=labels.strings(found["distance"].values)[0])
     rows = labels.strings(here["representation"].values)
+    # Where a texture has more candidates than a shape, neighbours drawn at random are above 0.
+    by_chance = float(found["texture_chance"] - found["shape_chance"])
+    bound, said = (by_chance, "chance") if by_chance > ROUNDING else (0.0, "")
     for treatment in labels.strings(here["treatment"].values):
         for block in blocks_of_cues(names, given.block):
             for sigma in here["sigma"].values:
@@ -75,7 +81,7 @@ def texture_over_shape(given: Given) -> Iterator[Criterion]:
                 subject = f"neighbours in φ of {block} of the same texture less of the same shape, {treatment}"
                 own = estimate_of(part.sel(representation=str(found.attrs["reference"])), "difference")
                 control = of_each(twins, lambda f: f["difference"])
-                yield Criterion(subject, "above", 0.0, own, sigma, control)
+                yield Criterion(subject, "above", bound, own, sigma, control, bound_name=said)
                 above = partial(Criterion, subject, "above", 0.0, sigma=sigma)
                 for twin, other in twins.items():
                     more = None if other is None else estimate_of(other, "gain")
@@ -86,19 +92,26 @@ def knows_sigma(given: Given) -> Iterator[Criterion]:
     """The residual of a blind denoiser says σ, on images and along the sampler's path."""
     found = given.further["noise_level"]
     check_level(found)
+    networks = set(labels.strings(found["network"].values))
+    if len(networks) > 1:
+        raise InputError(
+            f"the noise level is judged of {', '.join(sorted(networks))}: give verdict(…, networks=) of one"
+        )
     parts = labels.strings(found["part"].values)
     images = found["sigma"].values[parts != PATH]
-    if not len(images) or not np.isclose([images.min(), images.max()], RANGE).all():
-        lacks = f"σ from {RANGE[0]:g} to {RANGE[1]:g}"
+    if len(images) < LEVELS or not np.isclose([images.min(), images.max()], RANGE).all():
+        lacks = f"{LEVELS} levels of σ from {RANGE[0]:g} to {RANGE[1]:g}"
         yield Criterion("relative bias of σ̂ on held-out images", "within", 0.05, UNKNOWN, lacks=lacks)
     if PATH not in parts:
         yield Criterion(f"relative mismatch of σ̂ along the {PATH}", "within", 0.1, UNKNOWN, lacks="the path")
     for part in dict.fromkeys(parts):
         rows = found.isel(criterion=parts == part)
         on_path = part == PATH
-        # One row of the path stands for all: the level at which the interval reaches furthest from 0.
+        # One row of the path stands for all: of those that refute the criterion, or else leave it open, or else meet
+        # it, the level at which the interval reaches furthest from 0.
         furthest = np.maximum(np.abs(rows["value_low"].values), np.abs(rows["value_high"].values))
-        chosen: list[Any] = [int(np.argmax(furthest))] if on_path else list(range(rows.sizes["criterion"]))
+        worst = np.lexsort((furthest, [SEVERITY.index(one) for one in labels.strings(rows["outcome"].values)]))[-1]
+        chosen: list[Any] = [int(worst)] if on_path else list(range(rows.sizes["criterion"]))
         for row in (rows.isel(criterion=i) for i in chosen):
             subject = f"relative bias of σ̂ on {part}"
             if on_path:

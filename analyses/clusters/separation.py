@@ -25,13 +25,17 @@ from probekit.errors import InputError
 __all__ = ["SEPARATION", "separation"]
 
 LEAST, LEAST_GROUPS = 3, 10
+# Of a class, for a p-value: of fewer, signs carry its mean less far than chance does.
+LEAST_SIGNED = 20
 SEPARATION = Findings(
     "clusters.separation",
     {
         "separation": Variable(
             ("sigma", "block"), "share of φ's variance between means of classes", interval="jackknife over images"
         ),
-        "p_value": Variable(("sigma", "block"), "one-sided p-value of equal means, by random signs"),
+        "p_value": Variable(
+            ("sigma", "block"), "one-sided p-value of equal means, by random signs; NaN with a class of fewer than 20"
+        ),
         "scatter": Variable(("sigma", "block", "class"), "mean squared distance of images to the mean of their class"),
         "difference": Variable(
             ("sigma", "block"),
@@ -78,7 +82,7 @@ def separation(
         photograph are: left out whole, with one sign.
     permutations
         Random signs of the test: deviations of images from the mean of their class, with signs, have the law of the
-        means where these are equal, whatever the scatter of each class.
+        means where these are equal, whatever the scatter of each class, from some 20 images, or groups, of each on.
     level, seed
         Coverage of the jackknife's interval over images; seed of the signs.
 
@@ -118,7 +122,7 @@ def separation(
     if clusters is not None:
         grouped = labels.classes(data, clusters, option="clusters", least=LEAST_GROUPS)
         groups = np.unique(grouped, return_inverse=True)[1]
-    _check_classes(names, classes, groups, "images" if clusters is None else "groups of images")
+    fewest = _check_classes(names, classes, groups, "images" if clusters is None else "groups of images")
     blocks = labels.blocks(data)
     other = None if against is None else beside(against, data, "against")
     shares = None if clusters is None else np.bincount(groups) / len(groups)
@@ -133,7 +137,8 @@ def separation(
             continue
         sums = Sums(x, classes, groups)
         own, scatter[at] = separated(sums), scatters(sums.of_class)[2]
-        values[:, *at] = *jackknifed(own, level, shares), p_value(sums, permutations, seed)
+        p = p_value(sums, permutations, seed) if fewest >= LEAST_SIGNED else np.nan
+        values[:, *at] = *jackknifed(own, level, shares), p
         y = None if other is None else _features(other(site), standardised, f"{where} of against")
         if y is not None:
             less[:, *at] = jackknifed(own - separated(Sums(y, classes, groups)), level, shares)
@@ -162,9 +167,11 @@ def _features(phi: np.ndarray, standardised: bool, where: str) -> np.ndarray | N
     return x[:, varies] / (spread[varies] if standardised else 1)
 
 
-def _check_classes(names: np.ndarray, classes: np.ndarray, groups: np.ndarray, what: str) -> None:
+def _check_classes(names: np.ndarray, classes: np.ndarray, groups: np.ndarray, what: str) -> int:
+    """How many the smallest class has, at least `LEAST`."""
     pairs = np.unique(np.stack([classes, groups]), axis=1)
     counts = np.bincount(pairs[0])
     if counts.min() < LEAST:
         one = names[int(counts.argmin())]
         raise InputError(f"{one} has {counts.min()} {what}: give {LEAST} of each class at least, or leave it out")
+    return int(counts.min())

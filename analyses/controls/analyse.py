@@ -172,6 +172,7 @@ def table(
     merged.attrs["stability_among"] = min(plan.settings.among, len(measured_on))
     # Those of one level and of another are disjoint halves.
     merged.attrs["stability_draws"] = max(1, draws // 2)
+    merged.attrs["stability_noise"] = "independent" if draws > 1 else "shared"
     return merged.assign_attrs(reference=every[0].row(block), **named)
 
 

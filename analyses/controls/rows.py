@@ -134,7 +134,9 @@ def rows(source: Measured, reference: Alone, plan: Plan) -> xr.Dataset:
         As `controls.table` returns, of these rows.
     """
     beside = _beside(alone(source, plan), reference, plan)
-    found = {name: numbers for name, measure in MEASURES.items() if (numbers := measure(beside)) is not None}
+    made = {name: numbers for name, measure in MEASURES.items() if (numbers := measure(beside)) is not None}
+    itself = _is_reference(beside)
+    found = {name: numbers._replace(difference=_exact(numbers, itself)) for name, numbers in made.items()}
     blocks = labels.blocks(source.data)
     shape = source.data.sizes["sigma"], len(blocks)
 
@@ -262,7 +264,7 @@ def _mean_of_images(name: str, beside: Beside) -> Numbers:
     values = own[name].values[used]
     less = values - reference[name].values[used]
     chance = own[f"{name}_chance"].item()
-    return Numbers(estimated_mean(values, **how), estimated_mean(less, **how), chance)
+    return Numbers(estimated_mean(values, span=(0, 1), **how), estimated_mean(less, span=(-1, 1), **how), chance)
 
 
 def _with_independent_noise(per_image: xr.Dataset) -> xr.Dataset:
@@ -278,8 +280,8 @@ def _correlation(other: str, given: str, beside: Beside) -> Numbers | None:
         return UNKNOWN
     one = found.sel(other=other, given=given).transpose("sigma", "block")
     value = Estimate(*(one[f"correlation{end}"].values for end in ("", "_low", "_high")))
-    difference = Estimate(*(one[f"difference{end}"].values.copy() for end in ("", "_low", "_high")))
-    return Numbers(value, _exact(difference, value, beside), 0.0, one["p_permutation"].values)
+    difference = Estimate(*(one[f"difference{end}"].values for end in ("", "_low", "_high")))
+    return Numbers(value, difference, 0.0, one["p_permutation"].values)
 
 
 def _beyond(beside: Beside) -> Numbers | None:
@@ -293,7 +295,7 @@ def _beyond(beside: Beside) -> Numbers | None:
     named = {name: plan.others[name].sel(image=ids) for name in DESCRIBED}
     level, seed = plan.settings.level, plan.seed
     found = descriptors.beyond(data, named, against=reference, permutations=PERMUTATIONS, level=level, seed=seed)
-    return _of_place("correlation", found, beside)
+    return _of_place("correlation", found)
 
 
 def _separation(beside: Beside) -> Numbers | None:
@@ -305,26 +307,32 @@ def _separation(beside: Beside) -> Numbers | None:
     found = clusters.separation(
         own.data[["phi"]], against=reference.data[["phi"]], permutations=PERMUTATIONS, level=level, seed=seed
     )
-    return _of_place("separation", found, beside)
+    return _of_place("separation", found)
 
 
-def _of_place(name: str, found: xr.Dataset, beside: Beside) -> Numbers:
+def _of_place(name: str, found: xr.Dataset) -> Numbers:
     """A number (sigma, block) and its difference from the reference, as findings have them."""
     one = found.transpose("sigma", "block", ...)
     value, difference = (
-        Estimate(*(one[f"{of}{end}"].values.copy() for end in ("", "_low", "_high"))) for of in (name, "difference")
+        Estimate(*(one[f"{of}{end}"].values for end in ("", "_low", "_high"))) for of in (name, "difference")
     )
-    return Numbers(value, _exact(difference, value, beside), 0.0, one["p_value"].values)
+    return Numbers(value, difference, 0.0, one["p_value"].values)
 
 
-def _exact(difference: Estimate, value: Estimate, beside: Beside) -> Estimate:
-    """A difference of a row from itself is 0 exactly, not up to rounding."""
+def _exact(numbers: Numbers, itself: np.ndarray) -> Estimate:
+    """Differences from the reference, of the reference itself 0 exactly, not up to rounding."""
+    known = itself & np.isfinite(numbers.value.value)
+    return Estimate(*(np.where(known, 0.0, part) for part in numbers.difference))
+
+
+def _is_reference(beside: Beside) -> np.ndarray:
+    """Which blocks have the very φ of the reference, (block)."""
     own, reference = beside.own.measured.data, beside.reference.measured.data
-    if own.attrs.get("weights_sha256") == reference.attrs.get("weights_sha256"):
-        itself = np.isin(labels.blocks(own), labels.blocks(reference)) & np.isfinite(value.value)
-        for part in difference:
-            part[itself] = 0.0
-    return difference
+    (only,) = labels.sites(reference.isel(sigma=[0]))
+    against = reference["phi"].transpose("sigma", "image", "channel").values[:, :, only.channels]
+    phi = own["phi"].transpose("sigma", "image", "channel").values
+    every = labels.sites(own.isel(sigma=[0]))
+    return np.array([np.array_equal(phi[:, :, site.channels], against) for site in every])
 
 
 def _of_clusters(name: str, beside: Beside) -> Numbers:

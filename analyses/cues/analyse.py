@@ -11,7 +11,7 @@ import xarray as xr
 from analyses.cues.exemplars import Codes, coded, named
 from analyses.cues.kernels import chances, crossed_means, nearest_of_other_cells, sharing
 from analyses.descriptors import as_representation
-from analyses.ground import Estimate, Findings, Variable, interval, resampling
+from analyses.ground import Estimate, Findings, Variable, interval, resampling, unlike
 from analyses.semantics import per_image
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -23,6 +23,8 @@ KNOWN = (*DISTANCES, "cosine")
 WANTED = f"some of {', '.join(KNOWN)}"
 PLACE = ("representation", "sigma", "block", "distance")
 RESAMPLED = "textures and shapes resampled"
+# Between which ends the numbers of single images lie.
+SPANS = {"texture": (0, 1), "shape": (0, 1), "difference": (-1, 1), "gain": (-2, 2)}
 VARIABLES = {
     "texture": Variable(PLACE, "share of images whose nearest neighbour has the same texture", interval=RESAMPLED),
     "shape": Variable(PLACE, "share of images whose nearest neighbour has the same shape", interval=RESAMPLED),
@@ -217,5 +219,8 @@ def _estimates(every: np.ndarray, reference: int, codes: Codes, **how: Any) -> d
     found = {}
     for name, values in each.items():
         drawn = crossed_means(values, codes.texture, codes.shape, resamples=how["resamples"], seed=how["seed"])
-        found[name] = Estimate(values.mean(axis=0), *interval(drawn, how["level"], units=units))
+        one = Estimate(values.mean(axis=0), *interval(drawn, how["level"], units=units))
+        found[name] = unlike(one, SPANS[name], how["level"], units=units)
+    for end in found["gain"][1:]:
+        end[reference] = np.where(np.isnan(end[reference]), np.nan, 0.0)
     return found

@@ -72,7 +72,7 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
     given = None if blocks is None else checks.names("blocks", blocks, wanted)
     if given is not None and not given:
         raise InputError(f"blocks is empty: give {wanted}")
-    TABLE.check(findings, "difference", "gain", attrs=("reference", "level"))
+    TABLE.check(findings, "difference", "gain", "texture_chance", "shape_chance", attrs=("reference", "level"))
     known = labels.strings(findings["block"].values).tolist()
     for name in [MIDDLE] if given is None else given:
         checks.choice("blocks", name, tuple(known))
@@ -96,7 +96,10 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
                     numbers = [float(one[variable + end]) for end in ("", "_low", "_high")]
                     found.append((treatment, block, sigma, less, *numbers))
     *where, value, low, high = zip(*found, strict=True)
-    outcomes = [outcome(*ends) for ends in zip(low, high, strict=True)]
+    # Where a texture has more candidates than a shape, neighbours drawn at random are above 0.
+    by_chance = max(0.0, float(findings["texture_chance"] - findings["shape_chance"]))
+    bounds = [by_chance if less == "none" else 0.0 for less in where[3]]
+    outcomes = [outcome(*ends, bound) for *ends, bound in zip(low, high, bounds, strict=True)]
     coords = {
         name: ("criterion", np.array(one, float if name == "sigma" else object))
         for name, one in zip(("treatment", "block", "sigma", "less"), where, strict=True)

@@ -9,7 +9,7 @@ from scipy.linalg import eigh
 from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import GroupKFold, KFold
 
-__all__ = ["GAMMAS", "PENALTIES", "crossfitted", "flipped", "folds_of", "shared"]
+__all__ = ["GAMMAS", "PENALTIES", "crossfitted", "flipped", "folds_of", "shared", "varies"]
 
 # Of the Gaussian kernel exp(−γ d²/median d²), from nearly linear to local; penalties as shares of the largest
 # eigenvalue.
@@ -22,7 +22,14 @@ def folds_of(count: int, folds: int, seed: int, groups: np.ndarray | None) -> li
     empty = np.zeros((count, 1))
     if groups is not None:
         return list(GroupKFold(folds).split(empty, groups=groups))
-    return list(KFold(folds, shuffle=True, random_state=seed).split(empty))
+    # scikit-learn takes no seeds beyond 32 bits.
+    return list(KFold(folds, shuffle=True, random_state=seed % 2**32).split(empty))
+
+
+def varies(values: np.ndarray) -> np.ndarray:
+    """Which columns vary over axis 0 by more than rounding, beside the largest number of all: (...)."""
+    scale = np.abs(values).max(initial=0)
+    return values.astype(np.float64).std(axis=0) > 1e-12 * scale
 
 
 def crossfitted(
@@ -43,11 +50,13 @@ def crossfitted(
         What `folds_of` returns.
     """
     squared = pairwise_distances(features, metric="sqeuclidean")
-    squared /= np.median(squared[np.triu_indices(len(squared), 1)])
+    apart = squared[np.triu_indices(len(squared), 1)]
+    # Of a descriptor that most images share, such as a flag, more than half of the distances are 0.
+    squared /= np.median(apart[apart > 0])
     widths = np.cumsum([0, *(target.shape[1] for target in targets)])
     every = np.concatenate(targets, axis=1).astype(np.float64)
-    spread = every.var(axis=0)
-    inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
+    kept = np.concatenate([varies(target) for target in targets])
+    inverse = np.divide(1.0, every.var(axis=0), out=np.zeros(every.shape[1]), where=kept)
     best = np.full(len(targets), np.inf)
     found = np.empty_like(every)
     for gamma in GAMMAS:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.descriptors.kernels_prediction import crossfitted, flipped, folds_of, shared
+from analyses.descriptors.kernels_prediction import crossfitted, flipped, folds_of, shared, varies
 from analyses.ground import (
     Estimate,
     Findings,
@@ -113,7 +113,7 @@ def predicted(
         made[:, site.level, site.channels] = one
     spread = phi.var(axis=0)
     left = ((phi - made) ** 2).mean(axis=0)
-    explained = 1 - np.divide(left, spread, out=np.full(spread.shape, np.nan), where=spread > 0)
+    explained = 1 - np.divide(left, spread, out=np.full(spread.shape, np.nan), where=varies(phi))
     return PREDICTED.label(
         {"phi": made, "explained": explained},
         data,
@@ -180,6 +180,8 @@ def beyond(
     >>> found = beyond(data, {"gist": gist(images), "colour": colour(images)})  # doctest: +SKIP
     """
     labels.check(data, "phi")
+    labels.check_ids(data)
+    data = data.isel(image=labels.by_id(data))
     names = labels.classes(data, label, least=2)
     permutations = repeats("permutations", permutations, least=99)
     _, level, seed = resampling(100, level, seed)
@@ -223,8 +225,8 @@ def beyond(
 
 def _remainder(phi: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """What is not predicted, in units of each channel's standard deviation; constant channels left out."""
-    spread = phi.std(axis=0)
-    return (phi - predicted)[:, spread > 0] / spread[spread > 0]
+    kept = varies(phi)
+    return (phi - predicted)[:, kept] / phi.std(axis=0)[kept]
 
 
 def _prepared(
@@ -242,7 +244,10 @@ def _prepared(
     named = _named(descriptors)
     features = np.concatenate([_standardised(name, one, data) for name, one in named.items()], axis=1)
     groups = None if clusters is None else labels.classes(data, clusters, least=folds)
-    return features, folds_of(count, folds, seed, groups)
+    # By ids, so that the order of images changes nothing.
+    order = labels.by_id(data)
+    parts = folds_of(count, folds, seed, None if groups is None else groups[order])
+    return features, [(order[fitted], order[left]) for fitted, left in parts]
 
 
 def _named(descriptors: Any) -> dict[str, Any]:
@@ -267,9 +272,8 @@ def _standardised(name: str, one: Any, data: xr.Dataset) -> np.ndarray:
     values = real_numbers(f"descriptors[{name!r}]", values)
     if not np.isfinite(values).all():
         raise InputError(f"descriptors[{name!r}] holds NaN or infinite numbers: give finite ones")
-    spread = values.std(axis=0)
-    kept = spread > 1e-12 * max(1.0, float(np.abs(values).max()))
+    kept = varies(values)
     if not kept.any():
         raise InputError(f"descriptors[{name!r}] is the same for all images: leave it out")
-    scaled = (values[:, kept] - values[:, kept].mean(axis=0)) / spread[kept]
+    scaled = (values[:, kept] - values[:, kept].mean(axis=0)) / values[:, kept].std(axis=0)
     return scaled / np.sqrt(kept.sum())

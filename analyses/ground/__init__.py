@@ -26,6 +26,7 @@ from analyses.ground.intervals import (
     levelled,
     outcome,
     resampled_means,
+    unlike,
     verdict_of,
     wilson,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "shown_range",
     "sites",
     "table_row",
+    "unlike",
     "untrained_twin",
     "untrained_twins",
     "verdict_of",

@@ -23,6 +23,7 @@ __all__ = [
     "levelled",
     "outcome",
     "resampled_means",
+    "unlike",
     "verdict_of",
     "wilson",
 ]
@@ -107,18 +108,51 @@ def interval(resampled: np.ndarray, level: float, *, units: int) -> tuple[np.nda
 
 
 def estimated_mean(
-    values: np.ndarray, *, clusters: np.ndarray | None = None, resamples: int = 1000, level: float = 0.95, seed: int = 0
+    values: np.ndarray,
+    *,
+    clusters: np.ndarray | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    span: tuple[float, float] | None = None,
 ) -> Estimate:
     """The mean over axis 0, images, with its interval; see `resampled_means` and `interval`.
 
-    NaN values are left out of their column's mean; where a column holds nothing else, it is NaN.
+    NaN values are left out of their column's mean; where a column holds nothing else, it is NaN. `span` says between
+    which ends any value lies, as of rates: see `unlike`.
     """
     values = np.asarray(values)
     known = (~np.isnan(values)).sum(axis=0)
     mean = np.nansum(values, axis=0, dtype=np.float64) / np.where(known, known, np.nan)
     units = len(values) if clusters is None else len(set(np.asarray(clusters, str)))
     drawn = resampled_means(values, clusters=clusters, resamples=resamples, seed=seed)
-    return Estimate(mean, *interval(drawn, level, units=units))
+    found = Estimate(mean, *interval(drawn, level, units=units))
+    return found if span is None else unlike(found, span, level, units=units)
+
+
+def unlike(found: Estimate, span: tuple[float, float], level: float, *, units: int) -> Estimate:
+    """Means of values that are alike, so that resampling shows no spread, with what others of their span could change.
+
+    If a share s of all units is unlike these n, none of them is there with probability (1 − s)ⁿ, which is (1 − level)/2
+    at the largest such share. The interval reaches as far as such units at either end of the span move the mean.
+
+    Parameters
+    ----------
+    found
+        Means with their intervals; those of any width stay as they are.
+    span
+        The least and the largest value that there can be.
+    level
+        Coverage, in (0, 1).
+    units
+        Number n of images, or whole groups of them.
+    """
+    share = 1 - ((1 - level) / 2) ** (1 / units)
+    alike = np.asarray(found.high) - np.asarray(found.low) <= ROUNDING
+    ends = (
+        np.where(alike, (1 - share) * found.value + share * end, own) for end, own in zip(span, found[1:], strict=True)
+    )
+    return Estimate(found.value, *ends)
 
 
 def jackknife_deviation(without: np.ndarray) -> np.ndarray:

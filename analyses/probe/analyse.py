@@ -155,7 +155,7 @@ def analyse(
     values: dict[str, Any] = {**per_image, "chance": chance, **estimates(per_image, **options)}
     coords: dict[str, Any] = {"class": names.astype(object), "block": labels.blocks(train)}
     if sizes:
-        values["curve"], coords["size"] = estimated_mean(per_image["curve"], **options), np.array(sizes)
+        values["curve"], coords["size"] = estimated_mean(per_image["curve"], span=(0, 1), **options), np.array(sizes)
     else:
         del values["curve"]
     if several:
@@ -227,4 +227,7 @@ def _probed(
 def estimates(per_image: dict[str, np.ndarray], *, resamples: int, level: float, seed: int) -> dict[str, Estimate]:
     """Accuracies and log-loss with their intervals, from what was found of each test image (image, ...)."""
     options = {"resamples": resamples, "level": level, "seed": seed}
-    return {name: estimated_mean(per_image[of], **options) for name, of in PER_IMAGE.items()}
+    return {
+        name: estimated_mean(per_image[of], span=None if of == "loss" else (0, 1), **options)
+        for name, of in PER_IMAGE.items()
+    }

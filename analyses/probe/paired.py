@@ -81,7 +81,10 @@ def compare(
         name: _values(first, of)[..., None] - _values(second, of)[:, :, None] for name, of in PER_IMAGE.items()
     }
     options = {"resamples": resamples, "level": level, "seed": seed}
-    values: dict[str, Any] = {name: estimated_mean(each, **options) for name, each in difference.items()}
+    values: dict[str, Any] = {
+        name: estimated_mean(each, span=None if name == "log_loss" else (-1, 1), **options)
+        for name, each in difference.items()
+    }
     alone = [(sign * difference["accuracy"] > 0).sum(axis=0) for sign in (1, -1)]
     values |= {"only_first": alone[0], "only_second": alone[1], "p_value": np.vectorize(_mcnemar)(*alone)}
     coords = {"other_block": second["block"].values}

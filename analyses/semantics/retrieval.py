@@ -410,7 +410,8 @@ def _mean(values: xr.DataArray, members: np.ndarray | None, used: np.ndarray | N
     """The mean over images that are used, or groups of them; resampled by id, so that their order changes nothing."""
     order = labels.by_id(values)
     order = order if used is None else order[used[order]]
-    return estimated_mean(values.values[order], clusters=None if members is None else members[order], **how)
+    members = None if members is None else members[order]
+    return estimated_mean(values.values[order], clusters=members, span=(0, 1), **how)
 
 
 @NEIGHBOURS.described

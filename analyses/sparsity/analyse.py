@@ -30,7 +30,7 @@ from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.labels import strings
 
-__all__ = ["FINDINGS", "analyse"]
+__all__ = ["FINDINGS", "MIN_UNITS", "analyse"]
 
 # Activities held in double precision at once.
 CHUNK = 4_000_000

@@ -165,8 +165,8 @@ def analyse(
     how: dict[str, Any] = {"clusters": names, "resamples": resamples, "level": level, "seed": seed}
     at = list(given).index(first)
     values = {
-        "rate": estimated_mean(hits, **how),
-        "difference": estimated_mean(hits[:, at, None] - hits, **how),
+        "rate": estimated_mean(hits, span=(0, 1), **how),
+        "difference": _of_itself_0(estimated_mean(hits[:, at, None] - hits, span=(-1, 1), **how), at),
         "chance": float(chances.mean()),
     }
     return FINDINGS.label(
@@ -185,6 +185,12 @@ def analyse(
         level=level,
         analysis_seed=seed,
     )
+
+
+def _of_itself_0(difference: Estimate, reference: int) -> Estimate:
+    for end in difference[1:]:
+        end[reference] = np.where(np.isnan(end[reference]), np.nan, 0.0)
+    return difference
 
 
 @CURVE.described

@@ -19,6 +19,8 @@ from probekit.machine.memory import refuse_array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from probekit.capture.reductions import Reduction
+
 __all__ = ["EXCITED", "excited", "sheet"]
 
 PLACE = ("channel", "rank")
@@ -51,6 +53,7 @@ def excited(
     sigma: float = 0.1,
     top: int = 6,
     draws: int = 2,
+    reduce: Reduction = "mean",
     seed: int = 0,
 ) -> xr.Dataset:
     """The patches that excite channels most, and where in them.
@@ -73,6 +76,8 @@ def excited(
         Patches of each channel.
     draws, seed
         Of noise.
+    reduce
+        What is made of maps, as for `probekit.tap`: by it patches excite.
 
     Returns
     -------
@@ -92,7 +97,7 @@ def excited(
     source = image_sources.load(images)
     if top > len(source):
         raise InputError(f"top={top} of {len(source)} patches: give {len(source)} at most")
-    tapped = tap(as_network(denoiser), block)
+    tapped = tap(as_network(denoiser), block, reduce=reduce)
     data = tapped(source, sigma=[sigma], draws=draws, seed=seed, progress=False)
     found = selectivity.analyse(data, top=top, resamples=100, seed=seed).isel(sigma=0)
     left_out = None

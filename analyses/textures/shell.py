@@ -129,7 +129,8 @@ def sheet_of(
         seed=seed,
     )
     try:
-        best = excited(cut, denoiser=denoiser, block=block, sigma=sigma, draws=settings.draws, seed=seed)
+        how = {"draws": settings.draws, "reduce": settings.reduce, "seed": seed}
+        best = excited(cut, denoiser=denoiser, block=block, sigma=sigma, **how)
     except InputError as error:
         warnings.warn(f"no sheet of patches: {error}", stacklevel=2)
         return []

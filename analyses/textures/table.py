@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import nn
 
 from analyses import descriptors
 from analyses.descriptors import CONTRAST, equalised
-from analyses.ground import Estimate, as_network, block_names, folder_of, repeats, resampling, untrained_twins
+from analyses.ground import TWINS, Estimate, as_network, block_names, folder_of, repeats, resampling, untrained_twins
 from analyses.textures.analyse import DISTANCES, PHOTOGRAPHS, TABLE, analyse, curve
 from analyses.textures.judging import FORMS, RIVALS, best_block, verdict
 from analyses.textures.patches import patches
@@ -267,6 +268,7 @@ def _labelled(found: xr.Dataset, test: ImageSet, how: Settings, on: Any) -> xr.D
         size=how.size,
         sd=how.sd,
         patches_each=how.each,
+        patches_least=min(Counter(test.labels or ()).values()),
         verdict_distance=how.distance,
     )
     if on is None:
@@ -277,9 +279,10 @@ def _labelled(found: xr.Dataset, test: ImageSet, how: Settings, on: Any) -> xr.D
     chosen = chosen.expand_dims(representation=reference, axis=1)
     chosen = chosen.assign({f"difference{end}": 0 * chosen["rate"] for end in ("", "_low", "_high")})
     block = best_block(chosen.assign_attrs(labelled.attrs), distance=how.distance)
-    return labelled.assign_attrs(
-        block=block, verdict=verdict(labelled, block, distance=how.distance), train_source=on[0].name
-    )
+    # Of networks without this package's normalisations there is one twin.
+    rivals = [rival for rival in RIVALS if rival not in TWINS or rival in found["representation"].values]
+    said = verdict(labelled, block, rivals=rivals, distance=how.distance)
+    return labelled.assign_attrs(block=block, verdict=said, train_source=on[0].name)
 
 
 def _settings(settings: Any) -> Settings:

@@ -37,8 +37,8 @@ FINDINGS = Findings(
         "participation_ratio": Variable(PLACE, "(Σ φ)²/(C Σ φ²), mean over images", interval=IMAGES),
         "fraction": Variable(
             ("step", "kind", "sigma", "block"),
-            "share of channels of the type",
-            interval="Jeffreys, channels drawn independently",
+            "share of channels shown to be of the type",
+            interval="as `selectivity.analyse` gives it",
         ),
         "psnr": Variable(("step", "sigma"), "PSNR on the images", "dB"),
         "found_again": Variable(

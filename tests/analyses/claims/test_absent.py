@@ -74,7 +74,7 @@ def test_images_found_among_few_or_from_another_level_do_not_judge_stability(cha
     judged = claims.table({}, {}, controls=of_controls(**STABLE).assign_attrs(change))
     assert claims.verdicts(judged) == {2: "not judged"}
     assert judged.lacks.values.tolist() == [lacks]
-    without = of_controls(**STABLE).sel(sigma=[0.1])
+    without = of_controls(**STABLE).sel(sigma=[0.2])
     assert "which lacks σ = 0.3" in claims.unjudged(claims.table({}, {}, controls=without), 2)
 
 
@@ -201,3 +201,44 @@ def test_a_rectified_gaussian_of_few_dimensions_is_no_union_of_subspaces() -> No
 
 def test_what_lacks_something_is_not_judged_whatever_its_number() -> None:
     assert Criterion("number", "above", 0.0, (1.0, 0.5, 2.0), lacks="images").outcome == "not judged"  # type: ignore[arg-type]
+
+
+def test_a_union_of_too_high_a_rank_judges_no_union(pair) -> None:
+    trained, untrained = (
+        {"subspaces": one["subspaces"].assign_coords(rank=one["subspaces"]["rank"] + 4)} for one in pair
+    )
+    judged = both(trained, untrained)
+    assert "a rank of at most 4" in judged.lacks.values
+    # Overlaps are as they were: they alone would make it hold.
+    assert claims.verdicts(judged)[4] == "not judged"
+    lacking = judged.isel(criterion=judged.lacks.values != "")
+    assert all("union of subspaces" in subject for subject in lacking.subject.values)
+
+
+def test_without_the_comparison_that_counts_there_is_no_verdict_on_unions(pair) -> None:
+    def without(found: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+        kept = found["subspaces"]
+        return {"subspaces": kept.isel(comparison=kept["comparison"].values != "parameters")}
+
+    trained, untrained = (without(one) for one in pair)
+    judged = both(trained, untrained)
+    assert "PCA of equal parameters" in judged.lacks.values
+    assert claims.verdicts(judged)[4] == "not judged"
+
+
+def test_a_level_that_was_not_measured_keeps_a_claim_from_being_refuted_throughout() -> None:
+    # The middle is denser than its input, where it was measured, and the encoder does not drop.
+    dense = [sparsity.analyse(network(enc2=SPARSE, enc3=SPARSE, mid=mid), resamples=200) for mid in (DENSE, SPARSE)]
+    every, alone = ([{"sparsity": one.isel(sigma=at)} for one in dense] for at in (slice(None), [0]))
+    assert claims.verdicts(both(*every)) == {1: "does not hold"}
+    judged = both(*alone)
+    assert "holds" in judged.outcome.values
+    assert claims.verdicts(judged) == {1: "partly"}
+
+
+def test_too_few_images_are_what_is_lacking_and_not_the_controls() -> None:
+    few = [network(enc2=DENSE, enc3=DENSE, mid=mid).isel(image=slice(29)) for mid in (SPARSE, DENSE)]
+    judged = both(*({"sparsity": sparsity.analyse(one, resamples=200)} for one in few))
+    assert claims.verdicts(judged)[1] == "not judged"
+    assert "30 images, or groups" in judged.lacks.values
+    assert not {"untrained", "untrained, paper's gains"} & set(judged.lacks.values.tolist())

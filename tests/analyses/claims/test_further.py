@@ -103,7 +103,8 @@ def of_textures(**rates: float) -> xr.Dataset:
         "block": ["enc2", "mid"],
         "distance": ["euclidean", "standardised"],
     }
-    attrs = {"reference": "net", "block": "enc2", "verdict_distance": "euclidean", "level": 0.95, "patches_each": 8}
+    attrs = {"reference": "net", "block": "enc2", "verdict_distance": "euclidean", "level": 0.95}
+    attrs |= {"patches_each": 8, "patches_least": 8}
     return xr.Dataset({**made, "chance": (("form", "subset"), np.full((2, 1), 0.01))}, coords=coords, attrs=attrs)
 
 
@@ -138,6 +139,12 @@ def test_each_rival_turns_the_verdict_on_textures(rival: str) -> None:
     assert claims.unjudged(found, 9)
 
 
+def test_photographs_of_fewer_patches_than_were_asked_for_are_seen() -> None:
+    found = judged(textures=of_textures().assign_attrs(patches_least=2))
+    assert claims.verdicts(found) == {9: "not judged"}
+    assert "8 patches of each photograph" in found.lacks.values
+
+
 def test_findings_of_textures_without_a_chosen_block_are_refused() -> None:
     found = of_textures()
     del found.attrs["block"]
@@ -167,7 +174,20 @@ def of_cues(blocks: tuple[str, ...] = BLOCKS, /, **numbers: float) -> xr.Dataset
         "sigma": [0.1],
         "distance": ["euclidean"],
     }
+    made |= {"texture_chance": 0.1, "shape_chance": 0.1}
     return xr.Dataset(made, coords=coords, attrs={"reference": "net", "level": 0.95})
+
+
+@pytest.mark.parametrize(("shape_chance", "verdict"), [(0.1, "holds"), (0.05, "holds"), (0.0, "undecided")])
+def test_more_candidates_of_a_texture_than_of_a_shape_count_for_chance(shape_chance: float, verdict: str) -> None:
+    found = of_cues(mid=0.12, enc3=0.12)
+    for name in ("gain", "gain_low", "gain_high"):
+        found[name] += 1
+    found = found.assign(texture_chance=0.1, shape_chance=shape_chance)
+    said = judged(cues=found)
+    # 0.12 ± 0.05 is above 0 and 0.05, and not shown to be above 0.1.
+    assert claims.verdicts(said) == {10: verdict}
+    assert cues.verdict(found).attrs["verdict"] == verdict
 
 
 @pytest.mark.parametrize(
@@ -232,6 +252,30 @@ def test_what_a_residual_says_of_the_noise_level_is_judged_as_its_room_judges_it
 
 
 # Reliability
+
+
+def test_of_the_path_what_refutes_counts_before_what_reaches_furthest() -> None:
+    room = noise_level.verdict(*pair(Shifted(1.0)), networks=["Shifted"]).copy(deep=True)
+    on_path = np.flatnonzero(room.part.values == "sampler's path")
+    for name, values in (("value_low", (-0.2, 0.12)), ("value_high", (0.05, 0.15)), ("value", (0.0, 0.13))):
+        room[name].values[on_path[:2]] = values
+    room["outcome"].values[on_path[:2]] = ["undecided", "does not hold"]
+    said = judged(noise_level=room)
+    assert said.outcome.values[-1] == "does not hold"
+    assert said.value.values[-1] == 0.13
+    assert claims.verdicts(said) == {11: "partly"}
+
+
+def test_too_few_noise_levels_of_claim_11_are_seen_and_several_networks_refused() -> None:
+    room = noise_level.verdict(*pair(Shifted(1.0)), networks=["Shifted"])
+    on_images = np.flatnonzero(room.part.values != "sampler's path")
+    ends = [i for i in range(room.sizes["criterion"]) if i not in on_images[1:-1]]
+    said = judged(noise_level=room.isel(criterion=ends))
+    assert claims.verdicts(said) == {11: "not judged"}
+    assert "3 levels of σ from 0.1 to 1" in said.lacks.values
+    two = room.assign_coords(network=("criterion", ["a", *["b"] * (room.sizes["criterion"] - 1)]))
+    with pytest.raises(InputError, match="judged of a, b: give verdict"):
+        judged(noise_level=two)
 
 
 def of_reliability(value: float, spread: float = 0.01) -> xr.Dataset:

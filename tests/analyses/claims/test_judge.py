@@ -258,7 +258,7 @@ def of_controls(**numbers: float) -> xr.Dataset:
             made[(name + end) if name else end.strip("_") or "value"] = (dims, array + shift)
     made["chance"] = (dims, np.full(values.shape, 0.1))
     measures = [name.replace("_", " ").replace("correlation ", "correlation: ") for name in numbers]
-    coords = {"row": list(rows), "sigma": [0.1, 0.3], "measure": measures, "group": ("row", list(rows.values()))}
+    coords = {"row": list(rows), "sigma": [0.2, 0.3], "measure": measures, "group": ("row", list(rows.values()))}
     return xr.Dataset(
         made, coords=coords, attrs={"reference": "net mid", "stability_sigma": 0.1, "stability_among": 1000}
     )
@@ -315,6 +315,25 @@ def test_a_row_that_is_not_in_the_table_of_controls_is_said_not_to_be_judged(gon
     assert set(lacking.less.values) == {f"that of {gone}"}
     # At one noise level of claim 2, at two of two measures of claim 5, at two of claim 8.
     assert lacking.sizes["criterion"] == 1 + 4 + 2
+
+
+@pytest.mark.parametrize(
+    ("change", "claim", "lacks"),
+    [
+        (lambda f: f.assign_coords(sigma=[0.1, 0.3]), 8, "σ = 0.2"),
+        (lambda f: f.assign_attrs(stability_noise="shared"), 2, "independent noise, of 2 draws at least"),
+        (lambda f: f.assign_attrs(stability_among=400), 2, "1,000 images to find it among"),
+    ],
+)
+def test_what_a_claim_names_and_the_controls_lack_is_said(change, claim: int, lacks: str) -> None:
+    judged = claims.table({}, {}, controls=change(of_controls(**ALL, accuracy=0.6)))
+    assert claims.verdicts(judged)[claim] == "not judged"
+    assert lacks in judged.lacks.values[judged.of_claim.values == claim]
+
+
+def test_controls_of_another_coverage_are_refused() -> None:
+    with pytest.raises(InputError, match=r"intervals of coverage 0\.5: the criteria ask for 0\.95"):
+        claims.table({}, {}, controls=of_controls(**ALL).assign_attrs(level=0.5))
 
 
 def test_controls_of_another_block_are_refused() -> None:

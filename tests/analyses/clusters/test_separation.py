@@ -38,7 +38,7 @@ def separation(data: xr.Dataset, **options: Any) -> xr.Dataset:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "scatter"), [((40, 40), (1, 2)), ((15, 60), (2, 1)), ((60, 15), (2, 1)), ((8, 12, 20, 30), (4, 1, 2, 1))]
+    ("sizes", "scatter"), [((40, 40), (1, 2)), ((20, 60), (2, 1)), ((60, 20), (2, 1)), ((20, 22, 25, 30), (4, 1, 2, 1))]
 )
 def test_scatter_alone_is_no_place(sizes: tuple[int, ...], scatter: tuple[float, ...]) -> None:
     found = [separation(drawn(seed, sizes, scatter), permutations=199) for seed in range(SEEDS)]
@@ -48,6 +48,14 @@ def test_scatter_alone_is_no_place(sizes: tuple[int, ...], scatter: tuple[float,
     # Without bias: the mean lies within four standard errors of 0.
     values = np.array([one.separation.item() for one in found])
     assert abs(values.mean()) < 4 * values.std(ddof=1) / np.sqrt(SEEDS)
+
+
+@pytest.mark.parametrize(("smallest", "known"), [(19, False), (20, True)])
+def test_a_class_of_few_images_has_no_p_value(smallest: int, known: bool) -> None:
+    # Random signs of 3 and 60 images find 14 to 20 % of equal means apart at 5 %.
+    found = separation(drawn(0, (smallest, 60), (1, 1)), permutations=199)
+    assert bool(found.p_value.notnull()) == known
+    assert found.separation_low.notnull()
 
 
 def test_distances_take_scatter_for_class() -> None:

@@ -112,6 +112,18 @@ def test_the_trained_mid_differs_from_itself_in_nothing(found: xr.Dataset) -> No
     own_row_differs_in_nothing(found)
 
 
+def test_the_same_weights_read_otherwise_differ_from_themselves() -> None:
+    own = denoiser()
+    inside = controls.Source("inside", "other network", own, ("mid",), reduce="std")
+    found = tabled(denoiser=own, further=[inside], untrained=0, train=None)
+    one = found.sel(row="inside mid")
+    itself = found.sel(row="small mid")
+    for name in ("correlation: label", "correlation: label beyond gist and colour", "separation: label"):
+        value, reference = (row.value.sel(measure=name).values for row in (one, itself))
+        assert (one.difference.sel(measure=name).values != 0).all(), name
+        np.testing.assert_allclose(one.difference.sel(measure=name).values, value - reference, atol=1e-5, err_msg=name)
+
+
 def test_values_lie_in_their_intervals_and_differences_are_differences(found: xr.Dataset) -> None:
     known = found.value.notnull()
     assert ((found.low <= found.value + 1e-9) & (found.value <= found.high + 1e-9)).where(known, True).all()
@@ -240,7 +252,8 @@ def test_a_measure_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_correlations_and_separation_have_p_values_and_other_measures_have_none(found: xr.Dataset) -> None:
     of_pairs = np.array([str(name).startswith(("correlation", "separation")) for name in found.measure.values])
     assert found.p.isel(measure=~of_pairs).isnull().all()
-    known = found.value.isel(measure=of_pairs).notnull()
+    # Classes of twelve images are too few for signs of the separation.
+    known = found.value.isel(measure=of_pairs).notnull() & (found.measure.isel(measure=of_pairs) != "separation: label")
     assert (found.p.isel(measure=of_pairs).notnull() == known).all()
     # 999 permutations, and the data themselves.
     np.testing.assert_allclose((found.p * 1000) % 1, np.where(found.p.notnull(), 0, np.nan), atol=1e-9)
@@ -250,7 +263,7 @@ def test_correlations_and_separation_have_p_values_and_other_measures_have_none(
     mid = found.sel(row="small mid", measure="correlation: label")
     np.testing.assert_allclose(mid.p, one.p_permutation.sel(given="nothing").squeeze())
     # The shades are the classes: no arrangement of 48 images comes near.
-    assert (found.p.sel(row="colour", measure=["correlation: label", "separation: label"]) == 0.001).all()
+    assert (found.p.sel(row="colour", measure="correlation: label") == 0.001).all()
 
 
 def test_what_is_said_of_the_class_is_what_its_own_analyses_say(found: xr.Dataset) -> None:

@@ -8,7 +8,7 @@ import xarray as xr
 from scipy.stats import binom
 
 from analyses import descriptors, semantics
-from analyses.descriptors.kernels_prediction import shared
+from analyses.descriptors.kernels_prediction import shared, varies
 from probekit import labels
 from probekit.errors import InputError
 
@@ -197,3 +197,35 @@ REFUSED = [
 def test_what_makes_no_sense_is_one_clear_error(call: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call(*drawn(0, "squares"))
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-8, 1e6])
+def test_channels_that_do_not_vary_add_nothing(value: float) -> None:
+    data, gist = drawn(0, "squares", beyond=0.3)
+    constant = np.full((IMAGES, 1, 30), value)
+    more = made(np.concatenate([data.phi.values, constant], axis=2)[:, 0], np.zeros(IMAGES))
+    more = more.assign_coords(label=data.label, image=data.image)
+    more["phi"] = more.phi.dims, np.concatenate([data.phi.values.astype(np.float64), constant], axis=2)
+    assert more.phi.dtype == np.float64
+    # A mean of numbers that are the same is not the number: what is left is rounding, and no channel.
+    assert varies(more.phi.values[:, 0]).sum() == data.sizes["channel"]
+    found, own = (descriptors.beyond(one, gist) for one in (more, data))
+    np.testing.assert_allclose(found.correlation, own.correlation, rtol=1e-3)
+    assert descriptors.predicted(more, gist).explained.isel(channel=slice(-30, None)).isnull().all()
+
+
+def test_the_order_of_images_changes_nothing() -> None:
+    data, gist = drawn(0, "squares", beyond=0.3)
+    turned = data.isel(image=slice(None, None, -1))
+    both = (descriptors.beyond(one, gist).data_vars.values() for one in (data, turned))
+    for one, other in zip(*both, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    straight, back = (descriptors.predicted(d, gist).phi for d in (data, turned))
+    np.testing.assert_allclose(straight, back.isel(image=slice(None, None, -1)), rtol=1e-6)
+
+
+def test_a_flag_that_most_images_share_is_a_descriptor_and_any_seed_is_one() -> None:
+    data, gist = drawn(0, "squares")
+    flag = (gist.isel(feature=[0]) > 1.5).astype(float)
+    found = descriptors.beyond(data, flag, seed=2**33)
+    assert np.isfinite(found.correlation)

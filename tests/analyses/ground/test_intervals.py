@@ -68,3 +68,32 @@ def test_wilsons_interval_is_scipys(hits: int, n: int) -> None:
 def test_holms_correction_of_a_worked_example() -> None:
     p = np.array([[0.01], [0.04], [0.03], [np.nan]])
     np.testing.assert_allclose(holm(p), [[0.03], [0.06], [0.06], [np.nan]])
+
+
+@pytest.mark.parametrize(("rate", "span"), [(1.0, (0, 1)), (0.0, (0, 1)), (0.0, (-1, 1))])
+def test_units_that_are_all_alike_leave_open_what_others_could_be(rate: float, span: tuple[float, float]) -> None:
+    units, level = 12, 0.95
+    found = estimated_mean(np.full((units, 2), rate), span=span, level=level, resamples=100)
+    # A share s of others is missed by all twelve with probability (1 − s)¹², 2.5 % at the largest that is not excluded.
+    share = 1 - 0.025 ** (1 / units)
+    np.testing.assert_allclose(found.low, rate + share * (span[0] - rate))
+    np.testing.assert_allclose(found.high, rate + share * (span[1] - rate))
+    plain = estimated_mean(np.full((units, 2), rate), level=level, resamples=100)
+    assert (plain.low == plain.high).all()
+
+
+def test_a_rate_that_a_few_units_do_not_show_is_covered() -> None:
+    # One unit in ten is a miss: of ten units none is in 35 % of sets, where resampling alone says 1 for sure.
+    rng = np.random.default_rng(0)
+    values = (rng.random((10, 400)) < 0.9).astype(float)
+    low, high = estimated_mean(values, span=(0, 1), resamples=400)[1:]
+    plain_low, _ = estimated_mean(values, resamples=400)[1:]
+    assert ((low <= 0.9) & (high >= 0.9))[values.all(axis=0)].all()
+    assert not (plain_low <= 0.9)[values.all(axis=0)].any()
+
+
+def test_values_that_vary_are_left_as_they_are() -> None:
+    values = np.random.default_rng(0).random((30, 3))
+    both = (estimated_mean(values, resamples=200, span=span) for span in (None, (0.0, 1.0)))
+    for one, other in zip(*both, strict=True):
+        np.testing.assert_array_equal(one, other)

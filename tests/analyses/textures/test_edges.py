@@ -82,13 +82,16 @@ def test_the_block_is_the_best_of_the_training_photographs_in_both_forms(found: 
     assert found.attrs["verdict"] == textures.verdict(found, found.attrs["block"])
 
 
-def test_a_network_of_others_has_no_twin_of_the_papers_gains_and_no_verdict() -> None:
+def test_a_network_of_others_has_no_twin_of_the_papers_gains_and_a_verdict_beside_the_other() -> None:
     own = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
     own.tap_aliases = {"mid": "1"}  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
     found = textures.table(photographs(), denoiser=own, train=photographs(1, name="other"), **QUIET)
     assert "untrained" in found.representation
     assert "untrained, paper's gains" not in found.representation
-    assert found.attrs["verdict"] == "undecided"
+    rivals = ["untrained", "colour moments", "Gabor bank"]
+    said = textures.verdict(found, found.attrs["block"], rivals=rivals, distance=found.attrs["verdict_distance"])
+    assert found.attrs["verdict"] == said
+    assert textures.verdict(found, found.attrs["block"]) == "undecided"
 
 
 def test_without_training_photographs_there_is_no_block_and_no_verdict() -> None:
