@@ -110,7 +110,8 @@ def knows_sigma(given: Given) -> Iterator[Criterion]:
         # One row of the path stands for all: of those that refute the criterion, or else leave it open, or else meet
         # it, the level at which the interval reaches furthest from 0.
         furthest = np.maximum(np.abs(rows["value_low"].values), np.abs(rows["value_high"].values))
-        worst = np.lexsort((furthest, [SEVERITY.index(one) for one in labels.strings(rows["outcome"].values)]))[-1]
+        severity = np.array([SEVERITY.index(one) for one in labels.strings(rows["outcome"].values)])
+        worst = np.lexsort((furthest, severity))[-1]
         chosen: list[Any] = [int(worst)] if on_path else list(range(rows.sizes["criterion"]))
         for row in (rows.isel(criterion=i) for i in chosen):
             subject = f"relative bias of σ̂ on {part}"

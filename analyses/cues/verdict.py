@@ -99,7 +99,7 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
     # Where a texture has more candidates than a shape, neighbours drawn at random are above 0.
     by_chance = max(0.0, float(findings["texture_chance"] - findings["shape_chance"]))
     bounds = [by_chance if less == "none" else 0.0 for less in where[3]]
-    outcomes = [outcome(*ends, bound) for *ends, bound in zip(low, high, bounds, strict=True)]
+    outcomes = [outcome(*three) for three in zip(low, high, bounds, strict=True)]
     coords = {
         name: ("criterion", np.array(one, float if name == "sigma" else object))
         for name, one in zip(("treatment", "block", "sigma", "less"), where, strict=True)

@@ -53,7 +53,7 @@ def excited(
     sigma: float = 0.1,
     top: int = 6,
     draws: int = 2,
-    reduce: Reduction = "mean",
+    reduce: str | Reduction = "mean",
     seed: int = 0,
 ) -> xr.Dataset:
     """The patches that excite channels most, and where in them.

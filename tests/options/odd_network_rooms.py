@@ -600,10 +600,12 @@ CALLS: dict[str, Call] = {
             "sigma": LEVEL,
             "top": 2,
             "draws": 1,
+            "reduce": "mean",
             "seed": 0,
         },
         {
             "denoiser": MODULES,
+            "reduce": FUNCTIONS,
             "channels": NOTHING | CHANNELS | {"0"},
             "sigma": LEVELS,
             "top": LARGER,

@@ -204,6 +204,15 @@ def test_channels_that_are_dead_or_nearly_or_constant_are_left_out_and_counted()
     assert "channels_left_out" not in chosen.attrs
 
 
+def test_patches_excite_by_the_reduction_that_is_named() -> None:
+    cut = textures.patches(photographs(), size=8, side=None, each=4)
+    asked = {"denoiser": OWN, "block": "mid", "channels": [1], "top": 3, "draws": 2}
+    plain, largest = (textures.excited(cut, reduce=reduce, **asked) for reduce in ("mean", "max"))
+    assert (plain.activity.values != largest.activity.values).all()
+    maxima = probekit.tap(OWN, "mid", reduce="max")(cut, sigma=[0.1], draws=2, progress=False).phi.values[:, 0, 1]
+    assert largest.name.values[0, 0] == cut.ids[int(maxima.argmax())]
+
+
 def test_a_block_of_which_no_channel_is_excited_is_refused() -> None:
     cut = textures.patches(photographs(), size=8, side=None, each=4)
     with pytest.raises(InputError, match=r"no channel of mid is excited .*give another block"):
