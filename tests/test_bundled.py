@@ -16,7 +16,8 @@ LEVELS = [0.2, 0.5, 1.0]
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("photo32", 32), ("photo32-sigma", 32), ("photo32-dncnn", 32), ("texture48", 64)]
+    ("name", "size"),
+    [("photo32", 32), ("photo32-sigma", 32), ("photo32-dncnn", 32), ("photo32-shallow", 32), ("texture48", 64)],
 )
 def test_on_the_built_in_photographs_they_beat_the_best_blur(name: str, size: int) -> None:
     images = load("samples", size=size)
@@ -27,7 +28,7 @@ def test_on_the_built_in_photographs_they_beat_the_best_blur(name: str, size: in
 
 
 @pytest.mark.photographs
-@pytest.mark.parametrize("name", ["photo32", "photo32-sigma", "photo32-dncnn"])
+@pytest.mark.parametrize("name", ["photo32", "photo32-sigma", "photo32-dncnn", "photo32-shallow"])
 def test_on_validation_photographs_they_are_as_good_as_their_cards_say(name: str, photographs: Path) -> None:
     images = load(photographs / "val.zip", size=32)
     some = images.subset(range(0, len(images), 25))
