@@ -18,6 +18,7 @@ from probekit import labels
 __all__ = ["FINDINGS", "MEASURES", "PERMUTATIONS", "Alone", "Beside", "Numbers", "Plan", "Settings", "alone", "rows"]
 
 PERMUTATIONS = 999
+ROUNDING = 1e-6
 FOUND_FROM = 0.1
 DESCRIBED = ("gist", "colour")
 # Images that descriptors are to predict φ of, at most: the time grows as their cube. Of a class, at least.
@@ -134,9 +135,7 @@ def rows(source: Measured, reference: Alone, plan: Plan) -> xr.Dataset:
         As `controls.table` returns, of these rows.
     """
     beside = _beside(alone(source, plan), reference, plan)
-    made = {name: numbers for name, measure in MEASURES.items() if (numbers := measure(beside)) is not None}
-    itself = _is_reference(beside)
-    found = {name: numbers._replace(difference=_exact(numbers, itself)) for name, numbers in made.items()}
+    found = {name: numbers for name, measure in MEASURES.items() if (numbers := measure(beside)) is not None}
     blocks = labels.blocks(source.data)
     shape = source.data.sizes["sigma"], len(blocks)
 
@@ -264,7 +263,11 @@ def _mean_of_images(name: str, beside: Beside) -> Numbers:
     values = own[name].values[used]
     less = values - reference[name].values[used]
     chance = own[f"{name}_chance"].item()
-    return Numbers(estimated_mean(values, span=(0, 1), **how), estimated_mean(less, span=(-1, 1), **how), chance)
+    # Of the reference itself pairs are the same, and nothing is open.
+    paired, open_ = estimated_mean(less, **how), estimated_mean(less, span=(-1, 1), **how)
+    itself = _is_reference(beside)
+    difference = Estimate(*(np.where(itself, *both) for both in zip(paired, open_, strict=True)))
+    return Numbers(estimated_mean(values, span=(0, 1), **how), difference, chance)
 
 
 def _with_independent_noise(per_image: xr.Dataset) -> xr.Dataset:
@@ -281,7 +284,7 @@ def _correlation(other: str, given: str, beside: Beside) -> Numbers | None:
     one = found.sel(other=other, given=given).transpose("sigma", "block")
     value = Estimate(*(one[f"correlation{end}"].values for end in ("", "_low", "_high")))
     difference = Estimate(*(one[f"difference{end}"].values for end in ("", "_low", "_high")))
-    return Numbers(value, difference, 0.0, one["p_permutation"].values)
+    return _exact(Numbers(value, difference, 0.0, one["p_permutation"].values), beside)
 
 
 def _beyond(beside: Beside) -> Numbers | None:
@@ -295,7 +298,7 @@ def _beyond(beside: Beside) -> Numbers | None:
     named = {name: plan.others[name].sel(image=ids) for name in DESCRIBED}
     level, seed = plan.settings.level, plan.seed
     found = descriptors.beyond(data, named, against=reference, permutations=PERMUTATIONS, level=level, seed=seed)
-    return _of_place("correlation", found)
+    return _exact(_of_place("correlation", found), beside)
 
 
 def _separation(beside: Beside) -> Numbers | None:
@@ -307,7 +310,7 @@ def _separation(beside: Beside) -> Numbers | None:
     found = clusters.separation(
         own.data[["phi"]], against=reference.data[["phi"]], permutations=PERMUTATIONS, level=level, seed=seed
     )
-    return _of_place("separation", found)
+    return _exact(_of_place("separation", found), beside)
 
 
 def _of_place(name: str, found: xr.Dataset) -> Numbers:
@@ -319,10 +322,10 @@ def _of_place(name: str, found: xr.Dataset) -> Numbers:
     return Numbers(value, difference, 0.0, one["p_value"].values)
 
 
-def _exact(numbers: Numbers, itself: np.ndarray) -> Estimate:
-    """Differences from the reference, of the reference itself 0 exactly, not up to rounding."""
-    known = itself & np.isfinite(numbers.value.value)
-    return Estimate(*(np.where(known, 0.0, part) for part in numbers.difference))
+def _exact(numbers: Numbers, beside: Beside) -> Numbers:
+    """Differences from the reference, of the reference itself 0 exactly, and not only up to rounding."""
+    known = _is_reference(beside) & (np.abs(numbers.difference.value) < ROUNDING)
+    return numbers._replace(difference=Estimate(*(np.where(known, 0.0, part) for part in numbers.difference)))
 
 
 def _is_reference(beside: Beside) -> np.ndarray:
@@ -344,7 +347,8 @@ def _of_clusters(name: str, beside: Beside) -> Numbers:
 def _of_probe(name: str, beside: Beside) -> Numbers | None:
     if beside.own.probe is None or beside.probe is None:
         return None
-    return Numbers(*_of_findings(beside.own.probe, beside.probe, name), float(beside.own.probe["chance"]))
+    chance = float(beside.own.probe["chance"])
+    return _exact(Numbers(*_of_findings(beside.own.probe, beside.probe, name), chance), beside)
 
 
 def _of_findings(own: xr.Dataset, against: xr.Dataset, name: str) -> tuple[Estimate, Estimate]:

@@ -86,4 +86,4 @@ def test_labels_permuted_over_classes_of_unlike_scatter_reject_too_often(monkeyp
 
     monkeypatch.setattr(separation, "p_value", permuted)
     with pytest.raises(AssertionError):
-        apart.test_scatter_alone_is_no_place((60, 15), (1, 2))
+        apart.test_scatter_alone_is_no_place((80, 20), (1, 2))

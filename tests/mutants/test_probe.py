@@ -63,8 +63,8 @@ def test_ties_that_count_for_the_class_credit_a_constant_answer(monkeypatch: pyt
 
 
 def test_intervals_of_another_level_do_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
-    def narrow(values: np.ndarray, *, resamples: int, level: float, seed: int) -> Any:
-        return estimated_mean(values, resamples=resamples, level=level - 0.2, seed=seed)
+    def narrow(values: np.ndarray, *, level: float, **options: Any) -> Any:
+        return estimated_mean(values, level=level - 0.2, **options)
 
     monkeypatch.setattr(MODULE, "estimated_mean", narrow)
     with pytest.raises(AssertionError):

@@ -72,7 +72,7 @@ def test_a_missing_library_is_named_with_the_extra_that_has_it(
     measure: str, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(InputError, match=r"not installed: pip install 'probekit\[analyses\]'"):
+    with pytest.raises(InputError, match=r"not installed: pip install 'probekit-denoisers\[analyses\]'"):
         densities.distance(data().samples[0], data().samples[1], measure=measure)
 
 

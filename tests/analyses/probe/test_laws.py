@@ -154,7 +154,9 @@ def test_a_representation_against_itself_differs_in_nothing_and_noise_added_show
     train, test = planted(3, 600, prefix="a"), planted(3, 600, prefix="b")
     found = analysed(train, test)
     same = probe.compare(found, found)
-    assert (same[["accuracy", "accuracy_low", "accuracy_high", "only_first"]].to_array() == 0).all()
+    assert (same[["accuracy", "only_first"]].to_array() == 0).all()
+    # Answers that are the same on 600 images leave open what others would be, 0.6 % of them.
+    assert -0.01 < same.accuracy_low.item() < 0 < same.accuracy_high.item() < 0.01
     assert (same.p_value == 1).all()
     rng = np.random.default_rng(0)
     noisy = [d.assign(phi=d.phi + 3 * rng.normal(size=d.phi.shape)) for d in (train, test)]

@@ -253,7 +253,7 @@ def test_scikit_dimension_is_needed_only_for_intrinsic_dimensions(monkeypatch: p
         return load(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"needs scikit-dimension: pip install 'probekit\[analyses\]'"):
+    with pytest.raises(InputError, match=r"needs scikit-dimension: pip install 'probekit-denoisers\[analyses\]'"):
         subspaces.intrinsic_dimension(small())
     assert "intrinsic_dimension" not in subspaces.analyse(small(), dimensions=False, **QUICK)
 

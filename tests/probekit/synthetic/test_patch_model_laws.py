@@ -139,7 +139,8 @@ def test_the_first_images_are_the_same_however_many_are_drawn(
 ) -> None:
     size = {"rows": model.patch, "cols": 2 * model.patch, "seed": seed}
     short, long = model.draw(few, **size), model.draw(few + more, **size)
-    np.testing.assert_array_equal(short.images, long.images[:few])
+    # One image more may change how a product of matrices is rounded.
+    np.testing.assert_allclose(short.images, long.images[:few], rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal(short.truth.subspace, long.truth.subspace[:few])
 
 
