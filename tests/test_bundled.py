@@ -17,7 +17,10 @@ LEVELS = [0.2, 0.5, 1.0]
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("photo32", 32), ("photo32-sigma", 32), ("photo32-dncnn", 32), ("photo32-shallow", 32), ("texture48", 64)],
+    [
+        *(("photo32", 32), ("photo32-sigma", 32), ("photo32-dncnn", 32), ("photo32-shallow", 32)),
+        *(("texture48", 64), ("texture48-sigma", 64)),
+    ],
 )
 def test_on_the_built_in_photographs_they_beat_the_best_blur(name: str, size: int) -> None:
     images = load("samples", size=size)
