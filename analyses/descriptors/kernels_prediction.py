@@ -27,9 +27,8 @@ def folds_of(count: int, folds: int, seed: int, groups: np.ndarray | None) -> li
 
 
 def varies(values: np.ndarray) -> np.ndarray:
-    """Which columns vary over axis 0 by more than rounding, beside the largest number of all: (...)."""
-    scale = np.abs(values).max(initial=0)
-    return values.astype(np.float64).std(axis=0) > 1e-12 * scale
+    """Which columns vary over axis 0 by more than the rounding of their own numbers: (...)."""
+    return values.astype(np.float64).std(axis=0) > 1e-12 * np.abs(values).max(axis=0, initial=0)
 
 
 def crossfitted(

@@ -108,6 +108,10 @@ def own_row_differs_in_nothing(found: xr.Dataset) -> None:
     assert (own[["difference", "difference_low", "difference_high"]].to_array() == 0).all()
 
 
+def test_images_are_found_again_in_independent_noise_where_there_are_draws_for_it(found: xr.Dataset) -> None:
+    assert found.attrs["stability_noise"] == "independent"
+
+
 def test_the_trained_mid_differs_from_itself_in_nothing(found: xr.Dataset) -> None:
     own_row_differs_in_nothing(found)
 
@@ -288,6 +292,8 @@ def test_what_is_said_of_the_class_is_what_its_own_analyses_say(found: xr.Datase
 def test_without_training_images_there_is_no_accuracy_and_images_are_subsampled_by_class() -> None:
     found = tabled(train=None, n_images=44, draws=1, sigma=0.2)
     assert "accuracy" not in found.measure
+    # Of one draw, an image has the same noise at all levels.
+    assert found.attrs["stability_noise"] == "shared"
     assert found.attrs["images"] == 44
 
 

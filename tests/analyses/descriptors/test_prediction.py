@@ -207,7 +207,9 @@ def test_channels_that_do_not_vary_add_nothing(value: float) -> None:
     more = more.assign_coords(label=data.label, image=data.image)
     more["phi"] = more.phi.dims, np.concatenate([data.phi.values.astype(np.float64), constant], axis=2)
     assert more.phi.dtype == np.float64
-    # A mean of numbers that are the same is not the number: what is left is rounding, and no channel.
+    # A mean of numbers that are the same is not the number: what is left is rounding, and no channel. Nor does a loud
+    # channel silence others.
+    assert varies(np.array([[1e15, 1.0, 0.1], [3e15, 2.0, 0.1]])).tolist() == [True, True, False]
     assert varies(more.phi.values[:, 0]).sum() == data.sizes["channel"]
     found, own = (descriptors.beyond(one, gist) for one in (more, data))
     np.testing.assert_allclose(found.correlation, own.correlation, rtol=1e-3)

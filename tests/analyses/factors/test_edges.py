@@ -80,6 +80,7 @@ def test_a_comparison_of_what_was_not_asked_alike_is_refused_in_words() -> None:
         ),
         (DATA, "second: the findings lack"),
         (found.isel(sigma=0), "second: the findings have no dim sigma"),
+        (found.assign_coords(value=found.value.astype(str)), "second: value is of type <U.*: give real numbers"),
         (found.assign(group=found.group + 9), "second counts images to values that it does not have"),
     ):
         with pytest.raises(InputError, match=said):

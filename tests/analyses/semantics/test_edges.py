@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from analyses import semantics
 from probekit import labels
 from probekit.errors import InputError
+from probekit.synthetic.subspaces import union_of_subspaces
 
 N = 30
 FAST = {"permutations": 99, "statistics": ["pearson", "distance_correlation"]}
@@ -270,3 +271,10 @@ def test_what_data_call_their_groups_does_not_change_stability(name: str) -> Non
     if name == "group":
         with pytest.warns(UserWarning, match="coordinates group of the data are left out"):
             semantics.per_image(named, reference=0.1)
+
+
+def test_a_number_of_neighbours_in_an_array_of_no_dims_is_one() -> None:
+    data = union_of_subspaces(40, n_channels=20, n_subspaces=2).data
+    three = semantics.per_image(data, reference=None, k=3)
+    xr.testing.assert_identical(semantics.per_image(data, reference=None, k=np.array(3)), three)  # type: ignore[arg-type]
+    assert three.attrs["k"] == 3

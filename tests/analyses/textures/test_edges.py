@@ -53,6 +53,14 @@ def test_a_table_is_what_analyse_says_of_each_form_and_of_representations(found:
             np.testing.assert_array_equal(found[name].sel(form=form, subset="all"), alone[name])
     assert found.attrs["reference"] == "UNet"
     assert (found.attrs["photographs"], found.attrs["patches"]) == (12, 48)
+    assert (found.attrs["patches_each"], found.attrs["patches_least"]) == (4, 4)
+
+
+def test_fewer_patches_than_were_asked_for_are_counted() -> None:
+    # Of 16×24 pixels there are six squares of 8.
+    many = textures.Settings(size=8, side=None, each=9, sigma=(0.1,), draws=1, resamples=100)
+    counted = textures.table(photographs(), denoiser=OWN, settings=many, progress=False)
+    assert (counted.attrs["patches_each"], counted.attrs["patches_least"]) == (9, 6)
 
 
 def test_the_untrained_row_is_the_twin_of_the_network() -> None:
