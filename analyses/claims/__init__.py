@@ -4,7 +4,7 @@ from analyses.claims.criteria import COMPARED, JUDGED, LEVEL, Criterion
 from analyses.claims.figure import plot
 from analyses.claims.judge import side_by_side, table
 from analyses.claims.listed import CLAIMS
-from analyses.claims.of_comparisons import LEAST_PAIRS, STABLE_AT
+from analyses.claims.of_comparisons import AMONG, FOUND_AT, LEAST_PAIRS
 from analyses.claims.of_textures import blocks_of_cues
 from analyses.claims.shell import main
 from analyses.claims.words import (
@@ -21,13 +21,14 @@ from analyses.claims.words import (
 )
 
 __all__ = [
+    "AMONG",
     "CLAIMS",
     "COMPARED",
+    "FOUND_AT",
     "HEADER",
     "JUDGED",
     "LEAST_PAIRS",
     "LEVEL",
-    "STABLE_AT",
     "Criterion",
     "anchor",
     "blocks_of_cues",

@@ -158,7 +158,8 @@ class Given(NamedTuple):
     densities_untrained
         Of each of these controls the same; empty where it was not measured.
     further
-        Findings that hold their controls themselves, by name: those of "textures", "cues" and "noise_level".
+        Findings that hold their controls themselves, by name: those of "stability", "textures", "cues" and
+        "noise_level".
     block
         The block that the claims are about.
     """
@@ -179,11 +180,14 @@ class Given(NamedTuple):
             return found is not None and len(found) > 0
         if name in self.further:
             return True
+        # In a table of controls with others, or by itself: of more draws, at fewer noise levels.
+        if name == "stability" and self.controls is not None:
+            return name in self.controls["measure"].values
         return name in self.trained and any(name in found for found in self.untrained.values())
 
     def has_twin(self, twin: str) -> bool:
         """Whether anything was measured of a control."""
-        rows = ((self.controls, "group"), (self.variants, "variant"))
+        rows = ((self.controls, "group"), (self.further.get("stability"), "group"), (self.variants, "variant"))
         named = any(found is not None and twin in found[name].values for found, name in rows)
         return named or bool(self.untrained.get(twin)) or bool(self.densities_untrained.get(twin))
 
@@ -307,6 +311,11 @@ MADE_OF: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "controls": (
         "controls.table",
+        ("value", "low", "high", "difference", "chance", "row", "measure", "sigma", "group"),
+        ("reference",),
+    ),
+    "stability": (
+        'controls.table(measures=["stability"])',
         ("value", "low", "high", "difference", "chance", "row", "measure", "sigma", "group"),
         ("reference",),
     ),

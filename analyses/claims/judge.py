@@ -28,7 +28,7 @@ from probekit.errors import InputError
 __all__ = ["side_by_side", "table"]
 
 ON_PHI = ("sparsity", "selectivity", "subspaces", "reliability")
-FURTHER = ("textures", "cues", "noise_level")
+FURTHER = ("stability", "textures", "cues", "noise_level")
 KEPT = ("probekit_version", "denoiser", "weights_sha256", "image_source", "draws", "seed")
 
 
@@ -59,14 +59,16 @@ def table(
     paper_gains
         As `untrained`, of the control whose gains are as the paper's code draws them; see `ground.untrained_twins`.
     controls
-        What `controls.table` returns, for claims 2 (if it has σ = 0.3), 5 and 8 (if it has a probe's accuracy).
+        What `controls.table` returns, for claims 5, 8 (if it has a probe's accuracy) and 2 (if it has stability at
+        σ = 0.3 and 0.1, and `further` has none).
     variants
         What `variants.table` returns, for claim 6, which is judged by its first row.
     densities
         What `densities.analyse` returns of samples of the trained network (see `variants.laws`), for claim 7; where
         they are by several measures, it is judged by the first, and the others are reported beside it.
     further
-        Findings that hold their controls themselves: of "textures" what `textures.table` returns with training
+        Findings that hold their controls themselves: of "stability" what `controls.table` returns with
+        measures=["stability"], for claim 2; of "textures" what `textures.table` returns with training
         photographs, for claim 9; of "cues" what `cues.table` returns, for claim 10; of "noise_level" what
         `noise_level.verdict` returns of this denoiser, for claim 11.
     twins
@@ -85,7 +87,6 @@ def table(
         If the two are of different images, noise levels or taps, lack the block or what feeds it, or have intervals of
         another coverage than 95 %. If densities are of fewer than 200 pairs, or were not compared with pixels.
     """
-    wanted = 'findings by analysis, e.g. {"sparsity": sparsity.analyse(data)}'
     own = _named("trained", trained, ON_PHI)
     both = {"untrained": untrained, "paper_gains": {} if paper_gains is None else paper_gains}
     named = {name: _named(name, found, (*ON_PHI, "densities")) for name, found in both.items()}
@@ -105,9 +106,10 @@ def table(
     judged = {number: list(claim.judge(given)) for number, claim in CLAIMS.items() if given.has(claim.needs)}
     rows = [(number, one) for number, criteria in judged.items() for one in criteria]
     if not rows:
-        wanted = dict.fromkeys(claim.needs for claim in CLAIMS.values())
+        alone = dict.fromkeys(claim.needs for claim in CLAIMS.values() if claim.needs not in ON_PHI)
         raise InputError(
-            f"no findings to judge by: give {', '.join(wanted)}; the first three of a trained and an untrained network"
+            f"no findings to judge by: give {', '.join(ON_PHI)}, each of a trained and of an untrained network, or "
+            f"{', '.join(alone)}"
         )
     made = [*own.values(), variants, controls, *given.densities, *others.values()]
     made = [one for one in made if one is not None]

@@ -25,7 +25,7 @@ CLAIMS: Mapping[int, Claim] = {
         "φ is stable over σ",
         "at σ = 0.3 nine images of ten are nearest to themselves at σ = 0.1 among 1,000, more than untrained "
         "with gains of 1 and with the paper's, and in pixels",
-        "controls",
+        "stability",
         stable,
         ("stability",),
     ),

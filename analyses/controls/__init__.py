@@ -2,8 +2,8 @@
 
 from analyses.controls.analyse import table
 from analyses.controls.figure import plot
-from analyses.controls.rows import FINDINGS, Settings
+from analyses.controls.rows import FINDINGS, MEASURES, Settings
 from analyses.controls.shell import main
 from analyses.controls.sources import Source
 
-__all__ = ["FINDINGS", "Settings", "Source", "main", "plot", "table"]
+__all__ = ["FINDINGS", "MEASURES", "Settings", "Source", "main", "plot", "table"]

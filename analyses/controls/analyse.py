@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,17 @@ import xarray as xr
 from torch import nn
 
 from analyses import descriptors
-from analyses.controls.rows import FINDINGS, MEASURES, PERMUTATIONS, Alone, Plan, Settings, alone, found_from, rows
+from analyses.controls.rows import (
+    FINDINGS,
+    MEASURES,
+    OF_NO_CLASS,
+    PERMUTATIONS,
+    Alone,
+    Plan,
+    Settings,
+    found_from,
+    rows,
+)
 from analyses.controls.sources import Alike, Measured, Source, balanced, check_sets, measured, sources
 from analyses.ground import TWINS, Kept, folder_of, repeats, resampling
 from analyses.probe import check_tuning, penalties_of
@@ -50,6 +61,7 @@ def table(
     reduce: str | Reduction = "mean",
     untrained: int = 3,
     further: Sequence[Source] = (),
+    measures: Sequence[str] | None = None,
     n_images: int | None = 2000,
     n_train: int | None = 5000,
     settings: Settings | None = None,
@@ -70,7 +82,7 @@ def table(
     Parameters
     ----------
     images
-        Images with classes: anything that `probekit.images.load` takes.
+        Images with classes, of which "stability" alone has no need: anything that `probekit.images.load` takes.
     train
         Other images of the same classes, on which the probe and the principal components are fitted. Without, there
         is no accuracy, and the components are those of `images`.
@@ -88,6 +100,8 @@ def table(
         Number of untrained twins with gains of 1, and with the paper's.
     further
         More rows: `Source` of one's own.
+    measures
+        Some of those below; by default all that the images given allow. Only what they need is made.
     n_images, n_train
         At most so many, drawn at random with classes keeping their shares; None for all.
     settings
@@ -138,11 +152,16 @@ def table(
     more = _further(further)
     folder = folder_of(store)
     measured_on, fitted_on = image_sources.load(images), None if train is None else image_sources.load(train)
-    check_sets(measured_on, fitted_on)
+    wanted = _measures(measures, fitted_on)
+    if fitted_on is None and set(wanted) <= set(OF_NO_CLASS):
+        measured_on = replace(measured_on, labels=None)
+    else:
+        check_sets(measured_on, fitted_on)
     named = {"image_source": measured_on.name} | ({} if fitted_on is None else {"train_source": fitted_on.name})
     measured_on = balanced(measured_on, n_images, seed)
-    fitted_on = None if fitted_on is None else balanced(fitted_on, n_train, seed)
-    check_sets(measured_on, fitted_on)
+    if fitted_on is not None:
+        fitted_on = balanced(fitted_on, n_train, seed)
+        check_sets(measured_on, fitted_on)
     if len(measured_on) < MIN_IMAGES:
         raise InputError(
             f"{len(measured_on)} images: give {MIN_IMAGES} at least, and some hundred for narrow intervals"
@@ -150,7 +169,8 @@ def table(
     if fitted_on is not None and len(settings.penalties) > 1:
         names, y = np.unique(labels.strings(fitted_on.labels or ()), return_inverse=True)
         check_tuning(y, names, settings.tuning_images, seed)
-    plan = Plan(_with_clusters(settings, measured_on), _others(measured_on, classes), seed)
+    others = {} if measured_on.labels is None else _others(measured_on, classes)
+    plan = Plan(_with_clusters(settings, measured_on), others, seed, wanted)
     drawn = {"untrained": untrained, "seed": seed, "reduce": reduce}
     every = [*sources(measured_on, train=fitted_on, denoiser=denoiser, block=block, **drawn), *more]
     if len({source.name for source in every}) < len(every):
@@ -168,11 +188,12 @@ def table(
     merged.attrs.pop(MADE_OF, None)
     found = set(labels.strings(merged["group"].values))
     named["untrained_controls"] = "; ".join(twin for twin in TWINS if twin in found)
-    merged.attrs["stability_sigma"] = found_from(np.asarray(levels, float))
-    merged.attrs["stability_among"] = min(plan.settings.among, len(measured_on))
-    # Those of one level and of another are disjoint halves.
-    merged.attrs["stability_draws"] = max(1, draws // 2)
-    merged.attrs["stability_noise"] = "independent" if draws > 1 else "shared"
+    if "stability" in wanted:
+        merged.attrs["stability_sigma"] = found_from(np.asarray(levels, float))
+        merged.attrs["stability_among"] = min(plan.settings.among, len(measured_on))
+        # Those of one level and of another are disjoint halves.
+        merged.attrs["stability_draws"] = max(1, draws // 2)
+        merged.attrs["stability_noise"] = "independent" if draws > 1 else "shared"
     return merged.assign_attrs(reference=every[0].row(block), **named)
 
 
@@ -184,7 +205,7 @@ def _rows_of_all(every: Sequence[Source], block: str, phi: Any, plan: Plan, fold
     @cache
     def reference() -> Alone:
         # Made only where rows are not there already.
-        return alone(middle, plan)
+        return Alone(middle, plan)
 
     parts = []
     for source in every:
@@ -201,7 +222,7 @@ def _rows_of_all(every: Sequence[Source], block: str, phi: Any, plan: Plan, fold
         if own is None:
             parts.append(make())
             continue
-        how = (plan.settings, plan.seed, PERMUTATIONS, tuple(MEASURES), source.name, source.group)
+        how = (plan.settings, plan.seed, PERMUTATIONS, plan.measures, source.name, source.group)
         parts.append(Kept(own).made("numbers", make, one.data, one.train, middle.data, middle.train, plan.others, *how))
     return parts
 
@@ -227,6 +248,20 @@ def _checked(settings: Any, seed: int) -> Settings:
     if settings.n_clusters is not None:
         checks.whole("n_clusters", settings.n_clusters, least=1)
     return settings._replace(penalties=penalties_of(settings.penalties))
+
+
+def _measures(measures: Any, train: ImageSet | None) -> tuple[str, ...]:
+    """Names of measures, in the order in which a table has them."""
+    if measures is None:
+        return tuple(MEASURES)
+    chosen = checks.names("measures", measures, f"some of {', '.join(MEASURES)}")
+    if not chosen:
+        raise InputError(f"measures is empty: give some of {', '.join(MEASURES)}")
+    for one in chosen:
+        checks.choice("measures", one, tuple(MEASURES))
+    if "accuracy" in chosen and train is None:
+        raise InputError("measures has 'accuracy', which needs images to train on: give train=, or leave it out")
+    return tuple(name for name in MEASURES if name in chosen)
 
 
 def _further(further: Any) -> list[Source]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,18 @@ from analyses.controls.sources import Measured
 from analyses.ground import Estimate, Findings, Variable, estimated_mean
 from probekit import labels
 
-__all__ = ["FINDINGS", "MEASURES", "PERMUTATIONS", "Alone", "Beside", "Numbers", "Plan", "Settings", "alone", "rows"]
+__all__ = [
+    "FINDINGS",
+    "MEASURES",
+    "OF_NO_CLASS",
+    "PERMUTATIONS",
+    "Alone",
+    "Beside",
+    "Numbers",
+    "Plan",
+    "Settings",
+    "rows",
+]
 
 PERMUTATIONS = 999
 ROUNDING = 1e-6
@@ -78,31 +90,98 @@ class Settings(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What all rows are made by: settings, what distances are correlated with, the seed of everything drawn."""
+    """What all rows are made by: settings, what distances are correlated with, the seed of all drawn, and measures."""
 
     settings: Settings
     others: Mapping[str, Any]
     seed: int
+    measures: tuple[str, ...]
 
 
-class Alone(NamedTuple):
-    """What is found of a source by itself; `probe` where there are training images."""
+@dataclass(frozen=True)
+class Alone:
+    """A source by itself, and what is found of it once it is asked for."""
 
     measured: Measured
-    per_image: xr.Dataset
-    clusters: xr.Dataset
-    probe: xr.Dataset | None
+    plan: Plan
+
+    @cached_property
+    def per_image(self) -> xr.Dataset:
+        """Whether images are found again, and share the class of their nearest."""
+        data = self.measured.data
+        return semantics.per_image(
+            data,
+            reference=found_from(data["sigma"].values),
+            among=self.plan.settings.among,
+            label="label" if "label" in data.coords else None,
+            distances=["euclidean"],
+            seed=self.plan.seed,
+        )
+
+    @cached_property
+    def clusters(self) -> xr.Dataset:
+        """Clusters against classes."""
+        settings = self.plan.settings
+        return clusters.analyse(
+            self.measured.data[["phi"]],
+            n_clusters=settings.n_clusters,
+            n_init=3,
+            resamples=200,
+            level=settings.level,
+            seed=self.plan.seed,
+        )
+
+    @cached_property
+    def probe(self) -> xr.Dataset | None:
+        """Classes read by a linear probe, where there are training images."""
+        if self.measured.train is None:
+            return None
+        settings = self.plan.settings
+        return probe.analyse(
+            self.measured.train,
+            self.measured.data,
+            penalties=settings.penalties,
+            tuning_images=settings.tuning_images,
+            resamples=settings.resamples,
+            level=settings.level,
+            seed=self.plan.seed,
+        )
 
 
-class Beside(NamedTuple):
-    """A source and the reference, a source of one block, and what is found of both together."""
+@dataclass(frozen=True)
+class Beside:
+    """A source and the reference, a source of one block, and what is found of both together once it is asked for."""
 
     own: Alone
     reference: Alone
-    correlations: xr.Dataset
-    clusters: xr.Dataset
-    probe: xr.Dataset | None
     plan: Plan
+
+    @cached_property
+    def correlations(self) -> xr.Dataset:
+        """Correlations of distances with those in class, gist and colour."""
+        return _correlated(self.own.measured, self.reference.measured, self.plan)
+
+    @cached_property
+    def clusters(self) -> xr.Dataset:
+        """The difference of the clusters."""
+        settings = self.plan.settings
+        return clusters.compare(
+            self.own.clusters, self.reference.clusters, resamples=200, level=settings.level, seed=self.plan.seed
+        )
+
+    @cached_property
+    def probe(self) -> xr.Dataset | None:
+        """The difference of the probes, where there are any."""
+        if self.own.probe is None or self.reference.probe is None:
+            return None
+        settings = self.plan.settings
+        return probe.compare(
+            self.own.probe,
+            self.reference.probe,
+            resamples=settings.resamples,
+            level=settings.level,
+            seed=self.plan.seed,
+        )
 
 
 class Numbers(NamedTuple):
@@ -134,8 +213,8 @@ def rows(source: Measured, reference: Alone, plan: Plan) -> xr.Dataset:
     Dataset
         As `controls.table` returns, of these rows.
     """
-    beside = _beside(alone(source, plan), reference, plan)
-    found = {name: numbers for name, measure in MEASURES.items() if (numbers := measure(beside)) is not None}
+    beside = Beside(Alone(source, plan), reference, plan)
+    found = {name: numbers for name in plan.measures if (numbers := MEASURES[name](beside)) is not None}
     blocks = labels.blocks(source.data)
     shape = source.data.sizes["sigma"], len(blocks)
 
@@ -179,51 +258,6 @@ def found_from(sigma: np.ndarray) -> float:
     """The noise level at which images are looked for: 0.1, as the paper's, or the least where there is no such."""
     near = np.flatnonzero(np.isclose(sigma, FOUND_FROM))
     return float(sigma[near[0]] if len(near) else sigma.min())
-
-
-def alone(measured: Measured, plan: Plan) -> Alone:
-    """What is found of a source by itself."""
-    settings, data = plan.settings, measured.data
-    per_image = semantics.per_image(
-        data,
-        reference=found_from(data["sigma"].values),
-        among=settings.among,
-        label="label",
-        distances=["euclidean"],
-        seed=plan.seed,
-    )
-    grouped = clusters.analyse(
-        data[["phi"]],
-        n_clusters=settings.n_clusters,
-        n_init=3,
-        resamples=200,
-        level=settings.level,
-        seed=plan.seed,
-    )
-    answers = None
-    if measured.train is not None:
-        answers = probe.analyse(
-            measured.train,
-            data,
-            penalties=settings.penalties,
-            tuning_images=settings.tuning_images,
-            resamples=settings.resamples,
-            level=settings.level,
-            seed=plan.seed,
-        )
-    return Alone(measured, per_image, grouped, answers)
-
-
-def _beside(own: Alone, reference: Alone, plan: Plan) -> Beside:
-    settings, seed = plan.settings, plan.seed
-    grouped = clusters.compare(own.clusters, reference.clusters, resamples=200, level=settings.level, seed=seed)
-    answers = None
-    if own.probe is not None and reference.probe is not None:
-        answers = probe.compare(
-            own.probe, reference.probe, resamples=settings.resamples, level=settings.level, seed=seed
-        )
-    correlations = _correlated(own.measured, reference.measured, plan)
-    return Beside(own, reference, correlations, grouped, answers, plan)
 
 
 def _correlated(own: Measured, reference: Measured, plan: Plan) -> xr.Dataset:
@@ -359,6 +393,8 @@ def _of_findings(own: xr.Dataset, against: xr.Dataset, name: str) -> tuple[Estim
     return value, Estimate(*(less[name + end].transpose("sigma", "block").values for end in ends))
 
 
+# What is measured of images of no class.
+OF_NO_CLASS = ("stability",)
 # From the name of a measure to what gives it; None where the plan has nothing to make it of.
 MEASURES: dict[str, Callable[[Beside], Numbers | None]] = {
     "stability": partial(_mean_of_images, "top1"),

@@ -43,6 +43,9 @@ Untrained = Annotated[
     int,
     typer.Option(callback=whole_of(0), help="Number of untrained twins of each gains, 1 and the paper's; 0 for none."),
 ]
+Measures = Annotated[
+    str | None, typer.Option(help="Measures to make, comma-separated; by default all that these images allow.")
+]
 Most = Annotated[int, typer.Option(callback=whole_of(1), help="At most so many images.")]
 MostTrain = Annotated[int, typer.Option(callback=whole_of(1), help="At most so many training images.")]
 
@@ -61,6 +64,7 @@ def command(
     draws: Draws = DRAWS,
     reduce: Reduce = REDUCE,
     untrained: Untrained = 3,
+    measures: Measures = None,
     n_images: Most = 2000,
     n_train: MostTrain = 5000,
     seed: Seed = 0,
@@ -82,6 +86,7 @@ def command(
             draws=draws,
             reduce=reduce,
             untrained=untrained,
+            measures=words(measures),
             n_images=n_images,
             n_train=n_train,
             store=stores,

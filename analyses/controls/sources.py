@@ -196,7 +196,7 @@ def balanced(images: ImageSet, most: int | None, seed: int) -> ImageSet:
     images = images.subset(sorted(range(len(images)), key=lambda i: images.ids[i]))
     if most is None or most >= len(images):
         return images
-    codes = np.unique(np.array(images.labels), return_inverse=True)[1]
+    codes = np.unique(np.array(images.labels or [""] * len(images)), return_inverse=True)[1]
     # Not scikit-learn's StratifiedShuffleSplit: it refuses classes of one image, and draws other images of a seed.
     return images.subset(subset(codes, most, np.random.default_rng(seed)).tolist())
 

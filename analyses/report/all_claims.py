@@ -107,8 +107,8 @@ def run(
     measured
         How φ is measured, and at which block.
     compared
-        Further images: with those to train on claims 2, 5 and 8 are judged too, at σ = 0.3 besides, and samples are
-        compared with them; with photographs of textures claim 9, with cue-conflict images claim 10.
+        Further images: with those to train on claims 5 and 8 are judged too, and samples are compared with them;
+        with photographs of textures claim 9, with cue-conflict images claim 10.
     sampling
         How samples are made, for claims 6 and 7.
     only
@@ -156,7 +156,7 @@ def run(
     )
     shown = Shown()
     found, others = found_in(study, shown)
-    further = {name: others.pop(name) for name in ("textures", "cues", "noise_level") if name in others}
+    further = {name: others.pop(name) for name in ("stability", "textures", "cues", "noise_level") if name in others}
     twins = tuple(untrained_twins(network))
     pairs = {"untrained": found[UNTRAINED], "paper_gains": found[PAPER_GAINS]}
     judged = claims.table(found[TRAINED], **pairs, **others, further=further, twins=twins, block=measured.block)
@@ -308,7 +308,7 @@ def command(
     clusters: Clusters = None,
     block: Annotated[str, typer.Option(help="Tap that the claims are about.")] = MIDDLE,
     train: Annotated[
-        str | None, typer.Option(help="Training images of the same classes, comma-separated, for claims 2, 5 and 8.")
+        str | None, typer.Option(help="Training images of the same classes, comma-separated, for claims 5 and 8.")
     ] = None,
     textures: Annotated[
         str | None, typer.Option(help="Photographs of textures, unseen in training, for claim 9.")
@@ -319,6 +319,12 @@ def command(
     cues: Annotated[
         str | None,
         typer.Option(help="Cue-conflict images whose ids name their exemplars, comma-separated, for claim 10."),
+    ] = None,
+    further_draws: Annotated[
+        int | None,
+        typer.Option(
+            callback=whole_of(1), help="Noise draws of these further images, and in the table of controls. [as --draws]"
+        ),
     ] = None,
     classes: Annotated[
         Path | None,
@@ -365,6 +371,7 @@ def command(
             classes=classes,
             n_images=n_images,
             n_train=n_train,
+            draws=further_draws,
             **dict(zip(("textures", "textures_train"), map(Path, of_textures), strict=False)),
             # As large as they are: the claim is about their own size.
             cues=images_called(conflict, bands=bands) if conflict else None,

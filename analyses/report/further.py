@@ -25,7 +25,7 @@ def of_textures(study: Study, shown: Shown) -> xr.Dataset:
             denoiser=study.network,
             train=study.compared.textures_train,
             settings=textures.Settings(
-                sigma=study.measured.sigma, draws=study.measured.draws, reduce=study.measured.reduce
+                sigma=study.measured.sigma, draws=study.further_draws, reduce=study.measured.reduce
             ),
             store=study.out / "stores" / "textures",
             seed=study.measured.seed,
@@ -48,7 +48,7 @@ def conflicting(study: Study, shown: Shown) -> xr.Dataset:
             study.network,
             settings=cues.Settings(
                 sigma=study.measured.sigma,
-                draws=study.measured.draws,
+                draws=study.further_draws,
                 reduce=study.measured.reduce,
                 seed=study.measured.seed,
             ),

@@ -10,7 +10,7 @@ import xarray as xr
 
 import probekit
 from analyses import concepts, controls, densities, selectivity, semantics, sparsity, subspaces, variants
-from analyses.claims import CLAIMS, STABLE_AT
+from analyses.claims import AMONG, CLAIMS, FOUND_AT
 from analyses.ground import TWINS, drawn_images, untrained_twins
 from analyses.report.further import conflicting, noise_told, of_textures
 from analyses.report.page import Shown, Table, interval_cell, measure_table
@@ -75,8 +75,31 @@ def on_phi(study: Study, parts: Mapping[str, OnPhi], shown: Shown) -> dict[str, 
     return found
 
 
+def found_again(study: Study, shown: Shown) -> xr.Dataset:
+    """A table of controls of one measure, of as many draws as φ has: whether images are found again."""
+    with study.timed("images found again"):
+        found = controls.table(
+            study.source,
+            denoiser=study.network,
+            block=study.measured.block,
+            sigma=FOUND_AT,
+            draws=study.measured.draws,
+            reduce=study.measured.reduce,
+            measures=["stability"],
+            n_images=AMONG,
+            store=study.out / "stores" / "stability",
+            seed=study.measured.seed,
+            progress=study.told.progress,
+        )
+    study.write("stability", found)
+    said, table = measure_table(found, "stability")
+    sides = f"Found among {found.attrs['stability_among']:,} images, of {found.attrs['stability_draws']} draws a side"
+    shown.table(study.judging("stability"), f"{said} {sides}, {found.attrs['stability_noise']} noise.", table)
+    return found
+
+
 def compared_with_controls(study: Study, shown: Shown) -> xr.Dataset:
-    """The table of controls."""
+    """The table of controls, of all measures but that one."""
     assert study.compared is not None
     with study.timed("controls"):
         found = controls.table(
@@ -85,9 +108,10 @@ def compared_with_controls(study: Study, shown: Shown) -> xr.Dataset:
             classes=study.compared.classes,
             denoiser=study.network,
             block=study.measured.block,
-            sigma=sorted({*study.measured.sigma, STABLE_AT}),
-            draws=study.measured.draws,
+            sigma=study.measured.sigma,
+            draws=study.further_draws,
             reduce=study.measured.reduce,
+            measures=[name for name in controls.MEASURES if name != "stability"],
             n_images=study.compared.n_images,
             n_train=study.compared.n_train,
             store=study.out / "stores" / "controls",
@@ -275,6 +299,7 @@ PARTS: Mapping[str, OnPhi | Made] = {
         "Reliability of distances in φ at each block and noise level",
         options={"distances": "euclidean"},
     ),
+    "stability": Made(found_again),
     "controls": Made(compared_with_controls),
     "variants": Made(varied),
     "densities": Made(related),

@@ -76,7 +76,7 @@ class Compared:
     Attributes
     ----------
     train
-        Other images of the same classes, for the table of controls: claims 2, 5 and 8.
+        Other images of the same classes, for the table of controls: claims 5 and 8.
     classes
         A CSV file of their hypernyms, as `controls.table` takes it.
     n_images, n_train
@@ -85,6 +85,8 @@ class Compared:
         Photographs of textures for claim 9, and others on which its block is chosen; both or neither.
     cues
         Cue-conflict images whose ids name their exemplars, as `cues.named` reads them, for claim 10.
+    draws
+        Noise draws of each of them, and in the table of controls; by default as many as `Measured` has.
     """
 
     train: Any = None
@@ -94,6 +96,7 @@ class Compared:
     textures: Any = None
     textures_train: Any = None
     cues: Any = None
+    draws: int | None = None
 
     def __post_init__(self) -> None:
         checks.settle(self)
@@ -109,6 +112,8 @@ class Compared:
         for name in ("n_images", "n_train"):
             if getattr(self, name) is not None:
                 checks.whole(name, getattr(self, name), least=1)
+        if self.draws is not None:
+            repeats("draws", self.draws, least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +180,12 @@ class Study:
     compared: Compared | None = None
     sampling: Sampling = field(default_factory=Sampling)
     told: Told = field(default_factory=Told)
+
+    @property
+    def further_draws(self) -> int:
+        """Noise draws of further images."""
+        asked = None if self.compared is None else self.compared.draws
+        return self.measured.draws if asked is None else asked
 
     def judging(self, name: str) -> list[int]:
         """The claims wanted that need the findings of this name."""

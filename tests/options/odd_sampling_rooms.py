@@ -268,6 +268,7 @@ CALLS: dict[str, Call] = {
             "textures": NOTHING,
             "textures_train": NOTHING,
             "cues": NOTHING,
+            "draws": NOTHING | LARGER,
         },
         then=lambda compared: judged(compared=compared),
     ),

@@ -32,7 +32,7 @@ REFUSED = [
     (run(only=[]), r"only=\[\]: give numbers of claims, from 1 to 12"),
     (run(only=[True]), r"only=\[True\]: give numbers of claims"),
     (run(only=[13]), r"only=\[13\]: give numbers of claims"),
-    (run(only=[2]), "claim 2 needs images of the same classes"),
+    (run(only=[5]), "claim 5 needs images of the same classes"),
     (run(measured=report.Measured(block="enc9")), "declares the taps enc1, .* and no 'enc9'"),
     (run(measured=report.Measured(clusters="label")), "clusters='label' is no coordinate of these images: give one of"),
     (run(compared=report.Compared(train=5)), "images"),
@@ -54,6 +54,7 @@ REFUSED = [
     (lambda: report.Compared(textures=IMAGES), "textures and textures_train belong together"),
     (lambda: report.Compared(train=IMAGES, n_images=0), "n_images=0"),
     (lambda: report.Compared(train=IMAGES, n_train=0.5), "n_train=0.5"),  # pyright: ignore[reportArgumentType]
+    (lambda: report.Compared(train=IMAGES, draws=0), "draws=0: give a whole number ≥ 1"),
     (lambda: report.Sampling(conditions=1), "conditions=1: give a whole number ≥ 2"),
     (lambda: report.Sampling(n_samples=3), "n_samples=3: give a whole number ≥ 4"),
     (lambda: report.Sampling(levels=1), "levels=1: give a whole number ≥ 2"),
@@ -65,7 +66,8 @@ REFUSED = [
     (lambda: claims.table({}, {}, paper_gains=3), "paper_gains=3: give findings by analysis, e.g. "),  # pyright: ignore
     (lambda: claims.table({}, "x"), "untrained='x': give findings by analysis, e.g. "),  # pyright: ignore
     (lambda: claims.table({}, {}, further=3), "further=3: give findings by analysis"),  # pyright: ignore
-    (lambda: claims.table({}, {}, further={"gist": FINDINGS}), "further='gist': give one of textures, cues, noise_le"),
+    (lambda: claims.table({}, {}, further={"gist": FINDINGS}), "further='gist': give one of stability, textures, cue"),
+    (lambda: claims.table({}, {}, further={"stability": FINDINGS}), r'further\["stability"\] lacks value'),
     (lambda: claims.side_by_side({}), "judged is empty"),
     (lambda: claims.side_by_side({"mine": FINDINGS}), "what claims"),
     (lambda: claims.plot(FINDINGS), "side_by_side"),

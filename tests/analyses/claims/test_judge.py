@@ -331,6 +331,19 @@ def test_what_a_claim_names_and_the_controls_lack_is_said(change, claim: int, la
     assert lacks in judged.lacks.values[judged.of_claim.values == claim]
 
 
+def test_stability_of_its_own_table_is_what_claim_2_is_judged_by() -> None:
+    own, others = of_controls(stability=0.95), of_controls(**{**ALL, "stability": 0.1})
+    judged = claims.table({}, {}, controls=others, further={"stability": own})
+    assert claims.verdicts(judged) == {2: "holds", 5: "holds"}
+    assert judged.attrs["untrained_controls"] == f"untrained; {PAPER}"
+    assert claims.verdicts(claims.table({}, {}, further={"stability": own})) == {2: "holds"}
+    assert 2 not in claims.verdicts(claims.table({}, {}, controls=of_controls(accuracy=0.6)))
+    with pytest.raises(InputError, match='has no measure "stability"'):
+        claims.table({}, {}, further={"stability": of_controls(accuracy=0.6)})
+    with pytest.raises(InputError, match=r"intervals of coverage 0\.5"):
+        claims.table({}, {}, further={"stability": own.assign_attrs(level=0.5)})
+
+
 def test_controls_of_another_coverage_are_refused() -> None:
     with pytest.raises(InputError, match=r"intervals of coverage 0\.5: the criteria ask for 0\.95"):
         claims.table({}, {}, controls=of_controls(**ALL).assign_attrs(level=0.5))

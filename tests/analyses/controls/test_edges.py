@@ -246,8 +246,8 @@ def test_a_measure_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
         value = Estimate(mean.values, mean.values - 1, mean.values + 1)
         return rows.Numbers(value, value, 0.5)
 
-    monkeypatch.setattr(rows, "MEASURES", {"activity": activity})
-    further = tabled(train=None, sigma=(0.1,), untrained=0)
+    monkeypatch.setitem(rows.MEASURES, "activity", activity)
+    further = tabled(train=None, sigma=(0.1,), untrained=0, measures=["activity"])
     assert further.measure.values.tolist() == ["activity"]
     np.testing.assert_allclose(further.high - further.low, 2, rtol=1e-5)
     assert (further.chance == 0.5).all()
@@ -295,6 +295,33 @@ def test_without_training_images_there_is_no_accuracy_and_images_are_subsampled_
     # Of one draw, an image has the same noise at all levels.
     assert found.attrs["stability_noise"] == "shared"
     assert found.attrs["images"] == 44
+
+
+@pytest.mark.parametrize("names", [["stability"], ["accuracy", "stability", "nmi"], ["correlation: gist given colour"]])
+def test_some_measures_are_those_of_the_whole_table(found: xr.Dataset, names: list[str]) -> None:
+    some = tabled(measures=names)
+    assert some.measure.values.tolist() == [name for name in found.measure.values if name in names]
+    xr.testing.assert_equal(some, found.sel(measure=some.measure))
+    assert ("stability_draws" in some.attrs) == ("stability" in names)
+    assert controls.plot(some).axes
+
+
+def test_only_what_measures_need_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise AssertionError("not needed")
+
+    for module, name in ((clusters, "analyse"), (probe, "analyse"), (semantics, "correlate"), (descriptors, "beyond")):
+        monkeypatch.setattr(module, name, refused)
+    assert tabled(measures=["stability"], sigma=(0.1,), untrained=0).measure.values.tolist() == ["stability"]
+
+
+def test_images_of_no_class_are_found_again_as_those_of_classes_are(found: xr.Dataset) -> None:
+    alone = tabled(images("a", labels=None), train=None, measures=["stability"])
+    values = ["value", "low", "high", "difference"]
+    rows_ = [row for row in alone.row.values if row != "pca"]
+    xr.testing.assert_equal(alone[values].sel(row=rows_), found[values].sel(row=rows_, measure=["stability"]))
+    few = tabled(images("a", labels=None), train=None, measures=["stability"], n_images=44, sigma=0.1, untrained=0)
+    assert (few.attrs["images"], few.attrs["stability_among"]) == (44, 44)
 
 
 def test_the_command_line_writes_a_table_and_a_figure(tmp_path: Path) -> None:

@@ -123,10 +123,16 @@ def test_claims_about_classes_are_judged_where_there_are_training_images(tmp_pat
         named[0],
         out=tmp_path,
         measured=replace(MEASURED, sigma=(0.1,)),
-        compared=Compared(train=named[1]),
+        compared=Compared(train=named[1], draws=1),
         only=(2, 5, 8),
         told=FEW["told"],
     )
+    # Each table has the draws that are asked for it, and its own noise levels.
+    again, beside = (xr.load_dataset(tmp_path / f"{name}.nc", engine="h5netcdf") for name in ("stability", "controls"))
+    assert (again.attrs["draws"], beside.attrs["draws"]) == (MEASURED.draws, 1)
+    assert (again.sigma.values.tolist(), beside.sigma.values.tolist()) == ([0.1, 0.3], [0.1])
+    assert again.measure.values.tolist() == ["stability"]
+    assert "stability" not in beside.measure.values
     assert set(claims.verdicts(judged)) == {2, 5, 8}
     # Stability is judged at a noise level of its own, and not among sixty images.
     second = judged.isel(criterion=judged.of_claim.values == 2)
@@ -143,6 +149,15 @@ def test_claims_about_classes_are_judged_where_there_are_training_images(tmp_pat
     assert set(judged.lacks.values[judged.of_claim.values == 8]) == {"", "σ = 0.2"}
 
 
+def test_stability_asks_for_no_classes_and_no_training_images(tmp_path: Path) -> None:
+    drawn = replace(images_called(["shapes:60"], size=16), labels=None)
+    judged = report.run(drawn, out=tmp_path, measured=replace(MEASURED, sigma=(0.1,)), only=[2], told=FEW["told"])
+    assert claims.verdicts(judged) == {2: "not judged"}
+    assert set(judged.lacks.values) == {"1,000 images to find it among"}
+    sides = f"Found among 60 images, of {MEASURED.draws // 2} draws a side, independent noise."
+    assert sides in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
 def test_small_numbers_are_as_they_were_afterwards(made) -> None:
     assert made[1].sizes["criterion"] > 0
     assert (torch.tensor([1e-42]) * 1).item() > 0
@@ -154,7 +169,7 @@ def test_small_numbers_are_as_they_were_afterwards(made) -> None:
         (["nowhere.zip"], "nowhere.zip"),
         (["samples", "--size", "32", "--claims", "1,13"], r"only=\[1, 13\]: give numbers of claims, from 1 to 12"),
         (["samples", "--size", "32", "--claims", "1,5"], "claim 5 needs images of the same classes"),
-        (["samples", "--size", "32", "--claims", "2,5,9"], "claims 2, 5 need images of the same classes"),
+        (["samples", "--size", "32", "--claims", "2,5,8,9"], "claims 5, 8 need images of the same classes"),
         (["samples", "--size", "32", "--claims", "9"], "claim 9 needs photographs of textures, and others to choose"),
         (["samples", "--size", "32", "--claims", "10,11"], "claim 10 needs cue-conflict images: give .* or --cues"),
         (
