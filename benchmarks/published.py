@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import probekit
+from analyses import claims
 from analyses.report import Compared, Measured, Sampling, Told, run
 from probekit import labels
 from probekit.images import ImageSet
@@ -41,7 +42,8 @@ class Network(NamedTuple):
     images, draws
         Photographs and noise draws of φ, claims 1, 3, 4 and 12.
     compared
-        Photographs, and as many to train on, of the table of controls, claims 2, 5 and 8; 0 for none.
+        Photographs, and as many to train on, of the table of controls, claims 5 and 8; 0 for none. Where there are
+        some, images are found again among 1,000 others, claim 2.
     conditions
         Photographs that samples are made of, claims 6 and 7; 0 for none.
     textures
@@ -163,13 +165,21 @@ def textures(place: Place) -> None:
     place.judged("textures", place.spread("val.zip", 100), [9, 10], measured=measured, compared=further)
 
 
+def stability(place: Place) -> None:
+    """Claim 2."""
+    network = place.network
+    if network.compared:
+        measured = Measured(sigma=SIGMA, draws=network.draws, block=network.block)
+        place.judged("stability", place.spread("val.zip", claims.AMONG), [2], measured=measured)
+
+
 def compared(place: Place) -> None:
-    """Claims 2, 5 and 8 by a table of controls."""
+    """Claims 5 and 8 by a table of controls."""
     count = place.network.compared
     if count:
         images, training = (place.of_classes(name, count) for name in ("val.zip", "train-0.zip"))
         measured = Measured(sigma=SIGMA, draws=2, block=place.network.block)
-        place.judged("compared", images, [2, 5, 8], measured=measured, compared=Compared(train=training))
+        place.judged("compared", images, [5, 8], measured=measured, compared=Compared(train=training))
 
 
 def samples(place: Place) -> None:
@@ -188,6 +198,7 @@ PARTS: Mapping[str, Callable[[Place], None]] = {
     "phi": phi,
     "noise": noise,
     "textures": textures,
+    "stability": stability,
     "compared": compared,
     "samples": samples,
 }
@@ -202,7 +213,7 @@ def main() -> None:
     options.add_argument("--cues", type=Path)
     options.add_argument("-o", "--out", type=Path, default=Path("published"))
     options.add_argument("--networks", default=",".join(NETWORKS))
-    options.add_argument("--parts", default="quality,phi,noise,textures,compared")
+    options.add_argument("--parts", default="quality,phi,noise,textures,stability,compared")
     options.add_argument("--page", type=Path, default=PAGE)
     given = options.parse_args()
     for part in filter(None, given.parts.split(",")):

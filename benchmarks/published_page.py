@@ -16,7 +16,7 @@ __all__ = ["BEGIN", "END", "PARTS", "between", "judged_in", "written"]
 
 BEGIN, END = "<!-- made by a command: begin -->", "<!-- end -->"
 # Of what benchmarks/published.py makes: those that hold judged claims.
-PARTS = ("phi", "noise", "textures", "compared", "samples")
+PARTS = ("phi", "noise", "textures", "stability", "compared", "samples")
 # What is nearer to 0 is printed as 0: numbers that are equal by construction differ by rounding.
 ROUNDING = 1e-9
 

@@ -77,12 +77,13 @@ def verdict(
     -------
     str
         "holds" if all criteria are met, "partly" if some are and some are refuted, "does not hold" if none is and one
-        at least is refuted, and else "undecided"; also if a form, a rival, or its number is not there.
+        at least is refuted, and else "undecided"; also if a form, a rival by default, or its number is not there.
 
     Raises
     ------
     InputError
-        If these are no such findings, or there is no such block, distance or noise level.
+        If these are no such findings, or there is no such block, distance or noise level, or no representation of the
+        name of a rival that is none by default.
     """
     chosen = _chosen(findings, distance, sigma)
     checks.choice("block", block, labels.strings(chosen["block"].values))
@@ -92,6 +93,8 @@ def verdict(
     if "subset" in chosen.dims:
         chosen = chosen.sel(subset="all")
     there = set(labels.strings(chosen["representation"].values))
+    for one in wanted:
+        checks.choice("rivals", one, tuple(dict.fromkeys((*labels.strings(chosen["representation"].values), *RIVALS))))
     forms = set(labels.strings(chosen["form"].values)) if "form" in chosen.dims else set()
     if set(wanted) - there or set(FORMS) - forms:
         return "undecided"

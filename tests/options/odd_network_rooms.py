@@ -531,7 +531,7 @@ CALLS: dict[str, Call] = {
     "textures.verdict": Call(
         textures.verdict,
         {"findings": TOGETHER, "block": "mid", "rivals": ("untrained",), "distance": "euclidean", "sigma": LEVEL},
-        {"sigma": NOTHING, "rivals": TEXTS | STRINGS | UNNAMED},
+        {"sigma": NOTHING},
     ),
     "textures.Settings": Call(
         textures.Settings,

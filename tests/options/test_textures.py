@@ -83,6 +83,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: textures.best_block(found(), sigma=0.5), "sigma=0.5: give one of the noise levels 0.1"),
     (lambda: textures.verdict(found(), "enc9"), "block='enc9': give one of mid"),
     (lambda: textures.verdict(found(), "mid", rivals=()), "rivals is empty"),
+    (lambda: textures.verdict(found(), "mid", rivals=["untraned"]), "rivals='untraned': give one of"),
     (lambda: textures.Settings(each=1), "each=1: give a whole number ≥ 2"),
     (lambda: textures.Settings(sigma=-1), "sigma"),
     (lambda: textures.Settings(distance="cosine"), "distance='cosine'"),
