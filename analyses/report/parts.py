@@ -22,6 +22,8 @@ from probekit.machine.modes import flushed_denormals
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from probekit.images import ImageSet
+
 __all__ = ["PARTS", "Made", "OnPhi", "found_in", "sheet"]
 
 TRAINED, UNTRAINED, PAPER_GAINS = "trained", "untrained", "untrained-paper-gains"
@@ -30,7 +32,8 @@ ROLES = dict(zip(TWINS, (UNTRAINED, PAPER_GAINS), strict=True))
 CONCEPTS_AT = 0.1
 # Training images among which a sample's nearest is looked for.
 REFERENCES = 5000
-# Built-in photographs shown in the sheet, seen whole.
+# Sides of the built-in photographs, and those shown in the sheet, seen whole but for a margin where images are smaller.
+BUILT_IN, LEAST_SHOWN = (32, 64), 0.75
 SHOWN = ("chelsea", "coffee", "flower", "rocket")
 MEASURES = ("patch_wasserstein", "gaussian_wasserstein_debiased", "energy")
 BRIEF = ("error of φ", "diversity", "near copies", "near copies of references")
@@ -173,19 +176,12 @@ def _interval(part: xr.Dataset) -> str:
 
 def sheet(study: Study, shown: Shown) -> None:
     """The sheet of built-in photographs, where they can be had in the network's bands."""
-    bands, rows, _ = study.source.shape
-    try:
-        builtin = probekit.images.load("samples", size=rows, bands=bands)  # pyright: ignore[reportArgumentType]
-    except ProbeError as error:
-        study.told.say(f"no sheet of built-in photographs: {error}")
+    builtin = _builtin(study.source.shape, study.told.say)
+    if builtin is None:
         return
-    if builtin.shape != study.source.shape:
-        study.told.say(f"no sheet of built-in photographs: they have {builtin.shape[0]} bands, the images {bands}")
-        return
-    first = [next(i for i, name in enumerate(builtin.ids) if name.startswith(word)) for word in SHOWN]
     with study.timed("sheet of built-in photographs"):
         found = variants.table(
-            builtin.subset(first),
+            builtin,
             denoiser=study.network,
             block=study.measured.block,
             levels=study.sampling.levels,
@@ -197,6 +193,25 @@ def sheet(study: Study, shown: Shown) -> None:
     picture = study.draw("variants-builtin", variants.sheet(found))
     caption = "Four built-in photographs, and samples by each variant of sampling"
     shown.picture(study.judging("variants"), picture, caption)
+
+
+def _builtin(shape: tuple[int, int, int], say: Callable[[str], object]) -> ImageSet | None:
+    """The built-in photographs shown, or the middle of them, in this shape; None, and why, where they cannot be had."""
+    bands, rows, cols = shape
+    size = next((side for side in BUILT_IN if side >= max(rows, cols)), BUILT_IN[-1])
+    try:
+        every = probekit.images.load("samples", size=size, bands=bands)  # pyright: ignore[reportArgumentType]
+    except ProbeError as error:
+        say(f"no sheet of built-in photographs: {error}")
+        return None
+    if every.shape[0] != bands or max(rows, cols) > size or min(rows, cols) < LEAST_SHOWN * size:
+        found, wanted = (" × ".join(map(str, one)) for one in (every.shape, shape))
+        say(f"no sheet of built-in photographs: they are {found}, the images {wanted}")
+        return None
+    chosen = every.subset([next(i for i, name in enumerate(every.ids) if name.startswith(word)) for word in SHOWN])
+    top, left = (size - rows) // 2, (size - cols) // 2
+    pixels = chosen.read(range(len(chosen)))[:, :, top : top + rows, left : left + cols]
+    return probekit.images.load(pixels, ids=chosen.ids)
 
 
 def _concepts(study: Study, shown: Shown) -> None:

@@ -1,5 +1,6 @@
 """The report's samples: claims 6 and 7 on a small network, from images to the page; what is there is not made again."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,32 @@ def test_built_in_photographs_are_sampled_where_they_fit(network: str, tmp_path:
     parts.sheet(study, shown)
     (picture,) = shown.of(6)
     assert picture.path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "why"),
+    [
+        ((3, 48, 56), 64, ""),
+        ((1, 32, 24), 32, ""),
+        ((3, 40, 40), 0, "they are 3 × 64 × 64, the images 3 × 40 × 40"),
+        ((3, 80, 64), 0, "they are 3 × 64 × 64, the images 3 × 80 × 64"),
+        ((2, 32, 32), 0, "bands=2"),
+    ],
+)
+def test_of_built_in_photographs_the_middle_is_shown_or_it_is_said_why_none_is(shape, size: int, why: str) -> None:
+    said: list[str] = []
+    found = parts._builtin(shape, said.append)
+    if found is None:
+        assert re.search(why, said[0])
+        return
+    assert not why
+    assert found.shape == shape
+    whole = probekit.images.load("samples", size=size, bands=shape[0])
+    assert [name.partition("/")[0] for name in found.ids] == [*parts.SHOWN]
+    top, left = (size - shape[1]) // 2, (size - shape[2]) // 2
+    of = [whole.ids.index(name) for name in found.ids]
+    middle = whole.read(of)[:, :, top : top + shape[1], left : left + shape[2]]
+    assert torch.equal(found.read(range(4)), middle)
 
 
 def test_claim_7_is_judged_against_pixels(network: str, images, tmp_path: Path) -> None:
