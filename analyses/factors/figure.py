@@ -64,11 +64,14 @@ def plot(
         raise InputError(f"sigma={at:g}: give one of the noise levels {', '.join(f'{s:g}' for s in levels)}")
     chosen = {name: _at(found, at) for name, found in rows.items()}
     columns = max(found.sizes["block"] for found in chosen.values())
-    figure = Figure(figsize=(max(7, 1.9 * columns), 1.9 * len(rows) + 3.2), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.9 * len(rows), 3))[:, 0]
+    # Of one block, networks stand beside each other.
+    grid = (1, len(rows)) if columns == 1 else (len(rows), columns)
+    figure = Figure(figsize=(max(7, 1.9 * grid[1]), 1.9 * grid[0] + 3.2), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.9 * grid[0], 3))[:, 0]
     upper.suptitle(f"{matrix.replace('_', ' ')} of mean φ over {findings.attrs['factor']}, σ = {at:g}", fontsize=9)
     shown: Any = None
-    for row, (name, found) in zip(upper.subplots(len(rows), columns, squeeze=False), chosen.items(), strict=True):
+    axes = upper.subplots(*grid, squeeze=False).reshape(len(rows), columns)
+    for row, (name, found) in zip(axes, chosen.items(), strict=True):
         for axis, block in zip(row, range(columns), strict=True):
             if block >= found.sizes["block"]:
                 axis.set_axis_off()

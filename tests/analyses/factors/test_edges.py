@@ -112,6 +112,13 @@ def test_the_figure_has_a_row_for_each_network_and_a_matrix_for_each_block() -> 
     shown = [np.asarray(axis.images[0].get_array()) for axis in figure.axes if axis.images]
     np.testing.assert_allclose(shown[0], found["centred_correlation"][0, 0])
     np.testing.assert_allclose(shown[2], other["centred_correlation"][0, 0])
+    # Of one block, networks stand side by side, each under its name.
+    beside = factors.plot(other, {"pixels": other, "gist": other})
+    beside.draw_without_rendering()
+    of_matrices = [axis for axis in beside.axes if axis.images]
+    assert [axis.get_ylabel() for axis in of_matrices] == ["trained", "pixels", "gist"]
+    left = [axis.get_position().x0 for axis in of_matrices]
+    assert left == sorted(set(left))
     plain = factors.plot(found, matrix="correlation", sigma=0.1)
     np.testing.assert_allclose(np.asarray(plain.axes[0].images[0].get_array()), found["correlation"][0, 0])
     odd: list[tuple[dict[str, Any], str]] = [
