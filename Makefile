@@ -59,7 +59,7 @@ docs: .venv/test.done
 
 # docs/results.md and docs/results-texture48.md with their figures, from PHOTOGRAPHS/{val,train-0}.zip and synsets.csv,
 # TEXTURES/{unseen,train}.zip, and CUES, a zip of cue-conflict images; goes on where it stopped.
-REPORT := $(BIN)/probekit report $(PHOTOGRAPHS)/val.zip --draws 20 --further-draws 4 --n-images 2000 --n-train 4000 --train $(PHOTOGRAPHS)/train-0.zip \
+REPORT := $(BIN)/probekit report $(PHOTOGRAPHS)/val.zip --draws 20 --further-draws 4 --law-conditions 60 --n-images 2000 --n-train 4000 --train $(PHOTOGRAPHS)/train-0.zip \
 	--classes $(PHOTOGRAPHS)/synsets.csv --textures $(TEXTURES)/unseen.zip --textures-train $(TEXTURES)/train.zip \
 	--cues $(CUES) --no-pictures
 

@@ -141,7 +141,7 @@ def run(
         raise InputError(_undeclared(network, measured.block))
     wanted = _judgeable(wanted, network, measured, only is not None, told)
     _check_clusters(measured.clusters, source)
-    _check_pairs(wanted, len(source), sampling.conditions)
+    _check_pairs(wanted, len(source), *sampling.of_laws)
     compared = None if compared is None else _loaded(compared, size)
     prepared(folder)
     study = Study(
@@ -268,12 +268,12 @@ def _check_clusters(clusters: str | None, source: ImageSet) -> None:
         )
 
 
-def _check_pairs(wanted: frozenset[int], images: int, conditions: int) -> None:
+def _check_pairs(wanted: frozenset[int], images: int, name: str, conditions: int) -> None:
     """What would make the samples useless, said before an hour is spent on them."""
     pairs = min(conditions, images) * (min(conditions, images) - 1) // 2
     if any(CLAIMS[number].needs == "densities" for number in wanted) and pairs < LEAST_PAIRS:
         raise InputError(
-            f"conditions={conditions} of {images} images make {pairs} pairs, and claim 7 asks for {LEAST_PAIRS}: give "
+            f"{name}={conditions} of {images} images make {pairs} pairs, and claim 7 asks for {LEAST_PAIRS}: give "
             "21 conditions at least, or leave the claim out, only= or --claims"
         )
 
@@ -291,7 +291,8 @@ def _settings(study: Study) -> dict[str, Any]:
         made["training images"] = f"{train.name} ({len(train)})"
     if study.judging("variants") or study.judging("densities"):
         made["conditions"] = study.sampling.conditions
-        made["samples of each condition"] = study.sampling.n_samples
+        made["conditions of claim 7"] = study.sampling.of_laws[1]
+        made["samples of each of these"] = study.sampling.n_samples
     return made
 
 
@@ -338,6 +339,10 @@ def command(
         int, typer.Option(callback=whole_of(2), help="Images conditioned on, for claims 6 and 7.")
     ] = 24,
     samples: Annotated[int, typer.Option(callback=whole_of(LEAST_SAMPLES, "n_samples"), help="Samples of each.")] = 8,
+    law_conditions: Annotated[
+        int | None,
+        typer.Option(callback=whole_of(2), help="Images conditioned on for claim 7. [as --conditions]"),
+    ] = None,
     levels: Annotated[int, typer.Option(callback=whole_of(2), help="Noise levels that samples go through.")] = 20,
     claims: Annotated[
         str | None,
@@ -391,7 +396,7 @@ def command(
                 clusters=clusters,
             ),
             compared=compared,
-            sampling=Sampling(conditions=conditions, n_samples=samples, levels=levels),
+            sampling=Sampling(conditions=conditions, n_samples=samples, law_conditions=law_conditions, levels=levels),
             only=only,
             told=Told(
                 pictures=not no_pictures,

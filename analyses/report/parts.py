@@ -278,7 +278,7 @@ def related(study: Study, shown: Shown) -> list[xr.Dataset]:
             study.source,
             denoiser=study.network,
             block=study.measured.block,
-            n_images=study.sampling.conditions,
+            n_images=study.sampling.of_laws[1],
             n_samples=study.sampling.n_samples,
             levels=study.sampling.levels,
             reduce=study.measured.reduce,

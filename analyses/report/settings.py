@@ -124,18 +124,30 @@ class Sampling:
     ----------
     conditions, n_samples
         Images conditioned on, evenly spread, and samples of each for claim 7, which asks for 200 pairs: 21 conditions.
+    law_conditions
+        Images conditioned on for claim 7; by default as many. Its intervals are over them, and wide below 50.
     levels
         Noise levels that samples go through.
     """
 
     conditions: int = 24
     n_samples: int = 8
+    law_conditions: int | None = None
     levels: int = 20
 
     def __post_init__(self) -> None:
         checks.settle(self)
         for name, least in (("conditions", 2), ("n_samples", densities.LEAST_SAMPLES), ("levels", 2)):
             repeats(name, getattr(self, name), least=least)
+        if self.law_conditions is not None:
+            repeats("law_conditions", self.law_conditions, least=2)
+
+    @property
+    def of_laws(self) -> tuple[str, int]:
+        """What says how many images are conditioned on for claim 7, and how many."""
+        if self.law_conditions is None:
+            return "conditions", self.conditions
+        return "law_conditions", self.law_conditions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -274,8 +274,8 @@ CALLS: dict[str, Call] = {
     ),
     "report.Sampling": Call(
         report.Sampling,
-        {"conditions": 24, "n_samples": 8, "levels": 20},
-        dict.fromkeys(("conditions", "n_samples", "levels"), LARGER),
+        {"conditions": 24, "n_samples": 8, "law_conditions": None, "levels": 20},
+        dict.fromkeys(("conditions", "n_samples", "levels"), LARGER) | {"law_conditions": NOTHING | LARGER},
     ),
     "report.Told": Call(
         report.Told,

@@ -57,6 +57,8 @@ REFUSED = [
     (lambda: report.Compared(train=IMAGES, draws=0), "draws=0: give a whole number ≥ 1"),
     (lambda: report.Sampling(conditions=1), "conditions=1: give a whole number ≥ 2"),
     (lambda: report.Sampling(n_samples=3), "n_samples=3: give a whole number ≥ 4"),
+    (run(sampling=report.Sampling(law_conditions=20)), "law_conditions=20 .* make 190 pairs, and claim 7 asks for 200"),
+    (lambda: report.Sampling(law_conditions=1), "law_conditions=1: give a whole number ≥ 2"),
     (lambda: report.Sampling(levels=1), "levels=1: give a whole number ≥ 2"),
     (lambda: report.Told(pictures=1), "pictures=1: give True or False"),  # pyright: ignore[reportArgumentType]
     (lambda: report.Told(command=""), "command='': give a line of text"),

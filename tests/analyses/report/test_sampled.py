@@ -125,7 +125,7 @@ def test_of_built_in_photographs_the_middle_is_shown_or_it_is_said_why_none_is(s
 
 
 def test_claim_7_is_judged_against_pixels(network: str, images, tmp_path: Path) -> None:
-    few = replace(FEW, conditions=21, n_samples=4)
+    few = replace(FEW, law_conditions=21, n_samples=4)
     judged = report.run(images, out=tmp_path, denoiser=network, only=(7,), sampling=few, told=QUIET, **SMALL)
     assert set(claims.verdicts(judged)) == {7}
     assert np.isfinite(judged.value.values).all()
