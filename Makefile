@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 WORKERS ?= auto
 
-.PHONY: demo test test-fast test-lowest format lint docs bench bench-quick results published claims clean
+.PHONY: demo test test-fast test-lowest format lint docs bench bench-quick mutants results published claims clean
 
 demo: .venv/demo.done
 	$(BIN)/probekit demo --out demo
@@ -51,6 +51,11 @@ bench: .venv/bench.done
 bench-quick: .venv/bench.done
 	$(BIN)/python benchmarks/phi_at_mid.py
 	$(BIN)/python benchmarks/overhead.py
+
+# Which random faults in kernels the tests notice; hours. MODULES= and COUNT= choose fewer.
+COUNT ?= 8
+mutants: .venv/test.done
+	$(BIN)/python benchmarks/mutants.py $(MODULES) --count $(COUNT) -o results/mutants.jsonl
 
 # What is made from the code: every variable of the findings, and a network drawn.
 docs: .venv/test.done
