@@ -147,7 +147,7 @@ def drawn(given: ImageSet, made: dict[str, xr.Dataset]) -> Figure:
     """The condition, and one sample of each kind at its own size."""
     side = given.shape[1]
     widths = [1, *(samples.sizes["col"] / side for samples in made.values())]
-    figure = Figure(figsize=(1.3 * sum(widths) + 0.4, 1.45 * max(widths) * len(given) + 0.5), layout="constrained")
+    figure = Figure(figsize=(1.3 * sum(widths) + 0.4, 1.33 * max(widths) * len(given) + 0.3), layout="constrained")
     axes = figure.subplots(len(given), len(widths), squeeze=False, width_ratios=widths)
     for i, row in enumerate(axes):
         images = [given.read([i]).numpy()[0], *(samples["samples"].values[i, 0] for samples in made.values())]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -209,9 +210,11 @@ def _builtin(shape: tuple[int, int, int], say: Callable[[str], object]) -> Image
         say(f"no sheet of built-in photographs: they are {found}, the images {wanted}")
         return None
     chosen = every.subset([next(i for i, name in enumerate(every.ids) if name.startswith(word)) for word in SHOWN])
+    if chosen.shape == shape:
+        return chosen
     top, left = (size - rows) // 2, (size - cols) // 2
     pixels = chosen.read(range(len(chosen)))[:, :, top : top + rows, left : left + cols]
-    return probekit.images.load(pixels, ids=chosen.ids)
+    return replace(probekit.images.load(pixels, ids=chosen.ids), name=f"{chosen.name}, their middle")
 
 
 def _concepts(study: Study, shown: Shown) -> None:

@@ -103,6 +103,7 @@ def test_built_in_photographs_are_sampled_where_they_fit(network: str, tmp_path:
     [
         ((3, 48, 56), 64, ""),
         ((1, 32, 24), 32, ""),
+        ((3, 32, 32), 32, ""),
         ((3, 40, 40), 0, "they are 3 × 64 × 64, the images 3 × 40 × 40"),
         ((3, 80, 64), 0, "they are 3 × 64 × 64, the images 3 × 80 × 64"),
         ((2, 32, 32), 0, "bands=2"),
@@ -122,6 +123,8 @@ def test_of_built_in_photographs_the_middle_is_shown_or_it_is_said_why_none_is(s
     of = [whole.ids.index(name) for name in found.ids]
     middle = whole.read(of)[:, :, top : top + shape[1], left : left + shape[2]]
     assert torch.equal(found.read(range(4)), middle)
+    # Stores of samples go by it.
+    assert found.name == whole.name + ("" if shape[1:] == (size, size) else ", their middle")
 
 
 def test_claim_7_is_judged_against_pixels(network: str, images, tmp_path: Path) -> None:
