@@ -162,6 +162,7 @@ COMPARED: dict[str, Any] = {
     "textures": None,
     "textures_train": None,
     "cues": None,
+    "draws": None,
 }
 NUMBERS: dict[str, Any] = {
     "statistic": "pearson",
