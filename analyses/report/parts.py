@@ -97,7 +97,8 @@ def found_again(study: Study, shown: Shown) -> xr.Dataset:
         )
     study.write("stability", found)
     said, table = measure_table(found, "stability")
-    sides = f"Found among {found.attrs['stability_among']:,} images, of {found.attrs['stability_draws']} draws a side"
+    among, draws = found.attrs["stability_among"], found.attrs["stability_draws"]
+    sides = f"Found among {among:,} images, of {draws} draw{'s' * (draws > 1)} a side"
     shown.table(study.judging("stability"), f"{said} {sides}, {found.attrs['stability_noise']} noise.", table)
     return found
 
