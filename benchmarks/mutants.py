@@ -82,11 +82,11 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         yield "keyword left out", changed(keywords=node.keywords[:-1])
 
 
-class Faulty(ast.NodeTransformer):
+class Faulty:
     """Puts a fault at the n-th place that can have one; docstrings and annotations have none."""
 
     def __init__(self, wanted: int) -> None:
-        self.wanted, self.seen, self.said = wanted, 0, ""
+        self.wanted, self.seen, self.said, self.line = wanted, 0, "", 0
 
     def visit(self, node: ast.AST) -> ast.AST:
         """This node with the fault, if it is here or below."""
@@ -153,6 +153,7 @@ def main() -> None:
     given = options.parse_args()
     modules = [path.resolve() for path in given.modules] or sorted(ROOT.glob("analyses/*/kernels*.py"))
     out = given.out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
     known = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)

@@ -277,6 +277,10 @@ def beyond_each(
         yield beyond(make, name, own, None if found is None else excess(found), LESS[name])
 
 
+OF_CONTROLS = (
+    ("value", "low", "high", "difference", "chance", "row", "measure", "sigma", "group"),
+    ("reference",),
+)
 # Of findings, by name: what returns them, the variables and coordinates that criteria are made of, and attributes.
 MADE_OF: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "sparsity": (
@@ -309,16 +313,8 @@ MADE_OF: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("reliability", "reliability_low", "reliability_high", "sigma", "block", "distance", "estimator"),
         ("draws_split",),
     ),
-    "controls": (
-        "controls.table",
-        ("value", "low", "high", "difference", "chance", "row", "measure", "sigma", "group"),
-        ("reference",),
-    ),
-    "stability": (
-        'controls.table(measures=["stability"])',
-        ("value", "low", "high", "difference", "chance", "row", "measure", "sigma", "group"),
-        ("reference",),
-    ),
+    "controls": ("controls.table", *OF_CONTROLS),
+    "stability": ('controls.table(measures=["stability"])', *OF_CONTROLS),
     "variants": (
         "variants.table",
         ("value", "low", "high", "variant", "measure", "block", "network"),

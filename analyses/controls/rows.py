@@ -97,6 +97,16 @@ class Plan(NamedTuple):
     seed: int
     measures: tuple[str, ...]
 
+    @property
+    def bootstraps(self) -> dict[str, Any]:
+        """Options of the bootstraps over images."""
+        return {"resamples": self.settings.resamples, "level": self.settings.level, "seed": self.seed}
+
+    @property
+    def of_clusters(self) -> dict[str, Any]:
+        """The same of clusters, each of which takes long."""
+        return {**self.bootstraps, "resamples": 200}
+
 
 @dataclass(frozen=True)
 class Alone:
@@ -121,15 +131,8 @@ class Alone:
     @cached_property
     def clusters(self) -> xr.Dataset:
         """Clusters against classes."""
-        settings = self.plan.settings
-        return clusters.analyse(
-            self.measured.data[["phi"]],
-            n_clusters=settings.n_clusters,
-            n_init=3,
-            resamples=200,
-            level=settings.level,
-            seed=self.plan.seed,
-        )
+        data, count = self.measured.data[["phi"]], self.plan.settings.n_clusters
+        return clusters.analyse(data, n_clusters=count, n_init=3, **self.plan.of_clusters)
 
     @cached_property
     def probe(self) -> xr.Dataset | None:
@@ -142,9 +145,7 @@ class Alone:
             self.measured.data,
             penalties=settings.penalties,
             tuning_images=settings.tuning_images,
-            resamples=settings.resamples,
-            level=settings.level,
-            seed=self.plan.seed,
+            **self.plan.bootstraps,
         )
 
 
@@ -164,24 +165,14 @@ class Beside:
     @cached_property
     def clusters(self) -> xr.Dataset:
         """The difference of the clusters."""
-        settings = self.plan.settings
-        return clusters.compare(
-            self.own.clusters, self.reference.clusters, resamples=200, level=settings.level, seed=self.plan.seed
-        )
+        return clusters.compare(self.own.clusters, self.reference.clusters, **self.plan.of_clusters)
 
     @cached_property
     def probe(self) -> xr.Dataset | None:
         """The difference of the probes, where there are any."""
         if self.own.probe is None or self.reference.probe is None:
             return None
-        settings = self.plan.settings
-        return probe.compare(
-            self.own.probe,
-            self.reference.probe,
-            resamples=settings.resamples,
-            level=settings.level,
-            seed=self.plan.seed,
-        )
+        return probe.compare(self.own.probe, self.reference.probe, **self.plan.bootstraps)
 
 
 class Numbers(NamedTuple):
@@ -290,10 +281,9 @@ def _correlated(own: Measured, reference: Measured, plan: Plan) -> xr.Dataset:
 
 def _mean_of_images(name: str, beside: Beside) -> Numbers:
     """Numbers of `semantics.per_image`, as `semantics` itself averages them: images are in the order of ids."""
-    settings = beside.plan.settings
     own, reference = (_with_independent_noise(one.per_image) for one in (beside.own, beside.reference))
     used = own["group"].values >= 0 if name == "top1" else slice(None)
-    how: dict[str, Any] = {"resamples": settings.resamples, "level": settings.level, "seed": beside.plan.seed}
+    how = beside.plan.bootstraps
     values = own[name].values[used]
     less = values - reference[name].values[used]
     chance = own[f"{name}_chance"].item()

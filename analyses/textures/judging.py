@@ -92,11 +92,11 @@ def verdict(
         raise InputError("rivals is empty: give the names of what the reference is compared with")
     if "subset" in chosen.dims:
         chosen = chosen.sel(subset="all")
-    there = set(labels.strings(chosen["representation"].values))
+    there = dict.fromkeys(labels.strings(chosen["representation"].values))
     for one in wanted:
-        checks.choice("rivals", one, tuple(dict.fromkeys((*labels.strings(chosen["representation"].values), *RIVALS))))
+        checks.choice("rivals", one, tuple(there | dict.fromkeys(RIVALS)))
     forms = set(labels.strings(chosen["form"].values)) if "form" in chosen.dims else set()
-    if set(wanted) - there or set(FORMS) - forms:
+    if set(wanted) - there.keys() or set(FORMS) - forms:
         return "undecided"
     here = chosen.sel(block=block, representation=list(wanted), form=list(FORMS))
     low, high = (here[f"difference_{end}"].values.ravel() for end in ("low", "high"))
