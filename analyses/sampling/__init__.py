@@ -2,9 +2,9 @@
 
 from analyses.sampling.analyse import DEFAULT, SAMPLES, levels, reconstruct, sample, schedule
 from analyses.sampling.conditions import Condition, centroid, interpolate, project
-from analyses.sampling.description import FINDINGS, describe
+from analyses.sampling.description import FINDINGS, SHARES, describe, shares
 from analyses.sampling.figure import plot
-from analyses.sampling.kernels_guidance import Goal, Guided
+from analyses.sampling.kernels import Goal, Guided
 from analyses.sampling.methods import Match, method_of, sampler
 from analyses.sampling.samplers import Guiding
 from analyses.sampling.shell import main
@@ -14,6 +14,7 @@ __all__ = [
     "DEFAULT",
     "FINDINGS",
     "SAMPLES",
+    "SHARES",
     "Condition",
     "Goal",
     "Guided",
@@ -32,4 +33,5 @@ __all__ = [
     "sample",
     "sampler",
     "schedule",
+    "shares",
 ]

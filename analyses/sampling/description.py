@@ -1,7 +1,8 @@
-"""What samples given φ share, and in what they differ: match, diversity, near copies, agreement."""
+"""What samples given φ share, and in what they differ: match, diversity, near copies, agreement, shares of groups."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.ground import Findings, Variable, check_same_network, noise_level
+from analyses.ground import Estimate, Findings, Variable, check_same_network, noise_level, wilson
 from analyses.sampling.analyse import PIXELS, SAMPLES
+from analyses.sampling.kernels import agreement_of, excess_of, persistence_of, standardised
 from probekit import images as image_sources
 from probekit import labels
 from probekit.checks import fraction, seeded, whole
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["FINDINGS", "check_samples", "describe"]
+__all__ = ["FINDINGS", "SHARES", "check_samples", "describe", "shares"]
 
 # Pairs of different images that the threshold of near copies is taken from, at most.
 PAIRS = 20_000
@@ -33,7 +35,9 @@ CHUNK = 256
 LEAST_SIDE = 161
 WINDOW = 11
 DIMS = ("image", "sample", *PIXELS)
-OF_SAMPLE, OF_BLOCK = ("image", "sample"), ("image", "block")
+OF_SAMPLE, OF_BLOCK, OF_GROUP = ("image", "sample"), ("image", "block"), ("image", "group")
+# The sampler whose losses are in units of one draw's variance.
+GUIDED = "langevin"
 
 
 def _of_copies(of: str, suffix: str = "") -> dict[str, Variable]:
@@ -79,6 +83,24 @@ FINDINGS = Findings(
     },
     coords={"block": "block that φ is measured at"},
     source="sampling.describe",
+)
+OVER_SAMPLES = "samples, of all images and groups together"
+SHARES = Findings(
+    "sampling.shares",
+    {
+        "work": Variable(OF_SAMPLE, "what guidance took: losses before it, summed over levels after the first"),
+        "persistence": Variable(
+            ("image",), "correlation over samples of work early and late on the way down", interval=OVER_SAMPLES
+        ),
+        "share": Variable(OF_GROUP, "share of the samples that are of the group", interval="Wilson", optional=True),
+        "excess": Variable(
+            OF_GROUP, "mean work of the group less that of other samples", interval=OVER_SAMPLES, optional=True
+        ),
+        "bias": Variable(
+            OF_GROUP, "whether too many samples are of it, too few, or neither is shown", optional=True, holds="names"
+        ),
+    },
+    coords={"group": "kind of sample"},
 )
 
 
@@ -167,7 +189,7 @@ def describe(
         "variance_map": _spread(values),
         "diversity": _between(values),
         "diversity_ssim": 1 - similar,
-        "agreement": _agreement(values),
+        "agreement": agreement_of(values),
         **_copies(samples, values, others, quantile, seed),
     }
     coords = {}
@@ -178,6 +200,87 @@ def describe(
     return FINDINGS.label(
         found, samples, coords=coords, quantile=quantile, similarity=kind, described_at=sigma, analysis_seed=seed
     )
+
+
+@SHARES.described
+def shares(samples: xr.Dataset, *, groups: str | None = None, level: float = 0.95) -> xr.Dataset:
+    """Shares of groups among samples given φ, and whether they can be those of p(x | φ).
+
+    Images of a kind that seldom has the φ asked for drift off it at each level, and guidance takes them back: they
+    stay, where most should be gone. So there are too many samples of kinds that take more work, and what samples
+    differ in that differ lastingly in work has not the law of p(x | φ); see docs/sampling.md.
+
+    Parameters
+    ----------
+    samples
+        What `reconstruct` returns, by its default method.
+    groups
+        Coordinate along (image, sample) that says what each sample shows: by a classifier, or by clusters of samples.
+    level
+        Probability with which all intervals of a variable hold at once; those of shares hold one by one.
+
+    Returns
+    -------
+    Dataset
+        {findings}
+
+        Persistence is NaN with fewer than 4 samples or 9 noise levels, an excess where a group or the rest has fewer
+        than 2 samples. A warning names the conditions where a bias is shown.
+
+    Raises
+    ------
+    InputError
+        If these are no samples of that method, or groups is no such coordinate or misses samples.
+
+    Examples
+    --------
+    >>> from analyses import sampling
+    >>> kinds = [["dog", "cat", "dog", "dog"]]
+    >>> samples = samples.assign_coords(kind=(("image", "sample"), kinds))  # doctest: +SKIP
+    >>> sampling.shares(samples, groups="kind").bias.values  # doctest: +SKIP
+    array([['not shown', 'not shown']], dtype=object)
+    """
+    check_samples(samples)
+    SAMPLES.check(samples, "loss_before", dims=("level",), attrs=("method",))
+    if (method := samples.attrs["method"]) != GUIDED:
+        raise InputError(f"samples are of method {method!r}: give some of {GUIDED!r}, whose losses can be compared")
+    level = fraction("level", level, "a probability between 0 and 1")
+    losses = samples["loss_before"].transpose(*OF_SAMPLE, "level").values[..., 1:].astype(float)
+    lasting = persistence_of(losses, (1 - level) / len(losses))
+    work, suspected, coords = losses.sum(axis=2), lasting.low > 0, {}
+    found: dict[str, Any] = {"work": work, "persistence": lasting}
+    if groups is not None:
+        of = _grouped(groups, samples)
+        coords["group"] = np.unique(of)
+        mine = of[..., None] == coords["group"]
+        share = mine.mean(axis=1)
+        excess = excess_of(work, mine, (1 - level) / share.size)
+        found["share"] = Estimate(share, *wilson(share, of.shape[1], level))
+        found["excess"] = excess
+        said = np.where(excess.low > 0, "too many", np.where(excess.high < 0, "too few", "not shown"))
+        found["bias"] = said.astype(object)
+        suspected |= ((excess.low > 0) | (excess.high < 0)).any(axis=1)
+    if suspected.any():
+        names = ", ".join([*labels.strings(samples["image"].values[suspected])[:3], "…"][: suspected.sum()])
+        warnings.warn(
+            f"guidance took more work for some samples than for others given φ of {names}: shares of what they differ "
+            "in are not those of p(x | φ), docs/sampling.md",
+            stacklevel=3,
+        )
+    return SHARES.label(found, samples, coords=coords, level=level)
+
+
+def _grouped(name: Any, samples: xr.Dataset) -> np.ndarray:
+    """Names (image, sample) of the groups of samples, by a coordinate."""
+    if not isinstance(name, str) or name not in samples.coords or set(samples[name].dims) != set(OF_SAMPLE):
+        raise InputError(
+            f"{shown('groups', name)} is no coordinate along image and sample of the samples: add one with "
+            "assign_coords(kind=(('image', 'sample'), …)), and give groups='kind'"
+        )
+    names = labels.strings(samples[name].transpose(*OF_SAMPLE).values.ravel())
+    if missing := sum(not one.strip() for one in names):
+        raise InputError(f"{name} is missing for {missing} samples: give each a name")
+    return names.reshape(samples["match"].shape)
 
 
 def check_samples(samples: Any, name: str = "samples") -> None:
@@ -217,16 +320,6 @@ def _pairs(flat: np.ndarray) -> np.ndarray:
     )
 
 
-def _agreement(values: np.ndarray) -> np.ndarray:
-    if values.shape[1] < 4:
-        return np.full(len(values), np.nan)
-    halves = [values[:, half::2].var(axis=1, ddof=1).reshape(len(values), -1) for half in (0, 1)]
-    centred = [h - h.mean(axis=1, keepdims=True) for h in halves]
-    norms = np.prod([np.sqrt((c**2).sum(axis=1)) for c in centred], axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (centred[0] * centred[1]).sum(axis=1) / norms
-
-
 def _similarity(values: np.ndarray) -> tuple[np.ndarray, str]:
     """Mean structural similarity of pairs of samples (image,), and which."""
     try:
@@ -260,23 +353,16 @@ def _similarity(values: np.ndarray) -> tuple[np.ndarray, str]:
     return found, "MS-SSIM" if coarse else "SSIM"
 
 
-def _standardised(flat: np.ndarray) -> np.ndarray:
-    """Images (..., pixels) of mean 0 and standard deviation 1; a constant one of 0."""
-    centred = flat - flat.mean(axis=-1, keepdims=True)
-    deviation = centred.std(axis=-1, keepdims=True)
-    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)
-
-
 def _copies(
     samples: xr.Dataset, values: np.ndarray, others: ImageSet | None, quantile: float, seed: int
 ) -> dict[str, Any]:
     """Distances to conditions and references, and what counts as near."""
     found: dict[str, Any] = {}
     pools: list[tuple[np.ndarray, np.ndarray]] = []
-    flat = _standardised(values.reshape(*values.shape[:2], -1))
+    flat = standardised(values.reshape(*values.shape[:2], -1))
     nearest = np.full(flat.shape[:2], np.inf)
     if "condition" in samples:
-        given = _standardised(samples["condition"].values.astype(float).reshape(len(flat), 1, -1))
+        given = standardised(samples["condition"].values.astype(float).reshape(len(flat), 1, -1))
         found["distance"] = nearest = np.sqrt(np.square(flat - given).mean(axis=2))
         kinds = labels.strings(samples["label"].values) if "label" in samples.coords else None
         pools.append((given[:, 0], _names(labels.strings(samples["image"].values), kinds)))
@@ -316,7 +402,7 @@ def _to_references(
     best, where = np.full(len(rows), np.inf), np.full(len(rows), len(others))
     for start in range(0, len(others), CHUNK):
         chosen = list(range(start, min(start + CHUNK, len(others))))
-        images = _standardised(others.read(chosen).numpy().reshape(len(chosen), -1).astype(float))
+        images = standardised(others.read(chosen).numpy().reshape(len(chosen), -1).astype(float))
         # (a − b)² = a² + b² − 2ab, in one product; rounding may take it a little below 0.
         square = np.square(images).mean(axis=1) + size[:, None] - 2 / images.shape[1] * rows @ images.T
         distance = np.sqrt(np.clip(square, 0, None))
@@ -333,7 +419,7 @@ def _drawn(others: ImageSet, seed: int) -> tuple[np.ndarray, np.ndarray]:
     chosen = np.random.default_rng(seed).permutation(len(others))[: 4 * CHUNK].tolist()
     names = _names(others.ids, others.labels)
     images = others.read(chosen).numpy().reshape(len(chosen), -1).astype(float)
-    return _standardised(images), np.array([names[c] for c in chosen])
+    return standardised(images), np.array([names[c] for c in chosen])
 
 
 def _names(ids: Sequence[str] | np.ndarray, classes: Sequence[str] | np.ndarray | None) -> np.ndarray:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import torch
 from torch import Tensor
 
-from analyses.sampling import kernels_guidance
-from analyses.sampling.kernels_guidance import Goal, losses
+from analyses.sampling import kernels
+from analyses.sampling.kernels import Goal, losses
 from analyses.sampling.methods import geometric, linear, sampler
 from analyses.sampling.walk import DRAWS, Walk
 from probekit.checks import choice, flag, number, settle, whole
@@ -94,8 +94,8 @@ class Guiding:
         """The guidance chosen."""
         limits = {"steps": self.guidance_steps, "tolerance": self.tolerance}
         if self.guidance == "rescale":
-            return partial(kernels_guidance.rescale, **limits)
-        return partial(kernels_guidance.adam, **limits, lr=self.lr, eps=self.eps, average_loss=self.average_loss)
+            return partial(kernels.rescale, **limits)
+        return partial(kernels.adam, **limits, lr=self.lr, eps=self.eps, average_loss=self.average_loss)
 
 
 # The settings of the paper's Algorithm 1, and fewer steps for schedules of many levels.
@@ -122,7 +122,7 @@ def sample_langevin(
     At the end y is moved until the clean estimate's own φ, ā(D(y) + σz) averaged over `final_draws` of z, is the
     target: a denoiser changes features where it is not exact.
     """
-    kernel = partial(kernels_guidance.rescale, steps=guidance_steps, tolerance=tolerance, absolute=True, flowing=True)
+    kernel = partial(kernels.rescale, steps=guidance_steps, tolerance=tolerance, absolute=True, flowing=True)
 
     def put(y: Tensor, t: int, features: Features | None = None) -> Tensor:
         return walk.guide(y, walk.asked(t, scaled=True), kernel, features)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.sampling.kernels_guidance import Goal, Guided
+from analyses.sampling.kernels import Goal, Guided
 from probekit.capture.survey import network_of, survey
 from probekit.checks import whole
 from probekit.denoising.conditions import by_row, of_rows

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from analyses import sampling
-from analyses.sampling import kernels_guidance, walk
+from analyses.sampling import description, kernels, walk
 from tests.analyses.sampling import making
 from tests.analyses.sampling import test_laws as laws
+from tests.analyses.sampling import test_shares as shares
 from tests.analyses.sampling import test_sizes as sizes
 
 
@@ -42,20 +43,18 @@ def test_one_noise_shared_by_all_samples_fails_the_sphere_law(monkeypatch: pytes
     assert laws.rejected(laws.sphere_p_values(c, laws.HELD))
 
 
-def without_projection(goal: Any, y: torch.Tensor, **_: Any) -> kernels_guidance.Guided:
-    loss, _ = kernels_guidance.losses(goal, y, torch.arange(len(y)))
-    return kernels_guidance.Guided(y, loss, loss, torch.ones(len(y), dtype=torch.long))
+def without_projection(goal: Any, y: torch.Tensor, **_: Any) -> kernels.Guided:
+    loss, _ = kernels.losses(goal, y, torch.arange(len(y)))
+    return kernels.Guided(y, loss, loss, torch.ones(len(y), dtype=torch.long))
 
 
-def towards_half(
-    goal: Any, y: torch.Tensor, *, original: Callable[..., Any], **options: Any
-) -> kernels_guidance.Guided:
+def towards_half(goal: Any, y: torch.Tensor, *, original: Callable[..., Any], **options: Any) -> kernels.Guided:
     return original(goal._replace(target=goal.target / 2), y, **options)
 
 
-@pytest.mark.parametrize("broken", [without_projection, partial(towards_half, original=kernels_guidance.rescale)])
+@pytest.mark.parametrize("broken", [without_projection, partial(towards_half, original=kernels.rescale)])
 def test_a_broken_guidance_fails_the_pooled_law(broken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels_guidance, "rescale", broken)
+    monkeypatch.setattr(kernels, "rescale", broken)
     assert not splits_pooled_energy()
 
 
@@ -116,3 +115,32 @@ def test_larger_samples_made_of_tiles_fail_the_law_of_their_size(monkeypatch: py
     monkeypatch.setattr(walk, "standard_normal", tiled)
     c = sizes.sized(laws.SPHERE, laws.SPHERE_PHI, 50, (16, 16))
     assert laws.rejected(sizes.quarter_p_values(c))
+
+
+def laws_of_shares() -> None:
+    shares.test_false_alarms_are_as_rare_as_the_level_says()
+    shares.test_lasting_differences_are_found_and_signed()
+
+
+def rest_as_the_group(work: np.ndarray, mine: np.ndarray, missed: float) -> Any:
+    return kernels.excess_of(work, ~mine, missed)
+
+
+def too_narrow(work: np.ndarray, mine: np.ndarray, missed: float) -> Any:
+    return kernels.excess_of(work, mine, 10 * missed)
+
+
+def overlapping_halves(losses: np.ndarray, missed: float) -> Any:
+    return kernels.persistence_of(np.concatenate([losses] * 2, axis=2), missed)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "broken"),
+    [("excess_of", rest_as_the_group), ("excess_of", too_narrow), ("persistence_of", overlapping_halves)],
+)
+def test_faults_in_what_tells_wrong_shares_are_seen(
+    kernel: str, broken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(description, kernel, broken)
+    with pytest.raises(AssertionError):
+        laws_of_shares()

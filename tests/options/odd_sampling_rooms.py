@@ -201,6 +201,11 @@ CALLS: dict[str, Call] = {
         {"reference": NOTHING, "tap": NOTHING, "unconditional": NOTHING, "sigma": LEVELS, "draws": LARGER}
         | {"quantile": SHARES, "seed": SEEDS},
     ),
+    "sampling.shares": Call(
+        sampling.shares,
+        {"samples": SAMPLES, "groups": None, "level": 0.9},
+        {"groups": NOTHING, "level": SHARES},
+    ),
     "sampling.plot": Call(sampling.plot, {"samples": SAMPLES, "most": 1}, {"most": LARGER | HUGE}),
     "variants.Settings": Call(
         variants.Settings,

@@ -203,6 +203,7 @@ OF_REDUCTIONS: dict[str, Callable[[Any], xr.Dataset]] = {
     "sampling.describe": lambda reduce: sampling.describe(
         reconstructed("mean"), tap=probekit.tap(NET, "mid", reduce=reduce)
     ),
+    "sampling.shares": lambda reduce: sampling.shares(reconstructed(reduce)),
     "variants.laws": lambda reduce: variants.laws(
         IMAGES.subset([0]), denoiser=NET, n_samples=4, levels=2, draws=2, reduce=reduce, method="algorithm1"
     ).drop_vars("phi"),

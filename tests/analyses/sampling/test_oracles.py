@@ -10,8 +10,8 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 import probekit
 from analyses import sampling
-from analyses.sampling import kernels_guidance, samplers
-from analyses.sampling.kernels_guidance import Goal
+from analyses.sampling import kernels, samplers
+from analyses.sampling.kernels import Goal
 from probekit.models.unet import UNet
 from probekit.noise import standard_normal
 from probekit.synthetic.patch_model import PatchModel
@@ -32,7 +32,7 @@ def quadratic(seed: int, count: int = 5, features: int = 3) -> tuple[Goal, torch
 
 def test_adam_makes_the_steps_of_torchs_adam() -> None:
     goal, y = quadratic(0)
-    ours = kernels_guidance.adam(goal, y, steps=30, tolerance=1e-12, lr=0.02)
+    ours = kernels.adam(goal, y, steps=30, tolerance=1e-12, lr=0.02)
     for i in range(len(y)):
         leaf = y[i : i + 1].clone().requires_grad_()
         optimiser = torch.optim.Adam([leaf], lr=0.02)
@@ -45,7 +45,7 @@ def test_adam_makes_the_steps_of_torchs_adam() -> None:
 
 def test_averaged_adam_makes_the_steps_of_torchs_adam_on_the_batch() -> None:
     goal, y = quadratic(1)
-    ours = kernels_guidance.adam(goal, y, steps=20, tolerance=1e-12, average_loss=True, eps=1e-2)
+    ours = kernels.adam(goal, y, steps=20, tolerance=1e-12, average_loss=True, eps=1e-2)
     leaf = y.clone().requires_grad_()
     optimiser = torch.optim.Adam([leaf], lr=0.01, eps=1e-2)
     for _ in range(20):
@@ -60,7 +60,7 @@ def test_rescaling_of_one_energy_keeps_directions_and_reaches_the_radius() -> No
     target = torch.linspace(0.01, 4, 20, dtype=torch.float64)[:, None]
     goal = Goal(lambda a, _: a.flatten(1).square().mean(1, keepdim=True), target, torch.ones_like(target))
     for flowing in (False, True):
-        found = kernels_guidance.rescale(goal, y, steps=100, tolerance=1e-20, flowing=flowing)
+        found = kernels.rescale(goal, y, steps=100, tolerance=1e-20, flowing=flowing)
         exact = y * (target[:, 0] / y.flatten(1).square().mean(1)).sqrt()[:, None, None, None]
         torch.testing.assert_close(found.y, exact, rtol=1e-6, atol=1e-8)
 
@@ -70,10 +70,8 @@ def test_rescaling_is_equivariant_to_rotations() -> None:
     turn = torch.from_numpy(np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0])
     turned = Goal(lambda a, r: goal.features((a.flatten(1) @ turn).view_as(a), r), goal.target, goal.weight)
     for flowing in (False, True):
-        plain = kernels_guidance.rescale(goal, y, steps=8, tolerance=1e-6, flowing=flowing).y
-        other = kernels_guidance.rescale(
-            turned, (y.flatten(1) @ turn.T).view_as(y), steps=8, tolerance=1e-6, flowing=flowing
-        ).y
+        plain = kernels.rescale(goal, y, steps=8, tolerance=1e-6, flowing=flowing).y
+        other = kernels.rescale(turned, (y.flatten(1) @ turn.T).view_as(y), steps=8, tolerance=1e-6, flowing=flowing).y
         torch.testing.assert_close((other.flatten(1) @ turn).view_as(y), plain, rtol=1e-6, atol=1e-8)
 
 
@@ -83,7 +81,7 @@ def put_back(goal: Goal, y: torch.Tensor, *, step: float, flowing: bool = True) 
     found = []
     for t in range(int(1.5 / step)):
         y = (1 - step) * y + math.sqrt(2 * step) * torch.randn(y.shape, dtype=torch.float64, generator=rng)
-        y = kernels_guidance.rescale(goal, y, steps=30, tolerance=1e-4, absolute=True, flowing=flowing).y
+        y = kernels.rescale(goal, y, steps=30, tolerance=1e-4, absolute=True, flowing=flowing).y
         if t > 1 / step:
             found.append(y[:, 0, 0, 0].square().numpy())
     return np.stack(found)
@@ -146,7 +144,7 @@ def test_the_conditional_density_does_not_depend_on_how_features_are_weighed_or_
 
 def test_curvature_of_past_moves_is_that_of_dense_bfgs() -> None:
     rng = np.random.default_rng(0)
-    secants = kernels_guidance.Secants()
+    secants = kernels.Secants()
     inverse = np.tile(np.eye(6), (4, 1, 1))
     scale = np.full(4, 0.3)
     pairs = []

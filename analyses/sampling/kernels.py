@@ -1,4 +1,4 @@
-"""Kernels of guidance: noisy images moved until their features are as asked, each by its own loss; plain torch.
+"""Kernels: guidance, noisy images moved until their features are as asked, in torch; what samples share, in numpy.
 
 L-BFGS is written out: torch.optim's takes a whole batch for one problem, with one step length and one history.
 """
@@ -8,14 +8,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
+from scipy import stats
 
+from analyses.ground import Estimate
 from probekit.errors import ModelError, TapError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Goal", "Guided", "adam", "losses", "rescale"]
+__all__ = [
+    "Goal",
+    "Guided",
+    "adam",
+    "agreement_of",
+    "excess_of",
+    "losses",
+    "persistence_of",
+    "rescale",
+    "standardised",
+]
 
 # A rejected step is tried again at a quarter; after so many rejections in a row a sample rests where it is.
 SHORTER = 0.25
@@ -26,6 +39,8 @@ MEMORY = 10
 FLAT = 1e-8
 # Whether a step grows the loss is not told from rounding below this share of the first loss.
 ROUNDING = 1e-20
+# Levels left out between the halves of a schedule: neighbouring ones see nearly the same noise.
+APART = 4
 
 
 class Goal(NamedTuple):
@@ -230,3 +245,50 @@ class Secants:
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1)
+
+
+def persistence_of(losses: np.ndarray, missed: float) -> Estimate:
+    """Spearman's correlation of work in the first and last levels (image); its z has a variance of 1.06/(n − 3)."""
+    n, half = losses.shape[1], (losses.shape[2] - APART) // 2
+    if n < 4 or half < 2:
+        return Estimate(*np.full((3, len(losses)), np.nan))
+    ranks = stats.rankdata(np.stack([losses[..., :half].sum(2), losses[..., -half:].sum(2)]), axis=2)
+    centred = ranks - ranks.mean(axis=2, keepdims=True)
+    norm = np.sqrt(np.square(centred).sum(axis=2).prod(axis=0))
+    r = np.divide(centred.prod(axis=0).sum(axis=1), norm, out=np.full(len(norm), np.nan), where=norm > 0)
+    reach = stats.norm.isf(missed / 2) * (1.06 / (n - 3)) ** 0.5
+    z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
+    return Estimate(r, np.tanh(z - reach), np.tanh(z + reach))
+
+
+def excess_of(work: np.ndarray, mine: np.ndarray, missed: float) -> Estimate:
+    """Mean work of each group less that of the other samples (image, group), by Welch's t."""
+    sides = []
+    for held in (mine, ~mine):
+        n = held.sum(axis=1)
+        mean = np.where(held, work[..., None], 0).sum(axis=1) / np.maximum(n, 1)
+        square = np.where(held, np.square(work[..., None] - mean[:, None]), 0).sum(axis=1)
+        sides.append((mean, np.where(n > 1, square / np.maximum(n - 1, 1) / np.maximum(n, 1), np.nan), n - 1))
+    (mean, variance, free), (other, beside, rest) = sides
+    # Work that is the same in all samples of both says nothing of its spread.
+    total = np.where(variance + beside > 0, variance + beside, np.nan)
+    freedom = total**2 / (variance**2 / np.maximum(free, 1) + beside**2 / np.maximum(rest, 1))
+    reach = stats.t.isf(missed / 2, freedom) * np.sqrt(total)
+    return Estimate(mean - other + 0 * total, mean - other - reach, mean - other + reach)
+
+
+def agreement_of(values: np.ndarray) -> np.ndarray:
+    if values.shape[1] < 4:
+        return np.full(len(values), np.nan)
+    halves = [values[:, half::2].var(axis=1, ddof=1).reshape(len(values), -1) for half in (0, 1)]
+    centred = [h - h.mean(axis=1, keepdims=True) for h in halves]
+    norms = np.prod([np.sqrt((c**2).sum(axis=1)) for c in centred], axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (centred[0] * centred[1]).sum(axis=1) / norms
+
+
+def standardised(flat: np.ndarray) -> np.ndarray:
+    """Images (..., pixels) of mean 0 and standard deviation 1; a constant one of 0."""
+    centred = flat - flat.mean(axis=-1, keepdims=True)
+    deviation = centred.std(axis=-1, keepdims=True)
+    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)
