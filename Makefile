@@ -62,7 +62,7 @@ docs: .venv/test.done
 	$(BIN)/probekit draw photo32 -o docs/figures/photo32-drawn.svg
 	$(BIN)/python -m analyses.report.tables > docs/findings.md
 
-# docs/results.md and docs/results-texture48.md with their figures, from PHOTOGRAPHS/{val,train-0}.zip and synsets.csv,
+# docs/results.md, -texture48.md and -shallow.md with their figures, from PHOTOGRAPHS/{val,train-0}.zip and synsets.csv,
 # TEXTURES/{unseen,train}.zip, and CUES, a zip of cue-conflict images; goes on where it stopped.
 REPORT := $(BIN)/probekit report $(PHOTOGRAPHS)/val.zip --draws 20 --further-draws 4 --law-conditions 60 --n-images 2000 --n-train 4000 \
 	--train $(PHOTOGRAPHS)/train-0.zip --classes $(PHOTOGRAPHS)/synsets.csv --textures $(TEXTURES)/unseen.zip \
@@ -71,7 +71,8 @@ REPORT := $(BIN)/probekit report $(PHOTOGRAPHS)/val.zip --draws 20 --further-dra
 results: .venv/bench.done
 	$(REPORT) --network photo32 --size 32 -o results
 	$(REPORT) --network texture48 --size 48 -o results-texture48
-	$(BIN)/python benchmarks/results_pages.py results results-texture48
+	$(REPORT) --network photo32-shallow --size 32 -o results-shallow
+	$(BIN)/python benchmarks/results_pages.py results results-texture48 results-shallow
 
 # The tables of docs/published.md, from WEIGHTS/*.safetensors and the same data; goes on where it stopped.
 published: .venv/bench.done
@@ -80,7 +81,8 @@ published: .venv/bench.done
 
 # The table of docs/claims.md and its figure, from what the two before have made; published networks where there are some.
 claims: .venv/bench.done
-	$(BIN)/python benchmarks/claims_page.py photo32=results texture48=results-texture48 --published published
+	$(BIN)/python benchmarks/claims_page.py photo32=results photo32-shallow=results-shallow \
+		texture48=results-texture48 --published published
 
 clean:
 	rm -rf .venv .venv-lowest demo build *.egg-info

@@ -94,7 +94,7 @@ def _criteria(judged: list[xr.Dataset], number: int) -> dict[str, str]:
         text = f"{value:.2g} [{low:.2g}, {high:.2g}]" if np.isfinite([low, high]).all() else _number(value)
         mark = {"holds": "**", "does not hold": "~~"}.get(str(row["outcome"].item()), "")
         text = f"{mark}{text}{mark}"
-        found.setdefault(what, []).append(f"{sigma:g}: {text}" if np.isfinite(sigma) else text)
+        found.setdefault(what, []).append(f"{sigma:.3g}: {text}" if np.isfinite(sigma) else text)
     return {what: "; ".join(texts) for what, texts in found.items()}
 
 

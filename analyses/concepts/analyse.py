@@ -324,7 +324,9 @@ def _tested(tap: Tap, images: ImageSet, one: Concept, phi: np.ndarray, sigma: fl
         batch_size=settings.batch_size,
         progress=bool(settings.progress),
     )
-    store, name = folder_of(settings.store), "-".join(map(str, one.channels))
+    # Two concepts may hold the same channels, each at what its own images make of them: the first channel is the own.
+    own_first = sorted(one.channels, key=lambda c: (c != one.channel, c))
+    store, name = folder_of(settings.store), "-".join(map(str, own_first))
     folders = None if store is None else (store / f"{name}-held", store / f"{name}-free")
     samples = held_and_free(draw, one.channels, settings.seed, folders)
     classifier = excitement(phi, one.channel, one.channels)

@@ -55,3 +55,34 @@ def test_very_many_images_are_taken_in_batches_to_nearly_the_same_groups(monkeyp
     # Centres are 8√2 apart: beyond half of that a unit normal goes with probability Φ(−5.6) = 1e-8.
     assert metrics.adjusted_rand_score(truth, found.cluster) > 0.99
     np.testing.assert_array_equal(np.sort(np.bincount(found.cluster))[::-1], np.bincount(found.cluster))
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_halves_of_a_split_share_no_image_and_each_predicts_the_other(k: int) -> None:
+    # Noise about one centre: halves that shared images would agree better than these do.
+    x = np.random.default_rng(1).normal(size=(41, 6))
+    found = kernels_kmeans.curves(x, [k], splits=3, seed=5, n_init=4)
+    rng = np.random.default_rng(5)
+    strengths = []
+    for _ in range(3):
+        order = rng.permutation(41)
+        first, second = x[order[:20]], x[order[20:]]
+        fits = [kernels_kmeans.partition(part, k, seed=5, n_init=4) for part in (first, second)]
+        by_others = [
+            metrics.pairwise_distances(part, fit.centre).argmin(axis=1)
+            for part, fit in zip((first, second), fits[::-1], strict=True)
+        ]
+        pairs = zip(fits, by_others, strict=True)
+        strengths.append(np.mean([kernels_kmeans.predicted(own.cluster, other, k) for own, other in pairs]))
+    assert found.strength[0] == pytest.approx(np.mean(strengths), abs=1e-12)
+    assert found.strength_se[0] == pytest.approx(np.std(strengths, ddof=1) / np.sqrt(3), abs=1e-12)
+
+
+def test_where_no_number_reaches_the_threshold_the_least_is_chosen() -> None:
+    nothing = np.full(3, np.nan)
+    found = kernels_kmeans.Curves(np.array([0.2, 0.5, 0.3]), np.array([0.0, 0.1, 0.1]), nothing, nothing)
+    assert kernels_kmeans.chosen([2, 3, 4], found, 0.8) == 2
+    assert kernels_kmeans.chosen([4, 3, 2], found, 0.8) == 2
+    # Within a standard error is reached, and of several the largest.
+    assert kernels_kmeans.chosen([2, 3, 4], found, 0.6) == 3
+    assert kernels_kmeans.chosen([2, 3, 4], found, 0.4) == 4

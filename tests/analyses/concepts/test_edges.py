@@ -73,6 +73,20 @@ def test_a_single_concept_has_no_others_to_be_told_from_and_a_store_is_read_agai
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nc")} == written
 
 
+def test_concepts_that_hold_the_same_channels_are_kept_apart(tmp_path: Path) -> None:
+    _, data = measured()
+    selective = selectivity.analyse(data, resamples=100)
+    kinds = np.where(np.isin(np.arange(4), [1, 2]), "selective", "common").astype(object)
+    selective["type"] = selective["type"].copy(data=np.broadcast_to(kinds, selective["type"].shape))
+    options = {"findings": selective, "together": 2, "n_images": 1, "n_samples": 2, "sigmas": [1, 0.1]}
+    found = held([1, 2], store=tmp_path, **options)
+    assert found.held.values.tolist() == ["1, 2", "1, 2"]
+    assert found.exciting_image.values[0] != found.exciting_image.values[1]
+    assert {path.name for path in tmp_path.iterdir()} == {"1-2-held", "1-2-free", "2-1-held", "2-1-free"}
+    xr.testing.assert_identical(held([1, 2], store=tmp_path, **options), found)
+    xr.testing.assert_allclose(held([1, 2], **options), found)
+
+
 def findings(kinds: list[str], sparseness: list[float], active: list[float]) -> xr.Dataset:
     over = ("sigma", "channel")
     return xr.Dataset(

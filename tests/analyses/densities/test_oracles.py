@@ -15,7 +15,7 @@ from scipy.special import ive
 from analyses import densities
 from analyses.densities import kernels_ranks
 from analyses.densities.divergence import divergence_terms
-from analyses.densities.kernels_distances import debiased, gaussian_wasserstein, measured
+from analyses.densities.kernels_distances import debiased, gaussian_wasserstein, measured, patch_wasserstein
 from probekit.synthetic.patch_laws import wasserstein2
 from probekit.synthetic.patch_model import PatchModel
 
@@ -248,3 +248,15 @@ def test_a_relation_that_is_known_is_found_and_pixels_that_know_nothing_are_belo
     assert found.p.sel(feature="phi").item() == 0.001
     assert found.difference_low > 0
     assert found.correlation_low.sel(feature="pixels") < 0 < found.correlation_high.sel(feature="pixels")
+
+
+def test_tiles_of_samples_that_are_one_tile_each_are_samples() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(40, 6)), rng.normal(1, 2, size=(50, 6))
+    whole = gaussian_wasserstein(a, b)
+    assert patch_wasserstein(a, b) == pytest.approx(whole)
+    assert patch_wasserstein(a[:, None], b[:, None]) == pytest.approx(whole)
+    # Three numbers twice, taken as two tiles of one law: W₂² of two tiles is twice that of one.
+    tiled = patch_wasserstein(*(x.reshape(-1, 2, 3) for x in (a, b)))
+    pooled = gaussian_wasserstein(*(x.reshape(-1, 3) for x in (a, b)))
+    assert tiled == pytest.approx(np.sqrt(2) * pooled)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 from scipy.stats import chi2, norm
@@ -158,6 +159,30 @@ def test_the_ddae_probe_reaches_the_minimum_where_there_is_no_need_of_a_penalty(
     # under a cosine, reach 1.4. A slope wrong by δ costs δ²/8 at most: 0.01 allows δ = 0.28.
     assert losses[1] <= losses[0] + 1e-6
     assert losses[0] - losses[1] < 0.01
+
+
+def test_the_ddae_probe_is_adam_with_a_rate_that_falls_as_a_cosine_over_epochs() -> None:
+    x, y = drawn(3)
+    rng = torch.Generator().manual_seed(7)
+    features, target = torch.from_numpy(x), torch.from_numpy(y)
+    weight, bias = (
+        ((2 * torch.rand(shape, generator=rng) - 1) / math.sqrt(6)).requires_grad_() for shape in ((3, 6), (3,))
+    )
+    moments = [[torch.zeros_like(p), torch.zeros_like(p)] for p in (weight, bias)]
+    step = 0
+    for epoch in range(5):
+        rate = 0.001 * (1 + math.cos(math.pi * epoch / 5)) / 2
+        order = torch.randperm(300, generator=rng)
+        for batch in (order[:128], order[128:256], order[256:]):
+            step += 1
+            loss = torch.nn.functional.cross_entropy(features[batch] @ weight.T + bias, target[batch])
+            for p, g, m in zip((weight, bias), torch.autograd.grad(loss, (weight, bias)), moments, strict=True):
+                m[0], m[1] = 0.9 * m[0] + 0.1 * g, 0.999 * m[1] + 0.001 * g**2
+                root = (m[1] / (1 - 0.999**step)).sqrt() + 1e-8
+                p.data -= rate * m[0] / (1 - 0.9**step) / root
+    found = kernels.ddae(x, y, 3, epochs=5, seed=7)
+    np.testing.assert_allclose(found.coefficient, weight.detach(), atol=2e-6)
+    np.testing.assert_allclose(found.intercept, bias.detach(), atol=2e-6)
 
 
 def test_samples_keep_the_shares_of_classes() -> None:

@@ -1,6 +1,7 @@
 """Kernels of sampling against torch's Adam, closed forms, direct quadrature, and plain loops."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -278,3 +279,23 @@ def test_copies_of_the_condition_are_found_and_other_images_are_not() -> None:
     both = sampling.describe(made, reference=xr.DataArray(1 - images, dims=made.condition.dims))
     assert both.near_copy_reference.values.tolist() == [[False, True]] * 6
     assert both.nearest.values[:, 1].tolist() == list("012345")
+
+
+def test_a_sample_whose_loss_does_not_fall_is_left_where_it_is_after_eight_refusals_in_a_row() -> None:
+    # The gradient of the features is turned round: every step leads up, at any length.
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(_: Any, y: torch.Tensor) -> torch.Tensor:
+            return y.clone()
+
+        @staticmethod
+        def backward(_: Any, *gradients: torch.Tensor) -> torch.Tensor:
+            return -gradients[0]
+
+    goal, y = quadratic(3)
+    uphill = goal._replace(features=lambda a, r: goal.features(Wrong.apply(a), r))
+    found = kernels.rescale(uphill, y, steps=50, tolerance=1e-6)
+    torch.testing.assert_close(found.y, y)
+    torch.testing.assert_close(found.last, found.first)
+    # The first look, and eight steps.
+    assert found.steps.tolist() == [9] * len(y)

@@ -148,3 +148,36 @@ def p_values_of_the_normal_law_are_valid(name: str, n: int) -> None:
 @pytest.mark.parametrize("name", BOUNDARY)
 def test_p_values_of_the_normal_law_under_laws_of_the_boundary_are_valid(name: str, n: int) -> None:
     p_values_of_the_normal_law_are_valid(name, n)
+
+
+def test_probabilities_of_types_are_between_0_and_1_and_large_where_the_type_is_plain() -> None:
+    rng = np.random.default_rng(5)
+    n = 400
+    raised = 5 + rng.normal(size=n)
+    activity = np.stack(
+        [
+            rng.choice([-5.0, 5.0], n) + 0.1 * rng.normal(size=n),  # fails the criteria of all types but mixed
+            np.full(n, 5.0),
+            np.zeros(n),
+            raised,
+            -raised,
+            np.where(rng.random(n) < 0.05, 20 * rng.exponential(size=n), 0),
+            rng.laplace(size=n),
+        ],
+        axis=1,
+    )
+    error = np.full(activity.shape, 0.1)
+    zones, shape = kernels.zones(activity, error, np.full(7, 0.01)), kernels.shape(activity)
+    rates = kernels_types.Rates(false_alarm=0.01, rare=0.02, few=0.3, nearly_none=0.05, far=0.01)
+    found = kernels_types.weighed(zones, shape, n, float(n), rates).probability
+    values = np.stack([found[kind] for kind in kernels_types.ONE_OF])
+    assert values.min() >= 0
+    assert values.max() <= 1
+    assert found["mixed"][0] > 0.9
+    assert found["silent"][2] > 0.9
+    assert found["common"][3] > 0.5
+    assert found["suppressed"][4] > 0.9
+    # Of a constant channel it is unknown whether the normal law is closer, or a heavier one: common is as likely as
+    # not, and nothing speaks for mixed.
+    assert 0.3 < found["common"][1] <= 0.5
+    assert found["mixed"][1] < 0.05

@@ -237,3 +237,48 @@ def test_scores_are_those_of_a_known_answer() -> None:
     spoilt = subspaces.score(found.assign(subspace=("image", subspace), support=(found.support.dims, support)), truth)
     assert spoilt.accuracy.item() == pytest.approx(0.75)
     assert spoilt.support_f1.item() == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("channels", [20, 512])
+def test_certainty_is_the_posterior_probability_whatever_the_number_of_channels(channels: int) -> None:
+    # Of 512 channels an active set has a probability of some e^−300: beyond the smallest float32.
+    rng = np.random.default_rng(3)
+    rate = rng.uniform(0.3, 0.7, (3, channels))
+    active = rng.random((90, channels)) < rate[np.arange(90) % 3]
+    # Some belong to two groups, channel by channel.
+    active[:10] = np.where(rng.random((10, channels)) < 0.5, active[30:40], active[31:41])
+    groups = kernels_active.group(active, 3, 6, np.random.default_rng(0))
+    labels, certainty = groups.assign(active)
+    p = ((groups.ones + 0.5) / (groups.size[:, None] + 1))[None]
+    joint = stats.bernoulli.logpmf(active[:, None], p).sum(axis=2) + np.log(groups.size + 0.5)
+    posterior = special.softmax(joint, axis=1) @ groups.member
+    np.testing.assert_array_equal(labels, posterior.argmax(axis=1))
+    # A sum of 512 logarithms of float32, each of some 1, errs by 512 × 6e-8 × 300 at most.
+    np.testing.assert_allclose(certainty, posterior.max(axis=1), atol=0.01)
+    assert (certainty > 0.99).mean() > 0.5
+
+
+@given(seeds, st.integers(3, 6))
+def test_the_first_merger_on_the_path_is_that_of_least_loss_in_evidence(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    # Channels are sure, so that no image changes its group between mergers; sizes and distances differ.
+    pattern = rng.random((k, 30)) < 0.5
+    labels = np.repeat(np.arange(k), rng.integers(2, 30, k))
+    active = pattern[labels]
+    path = kernels_active.merge_path(active, k, rng)
+    before, after = (path[n][0] for n in sorted(path, reverse=True)[:2])
+    groups = np.unique(before)
+
+    def loss(pair: tuple[int, int]) -> float:
+        """Of a merger, by the evidence of all groups with rates of their own."""
+        own = [active[before == g] for g in pair]
+        return sum(evidence(one) for one in own) - evidence(np.concatenate(own))
+
+    def evidence(images: np.ndarray) -> float:
+        n, on = len(images), images.sum(axis=0)
+        rates = stats.betabinom.logpmf(on, n, 0.5, 0.5) - np.log(special.comb(n, on))
+        return float(rates.sum() + special.gammaln(n + 0.5))
+
+    pairs = [(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]]
+    merged = [pair for pair in pairs if len(np.unique(after[np.isin(before, pair)])) == 1]
+    assert min(map(loss, pairs)) == pytest.approx(min(map(loss, merged)), abs=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -107,3 +108,21 @@ def test_a_networks_hash_follows_weights_that_only_change_places(in_place: bool)
     else:
         network.weight.data = turned
     assert of() == weights_sha256(network.state_dict()) != before
+
+
+@pytest.mark.parametrize("part", ["the end of its storage", "every other column"])
+def test_a_networks_hash_follows_weights_that_are_part_of_a_storage(part: str) -> None:
+    # As numpy writes to it, torch counts no change.
+    storage = np.zeros((6, 8), np.float32)
+    whole = torch.from_numpy(storage)
+    weight = whole[3:] if part == "the end of its storage" else whole[:, 1::2]
+    network = nn.Linear(*weight.shape[::-1], bias=False)
+    network.weight = nn.Parameter(weight, requires_grad=False)
+    assert network.weight.data_ptr() == weight.data_ptr()
+    of = WeightsHash(network)
+    before = of()
+    assert before == weights_sha256({"weight": weight.clone()})
+    storage[0, 0] = 1
+    assert of() == before
+    storage[5, 7] = 1
+    assert of() == weights_sha256({"weight": weight.clone()}) != before
