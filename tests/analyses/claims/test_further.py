@@ -66,6 +66,23 @@ def test_a_number_that_is_not_there_is_undecided_and_one_without_interval_is_exa
 
 
 @pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (0.55, 0.45, 0.65, "holds"),
+        (0.5, 0.4, 0.6, "holds"),
+        (0.45, 0.35, 0.55, "undecided"),
+        (0.4, 0.3, 0.5, "undecided"),
+        (0.4, 0.3, 0.49, "does not hold"),
+    ],
+)
+def test_a_value_that_is_to_reach_a_bound_is_refuted_by_its_whole_interval_alone(
+    value: float, low: float, high: float, said: str
+) -> None:
+    assert Criterion("number", "at least", 0.5, Estimate(value, low, high)).outcome == said
+    assert Criterion("number", "at most", -0.5, Estimate(-value, -high, -low)).outcome == said
+
+
+@pytest.mark.parametrize(
     ("ends", "said"),
     [
         ((-0.04, 0.05), "holds"),

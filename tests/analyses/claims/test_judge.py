@@ -464,13 +464,17 @@ def test_each_criterion_of_the_densities_turns_its_verdict(numbers, failing: lis
     assert claims.verdicts(judged) == {7: verdict}
 
 
+def test_two_hundred_pairs_are_enough() -> None:
+    assert claims.verdicts(claims.table({}, {}, densities=of_densities(0.7, 0.3, pairs=200))) == {7: "holds"}
+
+
 def test_variants_and_densities_that_the_criteria_are_not_about_are_refused() -> None:
     refused = [
         ({"variants": of_variants(), "block": "enc3"}, "holds mid of the trained network"),
         ({"variants": of_variants().isel(variant=[1])}, "of the untrained network"),
         ({"variants": of_variants().assign_attrs(held_out="")}, "in no other block"),
         ({"variants": of_variants().assign_attrs(level=0.5)}, "coverage 0.5"),
-        ({"densities": of_densities(0.7, 0.3, pairs=190)}, "of 190 pairs"),
+        ({"densities": of_densities(0.7, 0.3, pairs=199)}, "of 199 pairs"),
         ({"densities": of_densities(0.7, 0.3).drop_vars("difference")}, "not compared with pixels"),
         ({"densities": of_densities(0.7, 0.3).assign_attrs(level=0.5)}, "coverage 0.5"),
     ]
