@@ -64,7 +64,7 @@ class Network(NamedTuple):
 
 NETWORKS: Mapping[str, Network] = {
     "bsd-unet-free-100": Network(UNet, "clean", "mid", 1500, 20, 400, 24, textures=True),
-    "bsd-unet-bias-100": Network(lambda: UNet(bias=True), "clean", "mid", 1500, 20, 400, textures=True),
+    "bsd-unet-bias-100": Network(lambda: UNet(bias=True), "clean", "mid", 500, 4, 400, textures=True),
     "bsd-dncnn-free-100": Network(DnCNN, "clean", "layer10", 120, 4),
     "bsd-dncnn-bias-100": Network(lambda: DnCNN(bias=True), "clean", "layer10", 120, 4),
     "celeba-rf43": Network(lambda: Flat(43), "residual", "layer10", 120, 4),
