@@ -65,7 +65,7 @@ FINDINGS = Findings(
     coords={
         "concept": "concept, from the first channel held",
         "channel": "the channel that is the concept",
-        "held": "all channels held with it",
+        "held": "all channels held, its own first",
         "against": "samples compared with: without a condition, or of the other concepts",
         "witness": "what is compared: the channels held, all others, or a classifier's reading",
     },
@@ -104,6 +104,11 @@ class Concept(NamedTuple):
     channel: int
     channels: list[int]
     images: list[int]
+
+    @property
+    def own_first(self) -> list[int]:
+        """The channels, its own before the others: two concepts may hold the same ones, of images of their own."""
+        return [self.channel, *(c for c in self.channels if c != self.channel)]
 
 
 class Tested(NamedTuple):
@@ -324,9 +329,7 @@ def _tested(tap: Tap, images: ImageSet, one: Concept, phi: np.ndarray, sigma: fl
         batch_size=settings.batch_size,
         progress=bool(settings.progress),
     )
-    # Two concepts may hold the same channels, each at what its own images make of them: the first channel is the own.
-    own_first = sorted(one.channels, key=lambda c: (c != one.channel, c))
-    store, name = folder_of(settings.store), "-".join(map(str, own_first))
+    store, name = folder_of(settings.store), "-".join(map(str, one.own_first))
     folders = None if store is None else (store / f"{name}-held", store / f"{name}-free")
     samples = held_and_free(draw, one.channels, settings.seed, folders)
     classifier = excitement(phi, one.channel, one.channels)
@@ -424,7 +427,7 @@ def _labelled(
         coords={
             "concept": np.arange(len(tested)),
             "channel": ("concept", channels),
-            "held": ("concept", [", ".join(map(str, own.concept.channels)) for own in tested]),
+            "held": ("concept", [", ".join(map(str, own.concept.own_first)) for own in tested]),
             "against": [FREE, OTHERS],
             "witness": labels.strings(first["witness"].values),
         },

@@ -80,7 +80,7 @@ def test_concepts_that_hold_the_same_channels_are_kept_apart(tmp_path: Path) -> 
     selective["type"] = selective["type"].copy(data=np.broadcast_to(kinds, selective["type"].shape))
     options = {"findings": selective, "together": 2, "n_images": 1, "n_samples": 2, "sigmas": [1, 0.1]}
     found = held([1, 2], store=tmp_path, **options)
-    assert found.held.values.tolist() == ["1, 2", "1, 2"]
+    assert found.held.values.tolist() == ["1, 2", "2, 1"]
     assert found.exciting_image.values[0] != found.exciting_image.values[1]
     assert {path.name for path in tmp_path.iterdir()} == {"1-2-held", "1-2-free", "2-1-held", "2-1-free"}
     xr.testing.assert_identical(held([1, 2], store=tmp_path, **options), found)
