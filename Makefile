@@ -77,12 +77,12 @@ results: .venv/bench.done
 # The tables of docs/published.md, from WEIGHTS/*.safetensors and the same data; goes on where it stopped.
 published: .venv/bench.done
 	$(BIN)/python benchmarks/published.py --weights $(WEIGHTS) --photographs $(PHOTOGRAPHS) --textures $(TEXTURES) \
-		--cues $(CUES) -o published
+		--cues $(CUES) -o results-published
 
 # The table of docs/claims.md and its figure, from what the two before have made; published networks where there are some.
 claims: .venv/bench.done
 	$(BIN)/python benchmarks/claims_page.py photo32=results photo32-shallow=results-shallow \
-		texture48=results-texture48 --published published
+		texture48=results-texture48 --published results-published
 
 clean:
 	rm -rf .venv .venv-lowest demo build *.egg-info

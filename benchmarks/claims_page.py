@@ -1,6 +1,6 @@
 """The table of docs/claims.md and its figure: verdicts on all claims, in bundled and published networks.
 
-``python benchmarks/claims_page.py photo32=results texture48=results-texture48 --published published`` reads the
+``python benchmarks/claims_page.py photo32=results texture48=results-texture48 --published results-published`` reads the
 claims.nc of reports, whose pages are docs/FOLDER.md, and what benchmarks/published.py has kept.
 """
 
@@ -37,7 +37,7 @@ def main() -> None:
     """Write the table and the figure."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("reports", nargs="+", help="NAME=FOLDER")
-    options.add_argument("--published", type=Path, default=Path("published"))
+    options.add_argument("--published", type=Path, default=Path("results-published"))
     options.add_argument("--page", type=Path, default=DOCS / "claims.md")
     given = options.parse_args()
     found = {name: of_report(Path(folder)) for name, _, folder in (one.partition("=") for one in given.reports)}

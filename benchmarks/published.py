@@ -1,9 +1,9 @@
 """Which claims hold in denoisers trained by others: measures, and writes the tables of docs/published.md.
 
-``python benchmarks/published.py --weights FOLDER --photographs FOLDER -o published`` reads NAME.safetensors of the
-networks below, and val.zip and train-0.zip; for claims 9 and 10 also unseen.zip and train.zip of ``--textures`` and
-the file ``--cues``. Each part of each network is kept in its own folder, so that what is there
-already is not done again; ``--networks`` and ``--parts`` choose some. The page is written from whatever is there.
+``python benchmarks/published.py --weights FOLDER --photographs FOLDER -o results-published`` reads NAME.safetensors of
+the networks below, and val.zip and train-0.zip; for claims 9 and 10 also unseen.zip and train.zip of ``--textures`` and
+the file ``--cues``. Each part of each network is kept in its own folder, so that what is there already is not done
+again; ``--networks`` and ``--parts`` choose some. The page is written from whatever is there.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def main() -> None:
     options.add_argument("--photographs", type=Path, required=True)
     options.add_argument("--textures", type=Path)
     options.add_argument("--cues", type=Path)
-    options.add_argument("-o", "--out", type=Path, default=Path("published"))
+    options.add_argument("-o", "--out", type=Path, default=Path("results-published"))
     options.add_argument("--networks", default=",".join(NETWORKS))
     options.add_argument("--parts", default="quality,phi,noise,textures,stability,compared")
     options.add_argument("--page", type=Path, default=PAGE)

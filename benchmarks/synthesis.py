@@ -43,17 +43,8 @@ ROWS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--textures", default="samples", help="images, one photograph a texture; by default built-in")
-    parser.add_argument("--network", default="photo32", help="name of a network, or a file of its weights")
-    parser.add_argument("--tap", default="mid")
-    parser.add_argument("--size", type=int, default=32, help="side of a patch; a photograph is cut into 4 × 4")
-    parser.add_argument("--photographs", type=int, default=4)
-    parser.add_argument("--samples", type=int, default=2)
-    parser.add_argument("--levels", type=int, default=8)
+    parser = arguments(__doc__, network="photo32", size=32, out="synthesis")
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--out", type=Path, default=Path("synthesis"))
     options = parser.parse_args()
     given, further, reference = patches(options.textures, options.size, options.photographs, options.seed)
     trained = probekit.load(options.network)
@@ -83,6 +74,21 @@ def main() -> None:
         shown(name, made[name], reference, f"{float(made[name].match.median()):10.1%}  {seconds:7.1f}")
     if made:
         print(*saved(options.out, ("synthesis", drawn(given, made))))
+
+
+def arguments(said: str | None, *, network: str, size: int, out: str) -> argparse.ArgumentParser:
+    """The options of samples made from φ of patches of photographs."""
+    parser = argparse.ArgumentParser(description=said, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--textures", default="samples", help="images, one photograph a texture; by default built-in")
+    parser.add_argument("--network", default=network, help="name of a network, or a file of its weights")
+    parser.add_argument("--tap", default="mid")
+    parser.add_argument("--size", type=int, default=size, help="side of a patch; a photograph is cut into 4 × 4")
+    parser.add_argument("--photographs", type=int, default=4)
+    parser.add_argument("--samples", type=int, default=2)
+    parser.add_argument("--levels", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--out", type=Path, default=Path(out))
+    return parser
 
 
 def patches(textures: str, size: int, count: int, seed: int) -> tuple[ImageSet, xr.Dataset, ImageSet]:

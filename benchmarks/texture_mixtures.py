@@ -8,18 +8,16 @@ Run: python benchmarks/texture_mixtures.py [--textures unseen.zip] [--network te
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from synthesis import patches
+from synthesis import arguments, patches
 from texture_statistics import texture_statistics
 
 import probekit
 from analyses import sampling
 from analyses.ground import picture, saved
+from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.phi.tap import Tap
 
@@ -27,17 +25,9 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--textures", default="samples", help="images, one photograph a texture; by default built-in")
-    parser.add_argument("--network", default="texture48", help="name of a network, or a file of its weights")
-    parser.add_argument("--tap", default="mid")
-    parser.add_argument("--size", type=int, default=64, help="side of a patch; a photograph is cut into 4 × 4")
-    parser.add_argument("--photographs", type=int, default=4, help="an even number")
-    parser.add_argument("--samples", type=int, default=2)
-    parser.add_argument("--levels", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--out", type=Path, default=Path("mixtures"))
-    options = parser.parse_args()
+    options = arguments(__doc__, network="texture48", size=64, out="mixtures").parse_args()
+    if options.photographs % 2:
+        raise InputError(f"--photographs {options.photographs}: give an even number, two by two")
     given, _, reference = patches(options.textures, options.size, options.photographs, options.seed)
     network = probekit.load(options.network)
     tap = probekit.tap(network, options.tap)

@@ -225,7 +225,7 @@ def shares(samples: xr.Dataset, *, groups: str | None = None, level: float = 0.9
         {findings}
 
         Persistence is NaN with fewer than 4 samples or 9 noise levels, an excess where a group or the rest has fewer
-        than 2 samples. A warning names the conditions where a bias is shown.
+        than 2 samples, or work that does not vary. A warning names the conditions where a bias is shown.
 
     Raises
     ------

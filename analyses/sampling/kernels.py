@@ -252,10 +252,8 @@ def persistence_of(losses: np.ndarray, missed: float) -> Estimate:
     n, half = losses.shape[1], (losses.shape[2] - APART) // 2
     if n < 4 or half < 2:
         return Estimate(*np.full((3, len(losses)), np.nan))
-    ranks = stats.rankdata(np.stack([losses[..., :half].sum(2), losses[..., -half:].sum(2)]), axis=2)
-    centred = ranks - ranks.mean(axis=2, keepdims=True)
-    norm = np.sqrt(np.square(centred).sum(axis=2).prod(axis=0))
-    r = np.divide(centred.prod(axis=0).sum(axis=1), norm, out=np.full(len(norm), np.nan), where=norm > 0)
+    halves = zip(losses[..., :half].sum(2), losses[..., -half:].sum(2), strict=True)
+    r = np.array([stats.spearmanr(*both)[0] if min(map(np.ptp, both)) > 0 else np.nan for both in halves])
     reach = stats.norm.isf(missed / 2) * (1.06 / (n - 3)) ** 0.5
     z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
     return Estimate(r, np.tanh(z - reach), np.tanh(z + reach))
@@ -263,21 +261,18 @@ def persistence_of(losses: np.ndarray, missed: float) -> Estimate:
 
 def excess_of(work: np.ndarray, mine: np.ndarray, missed: float) -> Estimate:
     """Mean work of each group less that of the other samples (image, group), by Welch's t."""
-    sides = []
-    for held in (mine, ~mine):
-        n = held.sum(axis=1)
-        mean = np.where(held, work[..., None], 0).sum(axis=1) / np.maximum(n, 1)
-        square = np.where(held, np.square(work[..., None] - mean[:, None]), 0).sum(axis=1)
-        sides.append((mean, np.where(n > 1, square / np.maximum(n - 1, 1) / np.maximum(n, 1), np.nan), n - 1))
-    (mean, variance, free), (other, beside, rest) = sides
-    # Work that is the same in all samples of both says nothing of its spread.
-    total = np.where(variance + beside > 0, variance + beside, np.nan)
-    freedom = total**2 / (variance**2 / np.maximum(free, 1) + beside**2 / np.maximum(rest, 1))
-    reach = stats.t.isf(missed / 2, freedom) * np.sqrt(total)
-    return Estimate(mean - other + 0 * total, mean - other - reach, mean - other + reach)
+    found = np.full((3, len(work), mine.shape[2]), np.nan)
+    for i, g in np.ndindex(found.shape[1:]):
+        own, rest = work[i][mine[i, :, g]], work[i][~mine[i, :, g]]
+        # Work that is the same in all samples says nothing of its spread.
+        if min(own.size, rest.size) > 1 and min(np.ptp(own), np.ptp(rest)) > 0:
+            ends = stats.ttest_ind(own, rest, equal_var=False).confidence_interval(1 - missed)
+            found[:, i, g] = own.mean() - rest.mean(), ends.low, ends.high
+    return Estimate(*found)
 
 
 def agreement_of(values: np.ndarray) -> np.ndarray:
+    """Correlation over pixels of the variances of even and odd samples (image); NaN with fewer than 4."""
     if values.shape[1] < 4:
         return np.full(len(values), np.nan)
     halves = [values[:, half::2].var(axis=1, ddof=1).reshape(len(values), -1) for half in (0, 1)]
