@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 __all__ = ["excitement", "most_exciting", "nearer", "raised_together", "relabelled_p"]
 
@@ -55,14 +57,12 @@ def excitement(phi: np.ndarray, channel: int, held: list[int]) -> Callable[[np.n
         From φ (n, channels) to probabilities (n, 2) that the image leaves the channel at rest, or excites it.
     """
     free = np.setdiff1d(np.arange(phi.shape[1]), held)
-    middle, spread = phi[:, free].mean(axis=0), phi[:, free].std(axis=0)
-    spread = np.where(spread > 0, spread, 1)
     excited = np.zeros(len(phi), bool)
     excited[most_exciting(phi, channel, math.ceil(EXCITED * len(phi)))] = True
     # Few images for many channels: a strong penalty keeps the classifier from learning single images.
-    fitted = LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000)
-    fitted.fit((phi[:, free] - middle) / spread, excited)
-    return lambda given: fitted.predict_proba((given[:, free] - middle) / spread)
+    fitted = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced"))
+    fitted.fit(phi[:, free], excited)
+    return lambda given: fitted.predict_proba(given[:, free])
 
 
 def nearer(held: np.ndarray, free: np.ndarray) -> np.ndarray:

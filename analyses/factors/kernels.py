@@ -72,8 +72,7 @@ def read_out(x: np.ndarray, targets: np.ndarray, fold: np.ndarray) -> tuple[np.n
 
 def r_squared(error: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """1 − error / spread; NaN where nothing varies."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return 1 - np.where(spread > 0, error / np.where(spread > 0, spread, 1), np.nan)
+    return 1 - np.where(spread > 0, error / np.where(spread > 0, spread, 1), np.nan)
 
 
 def nearest_others(x: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Nearest", "nearest_training", "threshold"]
 
 CHUNK = 512
+# Photographs at this distance differ as by a strong JPEG or half a grey level in ten; different ones lie near 1.
+TWIN = 0.1
 
 
 class Nearest(NamedTuple):
@@ -29,28 +31,47 @@ class Nearest(NamedTuple):
 
 
 def nearest_training(images: Tensor, training: ImageSet, *, neighbours: int) -> Nearest:
-    """Nearest training images by √(2 − 2 corr), where corr is over pixels and bands; training is read once, in pieces.
+    """Nearest training images by √(2 − 2 corr), where corr is over pixels and bands; training is read twice, in pieces.
 
     That is the distance of images that are centred and scaled to unit norm, so that faint images are not all near to
     one another. `relative` is the distance to the nearest over the mean of those to the `neighbours` next ones (as
     Carlini et al. 2023, arXiv:2301.13188, do): 0 for a copy, near 1 for an image that is no more like one training
-    image than like others. Blurred images lie nearer to all, so their distance says little, but not this ratio.
+    image than like others. Twins of the nearest, up to `TWIN` from it, are no next ones: what is there many times is
+    learnt by heart first. Blurred images lie nearer to all, so their distance says little, but not this ratio.
     """
     mine = _standardised(images)
-    best = torch.full((len(mine), 0), 0.0, device=images.device)
-    where = torch.full((len(mine), 0), 0, dtype=torch.int64, device=images.device)
+    nearest, where = _most_alike(mine, training, 1)
+    position = where[:, 0].cpu()
+    twins = _standardised(training.read(position.tolist()).to(images.device))
+    others, _ = _most_alike(mine, training, neighbours, without=twins)
+    distance, following = _distance(nearest[:, 0]), _distance(others)
+    # Of fewer next ones than asked for the mean is over those that are there; where all are twins, all is copied.
+    counted = others > -torch.inf
+    mean = torch.where(counted, following, 0).sum(dim=1) / counted.sum(dim=1)
+    return Nearest(position, distance.cpu(), torch.where(counted.any(dim=1), distance / mean, 0).cpu())
+
+
+def _most_alike(
+    mine: Tensor, training: ImageSet, count: int, *, without: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The largest correlations (n, count) with training images, and their positions; −∞ for twins of `without`."""
+    best = torch.full((len(mine), 0), 0.0, device=mine.device)
+    where = torch.full((len(mine), 0), 0, dtype=torch.int64, device=mine.device)
     for start in range(0, len(training), CHUNK):
         chosen = range(start, min(start + CHUNK, len(training)))
-        found = mine @ _standardised(training.read(chosen).to(images.device)).T
+        piece = _standardised(training.read(chosen).to(mine.device)).T
+        found = mine @ piece
+        if without is not None:
+            found[_distance(without @ piece) <= TWIN] = -torch.inf
         best = torch.cat([best, found], dim=1)
-        where = torch.cat([where, torch.arange(chosen.start, chosen.stop, device=images.device).expand_as(found)], 1)
-        best, order = best.topk(min(neighbours + 1, best.shape[1]), dim=1)
+        where = torch.cat([where, torch.arange(chosen.start, chosen.stop, device=mine.device).expand_as(found)], 1)
+        best, order = best.topk(min(count, best.shape[1]), dim=1)
         where = where.gather(1, order)
-    distance = (2 - 2 * best).clamp_min(0).sqrt()
-    following = distance[:, 1:].mean(dim=1)
-    # Where the next ones are copies too, nothing is nearer than anything else could be.
-    relative = torch.where(following > 0, distance[:, 0] / following.clamp_min(torch.finfo(following.dtype).tiny), 0)
-    return Nearest(where[:, 0].cpu(), distance[:, 0].cpu(), relative.cpu())
+    return best, where
+
+
+def _distance(correlation: Tensor) -> Tensor:
+    return (2 - 2 * correlation).clamp_min(0).sqrt()
 
 
 def threshold(held_out: Sequence[float], share: float) -> float:

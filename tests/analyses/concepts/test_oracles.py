@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.optimize import minimize
+from scipy.special import expit
 
 import probekit
 from analyses import concepts
@@ -77,3 +79,25 @@ def test_channels_held_together_are_those_that_the_same_images_raise_most() -> N
     images = kernels.most_exciting(phi, 0, 2)
     assert images.tolist() == [7, 9]
     assert kernels.raised_together(phi, images, 0, np.array([0, 1, 2, 3]))[:2] == [3, 1]
+
+
+def test_the_classifier_is_a_penalised_logistic_regression_on_free_channels_in_units_of_their_spread() -> None:
+    rng = np.random.default_rng(1)
+    phi, given = (10 + rng.normal(size=(n, 5)) * [1, 2, 0.1, 5, 1] for n in (60, 7))
+    phi[:, 1] += 3 * phi[:, 0]
+    excited = np.zeros(60, bool)
+    excited[np.argsort(-phi[:, 0])[:6]] = True
+    x = (phi[:, [1, 2, 4]] - phi[:, [1, 2, 4]].mean(axis=0)) / phi[:, [1, 2, 4]].std(axis=0)
+    # Both kinds weigh the same; the penalty is ½ ‖w‖², data weigh 0.01, the intercept is free.
+    weight = np.where(excited, 60 / (2 * 6), 60 / (2 * 54))
+
+    def loss(w: np.ndarray) -> float:
+        sign = np.where(excited, 1, -1)
+        return float(0.5 * w[1:] @ w[1:] + 0.01 * (weight * np.logaddexp(0, -sign * (w[0] + x @ w[1:]))).sum())
+
+    w = minimize(loss, np.zeros(4), tol=1e-12).x
+    logit = w[0] + ((given[:, [1, 2, 4]] - phi[:, [1, 2, 4]].mean(axis=0)) / phi[:, [1, 2, 4]].std(axis=0)) @ w[1:]
+    found = kernels.excitement(phi, 0, [0, 3])(given)
+    # Both are minimised numerically, to gradients of some 1e-4.
+    np.testing.assert_allclose(found, np.stack([expit(-logit), expit(logit)], axis=1), atol=1e-3)
+    assert np.ptp(found[:, 1]) > 0.02

@@ -1,5 +1,7 @@
 """Descriptors against numpy, scikit-learn and closed forms."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -59,6 +61,35 @@ def test_a_filter_passes_a_plane_wave_at_its_transfer_function() -> None:
             ]
             assert float(amplitude[s, o].max()) <= sum(lobes) + 1e-6
             assert float(amplitude[s, o].min()) >= abs(lobes[0] - lobes[1]) - 1e-6
+
+
+@pytest.mark.parametrize(("scales", "orientations"), [(4, 8), (2, 4)])
+def test_gist_is_oliva_and_torralbas_written_out_in_numpy(scales: int, orientations: int) -> None:
+    size, grid = 16, 4
+    images = np.random.default_rng(3).random((2, 3, size, size))
+    found = descriptors.gist(images, scales=scales, orientations=orientations, grid=grid).values
+    f_rows, f_cols = np.meshgrid(np.fft.fftfreq(2 * size), np.fft.fftfreq(2 * size), indexing="ij")
+    radius, angle = np.hypot(f_rows, f_cols), np.arctan2(-f_rows, f_cols)
+    known = (np.abs(f_rows) < 0.5) & (np.abs(f_cols) < 0.5) & (radius > 0)
+    centres = 0.3 / 1.85 ** np.arange(scales)
+    blur = 0.5 ** ((radius / (centres[-1] / 3)) ** 2)
+
+    def passed(x: np.ndarray, transfer: np.ndarray) -> np.ndarray:
+        return np.fft.ifft2(np.fft.fft2(x) * transfer)
+
+    for image, values in zip(images, found, strict=True):
+        grey = np.tensordot([0.299, 0.587, 0.114], image, 1)
+        log = np.pad(np.log(1 + 255 * grey), size // 2, mode="symmetric")
+        detail = log - passed(log, blur).real
+        white = detail / (0.2 + np.sqrt(np.maximum(passed(detail**2, blur).real, 0)))
+        expected = []
+        for centre, turn in itertools.product(centres, np.pi * np.arange(orientations) / orientations):
+            off = (angle - turn + np.pi) % (2 * np.pi) - np.pi
+            gauss = np.exp(-3.5 * (radius / centre - 1) ** 2 - 2 * np.pi * (orientations / 8) ** 2 * off**2)
+            inside = np.abs(passed(white, gauss * known))[size // 2 : -size // 2, size // 2 : -size // 2]
+            expected.append(inside.reshape(grid, size // grid, grid, size // grid).mean(axis=(1, 3)).ravel())
+        # Single precision, and luminance weights of three digits.
+        np.testing.assert_allclose(values, np.concatenate(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_an_even_image_has_no_gist() -> None:

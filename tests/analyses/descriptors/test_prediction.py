@@ -1,14 +1,17 @@
 """φ as far as it is a function of descriptors: what only follows these says nothing beyond them; more is seen."""
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from scipy.stats import binom
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.metrics import pairwise_distances
 
 from analyses import descriptors, semantics
-from analyses.descriptors.kernels_prediction import shared, varies
+from analyses.descriptors.kernels_prediction import crossfitted, folds_of, shared, varies
 from probekit import labels
 from probekit.errors import InputError
 
@@ -152,6 +155,37 @@ def test_predictions_are_made_by_images_of_other_folds_alone() -> None:
     others = descriptors.predicted(noise, gist, seed=1)
     assert not np.allclose(others.phi, found.phi)
     np.testing.assert_allclose(found.phi[0], again.phi[0], atol=1e-6)
+
+
+def test_predictions_are_those_of_scikit_learns_kernel_ridge_at_the_best_width_and_penalty() -> None:
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(60, 2))
+    line = features @ rng.normal(size=(2, 4))
+    # From smooth to wavy, from little noise to much: every width and every penalty is the best of some target.
+    targets = [
+        y + noise * rng.normal(size=y.shape)
+        for y, noise in [(line, 0.0), (line, 0.1), (line, 1.0), (np.sin(1.5 * features), 0.01), (np.sin(2 * line), 0.1)]
+    ]
+    folds = folds_of(60, 5, 0, None)
+    squared = pairwise_distances(features, metric="sqeuclidean")
+    squared = squared / np.median(squared[np.triu_indices(60, 1)])
+    found, chosen = crossfitted(features, targets, folds), set()
+    for target, own in zip(targets, found, strict=True):
+        tried = {}
+        for gamma, penalty in itertools.product([0.1, 0.5, 2.0], [1e-6, 1e-4, 1e-2]):
+            kernel, predicted = np.exp(-gamma * squared), np.empty_like(target)
+            for fitted, left in folds:
+                within = kernel[np.ix_(fitted, fitted)]
+                alpha = penalty * np.linalg.eigvalsh(within)[-1]
+                ridge = KernelRidge(alpha=alpha, kernel="precomputed")
+                mean = target[fitted].mean(axis=0)
+                predicted[left] = ridge.fit(within, target[fitted] - mean).predict(kernel[np.ix_(left, fitted)]) + mean
+            tried[gamma, penalty] = (((predicted - target) ** 2).mean(axis=0) / target.var(axis=0)).mean(), predicted
+        best = min(tried, key=lambda one: tried[one][0])
+        chosen.add(best)
+        np.testing.assert_allclose(own, tried[best][1], rtol=1e-5, atol=1e-5)
+    assert {gamma for gamma, _ in chosen} == {0.1, 0.5, 2.0}
+    assert {penalty for _, penalty in chosen} == {1e-6, 1e-4, 1e-2}
 
 
 def test_groups_stay_in_one_fold() -> None:

@@ -158,6 +158,15 @@ def test_correlations_are_numpys_and_cosines_sklearns() -> None:
     np.testing.assert_allclose(cosines(each, largest=1.0), cosine_similarity(each), atol=1e-12)
 
 
+def test_no_correlation_is_beyond_one_by_rounding() -> None:
+    each = np.random.default_rng(0).normal(size=(50, 7))
+    unit = each / np.linalg.norm(each, axis=1, keepdims=True)
+    assert (unit @ unit.T).max() > 1
+    both = cosines(np.concatenate([each, -each]), largest=5.0)
+    assert both.max() == 1
+    assert both.min() == -1
+
+
 def test_nearest_others_are_those_of_all_distances_and_never_the_image_itself() -> None:
     for channels in (2, 40):
         x = noise(10, 50, channels) + 100

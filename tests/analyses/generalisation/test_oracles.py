@@ -76,6 +76,32 @@ def the_nearest_is_that_of_a_search_by_hand(seed: int, n: int, k: int) -> None:
     np.testing.assert_allclose(result.relative, order[:, 0] / order[:, 1 : k + 1].mean(axis=1), atol=1e-3)
 
 
+@pytest.mark.parametrize("copies", [1, 3, 600])
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_copy_of_what_is_there_many_times_is_as_near_as_a_copy_of_one(copies: int, noise: float) -> None:
+    rng = np.random.default_rng(0)
+    one, others = rng.random((1, 1, 8, 8)), rng.random((20, 1, 8, 8))
+    # Twins are at √2 · 0.01 from one another, the sample at 0.02 from the first.
+    twins = one + noise * (rng.random((copies, 1, 8, 8)) - 0.5)
+    sample = one + 0.02 * (rng.random((1, 1, 8, 8)) - 0.5)
+    found = kernels.nearest_training(
+        torch.from_numpy(sample).float(), load(np.concatenate([twins, others])), neighbours=3
+    )
+    x = np.concatenate([sample, twins, others]).reshape(-1, 64)
+    x = x - x.mean(axis=1, keepdims=True)
+    distances = np.linalg.norm((x / np.linalg.norm(x, axis=1, keepdims=True))[1:] - x[0] / np.linalg.norm(x[0]), axis=1)
+    expected = distances[:copies].min() / np.sort(distances[copies:])[:3].mean()
+    assert expected < 0.03
+    # Single precision under a root: some 2⁻²² at 0.02.
+    np.testing.assert_allclose(found.relative, expected, rtol=0.02)
+
+
+def test_images_that_are_all_twins_are_all_copied() -> None:
+    images = np.random.default_rng(0).random((1, 1, 8, 8)).repeat(5, axis=0)
+    found = kernels.nearest_training(torch.from_numpy(images).float(), load(images), neighbours=3)
+    assert found.relative.tolist() == [0] * 5
+
+
 @given(seed=st.integers(0, 99), n=st.integers(4, 700), k=st.integers(1, 5))
 def test_the_nearest_training_image_is_that_of_a_search_by_hand(seed: int, n: int, k: int) -> None:
     the_nearest_is_that_of_a_search_by_hand(seed, n, k)
