@@ -5,7 +5,7 @@ code. A fault is killed where a test fails or takes far longer than without it, 
 change nothing that matters are named, with the reason, in tests/mutants/equivalent.txt, and do not count.
 
 Run: python benchmarks/mutants.py [MODULE.py …] [--count 8] [--seed 0] [-o mutants.jsonl]; by default of all kernels.
-What is in the file already is not tried again.
+What is in the file already is not tried again; with --survivors only what survived is, in code that is still there.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ COMPARED: dict[type, type] = {
     ast.NotEq: ast.Eq,
 }
 NAMES = {"min": "max", "max": "min", "argmin": "argmax", "argmax": "argmin", "any": "all", "all": "any", "sum": "mean"}
+BUILTINS = {name: NAMES[name] for name in ("min", "max", "any", "all")} | {"sum": "max"}
 NAMES |= {"amin": "amax", "amax": "amin", "minimum": "maximum", "maximum": "minimum", "mean": "sum", "std": "var"}
 
 
@@ -76,8 +77,8 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         yield "condition", changed(test=ast.UnaryOp(op=ast.Not(), operand=node.test))
     elif isinstance(node, ast.Attribute) and node.attr in NAMES:
         yield "name", changed(attr=NAMES[node.attr])
-    elif isinstance(node, ast.Name) and node.id in NAMES:
-        yield "name", changed(id=NAMES[node.id])
+    elif isinstance(node, ast.Name) and node.id in BUILTINS and isinstance(node.ctx, ast.Load):
+        yield "name", changed(id=BUILTINS[node.id])
     elif isinstance(node, ast.Call) and len(node.keywords) > 0 and node.keywords[-1].arg is not None:
         yield "keyword left out", changed(keywords=node.keywords[:-1])
 
@@ -86,7 +87,8 @@ class Faulty:
     """Puts a fault at the n-th place that can have one; docstrings and annotations have none."""
 
     def __init__(self, wanted: int) -> None:
-        self.wanted, self.seen, self.said, self.line = wanted, 0, "", 0
+        self.wanted, self.seen, self.said = wanted, 0, ""
+        self.node: ast.AST = ast.Pass(lineno=1, col_offset=0)
 
     def visit(self, node: ast.AST) -> ast.AST:
         """This node with the fault, if it is here or below."""
@@ -94,7 +96,7 @@ class Faulty:
             if self.seen == self.wanted:
                 before = ast.unparse(node).splitlines()[0]
                 self.said = f"{said}: {before} → {ast.unparse(other).splitlines()[0]}"
-                self.line = getattr(node, "lineno", 0)
+                self.node = node
                 self.seen += 1
                 return other
             self.seen += 1
@@ -115,11 +117,16 @@ def places(source: str) -> int:
     return counting.seen
 
 
-def faulty(source: str, place: int) -> tuple[str, str, int]:
-    """The module with a fault, the fault in words, its line."""
+def faulty(source: str, place: int) -> tuple[str, dict[str, Any]]:
+    """The module with a fault, and what the fault is: its line, that line with <<the place>> marked, and words."""
     tree, fault = ast.parse(source), Faulty(place)
     fault.visit(tree)
-    return ast.unparse(ast.fix_missing_locations(tree)), fault.said, fault.line
+    line, start = getattr(fault.node, "lineno", 1), getattr(fault.node, "col_offset", 0)
+    text = source.splitlines()[line - 1].encode()
+    end = getattr(fault.node, "end_col_offset", None) if getattr(fault.node, "end_lineno", 0) == line else None
+    # Columns are of bytes.
+    code = b"".join([text[:start], b"<<", text[start:end], b">>", b"" if end is None else text[end:]]).decode()
+    return ast.unparse(ast.fix_missing_locations(tree)), {"line": line, "code": code.strip(), "fault": fault.said}
 
 
 def tests_of(module: Path) -> list[str]:
@@ -149,12 +156,15 @@ def main() -> None:
     options.add_argument("modules", nargs="*", type=Path)
     options.add_argument("--count", type=int, default=8, help="faults tried in each module")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--survivors", action="store_true", help="try again what survived, and nothing else")
     options.add_argument("-o", "--out", type=Path, default=Path("mutants.jsonl"))
     given = options.parse_args()
     modules = [path.resolve() for path in given.modules] or sorted(ROOT.glob("analyses/*/kernels*.py"))
     out = given.out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
-    known = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
+    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+    # The last word on each.
+    known = list({named(one): one for one in map(json.loads, lines)}.values())
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         for name in PACKAGES:
@@ -163,36 +173,46 @@ def main() -> None:
             shutil.copy(ROOT / name, tree / name)
         for module in modules:
             name, source = str(module.relative_to(ROOT)), module.read_text(encoding="utf-8")
-            count = places(source)
-            chosen = random.Random(f"{given.seed} {name}").sample(range(count), min(given.count, count))
-            todo = [k for k in chosen if (name, k) not in {(one["module"], one["place"]) for one in known}]
+            every = {place: faulty(source, place) for place in range(places(source))}
+            if given.survivors:
+                alive = {named(one) for one in known if one["module"] == name and one["outcome"] == "survived"}
+                todo = [place for place, (_, said) in every.items() if named({"module": name, **said}) in alive]
+            else:
+                chosen = random.Random(f"{given.seed} {name}").sample(sorted(every), min(given.count, len(every)))
+                tried = {named(one) for one in known}
+                todo = [place for place in chosen if named({"module": name, **every[place][1]}) not in tried]
             if not todo:
                 continue
             passed, usual = run(tree, tests_of(module), 3600)
             if passed != "survived":
                 sys.exit(f"{name}: its tests fail without a fault")
             for place in todo:
-                text, said, line = faulty(source, place)
+                text, said = every[place]
                 (tree / name).write_text(text, encoding="utf-8")
                 outcome, seconds = run(tree, tests_of(module), 60 + 3 * usual)
                 (tree / name).write_text(source, encoding="utf-8")
-                known.append({"module": name, "place": place, "line": line, "fault": said, "outcome": outcome})
+                record = {"module": name, **said, "outcome": outcome}
+                known = [*(one for one in known if named(one) != named(record)), record]
                 with out.open("a", encoding="utf-8") as log:
-                    log.write(json.dumps(known[-1], ensure_ascii=False) + "\n")
-                print(f"{name}:{line}: {said}: {outcome} ({seconds:.0f} s)", flush=True)
+                    log.write(json.dumps(record, ensure_ascii=False) + "\n")
+                print(f"{name}:{said['line']}: {said['fault']}: {outcome} ({seconds:.0f} s)", flush=True)
     print(table(known, equivalent()))
 
 
-def equivalent() -> set[tuple[str, str]]:
-    """Module and fault of those that change nothing that matters."""
-    lines = EQUIVALENT.read_text(encoding="utf-8").splitlines() if EQUIVALENT.exists() else []
-    parts = [line.split(" | ") for line in lines if line and not line.startswith("#")]
-    return {(module, fault) for module, fault, *_ in parts}
+def named(fault: dict[str, Any]) -> tuple[str, str, str]:
+    """What a fault is known by wherever its line is: module, code, and the fault in words."""
+    return fault["module"], fault["code"], fault["fault"]
 
 
-def table(known: list[dict[str, Any]], without: set[tuple[str, str]]) -> str:
+def equivalent() -> set[tuple[str, ...]]:
+    """Faults that change nothing that matters, as `named` gives them."""
+    lines = EQUIVALENT.read_text(encoding="utf-8").splitlines()
+    return {tuple(line.split(" | ")[:3]) for line in lines if line and not line.startswith("#")}
+
+
+def table(known: list[dict[str, Any]], without: set[tuple[str, ...]]) -> str:
     """Killed faults of those that matter, by module, and the survivors."""
-    matter = [one for one in known if (one["module"], one["fault"]) not in without]
+    matter = [one for one in known if named(one) not in without]
     lines = ["| module | killed | of |", "| --- | --- | --- |"]
     for name in [*dict.fromkeys(one["module"] for one in matter), ""]:
         own = [one for one in matter if name in ("", one["module"])]

@@ -29,6 +29,36 @@ def test_equal_partitions_agree_fully_and_one_cluster_says_nothing() -> None:
     np.testing.assert_allclose(nothing, [0, 0, 0, 0.5], atol=1e-12)
 
 
+@pytest.mark.parametrize("own", [0.4, 0.97])
+def test_intervals_and_chance_are_those_of_halves_and_permutations_written_out(own: float) -> None:
+    rng = np.random.default_rng(3)
+    first = rng.integers(3, size=61)
+    second = np.where(rng.random(61) < own, first, rng.integers(4, size=61))
+    found = kernels_agreement.agreement(first, second, resamples=20, permutations=30, level=0.8, seed=5)
+
+    def measured(a: np.ndarray, b: np.ndarray, expected: float) -> np.ndarray:
+        return kernels_agreement.measures(kernels_agreement.counts(a, b, (3, 4)), expected)
+
+    whole = kernels_agreement.expected_information(kernels_agreement.counts(first, second, (3, 4)))
+    value = measured(first, second, whole)
+    np.testing.assert_allclose(found.value, value)
+    rng = np.random.default_rng(5)
+    halves = [rng.permutation(61)[:30] for _ in range(20)]
+    expected = kernels_agreement.expected_information(
+        kernels_agreement.counts(first[halves[0]], second[halves[0]], (3, 4))
+    )
+    each = np.array([measured(first[half], second[half], expected) for half in halves])
+    # Of the standard normal law 80 % lie within 1.2816.
+    reach = 1.2815515655 * np.sqrt(((each - each.mean(axis=0)) ** 2).sum(axis=0) / 19)
+    np.testing.assert_allclose(found.low, value - reach)
+    np.testing.assert_allclose(found.high, [min(1, end) for end in value + reach])
+    assert (value + reach > 1).any() == (own > 0.9)
+    rng = np.random.default_rng(5)
+    null = np.array([measured(first, rng.permutation(second), whole) for _ in range(30)])
+    np.testing.assert_allclose(found.chance, null.mean(axis=0))
+    np.testing.assert_allclose(found.p_value, (1 + (null >= value).sum(axis=0)) / 31)
+
+
 def test_the_expected_information_is_the_mean_over_permutations() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.integers(4, size=60), rng.integers(6, size=60)

@@ -190,6 +190,17 @@ def test_with_many_images_a_channel_reads_as_least_squares_do() -> None:
         np.testing.assert_allclose(spread[test, 0], (y[test] - y[~test].mean()) ** 2)
 
 
+def test_targets_are_read_together_as_they_are_one_by_one() -> None:
+    x, fold = noise(11, 60, 20), np.arange(60) % 4
+    # One wants hardly a penalty, the other nothing but.
+    targets = np.stack([x @ noise(12, 20), noise(13, 60)], axis=1)
+    together, _ = read_out(x, targets, fold)
+    alone = [read_out(x, targets[:, [t]], fold)[0][:, 0] for t in range(2)]
+    np.testing.assert_allclose(together, np.stack(alone, axis=1), rtol=1e-6)
+    assert together[:, 0].mean() < 0.01 * targets[:, 0].var()
+    assert together[:, 1].mean() < 1.2 * targets[:, 1].var()
+
+
 def test_every_site_is_of_its_own_channels_and_noise_level() -> None:
     n = 200
     aspects = repeated(n)

@@ -37,6 +37,18 @@ def test_the_tail_statistic_is_vuongs_of_the_fitted_laws() -> None:
         assert found == pytest.approx(math.sqrt(len(d)) * d.mean() / d.std())
 
 
+@pytest.mark.parametrize("n", [60, 200, 900])
+def test_the_normal_law_is_shown_by_pearsons_third_type_with_the_skew_of_the_boundary(n: int) -> None:
+    a = np.random.default_rng(0).normal(size=(n, 6)) + np.linspace(0, 1, 6) * marginals(n)
+    for column, found in zip(a.T, kernels.shape(a).p_normal, strict=True):
+        laplace = stats.laplace.logpdf(column, *stats.laplace.fit(column))
+        d = laplace - stats.norm.logpdf(column, *stats.norm.fit(column))
+        # The mean of n has the skewness over √n; a Gamma law of shape 16, the least, has ½.
+        law = stats.pearson3(min(kernels.BOUNDARY_SKEW / math.sqrt(n), 0.5))
+        expected = law.cdf(math.sqrt(n) * d.mean() / max(d.std(), kernels.BOUNDARY_SD))
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
 def test_the_tail_statistic_tells_laplace_from_normal_samples() -> None:
     rng = np.random.default_rng(1)
     n, channels = 400, 500
