@@ -177,7 +177,10 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
                 f"{name} is of type {data[name].dtype}: give real numbers, e.g. data[{name!r}].astype(float)"
             )
         if finite and not bool(np.isfinite(data[name]).all()):
-            dropped = dims[0] if dims[0] == "image" else "channel"
+            # Where every image has such a value it is channels that are at fault.
+            bad = ~np.isfinite(data[name])
+            some = dims[0] == "image" and not bool(bad.any([dim for dim in dims if dim != "image"]).all())
+            dropped = "image" if some else "channel"
             over = [dim for dim in dims if dim != dropped]
             raise InputError(
                 f"{name} holds NaN or infinite values: drop those {dropped}s, e.g. "
@@ -333,7 +336,12 @@ def classes(
     """
     if not isinstance(name, str) or name not in data.coords or data[name].dims != ("image",):
         known = _spoken(c for c in data.coords if data[c].dims == ("image",))
-        meant = name if isinstance(name, str) and name.isidentifier() and len(name) <= LONGEST else option
+        if not isinstance(name, str):
+            raise InputError(
+                f"{given(option, name)}: give the name of a coordinate along image of {of}, which has {known}; of values "
+                f"make one with assign_coords({option}=('image', …))"
+            )
+        meant = name if name.isidentifier() and len(name) <= LONGEST else option
         raise InputError(
             f"{given(option, name)} is no coordinate along image of {of}, which has {known}: give one of these, or add "
             f"it with assign_coords({meant}=('image', …))"

@@ -9,6 +9,7 @@ import xarray as xr
 
 from analyses.ground import Findings, Variable, as_activity, check_errors, check_numbers, resampling
 from analyses.selectivity import decisions, kernels, kernels_types
+from analyses.selectivity.kernels_counts import Counts, effective
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -23,6 +24,7 @@ __all__ = [
     "NEARLY_NONE",
     "RARE",
     "analyse",
+    "check",
     "independent",
 ]
 
@@ -112,12 +114,15 @@ class Given(NamedTuple):
         Whether rest was measured.
     known
         (sigma,), whether errors were.
+    rest_se
+        (sigma, channel), standard error of rest, 0 where it was not measured.
     """
 
     rest_source: str
     error_source: str
     rest: bool
     known: np.ndarray
+    rest_se: np.ndarray
 
 
 @FINDINGS.described
@@ -141,10 +146,11 @@ def analyse(
     makes a channel neither common nor selective.
 
     On one image a channel is *clear* of rest when |a| exceeds 5 standard errors, *near* rest when it is within
-    1, or within a tenth of the channel's typical response Σa²/Σ|a|, which is too little to count however precise;
-    images between are neither. Since few draws tell little of an image's error, and images differ in it, the variance
-    is that of phi_se or its mean over the 20 images of nearest a, whichever is larger; of rest, that of rest_se or the
-    mean around the image nearest to rest. A channel *responds* that is clear of rest on more than 1 image in 1000.
+    1; a tenth of the channel's typical response Σa²/Σ|a|, in which the largest 1 in 250 count as the next, is near and
+    not clear however precise; images between are neither. Since few draws tell little of an image's error, and images
+    differ in it, the variance is that of phi_se or its mean over the 20 images of nearest a, whichever is larger; of
+    rest, that of rest_se, the mean around the image nearest to rest, or as many times the images' as in the other
+    channels of the tap, whichever is largest. A channel *responds* that is clear of rest on more than 1 image in 1000.
     Over the images that these are drawn from it is
 
     - *silent* if it is clear of rest on fewer than 1 image in 100;
@@ -183,7 +189,7 @@ def analyse(
     clusters
         Coordinate along `image`, such as "label", for images that are not independent, as crops of one photograph:
         images of one group count as if they were alike throughout, n images in groups of m as n²/Σm² independent ones,
-        which must be 20 at least. By default images are independent.
+        which must be 20 at least, and a number of images as that in whole groups. By default images are independent.
     resamples, level, seed
         Number of resamples ≥ 100 of the bootstrap over channels, coverage in (0, 1) of all intervals, seed ≥ 0.
 
@@ -193,10 +199,11 @@ def analyse(
         {findings}
 
         Between noise levels only where there are several, between draws only with phi_draws.
-        Attrs `rest_source`, `error_source` name fallbacks: without rest, the lower decile of φ over images; without
-        phi_se (or with one draw, where it is NaN) and with rest, the spread of φ below its median, which takes a
-        channel that only varies about rest for silent; without either, no error, so that silent and common
-        channels cannot be told apart. `independent_images` is the number that images are worth.
+        Attrs `rest_source`, `error_source` name fallbacks. Without rest, activity is counted from the lower decile of φ
+        over images, and no type is shown, since all ask where rest lies; `possible` and `decided` say what the shape of
+        the marginal excludes. Without phi_se (or with one draw, where it is NaN) the spread of φ below its median
+        stands in for the errors of φ and of rest, which can only be smaller: so no channel that varies is shown to be
+        silent. `independent_images` is the number that images are worth.
 
     Raises
     ------
@@ -217,13 +224,13 @@ def analyse(
     checks.choice("fdr_method", fdr_method, ("bh", "by"))
     top = checks.whole("top", top, least=1)
     data = labels.once(data)
-    _check(data)
+    check(data)
     members, units = independent(data, clusters)
     data = as_activity(data.compute(), "phi", "phi_draws", "rest")
     given = _given(data)
     measured = _measured(data, given, min(top, data.sizes["image"]), members)
     options = decisions.Options(fdr, fdr_method, level, resamples, seed)
-    found = _weighed(measured, data.sizes["image"], units)
+    found = _weighed(measured, Counts(data.sizes["image"], members), given)
     decided = decisions.decided(found, data, options)
     values = {
         **_by_channel(measured, decided, labels.strings(data["image"].values)),
@@ -246,7 +253,8 @@ def analyse(
     )
 
 
-def _check(data: xr.Dataset) -> None:
+def check(data: xr.Dataset) -> None:
+    """Refuse what types of channel cannot be told of."""
     check_numbers(data, "phi", "phi_draws", "phi_se", "rest", "rest_se")
     labels.check(data, "phi")
     labels.check_ids(data)
@@ -274,7 +282,7 @@ def independent(data: xr.Dataset, clusters: str | None) -> tuple[np.ndarray | No
     if clusters is None:
         return None, float(data.sizes["image"])
     members = np.unique(labels.classes(data, clusters, option="clusters", least=1), return_inverse=True)[1]
-    units = kernels.effective(members, len(members))
+    units = effective(members, len(members))
     if units < MIN_IMAGES:
         raise InputError(
             f"clusters={clusters!r}: {len(members)} images in {members.max() + 1} groups are worth {units:.3g} "
@@ -291,14 +299,36 @@ def _given(data: xr.Dataset) -> Given:
         if with_error:
             known &= np.isfinite(data["rest_se"].values).all(axis=1)
     given = "phi_se and rest_se" if with_error else "phi_se"
-    instead = "spread of phi below its median over images" if rest else "none: all variation counts as response"
+    instead = "spread of phi below its median over images" if rest else "none: no type is shown without rest"
     levels = ", ".join(f"{level:g}" for level in data["sigma"].values[known])
     return Given(
-        "rest" if rest else "lower decile of phi over images",
+        "rest" if rest else "none: activity is counted from the lower decile of phi over images",
         given if known.all() else f"{given} at sigma {levels}; elsewhere {instead}" if known.any() else instead,
         rest,
         np.asarray(known),
+        _error_of_rest(data) if with_error else np.zeros(data["phi"].shape[1:]),
     )
+
+
+def _error_of_rest(data: xr.Dataset) -> np.ndarray:
+    """Standard errors (sigma, channel) of rest, kept from being underestimated by few draws.
+
+    Its own, or as many times that of the channel's images as the channels of its tap have on average, whichever is
+    larger: by two draws one channel in twelve has a tenth of its error or less.
+    """
+    own = data["rest_se"].values.astype(np.float64)
+    if "phi_se" not in data:
+        return own
+    of_images = (data["phi_se"].values.astype(np.float64) ** 2).mean(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noisier = np.where(of_images > 0, own**2 / of_images, np.nan)
+    least = np.zeros_like(own)
+    for site in labels.sites(data):
+        ratio = noisier[site.level, site.channels]
+        known = np.isfinite(ratio)
+        if known.any():
+            least[site.level, site.channels] = ratio[known].mean() * of_images[site.level, site.channels]
+    return np.sqrt(np.maximum(own**2, least))
 
 
 def _measured(data: xr.Dataset, given: Given, top: int, members: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -340,8 +370,8 @@ def _at_level(
     reliability = np.full(phi.shape[1], np.nan)
     if given.known[s]:
         se = values("phi_se")
-        rest_se = values("rest_se") if given.rest and "rest_se" in data else np.zeros(phi.shape[1])
-        alike = len(phi) / kernels.effective(members, len(phi))
+        rest_se = given.rest_se[s, columns]
+        alike = len(phi) / effective(members, len(phi))
         neighbours = int(np.ceil(kernels.NEIGHBOURS * alike - 1e-9))
         error, of_rest = kernels.standard_error(activity, se, rest_se, neighbours)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -349,13 +379,13 @@ def _at_level(
     elif given.rest:
         # The distance from the lower quartile to the median is 0.6745 standard deviations of a normal law.
         lower, middle = np.quantile(phi, [0.25, 0.5], axis=0)
-        error, of_rest = (middle - lower) / 0.6745, np.zeros(phi.shape[1])
+        error = of_rest = (middle - lower) / 0.6745
     else:
         error = of_rest = np.zeros(phi.shape[1])
     top_index = kernels.strongest(activity, top)
     counts, low, high = kernels.histogram(activity, BINS)
     found = {
-        **kernels.zones(activity, error, of_rest)._asdict(),
+        **kernels.zones(activity, error, of_rest, members)._asdict(),
         **shape._asdict(),
         "reliability": reliability,
         "top_index": top_index,
@@ -372,10 +402,12 @@ def _at_level(
     return found
 
 
-def _weighed(measured: dict[str, np.ndarray], images: int, units: float) -> kernels_types.Weighed:
+def _weighed(measured: dict[str, np.ndarray], counts: Counts, given: Given) -> kernels_types.Weighed:
     zones = kernels.Zones(*(measured[name] for name in kernels.Zones._fields))
     shape = kernels.Shape(*(measured[name] for name in kernels.Shape._fields))
-    return kernels_types.weighed(zones, shape, images, units, RATES)
+    # What never varies has no error that would.
+    errors = given.known[:, None] | (measured["low"] == measured["high"])
+    return kernels_types.weighed(zones, shape, counts, RATES, rest=given.rest, errors=errors)
 
 
 def _by_channel(

@@ -7,24 +7,29 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.sparse import csr_array
 from scipy.special import gammainc
+
+from analyses.selectivity.kernels_counts import effective
 
 __all__ = [
     "Shape",
     "Zones",
     "above",
-    "effective",
     "histogram",
     "overlap",
     "rank_correlation",
     "shape",
     "standard_error",
     "strongest",
+    "typical",
     "zones",
 ]
 
 CLEAR = 5.0
 SMALL = 0.1
+# Share of images whose size says nothing of what is typical: as many may lie far out in a common channel.
+EXTREME = 0.004
 # Images whose errors are taken together: with 2 draws 20 degrees of freedom, at which 5 standard errors are exceeded by
 # chance once in 14,000 images.
 NEIGHBOURS = 20
@@ -46,7 +51,8 @@ class Zones(NamedTuple):
     """Numbers of images per channel in which it is clearly above, clearly below, and near rest.
 
     `if_higher` (4, shifts, channels) counts images clearly above, clearly below, above and not near, below and not near
-    if rest were higher by so many of its standard errors, `if_lower` if it were lower.
+    if rest were higher by so many of its standard errors, `if_lower` if it were lower. `worth_if_higher` (shifts,
+    channels) is the number of independent images that those are worth which are clearly above or below.
     """
 
     above: np.ndarray
@@ -54,12 +60,15 @@ class Zones(NamedTuple):
     near: np.ndarray
     if_higher: np.ndarray
     if_lower: np.ndarray
+    worth_if_higher: np.ndarray
+    worth_if_lower: np.ndarray
 
 
 class Shape(NamedTuple):
     """The marginal of each channel over images.
 
     `tail` is Vuong's statistic, positive where the heavy-tailed Laplace law fits better than the normal law;
+    `heavy` the same or, if it is less, that with the image or group furthest out no further than the next;
     `p_normal` the p-value of the normal law's being closer;
     `far` the number of images further from the median than 4 standard deviations, taken from the quartiles.
     """
@@ -70,21 +79,9 @@ class Shape(NamedTuple):
     kurtosis: np.ndarray
     lifetime: np.ndarray
     tail: np.ndarray
+    heavy: np.ndarray
     p_normal: np.ndarray
     far: np.ndarray
-
-
-def effective(members: np.ndarray | None, n: int) -> float:
-    """Number of independent images that n are worth whose groups may be alike throughout: n²/Σm², of group sizes m.
-
-    Kish's effective number; that of groups where all are equally large, n where each image is one.
-
-    Parameters
-    ----------
-    members
-        (images), the group of each, from 0; None where images are independent.
-    """
-    return float(n) if members is None else n**2 / float((np.bincount(members).astype(float) ** 2).sum())
 
 
 def standard_error(
@@ -128,10 +125,21 @@ def above(phi: np.ndarray, rest: np.ndarray) -> np.ndarray:
     return phi - rest
 
 
-def zones(activity: np.ndarray, error: np.ndarray, of_rest: np.ndarray) -> Zones:
+def typical(size: np.ndarray) -> np.ndarray:
+    """Typical response (channels) of a channel, Σb²/Σb over images of b = |a| (images, channels).
+
+    The mean over images weighed by how much each has. The largest b, 1 in 250 and one at least, count as the next:
+    one image would else say what is typical.
+    """
+    b = np.minimum(size, np.quantile(size, 1 - EXTREME, axis=0, method="lower"))
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num((b**2).sum(axis=0) / b.sum(axis=0))
+
+
+def zones(activity: np.ndarray, error: np.ndarray, of_rest: np.ndarray, members: np.ndarray | None = None) -> Zones:
     """Count images on which a channel is clearly above, clearly below or near rest.
 
-    A tenth of the typical response Σa²/Σ|a| counts for nothing. Beyond that, a departure is clear when it
+    A tenth of the `typical` response counts for nothing. Beyond that, a departure is clear when it
     exceeds 5 standard errors; within 1 the channel is near rest. Images between are in no zone.
 
     Parameters
@@ -142,10 +150,11 @@ def zones(activity: np.ndarray, error: np.ndarray, of_rest: np.ndarray) -> Zones
         Its standard error, that shape or what broadcasts to it.
     of_rest
         The part that all images share, standard error of rest (channels).
+    members
+        (images), the group of each, from 0; None where images are independent.
     """
     size = np.abs(activity)
-    with np.errstate(invalid="ignore"):
-        small = SMALL * np.nan_to_num((activity**2).sum(axis=0) / size.sum(axis=0))
+    small = SMALL * typical(size)
     bound = np.maximum(CLEAR * error, small)
     clear = size > bound
     upward = (clear & (activity > 0)).sum(axis=0)
@@ -160,8 +169,23 @@ def zones(activity: np.ndarray, error: np.ndarray, of_rest: np.ndarray) -> Zones
             ]
         )
 
+    def worth(by: np.ndarray) -> np.ndarray:
+        return np.stack([_independent(np.abs(activity - c * of_rest) > bound, members) for c in by])
+
     near = (size <= off).sum(axis=0)
-    return Zones(upward, clear.sum(axis=0) - upward, near, shifted(np.array(SHIFTS)), shifted(-np.array(SHIFTS)))
+    higher = np.array(SHIFTS)
+    return Zones(
+        upward, clear.sum(axis=0) - upward, near, shifted(higher), shifted(-higher), worth(higher), worth(-higher)
+    )
+
+
+def _independent(which: np.ndarray, members: np.ndarray | None) -> np.ndarray:
+    """Number (channels) of independent images that those chosen (images, channels) are worth, by Kish's formula."""
+    number = which.sum(axis=0)
+    if members is None:
+        return number.astype(float)
+    groups = csr_array((np.ones(len(members)), (members, np.arange(len(members)))))
+    return number**2 / np.maximum(((groups @ which.astype(float)) ** 2).sum(axis=0), 1)
 
 
 def shape(activity: np.ndarray, members: np.ndarray | None = None) -> Shape:
@@ -182,6 +206,9 @@ def shape(activity: np.ndarray, members: np.ndarray | None = None) -> Shape:
     differences being skewed there, their mean is taken for Gamma distributed (Pearson's type III), with the shape
     4n/skewness², 16 at least.
 
+    One image, or group, far out does not show a heavy tail, which asks that there are such images: what is seen once
+    may be as rare as one likes. So to show that the Laplace law is closer takes both statistics.
+
     Where images come in groups, the standard deviation is that of the groups' sums, and n their effective number.
 
     Parameters
@@ -193,13 +220,9 @@ def shape(activity: np.ndarray, members: np.ndarray | None = None) -> Shape:
     """
     n = len(activity)
     units = effective(members, n)
-    mean, median = activity.mean(axis=0), np.median(activity, axis=0)
-    centred = activity - mean
-    square = centred**2
-    m2 = square.mean(axis=0)
+    mean, sd = activity.mean(axis=0), activity.std(axis=0, ddof=1)
     # Rounding leaves a trace of variance in a constant channel.
     varies = activity.max(axis=0) > activity.min(axis=0)
-    m2 = np.where(varies, m2, np.nan)
     with warnings.catch_warnings():
         # A channel that hardly varies has moments of rounding: so it says.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -207,15 +230,19 @@ def shape(activity: np.ndarray, members: np.ndarray | None = None) -> Shape:
         skew, kurtosis = (
             np.where(varies, moment(activity, bias=False), np.nan) for moment in (stats.skew, stats.kurtosis)
         )
+    median = np.median(activity, axis=0)
+    distance = np.abs(activity - median)
+    closer, scale = _closer(activity, members)
+    # Further out than all others no single image or group is taken to be.
+    outside = (
+        distance if members is None else np.where(members[:, None] == members[distance.argmax(axis=0)], 0, distance)
+    )
+    cut = np.partition(outside, -2, axis=0)[-2] if members is None else outside.max(axis=0)
+    closer_without, scale_without = _closer(np.clip(activity, median - cut, median + cut), members)
     with np.errstate(invalid="ignore", divide="ignore"):
-        distance = np.abs(activity - median)
-        b = distance.mean(axis=0)
-        mean_difference = 0.5 * np.log(m2) - np.log(b) + 0.5 * np.log(2 * np.pi) - 0.5 - np.log(2)
-        difference = 0.5 * square / m2 - distance / b
-        scale = difference.std(axis=0) if members is None else _scale_between(difference, members)
-        tail = np.sqrt(units) * mean_difference / scale
+        tail, tail_without = (np.sqrt(units) * by / of for by, of in ((closer, scale), (closer_without, scale_without)))
         freedom = max(4 * units / BOUNDARY_SKEW**2, LEAST_SHAPE)
-        bounded = np.sqrt(units) * mean_difference / np.maximum(scale, BOUNDARY_SD)
+        bounded = np.sqrt(units) * closer / np.maximum(scale, BOUNDARY_SD)
         p_normal = gammainc(freedom, np.maximum(freedom + np.sqrt(freedom) * bounded, 0))
         response = np.maximum(activity, 0)
         shared = response.mean(axis=0) ** 2 / (response**2).mean(axis=0)
@@ -224,14 +251,27 @@ def shape(activity: np.ndarray, members: np.ndarray | None = None) -> Shape:
         far = distance > FAR * (upper - lower) / 2 / 0.6745
     return Shape(
         mean,
-        np.sqrt(m2 * n / (n - 1)),
+        np.where(varies, sd, np.nan),
         skew,
         kurtosis,
         (1 - shared) / (1 - 1 / n),
         tail,
+        np.fmin(tail, tail_without),
         p_normal,
         far.sum(axis=0),
     )
+
+
+def _closer(activity: np.ndarray, members: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over images by how much closer the Laplace law is, and the standard deviation; NaN of constant channels."""
+    square = (activity - activity.mean(axis=0)) ** 2
+    distance = np.abs(activity - np.median(activity, axis=0))
+    m2 = np.where(activity.max(axis=0) > activity.min(axis=0), square.mean(axis=0), np.nan)
+    b = distance.mean(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = 0.5 * np.log(m2) - np.log(b) + 0.5 * np.log(2 * np.pi) - 0.5 - np.log(2)
+        difference = 0.5 * square / m2 - distance / b
+        return mean, difference.std(axis=0) if members is None else _scale_between(difference, members)
 
 
 def _scale_between(values: np.ndarray, members: np.ndarray) -> np.ndarray:

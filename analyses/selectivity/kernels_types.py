@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betainc, betaincc, ndtr
+from scipy.special import ndtr
 
 from analyses.selectivity.kernels import SHIFTS, Shape, Zones
+from analyses.selectivity.kernels_counts import Counts, at_least
 
-__all__ = ["CRITERIA", "ONE_OF", "Rates", "Weighed", "at_least", "at_most", "most_true", "weighed"]
+__all__ = ["ABOUT_REST", "CRITERIA", "ONE_OF", "Rates", "Weighed", "most_true", "weighed"]
 
 CRITERIA = ("response", "raised", "lowered", "few", "upward", "heavy", "normal", "within")
+# Those that ask where rest lies.
+ABOUT_REST = ("response", "raised", "lowered", "few", "upward")
 # The criteria of each type; silent is what does not respond, mixed what is none of the others.
 NEEDS = {
     "common": ("response", "raised", "normal", "within"),
@@ -64,24 +67,6 @@ class Weighed(NamedTuple):
     probability: dict[str, np.ndarray]
 
 
-def at_least(count: np.ndarray, n: float | np.ndarray, rate: float) -> np.ndarray:
-    """P(X ≥ count) of a binomial X: the exact p-value against "the rate is at most this".
-
-    Between whole numbers, which effective ones need not be, the incomplete beta function goes on smoothly.
-    """
-    count = np.asarray(count, float)
-    inside = count > 0
-    return np.where(inside, betainc(np.where(inside, count, 1), np.where(inside, n - count + 1, 1), rate), 1.0)
-
-
-def at_most(count: np.ndarray, n: float | np.ndarray, rate: float) -> np.ndarray:
-    """P(X ≤ count) of a binomial X: the exact p-value against "the rate is at least this"; see `at_least`."""
-    count = np.asarray(count, float)
-    # Rounding of effective numbers leaves a trace of an image.
-    inside = n - count > 1e-9
-    return np.where(inside, betaincc(np.where(inside, count + 1, 1), np.where(inside, n - count, 1), rate), 1.0)
-
-
 def wherever(p: np.ndarray) -> np.ndarray:
     """Mean of p-values (shifts, …) over the normal law of where rest lies, of which each step counts by its worse end.
 
@@ -92,7 +77,9 @@ def wherever(p: np.ndarray) -> np.ndarray:
     return np.minimum(np.tensordot(weights, p, axes=1) + ndtr(-SHIFTS[-1]), 1)
 
 
-def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> Weighed:
+def weighed(
+    zones: Zones, shape: Shape, counts: Counts, rates: Rates, *, rest: bool = True, errors: np.ndarray | bool = True
+) -> Weighed:
     """Weigh the criteria of the types.
 
     Each type is a conjunction of criteria, so it is shown where all are: its p-value is the largest of theirs
@@ -105,41 +92,49 @@ def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> W
     ----------
     zones, shape
         Of the channels.
-    n, units
-        Number of images, and of independent ones that they are worth.
+    counts
+        What numbers of images say.
     rates
         Of the criteria.
+    rest
+        Whether rest was measured: else nothing is shown of what asks where it lies, either way.
+    errors
+        Whether errors are known, of each channel or what broadcasts to them: else what departs from rest less than the
+        bound that stands in for them is not shown to stay there.
     """
-    worth = units / n
-    above, below, far = zones.above * worth, zones.below * worth, shape.far * worth
-    higher, lower = zones.if_higher * worth, zones.if_lower * worth
+    clear, far = zones.above + zones.below, shape.far
+    higher, lower = zones.if_higher, zones.if_lower
     raised, lowered = higher[2], lower[3]
-    clear = above + below
     nearly_all = 1 - rates.nearly_none
     known = ~np.isnan(shape.tail)
     # Of a constant channel neither law is closer.
-    p_heavy = np.where(known, ndtr(-np.nan_to_num(shape.tail)), 1.0)
+    p_heavy = np.where(known, ndtr(-np.nan_to_num(shape.heavy)), 1.0)
     p_normal = np.where(known, np.nan_to_num(shape.p_normal, nan=1.0), 1.0)
     none = np.where(known, 1.0, 0.0)
     criteria = {
-        "response": (at_least(clear, units, rates.false_alarm), at_most(clear, units, rates.rare)),
+        "response": (
+            counts.at_least(clear, rates.false_alarm),
+            np.where(errors, counts.at_most(clear, rates.rare), 1.0),
+        ),
         "raised": (
-            wherever(at_least(raised, units, nearly_all)),
-            wherever(at_most(lower[2], units, nearly_all)),
+            wherever(counts.at_least(raised, nearly_all)),
+            wherever(counts.at_most(lower[2], nearly_all)),
         ),
         "lowered": (
-            wherever(at_least(lowered, units, nearly_all)),
-            wherever(at_most(higher[3], units, nearly_all)),
+            wherever(counts.at_least(lowered, nearly_all)),
+            wherever(counts.at_most(higher[3], nearly_all)),
         ),
-        "few": (wherever(at_most(lower[0], units, rates.few)), wherever(at_least(higher[0], units, rates.few))),
+        "few": (wherever(counts.at_most(lower[0], rates.few)), wherever(counts.at_least(higher[0], rates.few))),
         "upward": (
-            wherever(at_least(higher[0], higher[0] + higher[1], 0.5)),
-            wherever(at_least(lower[1], lower[0] + lower[1], 0.5)),
+            wherever(_oftener(higher[0], higher[1], zones.worth_if_higher)),
+            wherever(_oftener(lower[1], lower[0], zones.worth_if_lower)),
         ),
         "heavy": (p_heavy, np.minimum(p_normal, none)),
         "normal": (p_normal, np.minimum(p_heavy, none)),
-        "within": (at_most(far, units, rates.far), at_least(far, units, rates.far)),
+        "within": (counts.at_most(far, rates.far), counts.at_least(far, rates.far)),
     }
+    if not rest:
+        criteria |= {name: (np.ones_like(p_heavy), np.ones_like(p_heavy)) for name in ABOUT_REST}
     both = criteria | {"downward": criteria["upward"][::-1]}
     shown = {"silent": criteria["response"][1]}
     excluded = {"silent": criteria["response"][0]}
@@ -149,19 +144,16 @@ def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> W
     shown["mixed"] = np.maximum.reduce(list(excluded.values()))
     excluded["mixed"] = np.minimum(len(shown) * np.minimum.reduce([shown[k] for k in excluded]), 1)
 
-    def under(count: np.ndarray, rate: float, of: float | np.ndarray = units) -> np.ndarray:
-        return betainc(count + 0.5, of - count + 0.5, rate)
-
-    silent = under(clear, rates.rare)
+    silent = counts.lower(clear, rates.rare)
     doubt = {
-        "response": under(clear, rates.false_alarm),
-        **{name: wherever(under(count, nearly_all)) for name, count in (("raised", raised), ("lowered", lowered))},
-        "few": wherever(1 - under(lower[0], rates.few)),
+        "response": counts.lower(clear, rates.false_alarm),
+        **{name: wherever(counts.lower(of, nearly_all)) for name, of in (("raised", raised), ("lowered", lowered))},
+        "few": wherever(1 - counts.lower(lower[0], rates.few)),
         "upward": criteria["upward"][0],
         "downward": criteria["upward"][1],
         "heavy": np.where(known, p_heavy, 0.5),
         "normal": np.where(known, p_normal, 0.5),
-        "within": 1 - under(far, rates.far),
+        "within": 1 - counts.lower(far, rates.far),
     }
     probability = {"silent": silent}
     rest = 1 - silent
@@ -173,6 +165,12 @@ def weighed(zones: Zones, shape: Shape, n: int, units: float, rates: Rates) -> W
         rest = rest - (1 - np.maximum.reduce([least[name] for name in needed]))
     probability["mixed"] = rest
     return Weighed(criteria, shown, excluded, {kind: np.clip(p, 0, 1) for kind, p in probability.items()})
+
+
+def _oftener(one: np.ndarray, other: np.ndarray, worth: np.ndarray) -> np.ndarray:
+    """p-value against "no oftener one than other", of numbers of images (…) that together are worth so many."""
+    scale = worth / np.maximum(one + other, 1)
+    return at_least(one * scale, (one + other) * scale, 0.5)
 
 
 def most_true(p: np.ndarray, alpha: float) -> np.ndarray:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable, check_numbers, level_colours
-from analyses.selectivity.analyse import CRITERIA, FINDINGS, KINDS, MIN_IMAGES, analyse
+from analyses.ground import Estimate, Findings, Variable, level_colours
+from analyses.selectivity.analyse import CRITERIA, FINDINGS, KINDS, MIN_IMAGES, analyse, check
+from analyses.selectivity.kernels_counts import effective
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -55,7 +56,8 @@ def power_curve(
         As for `analyse`.
     numbers
         Numbers of images ≥ 20, drawn at random, each set within the next; by default 50, 100, 200, 500 and so on, and
-        all. With `clusters` images come in the order of their groups, so that all groups but one are whole.
+        all; those that are worth fewer than 20 independent ones are left out. With `clusters` images come in the order
+        of their groups, so that all groups but one are whole.
     seed
         Of what is drawn, by the ids of images: their order changes nothing.
 
@@ -78,8 +80,7 @@ def power_curve(
     True
     """
     seed = checks.seeded(seed)
-    check_numbers(data, "phi")
-    labels.check(data, "phi")
+    check(data)
     total = data.sizes["image"]
     steps = _steps(total) if numbers is None else sorted(set(checks.counts("numbers", numbers, least=MIN_IMAGES)))
     if not steps or steps[-1] > total:
@@ -90,6 +91,10 @@ def power_curve(
         # Groups in the order in which their first image is drawn.
         _, first, own = np.unique(members, return_index=True, return_inverse=True)
         order = order[np.argsort(first[own], kind="stable")]
+        if numbers is None:
+            # Fewer images of few groups, worth too little to analyse, are no step of the curve.
+            own = own[np.argsort(first[own], kind="stable")]
+            steps = [count for count in steps if count == total or effective(own[:count], count) >= MIN_IMAGES]
     found = []
     for count in steps:
         # In the order of the data, so that all of it is what `analyse` sees.

@@ -36,7 +36,7 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: analysed(top=0), "top=0: give a whole number ≥ 1"),
     (lambda: analysed(tuning_images=2), "tuning_images=2: give a whole number ≥ 3"),
     (lambda: analysed(epochs=0), "epochs=0: give a whole number ≥ 1"),
-    (lambda: analysed(label=3), "label=3 is no coordinate along image of the train set"),
+    (lambda: analysed(label=3), "label=3: give the name of a coordinate along image of the train set"),
     (lambda: analysed(top=4), "top=4 of 4 classes is always right: give 3 at most"),
     (lambda: analysed(tuning_images=11), "tuning_images=11 for 4 classes: give 12 at least"),
     (lambda: analysed(TRAIN.isel(image=range(8))), "fewer than two classes have 3 training images"),

@@ -290,6 +290,11 @@ def holding(bad: float) -> xr.Dataset:
         (dataset().drop_vars("tap"), ["phi"], r"phi lacks the coordinates tap: give what a tap returns"),
         (dataset().drop_vars(["image", "unit"]), ["phi"], r"phi lacks the coordinates image, unit"),
         (holding(np.nan), ["phi"], r"phi holds NaN or infinite values: drop those images, e.g. data.isel\(image="),
+        (
+            dataset().assign(phi=lambda d: d.phi.where(d.channel != d.channel[2])),
+            ["phi"],
+            r"phi holds NaN or infinite values: drop those channels, e.g. data.isel\(channel=",
+        ),
         (holding(np.inf), ["rest", "phi"], r"phi holds NaN or infinite values"),
         (dataset(), ["phi_se"], r"phi_se holds NaN or infinite values"),
     ],
@@ -348,7 +353,8 @@ def test_classes_are_strings_whatever_they_were() -> None:
     [
         ("word", 2, r"label='word' is no coordinate along image of the data, which has image, .*assign_coords\(word="),
         ("tap", 2, "label='tap' is no coordinate along image"),
-        (["kind"], 2, r"label=\['kind'\] is no coordinate along image"),
+        (["kind"], 2, r"label=\['kind'\]: give the name of a coordinate along image of the data, which has image, "),
+        (np.arange(3), 2, r"label.*: give the name of .*; of values make one with assign_coords\(label="),
         ("kind", 3, "there are 2 different classes, and 3 at least are needed"),
         ("same", 2, "all images are of class '1', and 2 at least are needed"),
     ],

@@ -12,6 +12,7 @@ from scipy import stats
 from analyses import selectivity
 from probekit.errors import InputError
 from probekit.synthetic.subspaces import SubspaceData, union_of_subspaces
+from tests.analyses.selectivity.test_laws import dataset
 
 
 def union(seed: int = 0, **options) -> SubspaceData:
@@ -108,14 +109,18 @@ def test_rankings_that_are_alike_between_noise_levels_and_draws_are_said_to_be()
     assert "draw_rank_correlation" not in alone
 
 
-def test_without_rest_the_lower_decile_stands_in_and_is_named() -> None:
+def test_without_rest_no_type_is_shown_and_shapes_exclude_some() -> None:
     data, truth = union(n_images=2000)
     found = analysed(data.drop_vars(["rest", "rest_se"])).isel(sigma=0)
-    assert found.attrs["rest_source"] == "lower decile of phi over images"
+    assert found.attrs["rest_source"].startswith("none")
     assert found.attrs["error_source"] == "phi_se"
-    assert (found.type == "selective").values[truth.type == "selective"].mean() > 0.9
-    # By construction a tenth of the images lies below, and as many near: too many to be sure of four fifths.
-    assert set(found.type.values[truth.type == "common"]) <= {"common", "undecided"}
+    assert (found.type == "undecided").all()
+    assert (found.fraction_high.sel(kind=["common", "suppressed"]) >= 0.5).all()
+    # Heavy tails are no common channel's, a normal law is no selective one's, wherever rest is.
+    possible = found.possible
+    assert not possible.sel(kind="common").values[truth.type == "selective"].any()
+    assert not possible.sel(kind="selective").values[truth.type == "common"].any()
+    assert possible.sel(kind="suppressed").all()
     np.testing.assert_allclose(found.activity, (data.phi - data.phi.quantile(0.1, "image")).mean("image")[0], rtol=1e-4)
 
 
@@ -140,11 +145,21 @@ def test_standard_errors_known_at_some_noise_levels_are_used_there() -> None:
     assert found.reliability.isel(sigma=0).notnull().all()
 
 
-def test_with_neither_rest_nor_error_only_tails_tell_channels_apart() -> None:
-    data, truth = union()
-    found = analysed(data[["phi"]]).isel(sigma=0)
+def test_with_neither_rest_nor_error_nothing_is_shown() -> None:
+    found = analysed(union().data[["phi"]]).isel(sigma=0)
     assert found.attrs["error_source"].startswith("none")
-    assert (found.type == "selective").values[truth.type == "selective"].all()
+    assert (found.type == "undecided").all()
+
+
+def test_without_errors_a_channel_that_stays_off_rest_is_not_shown_to_be_silent() -> None:
+    rng = np.random.default_rng(0)
+    # Above rest on 97.7 % of images, by two of its standard deviations on average.
+    data = dataset(0.6 + 0.3 * rng.standard_normal((1000, 60)), rest=9.0).drop_vars(["phi_se", "rest_se"])
+    found = analysed(data).isel(sigma=0)
+    assert not (found.type == "silent").any()
+    assert found.possible.sel(kind="common").all()
+    silent = analysed(dataset(np.zeros((1000, 60)), rest=9.0).drop_vars(["phi_se", "rest_se"])).isel(sigma=0)
+    assert (silent.type == "undecided").all()
 
 
 def test_a_channel_that_never_varies_is_silent_at_rest_and_mixed_off_it() -> None:
@@ -320,3 +335,13 @@ def test_the_command_takes_groups_of_images_and_says_what_fewer_decide(tmp_path:
     curve = xr.load_dataset(out / "selectivity-power.nc", engine="h5netcdf")
     assert curve.n_images.values.tolist() == [50, 60]
     assert (out / "selectivity-power.png").stat().st_size > 0
+
+
+def test_the_power_of_few_groups_begins_where_these_are_enough() -> None:
+    # 60 images in 20 groups: of 50, in 17, no types can be told.
+    data = union(n_images=60).data.assign_coords(group=("image", np.arange(60) % 20))
+    assert selectivity.power_curve(data, clusters="group").n_images.values.tolist() == [60]
+    with pytest.raises(InputError, match=r"50 images in 17 groups are worth 16\.9 independent ones"):
+        selectivity.power_curve(data, clusters="group", numbers=[50, 60])
+    with pytest.raises(InputError, match="phi is of 10 images: types of channels need 20 at least"):
+        selectivity.power_curve(data.isel(image=slice(10)))

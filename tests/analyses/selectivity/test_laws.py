@@ -201,8 +201,11 @@ def noise_alone(spread: float, draws: int, images: int, sets: int = 60, each: in
 
 
 def noise_alone_makes_no_channel_selective_or_common(spread: float, draws: int, images: int) -> None:
-    number = selectivity.analyse(noise_alone(spread, draws, images), resamples=100).number.isel(sigma=0)
-    sets = number.sizes["block"]
+    found = selectivity.analyse(noise_alone(spread, draws, images), resamples=100).isel(sigma=0)
+    number, sets = found.number, found.sizes["block"]
+    # None responds: p-values below 5 % in 5 % of channels at most, 3.5 binomial standard deviations above.
+    channels = found.sizes["channel"]
+    assert float((found.p_response < 0.05).mean()) <= 0.05 + 3.5 * math.sqrt(0.05 * 0.95 / channels)
     # Sets with any false discovery, of chance 5 % at most: 3.5 binomial standard deviations above.
     bound = 0.05 + 3.5 * math.sqrt(0.05 * 0.95 / sets)
     for kind in ("selective", "common"):

@@ -1,12 +1,13 @@
 """Selectivity's kernels against scipy and closed forms."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from analyses.selectivity import kernels, kernels_types
+from analyses.selectivity import kernels, kernels_counts, kernels_types
 
 
 def marginals(n: int = 200, channels: int = 6) -> np.ndarray:
@@ -66,8 +67,8 @@ def test_the_tail_statistic_tells_laplace_from_normal_samples() -> None:
 @pytest.mark.parametrize("rate", [0.001, 0.2, 0.5])
 def test_rates_are_tested_exactly(rate: float) -> None:
     n, count = 50, np.arange(51)
-    np.testing.assert_allclose(kernels_types.at_least(count, n, rate), stats.binom.sf(count - 1, n, rate), atol=1e-14)
-    np.testing.assert_allclose(kernels_types.at_most(count, n, rate), stats.binom.cdf(count, n, rate), atol=1e-14)
+    np.testing.assert_allclose(kernels_counts.at_least(count, n, rate), stats.binom.sf(count - 1, n, rate), atol=1e-14)
+    np.testing.assert_allclose(kernels_counts.at_most(count, n, rate), stats.binom.cdf(count, n, rate), atol=1e-14)
 
 
 def test_rank_correlations_are_spearmans() -> None:
@@ -181,7 +182,7 @@ def test_probabilities_of_types_are_between_0_and_1_and_large_where_the_type_is_
     error = np.full(activity.shape, 0.1)
     zones, shape = kernels.zones(activity, error, np.full(7, 0.01)), kernels.shape(activity)
     rates = kernels_types.Rates(false_alarm=0.01, rare=0.02, few=0.3, nearly_none=0.05, far=0.01)
-    found = kernels_types.weighed(zones, shape, n, float(n), rates).probability
+    found = kernels_types.weighed(zones, shape, kernels_counts.Counts(n), rates).probability
     values = np.stack([found[kind] for kind in kernels_types.ONE_OF])
     assert values.min() >= 0
     assert values.max() <= 1
@@ -193,3 +194,58 @@ def test_probabilities_of_types_are_between_0_and_1_and_large_where_the_type_is_
     # not, and nothing speaks for mixed.
     assert 0.3 < found["common"][1] <= 0.5
     assert found["mixed"][1] < 0.05
+
+
+def test_typical_responses_are_weighed_by_themselves_and_no_image_owns_them() -> None:
+    size = np.random.default_rng(0).exponential(size=(1000, 3))
+    ordered = np.sort(size, axis=0)
+    # The four largest of a thousand count as the fifth.
+    ordered[-4:] = ordered[-5]
+    np.testing.assert_allclose(kernels.typical(size), (ordered**2).sum(axis=0) / ordered.sum(axis=0))
+    broken = size.copy()
+    broken[[3, 70]] *= 1e6
+    # Two more count as the largest, and the cut rises to what was third: of Σb² = 2000 some 2 · 6² + 4 · (6.5² − 5.5²).
+    assert (np.abs(kernels.typical(broken) / kernels.typical(size) - 1) < 0.1).all()
+    assert kernels.typical(np.zeros((20, 1))) == 0
+
+
+@pytest.mark.parametrize("rate", [0.004, 0.3, 0.8])
+@pytest.mark.parametrize("sizes", [[7, 3, 3, 12, 1], [4, 4, 4], [1] * 6, [9]])
+def test_the_law_of_whole_groups_is_that_of_all_subsets(sizes: list[int], rate: float) -> None:
+    expected = np.zeros(sum(sizes) + 1)
+    for chosen in itertools.product([False, True], repeat=len(sizes)):
+        drawn = sum(m for m, one in zip(sizes, chosen, strict=True) if one)
+        expected[drawn] += np.prod([rate if one else 1 - rate for one in chosen])
+    np.testing.assert_allclose(kernels_counts.whole_groups(np.array(sizes), rate), expected, atol=1e-14)
+    counts = kernels_counts.Counts(sum(sizes), np.repeat(np.arange(len(sizes)), sizes))
+    for count in range(sum(sizes) + 1):
+        least, most = expected[count:].sum(), expected[: count + 1].sum()
+        assert counts.at_least(np.array(count), rate) == pytest.approx(least, abs=1e-12)
+        assert counts.at_most(np.array(count), rate) == pytest.approx(most, abs=1e-12)
+        more = expected[count + 1 :].sum()
+        assert counts.lower(np.array(count), rate) == pytest.approx((least + more) / 2, abs=1e-12)
+
+
+def test_groups_of_one_image_each_have_the_binomial_law() -> None:
+    count = np.arange(51)
+    own, named = kernels_counts.Counts(50), kernels_counts.Counts(50, np.arange(50))
+    for rate in (0.01, 0.5):
+        np.testing.assert_allclose(named.at_least(count, rate), own.at_least(count, rate), atol=1e-11)
+        np.testing.assert_allclose(named.at_most(count, rate), own.at_most(count, rate), atol=1e-11)
+        # Jeffreys' posterior lies between P(X ≥ count) and P(X > count), as their mean does.
+        np.testing.assert_allclose(
+            named.lower(count, rate), own.lower(count, rate), atol=stats.binom.pmf(count, 50, rate).max() / 2
+        )
+
+
+def test_images_of_one_group_that_are_clear_of_rest_are_worth_one() -> None:
+    members = np.repeat([0, 1, 2, 3], [10, 5, 1, 4])
+    activity = np.zeros((20, 2))
+    activity[:12, 0], activity[15:17, 0] = 1, -1
+    activity[15:16, 1] = 1
+    found = kernels.zones(activity, np.full((20, 2), 0.1), np.array([0.3, 0.0]), members)
+    # 10, 2, 1 and 1 images of four groups; one of a single group.
+    np.testing.assert_allclose(found.worth_if_higher[0], [14**2 / (100 + 4 + 1 + 1), 1])
+    # Where rest is higher by 1.5 · 0.3 or more, a step of 1 is no more than 0.55: still clear; of 2.5, no longer.
+    np.testing.assert_allclose(found.worth_if_higher[:, 1], 1)
+    assert found.worth_if_lower[0, 0] == found.worth_if_higher[0, 0]

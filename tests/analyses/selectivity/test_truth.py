@@ -9,7 +9,7 @@ import xarray as xr
 from scipy import stats
 
 from analyses import selectivity
-from analyses.selectivity import kernels_types
+from analyses.selectivity import kernels_counts, kernels_types
 from probekit import labels
 from tests.analyses.selectivity.test_laws import NOMINAL, SETS, dataset, excited
 
@@ -135,10 +135,13 @@ def test_channels_that_images_move_both_ways_alike_are_not_selective(law: str, d
 
 
 def four_fifths_are_not_more(kind: str, spread: float) -> None:
-    # Near rest within a tenth of the typical response (m² + s²)/m at least, for a mean m far from 0; solved for m.
+    # Near rest within a tenth of the typical response (E b²)/(E b) at least, b being cut off where one in 250 are
+    # larger, for a mean m far from 0; solved for m.
+    b = stats.norm.ppf((np.arange(10_000) + 0.5) / 10_000).clip(max=stats.norm.isf(0.004))
     mean = spread
     for _ in range(50):
-        mean = 0.1 * (mean**2 + spread**2) / mean - spread * stats.norm.ppf(0.2)
+        size = np.abs(mean + spread * b)
+        mean = 0.1 * (size**2).mean() / size.mean() - spread * stats.norm.ppf(0.2)
     activity = np.random.default_rng(5).normal(mean, spread, (1500, SETS * 8)) * (1 if kind == "common" else -1)
     found = selectivity.analyse(dataset(activity, rest=19.0, sets=SETS, draws=4, seed=6), resamples=100)
     # Errors make some images near that would not be. Rest errs by a quarter or a twentieth of the spread.
@@ -217,6 +220,77 @@ def test_groups_of_uneven_sizes_keep_false_discoveries_to_their_rate() -> None:
     assert groups_count_once(uneven(np.random.default_rng(1), 200), "source") <= NOMINAL
 
 
+def one_image_in_other_units_changes_no_type(worst: float) -> None:
+    data, kinds = drawn_types(1000, 1, 60, draws=4)
+    broken = data.copy(deep=True)
+    broken["phi"][0] = data.rest.values + worst * np.abs(data.phi[0] - data.rest).values
+    found = selectivity.analyse(broken, resamples=100).isel(sigma=0).type.values
+    assert set(found[kinds == "silent"]) <= {"silent", "undecided"}
+    told = found != "undecided"
+    assert (found[told] == kinds[told]).all()
+    # Common takes more images to show; four fifths is four binomial standard deviations below one in twenty missed.
+    assert told[kinds != "common"].mean() > 0.8
+
+
+@pytest.mark.parametrize("worst", [100.0, 255.0, 1e6])
+def test_one_image_in_other_units_changes_no_type_of_others(worst: float) -> None:
+    one_image_in_other_units_changes_no_type(worst)
+
+
+def rest_that_is_noisier_than_images_moves_no_silent_channel() -> None:
+    rng = np.random.default_rng(4)
+    data = dataset(np.zeros((200, SETS * 60)), rest=50.0, sets=SETS, draws=2)
+    noisy = 5 * data.phi_se.mean().item()
+    data["rest"][:] = 50 + noisy * rng.standard_normal(data.rest.shape)
+    data["rest_se"][:] = noisy * np.abs(rng.standard_normal(data.rest.shape))
+    found = selectivity.analyse(data, resamples=100)
+    wrong = found.number.sel(kind=["common", "suppressed", "selective", "mixed"]).sum("kind") > 0
+    assert float(wrong.mean()) <= NOMINAL
+
+
+def test_where_rest_is_noisier_than_images_silent_channels_are_not_moved() -> None:
+    rest_that_is_noisier_than_images_moves_no_silent_channel()
+
+
+UNEQUAL = {
+    # Few large groups hold most of the images: two sizes, and a long tail of sizes.
+    "six": np.array([40] * 6 + [1] * 1600),
+    "four": np.array([100] * 4 + [1] * 1600),
+    "Pareto": np.minimum(np.ceil(np.random.default_rng(7).pareto(1.2, 600) + 0.01), 60).astype(int),
+}
+
+
+def unequal_groups_keep_false_discoveries_to_their_rate(sizes: str, law: str) -> None:
+    rng = np.random.default_rng(3)
+    of = UNEQUAL[sizes]
+    groups = np.repeat(np.arange(len(of)), of)
+    shape = (len(of), SETS * 8)
+    if law == "signs":
+        # Images of large groups alone move channels, up as often as down: no channel is selective.
+        large = (of >= np.sort(of)[-6])[:, None]
+        activity = np.where(large, rng.choice([-1, 1], shape) * (1 + rng.exponential(0.5, shape)), 0)
+        wrong = ["selective", "common", "suppressed"]
+    else:
+        # Common, with fewer than 1 image in 250 far out, whole groups at a time.
+        x = rng.standard_normal(shape)
+        x[rng.random(shape) < 0.0035] = 5
+        activity, wrong = 2 + 0.1 * x, ["selective", "suppressed", "mixed", "silent"]
+    data = dataset(activity[groups], rest=9.0, sets=SETS, draws=4).assign_coords(
+        source=("image", [f"s{g}" for g in groups])
+    )
+    found = selectivity.analyse(data, clusters="source", resamples=100)
+    assert float((found.number.sel(kind=wrong).sum("kind") > 0).mean()) <= NOMINAL
+    if law == "far":
+        # One large group far out is one event, however many its images are.
+        assert float((found.p_mixed < 0.001).mean()) <= bound(0.001, SETS * 8)
+
+
+@pytest.mark.parametrize("sizes", UNEQUAL)
+@pytest.mark.parametrize("law", ["signs", "far"])
+def test_groups_of_very_unequal_sizes_keep_false_discoveries_to_their_rate(sizes: str, law: str) -> None:
+    unequal_groups_keep_false_discoveries_to_their_rate(sizes, law)
+
+
 def test_images_given_several_times_with_their_groups_named_are_worth_what_each_is_once() -> None:
     data, _ = drawn_types(400, 1, 60, draws=4)
     once = selectivity.analyse(data, resamples=100)
@@ -251,7 +325,7 @@ def test_the_number_of_true_hypotheses_is_that_of_closed_testing() -> None:
 
 def test_rates_of_whole_counts_are_scipys_and_go_on_between() -> None:
     count = np.linspace(0, 30, 61)
-    p = kernels_types.at_least(count, 30, 0.2)
+    p = kernels_counts.at_least(count, 30, 0.2)
     np.testing.assert_allclose(p[::2], stats.binom.sf(np.arange(31) - 1, 30, 0.2), atol=1e-13)
     assert (np.diff(p) <= 0).all()
 
