@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from analyses.ground import TWINS, Estimate, Findings, Variable, outcome
-from probekit import checks
+from probekit import checks, labels
 from probekit.errors import InputError
 
 __all__ = [
@@ -24,11 +25,15 @@ __all__ = [
     "Outcome",
     "beyond",
     "beyond_each",
-    "check_findings",
+    "block_before",
     "check_level",
+    "checked",
     "difference_of",
+    "encoders",
     "estimate_of",
+    "labelled",
     "of_each",
+    "part_of",
 ]
 
 ALONG = ("criterion",)
@@ -71,6 +76,12 @@ COMPARED = Findings(
 )
 LEVEL = 0.95
 UNKNOWN = Estimate(np.nan, np.nan, np.nan)
+# By less than this nothing is above anything.
+ROUNDING = 1e-9
+# Findings that are judged without an untrained network's.
+WITHOUT_TWINS = ("reliability",)
+ENCODER, DECODER = "enc", "dec"
+ENDS = ("", "_low", "_high")
 # What is taken off where a number is compared with a control's.
 LESS = dict(zip(TWINS, ("the untrained network's", "the untrained network's with the paper's gains"), strict=True))
 Comparison = Literal["below", "above", "interval above", "at least", "at most", "within"]
@@ -125,16 +136,28 @@ class Criterion(NamedTuple):
     def outcome(self) -> Outcome:
         """Holds, does not hold where the whole interval says the opposite, else undecided; so is what has no number.
 
-        A value that is to reach a bound, and has no interval, is taken as exact. What lacks something is not judged.
+        A value that is to reach a bound, and has no interval, is taken as exact; where one end alone is known, it is
+        not refuted. What lacks something is not judged.
+
+        Raises
+        ------
+        InputError
+            If the interval's lower end is above its upper one.
         """
+        (value, low, high), bound = self.estimate, self.bound
+        if low > high + ROUNDING:
+            raise InputError(
+                f"{self.subject}: an interval from {low:g} to {high:g}: its lower end is above its upper one, give "
+                "them in order"
+            )
         if self.lacks:
             return "not judged"
-        (value, low, high), bound = self.estimate, self.bound
         if self.comparison in ("at least", "at most"):
             sign = 1 if self.comparison == "at least" else -1
             if sign * value >= sign * bound:
                 return "holds"
-            furthest = (high if sign == 1 else low) if np.isfinite([low, high]).all() else value
+            gone = np.isnan([low, high])
+            furthest = value if gone.all() else np.nan if gone.any() else high if sign == 1 else low
             return "does not hold" if sign * furthest < sign * bound else "undecided"
         if self.comparison == "within":
             return outcome(low, high, bound, "within")
@@ -174,7 +197,7 @@ class Given(NamedTuple):
     block: str
 
     def has(self, name: str) -> bool:
-        """Whether there are findings of this name, of the network and a control where they come in pairs."""
+        """Whether there are findings of this name, of the network and a control where these are compared."""
         if name in self._fields:
             found = getattr(self, name)
             return found is not None and len(found) > 0
@@ -183,13 +206,23 @@ class Given(NamedTuple):
         # In a table of controls with others, or by itself: of more draws, at fewer noise levels.
         if name == "stability" and self.controls is not None:
             return name in self.controls["measure"].values
-        return name in self.trained and any(name in found for found in self.untrained.values())
+        compared = name in WITHOUT_TWINS or any(name in found for found in self.untrained.values())
+        return name in self.trained and compared
 
     def has_twin(self, twin: str) -> bool:
         """Whether anything was measured of a control."""
         rows = ((self.controls, "group"), (self.further.get("stability"), "group"), (self.variants, "variant"))
         named = any(found is not None and twin in found[name].values for found, name in rows)
         return named or bool(self.untrained.get(twin)) or bool(self.densities_untrained.get(twin))
+
+    @property
+    def blocks(self) -> list[str]:
+        """All blocks of the network that any of the findings names, each once."""
+        measured = (*self.trained.values(), *(self.further.get(name) for name in ("cues", "textures")))
+        named = [found["block"].values for found in measured if found is not None]
+        if self.variants is not None:
+            named.append(np.array([*str(self.variants.attrs["held_out"]).split(", "), self.block], object))
+        return [name for name in dict.fromkeys(one for every in named for one in labels.strings(every)) if name]
 
     def of_twins(self, name: str) -> dict[str, xr.Dataset | None]:
         """Findings of this name of each control, None where there are none."""
@@ -240,9 +273,61 @@ def difference_of(here: xr.Dataset, there: xr.Dataset, name: str) -> Estimate:
 
 
 def of_each(twins: Mapping[str, xr.Dataset | None], number: Callable[[xr.Dataset], xr.DataArray]) -> tuple[float, ...]:
-    """A number of each control, in the order of `TWINS`, NaN of one without findings."""
-    every = (twins.get(twin) for twin in TWINS)
-    return tuple(np.nan if found is None else float(number(found).item()) for found in every)
+    """A number of each control, in the order of `TWINS`, NaN of one without findings or without this number."""
+
+    def known(found: xr.Dataset | None) -> float:
+        try:
+            return np.nan if found is None else float(number(found).item())
+        except KeyError:
+            return np.nan
+
+    return tuple(known(twins.get(twin)) for twin in TWINS)
+
+
+def labelled(findings: xr.Dataset | None, dim: str, label: Any) -> np.ndarray:
+    """Where findings have a label: names that are equal, noise levels to rounding."""
+    if findings is None:
+        return np.array([], int)
+    values = findings[dim].values
+    alike = labels.strings(values) == str(label) if isinstance(label, str) else np.isclose(values, label)
+    return np.flatnonzero(alike)
+
+
+def part_of(findings: xr.Dataset | None, **at: Any) -> xr.Dataset | None:
+    """The part of findings that has these labels; None where one of them was not measured."""
+    for dim, label in at.items():
+        places = labelled(findings, dim, label)
+        if findings is None or not len(places):
+            return None
+        findings = findings.isel({dim: int(places[0])})
+    return findings
+
+
+def encoders(blocks: Iterable[str], block: str) -> dict[int, str]:
+    """Those of the blocks that are called enc1, enc2, … and stand before a block, by their numbers, in order."""
+    own = _number(block)
+    found = {number: name for name in blocks if (number := _number(name)) and (not own or number < own)}
+    return dict(sorted(found.items()))
+
+
+def _number(block: str) -> int:
+    """Number of an encoder block, 0 of others."""
+    said = re.fullmatch(rf"{ENCODER}([1-9]\d*)", block)
+    return int(said[1]) if said else 0
+
+
+def block_before(blocks: Sequence[str], block: str) -> str:
+    """The block that feeds a block: the encoder block of the largest number, in whichever order they are given.
+
+    Where none is so called, the one that is given before it, decoder blocks (dec…) left out; "" where there is none.
+    What is not among the blocks cannot be known: of a network whose enc3 was never tapped, enc2 is the last.
+    """
+    numbered = encoders(blocks, block)
+    if numbered and not block.startswith(DECODER):
+        return list(numbered.values())[-1]
+    before = list(blocks)[: list(blocks).index(block)] if block in blocks else []
+    before = before if block.startswith(DECODER) else [name for name in before if not name.startswith(DECODER)]
+    return before[-1] if before else ""
 
 
 def beyond(make: Callable[..., Criterion], name: str, own: float, excess: Estimate | None, less: str) -> Criterion:
@@ -277,40 +362,37 @@ def beyond_each(
         yield beyond(make, name, own, None if found is None else excess(found), LESS[name])
 
 
+def _with_ends(*names: str) -> tuple[str, ...]:
+    return tuple(f"{name}{end}" for name in names for end in ENDS)
+
+
 OF_CONTROLS = (
-    ("value", "low", "high", "difference", "chance", "row", "measure", "sigma", "group"),
+    ("value", "low", "high", *_with_ends("difference"), "chance", "row", "measure", "sigma", "group"),
     ("reference",),
 )
 # Of findings, by name: what returns them, the variables and coordinates that criteria are made of, and attributes.
 MADE_OF: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "sparsity": (
         "sparsity.analyse",
-        ("change", "change_low", "change_high", "per_image", "sigma", "block", "input"),
+        (*_with_ends("change"), "per_image", "sigma", "block", "input", "vector", "measure"),
         (),
     ),
     "selectivity": (
         "selectivity.analyse",
-        ("fraction", "fraction_low", "fraction_high", "kurtosis_difference", "sigma", "block", "kind"),
+        (*_with_ends("fraction", "kurtosis_difference"), "sigma", "block", "kind"),
         (),
     ),
     "subspaces": (
         "subspaces.analyse",
         (
-            "gain",
-            "gain_low",
-            "gain_over_shuffled",
-            "overlap_gap",
-            "overlap_gap_shuffled",
-            "sigma",
-            "block",
-            "rank",
-            "comparison",
+            *_with_ends("gain", "gain_over_shuffled", "overlap_gap", "overlap_gap_shuffled"),
+            *("confidence", "sigma", "block", "rank", "comparison"),
         ),
         (),
     ),
     "reliability": (
         "semantics.reliability",
-        ("reliability", "reliability_low", "reliability_high", "sigma", "block", "distance", "estimator"),
+        (*_with_ends("reliability"), "sigma", "block", "distance", "estimator"),
         ("draws_split",),
     ),
     "controls": ("controls.table", *OF_CONTROLS),
@@ -320,30 +402,31 @@ MADE_OF: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("value", "low", "high", "variant", "measure", "block", "network"),
         ("held_out", "phi_sigma"),
     ),
-    "densities": ("densities.analyse", ("correlation", "correlation_low", "correlation_high", "feature"), ("measure",)),
+    "densities": ("densities.analyse", (*_with_ends("correlation"), "feature"), ("measure",)),
     "textures": (
         "textures.table",
-        ("rate", "difference", "difference_low", "difference_high", "chance", "form", "subset", "representation"),
+        (
+            *_with_ends("rate", "difference"),
+            *("chance", "form", "subset", "representation", "sigma", "block", "distance"),
+        ),
         ("reference", "verdict_distance"),
     ),
     "cues": (
         "cues.table",
         (
-            *("difference", "difference_low", "gain", "gain_low", "gain_high", "texture_chance", "shape_chance"),
-            *("treatment", "representation", "group"),
+            *_with_ends("difference", "gain"),
+            *("texture_chance", "shape_chance", "treatment", "representation", "group", "sigma", "block", "distance"),
         ),
         ("reference",),
     ),
-    "noise_level": (
-        "noise_level.verdict",
-        ("value", "value_low", "value_high", "bound", "outcome", "network", "part", "sigma"),
-        (),
-    ),
+    "noise_level": ("noise_level.verdict", (*_with_ends("value"), "network", "part", "sigma"), ()),
 }
+# Numbers that findings may lack, and that are checked where they have them.
+MAY_HAVE: Mapping[str, tuple[str, ...]] = {"densities": ("difference",)}
 
 
-def check_findings(name: str, findings: Any, said: str) -> None:
-    """Refuse what criteria cannot be made of.
+def checked(name: str, findings: Any, said: str) -> xr.Dataset:
+    """Findings, their noise levels in double precision; what criteria cannot be made of is refused.
 
     Parameters
     ----------
@@ -353,14 +436,53 @@ def check_findings(name: str, findings: Any, said: str) -> None:
         What is to be such findings.
     said
         How they were given, e.g. "controls".
+
+    Raises
+    ------
+    InputError
+        If a variable, a coordinate or an attribute is lacking, a noise level, a block or another label is there twice
+        or along no dim, or the lower end of an interval is above its upper one.
     """
     source, names, attrs = MADE_OF[name]
+    mend = f"give what {source} returns"
     if not isinstance(findings, xr.Dataset):
-        raise InputError(f"{checks.given(said, findings)}: give what {source} returns")
+        raise InputError(f"{checks.given(said, findings)}: {mend}")
+    names = (*names, *(one for may in MAY_HAVE.get(name, ()) if may in findings for one in _with_ends(may)))
     lacking = [one for one in names if one not in findings.variables]
     lacking += [one for one in attrs if one not in findings.attrs]
     if lacking:
-        raise InputError(f"{said} lacks {', '.join(lacking)}: give what {source} returns")
+        raise InputError(f"{said} lacks {', '.join(lacking)}: {mend}")
+    for coordinate in (one for one in names if one in findings.coords):
+        _check_labels(findings[coordinate], f"{said}: {coordinate}", mend)
+    for low in (one for one in names if one.endswith("low")):
+        high = f"{low.removesuffix('low')}high"
+        swapped = (findings[low] > findings[high] + ROUNDING).values
+        if swapped.any():
+            first = (findings[end].broadcast_like(findings[low]).values[swapped][0] for end in (low, high))
+            ends = " above ".join(f"{end:g}" for end in first)
+            raise InputError(f"{said}: {low} lies above {high}, first {ends}: put intervals' ends in order, or {mend}")
+    if "sigma" not in findings.coords:
+        return findings
+    # 0.1 in single precision is 0.1 and not 0.10000000149.
+    exact = [float(str(one)) for one in findings["sigma"].values]
+    return findings.assign_coords(sigma=findings["sigma"].copy(data=np.array(exact, float)))
+
+
+def _check_labels(coordinate: xr.DataArray, said: str, mend: str) -> None:
+    values = coordinate.values
+    if coordinate.ndim != 1:
+        raise InputError(f"{said} is along no dim: choose by isel({coordinate.name}=[…]), which keeps it, and {mend}")
+    if not values.size:
+        raise InputError(f"{said} is empty: {mend}")
+    if coordinate.name == "sigma" and values.dtype.kind not in "fiu":
+        raise InputError(f"{said} is of {values.dtype}: noise levels are numbers, {mend}")
+    if coordinate.dims != (coordinate.name,):
+        return
+    names = labels.strings(values)
+    again = np.isclose(*np.meshgrid(values, values)) if coordinate.name == "sigma" else names[:, None] == names
+    twice = names[again.sum(0) > 1]
+    if len(twice):
+        raise InputError(f"{said} has {twice[0]} twice: leave one out, or {mend}")
 
 
 def check_level(findings: xr.Dataset) -> None:

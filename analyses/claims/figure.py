@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from analyses.claims.criteria import ABSENT, COMPARED
-from analyses.claims.listed import CLAIMS
+from analyses.claims.listed import claim_of
 from probekit import labels
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def plot(compared: xr.Dataset) -> Figure:
             axis.text(c, r, said, ha="center", va="center", fontsize=7, color=grey)
     axis.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(numbers) - 0.5, -0.5))
     axis.set_xticks(range(len(names)), [textwrap.fill(n.replace("-", "- "), 14).replace("- ", "-") for n in names])
-    axis.set_yticks(range(len(numbers)), [textwrap.fill(f"{n}. {CLAIMS[int(n)].title}", WIDTH) for n in numbers])
+    axis.set_yticks(range(len(numbers)), [textwrap.fill(f"{n}. {claim_of(n).title}", WIDTH) for n in numbers])
     axis.tick_params(length=0, labelsize=7.5, top=True, labeltop=True, bottom=False, labelbottom=False)
     axis.spines[:].set_visible(False)
     return figure

@@ -2,12 +2,15 @@
 
 Each claim of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912), and four more, 9 to 12, has a few criteria at each
 noise level: a number whose 95 % interval must exclude a bound, or a share or rate that must reach one. A criterion
-holds; or it does not, where the whole interval says the opposite; or it is undecided. A claim *holds* where all its
-criteria do, *partly* where some do and some do not, *does not hold* where none does and one at least does not, or where
-what it says first turns out the opposite throughout; it is *undecided* where what is undecided could turn it, and *not
-judged* where what was not measured could. Claim 4 asks for a union that beats one PCA of as many parameters;
-such a PCA can hold all the subspaces of the union, so this asks much, and comparisons at equal numbers per image and at
-equal non-zero parameters are reported beside it. Claims 6 and 7 are about samples, not noise levels.
+holds; or it does not, where the whole interval says the opposite; or it is undecided; or it is not judged, where what
+it asks for was not measured. A claim is all of its criteria at once. It *holds* where all do. One criterion that does
+not hold refutes it as it is stated, whatever else is open: it is then said to hold *partly* where another does, and
+that it *does not hold* where none does, or where what it says first turns out the opposite throughout. Where nothing
+is refuted and something is open, it is *not judged* if anything was not measured, else *undecided*. Claim 4 asks for a
+union that beats one PCA of as many parameters; such a PCA can hold all the subspaces of the union, so this asks much,
+and comparisons at equal numbers per image and at equal non-zero parameters are reported beside it. Overlap of active
+sets alone does not tell a union from rectified channels of few dimensions: where it is met and the confidence of the
+number of subspaces is low, that confidence is reported beside it. Claims 6 and 7 are about samples, not noise levels.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.claims.criteria import ABSENT, COMPARED, JUDGED, LEVEL, Criterion, Given, check_findings, check_level
+from analyses.claims.criteria import ABSENT, COMPARED, JUDGED, Criterion, Given, check_level, checked
 from analyses.claims.listed import CLAIMS
 from analyses.claims.words import CONTROLS, joined, rows_of, verdicts
 from analyses.ground import TWINS, verdict_of
@@ -48,14 +51,16 @@ def table(
     """Judge the claims on findings of a trained network and of its untrained controls.
 
     "More than untrained" is more than each control, with intervals that exclude 0. Where something was not measured,
-    a control or a noise level, the criterion that asks for it is not judged, and so is a claim that it could turn.
+    a control, a noise level, a block or a measure, the criterion that asks for it is not judged and says what it lacks,
+    and no claim holds without it. A claim of which one criterion is refuted is refuted as it is stated, whatever is
+    not judged or undecided besides.
 
     Parameters
     ----------
     trained, untrained
         Findings by analysis ("sparsity", "selectivity", "subspaces", "reliability") of the same images and noise
-        levels; a claim whose findings are absent is left out. In `untrained` also "densities", the control of those
-        below.
+        levels; a claim whose findings are absent is left out, and "reliability" needs none of a control. Encoder
+        blocks are those that are called enc1, enc2, …. In `untrained` also "densities", the control of those below.
     paper_gains
         As `untrained`, of the control whose gains are as the paper's code draws them; see `ground.untrained_twins`.
     controls
@@ -84,25 +89,32 @@ def table(
     Raises
     ------
     InputError
-        If the two are of different images, noise levels or taps, lack the block or what feeds it, or have intervals of
-        another coverage than 95 %. If densities are of fewer than 200 pairs, or were not compared with pixels.
+        If the two are of different images, noise levels or taps, lack the block, or have intervals of another coverage
+        than 95 % or whose lower end is above their upper one. If a noise level or another label is there twice. If
+        densities are of fewer than 200 pairs, or were not compared with pixels.
     """
+    checks.text("block", block, "the name of a tap, such as 'mid'")
     own = _named("trained", trained, ON_PHI)
     both = {"untrained": untrained, "paper_gains": {} if paper_gains is None else paper_gains}
     named = {name: _named(name, found, (*ON_PHI, "densities")) for name, found in both.items()}
     found_of = _of_twins(dict(zip(TWINS, named.values(), strict=True)), twins)
     pairs = {twin: {k: v for k, v in found.items() if k != "densities"} for twin, found in found_of.items()}
-    several = {twin: _several("densities", found.get("densities")) for twin, found in found_of.items()}
+    several = {twin: found.get("densities", []) for twin, found in found_of.items()}
     others = _named("further", {} if further is None else further, FURTHER)
-    for name, one in (("controls", controls), ("variants", variants)):
+    controls, variants = (
+        None if one is None else checked(name, one, name)
+        for name, one in (("controls", controls), ("variants", variants))
+    )
+    for one in (controls, variants):
         if one is not None:
-            check_findings(name, one, name)
             check_level(one)
-    checks.text("block", block, "the name of a tap, such as 'mid'")
     given = Given(own, pairs, controls, variants, _several("densities", densities), several, others, block)
-    for found in pairs.values():
-        for name in found.keys() & own.keys():
-            _check(own[name], found[name], block)
+    for name, one in own.items():
+        _check(one, block)
+        for found in pairs.values():
+            if name in found:
+                check_level(found[name])
+                _check_alike(one, found[name])
     judged = {number: list(claim.judge(given)) for number, claim in CLAIMS.items() if given.has(claim.needs)}
     rows = [(number, one) for number, criteria in judged.items() for one in criteria]
     if not rows:
@@ -198,7 +210,7 @@ def _bound(one: Criterion) -> str:
 
 
 def _verdict(criteria: Sequence[Criterion]) -> str:
-    """The verdict: not judged where what is lacking could turn it."""
+    """The verdict: one criterion that is refuted refutes the claim; else what is lacking leaves it not judged."""
     outcomes = [one.outcome for one in criteria if one.counts]
     judged = [one for one in outcomes if one != "not judged"]
     core = {one.outcome for one in criteria if one.counts and one.core}
@@ -208,22 +220,31 @@ def _verdict(criteria: Sequence[Criterion]) -> str:
     return "not judged" if len(judged) < len(outcomes) and said in ("holds", "undecided") else said
 
 
-def _check(trained: xr.Dataset, untrained: xr.Dataset, block: str) -> None:
-    for name in ("sigma", "block", "image"):
-        if name in trained.coords and name in untrained.coords:
-            mine, other = labels.strings(trained[name].values), labels.strings(untrained[name].values)
-            if not np.array_equal(mine, other):
-                raise InputError(
-                    f"the findings differ along {name}: {_some(mine)} of the trained network and {_some(other)} of the "
-                    "untrained: measure both on the same images, in the same order, at the same noise levels and taps"
-                )
-    if block not in labels.strings(trained["block"].values):
+def _check(findings: xr.Dataset, block: str) -> None:
+    check_level(findings)
+    if block not in labels.strings(findings["block"].values):
         raise InputError(
-            f"no block {checks.shown(block)} among {', '.join(labels.strings(trained['block'].values))}: tap it"
+            f"no block {checks.shown(block)} among {', '.join(labels.strings(findings['block'].values))}: tap it"
         )
-    levels = {findings.attrs.get("level", LEVEL) for findings in (trained, untrained)}
-    if levels != {LEVEL}:
-        raise InputError(f"intervals of coverage {sorted(levels)}: the criteria ask for {LEVEL}, the default")
+
+
+def _check_alike(trained: xr.Dataset, untrained: xr.Dataset) -> None:
+    both = (trained, untrained)
+    for name in ("sigma", "block", "image"):
+        if all(name in one.coords for one in both):
+            mine, other = (_named_along(one, name) for one in both)
+        else:
+            mine, other = (np.array([f"{one.sizes.get(name, 0)} of no id"], object) for one in both)
+        if not np.array_equal(mine, other):
+            raise InputError(
+                f"the findings differ along {name}: {_some(mine)} of the trained network and {_some(other)} of the "
+                "untrained: measure both on the same images, in the same order, at the same noise levels and taps"
+            )
+
+
+def _named_along(findings: xr.Dataset, name: str) -> np.ndarray:
+    values = findings[name].values
+    return np.array([f"{one:g}" for one in values], object) if name == "sigma" else labels.strings(values)
 
 
 def _some(names: np.ndarray) -> str:
@@ -247,13 +268,12 @@ def _of_twins(found: dict[str, dict[str, Any]], twins: Sequence[str]) -> dict[st
 def _named(name: str, found: Any, known: Sequence[str]) -> dict[str, Any]:
     """Findings by name, each of its kind."""
     given = checks.mapping(name, found, 'findings by analysis, e.g. {"sparsity": sparsity.analyse(data)}')
+    made = {}
     for one, findings in given.items():
         checks.choice(name, one, known)
-        if one == "densities":
-            _several(f'{name}["densities"]', findings)
-        else:
-            check_findings(one, findings, f'{name}["{one}"]')
-    return given
+        said = f'{name}["{one}"]'
+        made[one] = _several(said, findings) if one == "densities" else checked(one, findings, said)
+    return made
 
 
 def _several(name: str, findings: Any) -> list[xr.Dataset]:
@@ -261,6 +281,4 @@ def _several(name: str, findings: Any) -> list[xr.Dataset]:
     if findings is None:
         return []
     every = [findings] if isinstance(findings, xr.Dataset) else checks.listed(name, findings, "what densities returns")
-    for one in every:
-        check_findings("densities", one, name)
-    return every
+    return [checked("densities", one, name) for one in every]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from analyses.claims.criteria import Claim
 from analyses.claims.of_comparisons import SEMANTIC, identity, laws_follow, reconstruction, semantic, stable
 from analyses.claims.of_phi import sparser, two_types, union_of_subspaces
 from analyses.claims.of_textures import descriptor_of_textures, knows_sigma, reliable, texture_over_shape
+from probekit.errors import InputError
 
-__all__ = ["CLAIMS"]
+__all__ = ["CLAIMS", "claim_of"]
 
 CLAIMS: Mapping[int, Claim] = {
     1: Claim(
@@ -69,7 +71,7 @@ CLAIMS: Mapping[int, Claim] = {
     ),
     8: Claim(
         "Object identity is partly linear in φ",
-        "a linear probe is above chance, and above pixels, their PCA and untrained with gains of 1 and with "
+        "at σ = 0.2, 50 of 255, a linear probe is above pixels, their PCA and untrained with gains of 1 and with "
         "the paper's",
         "controls",
         identity,
@@ -105,3 +107,10 @@ CLAIMS: Mapping[int, Claim] = {
         reliable,
     ),
 }
+
+
+def claim_of(number: Any) -> Claim:
+    """The claim of a number; one that is none is refused."""
+    if number not in CLAIMS:
+        raise InputError(f"there is no claim {number}: claims are numbered {min(CLAIMS)} to {max(CLAIMS)}")
+    return CLAIMS[int(number)]

@@ -9,7 +9,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.claims.criteria import LEVEL, UNKNOWN, Criterion, Given, beyond_each, difference_of, estimate_of, of_each
+from analyses.claims.criteria import (
+    DECODER,
+    ENCODER,
+    ENDS,
+    LEVEL,
+    UNKNOWN,
+    Criterion,
+    Given,
+    beyond_each,
+    block_before,
+    difference_of,
+    encoders,
+    estimate_of,
+    labelled,
+    of_each,
+    part_of,
+)
 from analyses.ground import Estimate, interval, resampled_means
 from analyses.sparsity import MIN_UNITS
 from probekit import labels
@@ -18,67 +34,126 @@ from probekit.errors import InputError
 __all__ = ["sparser", "two_types", "union_of_subspaces"]
 
 LEAST_SHARE = 0.1
+KINDS = ("selective", "common")
 RANK = 4
 # What union and PCA have equally many of, where the verdict rests on it.
 COUNTS = "parameters"
 # The noise levels that claim 1 is about, and by how much encoder blocks may lower the ratio and still not drop.
 LEVELS, MARGIN = (0.1, 0.2, 0.5), 0.02
-ENCODER = "enc"
-ENDS = ("", "_low", "_high")
+RATIO, DRAW = "participation_ratio", "draw"
+# Up to it the number of subspaces is no evidence of them: rectified channels of few dimensions have less than 0.1.
+SURE = 0.9
+NOT_TOLD = (
+    "confidence of the number of subspaces: where it is low, overlap alone does not tell a union of subspaces from "
+    "rectified channels of few dimensions"
+)
 Twins = Mapping[str, xr.Dataset | None]
 
 
 def sparser(given: Given) -> Iterator[Criterion]:
-    """The participation ratio of ā drops at the middle block, more than in both controls, and not in the encoder.
-
-    Of networks whose blocks before the middle are not called enc… nothing is asked there.
-    """
+    """The participation ratio of ā drops at the middle block, more than in both controls, and not in the encoder."""
     trained, untrained, block = given.trained["sparsity"], given.of_twins("sparsity"), given.block
-    vector = "draw" if "draw" in labels.strings(trained["vector"].values) else "phi"
-    chosen, members = {"vector": vector, "measure": "participation_ratio"}, _members(trained)
-    levels, blocks = trained["sigma"].values, labels.strings(trained["block"].values).tolist()
-    encoder = [name for name in blocks[: blocks.index(block)] if name.startswith(ENCODER)]
-    fed = [name for name in encoder if str(trained["input"].sel(block=name).item())]
-    said = f"participation ratio, output less input of {block}"
+    chosen = {"vector": DRAW if len(labelled(trained, "vector", DRAW)) else "phi", "measure": RATIO}
+    members, levels = _members(trained), trained["sigma"].values
+    said = _change_of(block)
+    lacks = _input_lacking(given)
+    if part_of(trained, **chosen) is None:
+        lacks = RATIO.replace("_", " ")
     for sigma in LEVELS:
         if not np.isclose(levels, sigma).any():
             yield Criterion(said, "below", 0.0, UNKNOWN, sigma, lacks=f"σ = {sigma:g}", core=True)
     for sigma in levels:
         at = chosen | {"sigma": sigma}
-        here, there = trained.sel(at), _selected(untrained, at)
+        here, there = part_of(trained, **at), _selected(untrained, at)
         counts = bool(np.isclose(LEVELS, sigma).any())
+        if here is None or lacks:
+            yield Criterion(said, "below", 0.0, UNKNOWN, sigma, counts=counts, lacks=lacks, core=True)
+        else:
+            yield from _dropping(here, there, block, members, sigma, counts)
+        for name, gone in _encoder(given).items():
+            asked = partial(Criterion, _change_of(name), "above", -MARGIN, sigma=sigma, counts=counts)
+            if here is None or gone:
+                yield asked(estimate=UNKNOWN, lacks=gone or lacks)
+            else:
+                yield asked(**_change(here, there, name))
 
-        def changed(name: str, here: xr.Dataset = here, there: Twins = there) -> dict[str, Any]:
-            return {
-                "subject": f"participation ratio, output less input of {name}",
-                "estimate": estimate_of(here.sel(block=name), "change"),
-                "control": of_each(there, lambda f: f["change"].sel(block=name)),
-            }
 
-        mine = changed(block)
-        if np.isfinite(mine["estimate"].value) and not np.isfinite(mine["estimate"].low):
-            yield Criterion(
-                said, "below", 0.0, UNKNOWN, sigma, counts=counts, lacks=f"{MIN_UNITS} images, or groups", core=True
-            )
-            continue
-        yield Criterion(comparison="below", bound=0.0, sigma=sigma, counts=counts, core=True, **mine)
-        below = partial(Criterion, mine["subject"], "below", 0.0, sigma=sigma, counts=counts)
-        changes = _paired_changes(here, block)
+def _dropping(
+    here: xr.Dataset, there: Twins, block: str, members: np.ndarray | None, sigma: float, counts: bool
+) -> Iterator[Criterion]:
+    """The ratio drops at the block, and more than in both controls."""
+    mine, said = _change(here, there, block), _change_of(block)
+    yield Criterion(said, "below", 0.0, sigma=sigma, counts=counts, core=True, **mine)
+    if mine["lacks"]:
+        return
+    below = partial(Criterion, said, "below", 0.0, sigma=sigma, counts=counts)
+    changes = _paired_changes(here, block)
 
-        def excess(twin: xr.Dataset, changes: np.ndarray = changes) -> Estimate:
-            return _resampled(changes - _paired_changes(twin, block), members)
+    def excess(twin: xr.Dataset) -> Estimate:
+        return _resampled(changes - _paired_changes(twin, block), members)
 
-        yield from beyond_each(below, mine["estimate"].value, there, excess)
-        for name in fed:
-            yield Criterion(comparison="above", bound=-MARGIN, sigma=sigma, counts=counts, **changed(name))
-        if encoder and not fed:
-            what = f"participation ratio, output less input of {encoder[-1]}"
-            lacks = "the block before an encoder block"
-            yield Criterion(what, "above", -MARGIN, UNKNOWN, sigma, counts=counts, lacks=lacks)
+    yield from beyond_each(below, mine["estimate"].value, there, excess)
+
+
+def _change(here: xr.Dataset, there: Twins, name: str) -> dict[str, Any]:
+    """The change at a block, which lacks images where it has a value and no interval."""
+    estimate = estimate_of(here.sel(block=name), "change")
+    control = of_each(there, lambda f: f["change"].sel(block=name))
+    few = np.isfinite(estimate.value) and not np.isfinite(estimate.low)
+    lacks = f"{MIN_UNITS} images, or groups" if few else ""
+    return {"estimate": UNKNOWN if few else estimate, "control": control, "lacks": lacks}
+
+
+def _change_of(name: str) -> str:
+    return f"participation ratio, output less input of {name}"
+
+
+def _inputs(given: Given) -> dict[str, str]:
+    """What feeds each block of the findings, "" where that was not tapped."""
+    found = given.trained["sparsity"]
+    return dict(zip(*(labels.strings(found[name].values).tolist() for name in ("block", "input")), strict=True))
+
+
+def _input_lacking(given: Given) -> str:
+    """What lacks for the change at the block: the block before it, or that it is compared with that one."""
+    fed_by = _inputs(given)
+    numbered = encoders(given.blocks, given.block) and not given.block.startswith(DECODER)
+    before = block_before(given.blocks, given.block) if numbered else fed_by[given.block]
+    if "+" in fed_by[given.block]:
+        raise InputError(
+            f"the input of {given.block!r} is {fed_by[given.block]!r}: judge findings in which one tap feeds it, e.g. "
+            f"of {', '.join(fed_by)} and the block before"
+        )
+    if before in fed_by and fed_by[given.block] == before:
+        return ""
+    return f"{before or 'the block'} before {given.block}"
+
+
+def _encoder(given: Given) -> dict[str, str]:
+    """Blocks that may not drop, and what lacks for that to be judged.
+
+    All of enc2, enc3, … up to the last that any finding names, each fed by the one before it; what feeds enc1 is the
+    image. In a network without such names every block on the way to the one that the claims are about, whose first has
+    an input that was not measured.
+    """
+    fed_by, numbered = _inputs(given), encoders(given.blocks, given.block)
+    if not numbered:
+        way, name = [], fed_by[given.block]
+        while name in fed_by and name not in way:
+            way, name = [name, *way], fed_by[name]
+        first = f"the block before {way[0]}; the first block of an encoder is called {ENCODER}1" if way else ""
+        return {name: "" if fed_by[name] in fed_by else first for name in way}
+    found = {}
+    for n in range(2, max(2, *numbered) + 1):
+        name, before = f"{ENCODER}{n}", f"{ENCODER}{n - 1}"
+        needed = [one for one in (before, name) if one not in fed_by]
+        apart = not needed and fed_by[name] != before
+        found[name] = f"{before} as the input of {name}" if apart else " and ".join(needed)
+    return found
 
 
 def _selected(untrained: Twins, at: Mapping[str, Any]) -> dict[str, xr.Dataset | None]:
-    return {name: None if found is None else found.sel(at) for name, found in untrained.items()}
+    return {name: part_of(found, **at) for name, found in untrained.items()}
 
 
 def _resampled(values: np.ndarray, members: np.ndarray | None) -> Estimate:
@@ -99,12 +174,6 @@ def _members(findings: xr.Dataset) -> np.ndarray | None:
 def _paired_changes(findings: xr.Dataset, block: str) -> np.ndarray:
     """Output less input of the block, image by image."""
     fed_by = str(findings["input"].sel(block=block).item())
-    known = list(labels.strings(findings["block"].values))
-    if fed_by not in known:
-        raise InputError(
-            f"the input of {block!r} is {fed_by or 'not tapped'!r}: judge findings in which one tap feeds it, "
-            f"e.g. of {', '.join(known)} and the block before"
-        )
     per_image = findings["per_image"]
     return (per_image.sel(block=block) - per_image.sel(block=fed_by)).values
 
@@ -118,18 +187,22 @@ def two_types(given: Given) -> Iterator[Criterion]:
     for sigma in trained["sigma"].values:
         at = {"sigma": sigma, "block": given.block}
         here, there = trained.sel(at), _selected(untrained, at)
-        for kind in ("selective", "common"):
-            share = estimate_of(here.sel(kind=kind), "fraction")
+        for kind in KINDS:
+            one, subject = part_of(here, kind=kind), f"share of {kind} channels"
+            if one is None:
+                yield Criterion(subject, "at least", LEAST_SHARE, UNKNOWN, sigma, lacks=f"{kind} channels")
+                continue
             control = of_each(there, lambda f, kind=kind: f["fraction"].sel(kind=kind))
-            yield Criterion(f"share of {kind} channels", "at least", LEAST_SHARE, share, sigma, control)
+            yield Criterion(subject, "at least", LEAST_SHARE, estimate_of(one, "fraction"), sigma, control)
         tails, control = estimate_of(here, "kurtosis_difference"), of_each(there, lambda f: f["kurtosis_difference"])
         yield Criterion("median excess kurtosis, selective less common", "above", 0, tails, sigma, control)
-        above, mine = (
-            partial(Criterion, "share of selective channels", "above", 0, sigma=sigma),
-            here.sel(kind="selective"),
-        )
-        selective = _selected(there, {"kind": "selective"})
-        yield from beyond_each(above, mine["fraction"].item(), selective, lambda f, m=mine: _apart(m, f, "fraction"))
+        above = partial(Criterion, "share of selective channels", "above", 0, sigma=sigma)
+        selective, mine = {"kind": KINDS[0]}, part_of(here, kind=KINDS[0])
+        if mine is None:
+            yield above(estimate=UNKNOWN, less="those of untrained networks", lacks=f"{KINDS[0]} channels")
+            continue
+        twins = _selected(there, selective)
+        yield from beyond_each(above, mine["fraction"].item(), twins, lambda f, m=mine: _apart(m, f, "fraction"))
 
 
 def _apart(here: xr.Dataset, there: xr.Dataset, name: str) -> Estimate:
@@ -149,7 +222,8 @@ def union_of_subspaces(given: Given) -> Iterator[Criterion]:
         if COUNTS not in comparisons:
             lacks = f"a rank of at most {RANK}" if not ranks else f"PCA of equal {COUNTS}"
             subject = f"held-out variance explained, union of subspaces less PCA of equal {COUNTS}"
-            yield Criterion(subject, "above", 0.0, UNKNOWN, sigma, lacks=lacks)
+            for less in ("", "that of channel-shuffled φ", "those of untrained networks"):
+                yield Criterion(subject, "above", 0.0, UNKNOWN, sigma, less=less, lacks=lacks)
         for comparison in comparisons:
             at = {"rank": max(ranks), "comparison": comparison}
             part, other = here.sel(at), _selected(there, at)
@@ -166,17 +240,27 @@ def union_of_subspaces(given: Given) -> Iterator[Criterion]:
                 )
                 yield above(estimate=over, control=control, less="that of channel-shuffled φ")
                 yield from beyond_each(above, gain.value, other, lambda f, part=part: difference_of(part, f, "gain"))
-        gap, control = estimate_of(here, "overlap_gap"), of_each(there, lambda f: f["overlap_gap"])
-        above = partial(Criterion, "overlap of active sets, within less between subspaces", "above", 0, sigma=sigma)
-        yield above(estimate=gap, control=control)
-        shuffled = here.assign({f"overlap_gap{end}": here[f"overlap_gap_shuffled{end}"] for end in ENDS})
-        over = difference_of(here, _in_one_group(shuffled), "overlap_gap")
-        yield above(estimate=over, less="that of channel-shuffled φ")
+        overlap = list(_overlap(here, there, sigma))
+        yield from overlap
+        sure = here["confidence"].item()
+        if all(one.holds for one in overlap) and not sure >= SURE:
+            number, control = Estimate(sure, np.nan, np.nan), of_each(there, lambda f: f["confidence"])
+            yield Criterion(NOT_TOLD, "at least", SURE, number, sigma, control, counts=False)
 
-        def excess(twin: xr.Dataset, here: xr.Dataset = here) -> Estimate:
-            return difference_of(here, _in_one_group(twin), "overlap_gap")
 
-        yield from beyond_each(above, gap.value, there, excess)
+def _overlap(here: xr.Dataset, there: Twins, sigma: float) -> Iterator[Criterion]:
+    """Active sets overlap more within groups than between, than with channels shuffled, and than in both controls."""
+    gap, control = estimate_of(here, "overlap_gap"), of_each(there, lambda f: f["overlap_gap"])
+    above = partial(Criterion, "overlap of active sets, within less between subspaces", "above", 0, sigma=sigma)
+    yield above(estimate=gap, control=control)
+    shuffled = here.assign({f"overlap_gap{end}": here[f"overlap_gap_shuffled{end}"] for end in ENDS})
+    over = difference_of(here, _in_one_group(shuffled), "overlap_gap")
+    yield above(estimate=over, less="that of channel-shuffled φ")
+
+    def excess(twin: xr.Dataset) -> Estimate:
+        return difference_of(here, _in_one_group(twin), "overlap_gap")
+
+    yield from beyond_each(above, gap.value, there, excess)
 
 
 def _in_one_group(findings: xr.Dataset) -> xr.Dataset:

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from analyses.claims.criteria import UNKNOWN, Criterion, Given, beyond, check_level, estimate_of, of_each
-from probekit import labels
+from analyses.claims.criteria import (
+    ROUNDING,
+    UNKNOWN,
+    Criterion,
+    Given,
+    beyond,
+    block_before,
+    check_level,
+    estimate_of,
+    labelled,
+    of_each,
+    part_of,
+)
+from probekit import checks, labels
 from probekit.errors import InputError
 
 __all__ = ["RELIABLE", "blocks_of_cues", "descriptor_of_textures", "knows_sigma", "reliable", "texture_over_shape"]
 
 RIVALS = ("colour moments", "Gabor bank")
 PATCHES = 8
-# The noise levels that claim 11 is about, from and to, and how many at least.
-RANGE, LEVELS = (0.1, 1.0), 3
+FORMS = {"colour": "in colour", "grey": "in equalised grey"}
+# What cues.table does to images, in colour and in grey.
+TREATMENTS = ("as they are", "equalised grey")
+# The noise levels that claim 11 is about, from and to, how many at least, and how far σ̂ may be off.
+RANGE, LEVELS, ON_IMAGES, ON_PATH = (0.1, 1.0), 3, 0.05, 0.1
+IMAGES, PATH = "held-out images", "sampler's path"
 # From the best to the worst.
 SEVERITY = ("holds", "undecided", "does not hold")
-ROUNDING = 1e-9
-FORMS = {"colour": "in colour", "grey": "in equalised grey"}
 RELIABLE = 0.95
-PATH = "sampler's path"
 
 
 def descriptor_of_textures(given: Given) -> Iterator[Criterion]:
@@ -36,29 +48,50 @@ def descriptor_of_textures(given: Given) -> Iterator[Criterion]:
             "it is chosen"
         )
     block, name = str(found.attrs["block"]), str(found.attrs["reference"])
-    here = found.sel(block=block, subset="all", distance=found.attrs["verdict_distance"])
-    if found.attrs.get("patches_least", found.attrs.get("patches_each", 0)) < PATCHES:
-        subject = f"rate at which the nearest patch in φ of {block} is of the same photograph"
+    subject = f"rate at which the nearest patch in φ of {block} is of the same photograph"
+    least = found.attrs.get("patches_least", 0)
+    if checks.number("patches_least of textures", least, "number of patches of each photograph") < PATCHES:
         yield Criterion(subject, "above", 0.0, UNKNOWN, lacks=f"{PATCHES} patches of each photograph")
-    there = labels.strings(here["representation"].values)
+    at = {"block": block, "subset": "all", "distance": str(found.attrs["verdict_distance"]), "representation": name}
+    gone = [f"{dim} {label!r}" for dim, label in at.items() if not len(labelled(found, dim, label))]
+    if gone:
+        raise InputError(f"the findings of textures lack {', '.join(gone)}, which they are about: keep them")
+    here = found.sel({dim: label for dim, label in at.items() if dim != "representation"})
     for form, said in FORMS.items():
+        subject = f"rate at which the nearest patch in φ of {block} is of the same photograph, {said}"
+        if not len(labelled(found, "form", form)):
+            less = "that of untrained networks and of other descriptors"
+            yield Criterion(subject, "above", 0.0, UNKNOWN, less=less, lacks=f"patches {said}")
+            continue
         for sigma in here["sigma"].values:
             part = here.sel(form=form, sigma=sigma)
-            subject = f"rate at which the nearest patch in φ of {block} is of the same photograph, {said}"
             own = estimate_of(part.sel(representation=name), "rate")
-            twins = {twin: part.sel(representation=twin) if twin in there else None for twin in given.untrained}
+            twins = {twin: part_of(part, representation=twin) for twin in given.untrained}
             control, chance = of_each(twins, lambda f: f["rate"]), float(part["chance"])
             yield Criterion(subject, "above", chance, own, sigma, control, bound_name="chance", counts=False)
             above = partial(Criterion, subject, "above", 0.0, sigma=sigma)
             for rival in (*given.untrained, *RIVALS):
-                more = estimate_of(part.sel(representation=rival), "difference") if rival in there else None
+                other = part_of(part, representation=rival)
+                more = None if other is None else estimate_of(other, "difference")
                 yield beyond(above, rival, own.value, more, f"that of {rival}")
 
 
 def blocks_of_cues(blocks: list[str], block: str) -> list[str]:
-    """Where claim 10 is judged: at the block that the claims are about, and at the one before it."""
-    at = blocks.index(block)
-    return blocks[max(0, at - 1) : at + 1]
+    """Where claim 10 is judged: at the block that feeds the one that the claims are about, and at this one.
+
+    The encoder block of the largest number, in whichever order they are given; see `criteria.block_before`.
+    """
+    before = block_before(blocks, block)
+    return [before, block] if before else [block]
+
+
+def _places(given: Given, measured: list[str]) -> dict[str, str]:
+    """Blocks at which claim 10 is judged, and what lacks for that."""
+    found = blocks_of_cues([*measured, *(name for name in given.blocks if name not in measured)], given.block)
+    if len(found) == 1:
+        before = f"the block before {given.block}"
+        return {before: before, given.block: ""}
+    return {name: "" if name in measured else name for name in found}
 
 
 def texture_over_shape(given: Given) -> Iterator[Criterion]:
@@ -68,21 +101,30 @@ def texture_over_shape(given: Given) -> Iterator[Criterion]:
     names = labels.strings(found["block"].values).tolist()
     if given.block not in names:
         raise InputError(f"the findings of cues lack the block {given.block!r}: they have {', '.join(names)}")
+    reference = str(found.attrs["reference"])
+    if not len(labelled(found, "representation", reference)):
+        raise InputError(f"the findings of cues lost {reference!r}, with which all are compared: keep it")
     here = found.sel(distance=labels.strings(found["distance"].values)[0])
-    rows = labels.strings(here["representation"].values)
     # Where a texture has more candidates than a shape, neighbours drawn at random are above 0.
     by_chance = float(found["texture_chance"] - found["shape_chance"])
     bound, said = (by_chance, "chance") if by_chance > ROUNDING else (0.0, "")
-    for treatment in labels.strings(here["treatment"].values):
-        for block in blocks_of_cues(names, given.block):
+    at = labels.strings(here["treatment"].values)
+    for treatment in (*TREATMENTS, *(one for one in at if one not in TREATMENTS)):
+        counts = treatment in TREATMENTS
+        for block, gone in _places(given, names).items():
+            subject = f"neighbours in φ of {block} of the same texture less of the same shape, {treatment}"
+            if gone or treatment not in at:
+                lacks = " and ".join(one for one in (gone, treatment if treatment not in at else "") if one)
+                for less in ("", "that of untrained networks"):
+                    yield Criterion(subject, "above", 0.0, UNKNOWN, less=less, counts=counts, lacks=lacks)
+                continue
             for sigma in here["sigma"].values:
                 part = here.sel(treatment=treatment, block=block, sigma=sigma)
-                twins = {twin: part.sel(representation=twin) if twin in rows else None for twin in given.untrained}
-                subject = f"neighbours in φ of {block} of the same texture less of the same shape, {treatment}"
-                own = estimate_of(part.sel(representation=str(found.attrs["reference"])), "difference")
+                twins = {twin: part_of(part, representation=twin) for twin in given.untrained}
+                own = estimate_of(part.sel(representation=reference), "difference")
                 control = of_each(twins, lambda f: f["difference"])
-                yield Criterion(subject, "above", bound, own, sigma, control, bound_name=said)
-                above = partial(Criterion, subject, "above", 0.0, sigma=sigma)
+                yield Criterion(subject, "above", bound, own, sigma, control, bound_name=said, counts=counts)
+                above = partial(Criterion, subject, "above", 0.0, sigma=sigma, counts=counts)
                 for twin, other in twins.items():
                     more = None if other is None else estimate_of(other, "gain")
                     yield beyond(above, twin, own.value, more, f"that of {twin}")
@@ -97,37 +139,42 @@ def knows_sigma(given: Given) -> Iterator[Criterion]:
         raise InputError(
             f"the noise level is judged of {', '.join(sorted(networks))}: give verdict(…, networks=) of one"
         )
-    parts = labels.strings(found["part"].values)
-    images = found["sigma"].values[parts != PATH]
-    if len(images) < LEVELS or not np.isclose([images.min(), images.max()], RANGE).all():
+    parts, levels = labels.strings(found["part"].values), found["sigma"].values
+    inside = (levels >= RANGE[0] - ROUNDING) & (levels <= RANGE[1] + ROUNDING)
+    images, path = np.flatnonzero(parts == IMAGES), np.flatnonzero(parts == PATH)
+    subject = f"relative bias of σ̂ on {IMAGES}"
+    measured = np.unique(levels[images][inside[images]].round(6))
+    if len(measured) < LEVELS or not np.isclose([measured.min(), measured.max()], RANGE).all():
         lacks = f"{LEVELS} levels of σ from {RANGE[0]:g} to {RANGE[1]:g}"
-        yield Criterion("relative bias of σ̂ on held-out images", "within", 0.05, UNKNOWN, lacks=lacks)
-    if PATH not in parts:
-        yield Criterion(f"relative mismatch of σ̂ along the {PATH}", "within", 0.1, UNKNOWN, lacks="the path")
-    for part in dict.fromkeys(parts):
-        rows = found.isel(criterion=parts == part)
-        on_path = part == PATH
-        # One row of the path stands for all: of those that refute the criterion, or else leave it open, or else meet
-        # it, the level at which the interval reaches furthest from 0.
-        furthest = np.maximum(np.abs(rows["value_low"].values), np.abs(rows["value_high"].values))
-        severity = np.array([SEVERITY.index(one) for one in labels.strings(rows["outcome"].values)])
-        worst = np.lexsort((furthest, severity))[-1]
-        chosen: list[Any] = [int(worst)] if on_path else list(range(rows.sizes["criterion"]))
-        for row in (rows.isel(criterion=i) for i in chosen):
-            subject = f"relative bias of σ̂ on {part}"
-            if on_path:
-                subject = f"relative mismatch of σ̂ along the {part}, at the worst of {len(furthest)} levels"
-            yield Criterion(subject, "within", row["bound"].item(), estimate_of(row, "value"), row["sigma"].item())
+        yield Criterion(subject, "within", ON_IMAGES, UNKNOWN, lacks=lacks)
+    for i in images:
+        estimate = estimate_of(found.isel(criterion=i), "value")
+        yield Criterion(subject, "within", ON_IMAGES, estimate, float(levels[i]), counts=bool(inside[i]))
+    subject = f"relative mismatch of σ̂ along the {PATH}"
+    if not len(path):
+        yield Criterion(subject, "within", ON_PATH, UNKNOWN, lacks="the path")
+        return
+    subject += f", at the worst of {len(path)} levels"
+    rows = [
+        Criterion(subject, "within", ON_PATH, estimate_of(found.isel(criterion=i), "value"), float(levels[i]))
+        for i in path
+    ]
+    # One row of the path stands for all: of those that refute the criterion, or else leave it open, or else meet it,
+    # the level at which the interval reaches furthest from 0.
+    yield max(rows, key=lambda row: (SEVERITY.index(row.outcome), np.nan_to_num(np.abs(row.estimate[1:])).max()))
 
 
 def reliable(given: Given) -> Iterator[Criterion]:
     """Distances in φ from two halves of the draws agree."""
     trained, untrained = given.trained["reliability"], given.of_twins("reliability")
-    check_level(trained)
-    at = {"estimator": "noise_free", "block": given.block, "distance": labels.strings(trained["distance"].values)[0]}
+    distance = labels.strings(trained["distance"].values)[0]
+    at = {"estimator": "noise_free", "block": given.block, "distance": distance}
+    subject = f"reliability of noise-free distances at {trained.attrs['draws_split']} draws"
     for sigma in trained["sigma"].values:
-        here = trained.sel(at | {"sigma": sigma})
-        there = {t: None if one is None else one.sel(at | {"sigma": sigma}) for t, one in untrained.items()}
+        here = part_of(trained, **at, sigma=sigma)
+        if here is None:
+            yield Criterion(subject, "above", RELIABLE, UNKNOWN, sigma, lacks='the estimator "noise_free"')
+            continue
+        there = {twin: part_of(one, **at, sigma=sigma) for twin, one in untrained.items()}
         control = of_each(there, lambda f: f["reliability"])
-        subject = f"reliability of noise-free distances at {trained.attrs['draws_split']} draws"
         yield Criterion(subject, "above", RELIABLE, estimate_of(here, "reliability"), sigma, control)

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.claims.criteria import ABSENT, COMPARED, JUDGED
-from analyses.claims.listed import CLAIMS
+from analyses.claims.listed import claim_of
 from analyses.ground import TWINS, marked
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -39,8 +39,10 @@ MOST = 6
 
 
 def verdicts(judged: xr.Dataset) -> dict[int, str]:
-    """The verdict on each claim, by its number, of what `table` returns."""
+    """The verdict on each claim, by its number, of what `table` returns; a claim that is none is refused."""
     JUDGED.check(judged, *NEEDED)
+    for claim in np.unique(np.concatenate([judged["claim"].values, judged["of_claim"].values])):
+        claim_of(claim)
     return {int(c): str(v) for c, v in zip(judged["claim"].values, judged["verdict"].values, strict=True)}
 
 
@@ -114,7 +116,7 @@ def markdown(judged: xr.Dataset) -> str:
     JUDGED.check(judged, *JUDGED.variables)
     lines = []
     for claim, verdict in verdicts(judged).items():
-        lines += [f"**Claim {claim}. {CLAIMS[claim].title}: {verdict}.**", ""]
+        lines += [f"**Claim {claim}. {claim_of(claim).title}: {verdict}.**", ""]
         rows = ["| " + " | ".join(row) + " |" for row in (HEADER, *cells(judged, claim))]
         lines += [rows[0], "|" + "---|" * len(HEADER), *rows[1:], ""]
     return "\n".join(lines)
@@ -153,13 +155,16 @@ def verdict_table(compared: xr.Dataset, links: Mapping[str, Mapping[int, str]] |
             said = f"[{verdict}]({target})" if target and verdict != ABSENT else verdict
             of = f", {one['met'].item()} of {one['criteria'].item()}, {one['against'].item()} against"
             cells.append(said + (of if verdict != ABSENT else ""))
-        lines.append(f"| {claim}. {marked(CLAIMS[int(claim)].title)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {claim}. {marked(claim_of(claim).title)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def anchor(judged: xr.Dataset, claim: int) -> str:
     """The anchor of a claim's heading in the report's Markdown page, as GitHub and others make it of the heading."""
-    heading = f"Claim {claim}. {CLAIMS[claim].title}: {verdicts(judged)[claim]}"
+    title, said = claim_of(claim).title, verdicts(judged)
+    if claim not in said:
+        raise InputError(f"claim {claim} is not judged here: give one of {', '.join(map(str, said))}")
+    heading = f"Claim {claim}. {title}: {said[claim]}"
     return "#" + re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 

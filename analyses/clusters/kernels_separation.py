@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
-__all__ = ["Sums", "p_value", "scatters", "separated"]
+import numpy as np
+from scipy.stats import t as student
+
+from analyses.ground import jackknife_deviation, levelled
+
+__all__ = ["Sums", "p_of_jackknife", "p_value", "scatters", "separated", "worth"]
 
 
 class Sums:
@@ -68,6 +73,20 @@ def scatters(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, of_groups / n**2 * cells / (cells - 1), (squares - n * square) / (n - 1)
 
 
+def worth(sums: Sums) -> np.ndarray:
+    """How many images, or groups of them, the scatter of each class is of: (Σ q)²/Σ q², q their squared deviations.
+
+    Of channels that few images excite it is about the number of these images, and 0 where all of a class are alike.
+    """
+    mean = scatters(sums.of_class)[0]
+    left = sums.cell_sum - sums.cell_count[:, None] * mean[sums.cell_class]
+    square = (left**2).sum(axis=1)
+    # Rounding of what is all alike is not scatter.
+    square[square < 1e-20 * (sums.x**2).sum(axis=1).max() * sums.cell_count**2] = 0
+    total, squares = (np.bincount(sums.cell_class, values) for values in (square, square**2))
+    return np.divide(total**2, squares, out=np.zeros_like(total), where=squares > 0)
+
+
 def separated(sums: Sums) -> np.ndarray:
     """Share of variance between the means of classes, without bias by scatter: of all, and without each group.
 
@@ -125,3 +144,19 @@ def p_value(sums: Sums, draws: int, seed: int) -> float:
     apart = square - (carried**2).sum(axis=1) / len(n)
     observed = ((mean - mean.mean(axis=0)) ** 2).sum()
     return float((1 + (apart >= observed * (1 - 1e-9)).sum()) / (1 + draws))
+
+
+def p_of_jackknife(values: np.ndarray, group_shares: np.ndarray | None) -> float:
+    """One-sided p-value of equal means, by the jackknife over images or groups of them.
+
+    Where means are equal, the variance between them is a quadratic form in deviations without a linear part, of which
+    the jackknife finds twice the variance (Efron & Stein, Annals of Statistics 1981).
+
+    Parameters
+    ----------
+    values, group_shares
+        As for `ground.levelled`: what `separated` finds.
+    """
+    error = jackknife_deviation(levelled(values, group_shares)) / math.sqrt(2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return float(student.sf(values[0] / error, len(values) - 2))

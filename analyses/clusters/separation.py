@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import xarray as xr
 
-from analyses.clusters.kernels_separation import Sums, p_value, scatters, separated
+from analyses.clusters.kernels_separation import Sums, p_of_jackknife, p_value, scatters, separated, worth
 from analyses.ground import (
     Estimate,
     Findings,
@@ -27,6 +27,8 @@ __all__ = ["SEPARATION", "separation"]
 LEAST, LEAST_GROUPS = 3, 10
 # Of a class, for a p-value: of fewer, signs carry its mean less far than chance does.
 LEAST_SIGNED = 20
+# Images' worth of scatter in each class, below which the error of its mean is not known.
+LEAST_WORTH = 2
 SEPARATION = Findings(
     "clusters.separation",
     {
@@ -34,7 +36,9 @@ SEPARATION = Findings(
             ("sigma", "block"), "share of φ's variance between means of classes", interval="jackknife over images"
         ),
         "p_value": Variable(
-            ("sigma", "block"), "one-sided p-value of equal means, by random signs; NaN with a class of fewer than 20"
+            ("sigma", "block"),
+            "one-sided p-value of equal means, the larger of random signs' and the jackknife's; NaN with a class of "
+            "fewer than 20",
         ),
         "scatter": Variable(("sigma", "block", "class"), "mean squared distance of images to the mean of their class"),
         "difference": Variable(
@@ -66,6 +70,12 @@ def separation(
     little are near one another, also where all classes have one mean. Here the variance between means is an intraclass
     correlation: half the mean over pairs of classes of ‖m_a − m_b‖² − v_a − v_b, with v the unbiased variance of each
     mean, as a share of itself plus the mean scatter. It is 0 in expectation where means are equal, and may lie below.
+
+    Random signs reject too often where φ is skewed and a small class scatters more than a large one, which the
+    jackknife notices: `p_value` is the larger of both tests'. The interval is wider than either where means are equal.
+    Where the scatter of a class comes of fewer than two images, as of selective channels that hardly any of them
+    excites, the error of its mean is not known, and neither interval nor p-value is given: the number of images is
+    (Σ q)²/Σ q², q being their squared distances from the mean. How often tests reject is in docs/calibration.md.
 
     Parameters
     ----------
@@ -100,7 +110,8 @@ def separation(
     Warns
     -----
     RuntimeWarning
-        Where φ is the same for all images (NaN).
+        Where φ is the same for all images (NaN), or the scatter of a class comes of fewer than two of its images (ends
+        of the interval and p-value are NaN).
 
     Examples
     --------
@@ -137,11 +148,15 @@ def separation(
             continue
         sums = Sums(x, classes, groups)
         own, scatter[at] = separated(sums), scatters(sums.of_class)[2]
-        p = p_value(sums, permutations, seed) if fewest >= LEAST_SIGNED else np.nan
-        values[:, *at] = *jackknifed(own, level, shares), p
+        known = _known(sums, names, where)
+        values[:3, *at] = _ends(own, level, shares, known)
+        if known and fewest >= LEAST_SIGNED:
+            values[3, *at] = max(p_value(sums, permutations, seed), p_of_jackknife(own, shares))
         y = None if other is None else _features(other(site), standardised, f"{where} of against")
         if y is not None:
-            less[:, *at] = jackknifed(own - separated(Sums(y, classes, groups)), level, shares)
+            others = Sums(y, classes, groups)
+            known &= _known(others, names, f"{where} of against")
+            less[:, *at] = _ends(own - separated(others), level, shares, known)
     found = {"separation": Estimate(*values[:3]), "p_value": values[3], "scatter": scatter}
     return SEPARATION.label(
         found if other is None else found | {"difference": Estimate(*less)},
@@ -165,6 +180,26 @@ def _features(phi: np.ndarray, standardised: bool, where: str) -> np.ndarray | N
         warnings.warn(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning, stacklevel=4)
         return None
     return x[:, varies] / (spread[varies] if standardised else 1)
+
+
+def _known(sums: Sums, names: np.ndarray, where: str) -> bool:
+    """Whether the scatter of each class comes of enough images for its mean to have a known error."""
+    found = worth(sums)
+    few = int(found.argmin())
+    if found[few] < LEAST_WORTH:
+        warnings.warn(
+            f"at {where} the scatter of {names[few]} comes of {found[few]:.2g} of its images, and {LEAST_WORTH} at "
+            "least are needed: there is no interval and no p-value; give more images of each class",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return bool(found[few] >= LEAST_WORTH)
+
+
+def _ends(values: np.ndarray, level: float, shares: np.ndarray | None, known: bool) -> Estimate:
+    """The value with its jackknife's interval, where this is known."""
+    found = jackknifed(values, level, shares)
+    return found if known else found._replace(low=np.nan, high=np.nan)
 
 
 def _check_classes(names: np.ndarray, classes: np.ndarray, groups: np.ndarray, what: str) -> int:

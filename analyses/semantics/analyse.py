@@ -41,7 +41,7 @@ from analyses.semantics.inputs import (
 )
 from analyses.semantics.kernels_correlation import transformed
 from analyses.semantics.kernels_mantel import Comparison, permutations_of
-from analyses.semantics.kernels_pairs import STATISTICS, distance_matrix, prepared
+from analyses.semantics.kernels_pairs import STATISTICS, distance_matrix, prepared, spreads
 from analyses.semantics.kernels_pairs import noise_free as noise_taken_off
 from analyses.semantics.retrieval import NEIGHBOURS, STABILITY, neighbours, stability
 from probekit import checks, labels
@@ -60,7 +60,9 @@ CORRELATIONS = Findings(
             COMPARED, "correlation of distances in φ with other distances, over pairs", interval="jackknife over images"
         ),
         "p_jackknife": Variable(COMPARED, "p-value of no correlation, by the jackknife, two-sided"),
-        "p_permutation": Variable(COMPARED, "p-value of no relation, Mantel's permutations, two-sided"),
+        "p_permutation": Variable(
+            COMPARED, "p-value of no relation, Mantel's permutations, two-sided; noise-free, not below p_jackknife"
+        ),
         "control_correlation": Variable(
             ("control", *COMPARED), "correlation of distances in the control", optional=True
         ),
@@ -117,19 +119,23 @@ def correlate(
 
     Intervals and `p_jackknife` come from the jackknife over images on Fisher's scale, which never pairs an image with
     its copy as the bootstrap does; images count as drawn independently, or groups of them where `clusters` names these.
+    Then pairs of one group do not count: crops of one photograph are alike in φ and in all else, which says nothing of
+    photographs. Images given several times, with `clusters` naming whose copies they are, correlate as they do once.
 
     `p_permutation` is Mantel's test: images of φ are permuted, rows and columns of its distances together, and
     p = (1 + b)/(1 + m), never 0. Given others it permutes what remains of φ's distances after regression on them
-    (Freedman & Lane 1983): permuting φ itself breaks its tie to what is held fixed. Both p-values are two-sided. How
-    often intervals cover and tests reject is in docs/calibration.md.
+    (Freedman & Lane 1983): permuting φ itself breaks its tie to what is held fixed. Both p-values are two-sided.
+    Permutations take images as exchangeable, which unequal noise makes untrue; with `noise_free` `p_permutation` is
+    therefore never below `p_jackknife`. How often intervals cover and tests reject is in docs/calibration.md.
 
     Parameters
     ----------
     data
         phi (image, sigma, channel) of at least 20 images.
     others
-        By name, other distances: the name of a coordinate along image (0 within a class, 1 between); a DataArray
-        (image, feature, …), such as descriptors or pixels, or φ of one noise level (Euclidean distance); a square table
+        By name, other distances: the name of a coordinate along image (0 within a class, 1 between; its numbers, too,
+        are names of classes); a DataArray (image, feature, …), such as descriptors or pixels, or φ of one noise level,
+        or (image) of numbers, such as ``data["size"]`` (Euclidean distance); a square table
         between classes, such as `class_distances` gives; a DataArray (image, other_image) of distances; a function from
         image ids (n) to distances (n, n). Arrays are matched by image id, or by order if they have none.
     given
@@ -146,8 +152,9 @@ def correlate(
         as the untrained network's, or a DataArray (image, feature, …) such as pixels, the same beside all.
     clusters
         Coordinate along `image` whose groups, 10 at least, are subsampled and left out by the jackknife whole: for
-        images that are not independent, as crops of one photograph. Permutations then exchange whole groups with
-        others of the same size; where few are of one size, p cannot be small.
+        images that are not independent, as crops of one photograph. Only pairs of images of different groups count.
+        Permutations then exchange whole groups with others of the same size; where few are of one size, p cannot be
+        small.
     permutations
         Number m ≥ 99 of permutations; 0 for none.
     max_images
@@ -168,7 +175,7 @@ def correlate(
     ------
     InputError
         If phi is missing or not finite, ids occur twice, images or groups are too few, something lacks an image or a
-        class, is no distance or is the same for all pairs, or an option is out of its range.
+        class, is no distance or is the same for all pairs that count, or an option is out of its range.
 
     Warns
     -----
@@ -203,7 +210,7 @@ def correlate(
     if members is not None:
         _, groups, counts = np.unique(members[used], return_inverse=True, return_counts=True)
         group_shares = counts / len(used)
-    tables = matrices(others, data, used, label)
+    tables = matrices(others, data, used, label, groups)
     sets = given_sets(given, list(tables))
     orders = permutations_of(len(used), permutations, seed, groups)
     blocks = labels.blocks(data)
@@ -216,17 +223,19 @@ def correlate(
             sides = {"φ": [data[name].values[used, site.level][:, site.channels] for name in names]}
             sides |= {name: _features(name, one, names, data, used, site) for name, one in beside.items()}
             for m, metric in enumerate(metrics):
-                phi, *others_phi = _distances(sides, metric, site, warn=s == 0)
+                phi, *others_phi = _distances(sides, metric, site, groups, warn=s == 0)
                 if phi is None:
                     continue
                 here = site.level, site.block, m, s
-                side = transformed(phi, statistic)
+                side = transformed(phi, statistic, groups)
                 values = comparison.correlations(side)
-                ends = jackknifed_correlation(values, level, group_shares)
-                own[:, *here] = [values[0], *ends, comparison.p_values(side, values[0])]
+                low, high, p = jackknifed_correlation(values, level, group_shares)
+                permuted = comparison.p_values(side, values[0])
+                # Images whose noise differs cannot be exchanged, also once it is taken off distances.
+                own[:, *here] = [values[0], low, high, p, np.maximum(permuted, p) if noise_free else permuted]
                 for c, other in enumerate(others_phi):
                     if other is not None:
-                        control = comparison.correlations(transformed(other, statistic))
+                        control = comparison.correlations(transformed(other, statistic, groups))
                         less = jackknifed(values - control, level, group_shares)
                         against[:, c, *here] = [control[0], *less]
     found: dict[str, Any] = {"correlation": Estimate(*own[:3]), "p_jackknife": own[3], "p_permutation": own[4]}
@@ -249,15 +258,17 @@ def correlate(
 
 
 def _distances(
-    sides: Mapping[str, list[np.ndarray]], metric: str, site: labels.Site, *, warn: bool
+    sides: Mapping[str, list[np.ndarray]], metric: str, site: labels.Site, groups: np.ndarray | None, *, warn: bool
 ) -> list[np.ndarray | None]:
     """Distances between the images used, in φ and then in each control; None where undefined."""
     found = []
     for name, (x, *se) in sides.items():
         where = f"σ = {site.sigma:g}, block {site.name}" + ("" if name == "φ" else f", control {name}")
-        features = noise_taken_off(x, se[0], metric)[0] if se else prepared(x, metric)
+        error = se[0] if se else None
+        spread = spreads(x, error, groups)
+        features = prepared(x, metric, spread) if error is None else noise_taken_off(x, error, metric, spread)[0]
         good = defined(features, where, metric, warn=warn, noise_free=bool(se))
-        found.append(distance_matrix(x, metric, *se) if good else None)
+        found.append(distance_matrix(x, metric, error, spread) if good else None)
     return found
 
 
@@ -321,7 +332,8 @@ def analyse(
     data
         phi (image, sigma, channel); phi_draws where present.
     label
-        Coordinate along image with the classes; by default "label", where there is one.
+        Coordinate along image with the classes; by default "label", where there is one. With `clusters` of the same
+        name distances in φ are not correlated with it, since only pairs of different groups count.
     classes
         Distances between classes: a square table, or a file that `class_distances` takes; called "classes".
     others
@@ -368,6 +380,9 @@ def analyse(
     data, metrics = checked(data, distances, free)
     resamples, level, seed = resampling(resamples, level, seed)
     compared = _compared(data, label, classes, others)
+    named = compared.get("label")
+    if isinstance(clusters, str) and isinstance(named, str) and named == clusters:
+        del compared["label"]
     options: dict[str, Any] = dict(further)
     if options.get("given") is None:
         names = list(others or {})

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from analyses.ground import along, check_noise, check_numbers
-from analyses.semantics.kernels_pairs import METRICS, distance_matrix, same
+from analyses.semantics.kernels_pairs import METRICS, distance_matrix, pairs_apart, same
 from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.machine.reading import reading
@@ -132,7 +132,11 @@ def defined(x: np.ndarray, where: str, metric: str, *, warn: bool = True, noise_
 
 
 def matrices(
-    others: Mapping[str, Other], data: xr.Dataset, used: np.ndarray, label: str | None
+    others: Mapping[str, Other],
+    data: xr.Dataset,
+    used: np.ndarray,
+    label: str | None,
+    groups: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Distances (used, used), float32, by the name of what they are distances in.
 
@@ -146,6 +150,8 @@ def matrices(
         Positions of the images that are used.
     label
         Coordinate of the classes that tables between classes refer to.
+    groups
+        (used), the number of each image's group, of which pairs do not count; None where images are independent.
 
     Raises
     ------
@@ -160,12 +166,26 @@ def matrices(
         if name == NOTHING_GIVEN or "+" in name:
             raise InputError(f"others: the name {name!r} stands for sets of names: give another one")
         found[name] = _matrix(name, other, data, used, label)
-        pairs = found[name][np.triu_indices(len(used), 1)]
+        pairs = found[name][pairs_apart(len(used), groups)]
         if not np.isfinite(pairs).all():
             raise InputError(f"others[{name!r}] gives distances that are NaN or infinite: leave out those images")
         if np.ptp(pairs) == 0:
-            raise InputError(f"others[{name!r}] is the same for all pairs of images: give what tells images apart")
+            raise InputError(
+                f"others[{name!r}] is the same for all pairs of images{_of_what(other, data, groups)}: give what tells "
+                "images apart"
+            )
     return found
+
+
+def _of_what(other: Any, data: xr.Dataset, groups: np.ndarray | None) -> str:
+    """What a message says of pairs that are all alike: which count, and how numbers were taken."""
+    said = "" if groups is None else " of different groups, which alone count with clusters"
+    if isinstance(other, str) and np.asarray(data[other].values).dtype.kind in "iuf":
+        said += (
+            f", since the numbers of a coordinate named {other!r} are taken as names of classes (for their differences "
+            f"give data[{other!r}] itself)"
+        )
+    return said
 
 
 def _matrix(name: str, other: Any, data: xr.Dataset, used: np.ndarray, label: str | None) -> np.ndarray:

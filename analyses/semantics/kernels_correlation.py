@@ -2,8 +2,9 @@
 
 Each statistic is a correlation of transformed matrices: values less their mean (Pearson), ranks (Spearman) or
 U-centred distances (bias-corrected distance correlation). So one matrix of inner products, with and without
-each image, gives them all. Libraries (scipy's spearmanr, dcor) give one number of two samples at a time: here each is
-needed given others, and again without each image or group of them, from one pass over the pairs.
+each image, gives them all. Pairs of images of one group are 0 and count nowhere. Libraries (scipy's spearmanr, dcor)
+give one number of two samples at a time: here each is needed given others, and again without each image or group of
+them, from one pass over the pairs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyses.semantics.kernels_pairs import STATISTICS
+from analyses.semantics.kernels_pairs import STATISTICS, additive, pairs_apart
 
 __all__ = [
     "NOTHING",
@@ -42,7 +43,9 @@ class Transformed:
     sums
         (images), sums of its rows.
     order, starts
-        For ranks: pairs i < j sorted by distance, and where each run of equal distances starts.
+        For ranks: pairs i < j that count, sorted by distance, and where each run of equal distances starts.
+    groups
+        (images), the number of each image's group, from 0, that it is left out with; None for each alone.
     """
 
     statistic: str
@@ -50,18 +53,19 @@ class Transformed:
     sums: np.ndarray
     order: np.ndarray
     starts: np.ndarray
+    groups: np.ndarray | None = None
 
 
-def transformed(distances: np.ndarray, statistic: str) -> Transformed:
-    """Transform a matrix of distances (images, images) for a statistic."""
-    matrix = STATISTICS[statistic](distances)
+def transformed(distances: np.ndarray, statistic: str, groups: np.ndarray | None = None) -> Transformed:
+    """Transform a matrix of distances (images, images) for a statistic, over pairs of different groups of images."""
+    matrix = STATISTICS[statistic](distances, groups)
     order = starts = np.zeros(0, np.int32)
     if statistic == "spearman":
-        values = distances[np.triu_indices(len(distances), 1)]
+        values = distances[pairs_apart(len(distances), groups)]
         order = values.argsort(kind="stable").astype(np.int32)
         values = values[order]
         starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])).astype(np.int32)
-    return Transformed(statistic, matrix, matrix.sum(axis=1, dtype=np.float64), order, starts)
+    return Transformed(statistic, matrix, matrix.sum(axis=1, dtype=np.float64), order, starts, groups)
 
 
 def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -73,7 +77,7 @@ def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return out
 
 
-def gram(first: list[Transformed], second: list[Transformed], groups: np.ndarray | None = None) -> np.ndarray:
+def gram(first: list[Transformed], second: list[Transformed]) -> np.ndarray:
     """Inner products over pairs, of all images and without each image, or without each group of images.
 
     Of the images left they are exact for values and for U-centred distances; for ranks, to first order in the share
@@ -82,15 +86,14 @@ def gram(first: list[Transformed], second: list[Transformed], groups: np.ndarray
     Parameters
     ----------
     first, second
-        Transformed distances of the same images and statistic.
-    groups
-        (images), the number of each image's group, from 0; by default every image is left out alone.
+        Transformed distances of the same images, groups and statistic.
 
     Returns
     -------
     ndarray
         (1 + groups, first, second): over all images, then without each group in turn.
     """
+    groups = first[0].groups
     count = len(first[0].sums) if groups is None else int(groups.max()) + 1
     out = np.empty((1 + count, len(first), len(second)))
     for p, a in enumerate(first):
@@ -98,14 +101,14 @@ def gram(first: list[Transformed], second: list[Transformed], groups: np.ndarray
             if first is second and q < p:
                 out[:, p, q] = out[:, q, p]
             else:
-                out[:, p, q] = _without_each(a, b, groups)
+                out[:, p, q] = _without_each(a, b)
     return out
 
 
-def _without_each(a: Transformed, b: Transformed, groups: np.ndarray | None) -> np.ndarray:
-    row = products(a.matrix, b.matrix)
+def _without_each(a: Transformed, b: Transformed) -> np.ndarray:
+    row, groups = products(a.matrix, b.matrix), a.groups
     if a.statistic == "spearman":
-        return _ranks_without(a, b, row, groups)
+        return _ranks_without(a, b, row)
     total = row.sum()
     n = len(row)
     if groups is None:
@@ -116,45 +119,50 @@ def _without_each(a: Transformed, b: Transformed, groups: np.ndarray | None) -> 
             # U-centring is a projection, so what is left of U-centred rows is centred again by their own remainders.
             without = total - 2 * row * (n - 2) / (n - 3)
         return np.concatenate([[total], without])
-    left = n - np.bincount(groups)
-    # Pairs with both images in the group were taken off twice.
-    without = total - 2 * np.bincount(groups, row) + _within(groups, a.matrix, b.matrix)
-    sums = [-2 * np.bincount(groups, v.sums) + _within(groups, v.matrix) for v in (a, b)]
+    sizes = np.bincount(groups)
+    # Pairs of one group are 0, so that no pair is taken off twice.
+    without = total - 2 * np.bincount(groups, row)
     if a.statistic == "pearson":
-        without -= sums[0] * sums[1] / (left * (left - 1))
+        sums = [-2 * np.bincount(groups, v.sums) for v in (a, b)]
+        pairs = n**2 - (sizes**2).sum() - 2 * sizes * (n - sizes)
+        without -= sums[0] * sums[1] / pairs
     else:
-        own = np.arange(n), groups
-        # Rows of U-centred distances sum to 0: what is left of a row is minus what it had with the group.
-        taken = [_to_each(v.matrix, groups) for v in (a, b)]
-        both = taken[0] * taken[1]
-        rows = both.sum(axis=0) - np.bincount(groups, both[own])
-        without += -2 * rows / (left - 2) + sums[0] * sums[1] / ((left - 1) * (left - 2))
+        without -= _remainders(_to_each(a.matrix, groups), _to_each(b.matrix, groups), groups)
     return np.concatenate([[total], without])
 
 
-def _ranks_without(a: Transformed, b: Transformed, row: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+def _remainders(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """What centring the rest again takes off inner products, without each group: Σ (u_i + u_j) b_ij, u fitted to a.
+
+    Rows (images, groups) hold what each image has with each group: it sums to 0, so what is left of it is minus that.
+    """
+    sizes = np.bincount(groups)
+    of_a, of_b, both = (_of_groups(v, groups) for v in (a, b, a * b))
+    left = np.repeat(sizes[:, None], len(sizes), axis=1)
+    np.fill_diagonal(left, 0)
+    total, own = additive(of_a, left)
+    return 2 * ((both - (total - own) * of_b) / (left.sum(axis=0) - left)).sum(axis=0)
+
+
+def _ranks_without(a: Transformed, b: Transformed, row: np.ndarray) -> np.ndarray:
     """Mean products of ranks over pairs, of all images and without each group, to first order."""
-    n = len(row)
-    pairs = n * (n - 1) / 2
+    n, groups = len(row), a.groups
+    i, j = pairs_apart(n, groups)
+    pairs = len(i)
     mean = row.sum() / (2 * pairs)
-    i, j = np.triu_indices(n, 1)
     each = _rank_influence(a, b) + _rank_influence(b, a)
     touching = row + np.bincount(i, each, minlength=n) + np.bincount(j, each, minlength=n)
     left_out = np.full(n, n - 1.0)
     if groups is not None:
-        # A pair within the group is left out once, though both its images are.
-        inside = groups[i] == groups[j]
-        twice = np.bincount(groups[i[inside]], each[inside], minlength=int(groups.max()) + 1)
-        touching = np.bincount(groups, touching) - _within(groups, a.matrix, b.matrix) / 2 - twice
-        left = n - np.bincount(groups)
-        left_out = pairs - left * (left - 1) / 2
+        sizes = np.bincount(groups)
+        touching, left_out = np.bincount(groups, touching), sizes * (n - sizes)
     change = left_out / (pairs - left_out) * (touching / left_out - 3 * mean)
     return np.concatenate([[mean], mean - change])
 
 
 def _rank_influence(a: Transformed, b: Transformed) -> np.ndarray:
     """E[(1(a_ij < a) + ½1(a_ij = a)) b] of each pair i < j: what it contributes to the others' ranks."""
-    i, j = np.triu_indices(len(a.sums), 1)
+    i, j = pairs_apart(len(a.sums), a.groups)
     weights = b.matrix[i, j].astype(np.float64)[a.order]
     runs = np.add.reduceat(weights, a.starts)
     above = runs.sum() - np.cumsum(runs) + runs / 2
@@ -164,21 +172,16 @@ def _rank_influence(a: Transformed, b: Transformed) -> np.ndarray:
     return each
 
 
-def _within(groups: np.ndarray, *matrices: np.ndarray) -> np.ndarray:
-    """Σ over pairs within each group, both orders, of the product of matrices' entries."""
-    order = np.argsort(groups, kind="stable")
-    out = []
-    for members in np.split(order, np.cumsum(np.bincount(groups))[:-1]):
-        inside = np.ix_(members, members)
-        out.append(np.prod([m[inside].astype(np.float64) for m in matrices], axis=0).sum())
-    return np.array(out)
-
-
 def _to_each(matrix: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Sums (images, groups) of each image's entries with each group."""
+    return _of_groups(matrix.T, groups).T
+
+
+def _of_groups(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Sums of rows over each group."""
     order = np.argsort(groups, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(groups))[:-1]])
-    return np.add.reduceat(matrix[:, order], starts, axis=1, dtype=np.float64)
+    return np.add.reduceat(rows[order], starts, axis=0, dtype=np.float64)
 
 
 def partial(products: np.ndarray, given: tuple[int, ...]) -> np.ndarray:

@@ -140,7 +140,7 @@ class Comparison:
     given
         Sets of numbers of others that are held fixed; () for none.
     groups
-        (images), the number of the group that each is left out with; None for each alone.
+        (images), the number of the group that each is left out with, whose pairs do not count; None for each alone.
     """
 
     def __init__(
@@ -153,10 +153,10 @@ class Comparison:
     ) -> None:
         self.statistic = statistic
         self.groups = groups
-        self.others: list[Transformed] = [transformed(d, statistic) for d in matrices.values()]
+        self.others: list[Transformed] = [transformed(d, statistic, groups) for d in matrices.values()]
         self.given = list(given)
         self._permutations = permutations
-        self._among = gram(self.others, self.others, groups)
+        self._among = gram(self.others, self.others)
         self._matrices = [other.matrix for other in self.others]
         # Inner products of what is held fixed, permuted, with all others: the same for every representation.
         self._held = sorted({g for one in given for g in one})
@@ -202,10 +202,10 @@ class Comparison:
 
     def _products(self, own: Transformed) -> np.ndarray:
         """Inner products (1 + groups, 1 + others, 1 + others) of the representation and all others."""
-        across = gram([own], self.others, self.groups)
+        across = gram([own], self.others)
         size = len(self.others) + 1
         inner = np.empty((len(across), size, size))
-        inner[:, :1, :1] = gram([own], [own], self.groups)
+        inner[:, :1, :1] = gram([own], [own])
         inner[:, :1, 1:] = across
         inner[:, 1:, :1] = np.swapaxes(across, 1, 2)
         inner[:, 1:, 1:] = self._among

@@ -1,4 +1,8 @@
-"""Distances between images: as matrices over a bounded number of them, nearest neighbours, retrieval ranks."""
+"""Distances between images: as matrices over a bounded number of them, nearest neighbours, retrieval ranks.
+
+Where images come in groups that are not independent, as crops of one photograph do, a pair of one group says nothing of
+independent images: it counts nowhere here.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +15,22 @@ from probekit.phi.reliability import signed_root, squared_distances
 __all__ = [
     "METRICS",
     "STATISTICS",
+    "additive",
+    "apart",
     "centred",
     "channel_reliability",
     "deviations",
     "distance_matrix",
     "nearest",
     "noise_free",
+    "pairs_apart",
     "prepared",
     "ranked",
     "ranks",
     "same",
+    "shared_labels",
     "signal_deviations",
+    "spreads",
     "u_centred",
 ]
 
@@ -105,26 +114,43 @@ def noise_free(
     return x, noise.sum(axis=1)
 
 
-def channel_reliability(x: np.ndarray, se: np.ndarray) -> np.ndarray:
+def spreads(x: np.ndarray, se: np.ndarray | None = None, groups: np.ndarray | None = None) -> np.ndarray:
+    """Standard deviation of each channel, which the standardised distance divides by; noise taken off where known."""
+    return deviations(x, groups) if se is None else signal_deviations(x, se, groups)
+
+
+def channel_reliability(x: np.ndarray, se: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
     """Share of each channel's variance over images that is no noise, 1 − mean(se²)/var(x); NaN where none varies."""
-    variance = deviations(x) ** 2
+    variance = deviations(x, groups) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(variance > 0, 1 - np.square(np.asarray(se, np.float64)).mean(axis=0) / variance, np.nan)
 
 
-def signal_deviations(x: np.ndarray, se: np.ndarray) -> np.ndarray:
+def signal_deviations(x: np.ndarray, se: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
     """Standard deviation of each channel over images, noise taken off: √(var(x) − mean(se²)).
 
     0, so that the channel is left out, where less than half of the variance remains: dividing by less than the noise
     would make that the largest part of the distance, and by an estimate about 0 a part of any size.
     """
-    share = np.nan_to_num(channel_reliability(x, se), nan=0.0)
-    return np.where(share >= SIGNAL, deviations(x) * np.sqrt(np.maximum(share, 0)), 0)
+    share = np.nan_to_num(channel_reliability(x, se, groups), nan=0.0)
+    return np.where(share >= SIGNAL, deviations(x, groups) * np.sqrt(np.maximum(share, 0)), 0)
 
 
-def deviations(x: np.ndarray) -> np.ndarray:
-    """Standard deviation of each channel over images, 0 where rounding is all that varies."""
-    spread = x.std(axis=0, ddof=1, dtype=np.float64)
+def deviations(x: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Standard deviation of each channel over images, 0 where rounding is all that varies.
+
+    Its square is half the mean squared difference over pairs of images, or of images of different groups.
+    """
+    if groups is None:
+        spread = x.std(axis=0, ddof=1, dtype=np.float64)
+    else:
+        about = x - x.mean(axis=0, dtype=np.float64)
+        sizes = np.bincount(groups)
+        total = np.zeros((len(sizes), about.shape[1]))
+        np.add.at(total, groups, about)
+        # n Σx² − (Σx)² is Σ (x_i − x_j)²/2 over ordered pairs: of all images, less that of each group.
+        square = ((len(x) - sizes[groups])[:, None] * about**2).sum(axis=0) + (total**2).sum(axis=0)
+        spread = np.sqrt(np.maximum(square - about.sum(axis=0) ** 2, 0) / (len(x) ** 2 - (sizes**2).sum()))
     return np.where(spread > 1e-12 * np.abs(x).max(axis=0, initial=0), spread, 0)
 
 
@@ -133,7 +159,9 @@ def same(x: np.ndarray) -> bool:
     return x.size == 0 or not np.ptp(x, axis=0).max(initial=0) > 1e-12 * np.abs(x).max(initial=0)
 
 
-def distance_matrix(x: np.ndarray, metric: str, se: np.ndarray | None = None) -> np.ndarray:
+def distance_matrix(
+    x: np.ndarray, metric: str, se: np.ndarray | None = None, spread: np.ndarray | None = None
+) -> np.ndarray:
     """Distances (images, images) between all images: symmetric, float32, 0 on the diagonal.
 
     Noise-free ones are signed roots of what is unbiased, −√|d²| where d² < 0. Nothing is cut off at 0: that would bias
@@ -147,11 +175,13 @@ def distance_matrix(x: np.ndarray, metric: str, se: np.ndarray | None = None) ->
         A key of `METRICS`.
     se
         (images, channels), standard errors of x, whose squares are taken off squared distances; by default none are.
+    spread
+        Standard deviation of each channel, for the standardised distance; by default `spreads` of x.
     """
     if se is not None:
-        d = squared_distances(*noise_free(x, se, metric))
+        d = squared_distances(*noise_free(x, se, metric, spread))
         return (d / 2 if metric == "cosine" else signed_root(d)).astype(np.float32)
-    x = prepared(x, metric)
+    x = prepared(x, metric, spread)
     # About the mean, squares are no larger than the distances that are their differences.
     x = x - x.mean(axis=0)
     square = (x**2).sum(axis=1)
@@ -171,18 +201,34 @@ def distance_matrix(x: np.ndarray, metric: str, se: np.ndarray | None = None) ->
     return np.maximum(d, d.T)
 
 
-def centred(d: np.ndarray) -> np.ndarray:
-    """Distances less their mean over pairs of different images, 0 on the diagonal, scaled to a largest of 1."""
-    mean = float(d.sum(dtype=np.float64) / (len(d) * (len(d) - 1)))
+def apart(n: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """Which pairs count, (images, images): different images, or images of different groups."""
+    return ~np.eye(n, dtype=bool) if groups is None else groups[:, None] != groups
+
+
+def pairs_apart(n: int, groups: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The images i < j of each pair that counts."""
+    i, j = np.triu_indices(n, 1)
+    if groups is None:
+        return i, j
+    kept = groups[i] != groups[j]
+    return i[kept], j[kept]
+
+
+def centred(d: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Distances less their mean over pairs that count, 0 for others, scaled to a largest of 1."""
+    among = apart(len(d), groups)
+    d = d if groups is None else np.where(among, d, 0)
+    mean = float(d.sum(dtype=np.float64) / among.sum())
     out = (d - np.float64(mean)).astype(np.float32)
-    np.fill_diagonal(out, 0)
+    out[~among] = 0
     return scaled(out, float(np.abs(d).max(initial=0)))
 
 
-def ranked(d: np.ndarray) -> np.ndarray:
-    """Mid-ranks of distances among all pairs, as fractions less ½; 0 on the diagonal."""
+def ranked(d: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Mid-ranks of distances among all pairs that count, as fractions less ½; 0 for others."""
     n = len(d)
-    upper = np.triu_indices(n, 1)
+    upper = pairs_apart(n, groups)
     rank = rankdata(d[upper])
     rank -= (len(rank) + 1) / 2
     rank /= len(rank)
@@ -191,17 +237,56 @@ def ranked(d: np.ndarray) -> np.ndarray:
     return out + out.T
 
 
-def u_centred(d: np.ndarray) -> np.ndarray:
-    """Distances less their row, column and grand means in the unbiased form of Székely & Rizzo (2014).
+def u_centred(d: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Distances less what an effect of each image explains, u_i + u_j by least squares over pairs that count; else 0.
 
-    A_ij = d_ij − d_i./(n − 2) − d_.j/(n − 2) + d../((n − 1)(n − 2)) for i ≠ j, 0 on the diagonal: rows sum to 0.
+    Over all pairs of different images these are the unbiased centred distances of Székely & Rizzo (2014), A_ij = d_ij −
+    d_i./(n − 2) − d_.j/(n − 2) + d../((n − 1)(n − 2)): rows sum to 0. With groups rows sum to 0 over images of other
+    groups, so that their products are 0 in expectation where groups are independent of one another.
     """
     n = len(d)
-    row = d.sum(axis=1, dtype=np.float64)
-    effect = row / (n - 2) - row.sum() / (2 * (n - 1) * (n - 2))
+    if groups is None:
+        row = d.sum(axis=1, dtype=np.float64)
+        effect = row / (n - 2) - row.sum() / (2 * (n - 1) * (n - 2))
+    else:
+        d = np.where(apart(n, groups), d, 0)
+        row = d.sum(axis=1, dtype=np.float64)
+        sizes = np.bincount(groups)
+        total, own = additive(np.bincount(groups, row)[:, None], sizes[:, None])
+        effect = (row - total[0] + own[groups, 0]) / (n - sizes[groups])
     out = (d - effect[:, None] - effect).astype(np.float32)
-    np.fill_diagonal(out, 0)
+    out[~apart(n, groups)] = 0
     return scaled(out, float(np.abs(d).max(initial=0)))
+
+
+def additive(rows: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the effects u by which u_i + u_j fits entries of pairs of different groups best.
+
+    The normal equations are (n − n_g) u_i + T − U_g = row sum of i, for i of group g; summed over the group,
+    (n − 2n_g) U_g + n_g T = R_g.
+
+    Parameters
+    ----------
+    rows
+        (groups, cases), sums R_g of the entries of each group's rows.
+    sizes
+        (groups, cases), numbers n_g of images; three groups at least have any.
+
+    Returns
+    -------
+    tuple of ndarray
+        T (cases), of all images, and U (groups, cases).
+    """
+    room = sizes.sum(axis=0) - 2 * sizes
+    half = (room == 0).any(axis=0)
+    safe = np.where(room == 0, 1, room)
+    total = (rows / safe).sum(axis=0) / (1 + (sizes / safe).sum(axis=0))
+    own = (rows - sizes * total) / safe
+    # A group that has half of the images determines T by itself.
+    for case in np.flatnonzero(half):
+        own[:, case] = np.linalg.solve(np.diag(room[:, case]) + sizes[:, [case]], rows[:, case])
+        total[case] = own[:, case].sum()
+    return total, own
 
 
 def scaled(out: np.ndarray, size: float) -> np.ndarray:
@@ -212,7 +297,9 @@ def scaled(out: np.ndarray, size: float) -> np.ndarray:
     return out
 
 
-def nearest(x: np.ndarray, k: int, noise: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    x: np.ndarray, k: int, noise: np.ndarray | None = None, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest other rows of each row, by Euclidean distance, exactly.
 
     scikit-learn finds a few candidates more than k by |a|² − 2a·b + |b|², whose rounding is relative to the norms;
@@ -224,9 +311,11 @@ def nearest(x: np.ndarray, k: int, noise: np.ndarray | None = None) -> tuple[np.
     x
         (images, channels), finite.
     k
-        Number of neighbours, below the number of images.
+        Number of neighbours, below the number of images; at most that of the images outside the largest group.
     noise
         (images), what squared distances to and from each are too large by; by default nothing.
+    groups
+        (images), the number of each image's group, from 0, none of which is its neighbour; by default its own.
 
     Returns
     -------
@@ -234,21 +323,36 @@ def nearest(x: np.ndarray, k: int, noise: np.ndarray | None = None) -> tuple[np.
         Indices and distances, (images, k); nearest first, of equal ones the lower index first. With noise, distances
         are signed roots, and equal or not up to rounding.
     """
+    groups = np.arange(len(x)) if groups is None else groups
     if noise is not None:
-        return _nearest_noise_free(x, k, noise)
+        return _nearest_noise_free(x, k, noise, groups)
     n, channels = x.shape
     x = np.asarray(x, np.float64) - x.mean(axis=0, dtype=np.float64)
-    few = min(k + SPARE, n - 1)
+    few = min(k + SPARE + int(np.bincount(groups).max()) - 1, n - 1)
     last, candidates = NearestNeighbors(n_neighbors=few, algorithm="brute").fit(x).kneighbors()
     exact = _distances(x, candidates)
+    exact[groups[candidates] == groups[:, None]] = np.inf
     order = np.lexsort((candidates, exact))[:, :k]
     index, distance = (np.take_along_axis(values, order, axis=1) for values in (candidates, exact))
     if few < n - 1:
         # Sums of C products and of three squares, each of at most the largest norm's; twice that, for both sides.
         error = 8 * (channels + 4) * 2.0**-53 * (x**2).sum(axis=1).max()
         for i in np.flatnonzero(distance[:, -1] ** 2 >= last[:, -1] ** 2 - error):
-            index[i], distance[i] = _nearest_of_all(x, int(i), k)
+            index[i], distance[i] = _nearest_of_all(x, groups == groups[i], int(i), k)
     return index, distance
+
+
+def shared_labels(index: np.ndarray, codes: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """Share of each image's neighbours (…, images, k) that have its class, and what it is by chance, on average.
+
+    By chance neighbours are drawn among all other images, or those of other groups. NaN where an index is −1.
+    """
+    share = (codes[index] == codes[:, None]).mean(axis=-1)
+    share[index[..., 0] < 0] = np.nan
+    groups = np.arange(len(codes)) if groups is None else groups
+    both = np.unique(np.stack([codes, groups]), axis=1, return_inverse=True, return_counts=True)
+    alike = np.bincount(codes)[codes] - both[2][both[1].ravel()]
+    return share, float((alike / (len(codes) - np.bincount(groups)[groups])).mean())
 
 
 def _distances(x: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -262,17 +366,17 @@ def _distances(x: np.ndarray, others: np.ndarray) -> np.ndarray:
     return out
 
 
-def _nearest_of_all(x: np.ndarray, i: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbours of one row by all its distances, of equal ones the lower index first."""
+def _nearest_of_all(x: np.ndarray, own: np.ndarray, i: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours of one row, without its own group, by all its distances, of equal ones the lower index first."""
     pieces = np.array_split(x, -(-4 * x.size // ELEMENTS))
     d = np.concatenate([np.linalg.norm(piece - x[i], axis=1) for piece in pieces])
-    d[i] = np.inf
+    d[own] = np.inf
     within = np.flatnonzero(d <= np.partition(d, k - 1)[k - 1])
     order = within[np.lexsort((within, d[within]))][:k]
     return order, d[order]
 
 
-def _nearest_noise_free(x: np.ndarray, k: int, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _nearest_noise_free(x: np.ndarray, k: int, noise: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Neighbours of each row by ‖x_i − x_j‖² − n_i − n_j, some rows at a time."""
     n = len(x)
     x = np.asarray(x, np.float64) - x.mean(axis=0, dtype=np.float64)
@@ -282,8 +386,7 @@ def _nearest_noise_free(x: np.ndarray, k: int, noise: np.ndarray) -> tuple[np.nd
     for start in range(0, n, step):
         rows = slice(start, start + step)
         d = square - 2 * x[rows] @ x.T + square[rows, None]
-        inside = np.arange(len(d))
-        d[inside, start + inside] = np.inf
+        d[groups[rows, None] == groups] = np.inf
         last = np.partition(d, k - 1, axis=1)[:, k - 1]
         for i, row in enumerate(d):
             within = np.flatnonzero(row <= last[i])

@@ -32,10 +32,9 @@ from analyses.semantics.inputs import (
 from analyses.semantics.kernels_correlation import gram, partial, transformed
 from analyses.semantics.kernels_pairs import (
     channel_reliability,
-    deviations,
     noise_free,
     prepared,
-    signal_deviations,
+    spreads,
 )
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -56,6 +55,8 @@ ESTIMATORS = {
     "plain": "squared distances as they are, whose bias by noise is the same in both halves",
 }
 WHERE = ("estimator", *PLACE)
+# By how much of the largest draw φ may differ from the draws' mean: some hundred roundings of float32.
+MEAN_OFF = 1e-5
 RELIABILITY = Findings(
     "semantics.reliability",
     {
@@ -107,7 +108,8 @@ def reliability(
     splits
         Number of splits, over which correlations are averaged.
     clusters
-        Coordinate along `image` whose groups, 10 at least, are left out by the jackknife whole.
+        Coordinate along `image` whose groups, 10 at least, are left out by the jackknife whole. Only pairs of images of
+        different groups count.
     max_images
         More images than this are subsampled at random, in whole groups where these are named.
     level, seed
@@ -124,7 +126,8 @@ def reliability(
     Raises
     ------
     InputError
-        If there are too few draws, images or groups, φ is missing or not finite, or an option is out of its range.
+        If there are too few draws, images or groups, φ is missing, not finite or not the mean of phi_draws, or an
+        option is out of its range.
 
     Examples
     --------
@@ -157,12 +160,12 @@ def reliability(
     middle = np.full(shape[1:3], np.nan)
     for site in sites(data, "reliability"):
         x, error = phi[:, site.level, site.channels], se[:, site.level, site.channels]
-        of_channel[site.level, site.channels] = shared = channel_reliability(x, error)
+        of_channel[site.level, site.channels] = shared = channel_reliability(x, error, groups)
         if np.isfinite(shared).any():
             middle[site.level, site.block] = np.nanmedian(shared)
         here = draws[:, site.level][..., site.channels]
         for e, estimator in enumerate(ESTIMATORS):
-            spread = signal_deviations(x, error) if estimator == "noise_free" else deviations(x)
+            spread = spreads(x, error if estimator == "noise_free" else None, groups)
             for m, metric in enumerate(metrics):
                 at = e, site.level, site.block, m
                 each = [_correlated(here[:, pair], metric, spread, estimator, groups) for pair in pairs]
@@ -211,9 +214,24 @@ def _draws_kept(data: xr.Dataset) -> int:
             f"reliability compares two halves of the draws, and the data has {kept or 'no'} phi_draws: measure with "
             f"keep_draws=True and draws={LEAST_DRAWS} or more"
         )
+    _check_mean(data)
     if data.sizes["image"] < MIN_IMAGES:
         raise InputError(f"phi is of {data.sizes['image']} images: give {MIN_IMAGES} at least, to correlate over pairs")
     return kept
+
+
+def _check_mean(data: xr.Dataset) -> None:
+    """Refuse draws whose mean φ is not; kept ones can be fewer digits than what was averaged."""
+    draws = data["phi_draws"].transpose("image", "sigma", "channel", "draw").values
+    mean = draws.mean(axis=-1, dtype=np.float64)
+    off = np.abs(mean - data["phi"].transpose("image", "sigma", "channel").values)
+    most = np.unravel_index(int(off.argmax()), off.shape)
+    if off[most] > MEAN_OFF * np.abs(draws).max(initial=0):
+        image, sigma = data["image"].values[most[0]], data["sigma"].values[most[1]]
+        raise InputError(
+            f"phi is not the mean of phi_draws: of image {checks.shown(str(image))}, σ = {sigma:g}, their mean is "
+            f"{mean[most]:.4g}; give the phi and phi_draws that one call measured"
+        )
 
 
 def _verdict(found: Estimate, target: float) -> np.ndarray:
@@ -234,5 +252,5 @@ def _correlated(
             features, noise = prepared(mean, metric, spread), None
         if not np.isfinite(features).all():
             return np.full(1 + (len(draws) if groups is None else int(groups.max()) + 1), np.nan)
-        sides.append(transformed(squared_distances(features, noise).astype(np.float32), "pearson"))
-    return partial(gram(sides, sides, groups), ())
+        sides.append(transformed(squared_distances(features, noise).astype(np.float32), "pearson", groups))
+    return partial(gram(sides, sides), ())

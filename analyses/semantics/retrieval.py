@@ -12,7 +12,7 @@ from scipy.special import digamma
 
 from analyses.ground import TAKEN_OFF, Estimate, Findings, Variable, estimated_mean, resampling, sites
 from analyses.semantics.inputs import ALONE, PLACE, PLACE_COORDS, checked, defined, grouped, place_coords
-from analyses.semantics.kernels_pairs import deviations, nearest, prepared, ranks, same, signal_deviations
+from analyses.semantics.kernels_pairs import nearest, prepared, ranks, same, shared_labels, spreads
 from analyses.semantics.kernels_pairs import noise_free as noise_taken_off
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -169,9 +169,8 @@ def per_image(
         queries = int((group >= 0).sum())
         options |= {"reference_sigma": float(reference), "among": queries // int(group.max() + 1), "queries": queries}
     if k is not None:
-        named = "label" if label is None and "label" in data.coords else label
-        classes = None if named is None else labels.classes(data, named)
-        values |= _nearest(data, metrics, k, classes, subtract=noise_free)
+        near, named = _nearest(data, metrics, k, label, subtract=noise_free)
+        values |= near
         coords["neighbor"] = np.arange(k)
         options |= {"k": k, "label": named}
     if noise_free:
@@ -268,10 +267,10 @@ def _found_again(query: Side, key: Side, groups: np.ndarray, metric: str, where:
     """Top-1, 1/rank and rank (3, images) of each image among its group, in expectation over ties."""
     noise = np.zeros(len(key.phi))
     if key.se is None or query.se is None:
-        spread, lacking = deviations(key.phi), "without any activity"
+        spread, lacking = spreads(key.phi), "without any activity"
         q, k = (prepared(side.phi, metric, spread) for side in (query, key))
     else:
-        spread, lacking = signal_deviations(key.phi, key.se), "whose φ is no larger than its noise"
+        spread, lacking = spreads(key.phi, key.se), "whose φ is no larger than its noise"
         q, _ = noise_taken_off(query.phi, query.se, metric, spread)
         k, noise = noise_taken_off(key.phi, key.se, metric, spread)
     if not (np.isfinite(q).all() and np.isfinite(k).all()):
@@ -305,32 +304,43 @@ def _harmonic(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
 
 
 def _nearest(
-    data: xr.Dataset, metrics: Sequence[str], k: int, classes: np.ndarray | None, *, subtract: bool
-) -> dict[str, Any]:
+    data: xr.Dataset, metrics: Sequence[str], k: int, label: str | None, clusters: str | None = None, *, subtract: bool
+) -> tuple[dict[str, Any], str | None]:
+    """Neighbours, of other groups where these are named, and how many have the label; and what the label is called."""
+    named = "label" if label is None and "label" in data.coords else label
+    classes = None if named is None else labels.classes(data, named)
+    members = None if named == clusters else grouped(data, clusters)
+    groups = None if members is None else np.unique(members, return_inverse=True)[1]
     n = data.sizes["image"]
-    if k >= n:
-        raise InputError(f"k={k}: give a whole number of neighbours between 1 and {n - 1}, one less than the images")
+    most = n - (1 if groups is None else int(np.bincount(groups).max()))
+    if k > most:
+        what = "one less than the images" if groups is None else "the images of other groups than the largest"
+        raise InputError(f"k={k}: give a whole number of neighbours between 1 and {most}, {what}")
     shape = (data.sizes["sigma"], len(labels.blocks(data)), len(metrics), n, k)
     index, distance = np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32)
     for site in sites(data, "neighbours"):
+        at, noise = (slice(None), site.level, site.channels), None
+        phi, se = data["phi"].values[at], data["phi_se"].values[at] if subtract else None
+        spread = spreads(phi, se, groups)
         for m, metric in enumerate(metrics):
-            at, noise = (slice(None), site.level, site.channels), None
-            if subtract:
-                x, noise = noise_taken_off(data["phi"].values[at], data["phi_se"].values[at], metric)
+            if se is None:
+                x = prepared(phi, metric, spread)
             else:
-                x = prepared(data["phi"].values[at], metric)
+                x, noise = noise_taken_off(phi, se, metric, spread)
             if defined(x, f"σ = {site.sigma:g}, block {site.name}", metric, noise_free=subtract):
                 here = site.level, site.block, m
-                index[here], near = nearest(x, k, noise)
+                index[here], near = nearest(x, k, noise, groups)
                 distance[here] = near * np.abs(near) / 2 if metric == "cosine" else near
     values: dict[str, Any] = {"neighbor_index": index, "neighbor_distance": distance}
     if classes is None:
-        return values
-    codes, sizes = np.unique(classes, return_inverse=True, return_counts=True)[1:]
-    share = (codes[index] == codes[:, None]).mean(axis=-1)
-    share[index[..., 0] < 0] = np.nan
-    chance = float((sizes * (sizes - 1)).sum() / (n * (n - 1)))
-    return {**values, "precision": np.moveaxis(share, -1, 0), "precision_chance": chance}
+        return values, named
+    share, chance = shared_labels(index, np.unique(classes, return_inverse=True)[1], groups)
+    if groups is not None and not chance:
+        raise InputError(
+            "no label is of images of two groups of clusters, so that no neighbour of another group can share it: give "
+            "another label, or clusters of the same name as label, for neighbours of the own group"
+        )
+    return {**values, "precision": np.moveaxis(share, -1, 0), "precision_chance": chance}, named
 
 
 @STABILITY.described
@@ -356,7 +366,7 @@ def stability(
         See `per_image`.
     clusters
         Coordinate along `image` whose groups, 10 at least, are resampled whole: for images that are not independent, as
-        crops of one photograph. By default images are.
+        crops of one photograph, among which, too, the right one is sought. By default images are independent.
     resamples, level, seed
         Of the bootstrap over images (percentiles moved outwards as Student's t asks; those searched held fixed): number
         ≥ 100, coverage in (0, 1); seed also of the dealing.
@@ -437,6 +447,9 @@ def neighbours(
         See `per_image`.
     clusters
         Coordinate along `image` whose groups, 10 at least, are resampled whole; by default images are independent.
+        Neighbours are searched among images of other groups, and so is chance: crops of one photograph are near one
+        another and have its label, whatever φ says of photographs. Of the same name as `label`, it is whether
+        neighbours are of the image's own group that is asked, and all are searched.
     resamples, level, seed
         Of the bootstrap over query images (percentiles moved outwards as Student's t asks; those searched held fixed).
 
@@ -450,7 +463,7 @@ def neighbours(
     Raises
     ------
     InputError
-        As `per_image` raises; also if groups are missing or too few.
+        As `per_image` raises; also if groups are missing or too few, or no two of them have a label in common.
 
     Warns
     -----
@@ -464,15 +477,23 @@ def neighbours(
     >>> found.neighbor_index.sizes["neighbor"]
     3
     """
-    data, _ = checked(data, distances, noise_free)
+    data, metrics = checked(data, distances, noise_free)
     resamples, level, seed = resampling(resamples, level, seed)
     k = checks.whole("k", k, least=1)
     members = grouped(data, clusters)
-    found = per_image(data, reference=None, k=k, label=label, distances=distances, noise_free=noise_free, seed=seed)
-    values: dict[str, Any] = {name: found[name].values for name in LISTED}
-    if "precision" in found:
-        mean = _mean(found["precision"], members, resamples=resamples, level=level, seed=seed)
-        values |= {"precision": mean, "precision_chance": found["precision_chance"].item()}
+    values, named = _nearest(data, metrics, k, label, clusters, subtract=noise_free)
+    if "precision" in values:
+        each = xr.DataArray(values["precision"], dims=("image", *PLACE), coords={"image": data["image"]})
+        values["precision"] = _mean(each, members, resamples=resamples, level=level, seed=seed)
     return NEIGHBOURS.label(
-        values, found, clusters=clusters or ALONE, resamples=resamples, level=level, analysis_seed=seed
+        values,
+        data,
+        coords=place_coords(data, metrics) | {"neighbor": np.arange(k)},
+        k=k,
+        label=named,
+        noise_free=TAKEN_OFF if noise_free else None,
+        clusters=clusters or ALONE,
+        resamples=resamples,
+        level=level,
+        analysis_seed=seed,
     )

@@ -4,15 +4,16 @@ from typing import Any
 
 import pytest
 
-from analyses.claims import judge, of_comparisons, of_phi
+from analyses.claims import criteria, judge, of_comparisons, of_phi, of_textures
 from analyses.ground import TWINS
 from tests.analyses.claims import test_absent as absent
+from tests.analyses.claims import test_dropped as dropped
 from tests.analyses.claims import test_judge as laws
 
 
 @pytest.mark.parametrize(("kept", "beaten"), [(0, "untrained"), (1, "paper_gains")])
 def test_a_control_that_is_not_compared_with_lets_a_claim_hold(kept: int, beaten: str, monkeypatch: Any) -> None:
-    drawn = [laws.network(enc2=laws.DENSE, enc3=laws.DENSE, mid=mid) for mid in (laws.SPARSE, laws.DENSE)]
+    drawn = [laws.network(enc1=laws.DENSE, enc2=laws.DENSE, mid=mid) for mid in (laws.SPARSE, laws.DENSE)]
     trained, untrained = map(laws.findings, drawn)
     law = laws.test_a_claim_that_is_beyond_one_control_and_not_the_other_does_not_hold
     law(trained, untrained, beaten)
@@ -56,7 +57,7 @@ FOUND_AGAIN = absent.test_images_found_among_few_or_from_another_level_do_not_ju
 def test_what_is_absent_or_slight_is_counted_and_seen(
     module: Any, name: str, broken: Any, law: Any, arguments: str, monkeypatch: Any
 ) -> None:
-    drawn = [laws.network(enc2=laws.DENSE, enc3=laws.DENSE, mid=mid) for mid in (laws.SPARSE, laws.DENSE)]
+    drawn = [laws.network(enc1=laws.DENSE, enc2=laws.DENSE, mid=mid) for mid in (laws.SPARSE, laws.DENSE)]
     pair = [laws.findings(one) for one in drawn]
     given = {
         "drop": (pair, (-0.05, -0.03), "does not hold"),
@@ -67,3 +68,36 @@ def test_what_is_absent_or_slight_is_counted_and_seen(
     monkeypatch.setattr(module, name, broken)
     with pytest.raises(AssertionError):
         law(*given)
+
+
+HOLDS_BY_ALL = dropped.test_a_claim_holds_only_by_all_that_it_asks_for_and_names_what_it_lacks
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "broken", "law", "arguments"),
+    [
+        (of_phi, "LEVELS", (0.1, 0.2), HOLDS_BY_ALL, (1,)),
+        (of_phi, "_encoder", lambda _: {}, HOLDS_BY_ALL, (1,)),
+        (of_phi, "KINDS", ("selective",), HOLDS_BY_ALL, (3,)),
+        (of_comparisons, "INDEPENDENT", None, HOLDS_BY_ALL, (2,)),
+        (of_comparisons, "NEAR", 1.0, dropped.test_a_probe_counts_at_the_noise_level_of_the_claim_alone, ()),
+        (of_comparisons, "CHANCE", "", dropped.test_a_probe_counts_at_the_noise_level_of_the_claim_alone, ()),
+        (of_textures, "FORMS", {"colour": "in colour"}, HOLDS_BY_ALL, (9,)),
+        (of_textures, "PATCHES", 0, HOLDS_BY_ALL, (9,)),
+        (of_textures, "TREATMENTS", ("as they are",), HOLDS_BY_ALL, (10,)),
+        (of_textures, "block_before", lambda blocks, block: blocks[blocks.index(block) - 1], dropped.LARGEST, ()),
+        (of_textures, "ON_PATH", 10.0, dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
+        (of_textures, "LEVELS", 2, dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
+        (of_textures, "RANGE", (0.0, 9.0), dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
+        (of_phi, "SURE", 0.0, dropped.test_overlap_without_confidence_is_said_not_to_tell_a_union, (0.03,)),
+        (criteria, "ROUNDING", 9.0, dropped.test_an_interval_whose_ends_are_swapped_is_refused, ("", "above")),
+    ],
+)
+def test_what_a_claim_asks_for_and_is_passed_over_is_seen(
+    module: Any, name: str, broken: Any, law: Any, arguments: Any, monkeypatch: Any
+) -> None:
+    law(*arguments)
+    monkeypatch.setattr(module, name, broken)
+    # pytest.raises of a law fails by an exception of its own.
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        law(*arguments)

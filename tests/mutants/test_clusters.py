@@ -85,5 +85,18 @@ def test_labels_permuted_over_classes_of_unlike_scatter_reject_too_often(monkeyp
         return float((1 + np.sum(np.array(found) >= between(sums.classes))) / (1 + draws))
 
     monkeypatch.setattr(separation, "p_value", permuted)
+    monkeypatch.setattr(separation, "p_of_jackknife", lambda *_: 0.0)
     with pytest.raises(AssertionError):
         apart.test_scatter_alone_is_no_place((80, 20), (1, 2))
+
+
+def test_random_signs_alone_take_skew_for_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(separation, "p_of_jackknife", lambda *_: 0.0)
+    with pytest.raises(AssertionError):
+        apart.skew_is_no_place(*apart.SKEWED[3])
+
+
+def test_a_class_whose_scatter_comes_of_one_image_is_not_taken_for_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(separation, "LEAST_WORTH", 0)
+    with pytest.raises(AssertionError):
+        apart.skew_is_no_place(*apart.SKEWED[0])

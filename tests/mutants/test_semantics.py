@@ -1,12 +1,15 @@
 """Broken on purpose: each fault in semantics is seen by a law."""
 
 import math
+from importlib import import_module
 
 import numpy as np
 import pytest
 
 from analyses.ground import intervals
 from analyses.semantics import kernels_mantel, kernels_pairs, retrieval
+from tests.analyses.semantics import test_laws_groups as grouped
+from tests.analyses.semantics import test_noise_free as free
 from tests.analyses.semantics.test_laws import (
     independent_distances_do_not_correlate,
     intervals_cover,
@@ -19,7 +22,7 @@ from tests.analyses.semantics.test_laws import (
 def test_counting_pairs_of_an_image_with_itself_makes_independent_distances_correlate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(kernels_pairs.STATISTICS, "pearson", lambda d: d - d.mean())
+    monkeypatch.setitem(kernels_pairs.STATISTICS, "pearson", lambda d, _: d - d.mean())
     with pytest.raises(AssertionError):
         independent_distances_do_not_correlate()
 
@@ -50,7 +53,7 @@ def test_errors_of_pairs_taken_for_independent_do_not_cover(monkeypatch: pytest.
 
 
 def test_an_image_among_its_own_neighbours_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_itself(x: np.ndarray, k: int, _: object = None) -> tuple[np.ndarray, np.ndarray]:
+    def with_itself(x: np.ndarray, k: int, *_: object) -> tuple[np.ndarray, np.ndarray]:
         d = np.linalg.norm(x[:, None] - x, axis=2)
         index = d.argsort(axis=1)[:, :k]
         return index, np.take_along_axis(d, index, axis=1)
@@ -65,3 +68,36 @@ def test_images_left_out_that_count_as_not_found_are_caught(monkeypatch: pytest.
     monkeypatch.setattr(retrieval, "estimated_mean", lambda values, **how: right(values[1:], **how))
     with pytest.raises(AssertionError):
         means_are_of_each_image()
+
+
+def test_pairs_of_crops_of_one_photograph_that_count_are_taken_for_a_relation(monkeypatch: pytest.MonkeyPatch) -> None:
+    analyse = import_module("analyses.semantics.analyse")
+    right = analyse.transformed
+    # Without groups the jackknife, too, takes crops for images.
+    monkeypatch.setattr(analyse, "transformed", lambda d, statistic, _: right(d, statistic))
+    monkeypatch.setattr(kernels_mantel, "transformed", lambda d, statistic, _: right(d, statistic))
+    monkeypatch.setattr(
+        analyse, "jackknifed_correlation", lambda r, level, _: intervals.jackknifed_correlation(r, level)
+    )
+    with pytest.raises(AssertionError):
+        grouped.crops_say_nothing_of_classes(repetitions=30)
+
+
+def test_crops_of_one_photograph_as_neighbours_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = retrieval.nearest
+    monkeypatch.setattr(retrieval, "nearest", lambda x, k, noise, _: right(x, k, noise))
+    with pytest.raises(AssertionError):
+        grouped.crops_say_nothing_of_classes(repetitions=30)
+
+
+def test_permutations_of_images_whose_noise_differs_find_relations(monkeypatch: pytest.MonkeyPatch) -> None:
+    analyse = import_module("analyses.semantics.analyse")
+    right = analyse.jackknifed_correlation
+
+    def no_p(*given: object) -> tuple[np.ndarray, ...]:
+        low, high, p = right(*given)
+        return low, high, 0 * p
+
+    monkeypatch.setattr(analyse, "jackknifed_correlation", no_p)
+    with pytest.raises(AssertionError):
+        free.unequal_noise_is_no_relation()

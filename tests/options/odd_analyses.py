@@ -75,7 +75,8 @@ def dataset(prefix: str = "a", images: int = 24, draws: int = 0) -> xr.Dataset:
         "rest_se": np.full((2, 3), 0.05),
     }
     if draws:
-        made["phi_draws"] = phi[:, :, None] + rng.normal(0, 0.2, (images, 2, draws, 3))
+        noise = rng.normal(0, 0.2, (images, 2, draws, 3))
+        made["phi_draws"] = phi[:, :, None] + noise - noise.mean(axis=2, keepdims=True)
     return labels.representation(
         made,
         ids=[f"{prefix}{i}" for i in range(images)],

@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.stats import rankdata
+from scipy.stats import binom, rankdata
 
 from analyses import semantics
 from analyses.ground import jackknifed_correlation
 from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
 from probekit import labels
+from probekit.errors import InputError
 
 LEVEL = 0.95
 
@@ -52,16 +53,19 @@ def found_again_is_covered(clusters: str | None, repetitions: int = 300) -> None
 
 
 def labels_of_neighbours_are_covered(clusters: str | None, repetitions: int = 300) -> None:
-    """Of four images of a group each is next to the one of its class, or all are next to one of the other."""
+    """The four images of a group all lie next to one of their class in another group, or all next to one of another."""
     rng = np.random.default_rng(1)
-    groups, share = np.repeat(np.arange(60), 4), 0.6
+    share = 0.6
     good = rng.random((60, 1 + repetitions)) < share
-    alike, unlike = np.array([0, 0.1, 1, 1.1]), np.array([0, 1, 0.1, 1.1])
-    places = np.where(good[:, None], alike[:, None], unlike[:, None]).reshape(len(groups), -1)
-    phi = (100.0 * groups[:, None] + places)[..., None]
-    data = dataset(phi, groups, np.tile([0, 0, 1, 1], 60))
+    # Far from all others two groups have an image of each class, which are each the other's nearest.
+    anchors = np.array([0, 1, 0.001, 1.001])
+    near = np.where(good[:, None], np.linspace(0.1, 0.2, 4)[:, None], np.linspace(0.8, 0.9, 4)[:, None])
+    places = np.concatenate([near, np.broadcast_to(anchors[:, None], near.shape)], axis=1)
+    phi = (100.0 * np.arange(60)[:, None, None] + places).reshape(480, -1, 1)
+    groups = (3 * np.arange(60)[:, None] + [0, 0, 0, 0, 1, 1, 2, 2]).ravel()
+    data = dataset(phi, groups, np.tile([0, 0, 0, 0, 0, 1, 0, 1], 60))
     found = semantics.neighbours(data, k=1, distances="euclidean", clusters=clusters)
-    at_least_the_level(covered(found, "precision", share), repetitions)
+    at_least_the_level(covered(found, "precision", (4 * share + 4) / 8), repetitions)
 
 
 def correlations_are_covered(grouped: bool, statistic: str, repetitions: int = 200) -> None:
@@ -74,11 +78,8 @@ def correlations_are_covered(grouped: bool, statistic: str, repetitions: int = 2
         x = rng.normal(size=(count, 4)) + 1.5 * np.eye(4)[0]
         return x / np.linalg.norm(x, axis=1, keepdims=True)
 
-    # A million independent pairs of two groups, and pairs of one group, at distance 0, in the share that the sample has
-    # of them: the truth to within 0.002, a thirtieth of the intervals' width.
-    apart = 1_000_000
-    together = round(apart * (size - 1) / (number * size - size))
-    g, e = (np.append(1 - (vectors(apart) * vectors(apart)).sum(axis=1), np.zeros(together)) for _ in range(2))
+    # A million independent pairs of two groups: the truth to within 0.002, a thirtieth of the intervals' width.
+    g, e = (1 - (vectors(1_000_000) * vectors(1_000_000)).sum(axis=1) for _ in range(2))
     a = share * g + (1 - share) * e
     if statistic == "spearman":
         a, g = rankdata(a), rankdata(g)
@@ -86,8 +87,9 @@ def correlations_are_covered(grouped: bool, statistic: str, repetitions: int = 2
     hits = 0
     for _ in range(repetitions):
         one, two = (kernels_pairs.distance_matrix(vectors(number)[groups], "cosine") for _ in range(2))
-        made = [kernels_correlation.transformed(d, statistic) for d in (share * one + (1 - share) * two, one)]
-        r = kernels_correlation.partial(kernels_correlation.gram(made, made, groups if grouped else None), ())
+        both = share * one + (1 - share) * two, one
+        made = [kernels_correlation.transformed(d, statistic, groups if grouped else None) for d in both]
+        r = kernels_correlation.partial(kernels_correlation.gram(made, made), ())
         low, high, _ = jackknifed_correlation(r, LEVEL)
         hits += int(low <= truth <= high)
     at_least_the_level(hits / repetitions, repetitions)
@@ -161,8 +163,8 @@ def test_groups_are_subsampled_whole_and_named_in_the_findings() -> None:
     whole = semantics.analyse(data, clusters="photograph", k=3, resamples=100, reference=0.01, **options)
     alone = semantics.analyse(data, k=3, resamples=100, reference=0.01, **options)
     assert whole.attrs["clusters"] == "photograph"
+    xr.testing.assert_equal(whole.reciprocal_rank, alone.reciprocal_rank)
     for name in ("correlation", "precision", "reciprocal_rank"):
-        xr.testing.assert_equal(whole[name], alone[name])
         assert not whole[f"{name}_low"].equals(alone[f"{name}_low"])
 
 
@@ -188,3 +190,115 @@ def test_the_order_of_images_in_groups_changes_nothing() -> None:
     )
     for name in ("correlation_low", "p_permutation", "precision_low", "reciprocal_rank_high"):
         np.testing.assert_allclose(one[name], two[name])
+
+
+def crops(seed: int, number: int, size: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """φ of crops of photographs, near one another; the photographs' classes, which φ has nothing to do with."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(number), size)
+    phi = rng.normal(size=(number, 6))[groups] + 0.3 * rng.normal(size=(number * size, 6))
+    return phi, groups, rng.permutation(np.arange(number) % 4)[groups]
+
+
+def crops_say_nothing_of_classes(number: int = 20, repetitions: int = 150) -> None:
+    """Intervals of what is nothing lie above it in 2.5 % of cases."""
+    above = np.zeros(4, int)
+    values = []
+    options = {"distances": "euclidean", "clusters": "photograph"}
+    for seed in range(repetitions):
+        phi, groups, label = crops(seed, number)
+        data = dataset(phi[:, None], groups, label)
+        found = semantics.correlate(data, {"label": "label"}, permutations=0, **options).squeeze()
+        near = semantics.neighbours(data, k=3, resamples=200, **options).squeeze()
+        above[:3] += found.correlation_low.values > 0
+        above[3] += bool(near.precision_low > near.precision_chance)
+        values.append([*found.correlation.values, (near.precision - near.precision_chance).item()])
+    # More in one of the four with probability below 4 in 1000.
+    assert (above <= binom.isf(1e-3, repetitions, 0.025)).all(), above
+    mean, error = np.mean(values, axis=0), np.std(values, axis=0, ddof=1) / math.sqrt(repetitions)
+    assert (np.abs(mean) <= 4 * error).all(), mean
+
+
+def test_crops_of_photographs_that_say_nothing_of_classes_are_found_to_say_nothing() -> None:
+    crops_say_nothing_of_classes()
+
+
+def repeated(data: xr.Dataset, times: int) -> xr.Dataset:
+    """Each image so many times, its copies named by it, in an order of their own."""
+    order = np.random.default_rng(0).permutation(times * data.sizes["image"])
+    copies = data.isel(image=order % data.sizes["image"])
+    names = copies["image"].values
+    ids = np.array([f"{name} copy {k}" for k, name in enumerate(names)], object)
+    return copies.assign_coords(image=("image", ids, data["image"].attrs))
+
+
+@pytest.mark.parametrize("noise_free", [False, True])
+def test_images_given_several_times_are_what_they_are_once(noise_free: bool) -> None:
+    rng = np.random.default_rng(8)
+    x, label = rng.gamma(2, size=(30, 2, 6)), rng.integers(3, size=30)
+    draws = (x[:, :, None] + 0.3 * rng.normal(size=(30, 2, 4, 6))).astype(np.float32)
+    data = dataset(draws.mean(axis=2), np.arange(30), label)
+    data = data.assign(
+        phi_se=(data.phi.dims, draws.std(axis=2, ddof=1) / 2),
+        phi_draws=(("image", "sigma", "draw", "channel"), draws),
+    ).assign_coords(draw=np.arange(4))
+    gist = rng.normal(size=(30, 3))
+    options = {"noise_free": noise_free, "permutations": 99}
+    findings = []
+    for one in (data, repeated(data, 3)):
+        alone = one is data
+        place = [int(name.split()[1]) for name in one.photograph.values]
+        again = xr.DataArray(gist[place], dims=("image", "feature"))
+        which = {"clusters": "photograph"}
+        found = semantics.correlate(
+            one, {"label": "label", "gist": again}, given=["gist"], controls={"level": again}, **options, **which
+        )
+        near = semantics.neighbours(one, k=2 if alone else 6, noise_free=noise_free, resamples=100, **which)
+        kept = semantics.reliability(one, **which)
+        findings.append((found, near, kept))
+    for one, two, names in zip(
+        *findings,
+        (
+            ("correlation", "correlation_low", "p_jackknife", "control_correlation", "difference", "difference_high"),
+            ("precision", "precision_chance"),
+            ("reliability", "reliability_low", "median_channel_reliability"),
+        ),
+        strict=True,
+    ):
+        for name in names:
+            # Ranks without a group are of first order in its share of pairs, the same of either.
+            np.testing.assert_allclose(one[name], two[name], rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_label_and_clusters_of_one_name_ask_for_neighbours_of_the_own_group() -> None:
+    phi, groups, _ = crops(1, 20)
+    data = dataset(phi[:, None], groups)
+    found = semantics.neighbours(data, k=1, label="photograph", distances="euclidean", clusters="photograph")
+    alone = semantics.neighbours(data, k=1, label="photograph", distances="euclidean")
+    xr.testing.assert_equal(found.precision, alone.precision)
+    assert found.precision_chance.item() == pytest.approx(3 / 79)
+    other = data.assign_coords(kind=("image", data.photograph.values))
+    with pytest.raises(InputError, match="no label is of images of two groups of clusters"):
+        semantics.neighbours(other, k=1, label="kind", distances="euclidean", clusters="photograph")
+    with pytest.raises(InputError, match="same for all pairs of images of different groups, which alone count"):
+        semantics.correlate(other, {"kind": "kind"}, clusters="photograph")
+    whole = semantics.analyse(
+        data, label="photograph", others={"x": data.phi.isel(sigma=0)}, k=1, permutations=0, clusters="photograph"
+    )
+    assert whole.other.values.tolist() == ["x"]
+    with pytest.raises(InputError, match=r"k=77: .* between 1 and 76, the images of other groups than the largest"):
+        semantics.neighbours(data, k=77, clusters="photograph")
+
+
+def test_numbers_of_a_coordinate_are_classes_by_name_and_numbers_by_array() -> None:
+    phi, groups, _ = crops(2, 20)
+    data = dataset(phi[:, None], groups).assign_coords(size=("image", np.arange(80.0)))
+    with pytest.raises(InputError, match=r"coordinate named 'size' are taken as names .* give data\['size'\] itself"):
+        semantics.correlate(data, {"a": "size"})
+    apart = np.abs(np.arange(80)[:, None] - np.arange(80)).astype(np.float32)
+    options = {"permutations": 0, "distances": "euclidean"}
+    one, two = (
+        semantics.correlate(data, {"size": other}, **options)
+        for other in (data["size"], xr.DataArray(apart, dims=("image", "other_image")))
+    )
+    np.testing.assert_allclose(one.correlation, two.correlation, atol=1e-6)

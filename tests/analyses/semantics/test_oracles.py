@@ -50,9 +50,9 @@ def pairs(d: np.ndarray) -> np.ndarray:
     return d[np.triu_indices(len(d), 1)].astype(np.float64)
 
 
-def correlation(given: list[np.ndarray], statistic: str) -> np.ndarray:
-    """Of the first two matrices given the rest, over all images and without each."""
-    variables = [kernels_correlation.transformed(d, statistic) for d in given]
+def correlation(given: list[np.ndarray], statistic: str, groups: np.ndarray | None = None) -> np.ndarray:
+    """Of the first two matrices given the rest, over all images and without each, or each group."""
+    variables = [kernels_correlation.transformed(d, statistic, groups) for d in given]
     products = kernels_correlation.gram(variables, variables)
     return kernels_correlation.partial(products, tuple(range(2, len(given))))
 
@@ -198,35 +198,116 @@ def named(place: np.ndarray, ids: list[str]) -> dict[str, tuple[str, np.ndarray]
 @pytest.mark.parametrize("count", [2, 4])
 def test_the_jackknife_leaves_out_each_group_exactly(statistic: str, count: int) -> None:
     given = matrices(count=count)
-    groups = np.random.default_rng(2).integers(12, size=N)
-    groups = np.unique(groups, return_inverse=True)[1]
-    variables = [kernels_correlation.transformed(d, statistic) for d in given]
-    conditions = tuple(range(2, count))
-    without = kernels_correlation.partial(kernels_correlation.gram(variables, variables, groups), conditions)[1:]
+    groups = unlike_groups()
+    without = correlation(given, statistic, groups)[1:]
     for g in range(groups.max() + 1):
         kept = np.flatnonzero(groups != g)
-        again = correlation([d[np.ix_(kept, kept)] for d in given], statistic)[0]
+        left = np.unique(groups[kept], return_inverse=True)[1]
+        again = correlation([d[np.ix_(kept, kept)] for d in given], statistic, left)[0]
         assert without[g] == pytest.approx(again, abs=1e-5)
+
+
+def unlike_groups() -> np.ndarray:
+    """Twelve groups of 1 to 7 images."""
+    return np.unique(np.random.default_rng(2).integers(12, size=N), return_inverse=True)[1]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_correlations_of_groups_are_least_squares_over_pairs_of_different_groups(statistic: str, count: int) -> None:
+    given, groups = matrices(count=count), unlike_groups()
+    listed = [(i, j) for i in range(N) for j in range(i) if groups[i] != groups[j]]
+    columns = np.array([[d[i, j] for i, j in listed] for d in given], float)
+    if statistic == "spearman":
+        columns = pd.DataFrame(columns.T).rank().to_numpy().T
+    design = np.ones((len(listed), 1))
+    if statistic == "distance_correlation":
+        # An effect of each image: over all pairs its residuals are Székely's and Rizzo's centred distances.
+        design = np.array([[float(k in pair) for k in range(N)] for pair in listed])
+    columns = columns - (design @ np.linalg.lstsq(design, columns.T, rcond=None)[0]).T
+    one, two = (y - columns[2:].T @ np.linalg.lstsq(columns[2:].T, y, rcond=None)[0] for y in columns[:2])
+    expected = one @ two / math.sqrt((one @ one) * (two @ two))
+    assert correlation(given, statistic, groups)[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_group_of_half_the_images_is_centred_as_others_are() -> None:
+    # Of 40 images 20, and 18 of 36 without the second group.
+    for first, second in ((20, 4), (18, 4)):
+        groups = np.repeat(np.arange(8), [first, second, *[1] * 5, N - first - second - 5])
+        given = matrices(count=2)
+        without = correlation(given, "distance_correlation", groups)
+        for g in (1, 3):
+            kept = np.flatnonzero(groups != g)
+            left = np.unique(groups[kept], return_inverse=True)[1]
+            again = correlation([d[np.ix_(kept, kept)] for d in given], "distance_correlation", left)[0]
+            assert without[1 + g] == pytest.approx(again, abs=1e-5)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("metric", list(kernels_pairs.METRICS))
+def test_neighbours_and_chance_of_groups_are_those_of_loops(metric: str, noisy: bool) -> None:
+    rng = np.random.default_rng(5)
+    n, k = 60, 3
+    x, se = rng.gamma(2, size=(n, 5)), rng.uniform(0.01, 0.1, size=(n, 5))
+    groups = np.concatenate([np.zeros(20, int), 1 + rng.integers(12, size=n - 20)])
+    label = [str(one) for one in rng.integers(3, size=n)]
+    data = dataset(x[:, None], label=label).assign_coords(photograph=("image", [f"p{g}" for g in groups]))
+    data = data.assign(phi_se=(data.phi.dims, se[:, None].astype(np.float32)))
+    found = semantics.neighbours(data, k=k, distances=metric, clusters="photograph", noise_free=noisy, resamples=100)
+    x, se = data.phi.values[:, 0].astype(float), data.phi_se.values[:, 0].astype(float) * noisy
+    if metric == "standardised":
+        square = np.array([(x[i] - x[j]) ** 2 / 2 for i in range(n) for j in range(n) if groups[i] != groups[j]])
+        spread = np.sqrt(square.mean(axis=0) - (se**2).mean(axis=0))
+        x, se = x / spread, se / spread
+    index, shares, chances = [], [], []
+    for i in range(n):
+        others = [j for j in range(n) if groups[j] != groups[i]]
+        noise = (se**2).sum(axis=1)
+        if metric == "cosine":
+            norm = np.sqrt((x**2).sum(axis=1) - noise)
+            d = [-(x[i] @ x[j]) / norm[i] / norm[j] for j in others]
+        else:
+            d = [((x[i] - x[j]) ** 2).sum() - noise[i] - noise[j] for j in others]
+        index.append([others[m] for m in np.argsort(d)[:k]])
+        shares.append(np.mean([label[j] == label[i] for j in index[-1]]))
+        chances.append(np.mean([label[j] == label[i] for j in others]))
+    np.testing.assert_array_equal(found.neighbor_index.squeeze(), index)
+    assert found.precision.item() == pytest.approx(np.mean(shares))
+    assert found.precision_chance.item() == pytest.approx(np.mean(chances))
+
+
+def test_neighbours_of_large_groups_are_found_beyond_the_group() -> None:
+    rng = np.random.default_rng(6)
+    groups = np.repeat(np.arange(12), 100)
+    x = 10 * rng.normal(size=(12, 3))[groups] + rng.normal(size=(1200, 3))
+    index, distance = kernels_pairs.nearest(x, 2, None, groups)
+    d = squareform(pdist(x))
+    d[groups[:, None] == groups] = np.inf
+    np.testing.assert_array_equal(index, d.argsort(axis=1)[:, :2])
+    np.testing.assert_allclose(distance, np.sort(d, axis=1)[:, :2])
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)
 def test_groups_of_one_image_are_images(statistic: str) -> None:
-    variables = [kernels_correlation.transformed(d, statistic) for d in matrices(count=3)]
-    alone = kernels_correlation.gram(variables, variables)
-    np.testing.assert_allclose(
-        kernels_correlation.gram(variables, variables, np.arange(N)), alone, rtol=1e-6, atol=1e-9
+    alone, each = (
+        kernels_correlation.gram(*[[kernels_correlation.transformed(d, statistic, g) for d in matrices(count=3)]] * 2)
+        for g in (None, np.arange(N))
     )
+    # Sums of products of single-precision numbers below 1.
+    np.testing.assert_allclose(each, alone, rtol=1e-5, atol=1e-6)
 
 
 def test_the_jackknife_of_ranks_without_groups_is_the_derivative_of_weighted_ranks() -> None:
     a, b = matrices(count=2)
     groups = np.unique(np.random.default_rng(3).integers(9, size=N), return_inverse=True)[1]
-    variables = [kernels_correlation.transformed(d, "spearman") for d in (a, b)]
-    found = kernels_correlation.gram(variables, variables, groups)[:, 0, 1]
+    variables = [kernels_correlation.transformed(d, "spearman", groups) for d in (a, b)]
+    found = kernels_correlation.gram(variables, variables)[:, 0, 1]
     i, j = np.triu_indices(N, 1)
+    kept = groups[i] != groups[j]
+    i, j = i[kept], j[kept]
     count, step = len(i), 1e-4
     # Of each pair (rows) the pairs that are below it, ties by half.
-    belows = [(pairs(d)[:, None] > pairs(d)) + 0.5 * (pairs(d)[:, None] == pairs(d)) for d in (a, b)]
+    belows = [(d[:, None] > d) + 0.5 * (d[:, None] == d) for d in (pairs(d)[kept] for d in (a, b))]
     for g in range(groups.max() + 1):
         touching = (groups[i] == g) | (groups[j] == g)
         weights = np.where(touching, np.array([[1 - step], [1 + step]]), 1.0)
