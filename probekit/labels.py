@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,12 +18,14 @@ from probekit.naming import name_of
 __all__ = [
     "Site",
     "activation_maps",
+    "block_before",
     "blocks",
     "by_id",
     "check",
     "check_coordinates",
     "check_ids",
     "classes",
+    "encoders",
     "once",
     "provenance",
     "representation",
@@ -34,6 +37,8 @@ __all__ = [
 TINY, HUGE = 1e-100, 1e100
 # Numbers of channels and units are far below.
 MOST = 2**53
+# Blocks before and behind the middle one are called enc1, enc2, … and dec2, dec1.
+ENCODER, DECODER = "enc", "dec"
 SIGMA_UNITS = "standard deviation in intensity units of [0, 1] images"
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "phi": (("image", "sigma", "channel"), "spatial reduction of each channel, mean over noise draws"),
@@ -338,8 +343,8 @@ def classes(
         known = _spoken(c for c in data.coords if data[c].dims == ("image",))
         if not isinstance(name, str):
             raise InputError(
-                f"{given(option, name)}: give the name of a coordinate along image of {of}, which has {known}; of values "
-                f"make one with assign_coords({option}=('image', …))"
+                f"{given(option, name)}: give the name of a coordinate along image of {of}, which has {known}; of "
+                f"values make one with assign_coords({option}=('image', …))"
             )
         meant = name if name.isidentifier() and len(name) <= LONGEST else option
         raise InputError(
@@ -380,6 +385,33 @@ class Site(NamedTuple):
 def blocks(data: xr.Dataset | xr.DataArray) -> list[str]:
     """The taps of a representation, in the order of their channels."""
     return list(dict.fromkeys(strings(data["tap"].values)))
+
+
+def encoders(blocks: Iterable[str], block: str) -> dict[int, str]:
+    """Those of the blocks that are called enc1, enc2, … and stand before a block, by their numbers, in order."""
+    own = _number(block)
+    found = {number: name for name in blocks if (number := _number(name)) and (not own or number < own)}
+    return dict(sorted(found.items()))
+
+
+def _number(block: str) -> int:
+    """Number of an encoder block, 0 of others."""
+    said = re.fullmatch(rf"{ENCODER}([1-9]\d*)", block)
+    return int(said[1]) if said else 0
+
+
+def block_before(blocks: Sequence[str], block: str) -> str:
+    """The block that feeds a block: the encoder block of the largest number, in whichever order they are given.
+
+    Where none is so called, the one that is given before it, decoder blocks (dec…) left out; "" where there is none.
+    What is not among the blocks cannot be known: of a network whose enc3 was never tapped, enc2 is the last.
+    """
+    numbered = encoders(blocks, block)
+    if numbered and not block.startswith(DECODER):
+        return list(numbered.values())[-1]
+    before = list(blocks)[: list(blocks).index(block)] if block in blocks else []
+    before = before if block.startswith(DECODER) else [name for name in before if not name.startswith(DECODER)]
+    return before[-1] if before else ""
 
 
 def sites(data: xr.Dataset | xr.DataArray) -> Iterator[Site]:

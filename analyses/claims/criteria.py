@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,11 +24,9 @@ __all__ = [
     "Outcome",
     "beyond",
     "beyond_each",
-    "block_before",
     "check_level",
     "checked",
     "difference_of",
-    "encoders",
     "estimate_of",
     "labelled",
     "of_each",
@@ -80,7 +77,6 @@ UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 ROUNDING = 1e-9
 # Findings that are judged without an untrained network's.
 WITHOUT_TWINS = ("reliability",)
-ENCODER, DECODER = "enc", "dec"
 ENDS = ("", "_low", "_high")
 # What is taken off where a number is compared with a control's.
 LESS = dict(zip(TWINS, ("the untrained network's", "the untrained network's with the paper's gains"), strict=True))
@@ -301,33 +297,6 @@ def part_of(findings: xr.Dataset | None, **at: Any) -> xr.Dataset | None:
             return None
         findings = findings.isel({dim: int(places[0])})
     return findings
-
-
-def encoders(blocks: Iterable[str], block: str) -> dict[int, str]:
-    """Those of the blocks that are called enc1, enc2, … and stand before a block, by their numbers, in order."""
-    own = _number(block)
-    found = {number: name for name in blocks if (number := _number(name)) and (not own or number < own)}
-    return dict(sorted(found.items()))
-
-
-def _number(block: str) -> int:
-    """Number of an encoder block, 0 of others."""
-    said = re.fullmatch(rf"{ENCODER}([1-9]\d*)", block)
-    return int(said[1]) if said else 0
-
-
-def block_before(blocks: Sequence[str], block: str) -> str:
-    """The block that feeds a block: the encoder block of the largest number, in whichever order they are given.
-
-    Where none is so called, the one that is given before it, decoder blocks (dec…) left out; "" where there is none.
-    What is not among the blocks cannot be known: of a network whose enc3 was never tapped, enc2 is the last.
-    """
-    numbered = encoders(blocks, block)
-    if numbered and not block.startswith(DECODER):
-        return list(numbered.values())[-1]
-    before = list(blocks)[: list(blocks).index(block)] if block in blocks else []
-    before = before if block.startswith(DECODER) else [name for name in before if not name.startswith(DECODER)]
-    return before[-1] if before else ""
 
 
 def beyond(make: Callable[..., Criterion], name: str, own: float, excess: Estimate | None, less: str) -> Criterion:

@@ -10,17 +10,13 @@ import numpy as np
 import xarray as xr
 
 from analyses.claims.criteria import (
-    DECODER,
-    ENCODER,
     ENDS,
     LEVEL,
     UNKNOWN,
     Criterion,
     Given,
     beyond_each,
-    block_before,
     difference_of,
-    encoders,
     estimate_of,
     labelled,
     of_each,
@@ -117,8 +113,8 @@ def _inputs(given: Given) -> dict[str, str]:
 def _input_lacking(given: Given) -> str:
     """What lacks for the change at the block: the block before it, or that it is compared with that one."""
     fed_by = _inputs(given)
-    numbered = encoders(given.blocks, given.block) and not given.block.startswith(DECODER)
-    before = block_before(given.blocks, given.block) if numbered else fed_by[given.block]
+    numbered = labels.encoders(given.blocks, given.block) and not given.block.startswith(labels.DECODER)
+    before = labels.block_before(given.blocks, given.block) if numbered else fed_by[given.block]
     if "+" in fed_by[given.block]:
         raise InputError(
             f"the input of {given.block!r} is {fed_by[given.block]!r}: judge findings in which one tap feeds it, e.g. "
@@ -136,16 +132,16 @@ def _encoder(given: Given) -> dict[str, str]:
     image. In a network without such names every block on the way to the one that the claims are about, whose first has
     an input that was not measured.
     """
-    fed_by, numbered = _inputs(given), encoders(given.blocks, given.block)
+    fed_by, numbered = _inputs(given), labels.encoders(given.blocks, given.block)
     if not numbered:
         way, name = [], fed_by[given.block]
         while name in fed_by and name not in way:
             way, name = [name, *way], fed_by[name]
-        first = f"the block before {way[0]}; the first block of an encoder is called {ENCODER}1" if way else ""
+        first = f"the block before {way[0]}; the first block of an encoder is called {labels.ENCODER}1" if way else ""
         return {name: "" if fed_by[name] in fed_by else first for name in way}
     found = {}
     for n in range(2, max(2, *numbered) + 1):
-        name, before = f"{ENCODER}{n}", f"{ENCODER}{n - 1}"
+        name, before = f"{labels.ENCODER}{n}", f"{labels.ENCODER}{n - 1}"
         needed = [one for one in (before, name) if one not in fed_by]
         apart = not needed and fed_by[name] != before
         found[name] = f"{before} as the input of {name}" if apart else " and ".join(needed)

@@ -13,7 +13,6 @@ from analyses.claims.criteria import (
     Criterion,
     Given,
     beyond,
-    block_before,
     check_level,
     estimate_of,
     labelled,
@@ -79,9 +78,9 @@ def descriptor_of_textures(given: Given) -> Iterator[Criterion]:
 def blocks_of_cues(blocks: list[str], block: str) -> list[str]:
     """Where claim 10 is judged: at the block that feeds the one that the claims are about, and at this one.
 
-    The encoder block of the largest number, in whichever order they are given; see `criteria.block_before`.
+    The encoder block of the largest number, in whichever order they are given; see `labels.block_before`.
     """
-    before = block_before(blocks, block)
+    before = labels.block_before(blocks, block)
     return [before, block] if before else [block]
 
 

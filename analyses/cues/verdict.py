@@ -45,7 +45,8 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
     findings
         What `table` returns.
     blocks
-        Blocks that the claim is judged at; by default "mid" and the one before it.
+        Blocks that the claim is judged at; by default "mid" and the one before it, which is the encoder block of the
+        largest number; where that was not tapped the claim is "not judged", unless it is refuted.
     distance
         One of the findings' distances.
 
@@ -76,7 +77,8 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
     known = labels.strings(findings["block"].values).tolist()
     for name in [MIDDLE] if given is None else given:
         checks.choice("blocks", name, tuple(known))
-    names = known[max(0, known.index(MIDDLE) - 1) : known.index(MIDDLE) + 1] if given is None else given
+    before = labels.block_before(known, MIDDLE) if given is None else ""
+    names = [name for name in (before, MIDDLE) if name] if given is None else given
     if "group" not in findings.coords:
         raise InputError("the findings lost their coordinate group: give what cues.table returns")
     checks.choice("distance", distance, tuple(labels.strings(findings["distance"].values)))
@@ -100,6 +102,7 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
     by_chance = max(0.0, float(findings["texture_chance"] - findings["shape_chance"]))
     bounds = [by_chance if less == "none" else 0.0 for less in where[3]]
     outcomes = [outcome(*three) for three in zip(low, high, bounds, strict=True)]
+    said = verdict_of(outcomes)
     coords = {
         name: ("criterion", np.array(one, float if name == "sigma" else object))
         for name, one in zip(("treatment", "block", "sigma", "less"), where, strict=True)
@@ -109,7 +112,8 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
         xr.Dataset(attrs=findings.attrs),
         coords={"criterion": np.arange(len(found)), **coords},
         level=findings.attrs["level"],
-        verdict=verdict_of(outcomes),
+        # Without the block before, what is asked of it could still refute the claim.
+        verdict="not judged" if given is None and not before and said in ("holds", "undecided") else said,
         distance=distance,
         blocks=", ".join(names),
     )

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy.stats import t as student
 
 from analyses.ground import (
     Estimate,
@@ -20,12 +19,11 @@ from analyses.ground import (
     as_activity,
     check_numbers,
     interval,
-    jackknife_deviation,
     resampled_means,
     resampling,
     sites,
 )
-from analyses.sparsity.kernels import MEASURES, group_moments, kendall, measures, pooled, spectrum_moments
+from analyses.sparsity.kernels import MEASURES, jackknife_interval, kendall, measures, scatters, spectrum_moments
 from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.labels import strings
@@ -34,8 +32,6 @@ __all__ = ["FINDINGS", "MIN_UNITS", "analyse"]
 
 # Activities held in double precision at once.
 CHUNK = 4_000_000
-# Groups of images left out in turn for the interval of the dimension.
-GROUPS = 20
 ORIENTATION = np.array([direction for direction, _ in MEASURES.values()])
 # Images or clusters that an interval of a mean needs: among fewer, one in ten that is unlike the rest is often missing.
 MIN_UNITS = 30
@@ -57,7 +53,7 @@ FINDINGS = Findings(
         "dimension": Variable(
             ("sigma", "block"),
             "(Σλ)²/Σλ² of the covariance over images, sums estimated without bias; NaN with fewer than 4 images",
-            interval="jackknife over 20 groups of images; NaN with fewer than 200 images, or under clusters",
+            interval="jackknife over images, skewness taken out; NaN with fewer than 200 images, or under clusters",
         ),
         "dimension_plain": Variable(("sigma", "block"), "(Σλ)²/Σλ² of the sample covariance, biased low by few images"),
         "agreement": Variable(PAIRS, "Kendall's τ between two measures' rankings of blocks"),
@@ -131,8 +127,8 @@ def analyse(
         {findings}
 
         The attribute `disagreement` says in words which measures contradict each other. Intervals of means are NaN for
-        fewer than 30 images or clusters; how often they cover is in docs/calibration.md. Images are resampled and left
-        out by their ids, so their order changes nothing but `per_image`'s.
+        fewer than 30 images or clusters; how often they cover is in docs/calibration.md. Images are resampled by
+        their ids, so their order changes nothing but `per_image`'s.
 
     Raises
     ------
@@ -165,7 +161,7 @@ def analyse(
     drawn = partial(resampled_means, clusters=None if groups is None else groups[order], resamples=resamples, seed=seed)
     boot = Bootstrap(drawn(per_image[order]), drawn(change[order]), level, units)
     values = {**_means(per_image, change, zero, boot), **_agreements(per_image, boot)}
-    values |= _dimensions(data, level, order if groups is None else None)
+    values |= _dimensions(data, level if groups is None else None)
     formulas = {name: formula for name, (_, formula) in MEASURES.items()}
     findings = FINDINGS.label(
         values,
@@ -317,40 +313,31 @@ def _agreements(per_image: np.ndarray, boot: Bootstrap) -> dict[str, Any]:
     return values
 
 
-def _dimensions(data: xr.Dataset, level: float, order: np.ndarray | None) -> dict[str, Any]:
+def _dimensions(data: xr.Dataset, level: float | None) -> dict[str, Any]:
     found = np.empty((4, data.sizes["sigma"], len(labels.blocks(data))))
     for site in sites(data, "dimensions"):
-        phi = data["phi"].isel(sigma=site.level)
-        found[:, site.level, site.block] = dimension(phi, site.channels, level, order)
+        found[:, site.level, site.block] = dimension(data["phi"].isel(sigma=site.level), site.channels, level)
     return {"dimension": Estimate(*found[:3]), "dimension_plain": found[3]}
 
 
-def dimension(phi: xr.DataArray, columns: np.ndarray, level: float, order: np.ndarray | None) -> list[float]:
-    """The dimension, its interval by leaving out every so many images of this order, and the plain ratio."""
-    n = len(phi)
-    mean = sum(a.sum(axis=0) for _, a in _chunks(phi, columns)) / n
-    count = GROUPS if order is not None and n >= MIN_IMAGES else 1
-    groups = [
-        pooled(group_moments((a for _, a in _chunks(part, columns)), np.asarray(mean)))
-        for part in ((phi[order[k::count]] for k in range(count)) if order is not None and count > 1 else [phi])
-    ]
-    whole = pooled(groups)
-    estimate = _ratio(*spectrum_moments(whole))
-    # About the mean, the second moment is the covariance times n.
-    plain = _ratio(np.trace(whole.second) ** 2, (whole.second**2).sum())
+def dimension(phi: xr.DataArray, columns: np.ndarray, level: float | None) -> list[float]:
+    """The dimension, its interval by leaving out each image, and the plain ratio; None for no interval."""
+    if len(phi) < MIN_IMAGES:
+        level = None
+    whole, without = scatters(lambda: (a for _, a in _chunks(phi, columns)), without=level is not None)
+    estimate = float(_ratio(*spectrum_moments(whole)))
+    plain = float(_ratio(whole.trace**2, whole.square))
     low = high = float("nan")
-    if count > 1 and np.isfinite(estimate):
-        left_out = np.array([_ratio(*spectrum_moments(pooled(groups, without=k))) for k in range(count)])
-        # Of 1/dimension: its sampling error is close to linear in the moments.
-        inverse = 1 / left_out
-        error = float(jackknife_deviation(inverse) * student.ppf((1 + level) / 2, count - 1))
-        low = 1 / (1 / estimate + error)
-        high = 1 / (1 / estimate - error) if error * estimate < 1 else float("inf")
+    if level is not None and without is not None:
+        low, high = jackknife_interval(estimate, _ratio(*spectrum_moments(without)), level)
+        # No covariance has fewer dimensions than one, or more than there are channels.
+        low, high = np.maximum(low, min(1, estimate)), np.minimum(high, max(len(columns), estimate))
     return [estimate, low, high, plain]
 
 
-def _ratio(squared_trace: float, trace_square: float) -> float:
-    return squared_trace / trace_square if trace_square > 0 and squared_trace > 0 else float("nan")
+def _ratio(squared_trace: Any, trace_square: Any) -> np.ndarray:
+    known = (np.asarray(trace_square) > 0) & (np.asarray(squared_trace) > 0)
+    return np.where(known, squared_trace, np.nan) / np.where(known, trace_square, 1)
 
 
 def _coords(

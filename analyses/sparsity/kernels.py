@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import reduce
-from operator import add
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import t as student
 
 from analyses.ground import real_numbers
 from probekit import checks
@@ -15,15 +14,15 @@ from probekit.errors import InputError
 
 __all__ = [
     "MEASURES",
-    "Moments",
+    "Scatter",
     "effective_number",
     "gini",
-    "group_moments",
     "hoyer",
+    "jackknife_interval",
     "kendall",
     "measures",
     "participation_ratio",
-    "pooled",
+    "scatters",
     "spectrum_moments",
     "treves_rolls",
 ]
@@ -36,6 +35,8 @@ MEASURES: dict[str, tuple[int, str]] = {
     "treves_rolls": (1, "(1 − (Σa/C)²/(Σa²/C))/(1 − 1/C)"),
     "effective_number": (-1, "exp(−Σ p ln p)/C, p = a/Σa"),
 }
+# Below it, the transformation is the identity up to rounding.
+LEAST_PULL = 1e-6
 
 
 def measures(a: np.ndarray) -> np.ndarray:
@@ -148,33 +149,59 @@ def effective_number(a: np.ndarray) -> np.ndarray:
     return np.exp(entropy) / a.shape[-1]
 
 
-class Moments(NamedTuple):
-    """Sums over images of y = x − centre, enough for the spectrum's moments about any mean."""
+class Scatter(NamedTuple):
+    """Sums over images of y = x − x̄, enough for the spectrum's moments; M is Σ y yᵀ.
+
+    Numbers, or one for each image, (images), of what is left without it.
+    """
 
     images: int
-    first: np.ndarray  # Σ y, (C,)
-    second: np.ndarray  # Σ y yᵀ, (C, C)
-    third: np.ndarray  # Σ ‖y‖² y, (C,)
-    fourth: float  # Σ ‖y‖⁴
+    trace: np.ndarray | float  # tr M
+    square: np.ndarray | float  # tr M²
+    fourth: np.ndarray | float  # Σ ‖y‖⁴
 
 
-def group_moments(chunks: Iterator[np.ndarray], centre: np.ndarray) -> list[Moments]:
-    """The moments of each chunk (images, C)."""
-    found = []
-    for x in chunks:
-        y = np.asarray(x, np.float64) - centre
-        square = (y**2).sum(axis=1)
-        found.append(Moments(len(y), y.sum(axis=0), y.T @ y, square @ y, float(square @ square)))
-    return found
+def scatters(chunks: Callable[[], Iterable[np.ndarray]], *, without: bool = True) -> tuple[Scatter, Scatter | None]:
+    """The scatter of all images, and of all but each.
+
+    Without image i, of n, the others' mean moves by −y/(n − 1), and M is less by n/(n − 1) y yᵀ: what the sums then
+    are needs M y, y·Σ‖y‖² y and ‖y‖ of each image alone.
+
+    Parameters
+    ----------
+    chunks
+        Gives the images, some (images, channels) at a time, whenever it is called: two or three times.
+    without
+        Whether what is left without each image, of two at least, is wanted; else it is None.
+    """
+    n, total = 0, np.zeros(())
+    for x in chunks():
+        n, total = n + len(x), total + x.sum(axis=0, dtype=np.float64)
+    mean = total / n
+    matrix, third, squares = np.zeros((mean.size, mean.size)), np.zeros(mean.size), []
+    for x in chunks():
+        y = x - mean
+        squares.append((y**2).sum(axis=1))
+        matrix += y.T @ y
+        third += squares[-1] @ y
+    s = np.concatenate(squares)
+    whole = Scatter(n, s.sum(), (matrix**2).sum(), s @ s)
+    if not without:
+        return whole, None
+    second, cubic = [], []
+    for x in chunks():
+        y = x - mean
+        second.append(((y @ matrix) * y).sum(axis=1))
+        cubic.append(y @ third)
+    along, skew = np.concatenate(second), np.concatenate(cubic)
+    a = 1 / (n - 1)
+    fourth = whole.fourth - s**2 + 4 * a * (skew - s**2) + 4 * a**2 * (along - s**2)
+    fourth += 2 * a**2 * s * (whole.trace - s) - 3 * a**3 * s**2
+    square = whole.square - 2 * (1 + a) * along + (1 + a) ** 2 * s**2
+    return whole, Scatter(n - 1, whole.trace - (1 + a) * s, square, fourth)
 
 
-def pooled(groups: list[Moments], without: int | None = None) -> Moments:
-    """The moments of all groups together, or of all but one."""
-    kept = [group for k, group in enumerate(groups) if k != without]
-    return Moments(*(reduce(add, part) for part in zip(*kept, strict=True)))
-
-
-def spectrum_moments(moments: Moments) -> tuple[float, float]:
+def spectrum_moments(scatter: Scatter) -> tuple[np.ndarray, np.ndarray]:
     """Unbiased estimates of (tr Σ)² and tr Σ², Σ the covariance over images.
 
     With S the sample covariance and Q = Σ‖x − x̄‖⁴/(n − 1), and f = (n − 1)/(n (n − 2)(n − 3)),
@@ -184,29 +211,64 @@ def spectrum_moments(moments: Moments) -> tuple[float, float]:
 
     Parameters
     ----------
-    moments
+    scatter
         Of at least 4 images; with fewer, both are NaN.
 
     Returns
     -------
-    tuple of float
-        (tr Σ)², tr Σ².
+    tuple
+        (tr Σ)², tr Σ²: numbers, or (images) where the scatter is of all but each.
     """
-    n, first, second, third, fourth = moments
+    n = scatter.images
     if n < 4:
-        return float("nan"), float("nan")
-    d = first / n
-    square = float(d @ d)
-    about_mean = second - n * np.outer(d, d)
-    # Σ‖y − d‖⁴, multiplied out; Σ y·d is n‖d‖².
-    quartic = fourth + 4 * d @ second @ d + n * square**2 - 4 * third @ d
-    quartic += 2 * square * np.trace(second) - 4 * n * square**2
-    trace = np.trace(about_mean) / (n - 1)
-    trace_square = (about_mean**2).sum() / (n - 1) ** 2
+        unknown = np.full(np.shape(scatter.trace), np.nan)
+        return unknown, unknown
+    trace, square = np.asarray(scatter.trace) / (n - 1), np.asarray(scatter.square) / (n - 1) ** 2
     factor = (n - 1) / (n * (n - 2) * (n - 3))
-    q = n * quartic / (n - 1)
-    squared_trace = factor * (2 * trace_square + (n**2 - 3 * n + 1) * trace**2 - q)
-    return float(squared_trace), float(factor * ((n - 1) * (n - 2) * trace_square + trace**2 - q))
+    q = n * scatter.fourth / (n - 1)
+    return (
+        factor * (2 * square + (n**2 - 3 * n + 1) * trace**2 - q),
+        factor * ((n - 1) * (n - 2) * square + trace**2 - q),
+    )
+
+
+def jackknife_interval(value: float, without: np.ndarray, level: float) -> tuple[float, float]:
+    """Interval of a statistic of n independent images from what it is without each, where few images decide it too.
+
+    The error is the jackknife's. Where some images count far more than others, a sample that happens to lack them
+    puts the statistic on one side and its error too low: Hall's transformation takes the skewness out of their ratio
+    (J. R. Stat. Soc. B 54, 221, 1992), and Student's degrees of freedom are those of the error, 2n/(kurtosis − 1),
+    n − 1 at most.
+
+    Parameters
+    ----------
+    value
+        Of all images.
+    without
+        (images), without each.
+    level
+        Coverage, in (0, 1).
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end; NaN where any number is not finite.
+    """
+    if not (np.isfinite(value) and np.isfinite(without).all()):
+        return float("nan"), float("nan")
+    n = len(without)
+    influence = (n - 1) * (without.mean() - without)
+    size = float(np.sqrt((influence**2).mean()))
+    if not size > 0:
+        return value, value
+    skewness, kurtosis = (float(((influence / size) ** power).mean()) for power in (3, 4))
+    degrees = 2 * n / max(kurtosis - 1, 2 * n / (n - 1))
+    ends = student.ppf([(1 + level) / 2, (1 - level) / 2], degrees)
+    pull = skewness / np.sqrt(n)
+    if abs(pull) > LEAST_PULL:
+        ends = 3 / pull * (np.cbrt(1 + pull * (ends - pull / 6)) - 1)
+    low, high = value - size / np.sqrt(n - 1) * ends
+    return float(low), float(high)
 
 
 def kendall(signs: np.ndarray) -> np.ndarray:

@@ -168,7 +168,8 @@ def _scaled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def shuffled(data: xr.Dataset, seed: int, members: np.ndarray | None = None) -> xr.Dataset:
     """The data with every channel permuted over images on its own, phi_se along with phi.
 
-    Groups of images are permuted whole, laid end to end: images that were alike stay so.
+    Groups of images are permuted whole: in each channel a group takes the values of another, image by image, those of
+    a smaller one over again. It keeps its images in all channels, so that images that were alike stay so.
     """
     rng = np.random.default_rng(seed)
     arrays = {name: data[name].values.copy() for name in ("phi", "phi_se") if name in data}
@@ -176,10 +177,15 @@ def shuffled(data: xr.Dataset, seed: int, members: np.ndarray | None = None) -> 
     if members is not None:
         first = first[np.argsort(members[first], kind="stable")]
     for level, channel in np.ndindex(data.sizes["sigma"], data.sizes["channel"]):
-        if members is None:
-            order = rng.permutation(first)
-        else:
-            order = first[np.argsort(rng.permutation(members.max() + 1)[members[first]], kind="stable")]
+        order = rng.permutation(first) if members is None else first[_by_groups(members[first], rng)]
         for values in arrays.values():
             values[first, level, channel] = values[order, level, channel]
     return data.assign({name: (data[name].dims, values) for name, values in arrays.items()})
+
+
+def _by_groups(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Whose values images take, `own` being the group of each, in order: of the group that theirs is permuted to."""
+    sizes = np.bincount(own)
+    starts = np.cumsum(sizes) - sizes
+    other = np.argsort(rng.permutation(len(sizes)))[own]
+    return starts[other] + (np.arange(len(own)) - starts[own]) % sizes[other]

@@ -127,8 +127,8 @@ def analyse(
         Whether to estimate the intrinsic dimension; needs scikit-dimension.
     clusters
         Coordinate along `image`, such as "label", for images that are not independent, as crops of one photograph; see
-        `fit`, `overlap`, `explained_variance` and `intrinsic_dimension`. Groups are permuted whole in the control. By
-        default images are independent.
+        `fit`, `overlap`, `explained_variance` and `intrinsic_dimension`. Groups are permuted whole in the control, and
+        keep their sizes. By default images are independent.
     seed
         Of everything drawn.
     further
@@ -298,7 +298,8 @@ def explained_variance(
         Dimensions r; those that reach the number of channels of the narrowest tap are left out.
     clusters
         Coordinate along `image`, such as "label", whose groups are held out and resampled whole: for images that are
-        not independent, as crops of one photograph. By default images are independent.
+        not independent, as crops of one photograph. Of larger groups than the median one as many images are drawn as
+        that has. By default images are independent.
     resamples, seed
         Bootstrap samples of held-out images for the 95 % interval, at least 100; seed of split and bootstrap, which
         are of ids: no order of images changes them.
@@ -389,14 +390,24 @@ def _explained(
 
 
 def _split(data: xr.Dataset, members: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Positions of images to fit and to hold out, groups of them whole, and the number of each held-out one's group."""
+    """Positions of images to fit and to hold out, groups of them whole, and the number of each held-out one's group.
+
+    Of a group no more images are drawn than the median group has.
+    """
     chosen = np.random.default_rng(seed).permutation(labels.by_id(data))
     if members is None:
         train, test = np.split(chosen[:MOST_COMPARED], [min(len(chosen), MOST_COMPARED) * 3 // 4])
         return train, test, None
+    sizes = np.bincount(members)
+    most = int(np.median(sizes))
+    own = members[chosen]
+    place = np.empty(len(chosen), int)
+    place[np.argsort(own, kind="stable")] = np.arange(len(chosen)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    # Else few large groups decide what is fitted, and resampling held-out groups says nothing of that.
+    chosen = chosen[place < most]
     # Groups in the order in which their first image is drawn; of these as many as make the number of images.
     groups = members[one_of_each(chosen, members)]
-    until = np.cumsum(np.bincount(members)[groups])
+    until = np.cumsum(np.minimum(sizes, most)[groups])
     groups = groups[: max(int((until <= MOST_COMPARED).sum()), 2)]
     fitted_on = groups[: max(int((until[: len(groups)] <= until[len(groups) - 1] * 3 // 4).sum()), 1)]
     train = chosen[np.isin(members[chosen], fitted_on)]

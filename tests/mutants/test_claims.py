@@ -6,6 +6,7 @@ import pytest
 
 from analyses.claims import criteria, judge, of_comparisons, of_phi, of_textures
 from analyses.ground import TWINS
+from probekit import labels
 from tests.analyses.claims import test_absent as absent
 from tests.analyses.claims import test_dropped as dropped
 from tests.analyses.claims import test_judge as laws
@@ -85,7 +86,7 @@ HOLDS_BY_ALL = dropped.test_a_claim_holds_only_by_all_that_it_asks_for_and_names
         (of_textures, "FORMS", {"colour": "in colour"}, HOLDS_BY_ALL, (9,)),
         (of_textures, "PATCHES", 0, HOLDS_BY_ALL, (9,)),
         (of_textures, "TREATMENTS", ("as they are",), HOLDS_BY_ALL, (10,)),
-        (of_textures, "block_before", lambda blocks, block: blocks[blocks.index(block) - 1], dropped.LARGEST, ()),
+        (labels, "block_before", lambda blocks, block: blocks[blocks.index(block) - 1], dropped.LARGEST, ()),
         (of_textures, "ON_PATH", 10.0, dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
         (of_textures, "LEVELS", 2, dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
         (of_textures, "RANGE", (0.0, 9.0), dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from analyses.subspaces import above_rest, kernels_active, kernels_explained, kernels_fit
 from probekit.synthetic.subspaces import union_of_subspaces
+from tests.analyses.subspaces.test_groups import end_to_end, no_false_gains
 from tests.analyses.subspaces.test_laws import (
     HARD,
     assert_pca_of_as_many_parameters_is_no_worse,
@@ -94,3 +96,11 @@ def test_confidence_that_is_always_1_fails_the_law_of_honesty(monkeypatch: pytes
     right, sure, _ = confident(60)
     # Far more than 4 of 200 are wrong already.
     assert sure - right > 4
+
+
+def test_groups_laid_end_to_end_whatever_their_sizes_make_independent_channels_gain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.modules["analyses.subspaces.analyse"], "shuffled", end_to_end)
+    with pytest.raises(AssertionError):
+        no_false_gains()

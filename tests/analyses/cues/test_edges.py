@@ -146,6 +146,9 @@ def test_one_untrained_network_that_may_not_be_exceeded_leaves_it_undecided() ->
     judged = cues.verdict(found)
     assert judged.attrs["verdict"] == "undecided"
     assert (judged["outcome"].values == "undecided").sum() == 1
+    # By its number, not its place; without any the claim could still be refuted.
+    assert cues.verdict(found.isel(block=slice(None, None, -1))).attrs["blocks"] == judged.attrs["blocks"]
+    assert cues.verdict(found.sel(block=["mid"])).attrs["verdict"] == "not judged"
     assert cues.verdict(found, blocks="mid").attrs["verdict"] == "holds"
     assert cues.verdict(found, distance="standardised").attrs["verdict"] == "undecided"
 

@@ -160,18 +160,52 @@ def test_intervals_over_200_clusters_cover_at_their_level_however_many_images_ea
     intervals_cover(600, clusters=200)
 
 
+def dimension_covers(phi: np.ndarray, truth: float) -> float:
+    """How often intervals of the dimension hold the truth, one simulated set of images per noise level."""
+    data, columns = dataset(phi), np.arange(phi.shape[2])
+    found = np.array([dimension(data.phi[:, s], columns, LEVEL)[1:3] for s in range(phi.shape[1])])
+    return float(((found[:, 0] < truth) & (truth < found[:, 1])).mean())
+
+
 def test_intervals_of_the_dimension_cover_at_their_level() -> None:
     repetitions, images = 400, 200
     rng = np.random.default_rng(12)
     scale = np.linspace(0.3, 1.5, 10)
-    truth = (scale**2).sum() ** 2 / (scale**4).sum()
-    # Exponential channels of variance scale², one simulated set per noise level.
-    phi = rng.exponential(size=(images, repetitions, 10)) * scale
-    data, order = dataset(phi), np.arange(images)
-    found = np.array([dimension(data.phi[:, s], np.arange(10), LEVEL, order)[1:3] for s in range(repetitions)])
-    covered = ((found[:, 0] < truth) & (truth < found[:, 1])).mean()
+    # Exponential channels of variance scale².
+    covered = dimension_covers(
+        rng.exponential(size=(images, repetitions, 10)) * scale, (scale**2).sum() ** 2 / (scale**4).sum()
+    )
     # 3.5 binomial standard deviations of 400 sets.
     assert abs(covered - LEVEL) <= 3.5 * math.sqrt(LEVEL * (1 - LEVEL) / repetitions), covered
+
+
+def gains_are_covered(spread: float) -> None:
+    """Intervals of the dimension of images that differ by a lognormal gain."""
+    repetitions, images, channels = 400, 200, 20
+    rng = np.random.default_rng(14)
+    gain = np.exp(spread * rng.standard_normal((images, repetitions, 1)))
+    # Of exponential channels, of mean 1 and second moment 2, times a gain of moments e^{s²/2} and e^{2s²}.
+    own, shared = np.exp(2 * spread**2), np.exp(2 * spread**2) - np.exp(spread**2)
+    covariance = own * np.eye(channels) + shared
+    truth = np.trace(covariance) ** 2 / (covariance**2).sum()
+    covered = dimension_covers(gain * rng.exponential(size=(images, repetitions, channels)), truth)
+    # A coverage of 92 % at least, less 3.5 binomial standard deviations of 400 sets.
+    assert covered >= 0.92 - 3.5 * math.sqrt(0.92 * 0.08 / repetitions), covered
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.5, 0.8])
+def test_intervals_of_the_dimension_cover_where_images_differ_by_a_gain(spread: float) -> None:
+    gains_are_covered(spread)
+
+
+@given(st.integers(0, 100), st.floats(0, 3))
+def test_an_interval_of_the_dimension_holds_the_estimate_and_only_what_a_dimension_can_be(
+    seed: int, spread: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    phi = random(seed, images=200, sigmas=1) * np.exp(spread * rng.standard_normal((200, 1, 1)))
+    value, low, high, _ = dimension(dataset(phi).phi[:, 0], np.arange(9), LEVEL)
+    assert min(1, value) <= low <= value <= high <= max(9, value)
 
 
 def test_the_analysis_reports_the_bootstraps_interval_and_pairs_changes_over_images() -> None:

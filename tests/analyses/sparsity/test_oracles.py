@@ -13,15 +13,15 @@ from analyses.sparsity import participation_ratio
 MANY = 20_000
 
 
-def moments(x: np.ndarray, groups: int = 2) -> kernels.Moments:
-    chunks = (x[k::groups] for k in range(groups))
-    # A centre that is not the mean: nothing may depend on it.
-    return kernels.pooled(kernels.group_moments(chunks, np.full(x.shape[1], 0.7)))
+def scatters(x: np.ndarray, parts: int = 2) -> tuple[kernels.Scatter, kernels.Scatter]:
+    whole, without = kernels.scatters(lambda: np.array_split(x, parts))
+    assert without is not None
+    return whole, without
 
 
 def dimension(x: np.ndarray) -> float:
-    squared_trace, trace_square = kernels.spectrum_moments(moments(x))
-    return squared_trace / trace_square
+    squared_trace, trace_square = kernels.spectrum_moments(scatters(x)[0])
+    return float(squared_trace / trace_square)
 
 
 def plain(x: np.ndarray) -> float:
@@ -68,7 +68,36 @@ def test_the_spectrums_moments_are_the_u_statistics_over_four_distinct_images() 
     quadruples = [x[list(q)] for q in permutations(range(6), 4)]
     squared_trace = np.mean([((i - j) ** 2).sum() * ((k - m) ** 2).sum() / 4 for i, j, k, m in quadruples])
     trace_square = np.mean([((i - j) @ (k - m)) ** 2 / 4 for i, j, k, m in quadruples])
-    np.testing.assert_allclose(kernels.spectrum_moments(moments(x)), (squared_trace, trace_square))
+    np.testing.assert_allclose(kernels.spectrum_moments(scatters(x)[0]), (squared_trace, trace_square))
+
+
+def test_what_is_left_without_an_image_is_the_scatter_of_the_others() -> None:
+    x = np.random.default_rng(5).gamma(0.5, size=(9, 4)) + 3
+    _, without = scatters(x, parts=3)
+    others = [kernels.scatters(lambda x=x, i=i: [np.delete(x, i, axis=0)], without=False)[0] for i in range(len(x))]
+    for name in ("trace", "square", "fourth"):
+        np.testing.assert_allclose(getattr(without, name), [getattr(other, name) for other in others])
+    assert {other.images for other in others} == {without.images}
+
+
+def test_the_jackknife_interval_of_a_mean_without_skewness_is_students() -> None:
+    half = np.random.default_rng(6).random(100)
+    values = np.concatenate([half, -half])
+    without = (values.sum() - values) / (len(values) - 1)
+    # Of values between two ends, with a kurtosis below 3, the error's degrees of freedom are n − 1.
+    error = values.std(ddof=1) / math.sqrt(len(values)) * stats.t.ppf(0.975, len(values) - 1)
+    np.testing.assert_allclose(kernels.jackknife_interval(0.0, without, 0.95), (-error, error))
+
+
+def test_the_jackknife_interval_of_a_mean_is_halls_where_values_are_skewed() -> None:
+    values = np.random.default_rng(7).exponential(size=300)
+    without = (values.sum() - values) / (len(values) - 1)
+    low, high = kernels.jackknife_interval(values.mean(), without, 0.95)
+    # Hall's g(t) = t + a t² + a² t³/3 + a/2, with a = skewness/(3 √n), takes each end to Student's quantile.
+    a = stats.skew(values) / (3 * math.sqrt(len(values)))
+    t = (values.mean() - np.array([low, high])) / stats.sem(values)
+    degrees = min(299, 600 / (stats.kurtosis(values, fisher=False) - 1))
+    np.testing.assert_allclose(t + a * t**2 + a**2 * t**3 / 3 + a / 2, stats.t.ppf([0.975, 0.025], degrees), rtol=1e-6)
 
 
 @pytest.mark.parametrize("n", [20, 60])
@@ -79,7 +108,7 @@ def test_the_spectrums_moments_are_unbiased_whatever_the_number_of_images(n: int
     repetitions = 1500
     # Exponential entries have variance 1, as normal ones.
     draw = rng.exponential if heavy else rng.standard_normal
-    found = np.array([kernels.spectrum_moments(moments(draw(size=(n, 24)) * scale)) for _ in range(repetitions)])
+    found = np.array([kernels.spectrum_moments(scatters(draw(size=(n, 24)) * scale)[0]) for _ in range(repetitions)])
     error = found.std(axis=0, ddof=1) / math.sqrt(repetitions)
     truth = np.array([(scale**2).sum() ** 2, (scale**4).sum()])
     # Means of 1500 repetitions are near normal; 8 values in all cases stay within 4.5 of their standard errors but

@@ -96,9 +96,11 @@ def test_no_group_is_both_fitted_and_held_out(seed: int) -> None:
     assert members is not None
     assert held is not None
     assert not set(members[train]) & set(members[test])
-    assert len(set(train)) + len(set(test)) == data.sizes["image"]
-    # A group has 8 images at most.
-    assert 0 <= 0.75 * data.sizes["image"] - len(train) <= 8
+    sizes = np.bincount(members)
+    most = int(np.median(sizes))
+    np.testing.assert_array_equal(np.bincount(members[np.r_[train, test]]), np.minimum(sizes, most))
+    assert len(set(train) | set(test)) == len(train) + len(test)
+    assert 0 <= 0.75 * (len(train) + len(test)) - len(train) <= most
     assert held.max() + 1 == len(set(members[test]))
 
 
@@ -122,6 +124,69 @@ def test_groups_are_permuted_whole() -> None:
     np.testing.assert_array_equal(phi, phi[:, :1].repeat(5, axis=1))
     np.testing.assert_allclose(np.sort(permuted.phi.values, axis=0), np.sort(data.phi.values, axis=0))
     assert not np.array_equal(permuted.phi.values, data.phi.values)
+
+
+def end_to_end(data: xr.Dataset, seed: int, members: np.ndarray | None = None) -> xr.Dataset:
+    """Channels permuted by laying groups end to end in any order, whatever their sizes."""
+    assert members is not None
+    rng, first = np.random.default_rng(seed), labels.by_id(data)
+    first = first[np.argsort(members[first], kind="stable")]
+    arrays = {name: data[name].values.copy() for name in ("phi", "phi_se")}
+    for level, channel in np.ndindex(data.sizes["sigma"], data.sizes["channel"]):
+        order = first[np.argsort(rng.permutation(members.max() + 1)[members[first]], kind="stable")]
+        for values in arrays.values():
+            values[first, level, channel] = values[order, level, channel]
+    return data.assign({name: (data[name].dims, values) for name, values in arrays.items()})
+
+
+def test_groups_of_one_size_are_laid_end_to_end() -> None:
+    data = five_times(union_of_subspaces(30, n_channels=12, n_subspaces=2, support=3)[0])
+    data = data.isel(image=np.random.default_rng(1).permutation(150))
+    members = above_rest.grouped(data, "source")
+    permuted, expected = (f(data, 3, members) for f in (above_rest.shuffled, end_to_end))
+    for name in ("phi", "phi_se"):
+        np.testing.assert_array_equal(permuted[name], expected[name])
+
+
+def test_a_group_of_any_size_takes_the_values_of_one_other_in_each_channel() -> None:
+    data = uneven()
+    # Values that tell the group, and the image's place in it.
+    members = above_rest.grouped(data, "source")
+    assert members is not None
+    sizes = np.bincount(members)
+    place = np.array([(members[:i] == own).sum() for i, own in enumerate(members)])
+    told = (members + place / 100).astype(np.float32)[:, None, None]
+    data = data.assign(phi=(data.phi.dims, np.broadcast_to(told, data.phi.shape).copy()))
+    found = above_rest.shuffled(data.assign_coords(image=np.char.zfill(data.image.values.astype(str), 3)), 3, members)
+    for values in found.phi.values[:, 0].T:
+        other, at = np.floor(values).astype(int), np.round(100 * (values % 1)).astype(int)
+        taken = other[np.unique(members, return_index=True)[1]]
+        np.testing.assert_array_equal(other, taken[members])
+        np.testing.assert_array_equal(np.sort(taken), np.arange(len(sizes)))
+        np.testing.assert_array_equal(at, place % sizes[other])
+
+
+def false_gains(runs: int = 40) -> np.ndarray:
+    """How often independent channels seem to gain on shuffled ones, or to lose, by "nonzeros" and "coefficients"."""
+    wrong = np.zeros(2)
+    for k in range(runs):
+        rng = np.random.default_rng([k, 5])
+        sizes = np.minimum(np.ceil(rng.pareto(1.2, 80) + 0.01), 60).astype(int)
+        data = repeated(drawn(k, images=80), np.repeat(np.arange(80), sizes))
+        found = subspaces.analyse(
+            data, clusters="source", resamples=200, ranks=(2,), dimensions=False, max_subspaces=2, splits=0
+        ).sel(comparison=["nonzeros", "coefficients"])
+        wrong += ((found.gain_over_shuffled_low > 0) | (found.gain_over_shuffled_high < 0)).values.ravel()
+    return wrong / runs
+
+
+def no_false_gains(runs: int = 40) -> None:
+    # A 95 % interval, and 3.5 binomial standard deviations.
+    assert (false_gains(runs) <= 0.05 + 3.5 * math.sqrt(0.05 * 0.95 / runs)).all()
+
+
+def test_independent_channels_neither_gain_on_shuffled_ones_nor_lose_where_groups_are_of_unlike_sizes() -> None:
+    no_false_gains()
 
 
 def test_groups_of_one_image_each_are_images() -> None:
