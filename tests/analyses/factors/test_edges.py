@@ -23,7 +23,7 @@ def analysed(data: xr.Dataset = DATA, **options) -> xr.Dataset:
 
 BAD = [
     ({"factor": "kind"}, "factor='kind' is no coordinate along image|kind='kind'"),
-    ({"factor": 3}, "factor=3 is no coordinate along image"),
+    ({"factor": 3}, "factor=3: give the name of a coordinate along image"),
     ({"scale": "octaves"}, "scale='octaves': give one of log, linear"),
     ({"mirror": 3}, "mirror=3: no value of label is the mirror image of another; leave it out"),
     ({"mirror": 0}, "mirror=0: give a value of the factor about which others are mirror images, > 0"),
