@@ -27,6 +27,8 @@ def test_equal_partitions_agree_fully_and_one_cluster_says_nothing() -> None:
     np.testing.assert_allclose(same, 1)
     nothing = kernels_agreement.measures(np.array([[10, 20, 30]]))
     np.testing.assert_allclose(nothing, [0, 0, 0, 0.5], atol=1e-12)
+    # Two partitions that put all images together are one and the same.
+    np.testing.assert_array_equal(kernels_agreement.measures(np.array([[60]])), 1)
 
 
 @pytest.mark.parametrize("own", [0.4, 0.97])
