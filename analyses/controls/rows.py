@@ -34,7 +34,7 @@ ROUNDING = 1e-6
 FOUND_FROM = 0.1
 DESCRIBED = ("gist", "colour")
 # Images that descriptors are to predict φ of, at most: the time grows as their cube. Of a class, at least.
-BEYOND_IMAGES, LEAST_OF_CLASS = 1000, 3
+BEYOND_IMAGES, LEAST_IMAGES, LEAST_OF_CLASS = 1000, 20, 3
 DIMS = ("row", "sigma", "measure")
 PAIRED = "paired over images"
 FINDINGS = Findings(
@@ -312,12 +312,20 @@ def _correlation(other: str, given: str, beside: Beside) -> Numbers | None:
 
 
 def _beyond(beside: Beside) -> Numbers | None:
-    """What φ says of the class that gist and colour do not; of these two themselves nothing is asked."""
+    """What φ says of the class that gist and colour do not; of these two themselves nothing is asked.
+
+    Of 1,000 images at most, and of classes of three of them at least.
+    """
     own, plan = beside.own.measured, beside.plan
     if own.source.name in DESCRIBED:
         return UNKNOWN
     ids = own.data["image"].values
-    ids = np.sort(np.random.default_rng(plan.seed).permutation(ids)[:BEYOND_IMAGES])
+    drawn = np.random.default_rng(plan.seed).permutation(len(ids))[:BEYOND_IMAGES]
+    # Of classes of which fewer were drawn nothing can be told.
+    _, of, count = np.unique(labels.strings(own.data["label"].values)[drawn], return_inverse=True, return_counts=True)
+    ids = np.sort(ids[drawn[count[of] >= LEAST_OF_CLASS]])
+    if len(ids) < LEAST_IMAGES or (count >= LEAST_OF_CLASS).sum() < 2:
+        return UNKNOWN
     data, reference = (one.data[["phi"]].sel(image=ids) for one in (own, beside.reference.measured))
     named = {name: plan.others[name].sel(image=ids) for name in DESCRIBED}
     level, seed = plan.settings.level, plan.seed

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import GroupKFold, KFold
 
-__all__ = ["GAMMAS", "PENALTIES", "crossfitted", "flipped", "folds_of", "shared", "varies"]
+__all__ = [
+    "GAMMAS",
+    "PENALTIES",
+    "Crossfit",
+    "crossfitted",
+    "error",
+    "flipped",
+    "folds_of",
+    "shared",
+    "squared_distances",
+    "varies",
+]
 
 # Of the Gaussian kernel exp(−γ d²/median d²), from nearly linear to local; penalties as shares of the largest
-# eigenvalue.
-GAMMAS = (0.1, 0.5, 2.0)
-PENALTIES = (1e-6, 1e-4, 1e-2)
+# eigenvalue, up to one that leaves little but the mean: what has nothing to do with the features is not fitted.
+GAMMAS = (0.02, 0.1, 0.5, 2.0)
+PENALTIES = (1e-6, 1e-4, 1e-2, 1.0)
+
+
+class Crossfit(NamedTuple):
+    """Predictions (images, channels) of a target and the weights (images, images) that make them of it."""
+
+    predicted: np.ndarray
+    weights: np.ndarray
 
 
 def folds_of(count: int, folds: int, seed: int, groups: np.ndarray | None) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -31,13 +51,27 @@ def varies(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float64).std(axis=0) > 1e-12 * np.abs(values).max(axis=0, initial=0)
 
 
+def squared_distances(features: np.ndarray) -> np.ndarray:
+    """Squared distances (images, images) of features, their median 1."""
+    squared = pairwise_distances(features, metric="sqeuclidean")
+    apart = squared[np.triu_indices(len(squared), 1)]
+    # Of a descriptor that most images share, such as a flag, more than half of the distances are 0.
+    return squared / np.median(apart[apart > 0])
+
+
+def error(target: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Mean squared error in units of each channel's variance, of those that vary: (...) of (..., images, channels)."""
+    kept = varies(target)
+    left = ((predicted[..., kept] - target[:, kept]) ** 2).mean(axis=-2)
+    return (left / target[:, kept].astype(np.float64).var(axis=0)).sum(axis=-1) / max(1, kept.sum())
+
+
 def crossfitted(
     features: np.ndarray, targets: Sequence[np.ndarray], folds: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> list[np.ndarray]:
-    """Predictions (images, channels) of each target by images of the other folds.
+) -> list[Crossfit]:
+    """Predictions of each target by images of the other folds.
 
-    Each target has the kernel width and penalty of the least squared error of such predictions, channels counted in
-    units of their variance.
+    Each target has the kernel width and penalty of the least `error` of such predictions.
 
     Parameters
     ----------
@@ -47,48 +81,65 @@ def crossfitted(
         Each (images, channels).
     folds
         What `folds_of` returns.
+
+    Returns
+    -------
+    list of Crossfit
+        Weights are 0 within a fold, sum to 1 for each image, and are shared by all channels.
     """
-    squared = pairwise_distances(features, metric="sqeuclidean")
-    apart = squared[np.triu_indices(len(squared), 1)]
-    # Of a descriptor that most images share, such as a flag, more than half of the distances are 0.
-    squared /= np.median(apart[apart > 0])
+    squared = squared_distances(features)
     widths = np.cumsum([0, *(target.shape[1] for target in targets)])
+    own = [slice(low, high) for low, high in itertools.pairwise(widths)]
     every = np.concatenate(targets, axis=1).astype(np.float64)
-    kept = np.concatenate([varies(target) for target in targets])
-    inverse = np.divide(1.0, every.var(axis=0), out=np.zeros(every.shape[1]), where=kept)
-    best = np.full(len(targets), np.inf)
-    found = np.empty_like(every)
+    best, found = np.full(len(targets), np.inf), [Crossfit(every, every)] * len(targets)
     for gamma in GAMMAS:
         kernel = np.exp(-gamma * squared)
         predicted = np.empty((len(PENALTIES), *every.shape))
+        solved = []
         for fitted, left in folds:
             values, vectors = eigh(kernel[np.ix_(fitted, fitted)])
             mean = every[fitted].mean(axis=0)
             across, along = kernel[np.ix_(left, fitted)] @ vectors, vectors.T @ (every[fitted] - mean)
-            for p, penalty in enumerate(PENALTIES):
-                weights = along / (np.maximum(values, 0) + penalty * values[-1])[:, None]
-                predicted[p, left] = across @ weights + mean
-        errors = ((predicted - every) ** 2).mean(axis=1) * inverse
-        for t in range(len(targets)):
-            own = slice(widths[t], widths[t + 1])
-            p = int(np.argmin(errors[:, own].mean(axis=1)))
-            if errors[p, own].mean() < best[t]:
-                best[t], found[:, own] = errors[p, own].mean(), predicted[p][:, own]
-    return [found[:, widths[t] : widths[t + 1]] for t in range(len(targets))]
+            inverse = [1 / (np.maximum(values, 0) + penalty * values[-1]) for penalty in PENALTIES]
+            for p, of_penalty in enumerate(inverse):
+                predicted[p, left] = (across * of_penalty) @ along + mean
+            solved.append((fitted, left, across, vectors, inverse))
+        errors = [error(every[:, mine], predicted[..., mine]) for mine in own]
+        better = {t: int(np.argmin(one)) for t, one in enumerate(errors) if one.min() < best[t]}
+        weights = {p: _weights(solved, p) for p in set(better.values())}
+        for t, p in better.items():
+            best[t], found[t] = errors[t][p], Crossfit(predicted[p][:, own[t]].copy(), weights[p])
+    return found
 
 
-def shared(first: np.ndarray, second: np.ndarray, groups: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _weights(solved: Sequence[tuple], p: int) -> np.ndarray:
+    """What each image of a fold has of each of the others in its prediction, at the penalty of this number."""
+    made = np.zeros((sum(len(left) for _, left, *_ in solved),) * 2, np.float32)
+    for fitted, left, across, vectors, inverse in solved:
+        one = (across * inverse[p]) @ vectors.T
+        # Of the remainders from the mean, and the mean.
+        made[np.ix_(left, fitted)] = one + (1 - one.sum(axis=1, keepdims=True)) / len(fitted)
+    return made
+
+
+def shared(
+    first: np.ndarray, second: np.ndarray, groups: np.ndarray | None = None, *, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """How alike the same images are in two sets of remainders: correlation over pairs of their inner products.
 
     The mean over pairs i ≠ j of (a_i · a_j)(b_i · b_j) is ‖E a bᵀ‖² without bias, 0 where the two have no covariance,
-    whatever else of their laws depends on a third thing; it is divided by the root mean squares of both.
+    whatever else of their laws depends on a third thing; it is divided by the root mean squares of both. Remainders of
+    predictions W have covariances of their own, since two images are predicted from the same others: M D Mᵀ, M = 1 − W,
+    D diagonal with ‖a_i‖²/(M Mᵀ)_ii; with them the products of first inner products are counted from there.
 
     Parameters
     ----------
     first, second
         Remainders (images, channels).
     groups
-        (images), the number of each image's group, from 0: pairs within a group do not count.
+        (images), the number of each image's group, from 0: pairs within a group do not count, and D has its products.
+    weights
+        (images, images), those of the predictions that left `first`.
 
     Returns
     -------
@@ -98,16 +149,28 @@ def shared(first: np.ndarray, second: np.ndarray, groups: np.ndarray | None = No
     a, b = first @ first.T, second @ second.T
     codes = np.arange(len(a)) if groups is None else groups
     apart = codes[:, None] != codes
-    tables = []
-    for one in (a * b, a * a, b * b):
-        by_group = np.zeros((codes.max() + 1, len(a)))
-        np.add.at(by_group, codes, one * apart)
-        whole = np.zeros((codes.max() + 1, codes.max() + 1))
-        np.add.at(whole.T, codes, by_group.T)
-        tables.append(whole)
+    own = a if weights is None else a - _by_prediction(a, weights, apart)
+    sums_of = _grouped(codes) if groups is not None else (lambda one: one)
+    tables = [sums_of(one * apart) for one in (own * b, a * a, b * b)]
     sums = np.array([[one.sum(), *(one.sum() - 2 * one.sum(axis=1))] for one in tables])
     with np.errstate(invalid="ignore", divide="ignore"):
         return sums[0] / np.sqrt(sums[1] * sums[2]), tables[0]
+
+
+def _by_prediction(products: np.ndarray, weights: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Inner products of remainders that prediction alone brings about, M D Mᵀ."""
+    moved = np.eye(len(weights), dtype=weights.dtype) - weights
+    reach = np.sqrt((moved**2).sum(axis=1))
+    within = np.where(apart, 0, products / (reach[:, None] * reach)).astype(weights.dtype)
+    if np.count_nonzero(within) <= len(within):
+        return (moved * np.diag(within)) @ moved.T
+    return moved @ within @ moved.T
+
+
+def _grouped(codes: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Sums over the images of each group, along both axes."""
+    member = np.eye(codes.max() + 1)[codes]
+    return lambda one: member.T @ one @ member
 
 
 def flipped(products: np.ndarray, draws: int, seed: int) -> float:

@@ -8,10 +8,13 @@ import pytest
 import xarray as xr
 from scipy.stats import binom
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import pairwise_distances
 
 from analyses import descriptors, semantics
-from analyses.descriptors.kernels_prediction import crossfitted, folds_of, shared, varies
+from analyses.descriptors import kernels_prediction as kernels
+from analyses.descriptors.kernels_classes import STRENGTHS, probabilities
+from analyses.descriptors.kernels_prediction import GAMMAS, PENALTIES, crossfitted, folds_of, varies
 from probekit import labels
 from probekit.errors import InputError
 
@@ -125,7 +128,7 @@ def test_the_correlation_is_the_unbiased_one_over_pairs_of_other_groups() -> Non
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(12, 3)), rng.normal(size=(12, 2))
     groups = np.repeat(np.arange(4), 3)
-    values, _ = shared(a, b, groups)
+    values, _ = kernels.shared(a, b, groups)
 
     def by_hand(kept: np.ndarray) -> float:
         products = [
@@ -149,12 +152,19 @@ def test_predictions_are_made_by_images_of_other_folds_alone() -> None:
     found = descriptors.predicted(noise, gist)
     # Of what has nothing to do with gist nothing is predicted; by an image's own value all would be.
     assert (found.explained < 0.1).all()
-    one = noise.copy(deep=True)
-    one.phi[0] += 100.0
-    again = descriptors.predicted(one, gist)
-    others = descriptors.predicted(noise, gist, seed=1)
-    assert not np.allclose(others.phi, found.phi)
-    np.testing.assert_allclose(found.phi[0], again.phi[0], atol=1e-6)
+    assert not np.allclose(descriptors.predicted(noise, gist, seed=1).phi, found.phi)
+
+
+def test_weights_are_of_images_of_other_folds_and_make_the_predictions() -> None:
+    data, gist = drawn(0, "squares")
+    features, phi = gist.values, data.phi.values[:, 0].astype(np.float64)
+    folds = folds_of(IMAGES, 5, 0, None)
+    (one,) = crossfitted(features, [phi], folds)
+    for _, left in folds:
+        assert (one.weights[np.ix_(left, left)] == 0).all()
+    # Single precision, of weights that sum to 1.
+    np.testing.assert_allclose(one.weights.sum(axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(one.weights @ phi, one.predicted, atol=1e-3)
 
 
 def test_predictions_are_those_of_scikit_learns_kernel_ridge_at_the_best_width_and_penalty() -> None:
@@ -164,7 +174,14 @@ def test_predictions_are_those_of_scikit_learns_kernel_ridge_at_the_best_width_a
     # From smooth to wavy, from little noise to much: every width and every penalty is the best of some target.
     targets = [
         y + noise * rng.normal(size=y.shape)
-        for y, noise in [(line, 0.0), (line, 0.1), (line, 1.0), (np.sin(1.5 * features), 0.01), (np.sin(2 * line), 0.1)]
+        for y, noise in [
+            (line, 0.0),
+            (line, 0.1),
+            (line, 1.0),
+            (line, 6.0),
+            (np.sin(1.5 * features), 0.01),
+            (np.sin(2 * line), 0.1),
+        ]
     ]
     folds = folds_of(60, 5, 0, None)
     squared = pairwise_distances(features, metric="sqeuclidean")
@@ -172,7 +189,7 @@ def test_predictions_are_those_of_scikit_learns_kernel_ridge_at_the_best_width_a
     found, chosen = crossfitted(features, targets, folds), set()
     for target, own in zip(targets, found, strict=True):
         tried = {}
-        for gamma, penalty in itertools.product([0.1, 0.5, 2.0], [1e-6, 1e-4, 1e-2]):
+        for gamma, penalty in itertools.product([0.02, 0.1, 0.5, 2.0], [1e-6, 1e-4, 1e-2, 1.0]):
             kernel, predicted = np.exp(-gamma * squared), np.empty_like(target)
             for fitted, left in folds:
                 within = kernel[np.ix_(fitted, fitted)]
@@ -183,9 +200,138 @@ def test_predictions_are_those_of_scikit_learns_kernel_ridge_at_the_best_width_a
             tried[gamma, penalty] = (((predicted - target) ** 2).mean(axis=0) / target.var(axis=0)).mean(), predicted
         best = min(tried, key=lambda one: tried[one][0])
         chosen.add(best)
-        np.testing.assert_allclose(own, tried[best][1], rtol=1e-5, atol=1e-5)
-    assert {gamma for gamma, _ in chosen} == {0.1, 0.5, 2.0}
-    assert {penalty for _, penalty in chosen} == {1e-6, 1e-4, 1e-2}
+        np.testing.assert_allclose(own.predicted, tried[best][1], rtol=1e-5, atol=1e-5)
+    assert {gamma for gamma, _ in chosen} == set(GAMMAS)
+    assert {penalty for _, penalty in chosen} == set(PENALTIES)
+
+
+def test_classes_are_predicted_as_by_scikit_learns_logistic_regression_at_the_best_penalty() -> None:
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(120, 3))
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    classes = np.digitize(features[:, 0] + 0.3 * rng.normal(size=120), [-0.5, 0.5])
+    folds = folds_of(120, 5, 0, None)
+    tried = {}
+    for strength in STRENGTHS:
+        predicted = np.empty((120, 3))
+        for fitted, left in folds:
+            scale = np.sqrt((features[fitted] ** 2).sum(axis=1).mean())
+            one = LogisticRegression(C=strength, max_iter=1000).fit(features[fitted] / scale, classes[fitted])
+            predicted[left] = one.predict_proba(features[left] / scale)
+        tried[strength] = ((predicted - np.eye(3)[classes]) ** 2).mean(), predicted
+    best = min(tried.values(), key=lambda one: one[0])[1]
+    # Both stop where no gradient of the mean loss is above 10⁻⁴.
+    np.testing.assert_allclose(probabilities(features, classes, folds), best, atol=0.01)
+
+
+def predictions_from_the_same_images_are_no_relation(grouped: bool) -> None:
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(24), 3) if grouped else np.arange(60)
+    count = len(groups)
+    features = rng.normal(size=(count, 10))
+    weights = np.zeros((count, count))
+    for fitted, left in folds_of(count, 5, 0, groups if grouped else None):
+        # Least squares: the features predict nothing, and both remainders have the errors of the same fit.
+        weights[np.ix_(left, fitted)] = features[left] @ np.linalg.pinv(features[fitted])
+    found = []
+    for _ in range(100):
+        shown = [rng.normal(size=(groups.max() + 1, 30))[groups] + rng.normal(size=(count, 30)) for _ in "ab"]
+        a, b = (one - weights @ one for one in shown)
+        found.append(kernels.shared(a, b, groups if grouped else None, weights=weights)[0][0])
+    # Four standard errors: of no relation, less than one seed in ten thousand.
+    assert abs(np.mean(found)) < 4 * np.std(found) / 10
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_what_two_remainders_owe_to_predictions_from_the_same_images_is_no_relation(grouped: bool) -> None:
+    predictions_from_the_same_images_are_no_relation(grouped)
+
+
+@pytest.mark.parametrize(("images", "of_class", "channels"), [(100, 5, 256), (60, 3, 5)])
+def test_where_phi_gist_and_class_are_independent_nothing_is_found(images: int, of_class: int, channels: int) -> None:
+    found = []
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        data = made(rng.normal(size=(images, channels)), rng.permutation(np.arange(images) // of_class))
+        gist = xr.DataArray(rng.normal(size=(images, 8)), {"image": data["image"].values}, ("image", "feature"))
+        found.append(descriptors.beyond(data, gist, permutations=199))
+    # Tests of 5 %, intervals of 95 %, each end 2.5 %: as above.
+    assert sum(bool(one.p_value <= 0.05) for one in found) <= binom.isf(1e-3, SEEDS, 0.05)
+    assert sum(bool(one.correlation_low > 0) for one in found) <= binom.isf(1e-3, SEEDS, 0.025)
+
+
+def sharp(seed: int, noise: float = 0.0) -> tuple[xr.Dataset, xr.DataArray]:
+    """φ and the class both steep functions of one direction of gist."""
+    rng = np.random.default_rng(seed)
+    gist = rng.normal(size=(200, 6))
+    label = (gist[:, 0] > 0).astype(int)
+    data = made(np.tanh(4 * gist[:, :4]) + 0.1 * rng.normal(size=(200, 4)) + noise * label[:, None], label)
+    return data, xr.DataArray(gist, {"image": data["image"].values}, ("image", "feature"))
+
+
+def a_sharp_border_in_gist_is_not_beyond_it() -> None:
+    found = [descriptors.beyond(*sharp(seed), permutations=199) for seed in range(10)]
+    assert sum(bool(one.correlation_low > 0) for one in found) <= binom.isf(1e-3, 10, 0.025)
+    # The border is a plane: at the most some images of a hundred next to it are on the wrong side.
+    assert min(one.class_explained.item() for one in found) > 0.8
+
+
+def test_a_sharp_border_between_classes_in_gist_is_not_beyond_it() -> None:
+    a_sharp_border_in_gist_is_not_beyond_it()
+
+
+def ringed(seed: int) -> tuple[xr.Dataset, xr.DataArray]:
+    """φ and the class both steep functions of how far gist is from its middle, in two directions of six."""
+    rng = np.random.default_rng(seed)
+    gist = rng.normal(size=(120, 6))
+    apart = (gist[:, :2] ** 2).sum(axis=1, keepdims=True) - 1.4
+    phi = np.tanh(2 * apart * rng.normal(size=(1, 6))) + 0.1 * rng.normal(size=(120, 6))
+    label = (apart[:, 0] + 0.5 * rng.normal(size=120) > 0).astype(int)
+    data = made(phi, label)
+    return data, xr.DataArray(gist, {"image": data["image"].values}, ("image", "feature"))
+
+
+def the_p_value_agrees_with_the_interval() -> None:
+    # Rings are hard to learn from so few images: something is left, which the two would judge apart.
+    found = [descriptors.beyond(*ringed(seed), permutations=199) for seed in range(10)]
+    assert not any(one.p_value <= 0.05 and one.correlation_low <= 0 for one in found)
+
+
+def test_no_small_p_value_goes_with_an_interval_that_holds_0() -> None:
+    the_p_value_agrees_with_the_interval()
+
+
+@pytest.mark.parametrize("of", ["data", "against"])
+def test_phi_that_is_constant_is_warned_of_and_has_no_p_value(of: str) -> None:
+    data, gist = drawn(0, "squares")
+    flat = data.assign(phi=data.phi * 0)
+    given = (flat, None) if of == "data" else (data, flat)
+    with pytest.warns(RuntimeWarning, match="φ is the same for all images"):
+        found = descriptors.beyond(given[0], gist, against=given[1], permutations=99)
+    empty = ["correlation", "correlation_low", "correlation_high", "p_value"]
+    if of == "against":
+        assert np.isfinite([found[name].item() for name in empty]).all()
+        empty = ["difference", "difference_low", "difference_high"]
+    assert found[empty].isnull().all().to_array().all()
+
+
+def test_descriptors_of_more_directions_than_can_be_learned_are_warned_of() -> None:
+    data, _ = drawn(0, "squares")
+    # (Σλ)²/Σλ² of n images and f independent features is n f/(n + f): 0.5 of the images, and 0.2.
+    many = np.random.default_rng(0).normal(size=(IMAGES, IMAGES))
+    gist = xr.DataArray(many, {"image": data["image"].values}, ("image", "feature"))
+    with pytest.warns(RuntimeWarning, match=r"vary in 1\d\d directions over 240 images"):
+        descriptors.beyond(data, gist, permutations=99)
+    descriptors.beyond(data, gist.isel(feature=slice(IMAGES // 4)), permutations=99)
+
+
+def test_a_noise_level_in_single_precision_is_the_same_noise_level() -> None:
+    data, gist = drawn(0, "squares")
+    other = data.assign_coords(sigma=data.sigma.astype(np.float32))
+    found = descriptors.beyond(data, gist, against=other, permutations=99)
+    np.testing.assert_allclose(found.difference, 0, atol=1e-7)
+    with pytest.raises(InputError, match="noise levels"):
+        descriptors.beyond(data, gist, against=data.assign_coords(sigma=[0.2]))
 
 
 def test_groups_stay_in_one_fold() -> None:
@@ -208,9 +354,22 @@ def test_the_order_of_images_and_units_of_features_change_nothing() -> None:
     np.testing.assert_allclose(found.phi, several.phi)
 
 
+def few(data: xr.Dataset) -> xr.Dataset:
+    return data.assign_coords(
+        label=("image", np.where(np.arange(IMAGES) < 2, "small", "other")),
+        pair=("image", (np.arange(IMAGES) // 2).astype(str)),
+    )
+
+
 REFUSED = [
     (lambda d, g: descriptors.beyond(d.isel(image=slice(19)), g), "of 19 images: give 20 at least"),
     (lambda d, g: descriptors.beyond(d, g, label="kind"), "kind"),
+    (lambda d, g: descriptors.beyond(few(d), g), "small has 2 images: give 3 of each class at least"),
+    (
+        lambda d, g: descriptors.beyond(few(d), g, clusters="pair"),
+        "small has 1 groups of images: give 3 of each class at least",
+    ),
+    (lambda d, g: descriptors.beyond(d, g * 1e300), "holds numbers as large as .*e.300: give at most 1e.100"),
     (lambda d, g: descriptors.beyond(d, g, permutations=9), "permutations=9: give a whole number ≥ 99"),
     (lambda d, g: descriptors.beyond(d, g, level=2), "level=2"),
     (lambda d, g: descriptors.beyond(d, g, against=d.isel(image=slice(1, None))), "against is of other images"),

@@ -253,7 +253,8 @@ def features_of(data: xr.Dataset) -> xr.DataArray:
 def with_more_draws(data: xr.Dataset) -> xr.Dataset:
     """Four draws made of two."""
     more = xr.concat([data.phi_draws, 0.9 * data.phi_draws], "draw").assign_coords(draw=np.arange(4))
-    return data.drop_dims("draw").assign(phi_draws=more.transpose("image", "sigma", "draw", "channel"))
+    more = more.transpose("image", "sigma", "draw", "channel")
+    return data.drop_dims("draw").assign(phi=more.mean("draw").assign_attrs(data.phi.attrs), phi_draws=more)
 
 
 def beside(data: xr.Dataset) -> xr.Dataset:
@@ -307,6 +308,8 @@ def test_to_what_compares_images_the_signs_of_channels_make_no_difference(functi
     same_findings(function(SIGNED), function(mirrored(SIGNED)))
 
 
+# Of so few images gist has too many directions to be learned.
+@pytest.mark.filterwarnings("ignore:descriptors vary in:RuntimeWarning")
 @pytest.mark.parametrize("function", OF_REDUCTIONS.values(), ids=OF_REDUCTIONS)
 def test_to_what_taps_by_itself_the_signs_of_channels_make_no_difference(function: Callable) -> None:
     assert float(of_images().phi.min()) < 0

@@ -437,3 +437,17 @@ def test_paths_through_wordnet_are_shortest_paths_in_the_tree() -> None:
         for b in leaves:
             apart = set(chain(a)) ^ set(chain(b))
             assert found.sel(label=f"n{a}", other_label=f"n{b}").item() == len(apart)
+
+
+def test_deviations_over_groups_are_those_of_pairs_of_different_groups() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.integers(4, size=15)
+    x = rng.normal(size=(15, 3)) * [1, 5, 0.1]
+    pairs = [(i, j) for i in range(15) for j in range(15) if groups[i] != groups[j]]
+    expected = np.sqrt(np.mean([(x[i] - x[j]) ** 2 / 2 for i, j in pairs], axis=0))
+    np.testing.assert_allclose(kernels_pairs.deviations(x, groups), expected)
+    np.testing.assert_allclose(kernels_pairs.deviations(x), x.std(axis=0, ddof=1))
+    # Means of numbers that are the same are these only up to rounding.
+    constant = np.array([[0.1, 1e9 + 0.1, -3e-7]]).repeat(15, axis=0)
+    assert not kernels_pairs.deviations(constant, groups).any()
+    assert not kernels_pairs.deviations(constant).any()
