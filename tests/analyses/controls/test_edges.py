@@ -289,6 +289,19 @@ def test_what_is_said_of_the_class_is_what_its_own_analyses_say(found: xr.Datase
     assert of_descriptors.value.isnull().all()
 
 
+def test_of_classes_of_fewer_than_three_images_nothing_is_said_beyond_gist() -> None:
+    labels = [f"class {k % 4}" for k in range(46)] + ["rare", "rare"]
+    measure = "correlation: label beyond gist and colour"
+    found = tabled(images("a", labels=labels), train=None, sigma=0.2, measures=[measure]).sel(measure=measure)
+    without = tabled(images("a").subset(range(46)), train=None, sigma=0.2, measures=[measure]).sel(measure=measure)
+    # Components are of all images.
+    own, same = (one.value.drop_sel(row="pca") for one in (found, without))
+    np.testing.assert_allclose(own, same, rtol=1e-5)
+    assert found.value.sel(row="small mid").notnull().all()
+    few = tabled(images("a", labels=[f"pair {k // 2}" for k in range(48)]), train=None, sigma=0.2, measures=[measure])
+    assert few.value.isnull().all()
+
+
 def test_without_training_images_there_is_no_accuracy_and_images_are_subsampled_by_class() -> None:
     found = tabled(train=None, n_images=44, draws=1, sigma=0.2)
     assert "accuracy" not in found.measure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import linalg, special, stats
 from sklearn.decomposition import PCA
 from sklearn.linear_model import orthogonal_mp
+from sklearn.metrics import adjusted_rand_score
 
 from analyses import subspaces
 from analyses.subspaces import kernels_active, kernels_explained, kernels_expression, kernels_fit
@@ -282,3 +285,30 @@ def test_the_first_merger_on_the_path_is_that_of_least_loss_in_evidence(seed: in
     pairs = [(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]]
     merged = [pair for pair in pairs if len(np.unique(after[np.isin(before, pair)])) == 1]
     assert min(map(loss, pairs)) == pytest.approx(min(map(loss, merged)), abs=1e-6)
+
+
+def test_groups_are_merged_by_the_pair_that_keeps_most_evidence() -> None:
+    rng = np.random.default_rng(2)
+    # Three planes of nine channels, two of them seen in unlike numbers of images, and split at random.
+    x = np.zeros((40, 9))
+    for k, own in enumerate(np.split(np.arange(40), [6, 18])):
+        x[own, 3 * k : 3 * k + 2] = rng.exponential(size=(len(own), 2)) + 0.2
+    x += 0.05 * rng.normal(size=x.shape)
+    labels, noise = np.repeat([0, 1, 2], [6, 12, 22]) * 2 + rng.integers(2, size=40), 0.05**2
+    scale = kernels_expression.mean_square(x)
+
+    def total(of: np.ndarray) -> float:
+        groups = [x[of == k] for k in np.unique(of)]
+        return sum(
+            kernels_expression.evidence(own, noise, scale)[0] + len(own) * np.log(len(own) / 40) for own in groups
+        )
+
+    path = kernels_expression._merge(x, labels, noise)
+    here = labels
+    for number in range(6, 0, -1):
+        found, evidence = path[number]
+        assert evidence == pytest.approx(total(here))
+        assert adjusted_rand_score(here, found) == 1
+        merged = [np.where(here == k, j, here) for j, k in itertools.combinations(np.unique(here), 2)]
+        here = max(merged, key=total, default=here)
+    assert max(path, key=lambda k: path[k][1]) == 3
