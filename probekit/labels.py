@@ -183,8 +183,8 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
             )
         if finite and not bool(np.isfinite(data[name]).all()):
             # Where every image has such a value it is channels that are at fault.
-            bad = ~np.isfinite(data[name])
-            some = dims[0] == "image" and not bool(bad.any([dim for dim in dims if dim != "image"]).all())
+            bad = ~np.isfinite(data[name].values)
+            some = dims[0] == "image" and not bad.any(axis=tuple(range(1, len(dims)))).all()
             dropped = "image" if some else "channel"
             over = [dim for dim in dims if dim != dropped]
             raise InputError(

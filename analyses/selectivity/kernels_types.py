@@ -156,14 +156,14 @@ def weighed(
         "within": 1 - counts.lower(far, rates.far),
     }
     probability = {"silent": silent}
-    rest = 1 - silent
+    left = 1 - silent
     for kind, needed in NEEDS.items():
         probability[kind] = 1 - np.sum([doubt[name] for name in needed], axis=0)
         # At most as probable as its least probable criterion. What the bound adds to the doubts in "normal" is no
         # reason to believe in "mixed".
         least = doubt | {"normal": np.minimum(1 - p_heavy, doubt["normal"])}
-        rest = rest - (1 - np.maximum.reduce([least[name] for name in needed]))
-    probability["mixed"] = rest
+        left = left - (1 - np.maximum.reduce([least[name] for name in needed]))
+    probability["mixed"] = left
     return Weighed(criteria, shown, excluded, {kind: np.clip(p, 0, 1) for kind, p in probability.items()})
 
 

@@ -312,3 +312,12 @@ def test_groups_are_merged_by_the_pair_that_keeps_most_evidence() -> None:
         merged = [np.where(here == k, j, here) for j, k in itertools.combinations(np.unique(here), 2)]
         here = max(merged, key=total, default=here)
     assert max(path, key=lambda k: path[k][1]) == 3
+
+
+@pytest.mark.parametrize("method", ["coordinate", "linear"])
+def test_channels_of_nearly_all_images_are_common_and_silent_ones_are_not(method: str) -> None:
+    data, truth = union_of_subspaces(400, n_channels=20, n_subspaces=3, support=4, common=2, seed=1)
+    # Each other channel is active on a third of the images, or on none.
+    assert set(truth.type.values) == {"common", "selective", "silent"}
+    found = subspaces.fit(data, method=method).isel(sigma=0)
+    np.testing.assert_array_equal(found.common, truth.common)
