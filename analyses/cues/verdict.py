@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.cues.table import TABLE
+from analyses.cues.table import TABLE, TREATMENTS
 from analyses.ground import Estimate, Findings, Variable, outcome, verdict_of
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -46,7 +46,8 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
         What `table` returns.
     blocks
         Blocks that the claim is judged at; by default "mid" and the one before it, which is the encoder block of the
-        largest number; where that was not tapped the claim is "not judged", unless it is refuted.
+        largest number. Where that was not tapped, or images of one treatment are lacking, the claim is "not judged",
+        unless it is refuted.
     distance
         One of the findings' distances.
 
@@ -103,6 +104,7 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
     bounds = [by_chance if less == "none" else 0.0 for less in where[3]]
     outcomes = [outcome(*three) for three in zip(low, high, bounds, strict=True)]
     said = verdict_of(outcomes)
+    lacking = (given is None and not before) or set(TREATMENTS) - set(labels.strings(here["treatment"].values))
     coords = {
         name: ("criterion", np.array(one, float if name == "sigma" else object))
         for name, one in zip(("treatment", "block", "sigma", "less"), where, strict=True)
@@ -112,8 +114,8 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
         xr.Dataset(attrs=findings.attrs),
         coords={"criterion": np.arange(len(found)), **coords},
         level=findings.attrs["level"],
-        # Without the block before, what is asked of it could still refute the claim.
-        verdict="not judged" if given is None and not before and said in ("holds", "undecided") else said,
+        # What was not measured could still refute the claim.
+        verdict="not judged" if lacking and said in ("holds", "undecided") else said,
         distance=distance,
         blocks=", ".join(names),
     )

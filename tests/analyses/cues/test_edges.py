@@ -150,6 +150,7 @@ def test_one_untrained_network_that_may_not_be_exceeded_leaves_it_undecided() ->
     assert cues.verdict(found.isel(block=slice(None, None, -1))).attrs["blocks"] == judged.attrs["blocks"]
     assert cues.verdict(found.sel(block=["mid"])).attrs["verdict"] == "not judged"
     assert cues.verdict(found, blocks="mid").attrs["verdict"] == "holds"
+    assert cues.verdict(found.isel(treatment=[0]), blocks="mid").attrs["verdict"] == "not judged"
     assert cues.verdict(found, distance="standardised").attrs["verdict"] == "undecided"
 
 
