@@ -56,7 +56,8 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
         {findings}
 
         Attr `verdict`: "holds" if all criteria do; "partly" if some do and some do not; "does not hold" if none does
-        and one at least does not; else "undecided". Attr `tested` says which part of the range of σ was measured.
+        and one at least does not; else "undecided", or "not judged" where noise levels do not reach from 0.1 to 1. Attr
+        `tested` says which part of the range of σ was measured.
 
     Raises
     ------
@@ -97,7 +98,7 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
     network, part, at, bounds, ends = zip(*rows, strict=True)
     outcomes = [outcome(low, high, bound, "within") for (_, low, high), bound in zip(ends, bounds, strict=True)]
     whole = np.isclose(inside.min(), RANGE[0]) and np.isclose(inside.max(), RANGE[1])
-    steps = path["sigma"].values
+    steps, said = path["sigma"].values, verdict_of(outcomes)
     return VERDICT.label(
         {"value": Estimate(*np.transpose(ends)), "bound": np.array(bounds), "outcome": np.array(outcomes, object)},
         xr.Dataset(attrs=findings.attrs),
@@ -108,7 +109,8 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
             "sigma": ("criterion", np.array(at, float)),
         },
         level=findings.attrs["level"],
-        verdict=verdict_of(outcomes),
+        # What was not measured could still refute the claim.
+        verdict="not judged" if not whole and said in ("holds", "undecided") else said,
         tested=(
             f"{'the range' if whole else 'part of the range'} [{RANGE[0]:g}, {RANGE[1]:g}] on images: "
             f"{', '.join(f'{s:g}' for s in inside)}; path: {len(steps)} levels from {steps.max():g} to {steps.min():g}"

@@ -81,14 +81,26 @@ def test_a_bias_of_5_on_images_and_of_10_percent_on_the_path_are_the_bounds(shar
     assert set(on_images) == {"holds" if abs(share - 1) <= 0.05 else "does not hold"}
 
 
+def widened(findings: xr.Dataset, name: str) -> xr.Dataset:
+    return findings.assign({f"{name}_{end}": findings[name] + shift for end, shift in (("low", -1), ("high", 1))})
+
+
 def test_a_part_of_the_range_is_called_so_and_wide_intervals_are_undecided() -> None:
-    found, path = pair(Scaled(0), sigma=[0.1, 0.3, 3.0])
-    wide = {f"relative_bias_{end}": found["relative_bias"] + shift for end, shift in (("low", -1), ("high", 1))}
-    wide_path = {f"mismatch_{end}": path["mismatch"] + shift for end, shift in (("low", -1), ("high", 1))}
-    judged = noise_level.verdict(found.assign(wide), path.assign(wide_path))
-    assert judged.attrs["verdict"] == "undecided"
-    assert judged.attrs["tested"].startswith("part of the range [0.1, 1] on images: 0.1, 0.3;")
-    assert noise_level.verdict(found, path.assign(wide_path)).attrs["verdict"] == "undecided"
+    found, path = pair(Scaled(0), sigma=[0.1, 0.3, 1.0])
+    assert noise_level.verdict(found, path).attrs["verdict"] == "holds"
+    wide = widened(path, "mismatch")
+    assert noise_level.verdict(widened(found, "relative_bias"), wide).attrs["verdict"] == "undecided"
+    assert noise_level.verdict(found, wide).attrs["verdict"] == "undecided"
+    # Up to 0.3 alone it could still be refuted, unless it is.
+    part = found.isel(sigma=[0, 1])
+    for one in (path, wide):
+        judged = noise_level.verdict(part, one)
+        assert judged.attrs["verdict"] == "not judged"
+        assert judged.attrs["tested"].startswith("part of the range [0.1, 1] on images: 0.1, 0.3;")
+    refuted = noise_level.verdict(
+        part.assign({f"relative_bias{end}": part.relative_bias - 0.9 for end in ("", "_low", "_high")}), path
+    )
+    assert refuted.attrs["verdict"] == "partly"
 
 
 def test_the_figure_has_a_panel_for_bias_spread_and_path() -> None:
