@@ -8,22 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["beating", "hushed"]
+__all__ = ["beating"]
 
 # Seconds without a word after which one is said.
 EVERY = 10.0
-# How many commands that are at work want silence.
-HUSHED = [0]
-
-
-@contextmanager
-def hushed(quiet: bool) -> Iterator[None]:
-    """No line of `beating` while the block runs, if so asked."""
-    HUSHED[0] += quiet
-    try:
-        yield
-    finally:
-        HUSHED[0] -= quiet
 
 
 @contextmanager
@@ -54,7 +42,7 @@ def _tell_until(ended: threading.Event, began: float) -> None:
         if now - told < EVERY:
             continue
         told = now
-        if not HUSHED[0] and (heard is None or not heard.silenced):
+        if heard is None or not heard.silenced:
             at = f", {heard.at}" if heard is not None and heard.at else ""
             with suppress(OSError, ValueError, AttributeError):
                 print(f"probekit: at work for {now - began:.0f} s{at}", file=sys.stderr, flush=True)

@@ -12,10 +12,10 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
-from analyses.beating import beating, hushed
+from analyses.beating import beating
 
 __all__ = ["command_of", "ended", "invoked", "one_line", "with_verbose"]
 
@@ -24,8 +24,15 @@ STOPPED, UNREAD = 130, 141
 LINE_ENDS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+\s*")
 
 
-def ended(work: Callable[[], Any]) -> int:
+def ended(work: Callable[[], Any], words: Sequence[str] | None = None) -> int:
     """Do the work of a command, print the paths that it gives, and turn what it raises into a line and a status.
+
+    Parameters
+    ----------
+    work
+        What the command does; what it returns, if a list, are the paths.
+    words
+        It was called with, instead of the process's own: with --quiet among them, nothing says that it is at work.
 
     Returns
     -------
@@ -35,7 +42,7 @@ def ended(work: Callable[[], Any]) -> int:
         an error of the program's, and is passed on.
     """
     try:
-        with _in_lines(), beating():
+        with _in_lines(), nullcontext() if "--quiet" in _given(words) else beating():
             written = work()
             if isinstance(written, list) and sys.stdout is not None:
                 print("\n".join(map(str, written)))
@@ -77,11 +84,14 @@ def invoked(command: Any, program: str) -> Callable[[Sequence[str] | None], Any]
     """A command of click's to be called with its words; unlike its own `main`, it lets every error and Ctrl-C pass."""
 
     def call(words: Sequence[str] | None) -> Any:
-        given = sys.argv[1:] if words is None else list(map(str, words))
-        with hushed("--quiet" in given), command.make_context(program, given) as context:
+        with command.make_context(program, _given(words)) as context:
             return command.invoke(context)
 
     return call
+
+
+def _given(words: Sequence[str] | None) -> list[str]:
+    return sys.argv[1:] if words is None else list(map(str, words))
 
 
 def with_verbose(command: Any) -> Any:

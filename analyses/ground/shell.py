@@ -55,4 +55,4 @@ def run(command: Callable[..., list[Path] | None], name: str, arguments: Sequenc
         after Ctrl-C.
     """
     called = command_of(command, name, f"python -m analyses.{name}")
-    return ended(lambda: called(arguments))
+    return ended(lambda: called(arguments), arguments)

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0; 1 after an error that the package raised; 2 after words that are none of the command's; 130
         after Ctrl-C.
     """
-    return ended(lambda: _called(arguments))
+    return ended(lambda: _called(arguments), arguments)
 
 
 def _called(arguments: Sequence[str] | None) -> Any:
