@@ -84,9 +84,10 @@ def blocks_of_cues(blocks: list[str], block: str) -> list[str]:
     return [before, block] if before else [block]
 
 
-def _places(given: Given, measured: list[str]) -> dict[str, str]:
-    """Blocks at which claim 10 is judged, and what lacks for that."""
-    found = blocks_of_cues([*measured, *(name for name in given.blocks if name not in measured)], given.block)
+def _places(given: Given, measured: list[str], taps: str) -> dict[str, str]:
+    """Blocks at which claim 10 is judged, and what lacks for that; `taps` are the network's, from the findings."""
+    known = [name for name in (*taps.split(", "), *measured, *given.blocks) if name]
+    found = blocks_of_cues(list(dict.fromkeys(known)), given.block)
     if len(found) == 1:
         before = f"the block before {given.block}"
         return {before: before, given.block: ""}
@@ -110,7 +111,7 @@ def texture_over_shape(given: Given) -> Iterator[Criterion]:
     at = labels.strings(here["treatment"].values)
     for treatment in (*TREATMENTS, *(one for one in at if one not in TREATMENTS)):
         counts = treatment in TREATMENTS
-        for block, gone in _places(given, names).items():
+        for block, gone in _places(given, names, str(found.attrs.get("taps", ""))).items():
             subject = f"neighbours in φ of {block} of the same texture less of the same shape, {treatment}"
             if gone or treatment not in at:
                 lacks = " and ".join(one for one in (gone, treatment if treatment not in at else "") if one)
@@ -164,16 +165,17 @@ def knows_sigma(given: Given) -> Iterator[Criterion]:
 
 
 def reliable(given: Given) -> Iterator[Criterion]:
-    """Distances in φ from two halves of the draws agree."""
+    """Distances in φ from two halves of the draws agree, at each block that is read."""
     trained, untrained = given.trained["reliability"], given.of_twins("reliability")
     distance = labels.strings(trained["distance"].values)[0]
-    at = {"estimator": "noise_free", "block": given.block, "distance": distance}
-    subject = f"reliability of noise-free distances at {trained.attrs['draws_split']} draws"
-    for sigma in trained["sigma"].values:
-        here = part_of(trained, **at, sigma=sigma)
-        if here is None:
-            yield Criterion(subject, "above", RELIABLE, UNKNOWN, sigma, lacks='the estimator "noise_free"')
-            continue
-        there = {twin: part_of(one, **at, sigma=sigma) for twin, one in untrained.items()}
-        control = of_each(there, lambda f: f["reliability"])
-        yield Criterion(subject, "above", RELIABLE, estimate_of(here, "reliability"), sigma, control)
+    for block in labels.strings(trained["block"].values).tolist():
+        at = {"estimator": "noise_free", "block": block, "distance": distance}
+        subject = f"reliability of noise-free distances in φ of {block} at {trained.attrs['draws_split']} draws"
+        for sigma in trained["sigma"].values:
+            here = part_of(trained, **at, sigma=sigma)
+            if here is None:
+                yield Criterion(subject, "above", RELIABLE, UNKNOWN, sigma, lacks='the estimator "noise_free"')
+                continue
+            there = {twin: part_of(one, **at, sigma=sigma) for twin, one in untrained.items()}
+            control = of_each(there, lambda f: f["reliability"])
+            yield Criterion(subject, "above", RELIABLE, estimate_of(here, "reliability"), sigma, control)

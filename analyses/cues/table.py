@@ -175,4 +175,4 @@ def table(
     return joined.assign_coords(
         treatment=along("treatment", TREATMENTS, TABLE.coords["treatment"]),
         group=along("representation", groups, TABLE.coords["group"]),
-    ).assign_attrs(image_source=source.name)
+    ).assign_attrs(image_source=source.name, taps=", ".join(block_names(trained)))

@@ -78,7 +78,10 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
     known = labels.strings(findings["block"].values).tolist()
     for name in [MIDDLE] if given is None else given:
         checks.choice("blocks", name, tuple(known))
-    before = labels.block_before(known, MIDDLE) if given is None else ""
+    # Of the network's own taps, where the findings still tell them: those measured may be fewer.
+    taps = str(findings.attrs.get("taps", "")).split(", ")
+    before = labels.block_before(taps if MIDDLE in taps else known, MIDDLE) if given is None else ""
+    before = before if before in known else ""
     names = [name for name in (before, MIDDLE) if name] if given is None else given
     if "group" not in findings.coords:
         raise InputError("the findings lost their coordinate group: give what cues.table returns")

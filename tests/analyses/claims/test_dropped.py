@@ -100,8 +100,7 @@ UNASKED: Mapping[int, set[str]] = {
     7: {"pixels"},
     8: {"net enc3", "0.3", "colour", *STABILITY},
     9: {"0.1", "0.5", "mid", "standardised", "patches_each"},
-    # That enc3 was the last before mid is not known where it is not there.
-    10: {"enc2", "enc3", "gist"},
+    10: {"enc2", "gist", "taps"},
     11: {"bound", "outcome", "0.5", "0.05"},
     12: {"0.1", "0.5", "enc3", "plain"},
 }

@@ -192,7 +192,7 @@ def of_cues(blocks: tuple[str, ...] = BLOCKS, /, **numbers: float) -> xr.Dataset
         "distance": ["euclidean"],
     }
     made |= {"texture_chance": 0.1, "shape_chance": 0.1}
-    return xr.Dataset(made, coords=coords, attrs={"reference": "net", "level": 0.95})
+    return xr.Dataset(made, coords=coords, attrs={"reference": "net", "level": 0.95, "taps": ", ".join(blocks)})
 
 
 @pytest.mark.parametrize(("shape_chance", "verdict"), [(0.1, "holds"), (0.05, "holds"), (0.0, "undecided")])
@@ -229,6 +229,16 @@ def test_texture_over_shape_is_judged_at_the_middle_and_the_block_before_it(
     assert room.attrs["verdict"] == verdict
     assert sorted(room.outcome.values) == sorted(found.outcome.values)
     assert not any("enc2" in what for what in found.what.values)
+
+
+def test_a_part_of_the_blocks_is_not_judged_by_another_than_the_one_before_the_middle() -> None:
+    part = of_cues(BLOCKS).sel(block=["enc2", "mid"])
+    said = judged(cues=part)
+    assert claims.verdicts(said) == {10: "not judged"}
+    assert set(said.lacks.values) == {"", "enc3"}
+    room = cues.verdict(part)
+    assert room.attrs["verdict"] == "not judged"
+    assert room.attrs["blocks"] == "mid"
 
 
 def test_a_network_of_two_down_samplings_is_judged_at_its_own_block_before_the_middle() -> None:
@@ -318,7 +328,24 @@ def test_distances_are_trusted_where_their_reliability_is_shown(value: float, ve
     said = claims.table(own, other, paper_gains=own)
     assert claims.verdicts(said) == {12: verdict}
     assert "at 10 draws" in said.what.values[0]
-    np.testing.assert_allclose([said.control.values, said.control_paper_gains.values], [[0.5] * 2, [value] * 2])
+    np.testing.assert_allclose([said.control.values, said.control_paper_gains.values], [[0.5] * 4, [value] * 4])
+
+
+@pytest.mark.parametrize(("block", "sigma"), [("enc3", 0.1), ("enc3", 0.5), ("mid", 0.1), ("mid", 0.5)])
+def test_one_block_or_noise_level_that_is_not_reliable_is_told(block: str, sigma: float) -> None:
+    own = of_reliability(0.97)
+    for end in ("", "_low", "_high"):
+        own[f"reliability{end}"].loc[{"block": block, "sigma": sigma}] -= 0.1
+    said = claims.table({"reliability": own}, {})
+    assert claims.verdicts(said) == {12: "partly"}
+    (row,) = np.flatnonzero(said.outcome.values == "does not hold")
+    assert f"in φ of {block} at" in said.subject.values[row]
+    assert said.sigma.values[row] == sigma
+
+
+def test_reliability_is_not_judged_without_the_block_that_claims_are_about() -> None:
+    with pytest.raises(InputError, match="no block 'mid' among enc3"):
+        claims.table({"reliability": of_reliability(0.97).sel(block=["enc3"])}, {})
 
 
 # Networks beside one another
