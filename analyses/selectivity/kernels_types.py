@@ -109,8 +109,7 @@ def weighed(
     known = ~np.isnan(shape.tail)
     # Of a constant channel neither law is closer.
     p_heavy = np.where(known, ndtr(-np.nan_to_num(shape.heavy)), 1.0)
-    p_normal = np.where(known, np.nan_to_num(shape.p_normal, nan=1.0), 1.0)
-    none = np.where(known, 1.0, 0.0)
+    p_normal = np.where(known, shape.p_normal, 1.0)
     criteria = {
         "response": (
             counts.at_least(clear, rates.false_alarm),
@@ -129,8 +128,8 @@ def weighed(
             wherever(_oftener(higher[0], higher[1], zones.worth_if_higher)),
             wherever(_oftener(lower[1], lower[0], zones.worth_if_lower)),
         ),
-        "heavy": (p_heavy, np.minimum(p_normal, none)),
-        "normal": (p_normal, np.minimum(p_heavy, none)),
+        "heavy": (p_heavy, np.where(known, p_normal, 0.0)),
+        "normal": (p_normal, np.where(known, p_heavy, 0.0)),
         "within": (counts.at_most(far, rates.far), counts.at_least(far, rates.far)),
     }
     if not rest:
@@ -141,8 +140,8 @@ def weighed(
     for kind, needed in NEEDS.items():
         shown[kind] = np.maximum.reduce([both[name][0] for name in needed])
         excluded[kind] = np.minimum(len(needed) * np.minimum.reduce([both[name][1] for name in needed]), 1)
-    shown["mixed"] = np.maximum.reduce(list(excluded.values()))
-    excluded["mixed"] = np.minimum(len(shown) * np.minimum.reduce([shown[k] for k in excluded]), 1)
+    another = np.minimum(len(shown) * np.minimum.reduce(list(shown.values())), 1)
+    shown["mixed"], excluded["mixed"] = np.maximum.reduce(list(excluded.values())), another
 
     silent = counts.lower(clear, rates.rare)
     doubt = {
