@@ -163,7 +163,7 @@ def weighed(
         least = doubt | {"normal": np.minimum(1 - p_heavy, doubt["normal"])}
         left = left - (1 - np.maximum.reduce([least[name] for name in needed]))
     probability["mixed"] = left
-    return Weighed(criteria, shown, excluded, {kind: np.clip(p, 0, 1) for kind, p in probability.items()})
+    return Weighed(criteria, shown, excluded, {kind: np.maximum(p, 0) for kind, p in probability.items()})
 
 
 def _oftener(one: np.ndarray, other: np.ndarray, worth: np.ndarray) -> np.ndarray:
@@ -178,7 +178,7 @@ def most_true(p: np.ndarray, alpha: float) -> np.ndarray:
     The largest number i such that Simes' test at alpha rejects none of the i largest p-values together: the closed
     test by Simes' (Hommel, Biometrika 75, 383, 1988; Goeman & Solari, Statistical Science 26, 584, 2011).
     """
-    p = np.sort(np.asarray(p, float), axis=-1)
+    p = np.sort(np.asarray(p, float))
     m = p.shape[-1]
     low, high = np.zeros(p.shape[:-1], int), np.full(p.shape[:-1], m)
     order = np.arange(m)
@@ -187,6 +187,5 @@ def most_true(p: np.ndarray, alpha: float) -> np.ndarray:
         middle = (low + high + 1) // 2
         rank = order - (m - middle)[..., None] + 1
         kept = ((rank < 1) | (middle[..., None] * p > rank * alpha)).all(axis=-1)
-        low, high = np.where(kept, middle, low), np.where(kept, high, np.minimum(middle - 1, high))
-        high = np.maximum(high, low)
+        low, high = np.where(kept, middle, low), np.where(kept, high, middle - 1)
     return low

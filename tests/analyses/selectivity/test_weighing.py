@@ -240,3 +240,14 @@ def test_the_bound_of_simes_test_itself_rejects() -> None:
     # i p ≤ rank α rejects: one hypothesis at p = α does.
     assert kernels_types.most_true(np.array([0.05]), 0.05) == 0
     assert kernels_types.most_true(np.array([np.nextafter(0.05, 1)]), 0.05) == 1
+
+
+def test_hypotheses_of_every_row_are_counted_by_themselves() -> None:
+    p = np.random.default_rng(0).random((3, 2, 6)) ** 4
+    found = kernels_types.most_true(p, 0.2)
+    assert found.shape == (3, 2)
+    assert len(set(found.ravel())) > 1
+    for i, j in np.ndindex(3, 2):
+        one = kernels_types.most_true(p[i, j], 0.2)
+        assert one.shape == ()
+        assert one == found[i, j]
