@@ -264,8 +264,8 @@ def excess_of(work: np.ndarray, mine: np.ndarray, missed: float) -> Estimate:
     found = np.full((3, len(work), mine.shape[2]), np.nan)
     for i, g in np.ndindex(found.shape[1:]):
         own, rest = work[i][mine[i, :, g]], work[i][~mine[i, :, g]]
-        # Work that is the same in all samples says nothing of its spread.
-        if min(own.size, rest.size) > 1 and min(np.ptp(own), np.ptp(rest)) > 0:
+        # Work of one sample, or the same in all, says nothing of its spread.
+        if own.size and rest.size and min(np.ptp(own), np.ptp(rest)) > 0:
             ends = stats.ttest_ind(own, rest, equal_var=False).confidence_interval(1 - missed)
             found[:, i, g] = own.mean() - rest.mean(), ends.low, ends.high
     return Estimate(*found)
@@ -278,7 +278,7 @@ def agreement_of(values: np.ndarray) -> np.ndarray:
     halves = [values[:, half::2].var(axis=1, ddof=1).reshape(len(values), -1) for half in (0, 1)]
     centred = [h - h.mean(axis=1, keepdims=True) for h in halves]
     norms = np.prod([np.sqrt((c**2).sum(axis=1)) for c in centred], axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
         return (centred[0] * centred[1]).sum(axis=1) / norms
 
 

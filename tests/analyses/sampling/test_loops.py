@@ -125,6 +125,13 @@ def test_the_loops_above_take_steps_back_and_forget() -> None:
     assert sum(one.moves > 11 for one in made) > 5
 
 
+def test_a_move_that_changes_no_gradient_says_nothing_of_curvature() -> None:
+    secants = kernels.Secants()
+    move, gradient = torch.randn(2, 3, 1, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    secants.add(move, torch.zeros_like(move), torch.ones(3, dtype=torch.bool))
+    torch.testing.assert_close(secants.preconditioned(gradient, torch.full((3,), 0.3).double()), 0.3 * gradient)
+
+
 @pytest.mark.parametrize("steps", [0, 1, 7])
 @pytest.mark.parametrize("average_loss", [False, True])
 def test_adam_counts_what_it_looks_at_and_stops_where_each_is_near_enough(steps: int, average_loss: bool) -> None:
@@ -186,7 +193,8 @@ def test_excess_is_scipys_of_welchs_test_of_a_group_against_the_rest() -> None:
     rng = np.random.default_rng(1)
     work = rng.gamma(2.0, size=(2, 9))
     work[1, :2] = 3.0
-    mine = np.zeros((2, 9, 4), bool)
+    mine = np.zeros((2, 9, 6), bool)
+    mine[..., 5] = True
     for image in range(2):
         for group, members in enumerate(([0, 1], [2, 3, 4], [5], [0, 1, 2, 3, 4, 5, 6, 7])):
             mine[image, members, group] = True
@@ -199,8 +207,8 @@ def test_excess_is_scipys_of_welchs_test_of_a_group_against_the_rest() -> None:
         difference = own.mean() - rest.mean()
         expected = [difference, difference - reach, difference + reach]
         np.testing.assert_allclose([one[i, g] for one in found], expected)
-    # Two of the same work say nothing of its spread, nor does one sample, on either side.
-    for i, g in ((1, 0), (0, 2), (0, 3)):
+    # Two of the same work say nothing of its spread, nor does one sample, on either side, nor none.
+    for i, g in ((1, 0), (0, 2), (0, 3), (0, 4), (0, 5)):
         assert np.isnan([one[i, g] for one in found]).all()
 
 
