@@ -340,6 +340,15 @@ def test_one_seed_gives_one_result_whatever_the_batching_and_others_differ(metho
     assert float(abs(whole.isel(sample=0) - whole.isel(sample=1)).mean()) > 0.01
 
 
+# How φ varies over noise is unknown of one draw, and measured of three.
+@pytest.mark.parametrize("draws", [1, 3])
+@pytest.mark.parametrize("method", ["langevin", "particles"])
+def test_samples_do_not_depend_on_images_of_another_scale_in_their_batch(method: str, draws: int) -> None:
+    images = THREE * xr.DataArray([1.0, 3.0, 0.3], dims="image")
+    alone, in_one_batch = (few(method, images, draws=draws, batch_size=size) for size in (1, 6))
+    np.testing.assert_allclose(alone, in_one_batch, atol=1e-6)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_permutation_of_conditions_permutes_the_samples(method: str) -> None:
     whole = together(method)

@@ -50,6 +50,17 @@ def test_the_normal_law_is_shown_by_pearsons_third_type_with_the_skew_of_the_bou
         assert found == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 
+def test_two_peaks_are_closer_to_the_normal_law_than_chance_at_the_boundary_ever_is() -> None:
+    n = 200
+    a = np.tile([-1.0, 1.0], n // 2)[:, None] + 0.1 * np.random.default_rng(0).standard_normal((n, 4))
+    for column, found in zip(a.T, kernels.shape(a).p_normal, strict=True):
+        laplace = stats.laplace.logpdf(column, *stats.laplace.fit(column))
+        d = laplace - stats.norm.logpdf(column, *stats.norm.fit(column))
+        # Pearson's third type ends 2/skewness standard deviations below its mean: there is nothing further down.
+        assert math.sqrt(n) * d.mean() / max(d.std(), kernels.BOUNDARY_SD) < -2 * math.sqrt(n) / kernels.BOUNDARY_SKEW
+        assert found == pytest.approx(0, abs=1e-12)
+
+
 def test_the_tail_statistic_tells_laplace_from_normal_samples() -> None:
     rng = np.random.default_rng(1)
     n, channels = 400, 500

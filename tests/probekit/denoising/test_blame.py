@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import probekit
+from probekit.capture.survey import survey
 from probekit.denoising.denoiser import Denoiser, as_denoiser
 from probekit.errors import InputError
 
@@ -137,6 +138,25 @@ def test_a_size_is_still_blamed_where_a_map_of_the_same_size_goes_along() -> Non
     for denoiser in (as_denoiser(Conditioned()), Denoiser(Conditioned(), sigma_to="sigma")):
         with pytest.raises(InputError, match=r"images of 18×18 .* multiples of 4; crop to 16×16 or pad to 20×20"):
             denoiser(y, 0.1, cond=torch.ones(4, 3, 18, 18))
+
+
+class AnySigma(Halving):
+    """Takes σ as users give it, so that nothing is put around it."""
+
+    takes_any_sigma = True
+
+    def forward(self, y: Tensor, sigma: Any = None, gain: Any = 1.0) -> Tensor:
+        return super().forward(y) + torch.as_tensor(sigma).view(-1, 1, 1, 1) * torch.as_tensor(gain).view(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("sigma", [torch.tensor([0.1, 0.2, 0.3]), [0.1, 0.2, 0.3], 0.1], ids=str)
+def test_a_size_is_blamed_by_a_tap_on_a_network_itself_whatever_noise_levels_the_images_have(sigma: Any) -> None:
+    tap, gain = probekit.tap(AnySigma(), "body"), torch.ones(3)
+    assert tap.features(images(3), sigma, gain=gain).shape == (3, 3)
+    with pytest.raises(InputError, match=r"images of 18×18 .* multiples of 4"):
+        tap.features(images(3, size=18), sigma, gain=gain)
+    with pytest.raises(InputError, match=r"images of 18×18 .* multiples of 4"):
+        survey(tap.denoiser, images(3, size=18), sigma)
 
 
 def test_a_type_that_does_not_fit_is_not_put_down_to_the_images() -> None:

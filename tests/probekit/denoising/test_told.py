@@ -206,6 +206,17 @@ def test_a_denoiser_tells_by_keyword_where_the_network_takes_sigma_so() -> None:
         Denoiser(made(ByKeyword))
 
 
+@pytest.mark.parametrize("kind", [k for k in KINDS if k is not FFDNet])
+@pytest.mark.parametrize("sigma", [torch.tensor([0.1, 0.2, 0.3]), [0.1, 0.2, 0.3], 0.1], ids=str)
+def test_a_size_that_cannot_be_halved_is_explained_whatever_noise_levels_the_images_have(
+    kind: type[nn.Module], sigma: Any
+) -> None:
+    model, y = made(kind), images(3, 8)[:, :, :7]
+    for denoiser in (as_denoiser(model), Denoiser(model, sigma_to="sigma")):
+        with pytest.raises(InputError, match=r"images of 7×8 .* multiples of 2"):
+            denoiser(y, sigma)
+
+
 class Number(nn.Module):
     """Takes σ as a number, and cannot take more."""
 
