@@ -337,6 +337,7 @@ ROOMS: dict[str, Callable[[SimpleNamespace], xr.Dataset]] = {
         denoiser=at.denoiser,
         block=at.block,
         sigma=0.1,
+        draws=2,
         untrained=1,
         settings=controls.Settings(resamples=100),
         progress=False,

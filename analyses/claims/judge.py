@@ -51,9 +51,9 @@ def table(
     """Judge the claims on findings of a trained network and of its untrained controls.
 
     "More than untrained" is more than each control, with intervals that exclude 0. Where something was not measured,
-    a control, a noise level, a block or a measure, the criterion that asks for it is not judged and says what it lacks,
-    and no claim holds without it. A claim of which one criterion is refuted is refuted as it is stated, whatever is
-    not judged or undecided besides.
+    a control, a noise level, a block, a measure, or enough draws, pairs or images of a class, the criterion that asks
+    for it is not judged and says what it lacks, and no claim holds without it. A claim of which one criterion is
+    refuted is refuted as it is stated, whatever is not judged or undecided besides.
 
     Parameters
     ----------
@@ -90,8 +90,7 @@ def table(
     ------
     InputError
         If the two are of different images, noise levels or taps, lack the block, or have intervals of another coverage
-        than 95 % or whose lower end is above their upper one. If a noise level or another label is there twice. If
-        densities are of fewer than 200 pairs, or were not compared with pixels.
+        than 95 % or whose lower end is above their upper one. If a noise level or another label is there twice.
     """
     checks.text("block", block, "the name of a tap, such as 'mid'")
     own = _named("trained", trained, ON_PHI)
@@ -210,14 +209,8 @@ def _bound(one: Criterion) -> str:
 
 
 def _verdict(criteria: Sequence[Criterion]) -> str:
-    """The verdict: one criterion that is refuted refutes the claim; else what is lacking leaves it not judged."""
-    outcomes = [one.outcome for one in criteria if one.counts]
-    judged = [one for one in outcomes if one != "not judged"]
     core = {one.outcome for one in criteria if one.counts and one.core}
-    if core == {"does not hold"}:
-        return "does not hold"
-    said = verdict_of(judged)
-    return "not judged" if len(judged) < len(outcomes) and said in ("holds", "undecided") else said
+    return "does not hold" if core == {"does not hold"} else verdict_of(one.outcome for one in criteria if one.counts)
 
 
 def _check(findings: xr.Dataset, block: str) -> None:

@@ -25,8 +25,8 @@ CLAIMS: Mapping[int, Claim] = {
     ),
     2: Claim(
         "φ is stable over σ",
-        "at σ = 0.3 nine images of ten are nearest to themselves at σ = 0.1 among 1,000, more than untrained "
-        "with gains of 1 and with the paper's, and in pixels",
+        "at σ = 0.3 nine images of ten are nearest to themselves at σ = 0.1 among 1,000, by ten draws at either, more "
+        "than untrained with gains of 1 and with the paper's, and in pixels",
         "stability",
         stable,
         ("stability",),
@@ -95,7 +95,8 @@ CLAIMS: Mapping[int, Claim] = {
     ),
     11: Claim(
         "A blind denoiser knows σ",
-        "its residual on held-out images says σ to 5 % for σ from 0.1 to 1, and to 10 % along the sampler's path",
+        "of a network that is not told σ the residual on held-out images says σ to 5 % for σ from 0.1 to 1, and to "
+        "10 % along the sampler's path from 1 to 0.03",
         "noise_level",
         knows_sigma,
     ),

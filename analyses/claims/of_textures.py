@@ -31,6 +31,8 @@ FORMS = {"colour": "in colour", "grey": "in equalised grey"}
 TREATMENTS = ("as they are", "equalised grey")
 # The noise levels that claim 11 is about, from and to, how many at least, and how far σ̂ may be off.
 RANGE, LEVELS, ON_IMAGES, ON_PATH = (0.1, 1.0), 3, 0.05, 0.1
+# The same of the path, Algorithm 1's, whose ends are reached to a tenth.
+WALK, STEPS, ABOUT = (1.0, 0.03), 10, 0.1
 IMAGES, PATH = "held-out images", "sampler's path"
 # From the best to the worst.
 SEVERITY = ("holds", "undecided", "does not hold")
@@ -41,25 +43,30 @@ def descriptor_of_textures(given: Given) -> Iterator[Criterion]:
     """Patches of one photograph lie together, nearer than by untrained twins and by descriptors of texture."""
     found = given.further["textures"]
     check_level(found)
+    name, less = str(found.attrs["reference"]), "that of untrained networks and of other descriptors"
+    if not len(labelled(found, "representation", name)):
+        raise InputError(f"the findings of textures lost {name!r}, with which all are compared: keep it")
     if "block" not in found.attrs:
-        raise InputError(
-            "the findings of textures say no block: give what textures.table returns with train=, photographs on which "
-            "it is chosen"
+        subject, lacks = (
+            "rate at which the nearest patch in φ is of the same photograph",
+            "a block chosen on training photographs",
         )
-    block, name = str(found.attrs["block"]), str(found.attrs["reference"])
+        yield Criterion(subject, "above", 0.0, UNKNOWN, less=less, lacks=lacks)
+        return
+    block = str(found.attrs["block"])
     subject = f"rate at which the nearest patch in φ of {block} is of the same photograph"
     least = found.attrs.get("patches_least", 0)
     if checks.number("patches_least of textures", least, "number of patches of each photograph") < PATCHES:
         yield Criterion(subject, "above", 0.0, UNKNOWN, lacks=f"{PATCHES} patches of each photograph")
-    at = {"block": block, "subset": "all", "distance": str(found.attrs["verdict_distance"]), "representation": name}
+    at = {"block": block, "subset": "all", "distance": str(found.attrs["verdict_distance"])}
     gone = [f"{dim} {label!r}" for dim, label in at.items() if not len(labelled(found, dim, label))]
     if gone:
-        raise InputError(f"the findings of textures lack {', '.join(gone)}, which they are about: keep them")
-    here = found.sel({dim: label for dim, label in at.items() if dim != "representation"})
+        yield Criterion(subject, "above", 0.0, UNKNOWN, less=less, lacks=" and ".join(gone))
+        return
+    here = found.sel(at)
     for form, said in FORMS.items():
         subject = f"rate at which the nearest patch in φ of {block} is of the same photograph, {said}"
         if not len(labelled(found, "form", form)):
-            less = "that of untrained networks and of other descriptors"
             yield Criterion(subject, "above", 0.0, UNKNOWN, less=less, lacks=f"patches {said}")
             continue
         for sigma in here["sigma"].values:
@@ -90,7 +97,7 @@ def _places(given: Given, measured: list[str], taps: str) -> dict[str, str]:
     found = blocks_of_cues(list(dict.fromkeys(known)), given.block)
     if len(found) == 1:
         before = f"the block before {given.block}"
-        return {before: before, given.block: ""}
+        return {before: before, given.block: "" if given.block in measured else given.block}
     return {name: "" if name in measured else name for name in found}
 
 
@@ -99,8 +106,6 @@ def texture_over_shape(given: Given) -> Iterator[Criterion]:
     found = given.further["cues"]
     check_level(found)
     names = labels.strings(found["block"].values).tolist()
-    if given.block not in names:
-        raise InputError(f"the findings of cues lack the block {given.block!r}: they have {', '.join(names)}")
     reference = str(found.attrs["reference"])
     if not len(labelled(found, "representation", reference)):
         raise InputError(f"the findings of cues lost {reference!r}, with which all are compared: keep it")
@@ -139,29 +144,41 @@ def knows_sigma(given: Given) -> Iterator[Criterion]:
         raise InputError(
             f"the noise level is judged of {', '.join(sorted(networks))}: give verdict(…, networks=) of one"
         )
+    biased, off = f"relative bias of σ̂ on {IMAGES}", f"relative mismatch of σ̂ along the {PATH}"
+    if "told" in found.variables and found["told"].values.any():
+        for subject, bound in ((biased, ON_IMAGES), (off, ON_PATH)):
+            yield Criterion(subject, "within", bound, UNKNOWN, lacks="a blind network")
+        return
     parts, levels = labels.strings(found["part"].values), found["sigma"].values
     inside = (levels >= RANGE[0] - ROUNDING) & (levels <= RANGE[1] + ROUNDING)
     images, path = np.flatnonzero(parts == IMAGES), np.flatnonzero(parts == PATH)
-    subject = f"relative bias of σ̂ on {IMAGES}"
     measured = np.unique(levels[images][inside[images]].round(6))
     if len(measured) < LEVELS or not np.isclose([measured.min(), measured.max()], RANGE).all():
         lacks = f"{LEVELS} levels of σ from {RANGE[0]:g} to {RANGE[1]:g}"
-        yield Criterion(subject, "within", ON_IMAGES, UNKNOWN, lacks=lacks)
+        yield Criterion(biased, "within", ON_IMAGES, UNKNOWN, lacks=lacks)
     for i in images:
         estimate = estimate_of(found.isel(criterion=i), "value")
-        yield Criterion(subject, "within", ON_IMAGES, estimate, float(levels[i]), counts=bool(inside[i]))
-    subject = f"relative mismatch of σ̂ along the {PATH}"
+        yield Criterion(biased, "within", ON_IMAGES, estimate, float(levels[i]), counts=bool(inside[i]))
+    if lacks := _path_lacking(levels[path]):
+        yield Criterion(off, "within", ON_PATH, UNKNOWN, lacks=lacks)
     if not len(path):
-        yield Criterion(subject, "within", ON_PATH, UNKNOWN, lacks="the path")
         return
-    subject += f", at the worst of {len(path)} levels"
+    off += f", at the worst of {len(path)} level{'s' * (len(path) > 1)}"
     rows = [
-        Criterion(subject, "within", ON_PATH, estimate_of(found.isel(criterion=i), "value"), float(levels[i]))
-        for i in path
+        Criterion(off, "within", ON_PATH, estimate_of(found.isel(criterion=i), "value"), float(levels[i])) for i in path
     ]
     # One row of the path stands for all: of those that refute the criterion, or else leave it open, or else meet it,
     # the level at which the interval reaches furthest from 0.
     yield max(rows, key=lambda row: (SEVERITY.index(row.outcome), np.nan_to_num(np.abs(row.estimate[1:])).max()))
+
+
+def _path_lacking(levels: np.ndarray) -> str:
+    """What lacks for a path to be the sampler's: its ends, and levels between them."""
+    first, last = WALK
+    steps = np.unique(levels.round(6))
+    if len(steps) >= STEPS and steps[-1] >= first * (1 - ABOUT) and steps[0] <= last * (1 + ABOUT):
+        return ""
+    return f"{STEPS} levels of σ from {first:g} to {last:g} along the path"
 
 
 def reliable(given: Given) -> Iterator[Criterion]:
@@ -174,8 +191,8 @@ def reliable(given: Given) -> Iterator[Criterion]:
         for sigma in trained["sigma"].values:
             here = part_of(trained, **at, sigma=sigma)
             if here is None:
-                yield Criterion(subject, "above", RELIABLE, UNKNOWN, sigma, lacks='the estimator "noise_free"')
+                yield Criterion(subject, "at least", RELIABLE, UNKNOWN, sigma, lacks='the estimator "noise_free"')
                 continue
             there = {twin: part_of(one, **at, sigma=sigma) for twin, one in untrained.items()}
             control = of_each(there, lambda f: f["reliability"])
-            yield Criterion(subject, "above", RELIABLE, estimate_of(here, "reliability"), sigma, control)
+            yield Criterion(subject, "at least", RELIABLE, estimate_of(here, "reliability"), sigma, control)

@@ -12,7 +12,6 @@ from analyses.controls.analyse import table
 from analyses.controls.figure import plot
 from analyses.ground import OUT, run, saved
 from probekit.cli.arguments import (
-    DRAWS,
     NETWORK,
     REDUCE,
     SIGMA,
@@ -61,7 +60,7 @@ def command(
     crop: Crop = None,
     bands: Bands = 3,
     sigma: Sigma = SIGMA,
-    draws: Draws = DRAWS,
+    draws: Draws = 20,
     reduce: Reduce = REDUCE,
     untrained: Untrained = 3,
     measures: Measures = None,

@@ -53,7 +53,7 @@ class Settings:
     Attributes
     ----------
     sigma, draws
-        Noise levels, and noise draws of φ.
+        Noise levels, and noise draws of φ: ten, since with two the noise left in φ hides which image is the nearest.
     reduce
         What is made of the networks' maps, as for `probekit.tap`.
     n_images
@@ -70,7 +70,7 @@ class Settings:
     """
 
     sigma: float | Sequence[float] = (0.1,)
-    draws: int = 2
+    draws: int = 10
     reduce: str | Reduction = "mean"
     n_images: int | None = None
     distances: Sequence[str] = DISTANCES
@@ -126,6 +126,8 @@ def table(
     Dataset
         {findings}
 
+        Attr `twins`: the untrained networks that there can be, with "; " between them.
+
     Raises
     ------
     InputError
@@ -175,4 +177,4 @@ def table(
     return joined.assign_coords(
         treatment=along("treatment", TREATMENTS, TABLE.coords["treatment"]),
         group=along("representation", groups, TABLE.coords["group"]),
-    ).assign_attrs(image_source=source.name, taps=", ".join(block_names(trained)))
+    ).assign_attrs(image_source=source.name, taps=", ".join(block_names(trained)), twins="; ".join(twins))

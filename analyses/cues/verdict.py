@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from analyses.cues.table import TABLE, TREATMENTS
-from analyses.ground import Estimate, Findings, Variable, outcome, verdict_of
+from analyses.ground import TWINS, Estimate, Findings, Variable, outcome, verdict_of
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -20,7 +21,7 @@ VERDICT = Findings(
     "cues.verdict",
     {
         "value": Variable(("criterion",), "what must be above 0", interval="textures and shapes resampled"),
-        "outcome": Variable(("criterion",), "holds, does not hold, or undecided", holds="names"),
+        "outcome": Variable(("criterion",), "holds, does not hold, undecided, or not judged", holds="names"),
     },
     coords={
         "criterion": "number of the criterion",
@@ -38,7 +39,9 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
 
     Criteria, at every noise level, in images as they are and in equalised grey, at each block: the texture share less
     the shape share is above 0, and above that of each untrained network; a criterion holds where the interval lies
-    above 0, does not hold where it lies at or below 0, and is undecided in between.
+    above 0, does not hold where it lies at or below 0, and is undecided in between. It is not judged where a treatment,
+    a block or an untrained network is lacking, of those that the attr `twins` of the findings says there can be, and of
+    both where it says nothing.
 
     Parameters
     ----------
@@ -46,8 +49,7 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
         What `table` returns.
     blocks
         Blocks that the claim is judged at; by default "mid" and the one before it, which is the encoder block of the
-        largest number. Where that was not tapped, or images of one treatment are lacking, the claim is "not judged",
-        unless it is refuted.
+        largest number.
     distance
         One of the findings' distances.
 
@@ -57,12 +59,13 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
         {findings}
 
         Attr `verdict`: "holds" if all criteria do; "partly" if some do and some do not; "does not hold" if none does
-        and one at least does not; else "undecided".
+        and one at least does not; else "not judged" if a criterion is not, or "undecided".
 
     Raises
     ------
     InputError
-        If these are no findings of `table`, they have no untrained network, or lack a block or distance.
+        If these are no findings of `table`, they have no untrained network, or lack the reference, a
+        block or a distance.
 
     Examples
     --------
@@ -78,36 +81,17 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
     known = labels.strings(findings["block"].values).tolist()
     for name in [MIDDLE] if given is None else given:
         checks.choice("blocks", name, tuple(known))
-    # Of the network's own taps, where the findings still tell them: those measured may be fewer.
-    taps = str(findings.attrs.get("taps", "")).split(", ")
-    before = labels.block_before(taps if MIDDLE in taps else known, MIDDLE) if given is None else ""
-    before = before if before in known else ""
-    names = [name for name in (before, MIDDLE) if name] if given is None else given
+    names = _asked(findings, known) if given is None else given
     if "group" not in findings.coords:
         raise InputError("the findings lost their coordinate group: give what cues.table returns")
     checks.choice("distance", distance, tuple(labels.strings(findings["distance"].values)))
-    groups, rows = (labels.strings(findings[name].values) for name in ("group", "representation"))
-    untrained = rows[groups == "untrained"].tolist()
-    if not untrained:
+    if "untrained" not in labels.strings(findings["group"].values):
         raise InputError("the findings have no untrained network: give what cues.table returns")
-    here = findings.sel(distance=distance)
-    sides = [("difference", str(findings.attrs["reference"]), "none"), *(("gain", name, name) for name in untrained)]
-    found: list[tuple[Any, ...]] = []
-    for treatment in here["treatment"].values:
-        for block in names:
-            for sigma in here["sigma"].values:
-                place = here.sel(treatment=treatment, block=block, sigma=sigma)
-                for variable, row, less in sides:
-                    one = place.sel(representation=row)
-                    numbers = [float(one[variable + end]) for end in ("", "_low", "_high")]
-                    found.append((treatment, block, sigma, less, *numbers))
-    *where, value, low, high = zip(*found, strict=True)
-    # Where a texture has more candidates than a shape, neighbours drawn at random are above 0.
-    by_chance = max(0.0, float(findings["texture_chance"] - findings["shape_chance"]))
-    bounds = [by_chance if less == "none" else 0.0 for less in where[3]]
-    outcomes = [outcome(*three) for three in zip(low, high, bounds, strict=True)]
-    said = verdict_of(outcomes)
-    lacking = (given is None and not before) or set(TREATMENTS) - set(labels.strings(here["treatment"].values))
+    reference = str(findings.attrs["reference"])
+    if reference not in labels.strings(findings["representation"].values):
+        raise InputError(f"the findings lost {reference!r}, with which all are compared: keep it")
+    rows = _rows(findings.sel(distance=distance), names, reference)
+    *where, value, low, high, outcomes = zip(*rows, strict=True)
     coords = {
         name: ("criterion", np.array(one, float if name == "sigma" else object))
         for name, one in zip(("treatment", "block", "sigma", "less"), where, strict=True)
@@ -115,10 +99,45 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
     return VERDICT.label(
         {"value": Estimate(value, low, high), "outcome": np.array(outcomes, object)},
         xr.Dataset(attrs=findings.attrs),
-        coords={"criterion": np.arange(len(found)), **coords},
+        coords={"criterion": np.arange(len(rows)), **coords},
         level=findings.attrs["level"],
-        # What was not measured could still refute the claim.
-        verdict="not judged" if lacking and said in ("holds", "undecided") else said,
+        verdict=verdict_of(outcomes),
         distance=distance,
-        blocks=", ".join(names),
+        blocks=", ".join(name for name in names if name in known),
     )
+
+
+def _asked(findings: xr.Dataset, known: list[str]) -> list[str]:
+    """The middle and the block before it, of the network's own taps where the findings still tell them."""
+    taps = str(findings.attrs.get("taps", "")).split(", ")
+    before = labels.block_before(taps if MIDDLE in taps else known, MIDDLE)
+    return [before or f"the block before {MIDDLE}", MIDDLE]
+
+
+def _rows(here: xr.Dataset, names: list[str], reference: str) -> list[tuple[Any, ...]]:
+    """Of each criterion where it is, what is taken off, the number with its interval, and its outcome."""
+    said = str(here.attrs.get("twins", "")).split("; ")
+    twins = [twin for twin in TWINS if twin in said] or list(TWINS)
+    # Where a texture has more candidates than a shape, neighbours drawn at random are above 0.
+    by_chance = max(0.0, float(here["texture_chance"] - here["shape_chance"]))
+    treatments, blocks = (labels.strings(here[name].values) for name in ("treatment", "block"))
+    rows: list[tuple[Any, ...]] = []
+    for treatment, block, sigma in product(TREATMENTS, names, here["sigma"].values):
+        at = treatment, block, sigma
+        if treatment not in treatments or block not in blocks:
+            rows += [(*at, less, *[np.nan] * 3, "not judged") for less in ("none", *twins)]
+            continue
+        place = here.sel(treatment=treatment, block=block, sigma=sigma)
+        own = _ends(place, "difference", reference)
+        rows.append((*at, "none", *own, outcome(own.low, own.high, by_chance)))
+        for twin in twins:
+            more = _ends(place, "gain", twin)
+            lacks = np.isnan(more.value) and np.isfinite(own.value)
+            rows.append((*at, twin, *more, "not judged" if lacks else outcome(more.low, more.high)))
+    return rows
+
+
+def _ends(place: xr.Dataset, name: str, row: str) -> Estimate:
+    if row not in labels.strings(place["representation"].values):
+        return Estimate(*[np.nan] * 3)
+    return Estimate(*(float(place[name + end].sel(representation=row)) for end in ("", "_low", "_high")))

@@ -270,12 +270,12 @@ def outcome(low: float, high: float, bound: float = 0.0, comparison: Literal["ab
 def verdict_of(outcomes: Iterable[str]) -> str:
     """The verdict on a claim from the outcomes of its criteria.
 
-    "holds" if all do; "partly" if some do and some do not; "does not hold" if none does and one at least does not; else
-    "undecided": what is undecided could turn it, or there is no criterion.
+    One criterion that is refuted refutes the claim, whatever else is open: "partly" if another holds, else "does not
+    hold". Otherwise "not judged" if one is not, "holds" if all do, else "undecided", as where there is no criterion.
     """
     kinds = set(outcomes)
-    if kinds == {"holds"}:
-        return "holds"
     if "does not hold" in kinds:
         return "partly" if "holds" in kinds else "does not hold"
-    return "undecided"
+    if "not judged" in kinds:
+        return "not judged"
+    return "holds" if kinds == {"holds"} else "undecided"

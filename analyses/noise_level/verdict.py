@@ -9,6 +9,7 @@ import xarray as xr
 
 from analyses.ground import Estimate, Findings, Variable, outcome, verdict_of
 from analyses.noise_level.analyse import FINDINGS, PATH
+from analyses.sampling import levels
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -16,6 +17,8 @@ __all__ = ["VERDICT", "verdict"]
 
 # The bounds of the claim: relative bias on images, where σ is in this range, and mismatch on the sampler's path.
 RANGE, ON_IMAGES, ON_PATH = (0.1, 1.0), 0.05, 0.1
+# How many noise levels it asks for in the range, and on the path, whose ends are reached to a tenth.
+LEVELS, STEPS, ABOUT = 3, 10, 0.1
 PARTS = ("held-out images", "sampler's path")
 VERDICT = Findings(
     "noise_level.verdict",
@@ -24,13 +27,14 @@ VERDICT = Findings(
             ("criterion",), "what must not be further than `bound` from 0", interval="images or samples resampled"
         ),
         "bound": Variable(("criterion",), "bound of the claim"),
-        "outcome": Variable(("criterion",), "holds, does not hold, or undecided", holds="names"),
+        "outcome": Variable(("criterion",), "holds, does not hold, undecided, or not judged", holds="names"),
     },
     coords={
         "criterion": "number of the criterion",
         "network": "denoiser",
         "part": "where σ̂ was measured",
         "sigma": "noise level, of the schedule on the path",
+        "told": "whether σ goes into the denoiser",
     },
 )
 
@@ -41,7 +45,9 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
 
     Criteria: on held-out images the relative bias of σ̂ is within ±5 % at each noise level in [0.1, 1] that was
     measured; on the sampler's path the mismatch is within ±10 % at each level of the schedule. A criterion holds where
-    the whole interval is within the bound, does not hold where all of it is beyond, and is undecided in between.
+    the whole interval is within the bound, does not hold where all of it is beyond, and is undecided in between; that
+    of a denoiser that is told σ is not judged. The claim asks besides for 3 noise levels at least from 0.1 to 1, with
+    both, and for a path of 10 at least from about 1 to about 0.03, the ends of Algorithm 1's.
 
     Parameters
     ----------
@@ -56,8 +62,8 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
         {findings}
 
         Attr `verdict`: "holds" if all criteria do; "partly" if some do and some do not; "does not hold" if none does
-        and one at least does not; else "undecided", or "not judged" where noise levels do not reach from 0.1 to 1. Attr
-        `tested` says which part of the range of σ was measured.
+        and one at least does not; else "not judged" where something is lacking, which attr `lacks` names, or
+        "undecided". Attr `tested` says which part of the range of σ was measured.
 
     Raises
     ------
@@ -70,8 +76,9 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
     >>> from analyses.noise_level import along, analyse
     >>> images = np.zeros((4, 1, 8, 8))
     >>> found, path = analyse(nn.Identity(), images), along(nn.Identity(), images, sigmas=[0.2, 0.1])
-    >>> verdict(found, path).attrs["verdict"]
-    'does not hold'
+    >>> judged = verdict(found, path)
+    >>> judged.attrs["verdict"], judged.attrs["lacks"]
+    ('does not hold', '10 levels of σ from 1 to 0.03 along the path')
     """
     FINDINGS.check(findings, "relative_bias", attrs=("level",))
     PATH.check(path, "mismatch", attrs=("level",))
@@ -96,9 +103,15 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
         (name, PARTS[1], s, ON_PATH, _ends(path, "mismatch", name, s)) for name in chosen for s in path["sigma"].values
     ]
     network, part, at, bounds, ends = zip(*rows, strict=True)
-    outcomes = [outcome(low, high, bound, "within") for (_, low, high), bound in zip(ends, bounds, strict=True)]
-    whole = np.isclose(inside.min(), RANGE[0]) and np.isclose(inside.max(), RANGE[1])
-    steps, said = path["sigma"].values, verdict_of(outcomes)
+    told_by = dict(zip(known, findings["told"].values.astype(bool), strict=True))
+    told = np.array([told_by[name] for name in network])
+    outcomes = [
+        "not judged" if one else outcome(low, high, bound, "within")
+        for (_, low, high), bound, one in zip(ends, bounds, told, strict=True)
+    ]
+    steps, lacking = path["sigma"].values, _lacking(inside, path["sigma"].values)
+    lacking += [f"a blind network instead of {name}" for name in chosen if told_by[name]]
+    whole = _reaches(inside, *RANGE)
     return VERDICT.label(
         {"value": Estimate(*np.transpose(ends)), "bound": np.array(bounds), "outcome": np.array(outcomes, object)},
         xr.Dataset(attrs=findings.attrs),
@@ -107,15 +120,37 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
             "network": ("criterion", np.array(network, object)),
             "part": ("criterion", np.array(part, object)),
             "sigma": ("criterion", np.array(at, float)),
+            "told": ("criterion", told),
         },
         level=findings.attrs["level"],
-        # What was not measured could still refute the claim.
-        verdict="not judged" if not whole and said in ("holds", "undecided") else said,
+        verdict=verdict_of([*outcomes, *("not judged" for _ in lacking)]),
+        lacks="; ".join(lacking),
         tested=(
             f"{'the range' if whole else 'part of the range'} [{RANGE[0]:g}, {RANGE[1]:g}] on images: "
             f"{', '.join(f'{s:g}' for s in inside)}; path: {len(steps)} levels from {steps.max():g} to {steps.min():g}"
         ),
     )
+
+
+def _lacking(inside: np.ndarray, steps: np.ndarray) -> list[str]:
+    """What lacks for noise levels of images, and of the path, to be those that the claim asks for."""
+    first, *_, last = levels("algorithm1")
+    asked = {
+        f"{LEVELS} levels of σ from {RANGE[0]:g} to {RANGE[1]:g}": (inside, LEVELS, _reaches(inside, *RANGE)),
+        f"{STEPS} levels of σ from {first:g} to {last:g} along the path": (
+            steps,
+            STEPS,
+            _reaches(steps, last * (1 + ABOUT), first * (1 - ABOUT)),
+        ),
+    }
+    # Those that are the same to rounding are one.
+    return [what for what, (one, n, far) in asked.items() if not far or len(np.unique(one.round(6))) < n]
+
+
+def _reaches(sigma: np.ndarray, low: float, high: float) -> bool:
+    """Whether noise levels reach from one to another, or beyond them."""
+    ends = (float(sigma.min()), low), (high, float(sigma.max()))
+    return all(one < other or bool(np.isclose(one, other)) for one, other in ends)
 
 
 def _names(findings: xr.Dataset) -> list[str]:

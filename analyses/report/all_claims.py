@@ -26,7 +26,7 @@ from analyses.ground import OUT, Clusters, as_network, block_names, folder_calle
 from analyses.noise_level import is_told
 from analyses.report.page import Shown, html, markdown, report_page
 from analyses.report.parts import PAPER_GAINS, TRAINED, UNTRAINED, found_in
-from analyses.report.settings import DRAWS, MIDDLE, Compared, Measured, Sampling, Study, Told
+from analyses.report.settings import DRAWS, MIDDLE, Compared, Measured, Sampling, Study, Told, one_of_each
 from probekit import checks
 from probekit.capture.survey import network_of
 from probekit.cli.arguments import (
@@ -139,9 +139,9 @@ def run(
         raise InputError(f"{len(source)} images: the claims need {MIN_IMAGES} at least, and some hundred to be judged")
     if measured.block not in block_names(network):
         raise InputError(_undeclared(network, measured.block))
-    wanted = _judgeable(wanted, network, measured, only is not None, told)
     _check_clusters(measured.clusters, source)
-    _check_pairs(wanted, len(source), *sampling.of_laws)
+    wanted = _judgeable(wanted, network, measured, only is not None, told)
+    _check_pairs(wanted, len(one_of_each(source, measured.clusters, measured.seed)), *sampling.of_laws)
     compared = None if compared is None else _loaded(compared, size)
     prepared(folder)
     study = Study(
@@ -244,6 +244,10 @@ def _judgeable(
             [n for n in wanted if CLAIMS[n].needs == "noise_level" and is_told(network)],
             "it asks what a blind denoiser knows, and this one is told σ: judge one that is not",
         ),
+        "groups": (
+            [n for n in wanted if CLAIMS[n].needs == "controls" and measured.clusters == "label"],
+            "labels cannot be both the groups that images are taken by and the classes that are told: give no clusters",
+        ),
         "draws": (
             [n for n in wanted if CLAIMS[n].needs == "reliability" and measured.draws < LEAST_DRAWS],
             f"two halves of the draws are compared, and there are {measured.draws}: give draws={LEAST_DRAWS} or more",
@@ -286,6 +290,8 @@ def _settings(study: Study) -> dict[str, Any]:
         "noise levels": ", ".join(f"{s:g}" for s in study.measured.sigma),
         "block": study.measured.block,
     }
+    if study.measured.clusters is not None:
+        made["images, one of each group"] = len(study.independent)
     if study.compared is not None and study.compared.train is not None:
         train = study.compared.train
         made["training images"] = f"{train.name} ({len(train)})"

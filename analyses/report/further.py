@@ -67,8 +67,8 @@ def noise_told(study: Study, shown: Shown) -> xr.Dataset:
     networks = {str(getattr(study.network, "name", type(study.network).__name__)): study.network}
     seed, progress = study.measured.seed, study.told.progress
     with study.timed("noise level"):
-        found = noise_level.analyse(networks, study.source, sigma=LEVELS, seed=seed, progress=progress)
-        path = noise_level.along(networks, study.source, seed=seed, progress=progress)
+        found = noise_level.analyse(networks, study.independent, sigma=LEVELS, seed=seed, progress=progress)
+        path = noise_level.along(networks, study.independent, seed=seed, progress=progress)
     study.write("noise_level", found)
     study.write("noise_level-path", path)
     picture = study.draw("noise_level", noise_level.plot(found, path))

@@ -177,9 +177,9 @@ def report_page(judged: xr.Dataset, *, card: Any, shown: Shown, command: str, se
             Code(name),
             f" with the images of {source}{_beside(judged)}. The criteria were fixed before the "
             "results. A criterion is undecided where neither it nor its opposite is shown. A claim holds where all its "
-            "criteria do at all noise levels, partly where some do and some do not, and does not hold where none does; "
-            "it is undecided where what is undecided could turn it, and not judged where what was not measured could. "
-            "Intervals are 95 %. Claims 9 to 12 are not the paper's.",
+            "criteria do at all noise levels. Where one is refuted it holds partly if another holds, and else it does "
+            "not hold, whatever is open; where none is, it is not judged if anything was not measured, and else "
+            "undecided. Intervals are 95 %. Claims 9 to 12 are not the paper's.",
         ],
         Table(
             ["claim", "verdict", "criteria met"],

@@ -76,14 +76,38 @@ def on_phi(study: Study, parts: Mapping[str, OnPhi], shown: Shown) -> dict[str, 
             found[role][name] = study.findings(f"{name}-{role}", part.analyse, analysed, options)
             picture = study.draw(f"{name}-{role}", part.plot(found[role][name]))
             shown.picture(study.judging(name), picture, f"{part.caption}: {role}")
+        if role == TRAINED and "selectivity" in found[role]:
+            _power(study, found[role]["selectivity"], study.middle(data), shown)
     return found
+
+
+def _power(study: Study, found: xr.Dataset, data: xr.Dataset, shown: Shown) -> None:
+    """How much these images and draws decide of types of channel, and what fewer images would."""
+    block, about = study.measured.block, study.judging("selectivity")
+    levels = [f"σ = {s:g}" for s in found["sigma"].values]
+    here = found["decided"].isel(block=labels.strings(found["block"].values).tolist().index(block))
+    rows = [[str(name), *_shares(here.sel(criterion=name))] for name in here["criterion"].values]
+    shown.table(
+        about, f"Share of the channels of {block} of which each criterion is decided:", Table(["", *levels], rows)
+    )
+    clusters = study.measured.clusters
+    options = {"seed": study.measured.seed, **({} if clusters is None else {"clusters": clusters})}
+    curve = study.findings("power-trained", selectivity.power_curve, data, options)
+    open_to = curve["fraction"].sel(kind="undecided").isel(block=0)
+    rows = [[f"{n:,}", *_shares(open_to.sel(n_images=n))] for n in curve["n_images"].values.tolist()]
+    said = f"Share of the channels of {block} that are undecided, by the number of images:"
+    shown.table(about, said, Table(["images", *levels], rows))
+
+
+def _shares(values: xr.DataArray) -> list[str]:
+    return [f"{100 * one:.0f} %" for one in values.values]
 
 
 def found_again(study: Study, shown: Shown) -> xr.Dataset:
     """A table of controls of one measure, of as many draws as φ has: whether images are found again."""
     with study.timed("images found again"):
         found = controls.table(
-            study.source,
+            study.independent,
             denoiser=study.network,
             block=study.measured.block,
             sigma=FOUND_AT,
@@ -108,7 +132,7 @@ def compared_with_controls(study: Study, shown: Shown) -> xr.Dataset:
     assert study.compared is not None
     with study.timed("controls"):
         found = controls.table(
-            study.source,
+            study.independent,
             train=study.compared.train,
             classes=study.compared.classes,
             denoiser=study.network,
@@ -142,7 +166,7 @@ def varied(study: Study, shown: Shown) -> xr.Dataset:
     reference = None if train is None else drawn_images(train, REFERENCES, study.measured.seed)
     with study.timed("variants of sampling"):
         found = variants.table(
-            study.source,
+            study.independent,
             denoiser=study.network,
             block=study.measured.block,
             n_images=study.sampling.conditions,
@@ -279,7 +303,7 @@ def related(study: Study, shown: Shown) -> list[xr.Dataset]:
     """
     with study.timed("samples of conditional laws"):
         data = variants.laws(
-            study.source,
+            study.independent,
             denoiser=study.network,
             block=study.measured.block,
             n_images=study.sampling.of_laws[1],

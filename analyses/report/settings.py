@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 import probekit
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from probekit.capture.reductions import Reduction
     from probekit.images import ImageSet
 
-__all__ = ["DRAWS", "MIDDLE", "Compared", "Measured", "Sampling", "Study", "Told"]
+__all__ = ["DRAWS", "MIDDLE", "Compared", "Measured", "Sampling", "Study", "Told", "one_of_each"]
 
 # As many draws as the authors took: with two, images are lost by the noise of φ alone.
 SIGMA, DRAWS, MIDDLE = (0.1, 0.2, 0.5), 20, "mid"
@@ -48,7 +49,7 @@ class Measured:
         The tap that the claims are about, and whose subspaces are looked for.
     clusters
         Coordinate along image whose groups are taken whole, where images are not independent: in claims 1, 3, 4 and
-        12. Of groups there must be 20 for claims 3 and 4.
+        12. Of groups there must be 20 for claims 3 and 4. All else is measured on one image of each group.
     """
 
     sigma: Sequence[float] = SIGMA
@@ -180,6 +181,15 @@ class Told:
             checks.flag("progress", self.progress)
 
 
+def one_of_each(images: ImageSet, clusters: str | None, seed: int) -> ImageSet:
+    """One image of each group, drawn at random, by the ids of images; all where each is independent."""
+    if clusters != "label" or images.labels is None:
+        return images
+    shuffled = np.random.default_rng(seed).permutation(sorted(range(len(images)), key=lambda i: images.ids[i]))
+    first = {images.labels[i]: int(i) for i in shuffled[::-1]}
+    return images.subset(sorted(first.values()))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """A network, images, where results go, and how all is done."""
@@ -198,6 +208,11 @@ class Study:
         """Noise draws of further images."""
         asked = None if self.compared is None else self.compared.draws
         return self.measured.draws if asked is None else asked
+
+    @property
+    def independent(self) -> ImageSet:
+        """The images, or one of each group where they are grouped, drawn at random."""
+        return one_of_each(self.source, self.measured.clusters, self.measured.seed)
 
     def judging(self, name: str) -> list[int]:
         """The claims wanted that need the findings of this name."""

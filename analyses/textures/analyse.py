@@ -119,7 +119,8 @@ def analyse(
         {findings}
 
         Blocks are the reference's. What has a single block, or is an array, is compared with each of them, and its rate
-        is the same at all; what lacks a block is NaN there. Attrs `reference`, `photographs`, `patches`.
+        is the same at all; what lacks a block is NaN there. Attrs `reference`, `photographs`, `patches`, and
+        `patches_least`, those of the photograph that has fewest.
 
     Raises
     ------
@@ -180,6 +181,7 @@ def analyse(
         reference=first,
         photographs=len(photographs),
         patches=len(codes),
+        patches_least=int(sizes.min()),
         label=label,
         resamples=resamples,
         level=level,
@@ -242,7 +244,7 @@ def curve(
     else:
         label, seed = options.get("label", "label"), checks.seeded(options.get("seed", 0))
         parts = [analyse({n: _of_patches(one, c, label, seed) for n, one in given.items()}, **options) for c in many]
-    found = xr.concat(parts, "count", combine_attrs="override", data_vars="all")
+    found = xr.concat(parts, "count", combine_attrs="drop_conflicts", data_vars="all")
     return CURVE.label(
         {
             "rate": Estimate(*(found[f"rate{end}"].values for end in ("", "_low", "_high"))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ __all__ = ["RIVALS", "best_block", "verdict"]
 
 # What claim 9 asks φ to be above.
 RIVALS = (*TWINS, "colour moments", "Gabor bank")
+# Of each photograph, at least.
+PATCHES = 8
 FORMS = ("colour", "grey")
 
 
@@ -60,7 +63,8 @@ def verdict(
     """Whether φ is a texture descriptor at a block: claim 9 by the criteria that were fixed before the results.
 
     Each criterion is that the whole interval of the reference's rate less a rival's lies above 0, for each rival, in
-    colour and on equalised grey, at each noise level.
+    colour and on equalised grey, at each noise level; and that there are 8 patches of each photograph at least. One is
+    not judged where a form, a rival or its number is not there, or there are fewer patches.
 
     Parameters
     ----------
@@ -69,7 +73,8 @@ def verdict(
     block
         The block, fixed on other photographs by `best_block`.
     rivals
-        What the reference is to be above; by default what claim 9 names.
+        What the reference is to be above; by default what claim 9 names. Untrained networks that there cannot be, by
+        the attr `twins` of the findings, are left out.
     distance, sigma
         The distance, and the noise level, that count; by default all noise levels.
 
@@ -77,13 +82,13 @@ def verdict(
     -------
     str
         "holds" if all criteria are met, "partly" if some are and some are refuted, "does not hold" if none is and one
-        at least is refuted, and else "undecided"; also if a form, a rival by default, or its number is not there.
+        at least is refuted; else "not judged" if one is not, or "undecided".
 
     Raises
     ------
     InputError
-        If these are no such findings, or there is no such block, distance or noise level, or no representation of the
-        name of a rival that is none by default.
+        If these are no such findings, they lost the reference, or there is no such block, distance or noise level, or
+        no representation of the name of a rival that is none by default.
     """
     chosen = _chosen(findings, distance, sigma)
     checks.choice("block", block, labels.strings(chosen["block"].values))
@@ -95,14 +100,34 @@ def verdict(
     there = dict.fromkeys(labels.strings(chosen["representation"].values))
     for one in wanted:
         checks.choice("rivals", one, tuple(there | dict.fromkeys(RIVALS)))
+    said = str(findings.attrs.get("twins", "")).split("; ")
+    possible = [twin for twin in TWINS if twin in said] or list(TWINS)
+    asked = [one for one in wanted if one not in TWINS or one in possible]
+    if not asked:
+        raise InputError(f"{checks.given('rivals', rivals)}: the network has only {', '.join(possible)} to be above")
+    reference = str(findings.attrs["reference"])
+    if reference not in there:
+        raise InputError(f"the findings lost {reference!r}, with which all are compared: keep it")
+    least = findings.attrs.get("patches_least", 0)
+    few = checks.number("patches_least", least, "number of patches of each photograph") < PATCHES
+    return verdict_of(["not judged"] * few + _outcomes(chosen.sel(block=block), asked, reference))
+
+
+def _outcomes(chosen: xr.Dataset, rivals: Sequence[str], reference: str) -> list[str]:
+    """Of each form and rival, at each noise level."""
+    outcomes: list[str] = []
     forms = set(labels.strings(chosen["form"].values)) if "form" in chosen.dims else set()
-    if set(wanted) - there.keys() or set(FORMS) - forms:
-        return "undecided"
-    here = chosen.sel(block=block, representation=list(wanted), form=list(FORMS))
-    low, high = (here[f"difference_{end}"].values.ravel() for end in ("low", "high"))
-    if not np.isfinite(low).all():
-        return "undecided"
-    return verdict_of(outcome(*ends) for ends in zip(low, high, strict=True))
+    for form, rival in product(FORMS, rivals):
+        if form not in forms:
+            outcomes.append("not judged")
+            continue
+        here = chosen.sel(form=form)
+        # Of a rival that is not there all numbers are NaN.
+        own, other = (here.reindex(representation=[one]).isel(representation=0) for one in (reference, rival))
+        lacks = np.isnan(other["difference"].values) & np.isfinite(own["rate"].values)
+        ends = zip(other["difference_low"].values, other["difference_high"].values, lacks, strict=True)
+        outcomes += ["not judged" if gone else outcome(low, high) for low, high, gone in ends]
+    return outcomes
 
 
 def _chosen(findings: Any, distance: str, sigma: float | None) -> xr.Dataset:

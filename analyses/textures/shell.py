@@ -19,6 +19,7 @@ from analyses.textures.patches import patches
 from analyses.textures.table import Settings, table
 from probekit.capture.survey import network_of
 from probekit.cli.arguments import (
+    DRAWS,
     NETWORK,
     REDUCE,
     Draws,
@@ -75,7 +76,7 @@ def command(
     side: Side = 192,
     each: Each = 8,
     sigma: Sigma = "0.1",
-    draws: Draws = 2,
+    draws: Draws = DRAWS,
     reduce: Reduce = REDUCE,
     distance: Distance = "euclidean",
     groups: Groups = None,

@@ -48,7 +48,7 @@ class Settings:
     sd
         Contrast of equalised patches; see `equalised`.
     sigma, draws
-        Noise levels, and noise draws of φ.
+        Noise levels, and noise draws of φ: ten, since with two the noise left in φ hides which patch is the nearest.
     reduce
         What is made of the networks' maps, as for `probekit.tap`.
     distance
@@ -67,7 +67,7 @@ class Settings:
     each: int = 8
     sd: float = CONTRAST
     sigma: float | Sequence[float] = (0.1,)
-    draws: int = 2
+    draws: int = 10
     reduce: str | Reduction = "mean"
     distance: str = "euclidean"
     resamples: int = 1000
@@ -182,8 +182,9 @@ def table(
     Dataset
         {findings}
 
-        With `train`, attrs `block`, the one with the highest rate on training photographs (the mean of both forms and
-        all noise levels), and `verdict`, what `verdict` says of it.
+        Attr `twins`: the untrained networks that there can be, with "; " between them. With `train`, attrs `block`, the
+        one with the highest rate on training photographs (the mean of both forms and all noise levels), and `verdict`,
+        what `verdict` says of it.
 
     Raises
     ------
@@ -270,6 +271,7 @@ def _labelled(found: xr.Dataset, test: ImageSet, how: Settings, on: Any) -> xr.D
         patches_each=how.each,
         patches_least=min(Counter(test.labels or ()).values()),
         verdict_distance=how.distance,
+        twins="; ".join(twin for twin in TWINS if twin in found["representation"].values),
     )
     if on is None:
         return labelled
@@ -279,9 +281,7 @@ def _labelled(found: xr.Dataset, test: ImageSet, how: Settings, on: Any) -> xr.D
     chosen = chosen.expand_dims(representation=reference, axis=1)
     chosen = chosen.assign({f"difference{end}": 0 * chosen["rate"] for end in ("", "_low", "_high")})
     block = best_block(chosen.assign_attrs(labelled.attrs), distance=how.distance)
-    # Of networks without this package's normalisations there is one twin.
-    rivals = [rival for rival in RIVALS if rival not in TWINS or rival in found["representation"].values]
-    said = verdict(labelled, block, rivals=rivals, distance=how.distance)
+    said = verdict(labelled, block, distance=how.distance)
     return labelled.assign_attrs(block=block, verdict=said, train_source=on[0].name)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from analyses.claims import criteria, judge, of_comparisons, of_phi, of_textures
@@ -9,7 +10,9 @@ from analyses.ground import TWINS
 from probekit import labels
 from tests.analyses.claims import test_absent as absent
 from tests.analyses.claims import test_dropped as dropped
+from tests.analyses.claims import test_further as further
 from tests.analyses.claims import test_judge as laws
+from tests.analyses.claims import test_lacking as lacking
 
 
 @pytest.mark.parametrize(("kept", "beaten"), [(0, "untrained"), (1, "paper_gains")])
@@ -88,6 +91,18 @@ HOLDS_BY_ALL = dropped.test_a_claim_holds_only_by_all_that_it_asks_for_and_names
         (of_textures, "TREATMENTS", ("as they are",), HOLDS_BY_ALL, (10,)),
         (labels, "block_before", lambda blocks, block: blocks[blocks.index(block) - 1], dropped.LARGEST, ()),
         (of_textures, "ON_PATH", 10.0, dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
+        (of_textures, "STEPS", 2, lacking.REACHING, (np.geomspace(1, 0.03, 9), False, 0.0, "holds")),
+        (of_textures, "ABOUT", 0.9, lacking.REACHING, (np.linspace(1, 0.05, 100), False, 0.0, "holds")),
+        (of_textures, "WALK", (0.4, 0.03), lacking.REACHING, (np.linspace(0.5, 0.03, 100), False, 0.0, "holds")),
+        (of_comparisons, "LEAST_DRAWS", 5, lacking.test_claim_2_says_of_how_many_draws_and_is_not_refuted_by_few, ()),
+        (of_comparisons, "BEYOND", "", lacking.test_classes_of_fewer_than_three_images_do_not_judge_claim_5, ()),
+        (
+            of_textures,
+            "RELIABLE",
+            0.9,
+            further.test_distances_are_trusted_where_their_reliability_is_shown,
+            (0.93, "does not hold"),
+        ),
         (of_textures, "LEVELS", 2, dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
         (of_textures, "RANGE", (0.0, 9.0), dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
         (of_phi, "SURE", 0.0, dropped.test_overlap_without_confidence_is_said_not_to_tell_a_union, (0.03,)),

@@ -7,6 +7,7 @@ import pytest
 
 from analyses.cues import kernels
 from probekit import labels
+from tests.analyses.cues import test_judging as judged
 from tests.analyses.cues.test_laws import order_changes_nothing, what_is_swapped_changes_sides
 from tests.analyses.cues.test_oracles import (
     chances_are_counted,
@@ -18,6 +19,7 @@ from tests.analyses.cues.test_oracles import (
 
 # The package has a function of that name.
 analyse = import_module("analyses.cues.analyse")
+verdict = import_module("analyses.cues.verdict")
 
 
 def test_neighbours_that_share_both_cues_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +79,19 @@ def test_a_difference_of_the_wrong_sign_is_seen(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(analyse, "sharing", lambda near, _: np.ones(near.shape))
     with pytest.raises(AssertionError):
         what_is_swapped_changes_sides()
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "gone"),
+    [
+        ("TWINS", {"untrained": "one"}, "untrained, paper's gains"),
+        ("TREATMENTS", ("as they are",), "equalised grey"),
+        ("_asked", lambda *_: ["mid"], "enc3"),
+    ],
+)
+def test_a_verdict_by_what_is_there_alone_is_seen(
+    name: str, broken: object, gone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdict, name, broken)
+    with pytest.raises(AssertionError):
+        judged.test_the_verdict_is_that_of_the_table_of_claims(gone, {})

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from analyses.ground import Estimate
 from analyses.noise_level import kernels
+from tests.analyses.noise_level import test_judging as judged
 from tests.analyses.noise_level.test_oracles import (
     nothing_given_back_of_nothing_is_the_noise,
     the_exact_denoiser_is_short_of_its_own_error,
@@ -19,6 +20,7 @@ from tests.analyses.noise_level.test_oracles import (
 
 # The package has a function of that name.
 analyse = import_module("analyses.noise_level.analyse")
+verdict = import_module("analyses.noise_level.verdict")
 
 
 def test_a_norm_that_is_not_over_the_root_of_n_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,3 +87,25 @@ def test_a_path_that_begins_at_black_is_seen(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(analyse, "_mean_colour", lambda *_: torch.zeros(1, 1, 1, 1))
     with pytest.raises(AssertionError):
         the_path_is_walked(0.5)
+
+
+ASKED = judged.test_three_levels_and_the_samplers_path_are_asked_for_by_what_is_not_refuted
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "walk", "sigma"),
+    [
+        ("LEVELS", 2, judged.WALK, (0.1, 1.0)),
+        ("STEPS", 2, np.geomspace(1, 0.03, 9), judged.RANGE),
+        ("ABOUT", 0.5, np.geomspace(1, 0.04, 20), judged.RANGE),
+        ("_reaches", lambda *_: True, judged.WALK, (0.1, 0.2, 0.3)),
+    ],
+)
+def test_a_verdict_by_fewer_levels_than_are_asked_for_is_seen(
+    name: str, broken: object, walk: Sequence[float], sigma: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reaches, enough = walk is judged.WALK, sigma is judged.RANGE
+    ASKED(tuple(walk), reaches, sigma, enough, 1.0, "holds")
+    monkeypatch.setattr(verdict, name, broken)
+    with pytest.raises(AssertionError):
+        ASKED(tuple(walk), reaches, sigma, enough, 1.0, "holds")

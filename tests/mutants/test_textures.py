@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from analyses.semantics import per_image
+from tests.analyses.textures import test_judging as judged
 from tests.analyses.textures import test_laws as laws
 from tests.analyses.textures import test_oracles as oracles
 from tests.analyses.textures import test_patches as cuts
@@ -66,3 +67,30 @@ def test_patches_that_overlap_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patches, "Place", lambda photograph, row, col: place(photograph, row // 2, col // 2))
     with pytest.raises(AssertionError):
         cuts.test_patches_are_squares_of_their_photograph_at_the_place_that_their_id_says_and_do_not_overlap()
+
+
+def test_patches_that_are_not_counted_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "PATCHES", 2)
+    with pytest.raises(AssertionError):
+        judged.test_the_verdict_is_that_of_the_table_of_claims("", {}, 2)
+
+
+@pytest.mark.parametrize("gone", ["untrained", "grey"])
+def test_what_is_lacking_and_called_undecided_is_seen(gone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict_of = judging.verdict_of
+    monkeypatch.setattr(
+        judging,
+        "verdict_of",
+        lambda outcomes: verdict_of("undecided" if one == "not judged" else one for one in outcomes),
+    )
+    with pytest.raises(AssertionError):
+        judged.test_the_verdict_is_that_of_the_table_of_claims(gone, {}, 8)
+
+
+def test_a_twin_that_cannot_be_and_is_asked_for_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = judging.verdict
+    monkeypatch.setattr(
+        judged.textures, "verdict", lambda found, *of, **how: verdict(found.assign_attrs(twins=""), *of, **how)
+    )
+    with pytest.raises(AssertionError):
+        judged.test_a_network_that_can_have_one_untrained_twin_is_judged_beside_it({})

@@ -118,7 +118,7 @@ def controls_found() -> dict[str, Any]:
 @cache
 def controls_table() -> xr.Dataset:
     numbers = controls.Settings(**NUMBERS)
-    return controls.table(CLASSED, denoiser=OWN, sigma=0.1, untrained=0, settings=numbers, progress=False)
+    return controls.table(CLASSED, denoiser=OWN, sigma=0.1, draws=2, untrained=0, settings=numbers, progress=False)
 
 
 @cache

@@ -26,7 +26,7 @@ def images(count: int = 40, prefix: str = "a", **options: Any) -> ImageSet:
 def tabled(first: Any = None, settings: dict[str, Any] | None = None, **options: Any) -> xr.Dataset:
     made = controls.Settings(**{"resamples": 100, **(settings or {})})
     return controls.table(
-        images() if first is None else first, **{"sigma": 0.1, "untrained": 0, "settings": made, **options}
+        images() if first is None else first, **{"sigma": 0.1, "draws": 2, "untrained": 0, "settings": made, **options}
     )
 
 

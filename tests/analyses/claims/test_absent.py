@@ -88,6 +88,7 @@ def test_an_encoder_block_that_other_findings_name_is_not_passed_over(pair) -> N
         ({"stability_among": 999}, "1,000 images to find it among"),
         ({"stability_sigma": 0.05}, "σ = 0.1"),
         ({"stability_sigma": 0.05, "stability_among": 50}, "σ = 0.1 and 1,000 images to find it among"),
+        ({"stability_draws": 1, "stability_among": 50}, "1,000 images to find it among and 10 draws a side"),
     ],
 )
 def test_images_found_among_few_or_from_another_level_do_not_judge_stability(change, lacks: str) -> None:

@@ -54,15 +54,18 @@ def of_subspaces(gain: float, overlap: float, confidence: float = 1.0) -> xr.Dat
     return found.assign(confidence=(("sigma", "block"), np.full((3, 1), confidence)))
 
 
+WALK = [1.0, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.2, 0.15, 0.05, 0.03]
+
+
 def of_noise_level(*more: float) -> xr.Dataset:
-    """No bias on images at 0.1, 0.3 and 1, and these, nor along a path of two levels."""
-    sigma = [0.1, 0.3, 1.0, *more, 0.5, 0.05]
+    """No bias of a blind network on images at 0.1, 0.3 and 1, and these, nor along a path."""
+    sigma = [0.1, 0.3, 1.0, *more, *WALK]
     on_images = 3 + len(more)
     found = made_of({"value": ({"criterion": list(range(len(sigma)))}, 0.0)})
-    parts = ["held-out images"] * on_images + ["sampler's path"] * 2
-    coords = {"sigma": sigma, "part": parts, "network": ["net"] * len(sigma)}
+    parts = ["held-out images"] * on_images + ["sampler's path"] * len(WALK)
+    coords = {"sigma": sigma, "part": parts, "network": ["net"] * len(sigma), "told": [False] * len(sigma)}
     found = found.assign_coords({name: ("criterion", values) for name, values in coords.items()})
-    bounds = [0.05] * on_images + [0.1] * 2
+    bounds = [0.05] * on_images + [0.1] * len(WALK)
     return found.assign(bound=("criterion", bounds), outcome=("criterion", ["holds"] * len(sigma)))
 
 
@@ -87,6 +90,7 @@ HOLDING: Mapping[int, Callable[[], dict[str, Any]]] = {
     12: lambda: {"trained": {"reliability": of_reliability(0.97)}},
 }
 STABILITY = {"stability_sigma": "σ = 0.1", "stability_among": "1,000 images", "stability_noise": "independent noise"}
+STABILITY |= {"stability_draws": "10 draws a side"}
 # What a claim does not ask for, by the name of a dim, of a label, a variable or an attribute.
 UNASKED: Mapping[int, set[str]] = {
     # φ takes the place of single draws.
@@ -101,7 +105,7 @@ UNASKED: Mapping[int, set[str]] = {
     8: {"net enc3", "0.3", "colour", *STABILITY},
     9: {"0.1", "0.5", "mid", "standardised", "patches_each"},
     10: {"enc2", "gist", "taps"},
-    11: {"bound", "outcome", "0.5", "0.05"},
+    11: {"bound", "outcome", "told", *(f"{sigma:g}" for sigma in WALK[1:-1])},
     12: {"0.1", "0.5", "enc3", "plain"},
 }
 # How a message says what it lacks, where it does not by the name of what was left out.
@@ -114,7 +118,8 @@ SAID: Mapping[str, str] = {
     "grey": "equalised grey",
     "langevin": "of the untrained network",
     "patches_least": "8 patches",
-    "difference": "not compared with pixels",
+    "difference": "the conditioning images as pixels",
+    "0.03": "levels of σ",
     "0.3": "levels of σ",
     "1": "levels of σ",
     "held-out images": "levels of σ",
@@ -244,7 +249,7 @@ def test_claim_11_is_judged_by_its_own_bounds_and_levels() -> None:
 
     assert verdict(of_noise_level()) == "holds"
     # One level thrice is one, and what is beyond the claim's range neither refutes it nor counts as a level of it.
-    found = of_noise_level().assign_coords(sigma=("criterion", [0.1, 0.1, 1.0, 0.5, 0.05]))
+    found = of_noise_level().assign_coords(sigma=("criterion", [0.1, 0.1, 1.0, *WALK]))
     assert verdict(found) == "not judged"
     found = of_noise_level(0.05, 2.0)
     for end in ("", "_low", "_high"):
@@ -354,12 +359,11 @@ def test_noise_levels_that_are_no_numbers_and_images_of_another_number_are_refus
         judged(given | {"untrained": fewer})
 
 
-def test_findings_of_textures_about_what_they_lack_are_refused() -> None:
+def test_findings_of_textures_that_lost_their_network_or_count_patches_in_words_are_refused() -> None:
     found = of_textures()
     for attrs, words in (
         ({"patches_least": "8"}, "patches_least of textures='8'"),
-        ({"block": "enc9"}, "lack block 'enc9'"),
-        ({"verdict_distance": "cosine"}, "lack distance 'cosine'"),
+        ({"reference": "other"}, "lost 'other', with which all are compared"),
     ):
         with pytest.raises(InputError, match=words):
             judged({"further": {"textures": found.assign_attrs(attrs)}})

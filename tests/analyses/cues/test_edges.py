@@ -1,5 +1,7 @@
 """The table of a network, its figure, its verdict, and the command."""
 
+import inspect
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,7 @@ def test_the_table_has_the_network_both_untrained_twins_pixels_and_gist() -> Non
     rows = ["trained", "untrained", "untrained, paper's gains", "pixels", "gist"]
     assert FOUND["representation"].values.tolist() == rows
     assert FOUND["group"].values.tolist() == ["trained", "untrained", "untrained", "descriptor", "descriptor"]
+    assert FOUND.attrs["twins"].split("; ") == rows[1:3]
     assert FOUND["treatment"].values.tolist() == ["as they are", "equalised grey"]
     assert {"enc1", "enc3", "mid"} <= set(FOUND["block"].values)
     assert (FOUND.attrs["textures"], FOUND.attrs["shapes"], FOUND.attrs["images"]) == (12, 16, len(IDS))
@@ -105,7 +108,15 @@ def test_a_network_of_ones_own_has_the_untrained_twin_that_its_modules_make() ->
     net.tap_aliases = {"mid": "1"}  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
     found = cues.table(drawn(), net.eval(), settings=SETTINGS, progress=False)
     assert found["representation"].values.tolist() == ["trained", "untrained", "pixels", "gist"]
-    assert cues.verdict(found, blocks="mid").sizes["criterion"] == 4
+    assert found.attrs["twins"] == "untrained"
+    judged = cues.verdict(found, blocks="mid")
+    assert judged.sizes["criterion"] == 4
+    assert "not judged" not in judged["outcome"].values
+
+
+def test_settings_and_the_command_take_ten_draws() -> None:
+    command = import_module("analyses.cues.shell").command
+    assert cues.Settings().draws == inspect.signature(command).parameters["draws"].default == 10
 
 
 def table_with(difference: float, gain: float, spread: float = 0.1) -> xr.Dataset:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from analyses.ground import outcome, verdict_of
 from probekit.errors import InputError
 
-OUTCOMES = "holds", "does not hold", "undecided"
+OUTCOMES = "holds", "does not hold", "undecided", "not judged"
 # Steps of 2⁻¹⁰, which sums and negations keep exactly, and which are larger than what counts as rounding.
 STEPS = st.integers(-5000, 5000).map(lambda step: step / 1024)
 ENDS = st.tuples(STEPS, STEPS).map(sorted)
@@ -78,11 +78,12 @@ def test_the_verdict_depends_on_which_outcomes_there_are_alone(outcomes: list[st
     assert (said == "holds") == (bool(outcomes) and all(one == "holds" for one in outcomes))
     assert (said == "partly") == ({"holds", "does not hold"} <= set(outcomes))
     assert (said == "does not hold") == ("holds" not in outcomes and "does not hold" in outcomes)
+    assert (said == "not judged") == ("not judged" in outcomes and "does not hold" not in outcomes)
 
 
 @given(st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=5))
-def test_what_is_undecided_turns_no_verdict_but_one_that_is_undecided(outcomes: list[str]) -> None:
-    open_ = [k for k, one in enumerate(outcomes) if one == "undecided"]
+def test_what_is_open_turns_no_verdict_but_one_that_is_open_and_none_to_what_holds(outcomes: list[str]) -> None:
+    open_ = [k for k, one in enumerate(outcomes) if one in ("undecided", "not judged")]
     said, settled = verdict_of(outcomes), set()
     for ways in product(("holds", "does not hold"), repeat=len(open_)):
         told = list(outcomes)
@@ -101,7 +102,14 @@ def test_what_is_undecided_turns_no_verdict_but_one_that_is_undecided(outcomes: 
 def test_no_criterion_decides_nothing_and_each_set_of_outcomes_has_its_verdict() -> None:
     assert verdict_of([]) == "undecided"
     every = {verdict_of(pair) for pair in product(OUTCOMES, OUTCOMES)}
-    assert every == {"holds", "partly", "does not hold", "undecided"}
+    assert every == {"holds", "partly", "does not hold", "undecided", "not judged"}
+
+
+@given(st.lists(st.sampled_from(OUTCOMES), max_size=5))
+def test_one_more_criterion_that_is_not_judged_leaves_what_is_refuted_and_nothing_else(outcomes: list[str]) -> None:
+    said = verdict_of(outcomes)
+    more = verdict_of([*outcomes, "not judged"])
+    assert more == (said if said in ("partly", "does not hold") else "not judged")
 
 
 @pytest.mark.parametrize("module", ["cues.verdict", "noise_level.verdict", "textures.judging", "claims.judge"])

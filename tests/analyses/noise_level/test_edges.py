@@ -16,17 +16,22 @@ from tests.analyses.noise_level.making import Scaled, Shifted
 IMAGES = np.random.default_rng(0).random((30, 1, 8, 8)).astype(np.float32)
 NOTHING = np.zeros((30, 1, 16, 16), np.float32)
 QUICK: dict[str, Any] = {"resamples": 100, "progress": False}
-WALK = [1.0, 0.5, 0.1]
+WALK = np.linspace(1, 0.03, 12).tolist()
 
 
-def pair(denoisers: Any, images: Any = NOTHING, **options: Any) -> tuple[xr.Dataset, xr.Dataset]:
+def pair(
+    denoisers: Any, images: Any = NOTHING, *, told: bool = False, walk: Any = WALK, **options: Any
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """What both functions return, of denoisers that are called blind, also those that are told σ, unless `told`."""
     found = noise_level.analyse(denoisers, images, **QUICK, **options)
-    return found, noise_level.along(denoisers, images, sigmas=WALK, n_samples=8, **QUICK)
+    path = noise_level.along(denoisers, images, sigmas=walk, n_samples=8, **QUICK)
+    blind = {"told": ("network", np.zeros(found.sizes["network"], bool))}
+    return (found, path) if told else (found.assign_coords(blind), path.assign_coords(blind))
 
 
 def test_each_of_several_denoisers_is_as_it_is_alone() -> None:
     several = {"none": Scaled(0), "told": Shifted(0.9)}
-    for both, alone in zip(pair(several), (pair({"told": several["told"]})), strict=True):
+    for both, alone in zip(pair(several, told=True), pair({"told": several["told"]}, told=True), strict=True):
         xr.testing.assert_allclose(both.sel(network=["told"]), alone)
         assert both["told"].values.tolist() == [False, True]
 
@@ -63,10 +68,14 @@ def test_one_image_has_no_interval() -> None:
 
 def test_the_claim_holds_of_a_blind_denoiser_that_takes_off_the_noise_and_nothing_else() -> None:
     # Of black images a denoiser that says black: σ̂ is σ within its sampling error of 4 % an image.
-    judged = noise_level.verdict(*pair({"black": Scaled(0), "told": Shifted(0.1)}))
+    judged = noise_level.verdict(*pair({"black": Scaled(0), "told": Shifted(0.1)}, told=True))
     assert judged.attrs["verdict"] == "holds"
     assert set(judged["network"].values) == {"black"}
-    assert judged.attrs["tested"].startswith("the range [0.1, 1] on images: 0.1, 0.2, 0.3, 0.5, 0.8, 1; path: 3 levels")
+    assert judged.attrs["tested"].startswith(
+        "the range [0.1, 1] on images: 0.1, 0.2, 0.3, 0.5, 0.8, 1; path: 12 levels"
+    )
+    assert judged.attrs["lacks"] == ""
+    assert not judged["told"].values.any()
     # Of the seven default levels one is below the range.
     assert judged.sizes["criterion"] == 6 + len(WALK)
 
@@ -104,7 +113,7 @@ def test_a_part_of_the_range_is_called_so_and_wide_intervals_are_undecided() -> 
 
 
 def test_the_figure_has_a_panel_for_bias_spread_and_path() -> None:
-    found, path = pair({"none": Scaled(0), "told": Shifted(0.9)})
+    found, path = pair({"none": Scaled(0), "told": Shifted(0.9)}, told=True)
     figure = noise_level.plot(found, path)
     assert isinstance(figure, Figure)
     assert len(figure.axes) == 3
@@ -132,6 +141,10 @@ def test_the_command_measures_judges_and_draws(tmp_path: Path, monkeypatch: pyte
     ]
     with xr.open_dataset(tmp_path / "out" / "noise_level.nc") as found:
         assert found["network"].values.tolist() == networks.split(",")
+    with xr.open_dataset(tmp_path / "out" / "noise_level-verdict.nc") as judged:
+        assert set(judged["network"].values) == {networks.split(",")[0]}
+        assert judged["told"].dtype == bool
+        assert not judged["told"].any()
     # Where no denoiser is blind, nothing is judged.
     assert noise_level.main([*words[:4], "nets_of_noise_level:told", *words[5:8], "told", "--quiet"]) == 0
     assert not (tmp_path / "told" / "noise_level-verdict.nc").exists()

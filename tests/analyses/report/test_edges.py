@@ -15,6 +15,7 @@ import probekit
 from analyses import claims, report
 from analyses.report import Compared, Measured, Told
 from analyses.report.parts import OnPhi
+from analyses.report.settings import one_of_each
 from probekit.cli.arguments import images_called
 from probekit.errors import InputError, ProbeError
 from probekit.models.unet import UNet
@@ -92,6 +93,38 @@ def test_other_options_make_other_findings(images, made) -> None:
         report.run(images, out=out, **grouped | {"only": (3,)})
 
 
+def test_what_takes_no_groups_is_measured_on_one_image_of_each(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).random((90, 3, 16, 16), dtype=np.float32)
+    # Groups of very unequal sizes: 30 of one image, and two of 30.
+    groups = [f"g{k}" for k in range(30)] + ["large"] * 30 + ["larger"] * 30
+    images = probekit.images.load(pixels, labels=groups, ids=[f"i{k:02}" for k in range(90)])
+    chosen = one_of_each(images, "label", 3)
+    assert sorted(chosen.labels) == sorted(set(groups))
+    turned = one_of_each(images.subset(range(89, -1, -1)), "label", 3)
+    assert set(turned.ids) == set(chosen.ids)
+    assert set(one_of_each(images, "label", 4).ids) != set(chosen.ids)
+    assert one_of_each(images, None, 3) is one_of_each(images, "image", 3) is images
+    how = FEW | {"measured": replace(MEASURED, clusters="label"), "only": (11,)}
+    report.run(images, out=tmp_path / "out", **how)
+    found = xr.load_dataset(tmp_path / "out" / "noise_level.nc", engine="h5netcdf")
+    assert found.sizes["image"] == 32
+    assert "| images, one of each group | `32` |" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="claims 5, 8 cannot be judged: labels cannot be both"):
+        report.run(images, out=tmp_path / "no", **how | {"only": (5, 8), "compared": report.Compared(train=images)})
+
+
+def test_the_page_says_what_is_decided_of_types_of_channel_and_by_how_many_images(images, made) -> None:
+    out, _ = made
+    report.run(images, out=out, **FEW)
+    page = (out / "report.md").read_text(encoding="utf-8")
+    found = xr.load_dataset(out / "selectivity-trained.nc", engine="h5netcdf").sel(block="mid")
+    for name in found.criterion.values:
+        shares = " | ".join(f"{100 * one:.0f} %" for one in found.decided.sel(criterion=name).values)
+        assert f"| {name} | {shares} |" in page
+    undecided = " | ".join(f"{100 * one:.0f} %" for one in found.fraction.sel(kind="undecided").values)
+    assert f"| {len(images)} | {undecided} |" in page
+
+
 def test_findings_of_other_noise_levels_or_images_are_not_taken_for_these(images, tmp_path: Path) -> None:
     def value(chosen, sigma) -> float:
         shutil.rmtree(tmp_path / "stores", ignore_errors=True)
@@ -137,7 +170,7 @@ def test_claims_about_classes_are_judged_where_there_are_training_images(tmp_pat
     # Stability is judged at a noise level of its own, and not among sixty images.
     second = judged.isel(criterion=judged.of_claim.values == 2)
     assert second.sigma.values.tolist() == [0.3]
-    assert second.lacks.values.tolist() == ["1,000 images to find it among"]
+    assert second.lacks.values.tolist() == ["1,000 images to find it among and 10 draws a side"]
     assert claims.verdicts(judged)[2] == "not judged"
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert page.count("![") == 1
@@ -153,7 +186,7 @@ def test_stability_asks_for_no_classes_and_no_training_images(tmp_path: Path) ->
     drawn = replace(images_called(["shapes:60"], size=16), labels=None)
     judged = report.run(drawn, out=tmp_path, measured=replace(MEASURED, sigma=(0.1,)), only=[2], told=FEW["told"])
     assert claims.verdicts(judged) == {2: "not judged"}
-    assert set(judged.lacks.values) == {"1,000 images to find it among"}
+    assert set(judged.lacks.values) == {"1,000 images to find it among and 10 draws a side"}
     assert MEASURED.draws == 2
     sides = "Found among 60 images, of 1 draw a side, independent noise."
     assert sides in (tmp_path / "report.md").read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """The table of textures for a network: what it holds, which block is chosen, subsets, the command, and figures."""
 
+import inspect
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def test_a_table_is_what_analyse_says_of_each_form_and_of_representations(found:
     assert found.attrs["reference"] == "UNet"
     assert (found.attrs["photographs"], found.attrs["patches"]) == (12, 48)
     assert (found.attrs["patches_each"], found.attrs["patches_least"]) == (4, 4)
+    assert found.attrs["twins"].split("; ") == NETWORKS[1:]
 
 
 def test_fewer_patches_than_were_asked_for_are_counted() -> None:
@@ -61,6 +63,11 @@ def test_fewer_patches_than_were_asked_for_are_counted() -> None:
     many = textures.Settings(size=8, side=None, each=9, sigma=(0.1,), draws=1, resamples=100)
     counted = textures.table(photographs(), denoiser=OWN, settings=many, progress=False)
     assert (counted.attrs["patches_each"], counted.attrs["patches_least"]) == (9, 6)
+
+
+def test_settings_and_the_command_take_ten_draws() -> None:
+    command = import_module("analyses.textures.shell").command
+    assert textures.Settings().draws == inspect.signature(command).parameters["draws"].default == 10
 
 
 def test_the_untrained_row_is_the_twin_of_the_network() -> None:
@@ -99,7 +106,10 @@ def test_a_network_of_others_has_no_twin_of_the_papers_gains_and_a_verdict_besid
     rivals = ["untrained", "colour moments", "Gabor bank"]
     said = textures.verdict(found, found.attrs["block"], rivals=rivals, distance=found.attrs["verdict_distance"])
     assert found.attrs["verdict"] == said
-    assert textures.verdict(found, found.attrs["block"]) == "undecided"
+    assert textures.verdict(found, found.attrs["block"]) == said
+    assert found.attrs["twins"] == "untrained"
+    with pytest.raises(InputError, match=r"paper's gains.*: the network has only untrained to be above"):
+        textures.verdict(found, found.attrs["block"], rivals="untrained, paper's gains")
 
 
 def test_without_training_photographs_there_is_no_block_and_no_verdict() -> None:
