@@ -158,6 +158,15 @@ def test_correlations_are_numpys_and_cosines_sklearns() -> None:
     np.testing.assert_allclose(cosines(each, largest=1.0), cosine_similarity(each), atol=1e-12)
 
 
+def test_rounding_in_every_one_of_many_features_has_no_direction() -> None:
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (3, 10_000))
+    for largest in (1e-9, 1.0, 1e9):
+        found = cosines(largest * signs * np.array([[5e-13], [1e-10], [1.0]]), largest=largest)
+        assert np.isnan(found[0]).all()
+        np.testing.assert_allclose(found[1:, 1:], np.corrcoef(signs[1:]), atol=0.01)
+    assert np.isnan(cosines(np.zeros((2, 3)), largest=0.0)).all()
+
+
 def test_no_correlation_is_beyond_one_by_rounding() -> None:
     each = np.random.default_rng(0).normal(size=(50, 7))
     unit = each / np.linalg.norm(each, axis=1, keepdims=True)
