@@ -150,6 +150,7 @@ def test_a_word_means_the_same_in_every_command(name: str) -> None:
         "analyse cues": {"sigma", "draws"},
         "analyse textures": {"size", "sigma", "draws"},
         "analyse noise_level": {"sigma", "network"},
+        "analyse controls": {"draws"},
         "report": {"draws"},
     }.get(name, set())
     shared = options(vocabulary)
