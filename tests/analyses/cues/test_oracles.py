@@ -148,6 +148,24 @@ def intervals_cover(row: float, col: float, noise: float) -> None:
     assert coverage(row, col, noise) >= 0.95 - ALLOWED
 
 
+@pytest.mark.parametrize("levels", [2, 3])
+def test_resamples_that_hold_no_image_are_drawn_again(levels: int) -> None:
+    # Images that share no level: many resamples draw the levels of none.
+    own = np.arange(levels)
+    values = 2.0**own
+    drawing, expected = np.random.default_rng(0), []
+    while len(expected) < 200:
+        left = 200 - len(expected)
+        times = [drawing.multinomial(levels, np.full(levels, 1 / levels), size=left) for _ in range(2)]
+        listed = [
+            [v for v, m, n in zip(values, *both, strict=True) for _ in range(m * n)]
+            for both in zip(*times, strict=True)
+        ]
+        expected += [np.mean(one) for one in listed if one]
+    found = kernels.crossed_means(values, own, own, resamples=200, seed=0)
+    np.testing.assert_allclose(found, expected)
+
+
 @pytest.mark.parametrize(("row", "col", "noise"), [(1, 0, 0), (0, 1, 0), (1, 1, 0), (1, 1, 1), (0.3, 0.3, 1)])
 def test_intervals_over_two_crossed_factors_cover_at_least_as_often_as_they_say(
     row: float, col: float, noise: float
