@@ -79,6 +79,15 @@ def test_correlations_over_pairs_are_those_of_scipy(statistic: str, scipy_test) 
         assert correlation([a, other], statistic)[0] == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_variable_that_is_constant_in_one_table_leaves_the_others_their_inverse() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 40, 2)) * [1.0, 1e-9]
+    x[1, :, 0] = 0
+    inverse, sound = kernels_correlation.inverted(np.swapaxes(x, 1, 2) @ x)
+    assert sound.tolist() == [True, False, True]
+    for i in (0, 2):
+        np.testing.assert_allclose(inverse[i], np.linalg.inv(x[i].T @ x[i]), rtol=1e-9)
+
+
 def test_distance_correlation_is_that_of_dcor_plain_and_partial() -> None:
     with warnings.catch_warnings():
         # numba's own deprecations on import are not this package's.
