@@ -79,6 +79,15 @@ def test_correlations_over_pairs_are_those_of_scipy(statistic: str, scipy_test) 
         assert correlation([a, other], statistic)[0] == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_permutation_of_which_nothing_is_left_has_no_correlation() -> None:
+    # The first permutation makes variable 0 the given one, with rounding in the rest; the second is as the data are.
+    inner = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]])
+    same = np.array([[1.0, 0.3, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    moved = np.stack([same, inner])
+    found = kernels_mantel.permuted_statistics(inner, moved, (2,))
+    np.testing.assert_allclose(found, [0, 0.5 / np.sqrt(1 - 0.25**2)])
+
+
 def test_a_variable_that_is_constant_in_one_table_leaves_the_others_their_inverse() -> None:
     x = np.random.default_rng(0).normal(size=(3, 40, 2)) * [1.0, 1e-9]
     x[1, :, 0] = 0
