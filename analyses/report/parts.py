@@ -88,7 +88,9 @@ def _power(study: Study, found: xr.Dataset, data: xr.Dataset, shown: Shown) -> N
     here = found["decided"].isel(block=labels.strings(found["block"].values).tolist().index(block))
     rows = [[str(name), *_shares(here.sel(criterion=name))] for name in here["criterion"].values]
     shown.table(
-        about, f"Share of the channels of {block} of which each criterion is decided:", Table(["", *levels], rows)
+        about,
+        f"Share of the channels of {block} of which each criterion is decided:",
+        Table(["criterion", *levels], rows),
     )
     clusters = study.measured.clusters
     options = {"seed": study.measured.seed, **({} if clusters is None else {"clusters": clusters})}

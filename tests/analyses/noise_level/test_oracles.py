@@ -185,3 +185,11 @@ def test_a_denoiser_that_takes_off_a_share_of_what_it_is_told_says_that_share(sh
     np.testing.assert_allclose(found["relative_bias"], share - 1, atol=1e-5)
     np.testing.assert_allclose(path["mismatch"], share - 1, atol=1e-5)
     assert found["told"].item()
+
+
+def test_the_spread_about_a_large_mean_keeps_its_digits_beside_one_about_0() -> None:
+    values = np.random.default_rng(0).normal(size=(40, 2))
+    values[:, 1] = values[:, 0] + 1e8
+    found = estimated_spread(values, resamples=200, level=0.95, seed=0)
+    for end in found:
+        np.testing.assert_allclose(end[1], end[0], rtol=1e-6)
