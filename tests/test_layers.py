@@ -49,10 +49,10 @@ FLOORS = [
         "analyses.factors",
         "analyses.training",
         "analyses.cues",
-        "analyses.claims",
         "analyses.noise_level",
         "analyses.textures",
     },
+    {"analyses.claims"},
     {"analyses.report"},
     {"probekit.__main__"},
 ]

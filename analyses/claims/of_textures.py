@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from analyses import cues, noise_level, textures
 from analyses.claims.criteria import (
     ROUNDING,
     UNKNOWN,
@@ -19,21 +20,13 @@ from analyses.claims.criteria import (
     of_each,
     part_of,
 )
+from analyses.ground import TWINS
 from probekit import checks, labels
 from probekit.errors import InputError
 
 __all__ = ["RELIABLE", "blocks_of_cues", "descriptor_of_textures", "knows_sigma", "reliable", "texture_over_shape"]
 
-RIVALS = ("colour moments", "Gabor bank")
-PATCHES = 8
 FORMS = {"colour": "in colour", "grey": "in equalised grey"}
-# What cues.table does to images, in colour and in grey.
-TREATMENTS = ("as they are", "equalised grey")
-# The noise levels that claim 11 is about, from and to, how many at least, and how far σ̂ may be off.
-RANGE, LEVELS, ON_IMAGES, ON_PATH = (0.1, 1.0), 3, 0.05, 0.1
-# The same of the path, Algorithm 1's, whose ends are reached to a tenth.
-WALK, STEPS, ABOUT = (1.0, 0.03), 10, 0.1
-IMAGES, PATH = "held-out images", "sampler's path"
 # From the best to the worst.
 SEVERITY = ("holds", "undecided", "does not hold")
 RELIABLE = 0.95
@@ -56,8 +49,8 @@ def descriptor_of_textures(given: Given) -> Iterator[Criterion]:
     block = str(found.attrs["block"])
     subject = f"rate at which the nearest patch in φ of {block} is of the same photograph"
     least = found.attrs.get("patches_least", 0)
-    if checks.number("patches_least of textures", least, "number of patches of each photograph") < PATCHES:
-        yield Criterion(subject, "above", 0.0, UNKNOWN, lacks=f"{PATCHES} patches of each photograph")
+    if checks.number("patches_least of textures", least, "number of patches of each photograph") < textures.PATCHES:
+        yield Criterion(subject, "above", 0.0, UNKNOWN, lacks=f"{textures.PATCHES} patches of each photograph")
     at = {"block": block, "subset": "all", "distance": str(found.attrs["verdict_distance"])}
     gone = [f"{dim} {label!r}" for dim, label in at.items() if not len(labelled(found, dim, label))]
     if gone:
@@ -76,7 +69,7 @@ def descriptor_of_textures(given: Given) -> Iterator[Criterion]:
             control, chance = of_each(twins, lambda f: f["rate"]), float(part["chance"])
             yield Criterion(subject, "above", chance, own, sigma, control, bound_name="chance", counts=False)
             above = partial(Criterion, subject, "above", 0.0, sigma=sigma)
-            for rival in (*given.untrained, *RIVALS):
+            for rival in (*given.untrained, *(one for one in textures.RIVALS if one not in TWINS)):
                 other = part_of(part, representation=rival)
                 more = None if other is None else estimate_of(other, "difference")
                 yield beyond(above, rival, own.value, more, f"that of {rival}")
@@ -114,8 +107,8 @@ def texture_over_shape(given: Given) -> Iterator[Criterion]:
     by_chance = float(found["texture_chance"] - found["shape_chance"])
     bound, said = (by_chance, "chance") if by_chance > ROUNDING else (0.0, "")
     at = labels.strings(here["treatment"].values)
-    for treatment in (*TREATMENTS, *(one for one in at if one not in TREATMENTS)):
-        counts = treatment in TREATMENTS
+    for treatment in (*cues.TREATMENTS, *(one for one in at if one not in cues.TREATMENTS)):
+        counts = treatment in cues.TREATMENTS
         for block, gone in _places(given, names, str(found.attrs.get("taps", ""))).items():
             subject = f"neighbours in φ of {block} of the same texture less of the same shape, {treatment}"
             if gone or treatment not in at:
@@ -144,41 +137,31 @@ def knows_sigma(given: Given) -> Iterator[Criterion]:
         raise InputError(
             f"the noise level is judged of {', '.join(sorted(networks))}: give verdict(…, networks=) of one"
         )
-    biased, off = f"relative bias of σ̂ on {IMAGES}", f"relative mismatch of σ̂ along the {PATH}"
+    on_images, on_path = noise_level.PARTS
+    biased, off = f"relative bias of σ̂ on {on_images}", f"relative mismatch of σ̂ along the {on_path}"
     if "told" in found.variables and found["told"].values.any():
-        for subject, bound in ((biased, ON_IMAGES), (off, ON_PATH)):
+        for subject, bound in ((biased, noise_level.ON_IMAGES), (off, noise_level.ON_PATH)):
             yield Criterion(subject, "within", bound, UNKNOWN, lacks="a blind network")
         return
     parts, levels = labels.strings(found["part"].values), found["sigma"].values
-    inside = (levels >= RANGE[0] - ROUNDING) & (levels <= RANGE[1] + ROUNDING)
-    images, path = np.flatnonzero(parts == IMAGES), np.flatnonzero(parts == PATH)
-    measured = np.unique(levels[images][inside[images]].round(6))
-    if len(measured) < LEVELS or not np.isclose([measured.min(), measured.max()], RANGE).all():
-        lacks = f"{LEVELS} levels of σ from {RANGE[0]:g} to {RANGE[1]:g}"
-        yield Criterion(biased, "within", ON_IMAGES, UNKNOWN, lacks=lacks)
+    inside = noise_level.in_range(levels)
+    images, path = np.flatnonzero(parts == on_images), np.flatnonzero(parts == on_path)
+    few, short = noise_level.lacking(levels[images], levels[path])
+    if few:
+        yield Criterion(biased, "within", noise_level.ON_IMAGES, UNKNOWN, lacks=few)
     for i in images:
         estimate = estimate_of(found.isel(criterion=i), "value")
-        yield Criterion(biased, "within", ON_IMAGES, estimate, float(levels[i]), counts=bool(inside[i]))
-    if lacks := _path_lacking(levels[path]):
-        yield Criterion(off, "within", ON_PATH, UNKNOWN, lacks=lacks)
+        yield Criterion(biased, "within", noise_level.ON_IMAGES, estimate, float(levels[i]), counts=bool(inside[i]))
+    if short:
+        yield Criterion(off, "within", noise_level.ON_PATH, UNKNOWN, lacks=short)
     if not len(path):
         return
     off += f", at the worst of {len(path)} level{'s' * (len(path) > 1)}"
-    rows = [
-        Criterion(off, "within", ON_PATH, estimate_of(found.isel(criterion=i), "value"), float(levels[i])) for i in path
-    ]
+    judged = partial(Criterion, off, "within", noise_level.ON_PATH)
+    rows = [judged(estimate_of(found.isel(criterion=i), "value"), float(levels[i])) for i in path]
     # One row of the path stands for all: of those that refute the criterion, or else leave it open, or else meet it,
     # the level at which the interval reaches furthest from 0.
     yield max(rows, key=lambda row: (SEVERITY.index(row.outcome), np.nan_to_num(np.abs(row.estimate[1:])).max()))
-
-
-def _path_lacking(levels: np.ndarray) -> str:
-    """What lacks for a path to be the sampler's: its ends, and levels between them."""
-    first, last = WALK
-    steps = np.unique(levels.round(6))
-    if len(steps) >= STEPS and steps[-1] >= first * (1 - ABOUT) and steps[0] <= last * (1 + ABOUT):
-        return ""
-    return f"{STEPS} levels of σ from {first:g} to {last:g} along the path"
 
 
 def reliable(given: Given) -> Iterator[Criterion]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analyses.controls.analyse import table
+from analyses.controls.analyse import DRAWS, table
 from analyses.controls.figure import plot
 from analyses.ground import OUT, run, saved
 from probekit.cli.arguments import (
@@ -60,7 +60,7 @@ def command(
     crop: Crop = None,
     bands: Bands = 3,
     sigma: Sigma = SIGMA,
-    draws: Draws = 20,
+    draws: Draws = DRAWS,
     reduce: Reduce = REDUCE,
     untrained: Untrained = 3,
     measures: Measures = None,

@@ -4,13 +4,14 @@ from analyses.cues.analyse import FINDINGS, analyse
 from analyses.cues.exemplars import named
 from analyses.cues.figure import plot
 from analyses.cues.shell import main
-from analyses.cues.table import TABLE, Settings, table
+from analyses.cues.table import TABLE, TREATMENTS, Settings, table
 from analyses.cues.verdict import VERDICT, verdict
 from analyses.descriptors import equalised
 
 __all__ = [
     "FINDINGS",
     "TABLE",
+    "TREATMENTS",
     "VERDICT",
     "Settings",
     "analyse",

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.cues.table import TABLE, TREATMENTS
-from analyses.ground import TWINS, Estimate, Findings, Variable, outcome, verdict_of
+from analyses.ground import Estimate, Findings, Variable, asked_twins, outcome, verdict_of
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -64,8 +64,8 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
     Raises
     ------
     InputError
-        If these are no findings of `table`, they have no untrained network, or lack the reference, a
-        block or a distance.
+        If these are no findings of `table`, they have no untrained network, or lack the reference, a block or a
+        distance.
 
     Examples
     --------
@@ -116,8 +116,7 @@ def _asked(findings: xr.Dataset, known: list[str]) -> list[str]:
 
 def _rows(here: xr.Dataset, names: list[str], reference: str) -> list[tuple[Any, ...]]:
     """Of each criterion where it is, what is taken off, the number with its interval, and its outcome."""
-    said = str(here.attrs.get("twins", "")).split("; ")
-    twins = [twin for twin in TWINS if twin in said] or list(TWINS)
+    twins = asked_twins(here)
     # Where a texture has more candidates than a shape, neighbours drawn at random are above 0.
     by_chance = max(0.0, float(here["texture_chance"] - here["shape_chance"]))
     treatments, blocks = (labels.strings(here[name].values) for name in ("treatment", "block"))

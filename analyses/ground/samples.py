@@ -36,6 +36,7 @@ __all__ = [
     "TWINS",
     "SampleSettings",
     "as_network",
+    "asked_twins",
     "block_names",
     "chosen_channels",
     "drawn_images",
@@ -123,6 +124,12 @@ def untrained_twin(denoiser: nn.Module, *, seed: int = 0, gains: str = "one") ->
     if isinstance(twin, Denoiser):
         twin.name = f"{twin.name}-untrained{'' if gains == 'one' else '-paper-gains'}"
     return twin.eval()
+
+
+def asked_twins(findings: xr.Dataset) -> list[str]:
+    """The controls that a network is to be compared with: those that it can have, by attr `twins`, or else both."""
+    said = str(findings.attrs.get("twins", "")).split("; ")
+    return [twin for twin in TWINS if twin in said] or list(TWINS)
 
 
 def untrained_twins(denoiser: nn.Module, *, seed: int = 0) -> dict[str, nn.Module]:

@@ -4,6 +4,21 @@ from analyses.noise_level.analyse import FINDINGS, PATH, along, analyse
 from analyses.noise_level.figure import plot
 from analyses.noise_level.networks import is_told
 from analyses.noise_level.shell import main
-from analyses.noise_level.verdict import VERDICT, verdict
+from analyses.noise_level.verdict import ON_IMAGES, ON_PATH, PARTS, VERDICT, in_range, lacking, verdict
 
-__all__ = ["FINDINGS", "PATH", "VERDICT", "along", "analyse", "is_told", "main", "plot", "verdict"]
+__all__ = [
+    "FINDINGS",
+    "ON_IMAGES",
+    "ON_PATH",
+    "PARTS",
+    "PATH",
+    "VERDICT",
+    "along",
+    "analyse",
+    "in_range",
+    "is_told",
+    "lacking",
+    "main",
+    "plot",
+    "verdict",
+]

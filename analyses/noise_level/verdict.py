@@ -13,7 +13,7 @@ from analyses.sampling import levels
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["VERDICT", "verdict"]
+__all__ = ["ON_IMAGES", "ON_PATH", "PARTS", "VERDICT", "in_range", "lacking", "verdict"]
 
 # The bounds of the claim: relative bias on images, where σ is in this range, and mismatch on the sampler's path.
 RANGE, ON_IMAGES, ON_PATH = (0.1, 1.0), 0.05, 0.1
@@ -93,7 +93,7 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
     if not chosen:
         raise InputError("no denoiser of the findings is blind: give findings of one that is, or networks=")
     sigma = findings["sigma"].values
-    inside = sigma[(sigma >= RANGE[0] * (1 - 1e-9)) & (sigma <= RANGE[1] * (1 + 1e-9))]
+    inside = sigma[in_range(sigma)]
     if not len(inside):
         raise InputError(f"no noise level of the findings is in [{RANGE[0]:g}, {RANGE[1]:g}]: give some that are")
     rows = [
@@ -109,8 +109,9 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
         "not judged" if one else outcome(low, high, bound, "within")
         for (_, low, high), bound, one in zip(ends, bounds, told, strict=True)
     ]
-    steps, lacking = path["sigma"].values, _lacking(inside, path["sigma"].values)
-    lacking += [f"a blind network instead of {name}" for name in chosen if told_by[name]]
+    steps = path["sigma"].values
+    lacks = [one for one in lacking(inside, steps) if one]
+    lacks += [f"a blind network instead of {name}" for name in chosen if told_by[name]]
     whole = _reaches(inside, *RANGE)
     return VERDICT.label(
         {"value": Estimate(*np.transpose(ends)), "bound": np.array(bounds), "outcome": np.array(outcomes, object)},
@@ -123,8 +124,8 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
             "told": ("criterion", told),
         },
         level=findings.attrs["level"],
-        verdict=verdict_of([*outcomes, *("not judged" for _ in lacking)]),
-        lacks="; ".join(lacking),
+        verdict=verdict_of([*outcomes, *("not judged" for _ in lacks)]),
+        lacks="; ".join(lacks),
         tested=(
             f"{'the range' if whole else 'part of the range'} [{RANGE[0]:g}, {RANGE[1]:g}] on images: "
             f"{', '.join(f'{s:g}' for s in inside)}; path: {len(steps)} levels from {steps.max():g} to {steps.min():g}"
@@ -132,19 +133,24 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
     )
 
 
-def _lacking(inside: np.ndarray, steps: np.ndarray) -> list[str]:
-    """What lacks for noise levels of images, and of the path, to be those that the claim asks for."""
+def in_range(sigma: np.ndarray) -> np.ndarray:
+    """Which noise levels (level) of images the claim is about."""
+    return (sigma >= RANGE[0] * (1 - 1e-9)) & (sigma <= RANGE[1] * (1 + 1e-9))
+
+
+def lacking(images: np.ndarray, path: np.ndarray) -> tuple[str, str]:
+    """What lacks for noise levels (level) of images, and of the path, to be those that the claim asks for, or ""."""
     first, *_, last = levels("algorithm1")
-    asked = {
-        f"{LEVELS} levels of σ from {RANGE[0]:g} to {RANGE[1]:g}": (inside, LEVELS, _reaches(inside, *RANGE)),
-        f"{STEPS} levels of σ from {first:g} to {last:g} along the path": (
-            steps,
-            STEPS,
-            _reaches(steps, last * (1 + ABOUT), first * (1 - ABOUT)),
-        ),
-    }
+    few = f"{LEVELS} levels of σ from {RANGE[0]:g} to {RANGE[1]:g}"
+    short = f"{STEPS} levels of σ from {first:g} to {last:g} along the path"
+    enough = _reach(images[in_range(images)], LEVELS, *RANGE)
+    return "" if enough else few, "" if _reach(path, STEPS, last * (1 + ABOUT), first * (1 - ABOUT)) else short
+
+
+def _reach(sigma: np.ndarray, least: int, low: float, high: float) -> bool:
+    """Whether so many distinct noise levels reach from one to another, or beyond them."""
     # Those that are the same to rounding are one.
-    return [what for what, (one, n, far) in asked.items() if not far or len(np.unique(one.round(6))) < n]
+    return len(np.unique(sigma.round(6))) >= least and _reaches(sigma, low, high)
 
 
 def _reaches(sigma: np.ndarray, low: float, high: float) -> bool:

@@ -4,7 +4,7 @@ from analyses.descriptors import equalised
 from analyses.textures.analyse import CURVE, FINDINGS, TABLE, analyse, curve
 from analyses.textures.excited import EXCITED, excited, sheet
 from analyses.textures.figure import plot, plot_curves
-from analyses.textures.judging import RIVALS, best_block, verdict
+from analyses.textures.judging import PATCHES, RIVALS, best_block, verdict
 from analyses.textures.patches import patches
 from analyses.textures.shell import main
 from analyses.textures.table import Settings, representations, table
@@ -13,6 +13,7 @@ __all__ = [
     "CURVE",
     "EXCITED",
     "FINDINGS",
+    "PATCHES",
     "RIVALS",
     "TABLE",
     "Settings",

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import TWINS, outcome, verdict_of
+from analyses.ground import TWINS, asked_twins, outcome, verdict_of
 from analyses.textures.analyse import PLACE, TABLE
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["RIVALS", "best_block", "verdict"]
+__all__ = ["PATCHES", "RIVALS", "best_block", "verdict"]
 
 # What claim 9 asks φ to be above.
 RIVALS = (*TWINS, "colour moments", "Gabor bank")
@@ -100,8 +100,7 @@ def verdict(
     there = dict.fromkeys(labels.strings(chosen["representation"].values))
     for one in wanted:
         checks.choice("rivals", one, tuple(there | dict.fromkeys(RIVALS)))
-    said = str(findings.attrs.get("twins", "")).split("; ")
-    possible = [twin for twin in TWINS if twin in said] or list(TWINS)
+    possible = asked_twins(findings)
     asked = [one for one in wanted if one not in TWINS or one in possible]
     if not asked:
         raise InputError(f"{checks.given('rivals', rivals)}: the network has only {', '.join(possible)} to be above")

@@ -1,10 +1,12 @@
 """Broken on purpose: a claim that forgets one of its untrained controls is seen by its laws."""
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 
+from analyses import cues, noise_level, textures
 from analyses.claims import criteria, judge, of_comparisons, of_phi, of_textures
 from analyses.ground import TWINS
 from probekit import labels
@@ -13,6 +15,10 @@ from tests.analyses.claims import test_dropped as dropped
 from tests.analyses.claims import test_further as further
 from tests.analyses.claims import test_judge as laws
 from tests.analyses.claims import test_lacking as lacking
+
+# The package has a function of that name.
+verdict = import_module("analyses.noise_level.verdict")
+HALF_WAY = np.linspace(0.5, 0.03, 100)
 
 
 @pytest.mark.parametrize(("kept", "beaten"), [(0, "untrained"), (1, "paper_gains")])
@@ -87,13 +93,19 @@ HOLDS_BY_ALL = dropped.test_a_claim_holds_only_by_all_that_it_asks_for_and_names
         (of_comparisons, "NEAR", 1.0, dropped.test_a_probe_counts_at_the_noise_level_of_the_claim_alone, ()),
         (of_comparisons, "CHANCE", "", dropped.test_a_probe_counts_at_the_noise_level_of_the_claim_alone, ()),
         (of_textures, "FORMS", {"colour": "in colour"}, HOLDS_BY_ALL, (9,)),
-        (of_textures, "PATCHES", 0, HOLDS_BY_ALL, (9,)),
-        (of_textures, "TREATMENTS", ("as they are",), HOLDS_BY_ALL, (10,)),
+        (textures, "PATCHES", 0, HOLDS_BY_ALL, (9,)),
+        (cues, "TREATMENTS", ("as they are",), HOLDS_BY_ALL, (10,)),
         (labels, "block_before", lambda blocks, block: blocks[blocks.index(block) - 1], dropped.LARGEST, ()),
-        (of_textures, "ON_PATH", 10.0, dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
-        (of_textures, "STEPS", 2, lacking.REACHING, (np.geomspace(1, 0.03, 9), False, 0.0, "holds")),
-        (of_textures, "ABOUT", 0.9, lacking.REACHING, (np.linspace(1, 0.05, 100), False, 0.0, "holds")),
-        (of_textures, "WALK", (0.4, 0.03), lacking.REACHING, (np.linspace(0.5, 0.03, 100), False, 0.0, "holds")),
+        (noise_level, "ON_PATH", 10.0, dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
+        (verdict, "STEPS", 2, lacking.REACHING, (np.geomspace(1, 0.03, 9), False, 0.0, "holds")),
+        (verdict, "ABOUT", 0.9, lacking.REACHING, (np.linspace(1, 0.05, 100), False, 0.0, "holds")),
+        (
+            verdict,
+            "levels",
+            lambda _: [0.4, 0.1, 0.03],
+            lacking.REACHING,
+            (np.linspace(0.5, 0.03, 100), False, 0.0, "holds"),
+        ),
         (of_comparisons, "LEAST_DRAWS", 5, lacking.test_claim_2_says_of_how_many_draws_and_is_not_refuted_by_few, ()),
         (of_comparisons, "BEYOND", "", lacking.test_classes_of_fewer_than_three_images_do_not_judge_claim_5, ()),
         (
@@ -103,8 +115,8 @@ HOLDS_BY_ALL = dropped.test_a_claim_holds_only_by_all_that_it_asks_for_and_names
             further.test_distances_are_trusted_where_their_reliability_is_shown,
             (0.93, "does not hold"),
         ),
-        (of_textures, "LEVELS", 2, dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
-        (of_textures, "RANGE", (0.0, 9.0), dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
+        (verdict, "LEVELS", 2, dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
+        (verdict, "RANGE", (0.0, 9.0), dropped.test_claim_11_is_judged_by_its_own_bounds_and_levels, ()),
         (of_phi, "SURE", 0.0, dropped.test_overlap_without_confidence_is_said_not_to_tell_a_union, (0.03,)),
         (criteria, "ROUNDING", 9.0, dropped.test_an_interval_whose_ends_are_swapped_is_refused, ("", "above")),
     ],

@@ -84,7 +84,7 @@ def test_a_difference_of_the_wrong_sign_is_seen(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("name", "broken", "gone"),
     [
-        ("TWINS", {"untrained": "one"}, "untrained, paper's gains"),
+        ("asked_twins", lambda _: ["untrained"], "untrained, paper's gains"),
         ("TREATMENTS", ("as they are",), "equalised grey"),
         ("_asked", lambda *_: ["mid"], "enc3"),
     ],

@@ -9,8 +9,6 @@ import xarray as xr
 
 from analyses import claims
 from analyses.claims import Criterion
-from analyses.claims.of_textures import TREATMENTS
-from analyses.cues.table import TREATMENTS as TREATED
 from analyses.ground import TWINS, Estimate
 from probekit.errors import InputError
 from tests.analyses.claims.test_further import of_cues, of_reliability, of_textures
@@ -395,7 +393,3 @@ def test_one_refuted_criterion_refutes_a_claim_whatever_else_is_open_or_lacking(
     said = judged({"variants": found})
     assert set(said.outcome.values[said.counts.values]) == {"does not hold", "undecided", "not judged"}
     assert claims.verdicts(said) == {6: "does not hold"}
-
-
-def test_treatments_are_those_of_cues() -> None:
-    assert TREATMENTS == TREATED
