@@ -127,7 +127,8 @@ def _overlap(axes: Axes, findings: xr.Dataset) -> None:
             legend = name if kind == "overlap_gap" else None
             middle = findings[kind].values[:, block]
             axes.scatter(place, middle, s=18, color=fill, edgecolors=f"C{block}", label=legend, zorder=2)
-    axes.scatter([], [], s=18, color="white", edgecolors="grey", label="channels shuffled")
+    if findings["overlap_gap_shuffled"].notnull().any():
+        axes.scatter([], [], s=18, color="white", edgecolors="grey", label="channels shuffled")
     # Below the axis, where it covers no point.
     axes.legend(fontsize="small", ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.14))
 

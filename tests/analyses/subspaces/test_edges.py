@@ -279,6 +279,11 @@ def test_the_figure_shows_four_panels_for_every_tap(findings: xr.Dataset, tmp_pa
     legend = figure.axes[2].get_legend()
     assert legend is not None
     assert [t.get_text() for t in legend.get_texts()] == ["synthetic", "other", "channels shuffled"]
+    # Where shuffled channels have no overlap to show, as where they make one group, the legend names none.
+    unknown = findings.assign(overlap_gap_shuffled=np.nan * findings.overlap_gap_shuffled)
+    alone = subspaces.plot(unknown).axes[2].get_legend()
+    assert alone is not None
+    assert [t.get_text() for t in alone.get_texts()] == ["synthetic", "other"]
     figure.savefig(tmp_path / "f.png")
 
 
