@@ -140,8 +140,9 @@ def run(
     if measured.block not in block_names(network):
         raise InputError(_undeclared(network, measured.block))
     _check_clusters(measured.clusters, source)
-    wanted = _judgeable(wanted, network, measured, only is not None, told)
-    _check_pairs(wanted, len(one_of_each(source, measured.clusters, measured.seed)), *sampling.of_laws)
+    independent = len(one_of_each(source, measured.clusters, measured.seed))
+    wanted = _judgeable(wanted, network, measured, independent, only is not None, told)
+    _check_pairs(wanted, independent, *sampling.of_laws)
     compared = None if compared is None else _loaded(compared, size)
     prepared(folder)
     study = Study(
@@ -227,9 +228,9 @@ def _counted(numbers: Sequence[int]) -> str:
 
 
 def _judgeable(
-    wanted: frozenset[int], network: nn.Module, measured: Measured, asked: bool, told: Told
+    wanted: frozenset[int], network: nn.Module, measured: Measured, independent: int, asked: bool, told: Told
 ) -> frozenset[int]:
-    """The claims wanted that this network and these draws can be judged by; others, if asked for, are refused."""
+    """The claims wanted that this network, draws and images can be judged by; others, if asked for, are refused."""
     blocks = block_names(network)
     there = {"": True, "before": blocks.index(measured.block) > 0, "other": len(blocks) > 1}
     lacking = [number for number in wanted if not there[CLAIMS[number].beside]]
@@ -247,6 +248,10 @@ def _judgeable(
         "groups": (
             [n for n in wanted if CLAIMS[n].needs == "controls" and measured.clusters == "label"],
             "labels cannot be both the groups that images are taken by and the classes that are told: give no clusters",
+        ),
+        "few": (
+            [n for n in wanted if CLAIMS[n].needs == "stability" and independent < MIN_IMAGES],
+            f"one image of each group is searched for, and there are {independent} groups: give {MIN_IMAGES} at least",
         ),
         "draws": (
             [n for n in wanted if CLAIMS[n].needs == "reliability" and measured.draws < LEAST_DRAWS],

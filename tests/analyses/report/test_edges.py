@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 
 import probekit
-from analyses import claims, report
+from analyses import claims, report, variants
 from analyses.report import Compared, Measured, Told
 from analyses.report.parts import OnPhi
 from analyses.report.settings import one_of_each
@@ -93,24 +93,41 @@ def test_other_options_make_other_findings(images, made) -> None:
         report.run(images, out=out, **grouped | {"only": (3,)})
 
 
-def test_what_takes_no_groups_is_measured_on_one_image_of_each(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).random((90, 3, 16, 16), dtype=np.float32)
-    # Groups of very unequal sizes: 30 of one image, and two of 30.
-    groups = [f"g{k}" for k in range(30)] + ["large"] * 30 + ["larger"] * 30
-    images = probekit.images.load(pixels, labels=groups, ids=[f"i{k:02}" for k in range(90)])
+def test_what_takes_no_groups_is_measured_on_one_image_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).random((100, 3, 16, 16), dtype=np.float32)
+    # Groups of very unequal sizes: 40 of one image, and two of 30.
+    groups = [f"g{k}" for k in range(40)] + ["large"] * 30 + ["larger"] * 30
+    images = probekit.images.load(pixels, labels=groups, ids=[f"i{k:02}" for k in range(100)])
     chosen = one_of_each(images, "label", 3)
     assert sorted(chosen.labels) == sorted(set(groups))
-    turned = one_of_each(images.subset(range(89, -1, -1)), "label", 3)
+    turned = one_of_each(images.subset(range(99, -1, -1)), "label", 3)
     assert set(turned.ids) == set(chosen.ids)
     assert set(one_of_each(images, "label", 4).ids) != set(chosen.ids)
     assert one_of_each(images, None, 3) is one_of_each(images, "image", 3) is images
-    how = FEW | {"measured": replace(MEASURED, clusters="label"), "only": (11,)}
+    how = FEW | {"measured": replace(MEASURED, clusters="label"), "only": (2, 11)}
     report.run(images, out=tmp_path / "out", **how)
     found = xr.load_dataset(tmp_path / "out" / "noise_level.nc", engine="h5netcdf")
-    assert found.sizes["image"] == 32
-    assert "| images, one of each group | `32` |" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert found.sizes["image"] == 42
+    found = xr.load_dataset(tmp_path / "out" / "stability.nc", engine="h5netcdf")
+    assert found.attrs["stability_among"] == 42
+    assert "| images, one of each group | `42` |" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    few = images.subset(range(10, 100))
+    with pytest.raises(InputError, match=r"claim 2 cannot be judged: .* there are 32 groups: give 40 at least"):
+        report.run(few, out=tmp_path / "no", **how)
     with pytest.raises(InputError, match="claims 5, 8 cannot be judged: labels cannot be both"):
         report.run(images, out=tmp_path / "no", **how | {"only": (5, 8), "compared": report.Compared(train=images)})
+
+    class Taken(Exception):
+        """Stops where samples would be made, which takes long."""
+
+    def taken(given: probekit.images.ImageSet, **_: Any) -> None:
+        assert given.ids == one_of_each(images, "label", 0).ids
+        raise Taken
+
+    for number, name in ((6, "table"), (7, "laws")):
+        monkeypatch.setattr(variants, name, taken)
+        with pytest.raises(Taken):
+            report.run(images, out=tmp_path / name, **how | {"only": (number,)})
 
 
 def test_the_page_says_what_is_decided_of_types_of_channel_and_by_how_many_images(images, made) -> None:
