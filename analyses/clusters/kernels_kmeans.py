@@ -46,7 +46,7 @@ def scaled(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     moved = x - centre
     scale = float(np.sqrt(np.square(moved).mean()))
     # What is left of equal numbers of float32 after subtraction is rounding.
-    if scale <= 1e-6 * float(np.abs(x).max(initial=0)):
+    if scale <= 1e-6 * float(np.abs(x).max()):
         return np.zeros_like(moved, np.float32), centre, 0.0
     return (moved / scale).astype(np.float32), centre, scale
 
@@ -94,7 +94,7 @@ def noise_free_partition(x: np.ndarray, noise: np.ndarray, k: int, *, seed: int,
             cluster, within = moved, left
         if within < least:
             best, least = cluster, within
-    order = np.argsort(-np.bincount(best, minlength=k), kind="stable")
+    order = np.argsort(-np.bincount(best), kind="stable")
     cluster = np.argsort(order)[best]
     own = _to_centres(x, cluster, noise, k)[np.arange(len(x)), cluster]
     return Partition(cluster, _centres(x, cluster, k), signed_root(own))
@@ -102,7 +102,7 @@ def noise_free_partition(x: np.ndarray, noise: np.ndarray, k: int, *, seed: int,
 
 def left_within(x: np.ndarray, cluster: np.ndarray, noise: np.ndarray, k: int) -> float:
     """Sum of squares within clusters, less what noise is expected to add to it: Σ_A (1 − 1/a) Σ_A n_i."""
-    sizes = np.bincount(cluster, minlength=k)
+    sizes = np.bincount(cluster)
     squares = float(np.square(x - _centres(x, cluster, k)[cluster]).sum())
     return squares - float((noise * (1 - 1 / sizes[cluster])).sum())
 
@@ -110,7 +110,7 @@ def left_within(x: np.ndarray, cluster: np.ndarray, noise: np.ndarray, k: int) -
 def centre_noise(cluster: np.ndarray, noise: np.ndarray, k: int) -> np.ndarray:
     """Expected squared length (cluster) of the error of each centre, Σ n_i/a²; −∞ of empty ones: nothing is near."""
     sizes = np.bincount(cluster, minlength=k)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
         return np.where(sizes, np.bincount(cluster, noise, minlength=k) / sizes**2, -np.inf)
 
 
@@ -122,7 +122,7 @@ def _centres(x: np.ndarray, cluster: np.ndarray, k: int) -> np.ndarray:
 
 def _to_centres(x: np.ndarray, cluster: np.ndarray, noise: np.ndarray, k: int) -> np.ndarray:
     """Unbiased squared distances (image, cluster) of images to centres, the own and others; infinite to empty ones."""
-    centre, sizes = _centres(x, cluster, k), np.bincount(cluster, minlength=k)
+    centre, sizes = _centres(x, cluster, k), np.bincount(cluster)
     far = np.square(x).sum(axis=1)[:, None] - 2 * x @ centre.T + np.square(centre).sum(axis=1)
     far -= noise[:, None] + centre_noise(cluster, noise, k)
     far[np.arange(len(x)), cluster] += 2 * noise / sizes[cluster]

@@ -18,6 +18,7 @@ from analyses.ground import (
     repeats,
     resampling,
     sites,
+    varies,
 )
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -174,12 +175,11 @@ def separation(
 def _features(phi: np.ndarray, standardised: bool, where: str) -> np.ndarray | None:
     """(images, channels) about the mean, without constant channels; None where there are no others."""
     x = phi - phi.mean(axis=0, dtype=np.float64)
-    spread = x.std(axis=0)
-    varies = spread > 1e-12 * np.abs(phi).max(axis=0, initial=0)
-    if not varies.any():
+    kept = varies(phi)
+    if not kept.any():
         warnings.warn(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning, stacklevel=4)
         return None
-    return x[:, varies] / (spread[varies] if standardised else 1)
+    return x[:, kept] / (x[:, kept].std(axis=0) if standardised else 1)
 
 
 def _known(sums: Sums, names: np.ndarray, where: str) -> bool:

@@ -10,6 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from analyses.ground import varies
+
 __all__ = ["excitement", "most_exciting", "nearer", "raised_together", "relabelled_p"]
 
 # Share of images that a classifier is taught to tell as those that excite a channel.
@@ -35,9 +37,9 @@ def raised_together(phi: np.ndarray, images: np.ndarray, channel: int, others: n
     others
         Numbers of the channels to order; the channel itself is left out.
     """
-    spread = phi.std(axis=0)
+    phi = np.asarray(phi, np.float64)
     above = (phi[images] - phi.mean(axis=0)).mean(axis=0)
-    raised = np.divide(above, spread, out=np.zeros(len(spread)), where=spread > 0)
+    raised = np.divide(above, phi.std(axis=0), out=np.zeros(len(above)), where=varies(phi))
     return [int(c) for c in others[np.argsort(-raised[others], kind="stable")] if c != channel]
 
 

@@ -110,12 +110,14 @@ def weighted_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def weighted_correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of each row, its columns weighted."""
-    with np.errstate(invalid="ignore", divide="ignore"):
+    """Pearson's correlation of each row, its columns weighted; NaN where those that count are the same."""
+    with np.errstate(invalid="ignore"):
         share = weights / weights.sum(axis=1, keepdims=True)
-        a = a - (share * a).sum(axis=1, keepdims=True)
-        b = b - (share * b).sum(axis=1, keepdims=True)
-        return (share * a * b).sum(axis=1) / np.sqrt((share * a * a).sum(axis=1) * (share * b * b).sum(axis=1))
+        left = [values - (share * values).sum(axis=1, keepdims=True) for values in (a, b)]
+        square = np.array([(share * values**2).sum(axis=1) for values in left])
+        # What is left of equal numbers is rounding.
+        square[square <= 1e-12 * np.array([(share * values**2).sum(axis=1) for values in (a, b)])] = np.nan
+        return (share * left[0] * left[1]).sum(axis=1) / np.sqrt(square[0] * square[1])
 
 
 def permutation_p(

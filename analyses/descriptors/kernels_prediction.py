@@ -11,6 +11,8 @@ from scipy.linalg import eigh
 from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import GroupKFold, KFold
 
+from analyses.ground import varies
+
 __all__ = [
     "GAMMAS",
     "PENALTIES",
@@ -21,7 +23,6 @@ __all__ = [
     "folds_of",
     "shared",
     "squared_distances",
-    "varies",
 ]
 
 # Of the Gaussian kernel exp(−γ d²/median d²), from nearly linear to local; penalties as shares of the largest
@@ -44,11 +45,6 @@ def folds_of(count: int, folds: int, seed: int, groups: np.ndarray | None) -> li
         return list(GroupKFold(folds).split(empty, groups=groups))
     # scikit-learn takes no seeds beyond 32 bits.
     return list(KFold(folds, shuffle=True, random_state=seed % 2**32).split(empty))
-
-
-def varies(values: np.ndarray) -> np.ndarray:
-    """Which columns vary over axis 0 by more than the rounding of their own numbers: (...)."""
-    return values.astype(np.float64).std(axis=0) > 1e-12 * np.abs(values).max(axis=0, initial=0)
 
 
 def squared_distances(features: np.ndarray) -> np.ndarray:
@@ -153,6 +149,8 @@ def shared(
     sums_of = _grouped(codes) if groups is not None else (lambda one: one)
     tables = [sums_of(one * apart) for one in (own * b, a * a, b * b)]
     sums = np.array([[one.sum(), *(one.sum() - 2 * one.sum(axis=1))] for one in tables])
+    # Squares that one image or group has alone leave rounding without it.
+    sums[1:][sums[1:] <= 1e-12 * sums[1:, :1]] = np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
         return sums[0] / np.sqrt(sums[1] * sums[2]), tables[0]
 
@@ -181,4 +179,6 @@ def flipped(products: np.ndarray, draws: int, seed: int) -> float:
     """
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(draws, len(products)))
     sums = np.einsum("di,di->d", signs @ products, signs)
-    return float((1 + (sums >= products.sum()).sum()) / (1 + draws))
+    # Rounding can put an equal arrangement on either side: it counts as equal.
+    reached = sums >= products.sum() - 1e-9 * np.abs(products).sum()
+    return float((1 + reached.sum()) / (1 + draws))

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.descriptors.kernels_classes import probabilities
-from analyses.descriptors.kernels_prediction import Crossfit, crossfitted, error, flipped, folds_of, shared, varies
+from analyses.descriptors.kernels_prediction import Crossfit, crossfitted, error, flipped, folds_of, shared
 from analyses.ground import (
     Estimate,
     Findings,
@@ -23,6 +23,7 @@ from analyses.ground import (
     repeats,
     resampling,
     sites,
+    varies,
 )
 from probekit import checks, labels
 from probekit.errors import InputError

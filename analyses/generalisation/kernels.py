@@ -20,6 +20,8 @@ __all__ = ["Nearest", "nearest_training", "threshold"]
 CHUNK = 512
 # Photographs at this distance differ as by a strong JPEG or half a grey level in ten; different ones lie near 1.
 TWIN = 0.1
+# Of the norm of an image: what single precision leaves where its mean is taken from equal numbers.
+ROUNDING = 1e-6
 
 
 class Nearest(NamedTuple):
@@ -34,10 +36,11 @@ def nearest_training(images: Tensor, training: ImageSet, *, neighbours: int) -> 
     """Nearest training images by √(2 − 2 corr), where corr is over pixels and bands; training is read twice, in pieces.
 
     That is the distance of images that are centred and scaled to unit norm, so that faint images are not all near to
-    one another. `relative` is the distance to the nearest over the mean of those to the `neighbours` next ones (as
-    Carlini et al. 2023, arXiv:2301.13188, do): 0 for a copy, near 1 for an image that is no more like one training
-    image than like others. Twins of the nearest, up to `TWIN` from it, are no next ones: what is there many times is
-    learnt by heart first. Blurred images lie nearer to all, so their distance says little, but not this ratio.
+    one another; one that is all the same has no direction and is like none. `relative` is the distance to the nearest
+    over the mean of those to the `neighbours` next ones (as Carlini et al. 2023, arXiv:2301.13188, do): 0 for a copy,
+    near 1 for an image that is no more like one training image than like others. Twins of the nearest, up to `TWIN`
+    from it, are no next ones: what is there many times is learnt by heart first. Blurred images lie nearer to all, so
+    their distance says little, but not this ratio.
     """
     mine = _standardised(images)
     nearest, where = _most_alike(mine, training, 1)
@@ -55,8 +58,8 @@ def _most_alike(
     mine: Tensor, training: ImageSet, count: int, *, without: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """The largest correlations (n, count) with training images, and their positions; −∞ for twins of `without`."""
-    best = torch.full((len(mine), 0), 0.0, device=mine.device)
-    where = torch.full((len(mine), 0), 0, dtype=torch.int64, device=mine.device)
+    best = mine.new_empty((len(mine), 0))
+    where = torch.empty((len(mine), 0), dtype=torch.int64, device=mine.device)
     for start in range(0, len(training), CHUNK):
         chosen = range(start, min(start + CHUNK, len(training)))
         piece = _standardised(training.read(chosen).to(mine.device)).T
@@ -65,7 +68,7 @@ def _most_alike(
             found[_distance(without @ piece) <= TWIN] = -torch.inf
         best = torch.cat([best, found], dim=1)
         where = torch.cat([where, torch.arange(chosen.start, chosen.stop, device=mine.device).expand_as(found)], 1)
-        best, order = best.topk(min(count, best.shape[1]), dim=1)
+        best, order = best.topk(min(count, best.shape[1]))
         where = where.gather(1, order)
     return best, where
 
@@ -97,5 +100,8 @@ def threshold(held_out: Sequence[float], share: float) -> float:
 
 def _standardised(images: Tensor) -> Tensor:
     flat = images.flatten(1).float()
-    flat = flat - flat.mean(dim=1, keepdim=True)
-    return flat / flat.norm(dim=1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
+    centred = flat - flat.mean(dim=1, keepdim=True)
+    norm = centred.norm(dim=1, keepdim=True)
+    # What rounding leaves of an image that is all the same is no image.
+    least = ROUNDING * flat.norm(dim=1, keepdim=True)
+    return torch.where(norm > least, centred / norm, 0)

@@ -1,6 +1,6 @@
 """What all rooms stand on: findings by specification, intervals, kept results, pictures, the command line."""
 
-from analyses.ground.activity import as_activity, refuse_signed, sites
+from analyses.ground.activity import as_activity, refuse_signed, sites, varies
 from analyses.ground.alike import beside, by_channel, by_image, check_same_network, same_attr, same_channels
 from analyses.ground.checks import (
     TAKEN_OFF,
@@ -114,6 +114,7 @@ __all__ = [
     "unlike",
     "untrained_twin",
     "untrained_twins",
+    "varies",
     "verdict_of",
     "wilson",
 ]

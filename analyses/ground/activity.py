@@ -1,4 +1,4 @@
-"""φ taken as activity, the one rule for analyses to which 0 is a silent channel, and φ taken tap by tap."""
+"""φ taken as activity, the one rule for analyses to which 0 is a silent channel; φ tap by tap; what varies at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probekit.errors import InputError
 from probekit.labels import Site
 from probekit.machine.progress import at_work_on
 
-__all__ = ["as_activity", "refuse_signed", "sites"]
+__all__ = ["as_activity", "refuse_signed", "sites", "varies"]
 
 # Of the largest |φ| of the tap at the noise level: what sums in single precision may leave of 0.
 ROUNDING = 1e-6
@@ -109,3 +109,12 @@ def sites(data: xr.Dataset | xr.DataArray, what: str) -> Iterator[Site]:
         at_work_on(f"{what}: {site.name} at σ = {site.sigma:g}, {number} of {len(every)}")
         yield site
     at_work_on("")
+
+
+def varies(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Where numbers vary along an axis by more than the rounding of their mean: all shape but that axis, of bool.
+
+    Equal numbers that are not exact in binary, such as 0.1, have a standard deviation that is not 0.
+    """
+    values = np.asarray(values, np.float64)
+    return values.std(axis=axis) > 1e-12 * np.abs(values).max(axis=axis, initial=0)

@@ -133,7 +133,7 @@ def subset(y: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
 
 def tuned_on(part: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Of these positions, those of classes with an image for every fold: no fold's fit must meet a class unseen."""
-    return part[np.bincount(y[part], minlength=int(y.max()) + 1)[y[part]] >= FOLDS]
+    return part[np.bincount(y[part])[y[part]] >= FOLDS]
 
 
 def tuning_losses(x: np.ndarray, y: np.ndarray, penalties: Sequence[float], rng: np.random.Generator) -> np.ndarray:

@@ -128,8 +128,8 @@ def above(phi: np.ndarray, rest: np.ndarray) -> np.ndarray:
 def typical(size: np.ndarray) -> np.ndarray:
     """Typical response (channels) of a channel, Σb²/Σb over images of b = |a| (images, channels).
 
-    The mean over images weighed by how much each has. The largest b, 1 in 250 and one at least, count as the next:
-    one image would else say what is typical.
+    The mean over images weighed by how much each has. The largest b, 1 in 250 and of several images one at least,
+    count as the next: one image would else say what is typical.
     """
     b = np.minimum(size, np.quantile(size, 1 - EXTREME, axis=0, method="lower"))
     with np.errstate(invalid="ignore"):
@@ -266,8 +266,7 @@ def _closer(activity: np.ndarray, members: np.ndarray | None) -> tuple[np.ndarra
     """Mean over images by how much closer the Laplace law is, and the standard deviation; NaN of constant channels."""
     square = (activity - activity.mean(axis=0)) ** 2
     distance = np.abs(activity - np.median(activity, axis=0))
-    m2 = np.where(activity.max(axis=0) > activity.min(axis=0), square.mean(axis=0), np.nan)
-    b = distance.mean(axis=0)
+    m2, b = square.mean(axis=0), distance.mean(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = 0.5 * np.log(m2) - np.log(b) + 0.5 * np.log(2 * np.pi) - 0.5 - np.log(2)
         difference = 0.5 * square / m2 - distance / b
@@ -285,10 +284,13 @@ def _scale_between(values: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 def strongest(activity: np.ndarray, top: int) -> np.ndarray:
     """Indices (top, channels) of the images of largest activity, largest first; of equals, the first image's first."""
-    kept = np.sort(np.argpartition(-activity, top - 1, axis=0)[:top], axis=0) if top < len(activity) else None
-    values = activity if kept is None else np.take_along_axis(activity, kept, axis=0)
-    order = np.argsort(-values, axis=0, kind="stable")[:top]
-    return order if kept is None else np.take_along_axis(kept, order, axis=0)
+    top = min(top, len(activity))
+    least = np.partition(activity, -top, axis=0)[-top]
+    above, equal = activity > least, activity == least
+    kept = above | (equal & (equal.cumsum(axis=0) <= top - above.sum(axis=0)))
+    place = np.nonzero(kept.T)[1].reshape(-1, top).T
+    order = np.argsort(-np.take_along_axis(activity, place, axis=0), axis=0, kind="stable")
+    return np.take_along_axis(place, order, axis=0)
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -86,7 +86,7 @@ class Counts:
         """The p-value against "the rate is at most this": P(X ≥ count)."""
         if self.sizes is None:
             return at_least(count, self.images, rate)
-        return np.clip(1 - self._table(rate)[np.asarray(count, int)], LEAST_P, 1)
+        return np.maximum(1 - self._table(rate)[np.asarray(count, int)], LEAST_P)
 
     def at_most(self, count: np.ndarray, rate: float) -> np.ndarray:
         """The p-value against "the rate is at least this": P(X ≤ count)."""
@@ -104,7 +104,7 @@ class Counts:
             return betainc(np.asarray(count) + 0.5, self.images - np.asarray(count) + 0.5, rate)
         below = self._table(rate)
         count = np.asarray(count, int)
-        return np.clip(1 - (below[count] + below[count + 1]) / 2, 0, 1)
+        return np.maximum(1 - (below[count] + below[count + 1]) / 2, 0)
 
     def _table(self, rate: float) -> np.ndarray:
         """P(X < 0, 1, …, n + 1)."""

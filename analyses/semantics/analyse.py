@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -180,7 +181,8 @@ def correlate(
     Warns
     -----
     RuntimeWarning
-        Where distances are undefined (NaN): φ is constant, or, for the cosine, an image has no activity.
+        Where distances are undefined (NaN): φ is constant, or, for the cosine, an image has no activity. Where a
+        correlation is undefined without one image or group, so that the jackknife is: the only one of its class.
 
     Examples
     --------
@@ -216,6 +218,7 @@ def correlate(
     blocks = labels.blocks(data)
     shape = (data.sizes["sigma"], len(blocks), len(metrics), len(kinds), len(tables), len(sets))
     own, against = np.full((5, *shape), np.nan), np.full((4, len(beside), *shape), np.nan)
+    alone: dict[tuple[str, str], int] = {}
     for s, statistic in enumerate(kinds):
         comparison = Comparison(tables, statistic, list(sets.values()), orders, groups)
         for site in sites(data, f"{statistic} correlations"):
@@ -230,6 +233,8 @@ def correlate(
                 side = transformed(phi, statistic, groups)
                 values = comparison.correlations(side)
                 low, high, p = jackknifed_correlation(values, level, group_shares)
+                for k, g in np.argwhere(np.isfinite(values[0]) & ~np.isfinite(values).all(axis=0)):
+                    alone.setdefault((list(tables)[k], list(sets)[g]), int(np.isnan(values[1:, k, g]).argmax()))
                 permuted = comparison.p_values(side, values[0])
                 # Images whose noise differs cannot be exchanged, also once it is taken off distances.
                 own[:, *here] = [values[0], low, high, p, np.maximum(permuted, p) if noise_free else permuted]
@@ -238,6 +243,18 @@ def correlate(
                         control = comparison.correlations(transformed(other, statistic, groups))
                         less = jackknifed(values - control, level, group_shares)
                         against[:, c, *here] = [control[0], *less]
+    for (name, fixed), left_out in alone.items():
+        who = (
+            labels.strings(data["image"].values)[used][left_out]
+            if members is None
+            else np.unique(members[used])[left_out]
+        )
+        warnings.warn(
+            f"without {clusters or 'image'} {who} the correlation with {name}, given {fixed}, is undefined: there is "
+            "no interval and no p_jackknife; give more that differ from the rest",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     found: dict[str, Any] = {"correlation": Estimate(*own[:3]), "p_jackknife": own[3], "p_permutation": own[4]}
     coords = place_coords(data, metrics) | {"statistic": kinds, "other": list(tables), "given": list(sets)}
     if beside:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyses.semantics.kernels_pairs import STATISTICS, additive, pairs_apart
+from analyses.semantics.kernels_pairs import STATISTICS, additive, constant_without, pairs_apart
 
 __all__ = [
     "NOTHING",
@@ -44,6 +44,8 @@ class Transformed:
         (images), sums of its rows.
     order, starts
         For ranks: pairs i < j that count, sorted by distance, and where each run of equal distances starts.
+    constant
+        (groups), whether distances do not vary without each group.
     groups
         (images), the number of each image's group, from 0, that it is left out with; None for each alone.
     """
@@ -53,6 +55,7 @@ class Transformed:
     sums: np.ndarray
     order: np.ndarray
     starts: np.ndarray
+    constant: np.ndarray
     groups: np.ndarray | None = None
 
 
@@ -65,7 +68,8 @@ def transformed(distances: np.ndarray, statistic: str, groups: np.ndarray | None
         order = values.argsort(kind="stable").astype(np.int32)
         values = values[order]
         starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])).astype(np.int32)
-    return Transformed(statistic, matrix, matrix.sum(axis=1, dtype=np.float64), order, starts, groups)
+    sums = matrix.sum(axis=1, dtype=np.float64)
+    return Transformed(statistic, matrix, sums, order, starts, constant_without(distances, groups), groups)
 
 
 def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -102,6 +106,10 @@ def gram(first: list[Transformed], second: list[Transformed]) -> np.ndarray:
                 out[:, p, q] = out[:, q, p]
             else:
                 out[:, p, q] = _without_each(a, b)
+            if a is b:
+                # Of what does not vary, or is all explained by effects of images, rounding leaves a trace.
+                nothing = out[1:, p, q] <= (NOTHING if a.statistic == "distance_correlation" else 0) * out[0, p, q]
+                out[1:, p, q][a.constant | nothing] = 0
     return out
 
 
@@ -113,8 +121,9 @@ def _without_each(a: Transformed, b: Transformed) -> np.ndarray:
     n = len(row)
     if groups is None:
         if a.statistic == "pearson":
-            # Sums of pairs without i, less the mean of those pairs: the mean over all pairs is 0.
-            without = total - 2 * row - 4 * a.sums * b.sums / ((n - 1) * (n - 2))
+            # Sums of pairs without i, less the mean of those pairs.
+            sums = [v.sums.sum() - 2 * v.sums for v in (a, b)]
+            without = total - 2 * row - sums[0] * sums[1] / ((n - 1) * (n - 2))
         else:
             # U-centring is a projection, so what is left of U-centred rows is centred again by their own remainders.
             without = total - 2 * row * (n - 2) / (n - 3)
@@ -123,7 +132,7 @@ def _without_each(a: Transformed, b: Transformed) -> np.ndarray:
     # Pairs of one group are 0, so that no pair is taken off twice.
     without = total - 2 * np.bincount(groups, row)
     if a.statistic == "pearson":
-        sums = [-2 * np.bincount(groups, v.sums) for v in (a, b)]
+        sums = [v.sums.sum() - 2 * np.bincount(groups, v.sums) for v in (a, b)]
         pairs = n**2 - (sizes**2).sum() - 2 * sizes * (n - sizes)
         without -= sums[0] * sums[1] / pairs
     else:
@@ -165,7 +174,8 @@ def _rank_influence(a: Transformed, b: Transformed) -> np.ndarray:
     i, j = pairs_apart(len(a.sums), a.groups)
     weights = b.matrix[i, j].astype(np.float64)[a.order]
     runs = np.add.reduceat(weights, a.starts)
-    above = runs.sum() - np.cumsum(runs) + runs / 2
+    # All ranks together are 0.
+    above = runs / 2 - np.cumsum(runs)
     counts = np.diff(np.append(a.starts, len(weights)))
     each = np.empty(len(weights))
     each[a.order] = np.repeat(above, counts) / len(weights)
@@ -202,7 +212,7 @@ def partial(products: np.ndarray, given: tuple[int, ...]) -> np.ndarray:
     rest, explained = _remainder(products, given)
     size = np.diagonal(products[..., :2, :2], axis1=-2, axis2=-1)
     left = np.diagonal(rest, axis1=-2, axis2=-1)
-    known = ((left > NOTHING * size) & (size > 0)).all(axis=-1) & explained
+    known = (left > NOTHING * size).all(axis=-1) & explained
     with np.errstate(invalid="ignore", divide="ignore"):
         r = rest[..., 0, 1] / np.sqrt(left[..., 0] * left[..., 1])
     return np.where(known, np.clip(r, -1, 1), np.nan)

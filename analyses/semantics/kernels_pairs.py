@@ -19,6 +19,7 @@ __all__ = [
     "apart",
     "centred",
     "channel_reliability",
+    "constant_without",
     "deviations",
     "distance_matrix",
     "nearest",
@@ -40,6 +41,8 @@ ELEMENTS = 2**23
 SPARE = 8
 # Least share of a channel's variance over images that must be no noise, for it to be divided by what is left.
 SIGNAL = 0.5
+# Of the largest distance: a spread of no more is rounding of single precision.
+SAME = 1e-5
 
 METRICS = {
     "euclidean": "‖a − b‖",
@@ -132,7 +135,7 @@ def signal_deviations(x: np.ndarray, se: np.ndarray, groups: np.ndarray | None =
     0, so that the channel is left out, where less than half of the variance remains: dividing by less than the noise
     would make that the largest part of the distance, and by an estimate about 0 a part of any size.
     """
-    share = np.nan_to_num(channel_reliability(x, se, groups), nan=0.0)
+    share = channel_reliability(x, se, groups)
     return np.where(share >= SIGNAL, deviations(x, groups) * np.sqrt(np.maximum(share, 0)), 0)
 
 
@@ -148,9 +151,9 @@ def deviations(x: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
         sizes = np.bincount(groups)
         total = np.zeros((len(sizes), about.shape[1]))
         np.add.at(total, groups, about)
-        # n Σx² − (Σx)² is Σ (x_i − x_j)²/2 over ordered pairs: of all images, less that of each group.
+        # n Σx² − (Σx)² is Σ (x_i − x_j)²/2 over ordered pairs: of all images, whose Σx is 0, less that of each group.
         square = ((len(x) - sizes[groups])[:, None] * about**2).sum(axis=0) + (total**2).sum(axis=0)
-        spread = np.sqrt(np.maximum(square - about.sum(axis=0) ** 2, 0) / (len(x) ** 2 - (sizes**2).sum()))
+        spread = np.sqrt(square / (len(x) ** 2 - (sizes**2).sum()))
     return np.where(spread > 1e-12 * np.abs(x).max(axis=0, initial=0), spread, 0)
 
 
@@ -213,6 +216,33 @@ def pairs_apart(n: int, groups: np.ndarray | None = None) -> tuple[np.ndarray, n
         return i, j
     kept = groups[i] != groups[j]
     return i[kept], j[kept]
+
+
+def constant_without(d: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Whether distances of the pairs left without each group (groups) are all alike, rounding aside, or there are none.
+
+    Parameters
+    ----------
+    d
+        (images, images).
+    groups
+        (images), the number of each image's group, from 0; by default its own.
+    """
+    members = np.arange(len(d)) if groups is None else groups
+
+    def least(d: np.ndarray) -> np.ndarray:
+        d = np.where(members[:, None] == members, np.inf, d)
+        place = np.unravel_index(d.argmin(), d.shape)
+        out = np.full(members.max() + 1, d[place])
+        # Only without one of these two groups the least is another pair's.
+        for group in members[list(place)]:
+            left = members != group
+            out[group] = d[left][:, left].min()
+        return out
+
+    low, high = least(d), -least(-d)
+    with np.errstate(invalid="ignore"):
+        return ~(high - low > SAME * np.maximum(np.abs(low), np.abs(high)))
 
 
 def centred(d: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
@@ -291,7 +321,7 @@ def additive(rows: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def scaled(out: np.ndarray, size: float) -> np.ndarray:
     """In units of the largest distance; exactly 0 where rounding is all that varies."""
-    if not np.abs(out).max(initial=0) > 1e-5 * size:
+    if not np.abs(out).max(initial=0) > SAME * size:
         return np.zeros_like(out)
     out /= size
     return out

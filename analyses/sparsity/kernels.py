@@ -92,7 +92,7 @@ def hoyer(a: np.ndarray) -> np.ndarray:
     """
     root = np.sqrt(np.shape(a)[-1])
     with np.errstate(invalid="ignore"):
-        return root * (1 - np.sqrt(participation_ratio(a))) / (root - 1) if root > 1 else np.full(a.shape[:-1], np.nan)
+        return root * (1 - np.sqrt(participation_ratio(a))) / (root - 1)
 
 
 def treves_rolls(a: np.ndarray) -> np.ndarray:

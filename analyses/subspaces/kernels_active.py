@@ -65,7 +65,7 @@ def measurement_error(se: np.ndarray, degrees: float) -> tuple[np.ndarray, np.nd
     half = np.where(finite, prior, 1.0) / 2
     shift = np.where(finite, special.digamma(half) - np.log(half), 0.0)
     level = np.exp(mean - special.digamma(degrees / 2) + np.log(degrees / 2) + shift)
-    share = np.where(np.isinf(prior), 1.0, np.where(finite, prior, 0) / (np.where(finite, prior, 0) + degrees))
+    share = 1 - degrees / (prior + degrees)
     variance = np.square(se, dtype=np.float32)
     variance *= (1 - share).astype(np.float32)
     variance += (share * level).astype(np.float32)
@@ -174,7 +174,7 @@ def pairs(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.
     ranks = labels[order]
     first = np.flatnonzero(np.r_[True, ranks[1:] != ranks[:-1]])
     place = np.arange(len(order)) - np.repeat(first, np.diff(np.r_[first, len(order)]))
-    left = np.flatnonzero((place[:-1] % 2 == 0) & (ranks[:-1] == ranks[1:])) if len(order) > 1 else np.empty(0, int)
+    left = np.flatnonzero((place[:-1] % 2 == 0) & (ranks[:-1] == ranks[1:]))
     within = np.stack([order[left], order[left + 1]], axis=1)
     half = len(order) // 2
     across = np.stack([order[:half], order[half : 2 * half]], axis=1)

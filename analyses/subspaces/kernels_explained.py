@@ -120,7 +120,7 @@ def compare(
 
 def fractions(residual: np.ndarray, total: np.ndarray) -> np.ndarray:
     """1 − Σ residual / Σ total over images; NaN where all images are equal."""
-    whole = total.sum(axis=0)
+    whole = total.sum()
     return 1 - residual.sum(axis=0) / (whole if whole > 0 else np.nan)
 
 

@@ -130,7 +130,7 @@ def group(
     """
     noise = max(noise, 1e-6 * float(np.square(x).mean()), TINY)
     most = max(most, number or 1)
-    many = max(min(2 * most, len(x) // 3), number or 1, 1)
+    many = max(min(2 * most, len(x) // 3), number or 1)
     labels = _oversegment(x, many, noise, seed)
     values: dict[int, float] = {}
     directions: list[np.ndarray] = []

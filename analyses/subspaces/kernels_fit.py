@@ -238,11 +238,11 @@ def _basis(x: np.ndarray, rows: np.ndarray, mask: np.ndarray, noise: float) -> n
     n, size = len(own), int(mask.sum())
     if not n or not size:
         return np.zeros((0, x.shape[1]))
-    off = own[:, ~mask].var(axis=0, dtype=np.float64) if n > 1 else np.zeros(0)
+    off = own[:, ~mask].var(axis=0, dtype=np.float64)
     variance = max(noise, float(np.median(off)) if len(off) else 0.0)
     inside = own[:, mask].astype(np.float64)
     value, vector = np.linalg.eigh(inside.T @ inside)
-    a, b = np.sqrt(max(n - 1, 0)), np.sqrt(size)
+    a, b = np.sqrt(n - 1), np.sqrt(size)
     edge = (a + b) ** 2 + TRACY_WIDOM * (a + b) * (1 / max(a, 1) + 1 / b) ** (1 / 3)
     # Rounding of float32 is no dimension.
     limit = max(variance * edge, 1e-10 * max(float(value[-1]), 0.0))
@@ -271,7 +271,7 @@ def _held(
                 inside += float(energy[mask | common].sum())
                 total += float(energy.sum())
             else:
-                inside += float(np.square(block @ bases[k].T, dtype=np.float64).sum())
+                inside += float(np.square(block @ bases[k].T).sum())
                 total += float(np.square(block[:, ~common], dtype=np.float64).sum())
     # Subspaces of all channels hold everything and tell nothing.
     if not total > 0 or expected >= 1:

@@ -14,7 +14,8 @@ from sklearn.metrics import pairwise_distances
 from analyses import descriptors, semantics
 from analyses.descriptors import kernels_prediction as kernels
 from analyses.descriptors.kernels_classes import STRENGTHS, probabilities
-from analyses.descriptors.kernels_prediction import GAMMAS, PENALTIES, crossfitted, folds_of, varies
+from analyses.descriptors.kernels_prediction import GAMMAS, PENALTIES, crossfitted, folds_of
+from analyses.ground import varies
 from probekit import labels
 from probekit.errors import InputError
 

@@ -34,7 +34,7 @@ from analyses import (
     training,
     variants,
 )
-from analyses.ground import as_activity
+from analyses.ground import as_activity, varies
 from analyses.report.shell import ANALYSES
 from probekit import labels
 from probekit.errors import InputError
@@ -341,6 +341,25 @@ def test_the_page_says_of_every_room_what_it_does_with_signed_phi() -> None:
     for name in set.union(*said):
         room, _, function = name.partition(".")
         assert function in import_module(f"analyses.{room}").__all__
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 1e6])
+@pytest.mark.parametrize(("apart", "expected"), [(0.0, False), (1.2e-12, False), (4e-12, True), (1e-8, True)])
+def test_a_column_varies_by_more_than_rounding_of_its_own_numbers(size: float, apart: float, expected: bool) -> None:
+    # The deviation of two values is half of what they are apart.
+    column = size * np.array([1.0, 1.0 + apart])
+    values = np.column_stack([column, -column, [0, 0], [0.1, 0.1], [3.0, -4.0], [0, 1e-15]])
+    assert varies(values).tolist() == [expected, expected, False, False, True, True]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e-20, 3e30])
+@pytest.mark.parametrize("count", [1, 3, 60, 5000])
+def test_equal_numbers_do_not_vary_whatever_their_mean_is_rounded_to(value: float, count: int) -> None:
+    for dtype in (np.float32, np.float64):
+        x = np.full((count, 2), value, dtype)
+        x[:, 1] = np.arange(count) * max(abs(value), 1e-20) * 1e-6 + value
+        assert varies(x).tolist() == [False, count > 1 and len(set(x[:, 1].tolist())) > 1]
+        assert varies(x.T, axis=1).tolist() == varies(x).tolist()
 
 
 def test_what_is_not_negative_is_the_same_object() -> None:

@@ -157,6 +157,23 @@ def test_constant_phi_gives_nan_and_says_so() -> None:
     assert found.p_jackknife.sel(sigma=0.3, block="enc1").isnull().all()
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_only_image_or_group_of_a_class_leaves_no_interval_and_is_named(grouped: bool) -> None:
+    data = dataset().assign_coords(group=("image", [f"photo {i // 2:02}" for i in range(N)]))
+    alone = [14, 15] if grouped else [14]
+    data["label"] = ("image", ["odd" if i in alone else "even" for i in range(N)])
+    options = {"clusters": "group"} if grouped else {}
+    who = "group photo 07" if grouped else r"image 14\.png"
+    with pytest.warns(RuntimeWarning, match=rf"without {who} the correlation with label, given nothing, is undefined"):
+        found = semantics.correlate(
+            data, {"label": "label"}, **FAST | {"statistics": ["pearson", "spearman"]}, **options
+        )
+    assert found.correlation.notnull().all()
+    assert found.p_permutation.notnull().all()
+    for name in ("correlation_low", "correlation_high", "p_jackknife"):
+        assert found[name].isnull().all()
+
+
 def test_images_without_activity_have_no_cosine() -> None:
     data = dataset().copy(deep=True)
     data["phi"][{"sigma": 0, "image": [3, 4]}] = 0.0
