@@ -8,8 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 
 from probekit.errors import InputError, ModelError
 from probekit.machine.files import whole
@@ -55,14 +54,17 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     ModelError
         If the file is damaged or is no checkpoint.
     """
-    with reading(path, "remove it to start anew", ModelError), safe_open(path, framework="pt") as file:
-        plan = json.loads(file.metadata()["plan"])
+    with reading(path, "remove it to start anew", ModelError):
+        # At once: safe_open opens a file twice, and a run may put its next checkpoint in place between.
+        file = path.read_bytes()
+        tensors = load(file)
+        metadata = json.loads(file[8 : 8 + int.from_bytes(file[:8], "little")])["__metadata__"]
+        plan = json.loads(metadata["plan"])
         if not (isinstance(plan, dict) and isinstance(plan["recipe"], dict) and isinstance(plan["step"], int)):
             raise ModelError(f"{path} holds no plan of a run: remove it to start anew")
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         # Earlier versions wrote no sum.
-        written = file.metadata().get("sha256")
-        if written is not None and written != _sum(tensors, file.metadata()["plan"]):
+        written = metadata.get("sha256")
+        if written is not None and written != _sum(tensors, metadata["plan"]):
             raise ModelError(f"{path} is damaged, its checksum is another: remove it to start anew")
         return plan, tensors
 

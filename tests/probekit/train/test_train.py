@@ -26,6 +26,8 @@ from probekit.errors import CapacityError, InputError, ModelError
 from probekit.evaluation.psnr import CARD_SIGMA
 from probekit.images import load
 from probekit.train import Recipe, progress_of
+from probekit.train.checkpoint import read as read_checkpoint
+from probekit.train.checkpoint import write as write_checkpoint
 from probekit.train.data import held
 from tests.probekit.train.tiny import (
     CPU,
@@ -437,6 +439,36 @@ train(network(), toys(), recipe=SHORT, out=sys.argv[1], device="cpu", progress=F
 """
 
 
+WRITING = """
+import sys
+from itertools import count
+from pathlib import Path
+import torch
+from probekit.train import checkpoint
+for step in count():
+    tensors = {"a": torch.full((9,), step), "b": torch.ones(step % 7)}
+    checkpoint.write(Path(sys.argv[1]), tensors, {"recipe": {}, "step": step})
+"""
+
+
+def test_a_checkpoint_is_whole_while_the_next_one_takes_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    write_checkpoint(path, {"a": torch.full((9,), -1), "b": torch.ones(0)}, {"recipe": {}, "step": -1})
+    child = subprocess.Popen([sys.executable, "-c", WRITING, path])
+    steps = set()
+    try:
+        # Read as one file opened twice, one of some sixty was of two checkpoints.
+        while len(steps) < 1000 and child.poll() is None:
+            plan, tensors = read_checkpoint(path)
+            assert (tensors["a"] == plan["step"]).all()
+            assert len(tensors["b"]) == max(plan["step"], 0) % 7
+            steps.add(plan["step"])
+    finally:
+        child.kill()
+        child.wait(timeout=30)
+    assert len(steps) == 1000
+
+
 def test_a_run_that_was_killed_and_resumed_ends_bit_for_bit_like_one_that_was_not(tmp_path: Path) -> None:
     killed = tmp_path / "killed"
     child = subprocess.Popen([sys.executable, "-c", TRAINING, killed], cwd=Path(__file__).parent)
@@ -448,7 +480,8 @@ def test_a_run_that_was_killed_and_resumed_ends_bit_for_bit_like_one_that_was_no
             time.sleep(0.01)
     finally:
         child.kill()
-    assert child.wait(timeout=30) == -signal.SIGKILL
+        ended = child.wait(timeout=30)
+    assert ended == -signal.SIGKILL
     assert 2 <= progress_of(killed)["step"] < SHORT.steps
     resumed = quietly(network(seed=1), out=killed)
     whole = quietly(network(), out=tmp_path / "whole")
