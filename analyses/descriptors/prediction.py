@@ -232,7 +232,7 @@ def beyond(
         low, high, of_interval = jackknifed_correlation(each, level, shares)
         # Rounded up to a share of the signs, as theirs is.
         at_least = np.ceil(of_interval * (permutations + 1)) / (permutations + 1) if each[0] > 0 else 1.0
-        p = max(flipped(products, permutations, seed), float(at_least))
+        p = np.maximum(flipped(products, permutations, seed), at_least)
         values[:, *at] = each[0], low, high, p
         fit = fits[len(places) + s] if others else None
         theirs = None if fit is None else _remainder(others[s], fit, f"{where} of against")

@@ -286,8 +286,8 @@ def strongest(activity: np.ndarray, top: int) -> np.ndarray:
     """Indices (top, channels) of the images of largest activity, largest first; of equals, the first image's first."""
     top = min(top, len(activity))
     least = np.partition(activity, -top, axis=0)[-top]
-    above, equal = activity > least, activity == least
-    kept = above | (equal & (equal.cumsum(axis=0) <= top - above.sum(axis=0)))
+    larger, equal = activity > least, activity == least
+    kept = larger | (equal & (equal.cumsum(axis=0) <= top - larger.sum(axis=0)))
     place = np.nonzero(kept.T)[1].reshape(-1, top).T
     order = np.argsort(-np.take_along_axis(activity, place, axis=0), axis=0, kind="stable")
     return np.take_along_axis(place, order, axis=0)

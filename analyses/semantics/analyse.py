@@ -243,15 +243,11 @@ def correlate(
                         control = comparison.correlations(transformed(other, statistic, groups))
                         less = jackknifed(values - control, level, group_shares)
                         against[:, c, *here] = [control[0], *less]
-    for (name, fixed), left_out in alone.items():
-        who = (
-            labels.strings(data["image"].values)[used][left_out]
-            if members is None
-            else np.unique(members[used])[left_out]
-        )
+    left_out = labels.strings(data["image"].values)[used] if members is None else np.unique(members[used])
+    for (name, fixed), place in alone.items():
         warnings.warn(
-            f"without {clusters or 'image'} {who} the correlation with {name}, given {fixed}, is undefined: there is "
-            "no interval and no p_jackknife; give more that differ from the rest",
+            f"without {clusters or 'image'} {left_out[place]} the correlation with {name}, given {fixed}, is "
+            "undefined: there is no interval and no p_jackknife; give more that differ from the rest",
             RuntimeWarning,
             stacklevel=2,
         )
