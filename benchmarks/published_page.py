@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from analyses import claims
+from analyses.ground import rounded
 
 __all__ = ["BEGIN", "END", "PARTS", "between", "judged_in", "written"]
 
@@ -91,7 +92,9 @@ def _criteria(judged: list[xr.Dataset], number: int) -> dict[str, str]:
         what = str(row["what"].item())
         value, low, high, sigma = (row[name].item() for name in ("value", "low", "high", "sigma"))
         value, low, high = (0.0 if abs(number) < ROUNDING else number for number in (value, low, high))
-        text = f"{value:.2g} [{low:.2g}, {high:.2g}]" if np.isfinite([low, high]).all() else _number(value)
+        text = _number(value)
+        if np.isfinite([low, high]).all():
+            text = f"{text} [{_number(low)}, {_number(high)}]"
         mark = {"holds": "**", "does not hold": "~~"}.get(str(row["outcome"].item()), "")
         text = f"{mark}{text}{mark}"
         found.setdefault(what, []).append(f"{sigma:.3g}: {text}" if np.isfinite(sigma) else text)
@@ -99,7 +102,7 @@ def _criteria(judged: list[xr.Dataset], number: int) -> dict[str, str]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2g}" if np.isfinite(value) else "none"
+    return rounded(value, 2) if np.isfinite(value) else "none"
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from analyses.claims.criteria import ABSENT, COMPARED, JUDGED
 from analyses.claims.listed import claim_of
-from analyses.ground import TWINS, marked
+from analyses.ground import TWINS, marked, rounded
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -53,7 +53,7 @@ def cells(judged: xr.Dataset, claim: int) -> list[list[str]]:
     for i in range(rows.sizes["criterion"]):
         row = rows.isel(criterion=i)
         ends = [row[name].item() for name in ("low", "high")]
-        spread = f"{ends[0]:.3g} to {ends[1]:.3g}" if np.isfinite(ends).all() else "–"
+        spread = f"{rounded(ends[0], 3)} to {rounded(ends[1], 3)}" if np.isfinite(ends).all() else "–"
         holds = SAID[str(row["outcome"].item())] if row["counts"] else "reported only"
         numbers = [_number(row[name]) for name in ("sigma", "value", *CONTROLS)]
         subject, less, asked = (str(row[name].item()) for name in ("subject", "less", "asked"))
@@ -179,4 +179,4 @@ def _at(levels: Sequence[float]) -> str:
 
 
 def _number(value: xr.DataArray) -> str:
-    return f"{value.item():.3g}" if np.isfinite(value) else "–"
+    return rounded(value.item(), 3) if np.isfinite(value) else "–"

@@ -31,7 +31,7 @@ from analyses.ground.intervals import (
     wilson,
 )
 from analyses.ground.keep import Kept, fingerprint, folder_called, folder_of, read, saved
-from analyses.ground.markup import Code, Text, marked, table_row
+from analyses.ground.markup import Code, Text, marked, rounded, table_row
 from analyses.ground.samples import (
     TWINS,
     SampleSettings,
@@ -104,6 +104,7 @@ __all__ = [
     "repeats",
     "resampled_means",
     "resampling",
+    "rounded",
     "run",
     "same_attr",
     "same_channels",

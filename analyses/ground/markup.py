@@ -1,4 +1,4 @@
-"""Text in Markdown that shows as it is, whatever names of networks, images and classes hold."""
+"""Numbers as they are read, and text in Markdown that shows as it is, whatever names of networks and images hold."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Code", "Text", "marked", "table_row"]
+__all__ = ["Code", "Text", "marked", "rounded", "table_row"]
 
 SPACE = re.compile(r"\s+")
 # What means something anywhere in CommonMark and in GitHub's tables and formulas; an underscore inside a word does not.
 SPECIAL = re.compile(r"[\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|(?:(?<=\s)|^)#")
 # What means something at the beginning of a line.
 BEGINNING = re.compile(r"^(?:[+\->](?=\s|$)|[-=]+\s*$|-{2,}|\d+(?=[.)](?:\s|$)))")
+
+# From here on the power of ten is said.
+PLAIN = 1e6
 
 
 class Code(NamedTuple):
@@ -47,6 +50,18 @@ def marked(text: Text, *, cell: bool = False) -> str:
         return told
     # A number is followed by its stop, which is what makes it an item.
     return f"{begins[0]}\\{told[begins.end() :]}" if begins[0].isdigit() else f"\\{told}"
+
+
+def rounded(number: float, digits: int) -> str:
+    """The number to so many significant digits, below a million as it is read: 1340, not 1.34e+03.
+
+    Examples
+    --------
+    >>> [rounded(number, 2) for number in (0.0234, -5, 109.6, 1234, 1.2e7)]
+    ['0.023', '-5', '110', '1200', '1.2e+07']
+    """
+    text = f"{number:.{digits}g}"
+    return f"{float(text):.0f}" if "e+" in text and abs(number) < PLAIN else text
 
 
 def table_row(cells: Sequence[Text]) -> str:

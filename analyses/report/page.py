@@ -14,7 +14,7 @@ import xarray as xr
 from jinja2 import Environment, PackageLoader
 
 from analyses import claims
-from analyses.ground import TWINS, Code, Text, marked, table_row
+from analyses.ground import TWINS, Code, Text, marked, rounded, table_row
 from probekit import labels
 
 __all__ = [
@@ -220,8 +220,8 @@ def interval_cell(value: float, low: float, high: float) -> str:
     if not np.isfinite(value):
         return "–"
     if not (np.isfinite(low) and np.isfinite(high)):
-        return f"{value:.3g}"
-    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+        return rounded(value, 3)
+    return f"{rounded(value, 3)} [{rounded(low, 3)}, {rounded(high, 3)}]"
 
 
 def _beside(judged: xr.Dataset) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import PALETTE
+from analyses.ground import PALETTE, rounded
 from analyses.selectivity.analyse import FINDINGS, KINDS
 from probekit.labels import strings
 
@@ -114,7 +114,7 @@ def _marginal(axis: Axes, part: xr.Dataset, kind: str) -> None:
     axis.set(xlabel="φ − rest (dashed: rest)", ylabel="images", ylim=(0.7, None))
     side, share = ("below", "below_fraction") if kind == "suppressed" else ("above", "activity_fraction")
     axis.set_title(
-        f"{kind} channel {one['channel'].item()}: kurtosis {one['kurtosis'].item():.2g},\n"
+        f"{kind} channel {one['channel'].item()}: kurtosis {rounded(one['kurtosis'].item(), 2)},\n"
         f"clearly {side} rest on {100 * one[share].item():.0f} %",
         fontsize=9,
     )

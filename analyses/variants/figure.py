@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import GUIDE, PALETTE, picture, shown_range
+from analyses.ground import GUIDE, PALETTE, picture, rounded, shown_range
 from analyses.variants.analyse import FINDINGS
 from probekit.checks import whole
 from probekit.labels import strings
@@ -145,7 +145,8 @@ def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2) -> Fig
             for k in range(each):
                 axis = axes[v + 1, 1 + i * each + k]
                 picture(axis, findings["samples"].values[v, i, k], limits=limits)
-                axis.set_xlabel(f"{100 * findings['match'].values[v, i, k]:.2g} %", fontsize=6, labelpad=1)
+                error = rounded(100 * float(findings["match"].values[v, i, k]), 2)
+                axis.set_xlabel(f"{error} %", fontsize=6, labelpad=1)
     figure.suptitle(
         f"{findings.attrs.get('denoiser', '')}: {each} samples of each condition; error of φ at the block held",
         fontsize=9,
