@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyses.factors.analyse import FINDINGS
-from analyses.ground import GUIDE, noise_level
+from analyses.ground import GUIDE, noise_level, rounded
 from probekit.checks import choice, mapping
 from probekit.errors import InputError
 
@@ -98,7 +98,7 @@ def _at(found: xr.Dataset, sigma: float) -> xr.Dataset:
 
 def _ticks(axis: Axes, values: np.ndarray) -> None:
     at = np.unique(np.linspace(0, len(values) - 1, min(3, len(values))).round().astype(int))
-    names = [f"{values[k]:.3g}" for k in at]
+    names = [rounded(values[k], 3) for k in at]
     axis.set_xticks(at, names, fontsize=6)
     axis.set_yticks(at, names, fontsize=6)
 

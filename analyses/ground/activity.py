@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import xarray as xr
 
+from analyses.ground.markup import rounded
 from probekit import labels
 from probekit.errors import InputError
 from probekit.labels import Site
@@ -91,7 +92,7 @@ def refuse_signed(
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share >= 1e-3 else "less than 0.1 %"
+    return f"{rounded(100 * share, 2)} %" if share >= 1e-3 else "less than 0.1 %"
 
 
 def sites(data: xr.Dataset | xr.DataArray, what: str) -> Iterator[Site]:

@@ -53,15 +53,15 @@ def marked(text: Text, *, cell: bool = False) -> str:
 
 
 def rounded(number: float, digits: int) -> str:
-    """The number to so many significant digits, below a million as it is read: 1340, not 1.34e+03.
+    """The number to so many significant digits; below a million all before the point are kept: 1344, not 1.3e+03.
 
     Examples
     --------
     >>> [rounded(number, 2) for number in (0.0234, -5, 109.6, 1234, 1.2e7)]
-    ['0.023', '-5', '110', '1200', '1.2e+07']
+    ['0.023', '-5', '110', '1234', '1.2e+07']
     """
     text = f"{number:.{digits}g}"
-    return f"{float(text):.0f}" if "e+" in text and abs(number) < PLAIN else text
+    return f"{number:.0f}" if "e+" in text and abs(number) < PLAIN else text
 
 
 def table_row(cells: Sequence[Text]) -> str:

@@ -24,6 +24,7 @@ from analyses.ground import (
     folder_called,
     picture,
     repeats,
+    rounded,
     saved,
     untrained_twins,
 )
@@ -267,7 +268,7 @@ def _selective_figure(mid: xr.Dataset, types: xr.Dataset, channels: list[int], p
             axis.set_title(f"φ at mid, σ = {SHOWN_SIGMA:g}", fontsize=8)
             axis.legend(fontsize=6, frameon=False, loc="center right")
         for k, image in enumerate(types["top_image"].sel(channel=c).values[:SHOWN]):
-            picture(figure.add_subplot(grid[r, k + 1]), pixels[place[image]], f"{float(phi.sel(image=image)):.2g}")
+            picture(figure.add_subplot(grid[r, k + 1]), pixels[place[image]], rounded(float(phi.sel(image=image)), 2))
     return figure
 
 
@@ -282,7 +283,7 @@ def _neighbours_figure(mid: xr.Dataset, pixels: np.ndarray, name: str) -> Figure
         order = [i for i in np.argsort(d) if i != query][:NEIGHBOURS]
         picture(row[0], pixels[query], f"query: {photographs[query]}", frame=PALETTE["rest"])
         for axis, i in zip(row[1:], order, strict=True):
-            picture(axis, pixels[i], f"{photographs[i]}, {d[i]:.2g}")
+            picture(axis, pixels[i], f"{photographs[i]}, {rounded(d[i], 2)}")
     figure.suptitle(
         f"{name}: nearest in φ at mid (σ = {SHOWN_SIGMA:g}, Euclidean distance after each photograph's name)",
         fontsize=10,

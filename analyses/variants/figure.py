@@ -86,7 +86,7 @@ def _panel(axis: Axes, part: xr.Dataset) -> None:
         axis.text(
             1.03,
             v,
-            f"{at:.2g}" if abs(at) < 100 else f"{at:.0f}",
+            rounded(at, 2),
             fontsize=7,
             va="center",
             transform=axis.get_yaxis_transform(),

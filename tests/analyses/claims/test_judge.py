@@ -114,6 +114,8 @@ def test_both_controls_numbers_stand_beside_each_other(trained, untrained) -> No
     first, row = own.isel(criterion=0), claims.cells(judged, 1)[0]
     assert row[4:6] == [f"{first.control.item():.3g}", f"{first.value.item():.3g}"]
     assert judged.attrs["untrained_controls"] == "untrained; untrained, paper's gains"
+    many = judged.assign({name: 0 * judged[name] + 1344.7 for name in ("value", "low", "high")})
+    assert claims.cells(many, 1)[0][2:4] == ["1345", "1345 to 1345"]
 
 
 @pytest.mark.parametrize("missing", ["untrained", "paper_gains"])

@@ -378,6 +378,9 @@ def test_what_rounding_leaves_below_0_counts_as_0() -> None:
     data["phi"][{"sigma": 0, "channel": 7}] = -2e-6 * peak
     with pytest.raises(InputError, match=r"negative at 'mid' \(8\.3 % of its values"):
         as_activity(data, "phi")
+    data["phi"][{"channel": slice(6, None)}] = -1.0
+    with pytest.raises(InputError, match=r"negative at 'mid' \(100 % of its values"):
+        as_activity(data, "phi")
 
 
 def test_a_quiet_tap_or_noise_level_is_not_hidden_beside_a_loud_one() -> None:

@@ -273,6 +273,7 @@ def test_arrows_say_which_rows_differ_from_the_reference() -> None:
 
 def test_a_number_without_an_interval_stands_alone() -> None:
     assert [interval_cell(0.5, np.nan, 1), interval_cell(np.nan, 0, 1)] == ["0.5", "–"]
+    assert [interval_cell(1344.7, 239.8, 1471.8), interval_cell(1344.7, np.nan, 1)] == ["1345 [240, 1472]", "1345"]
 
 
 def test_a_number_of_the_subject_and_noise_level_before_says_so(judged) -> None:

@@ -145,6 +145,11 @@ def test_the_table_round_trips_and_its_figures_show_every_variant(of_unet: xr.Da
     said = [t.get_text() for axis in sheet.axes for t in axis.texts]
     assert set(of_unet.variant.values) | set(of_unet.what.values) <= set(said)
     assert sum(len(axis.images) for axis in sheet.axes) == 2 * (of_unet.sizes["variant"] + 1)
+    missed = variants.sheet(kept.assign(match=0 * kept["match"] + 1.096), conditions=2, samples=1)
+    assert {axis.get_xlabel() for axis in missed.axes} - {""} == {"110 %"}
+    large = kept.assign({name: 0 * kept[name] + 99.6 for name in ("value", "low", "high")})
+    column = [t.get_text() for t in variants.plot(large).axes[0].texts]
+    assert column == ["100"] * of_unet.sizes["variant"]
     with pytest.raises(InputError, match=r"give what variants.table returns"):
         variants.plot(kept.drop_vars("value"))
 
