@@ -98,7 +98,7 @@ def _at(found: xr.Dataset, sigma: float) -> xr.Dataset:
 
 def _ticks(axis: Axes, values: np.ndarray) -> None:
     at = np.unique(np.linspace(0, len(values) - 1, min(3, len(values))).round().astype(int))
-    names = [rounded(values[k], 3) for k in at]
+    names = [rounded(float(values[k]), 3) for k in at]
     axis.set_xticks(at, names, fontsize=6)
     axis.set_yticks(at, names, fontsize=6)
 
