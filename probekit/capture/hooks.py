@@ -18,6 +18,7 @@ from probekit.capture.names import TapPoint
 from probekit.checks import given, is_real, listed, unwrapped, whole
 from probekit.errors import InputError, TapError
 from probekit.machine.modes import on_trial, uncompiled
+from probekit.machine.precision import exactly
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -299,7 +300,8 @@ def _recomputing() -> bool:
 def of_user(what: str, point: TapPoint, function: Callable[[Tensor], Any], a: Tensor) -> Any:
     """`function` of a map; its failure is noted as its own."""
     try:
-        return function(a)
+        with exactly():
+            return function(a)
     except Exception as error:
         error.add_note(f"raised by the {what} at {point.name!r}, given a map {tuple(a.shape)} of {a.dtype}")
         raise

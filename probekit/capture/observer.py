@@ -20,10 +20,13 @@ from probekit.denoising.dependence import warn_of_batch
 from probekit.errors import TapError
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of, zeros_for
+from probekit.machine.precision import Arithmetic
 from probekit.machine.weights import WeightsHash
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from probekit.machine.precision import Precision
 
 __all__ = ["Observer", "Reach"]
 
@@ -140,12 +143,30 @@ class Observer:
 
     @contextmanager
     def reading(
-        self, read: Callable[[Tensor], Tensor]
+        self,
+        read: Callable[[Tensor], Tensor],
+        precision_at: Callable[[float], Precision] | None = None,
+        *,
+        channels_last: bool = False,
     ) -> Iterator[Callable[[Tensor, float, Mapping[str, Any]], list[Tensor]]]:
-        """A function (noisy batch, σ, conditions) → `read` of each point's output, without gradients, in the block."""
-        # A network that differentiates inside hands on maps with a history.
-        with torch.no_grad(), self.running(lambda a: read(a.detach() if a.requires_grad else a)) as run:
-            yield lambda y, level, conditions: self.of_each(y, run(lambda: self.denoiser(y, level, **conditions)))
+        """A function (noisy batch, σ, conditions) → `read` of each point's output, without gradients, in the block.
+
+        Layers multiply in the precision that `precision_at` says for a σ, by default in float32; images may be laid
+        out channels last.
+        """
+        with (
+            torch.no_grad(),
+            # A network that differentiates inside hands on maps with a history.
+            self.running(lambda a: read(a.detach() if a.requires_grad else a)) as run,
+            Arithmetic(self.network).switching() as switch,
+        ):
+
+            def one(y: Tensor, level: float, conditions: Mapping[str, Any]) -> list[Tensor]:
+                switch("float32" if precision_at is None else precision_at(level))
+                given = y.contiguous(memory_format=torch.channels_last) if channels_last else y
+                return self.of_each(y, run(lambda: self.denoiser(given, level, **conditions)))
+
+            yield one
 
     def refuse_channels_last(self, reached: Reach | None = None) -> None:
         """Refuse points whose module works on the last dim of its map, where a map's channels are its second.
