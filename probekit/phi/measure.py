@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from probekit.machine.memory import available_bytes, refuse_if_too_large, spoken
 from probekit.machine.progress import Bar, bar, spoken_time
 from probekit.phi import store, stored
 from probekit.phi.averages import Average, Noising, averaged, clean_and_noise, noisy_batches
+from probekit.phi.precision import Computation
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from probekit.images import ImageSet
 
     Read = Callable[[Tensor, float, Mapping[str, Any]], list[Tensor]]
-    Observed = Callable[[], AbstractContextManager[Read]]
+    Observed = Callable[..., AbstractContextManager[Read]]
 
 __all__ = ["Estimate", "Measurement", "batch_size_for", "busy_batch", "images_for", "maps_of_one_draw", "rest_image"]
 
@@ -51,8 +52,6 @@ ESTIMATED_SECONDS = 2.0
 NOTED = ("probekit_version", "image_source")
 # Units of which the first image is measured again when a store is gone on with.
 COMPARED = 3
-# Relative rounding of the format in which GPUs multiply float32 by default.
-TF32 = 2.0**-10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,8 @@ class Measurement:
     Attributes
     ----------
     observed : callable
-        Opens the hooks; gives a function (noisy batch, σ, conditions) → values at each tap, (n, channels).
+        Opens the hooks, given the precision at each σ and whether images lie channels last; gives a function (noisy
+        batch, σ, conditions) → values at each tap, (n, channels).
     source, rest : ImageSet
         The images, and the constant one.
     conditions : Conditions
@@ -121,6 +121,8 @@ class Measurement:
         Gives what tells the network and the reduction apart from others, beside the weights.
     progress : bool or None
         Show a bar, show none, or show one in a terminal only.
+    computation : Computation
+        How passes are computed.
     """
 
     observed: Observed
@@ -135,6 +137,15 @@ class Measurement:
     attrs: Mapping[str, str | int | float]
     identity: Callable[[], Mapping[str, Any]]
     progress: bool | None
+    computation: Computation = field(default_factory=Computation)
+
+    def computed_as(self, computation: Computation) -> Measurement:
+        """The same, computed in another way."""
+        return replace(self, computation=computation, attrs={**self.attrs, **computation.attrs})
+
+    def reading(self) -> AbstractContextManager[Read]:
+        """The hooks opened, for passes as they are computed here."""
+        return self.observed(self.computation.at, channels_last=self.computation.channels_last)
 
     def in_memory(self) -> xr.Dataset:
         """Measure everything and return it."""
@@ -144,7 +155,7 @@ class Measurement:
         )
         arrays = self._empty(count)
         total = count * self.noising.versions + self._rest_noising.versions
-        with self._bar(total) as bar, self.observed() as read:
+        with self._bar(total) as bar, self.reading() as read:
             arrays |= self._rest(read, bar)
             for part in self._averages(read, self.source, self.noising, bar):
                 _put(arrays, part, 0)
@@ -159,7 +170,7 @@ class Measurement:
         ) as writer:
             pending = writer.pending
             total = sum(map(len, pending)) * self.noising.versions
-            with self._bar(total) as bar, self.observed() as read:
+            with self._bar(total) as bar, self.reading() as read:
                 if writer.begun:
                     self._refuse_other_numbers(writer, read)
                 for positions in pending:
@@ -174,10 +185,15 @@ class Measurement:
         count = len(self.source)
         self._refuse(count, "give a number of draws, or fewer noise levels or taps at a time")
         arrays = self._empty(count)
-        with self._bar(count * self.noising.versions) as bar, self.observed() as read:
+        with self._bar(count * self.noising.versions) as bar, self.reading() as read:
             for part in self._averages(read, self.source, self.noising, bar):
                 _put(arrays, part, 0)
         return arrays["phi_draws"]
+
+    def rest_draws(self) -> np.ndarray:
+        """Every draw of the constant image, (1, sigma, draw, channel)."""
+        with self.reading() as read:
+            return next(self._averages(read, self.rest, self._rest_noising, Bar())).phi_draws
 
     def logged(self, *, given: bool, to_the_end: bool) -> Measurement:
         """The measurement itself, once the log says how it will be made."""
@@ -193,6 +209,11 @@ class Measurement:
             self.place.device,
             self.place.dtype,
         )
+        if "precision_asked" in self.attrs:
+            LOG.info(
+                "layers multiply in %s, %.2f times as fast as in float32, φ off by %.2g of phi_se: %s",
+                *(self.attrs[f"precision{part}"] for part in ("", "_gain", "_error", "_trial")),
+            )
         return self
 
     def estimate(self) -> Estimate:
@@ -200,7 +221,7 @@ class Measurement:
         self._refuse(1, "give fewer noise levels at a time, keep_draws=False, or a smaller batch_size")
         count = len(self.source)
         rest = self._rest_noising.versions
-        with self.observed() as read:
+        with self.reading() as read:
             next(self._averages(read, self.rest, replace(self._rest_noising, draws=1), Bar()))  # warms up
             start, measured = time.perf_counter(), 0
             for part in self._averages(read, self.source, self.noising, Bar()):
@@ -224,7 +245,8 @@ class Measurement:
         """Whatever decides the numbers and how they are labelled."""
         labelled = self.source.labels
         return {
-            **{k: v for k, v in self.attrs.items() if k not in NOTED},
+            **{k: v for k, v in self.attrs.items() if k not in (*NOTED, *self.computation.attrs)},
+            **self.computation.plan,
             **self.identity(),
             "sigma": list(self.noising.levels),
             "keep_draws": self.keep_draws,
@@ -269,12 +291,11 @@ class Measurement:
     @property
     def _rounding(self) -> float:
         """Half of the digits that a pass keeps: more than the order of sums changes, less than another network."""
-        kept = TF32 if self.place.device.type == "cuda" else torch.finfo(torch.float32).eps
-        return math.sqrt(max(kept, torch.finfo(self.place.dtype).eps))
+        return math.sqrt(max(2 * self.computation.rounding, torch.finfo(self.place.dtype).eps))
 
     def _template(self) -> xr.Dataset:
         """The Dataset of all images before any is measured, and the constant image measured."""
-        with self._bar(self._rest_noising.versions) as bar, self.observed() as read:
+        with self._bar(self._rest_noising.versions) as bar, self.reading() as read:
             rest = self._rest(read, bar)
         # Views of one number: a template of any size takes no memory.
         nan = np.float32("nan")

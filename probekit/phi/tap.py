@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 
 from probekit import labels
-from probekit.capture.hooks import editing, setting
-from probekit.capture.names import TapPoint, listing, resolve
+from probekit.capture.names import TapPoint, resolve
 from probekit.capture.observer import Observer, Reach
 from probekit.capture.reductions import reduction
-from probekit.checks import LARGEST_SEED, flag, given, noise_levels, number, path, real_array, seeded
+from probekit.checks import LARGEST_SEED, flag, noise_levels, path, seeded
 from probekit.denoising.blame import first
 from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, settings_shown
@@ -27,9 +24,13 @@ from probekit.machine.identity import modules_of, named
 from probekit.machine.weights import UNKNOWN
 from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.phi.averages import Noising
+from probekit.phi.edits import Edits
 from probekit.phi.layout import FOLDER
 from probekit.phi.measure import Estimate, Measurement, batch_size_for, images_for, maps_of_one_draw, rest_image
-from probekit.phi.reliability import draws_given, measured_with, of_plan
+from probekit.phi.precision import computed
+from probekit.phi.precision import of_plan as precision_of_plan
+from probekit.phi.reliability import draws_given, measured_with
+from probekit.phi.reliability import of_plan as draws_of_plan
 from probekit.phi.store import planned
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def tap(model: nn.Module, *names: str | Sequence[str], reduce: str | Reduction =
     return Tap(denoiser, resolve(denoiser, flat), reduce)
 
 
-class Tap:
+class Tap(Edits):
     """Named places in a denoiser; made by `probekit.tap`.
 
     Hooks exist only during a call. After any call, finished or failed, the network is as it was:
@@ -139,6 +140,7 @@ class Tap:
         keep_draws: bool = False,
         store: str | Path | None = None,
         conditions: Mapping[str, Any] | Conditions | None = None,
+        precision: Literal["float32", "auto", "bfloat16", "bfloat16x2", "tf32"] = "float32",
         progress: bool | None = None,
     ) -> xr.Dataset:
         """The representation φ(x_σ) = E_z[ā(x + σz)] of images (arXiv:2506.01912).
@@ -174,6 +176,15 @@ class Tap:
             with dim ``image``, or a mapping, that is matched to the images' ids; or one number,
             string, bool or None for all images. Floats are converted to the network's type, whole
             numbers to int64. A store was begun with the same content.
+        precision
+            In what convolutions and linear layers of a float32 network multiply. "float32" is exact on every
+            device; "bfloat16", "bfloat16x2" (weights as sums of two) and "tf32" (NVIDIA's GPUs) are faster where the
+            hardware has them. "auto" tries them for a second or two on some of the images, and takes the fastest whose
+            error against float32 is below a tenth of phi_se, level by level (at σ = 0 always float32), and images
+            channels last where that is faster and the network makes the same of them. Attrs say ``precision``,
+            ``precision_gain`` (times as fast), ``precision_error`` (largest, in phi_se), the same relative to φ
+            (``precision_phi_error``, ``precision_phi_se``) and what was tried (``precision_trial``). A store keeps
+            what it was begun with.
         progress
             Whether to show a progress bar; by default only in a terminal.
 
@@ -202,16 +213,19 @@ class Tap:
         Warns
         -----
         RuntimeWarning
-            Where "auto" does not reach the reliability with the most draws.
+            Where draws="auto" does not reach the reliability with the most draws, or the error of a precision that is
+            asked for is no longer below a tenth of phi_se.
         """
         store = None if store is None else path("store", store, FOLDER)
         if batch_size is None and store is not None:
             # A store is finished with the batch size that it was begun with.
             batch_size = planned(store, "batch_size")
-        draws = draws if store is None else of_plan(draws, store)
+        if store is not None:
+            draws, precision = draws_of_plan(draws, store), precision_of_plan(precision, store)
         shown = None if progress is None else flag("progress", progress)
         options = {"ids": ids, "batch_size": batch_size, "keep_draws": keep_draws, "conditions": conditions}
-        measurement = replace(self._measurement(images, sigma, draws, seed, **options), progress=shown)
+        measured = self._measurement(images, sigma, draws, seed, **options)
+        measurement = replace(self._computed(measured, precision, batch_given=batch_size is not None), progress=shown)
         if store is None:
             return measurement.in_memory()
         if measurement.attrs["weights_sha256"] == UNKNOWN:
@@ -231,12 +245,13 @@ class Tap:
         batch_size: int | None = None,
         keep_draws: bool = False,
         conditions: Mapping[str, Any] | Conditions | None = None,
+        precision: Literal["float32", "auto", "bfloat16", "bfloat16x2", "tf32"] = "float32",
     ) -> Estimate:
         """What calling the tap would cost, in time, memory and disk; a few passes are made and nothing is kept.
 
         Parameters
         ----------
-        images, sigma, draws, ids, batch_size, keep_draws, conditions
+        images, sigma, draws, ids, batch_size, keep_draws, conditions, precision
             As for calling the tap.
 
         Returns
@@ -249,7 +264,8 @@ class Tap:
             As for calling the tap.
         """
         options = {"ids": ids, "batch_size": batch_size, "keep_draws": keep_draws, "conditions": conditions}
-        return self._measurement(images, sigma, draws, 0, **options).estimate()
+        measurement = self._measurement(images, sigma, draws, 0, **options)
+        return self._computed(measurement, precision, batch_given=batch_size is not None).estimate()
 
     def maps(
         self,
@@ -334,73 +350,6 @@ class Tap:
         with self._observer.running(self._reduce) as run:
             return torch.cat(self._observer.of_each(y, run(lambda: self.denoiser(y, sigma, **conditions))), dim=1)
 
-    def ablate(self, channels: int | Sequence[int]) -> AbstractContextManager[None]:
-        """A context in which these channels of the tap are 0 in every forward pass of the network.
-
-        `channels` are whole numbers, or a boolean mask of all of the tap's channels; see `edit` for errors.
-        """
-        return self._set(channels, lambda _: 0.0)
-
-    def scale(self, channels: int | Sequence[int], factor: float) -> AbstractContextManager[None]:
-        """A context in which these channels of the tap are multiplied by `factor` in every forward pass."""
-        factor = number("factor", factor, "a finite number to multiply the channels by")
-        return self._set(channels, lambda a: a * factor)
-
-    def replace(self, channels: int | Sequence[int], value: Any) -> AbstractContextManager[None]:
-        """A context in which these channels of the tap are `value` in every forward pass.
-
-        `value` is a number, or a tensor that broadcasts to (N, channels given, H, W).
-        """
-        what = "a finite number, or a tensor that broadcasts to (N, channels, H, W)"
-        if isinstance(value, np.ndarray) and value.dtype.kind == "c":
-            value = torch.from_numpy(value)
-        if isinstance(value, torch.Tensor) and value.ndim and not value.is_meta:
-            return self._set(channels, lambda _: value)
-        array = real_array("value", value, what)
-        if not np.isfinite(array).all():
-            raise InputError(f"{given('value', value)}: give {what}")
-        made = torch.from_numpy(array) if array.ndim else float(array)
-        return self._set(channels, lambda _: made)
-
-    def edit(self, function: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
-        """A context in which every forward pass goes on with ``function(map)`` in place of the tap's map.
-
-        Parameters
-        ----------
-        function
-            From maps (N, C, H, W) to maps of the same shape; it must not change its argument.
-
-        Returns
-        -------
-        context manager
-            Edits nest, in the order in which they are entered; a tap read inside sees the edited map.
-
-        Raises
-        ------
-        InputError
-            If `function` cannot be called.
-        TapError
-            If there are several taps; on a forward pass, if the edit does not fire in it, or at a module
-            that is called several times without ``@k`` or ``@*``, if a channel does not exist or the
-            shape changes, and where gradients would be computed anew, without the edit
-            (activation checkpointing); on leaving the block, if the edit never fired.
-        """
-        if not callable(function):
-            raise InputError(f"{given('function', function)}: give a function of the tap's maps (N, C, H, W)")
-        point = self._observer.only("edits are made")
-        if not point.path:
-            raise TapError(
-                f'"mid" of {self._observer.name} is found by a pass of images, and none was made yet: measure images '
-                f"with this tap first, or name the tap by its path; {listing(self._observer.network)}"
-            )
-        return editing(self._observer.network, point, function)
-
-    def _set(self, channels: Any, make: Callable[[Tensor], Any]) -> AbstractContextManager[None]:
-        edit = setting(channels, make)
-        context = self.edit(edit)
-        self._observer.refuse_channels_last()
-        return context
-
     def _measurement(
         self,
         images: Any,
@@ -435,8 +384,12 @@ class Tap:
                 progress=False,
             )
 
-        found = measured_with(draws, of)
-        return found.logged(given=batch_size is not None, to_the_end=self._observer.to_the_end)
+        return measured_with(draws, of)
+
+    def _computed(self, measurement: Measurement, precision: Any, *, batch_given: bool) -> Measurement:
+        """The measurement in the precision asked for, once the log says how it will be made."""
+        found = computed(measurement, precision, self._observer.network)
+        return found.logged(given=batch_given, to_the_end=self._observer.to_the_end)
 
     def _prepared(
         self, images: Any, ids: Any, sigma: Any, conditions: Any
