@@ -148,7 +148,7 @@ def named_as_modules(door: str) -> list[str]:
 
 
 DOORS = ["probekit", "probekit.train", "analyses.ground", *(f"analyses.{room}" for room in ROOMS)]
-ALIKE = [door for door in DOORS if named_as_modules(door)]
+ALIKE = [door for door in DOORS if door != "probekit" and named_as_modules(door)]
 
 
 def shown(door: str) -> set[str]:
