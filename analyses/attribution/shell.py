@@ -36,7 +36,6 @@ from probekit.machine.progress import silent
 
 __all__ = ["command", "main"]
 
-# Words, and in all shells defaults, that tests hold to those of the function: that loads what takes long.
 METHODS = ("integrated_gradients", "occlusion")
 
 
