@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-import analyses
 import probekit
+from analyses import sparsity
 from analyses.report.shell import ANALYSES, COMMANDS
 
 ROOT = Path(probekit.__file__).parents[1]
@@ -185,7 +185,7 @@ def test_modules_of_a_package_are_there_as_well_and_nothing_else_is() -> None:
         _ = probekit.tapp  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(ImportError, match="cannot import name 'analyze'"):
         exec("from analyses.sparsity import analyze")
-    assert not hasattr(analyses.sparsity, "__wrapped__")
+    assert not hasattr(sparsity, "__wrapped__")
 
 
 def test_what_is_loaded_on_demand_is_pickled_by_its_own_place() -> None:
