@@ -36,6 +36,7 @@ lint: .venv/test.done
 	$(BIN)/pyright
 
 bench: .venv/bench.done
+	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/phi_at_mid.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/others.py
@@ -49,6 +50,7 @@ bench: .venv/bench.done
 
 # Every benchmark that says in some seconds how this machine does.
 bench-quick: .venv/bench.done
+	$(BIN)/python benchmarks/start_up.py --rounds 3
 	$(BIN)/python benchmarks/phi_at_mid.py
 	$(BIN)/python benchmarks/overhead.py
 

@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+import probekit
 from analyses.running import invoked, with_verbose
 
 __all__ = ["program_of"]
 
-# What pip calls the package.
-DISTRIBUTION = "probekit-denoisers"
 SETTINGS: Any = {"add_completion": False, "pretty_exceptions_enable": False}
 
 
@@ -66,13 +65,7 @@ def _loaded(name: str, place: str) -> Any:
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import PackageNotFoundError, version
-
-        # Not probekit.__version__, the same text: importing that loads torch.
-        try:
-            typer.echo(version(DISTRIBUTION))
-        except PackageNotFoundError:
-            typer.echo("0+unknown")
+        typer.echo(probekit.__version__)
         raise typer.Exit
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 if sys.argv[:1] == ["-m"]:
     # Python is about to start this package, or one that imports it, as a program.
@@ -9,15 +10,19 @@ if sys.argv[:1] == ["-m"]:
 
     quit_quietly()
 
-from probekit import errors, images, models
-from probekit.capture.names import taps
-from probekit.denoising.denoiser import Denoiser
-from probekit.drawing.draw import draw
+from probekit import errors
 from probekit.errors import CapacityError, InputError, ModelError, ProbeError, TapError
 from probekit.machine.installed import installed_version
-from probekit.models.zoo import load
-from probekit.phi.stored import open
-from probekit.phi.tap import Tap, tap
+from probekit.machine.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from probekit import images, models
+    from probekit.capture.names import taps
+    from probekit.denoising.denoiser import Denoiser
+    from probekit.drawing.draw import draw
+    from probekit.models.zoo import load
+    from probekit.phi.stored import open
+    from probekit.phi.tap import Tap, tap
 
 __all__ = [
     "CapacityError",
@@ -39,9 +44,7 @@ __all__ = [
 
 __version__ = installed_version()
 
+on_demand(__name__)
+
 # What the package decides by itself is told to whoever listens.
 logging.getLogger("probekit").addHandler(logging.NullHandler())
-
-
-def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])

@@ -8,10 +8,7 @@ from typing import Annotated
 
 import typer
 
-import probekit
-from analyses.attribution.analyse import METHODS, attribute
-from analyses.attribution.figure import plot
-from analyses.ground import OUT, run, saved
+from analyses.ground import OUT, run
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -39,6 +36,8 @@ from probekit.machine.progress import silent
 
 __all__ = ["command", "main"]
 
+METHODS = ("integrated_gradients", "occlusion")
+
 
 def command(
     images: Images,
@@ -63,6 +62,11 @@ def command(
     quiet: Quiet = False,
 ) -> list[Path]:
     """Which pixels drive channels of a denoiser."""
+    import probekit
+    from analyses.attribution.analyse import attribute
+    from analyses.attribution.figure import plot
+    from analyses.ground import saved
+
     results_awaited(out, "attribution.nc", "attribution.png", images=images)
     denoiser = network_called(network)
     source = images_called(images, size=size, crop=crop, bands=bands)

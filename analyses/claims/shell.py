@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import xarray as xr
 
-from analyses.claims.criteria import JUDGED
-from analyses.claims.figure import plot
-from analyses.claims.judge import side_by_side
-from analyses.claims.words import anchor, verdict_table, verdicts
-from analyses.ground import OUT, read, run, saved
+from analyses.ground import OUT, run
 from probekit.cli.arguments import Out
 from probekit.cli.output import results_awaited
 from probekit.machine.files import whole
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["command", "main"]
 
@@ -26,6 +24,12 @@ Judged = Annotated[list[Path], typer.Argument(help="claims.nc of reports, of sev
 
 def command(judged: Judged, out: Out = OUT) -> list[Path]:
     """The paper's claims in several networks beside one another, from the claims.nc of their reports."""
+    from analyses.claims.criteria import JUDGED
+    from analyses.claims.figure import plot
+    from analyses.claims.judge import side_by_side
+    from analyses.claims.words import anchor, verdict_table, verdicts
+    from analyses.ground import read, saved
+
     results_awaited(out, "side_by_side.nc", "side_by_side.md", "side_by_side.png", reads=judged)
     found: dict[str, list[xr.Dataset]] = {}
     links: dict[str, dict[int, str]] = {}

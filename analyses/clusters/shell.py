@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analyses.clusters.analyse import THRESHOLD, analyse
-from analyses.clusters.figure import plot
-from analyses.ground import OF_TEST, OUT, Data, Level, Resamples, read, run, saved
+from analyses.ground import OF_TEST, OUT, Data, Level, Resamples, run
 from probekit import checks
 from probekit.cli.arguments import Out, Seed, check_list, numbers
 from probekit.cli.checking import number_of, whole_of
@@ -41,13 +39,17 @@ def command(
             callback=number_of("a prediction strength in (0, 1], e.g. 0.8", lambda v: 0 < v <= 1),
             help="Of prediction strength.",
         ),
-    ] = THRESHOLD,
+    ] = 0.8,
     resamples: Resamples = 200,
     permutations: Annotated[int, typer.Option(callback=whole_of(99), help=OF_TEST)] = 199,
     level: Level = 0.95,
     seed: Seed = 0,
 ) -> list[Path]:
     """Whether images form groups in φ, how many, and whether these are classes."""
+    from analyses.clusters.analyse import analyse
+    from analyses.clusters.figure import plot
+    from analyses.ground import read, saved
+
     results_awaited(out, "clusters.nc", "clusters.png", reads=[data])
     phi = read(data)
     tried = None if n_clusters is None else numbers(n_clusters, option="--n-clusters")

@@ -1,9 +1,14 @@
 """Whether selective channels are concepts: hold what excites one, and see whether samples show the rest of it."""
 
-from analyses.concepts.analyse import FINDINGS, Settings, analyse, most_selective
-from analyses.concepts.figure import plot
-from analyses.concepts.held import HELD, Significance, concept, hold_concept
-from analyses.concepts.shell import main
+from typing import TYPE_CHECKING
+
+from probekit.machine.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from analyses.concepts.analyse import FINDINGS, Settings, analyse, most_selective
+    from analyses.concepts.figure import plot
+    from analyses.concepts.held import HELD, Significance, concept, hold_concept
+    from analyses.concepts.shell import main
 
 __all__ = [
     "FINDINGS",
@@ -17,3 +22,5 @@ __all__ = [
     "most_selective",
     "plot",
 ]
+
+on_demand(__name__)

@@ -8,10 +8,7 @@ from typing import Annotated
 
 import typer
 
-import probekit
-from analyses.concepts.analyse import analyse
-from analyses.concepts.figure import plot
-from analyses.ground import OUT, Level, Permutations, Resamples, drawn_images, run, saved
+from analyses.ground import OUT, Level, Permutations, Resamples, run
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -84,6 +81,11 @@ def command(
 
     Samples are kept in the folder, so that a call that was stopped goes on.
     """
+    import probekit
+    from analyses.concepts.analyse import analyse
+    from analyses.concepts.figure import plot
+    from analyses.ground import drawn_images, saved
+
     results_awaited(out, "concepts.nc", "concepts.png", images=images)
     source = drawn_images(images_called(images, size=size, crop=crop, bands=bands), n_images, seed)
     net, progress = network_called(network), False if quiet else None

@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analyses.controls.analyse import DRAWS, table
-from analyses.controls.figure import plot
-from analyses.ground import OUT, run, saved
+from analyses.ground import OUT, run
 from probekit.cli.arguments import (
     NETWORK,
     REDUCE,
@@ -60,7 +58,7 @@ def command(
     crop: Crop = None,
     bands: Bands = 3,
     sigma: Sigma = SIGMA,
-    draws: Draws = DRAWS,
+    draws: Draws = 20,
     reduce: Reduce = REDUCE,
     untrained: Untrained = 3,
     measures: Measures = None,
@@ -70,6 +68,10 @@ def command(
     quiet: Quiet = False,
 ) -> list[Path]:
     """Does it need training? The same numbers for the trained denoiser and all that it is compared with."""
+    from analyses.controls.analyse import table
+    from analyses.controls.figure import plot
+    from analyses.ground import saved
+
     results_awaited(out, "controls.nc", "controls.png", images=images)
     measured_on = images_called(images, size=size, crop=crop, bands=bands)
     others = words(train)

@@ -8,10 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analyses.cues.figure import plot
-from analyses.cues.table import Settings, table
-from analyses.cues.verdict import verdict
-from analyses.ground import OUT, run, saved
+from analyses.ground import OUT, run
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -54,6 +51,11 @@ def command(
     quiet: Quiet = False,
 ) -> list[Path]:
     """Texture or shape: which of the two an image shares with its nearest neighbour in φ, where they disagree."""
+    from analyses.cues.figure import plot
+    from analyses.cues.table import Settings, table
+    from analyses.cues.verdict import verdict
+    from analyses.ground import saved
+
     results_awaited(out, "cues.nc", "cues-verdict.nc", "cues.png", images=images)
     settings = Settings(
         sigma=numbers(sigma, float, "--sigma"), draws=draws, reduce=reduce, n_images=n_images, seed=seed

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 
 from probekit.errors import InputError
-from probekit.machine.modes import threaded
 
 __all__ = ["LEAST_SAMPLES", "MEASURES", "TILE", "measured", "tiles"]
 
@@ -33,6 +32,8 @@ TILE = 4
 
 def energy(a: np.ndarray, b: np.ndarray, *, statistic: Literal["u_statistic", "v_statistic"]) -> float:
     """Energy distance of Székely & Rizzo (2013), by dcor."""
+    from probekit.machine.modes import threaded
+
     # Numba, which dcor loads, gives OpenMP, and so torch, as many threads as there are cores: processes that were
     # told to take one each would then wait for one another.
     with threaded(None):

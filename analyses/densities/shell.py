@@ -8,10 +8,8 @@ from typing import Annotated
 
 import typer
 
-from analyses.densities.analyse import analyse
-from analyses.densities.figure import plot
 from analyses.densities.kernels_distances import MEASURES
-from analyses.ground import OUT, Level, Permutations, Resamples, read, run, saved
+from analyses.ground import OUT, Level, Permutations, Resamples, run
 from probekit.cli.arguments import Out, Seed
 from probekit.cli.checking import checked, one_of, possible_path, whole_of
 from probekit.cli.output import results_awaited
@@ -44,6 +42,10 @@ def command(
     seed: Seed = 0,
 ) -> list[Path]:
     """Whether distances in φ follow distances between the conditional densities."""
+    from analyses.densities.analyse import analyse
+    from analyses.densities.figure import plot
+    from analyses.ground import read, saved
+
     results_awaited(out, "densities.nc", "densities.png", reads=[samples])
     data = read(samples)
     findings = analyse(

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.descriptors.network import BATCH, COMPONENTS, DEFAULTS, EVERY_KIND, KINDS, Descriptor, descriptor
+from analyses.descriptors.kinds import EVERY_KIND, KINDS
+from analyses.descriptors.network import BATCH, COMPONENTS, DEFAULTS, Descriptor, descriptor
 from analyses.ground import Findings, Variable, noise_level
 from probekit import __version__, checks, labels
 from probekit import images as image_sources

@@ -19,17 +19,14 @@ from analyses.descriptors.kernels import (
     gabor_energies,
     gabor_frequencies,
 )
+from analyses.descriptors.kinds import EVERY_KIND
 from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError
 from probekit.images import ImageSet
 
-__all__ = ["BATCH", "COMPONENTS", "EVERY_KIND", "KINDS", "OF_TEXTURE", "Descriptor", "descriptor"]
+__all__ = ["BATCH", "COMPONENTS", "Descriptor", "descriptor"]
 
-KINDS = ("pixels", "pca", "colour", "gist")
-# What patches of textures are told apart by, wherever in the patch it is.
-OF_TEXTURE = ("colour_moments", "gabor")
-EVERY_KIND = (*KINDS, *OF_TEXTURE)
 BATCH, COMPONENTS = 256, 128
 # Beyond so many numbers (400 MB), components are found batch by batch.
 WHOLE = 100_000_000

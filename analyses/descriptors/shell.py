@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from analyses.descriptors.analyse import analyse
-from analyses.descriptors.network import EVERY_KIND, KINDS
-from analyses.ground import OUT, run, saved
+from analyses.descriptors.kinds import EVERY_KIND, KINDS
+from analyses.ground import OUT, run
 from probekit.cli.arguments import Bands, Crop, Images, Out, Seed, Size, check_words, images_called, words
 from probekit.cli.checking import whole_of
 from probekit.cli.output import results_awaited
@@ -40,6 +39,9 @@ def command(
     seed: Seed = 0,
 ) -> list[Path]:
     """Descriptors of images, as semantics compares φ with them: --others descriptors.nc."""
+    from analyses.descriptors.analyse import analyse
+    from analyses.ground import saved
+
     results_awaited(out, "descriptors.nc", images=images)
     source = images_called(images, size=size, crop=crop, bands=bands)
     fitted_on = None if train is None else images_called(words(train) or [], size=size, crop=crop, bands=bands)

@@ -8,22 +8,17 @@ from typing import Annotated
 
 import typer
 
-from analyses.factors.analyse import analyse
-from analyses.factors.controls import CONTROLS, controls
-from analyses.factors.figure import plot
-from analyses.factors.groups import SCALES
-from analyses.factors.paired import compare
-from analyses.ground import OUT, Data, Level, Resamples, read, run, saved
+from analyses.ground import OUT, Data, Level, Resamples, run
 from probekit.cli.arguments import NETWORK, Crop, Network, Out, Quiet, Seed, Size, images_called, network_called, words
 from probekit.cli.checking import one_of, whole_of
 from probekit.cli.output import results_awaited
-from probekit.denoising.inputs import input_channels
 from probekit.machine.progress import silent
 
 __all__ = ["command", "main"]
 
-# Names of files that differences go to.
-FILES = dict(zip(CONTROLS, ("untrained", "untrained-paper-gains", "pixels", "gist"), strict=True))
+SCALES = ("log", "linear")
+# Names of files that differences go to, in the order of `CONTROLS`.
+FILES = ("untrained", "untrained-paper-gains", "pixels", "gist")
 
 
 def command(
@@ -51,8 +46,15 @@ def command(
     quiet: Quiet = False,
 ) -> list[Path]:
     """How a numeric factor, such as the aspect of ovals, lies in φ: correlations, how well it is read."""
+    from analyses.factors.analyse import analyse
+    from analyses.factors.controls import CONTROLS, controls
+    from analyses.factors.figure import plot
+    from analyses.factors.paired import compare
+    from analyses.ground import read, saved
+    from probekit.denoising.inputs import input_channels
+
     named = words(same_images) or []
-    differences = [f"less-{name}.nc" for name in FILES.values()] if named else []
+    differences = [f"less-{name}.nc" for name in FILES] if named else []
     results_awaited(out, "factors.nc", "factors.png", *differences, reads=[data], images=named)
     phi = read(data)
     asked = {"factor": factor, "scale": scale, "mirror": mirror, "bins": bins, "folds": folds}
@@ -64,8 +66,9 @@ def command(
     shown = images_called(named, size=size, crop=crop, bands=input_channels(denoiser) or 3)
     with silent(quiet):
         beside = {name: analyse(each, **asked) for name, each in controls(denoiser, phi, shown, seed=seed).items()}
+    files = dict(zip(CONTROLS, FILES, strict=True))
     less = {
-        f"less-{FILES[name]}": compare(findings, other, resamples=resamples, level=level, seed=seed)
+        f"less-{files[name]}": compare(findings, other, resamples=resamples, level=level, seed=seed)
         for name, other in beside.items()
     }
     return saved(out, ("factors", findings), *less.items(), ("factors", plot(findings, beside)))

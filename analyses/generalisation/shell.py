@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analyses.generalisation.analyse import analyse, card_entry
-from analyses.generalisation.figure import plot, sheet
-from analyses.ground import OUT, run, saved
+from analyses.ground import OUT, run
 from probekit.cli.arguments import (
     NETWORK,
     Bands,
@@ -28,8 +26,6 @@ from probekit.cli.checking import checked, fraction_of, possible_path, whole_of
 from probekit.cli.output import results_awaited
 from probekit.errors import InputError
 from probekit.machine.progress import silent
-from probekit.models import zoo
-from probekit.train.processes import usable
 
 __all__ = ["command", "main"]
 
@@ -62,6 +58,12 @@ def command(
     quiet: Quiet = False,
 ) -> list[Path]:
     """Whether a denoiser has learnt its training images by heart: PSNR on both sets, near copies among samples."""
+    from analyses.generalisation.analyse import analyse, card_entry
+    from analyses.generalisation.figure import plot, sheet
+    from analyses.ground import saved
+    from probekit.models import zoo
+    from probekit.train.processes import usable
+
     place = usable(device)
     figures = ("generalisation.png", "samples.png")
     results_awaited(out, "generalisation.nc", *figures, images=[*(words(train) or []), *(words(held_out) or [])])
@@ -81,6 +83,8 @@ def command(
 
 def _check_card(card: Path, network: str) -> None:
     """Refuse to write into the card of another denoiser."""
+    from probekit.models import zoo
+
     if card.suffix != ".json":
         raise InputError(f"{card} is no card: give the .json beside the weights of {network}")
     of, own = (zoo.describe(name)["weights_sha256"] for name in (card.with_suffix(".safetensors"), network))

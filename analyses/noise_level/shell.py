@@ -8,10 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analyses.ground import OUT, run, saved
-from analyses.noise_level.analyse import along, analyse
-from analyses.noise_level.figure import plot
-from analyses.noise_level.verdict import verdict
+from analyses.ground import OUT, run
 from probekit.cli.arguments import (
     Bands,
     Crop,
@@ -53,6 +50,11 @@ def command(
     quiet: Quiet = False,
 ) -> list[Path]:
     """Whether a blind denoiser knows the noise level: its residual's against the true one, and along sampling."""
+    from analyses.ground import saved
+    from analyses.noise_level.analyse import along, analyse
+    from analyses.noise_level.figure import plot
+    from analyses.noise_level.verdict import verdict
+
     results_awaited(
         out, "noise_level.nc", "noise_level-path.nc", "noise_level-verdict.nc", "noise_level.png", images=images
     )

@@ -8,16 +8,21 @@ from typing import Annotated
 
 import typer
 
-from analyses.ground import OUT, Data, Level, Resamples, read, run, saved
-from analyses.probe.analyse import PENALTIES, analyse
-from analyses.probe.checks import PROTOCOLS, penalties_of
-from analyses.probe.figure import plot
+from analyses.ground import OUT, Data, Level, Resamples, run
 from probekit import checks
 from probekit.cli.arguments import Out, Seed, check_list, numbers
 from probekit.cli.checking import checked, one_of, possible_path
 from probekit.cli.output import results_awaited
 
 __all__ = ["command", "main"]
+
+PROTOCOLS, PENALTIES = ("softmax", "ddae"), (1.0, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0001)
+
+
+def _check_penalties(tried: list[float]) -> None:
+    from analyses.probe.checks import penalties_of
+
+    penalties_of(tried)
 
 
 def command(
@@ -31,7 +36,8 @@ def command(
     penalties: Annotated[
         str,
         typer.Option(
-            callback=check_list(float, "--penalties", penalties_of), help="Penalties tried by softmax, comma-separated."
+            callback=check_list(float, "--penalties", _check_penalties),
+            help="Penalties tried by softmax, comma-separated.",
         ),
     ] = ",".join(f"{penalty:g}" for penalty in PENALTIES),
     sizes: Annotated[
@@ -46,6 +52,10 @@ def command(
     seed: Seed = 0,
 ) -> list[Path]:
     """How much of the class a linear classifier reads from φ, at each tap and noise level."""
+    from analyses.ground import read, saved
+    from analyses.probe.analyse import analyse
+    from analyses.probe.figure import plot
+
     results_awaited(out, "probe.nc", "probe.png", reads=[data, train])
     phi, fitted_on = read(data), read(train)
     findings = analyse(

@@ -8,51 +8,26 @@ file with all figures in it, and report.md beside the folder of figures. What is
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
 import xarray as xr
 
 import probekit
-from analyses import claims, cues, ground, textures
+from analyses import claims, cues, textures
 from analyses.claims import CLAIMS, LEAST_PAIRS
-from analyses.densities import LEAST_SAMPLES
-from analyses.ground import OUT, Clusters, as_network, block_names, folder_called, untrained_twins
+from analyses.ground import as_network, block_names, folder_called, untrained_twins
 from analyses.noise_level import is_told
 from analyses.report.page import Shown, html, markdown, report_page
 from analyses.report.parts import PAPER_GAINS, TRAINED, UNTRAINED, found_in
-from analyses.report.settings import DRAWS, MIDDLE, Compared, Measured, Sampling, Study, Told, one_of_each
+from analyses.report.settings import Compared, Measured, Sampling, Study, Told, one_of_each
 from probekit import checks
 from probekit.capture.survey import network_of
 from probekit.cli.arguments import (
     NETWORK,
-    REDUCE,
-    SIGMA,
-    Bands,
-    Crop,
-    Draws,
-    Images,
-    Network,
-    Out,
-    Quiet,
-    Reduce,
-    Seed,
-    Sigma,
-    Size,
-    check_list,
-    images_called,
-    is_function,
-    network_called,
-    numbers,
-    words,
 )
-from probekit.cli.checking import checked, possible_path, whole_of
-from probekit.cli.output import goes_on, results_awaited
 from probekit.errors import InputError
 from probekit.machine.files import prepared
 from probekit.models import zoo
@@ -63,7 +38,7 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["command", "main", "run"]
+__all__ = ["run"]
 
 MIN_IMAGES = 40
 # What findings are made of further images, which ones, and what to say without them.
@@ -305,126 +280,3 @@ def _settings(study: Study) -> dict[str, Any]:
         made["conditions of claim 7"] = study.sampling.of_laws[1]
         made["samples of each of these"] = study.sampling.n_samples
     return made
-
-
-def command(
-    images: Images,
-    network: Network = NETWORK,
-    size: Size = None,
-    crop: Crop = None,
-    bands: Bands = 3,
-    sigma: Sigma = SIGMA,
-    draws: Draws = DRAWS,
-    reduce: Reduce = REDUCE,
-    seed: Seed = 0,
-    clusters: Clusters = None,
-    block: Annotated[str, typer.Option(help="Tap that the claims are about.")] = MIDDLE,
-    train: Annotated[
-        str | None, typer.Option(help="Training images of the same classes, comma-separated, for claims 5 and 8.")
-    ] = None,
-    textures: Annotated[
-        str | None, typer.Option(help="Photographs of textures, unseen in training, for claim 9.")
-    ] = None,
-    textures_train: Annotated[
-        str | None, typer.Option(help="Other photographs of textures, on which its block is chosen.")
-    ] = None,
-    cues: Annotated[
-        str | None,
-        typer.Option(help="Cue-conflict images whose ids name their exemplars, comma-separated, for claim 10."),
-    ] = None,
-    further_draws: Annotated[
-        int | None,
-        typer.Option(
-            callback=whole_of(1), help="Noise draws of these further images, and in the table of controls. [as --draws]"
-        ),
-    ] = None,
-    classes: Annotated[
-        Path | None,
-        typer.Option(callback=checked(possible_path), help="CSV file of classes with columns wnid, hypernym_wnids."),
-    ] = None,
-    n_images: Annotated[
-        int, typer.Option(callback=whole_of(1), help="Images of the table of controls, at most.")
-    ] = 5000,
-    n_train: Annotated[int, typer.Option(callback=whole_of(1), help="Its training images, at most.")] = 12500,
-    conditions: Annotated[
-        int, typer.Option(callback=whole_of(2), help="Images conditioned on, for claims 6 and 7.")
-    ] = 24,
-    samples: Annotated[int, typer.Option(callback=whole_of(LEAST_SAMPLES, "n_samples"), help="Samples of each.")] = 8,
-    law_conditions: Annotated[
-        int | None,
-        typer.Option(callback=whole_of(2), help="Images conditioned on for claim 7. [as --conditions]"),
-    ] = None,
-    levels: Annotated[int, typer.Option(callback=whole_of(2), help="Noise levels that samples go through.")] = 20,
-    claims: Annotated[
-        str | None,
-        typer.Option(
-            callback=check_list(int, "--claims"),
-            help="Claims to judge, comma-separated; by default all that can be.",
-        ),
-    ] = None,
-    no_pictures: Annotated[
-        bool, typer.Option("--no-pictures", help="Show none of the images, only built-in ones.")
-    ] = False,
-    quiet: Quiet = False,
-    out: Out = OUT,
-) -> list[Path]:
-    """Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report."""
-    others, conflict = words(train), words(cues)
-    of_textures = [name for name in (textures, textures_train) if name is not None]
-    if len(of_textures) == 1:
-        raise InputError("--textures goes with --textures-train: give both, or neither")
-    names = ["report.html", "report.md", "claims.nc"]
-    every = [*images, *(others or []), *of_textures, *(conflict or [])]
-    results_awaited(out, *names, reads=[] if classes is None else [classes], images=every)
-    if classes is not None and not others:
-        raise InputError("--classes goes with --train: give training images of the same classes too")
-    only = None if claims is None else numbers(claims, option="--claims")
-    denoiser = network_called(network)
-    compared = None
-    if others or of_textures or conflict:
-        compared = Compared(
-            train=images_called(others, size=size, crop=crop, bands=bands) if others else None,
-            classes=classes,
-            n_images=n_images,
-            n_train=n_train,
-            draws=further_draws,
-            **dict(zip(("textures", "textures_train"), map(Path, of_textures), strict=False)),
-            # As large as they are: the claim is about their own size.
-            cues=images_called(conflict, bands=bands) if conflict else None,
-        )
-    with goes_on(out):
-        run(
-            images_called(images, size=size, crop=crop, bands=bands),
-            out=out,
-            # A name is kept, so that the report can show the network's card.
-            denoiser=denoiser if is_function(network) else network,
-            measured=Measured(
-                sigma=numbers(sigma, float, option="--sigma"),
-                draws=draws,
-                reduce=reduce,
-                seed=seed,
-                block=block,
-                clusters=clusters,
-            ),
-            compared=compared,
-            sampling=Sampling(conditions=conditions, n_samples=samples, law_conditions=law_conditions, levels=levels),
-            only=only,
-            told=Told(
-                pictures=not no_pictures,
-                command=f"probekit report {_typed()}",
-                say=typer.echo,
-                progress=False if quiet else None,
-            ),
-        )
-    return [out / name for name in names]
-
-
-def _typed() -> str:
-    """The command's words as typed, files by their names."""
-    typed = sys.argv[2:] if sys.argv[1:2] == ["report"] else sys.argv[1:]
-    return shlex.join(Path(word).name if "/" in word else word for word in typed)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the shell: ``python -m analyses.report val.zip --network photo32 --size 32 -o results/``."""
-    return ground.run(command, "report", arguments)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import typer
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -15,7 +14,6 @@ from scipy.spatial.distance import cdist
 
 from analyses import sampling, selectivity, semantics, sparsity, subspaces
 from analyses.ground import (
-    OUT,
     PALETTE,
     TWINS,
     as_network,
@@ -30,13 +28,12 @@ from analyses.ground import (
 )
 from probekit import checks
 from probekit.capture.reductions import reduction
-from probekit.cli.arguments import DRAWS, NETWORK, REDUCE, Draws, Network, Out, Quiet, Reduce, Seed, network_called
-from probekit.cli.output import results_awaited
+from probekit.cli.arguments import DRAWS, NETWORK, REDUCE
 from probekit.errors import InputError
 from probekit.images import ImageSet, load
 from probekit.machine.files import prepared
 from probekit.machine.modes import flushed_denormals
-from probekit.machine.progress import at_work_on, silent
+from probekit.machine.progress import at_work_on
 from probekit.phi.tap import tap
 
 if TYPE_CHECKING:
@@ -46,7 +43,7 @@ if TYPE_CHECKING:
 
     from probekit.capture.reductions import Reduction
 
-__all__ = ["command", "run"]
+__all__ = ["run"]
 
 SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
 SHOWN_SIGMA = 0.2
@@ -341,17 +338,3 @@ def _same_photograph(vectors: np.ndarray, labels: np.ndarray) -> float:
     distances = cdist(vectors, vectors)
     np.fill_diagonal(distances, np.inf)
     return float((labels[distances.argmin(axis=1)] == labels).mean())
-
-
-def command(
-    network: Network = NETWORK,
-    draws: Draws = DRAWS,
-    reduce: Reduce = REDUCE,
-    seed: Seed = 0,
-    out: Out = OUT,
-    quiet: Quiet = False,
-) -> list[Path]:
-    """Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows."""
-    results_awaited(out, "phi.nc")
-    with silent(quiet):
-        return run(out, network=network_called(network), draws=draws, reduce=reduce, seed=seed, say=typer.echo)

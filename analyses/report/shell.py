@@ -13,7 +13,7 @@ __all__ = ["ANALYSES", "COMMANDS", "main"]
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": (
         "Measure φ of the built-in photographs at every block of a trained denoiser, and draw what it shows.",
-        "analyses.report.demo:command",
+        "analyses.report.commands:demo",
     ),
     "models": ("List the bundled denoisers, with how well they denoise.", "probekit.cli.look:models"),
     "taps": (
@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("Train a denoiser and write its weights with a model card.", "probekit.cli.train:train"),
     "report": (
         "Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report.",
-        "analyses.report.all_claims:command",
+        "analyses.report.commands:report",
     ),
 }
 ANALYSES: Mapping[str, str] = {

@@ -8,12 +8,7 @@ from typing import Annotated
 
 import typer
 
-import probekit
-from analyses.ground import OUT, run, saved
-from analyses.sampling.analyse import DEFAULT, levels, reconstruct
-from analyses.sampling.description import describe
-from analyses.sampling.figure import plot
-from analyses.sampling.methods import geometric, sides_of
+from analyses.ground import OUT, run
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -41,6 +36,12 @@ from probekit.errors import InputError
 __all__ = ["command", "main"]
 
 
+def _check_method(_name: str, method: str) -> None:
+    from analyses.sampling.analyse import levels
+
+    levels(method)
+
+
 def command(
     images: Images,
     network: Network = NETWORK,
@@ -56,9 +57,7 @@ def command(
             help="Size of the samples, N or ROWS,COLS; by default that of the images.",
         ),
     ] = None,
-    method: Annotated[
-        str, typer.Option(callback=checked(lambda _, method: levels(method)), help="Which sampler.")
-    ] = DEFAULT,
+    method: Annotated[str, typer.Option(callback=checked(_check_method), help="Which sampler.")] = "langevin",
     count: Annotated[
         int | None,
         typer.Option(
@@ -76,6 +75,13 @@ def command(
     quiet: Quiet = False,
 ) -> list[Path]:
     """Images sampled from p(x | φ) of images, and what they share."""
+    import probekit
+    from analyses.ground import saved
+    from analyses.sampling.analyse import levels, reconstruct
+    from analyses.sampling.description import describe
+    from analyses.sampling.figure import plot
+    from analyses.sampling.methods import geometric
+
     results_awaited(out, "samples.nc", "sampling.nc", "sampling.png", images=images)
     ends = levels(method)
     denoiser = network_called(network)
@@ -105,6 +111,8 @@ def sides_called(text: str) -> tuple[int, int]:
     InputError
         If none is.
     """
+    from analyses.sampling.methods import sides_of
+
     try:
         sides = numbers(text, option="--sample-size")
         return sides_of(sides[0] if len(sides) == 1 else sides)

@@ -8,10 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analyses.ground import OUT, Clusters, Data, Level, Resamples, read, run, saved
-from analyses.selectivity.analyse import analyse
-from analyses.selectivity.figure import plot
-from analyses.selectivity.power import plot_power, power_curve
+from analyses.ground import OUT, Clusters, Data, Level, Resamples, run
 from probekit.cli.arguments import Out, Seed
 from probekit.cli.checking import fraction_of, one_of, whole_of
 from probekit.cli.output import results_awaited
@@ -41,6 +38,11 @@ def command(
     seed: Seed = 0,
 ) -> list[Path]:
     """Which channels respond to nearly every image, and which to few."""
+    from analyses.ground import read, saved
+    from analyses.selectivity.analyse import analyse
+    from analyses.selectivity.figure import plot
+    from analyses.selectivity.power import plot_power, power_curve
+
     curve = ("selectivity-power.nc", "selectivity-power.png") if power else ()
     results_awaited(out, "selectivity.nc", "selectivity.png", *curve, reads=[data])
     phi = read(data)

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from analyses.ground import along, check_noise, check_numbers
-from analyses.semantics.kernels_pairs import METRICS, distance_matrix, pairs_apart, same
+from analyses.semantics.kernels_pairs import METRICS, MIN_IMAGES, distance_matrix, pairs_apart, same
 from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.machine.reading import reading
@@ -41,9 +41,8 @@ Other = str | xr.DataArray | xr.Dataset | pd.DataFrame | Callable[[np.ndarray], 
 NOTHING_GIVEN = "nothing"
 PLACE = ("sigma", "block", "distance")
 PLACE_COORDS = {"block": "block, by the tap at its output", "distance": "distance between two images' φ"}
-# Groups that an interval over groups needs, images that correlations over pairs need, and what findings say where
-# images are not grouped.
-GROUPS, MIN_IMAGES = 10, 20
+# Groups that an interval over groups needs, and what findings say where images are not grouped.
+GROUPS = 10
 ALONE = "none: images are independent"
 # Of tables of classes with their hypernyms.
 COLUMNS = ("wnid", "hypernym_wnids")

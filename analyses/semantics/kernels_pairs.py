@@ -7,13 +7,12 @@ independent images: it counts nowhere here.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
-from sklearn.neighbors import NearestNeighbors
 
 from probekit.phi.reliability import signed_root, squared_distances
 
 __all__ = [
     "METRICS",
+    "MIN_IMAGES",
     "STATISTICS",
     "additive",
     "apart",
@@ -43,6 +42,9 @@ SPARE = 8
 SIGNAL = 0.5
 # Of the largest distance: a spread of no more is rounding of single precision.
 SAME = 1e-5
+
+# Images that correlations over pairs need.
+MIN_IMAGES = 20
 
 METRICS = {
     "euclidean": "‖a − b‖",
@@ -257,6 +259,8 @@ def centred(d: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
 
 def ranked(d: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
     """Mid-ranks of distances among all pairs that count, as fractions less ½; 0 for others."""
+    from scipy.stats import rankdata
+
     n = len(d)
     upper = pairs_apart(n, groups)
     rank = rankdata(d[upper])
@@ -353,6 +357,8 @@ def nearest(
         Indices and distances, (images, k); nearest first, of equal ones the lower index first. With noise, distances
         are signed roots, and equal or not up to rounding.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     groups = np.arange(len(x)) if groups is None else groups
     if noise is not None:
         return _nearest_noise_free(x, k, noise, groups)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import xarray as xr
 
-from analyses.ground import OF_TEST, OUT, Clusters, Data, Level, Resamples, read, run, saved
-from analyses.semantics.analyse import analyse, check_permutations
-from analyses.semantics.figure import plot, plot_reliability
-from analyses.semantics.inputs import MIN_IMAGES
-from analyses.semantics.kernels_pairs import METRICS, STATISTICS
-from analyses.semantics.reliability import reliability
+from analyses.ground import OF_TEST, OUT, Clusters, Data, Level, Resamples, run
+from analyses.semantics.kernels_pairs import METRICS, MIN_IMAGES, STATISTICS
 from probekit.cli.arguments import Out, Seed, check_words, words
 from probekit.cli.checking import checked, number_of, possible_path, whole_of
 from probekit.cli.output import results_awaited
 from probekit.errors import InputError
-from probekit.machine import netcdf
-from probekit.phi.reliability import LEAST_DRAWS
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["command", "main"]
 
@@ -67,6 +63,12 @@ Among = Annotated[int, typer.Option(callback=whole_of(2), help="Number of images
 MaxImages = Annotated[int, typer.Option(callback=whole_of(MIN_IMAGES), help="Images correlated over, in pairs.")]
 
 
+def _check_permutations(name: str, permutations: int) -> None:
+    from analyses.semantics.analyse import check_permutations
+
+    check_permutations(name, permutations)
+
+
 def command(
     data: Data,
     out: Out = OUT,
@@ -83,7 +85,7 @@ def command(
     noise_free: Annotated[
         bool, typer.Option("--noise-free", help="Take the bias by noise off distances: φ of two draws or more.")
     ] = False,
-    permutations: Annotated[int, typer.Option(callback=checked(check_permutations), help=OF_TEST)] = 999,
+    permutations: Annotated[int, typer.Option(callback=checked(_check_permutations), help=OF_TEST)] = 999,
     max_images: MaxImages = 1000,
     resamples: Resamples = 1000,
     level: Level = 0.95,
@@ -94,6 +96,12 @@ def command(
     Of φ with four draws or more that were kept (`probekit phi --keep-draws`) it also writes and draws how
     reliable distances are.
     """
+    from analyses.ground import read, saved
+    from analyses.semantics.analyse import analyse
+    from analyses.semantics.figure import plot, plot_reliability
+    from analyses.semantics.reliability import reliability
+    from probekit.phi.reliability import LEAST_DRAWS
+
     reads = [path for path in (data, classes, others, controls) if path is not None]
     results_awaited(out, "semantics.nc", "semantics.png", "reliability.nc", "reliability.png", reads=reads)
     phi = read(data)
@@ -126,6 +134,8 @@ def command(
 
 def descriptors(path: Path) -> dict[str, xr.DataArray]:
     """The variables along image of a netCDF file, each a descriptor of images."""
+    from probekit.machine import netcdf
+
     if not path.is_file():
         raise InputError(f"{path} does not exist: give a netCDF file of variables (image, feature)")
     file = netcdf.read(path, "give a netCDF file of variables (image, feature)")

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from analyses.ground import OUT, Clusters, Data, Level, Resamples, read, run, saved
-from analyses.sparsity.analyse import analyse
-from analyses.sparsity.figure import plot
+from analyses.ground import OUT, Clusters, Data, Level, Resamples, run
 from probekit.cli.arguments import Out, Seed
 from probekit.cli.output import results_awaited
 
@@ -23,6 +21,10 @@ def command(
     seed: Seed = 0,
 ) -> list[Path]:
     """How many channels share the activity of an image, at each tap and noise level."""
+    from analyses.ground import read, saved
+    from analyses.sparsity.analyse import analyse
+    from analyses.sparsity.figure import plot
+
     results_awaited(out, "sparsity.nc", "sparsity.png", reads=[data])
     phi = read(data)
     findings = analyse(phi, clusters=clusters, resamples=resamples, level=level, seed=seed)

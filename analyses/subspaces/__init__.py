@@ -1,18 +1,23 @@
 """Whether φ lies in a union of subspaces: sparse sets of channels that depend on the image."""
 
-from analyses.subspaces.analyse import (
-    DIMENSIONS,
-    EXPLAINED,
-    FINDINGS,
-    OVERLAP,
-    analyse,
-    explained_variance,
-    intrinsic_dimension,
-    overlap,
-)
-from analyses.subspaces.figure import plot
-from analyses.subspaces.fitting import ACTIVE, FITTED, SCORES, active_sets, fit, score
-from analyses.subspaces.shell import main
+from typing import TYPE_CHECKING
+
+from probekit.machine.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from analyses.subspaces.analyse import (
+        DIMENSIONS,
+        EXPLAINED,
+        FINDINGS,
+        OVERLAP,
+        analyse,
+        explained_variance,
+        intrinsic_dimension,
+        overlap,
+    )
+    from analyses.subspaces.figure import plot
+    from analyses.subspaces.fitting import ACTIVE, FITTED, SCORES, active_sets, fit, score
+    from analyses.subspaces.shell import main
 
 __all__ = [
     "ACTIVE",
@@ -32,3 +37,5 @@ __all__ = [
     "plot",
     "score",
 ]
+
+on_demand(__name__)

@@ -8,15 +8,14 @@ from typing import Annotated
 
 import typer
 
-from analyses.ground import OUT, Clusters, Data, Resamples, read, run, saved
-from analyses.subspaces.analyse import analyse
-from analyses.subspaces.figure import plot
-from analyses.subspaces.fitting import METHODS
+from analyses.ground import OUT, Clusters, Data, Resamples, run
 from probekit.cli.arguments import Out, Seed
 from probekit.cli.checking import one_of, whole_of
 from probekit.cli.output import results_awaited
 
 __all__ = ["command", "main"]
+
+METHODS = ("coordinate", "linear")
 
 
 def command(
@@ -34,6 +33,10 @@ def command(
     seed: Seed = 0,
 ) -> list[Path]:
     """Look for a union of subspaces in φ."""
+    from analyses.ground import read, saved
+    from analyses.subspaces.analyse import analyse
+    from analyses.subspaces.figure import plot
+
     results_awaited(out, "subspaces.nc", "subspaces.png", reads=[data])
     phi = read(data)
     findings = analyse(

@@ -7,17 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
-import xarray as xr
 
-from analyses.ground import OUT, run, saved
-from analyses.textures.analyse import DISTANCES
-from analyses.textures.excited import excited, sheet
-from analyses.textures.figure import plot, plot_curves
-from analyses.textures.patches import patches
-from analyses.textures.table import Settings, table
-from probekit.capture.survey import network_of
+from analyses.ground import OUT, run
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -36,14 +28,18 @@ from probekit.cli.arguments import (
 )
 from probekit.cli.checking import checked, possible_path, whole_of
 from probekit.cli.output import goes_on, results_awaited
-from probekit.denoising.inputs import input_channels
 from probekit.errors import InputError
 from probekit.machine.reading import reading
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
+    from analyses.textures.table import Settings
+
 __all__ = ["command", "main"]
+
+DISTANCES = ("euclidean", "standardised")
 
 Photographs = Annotated[
     str, typer.Argument(help="Folder or zip of photographs of textures, of any sizes; or shapes:COUNT, samples.")
@@ -91,6 +87,10 @@ def command(
 
     It also draws the patches that excite the channels of a block most, the block of the verdict where there is one.
     """
+    from analyses.ground import saved
+    from analyses.textures.figure import plot, plot_curves
+    from analyses.textures.table import Settings, table
+
     given = [name for name in (photographs, train) if name is not None]
     figures = ("textures.png", "textures-curves.png", *(() if no_sheet else ("textures-sheet.png",)))
     results_awaited(out, "textures.nc", *figures, images=given, reads=[] if groups is None else [groups])
@@ -117,6 +117,11 @@ def sheet_of(
     found: xr.Dataset, photographs: Any, denoiser: Any, settings: Settings, seed: int
 ) -> list[tuple[str, Figure]]:
     """The sheet of what excites the channels of a block, at the middle noise level; or none, and why."""
+    from analyses.textures.excited import excited, sheet
+    from analyses.textures.patches import patches
+    from probekit.capture.survey import network_of
+    from probekit.denoising.inputs import input_channels
+
     blocks = list(map(str, found["block"].values))
     block = found.attrs.get("block", "mid" if "mid" in blocks else blocks[len(blocks) // 2])
     sigma = float(found["sigma"].values[found.sizes["sigma"] // 2])
@@ -147,6 +152,8 @@ def _called(name: str) -> Any:
 
 def _groups(path: Path, by: str) -> dict[str, str]:
     """Groups of photographs by their file names."""
+    import pandas as pd
+
     with reading(path, "give a CSV file with columns file and of groups"):
         read = pd.read_csv(path, dtype=str, keep_default_na=False)
     lacking = [name for name in ("file", by) if name not in read]

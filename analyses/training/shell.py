@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analyses.ground import OUT, Clusters, Resamples, run, saved
-from analyses.training.analyse import Settings, analyse
-from analyses.training.figure import plot
+from analyses.ground import OUT, Clusters, Resamples, run
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -32,9 +30,7 @@ from probekit.cli.arguments import (
 )
 from probekit.cli.checking import checked, possible_path, whole_of
 from probekit.cli.output import results_awaited
-from probekit.denoising.denoiser import Denoiser
 from probekit.machine.progress import silent
-from probekit.train.processes import usable
 
 __all__ = ["command", "main"]
 
@@ -74,6 +70,12 @@ def command(
 
     The network is the one that was trained, OUT/NAME.safetensors; its own weights do not matter.
     """
+    from analyses.ground import saved
+    from analyses.training.analyse import Settings, analyse
+    from analyses.training.figure import plot
+    from probekit.denoising.denoiser import Denoiser
+    from probekit.train.processes import usable
+
     place = usable(device)
     results_awaited(out, "training.nc", "training.png", images=images)
     model = network_called(network).to(place)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import xarray as xr
 
 from analyses import densities
-from analyses.ground import OUT, Level, Resamples, drawn_images, run, saved
-from analyses.variants.analyse import laws, table
-from analyses.variants.figure import plot, sheet
-from analyses.variants.recipes import twins_of
+from analyses.ground import OUT, Level, Resamples, run
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -34,6 +30,9 @@ from probekit.cli.arguments import (
 )
 from probekit.cli.checking import number_of, whole_of
 from probekit.cli.output import goes_on, results_awaited
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["command", "main"]
 
@@ -86,6 +85,11 @@ def command(
 
     Samples are kept in the folder, so that a call that was stopped goes on.
     """
+    from analyses.ground import drawn_images, saved
+    from analyses.variants.analyse import laws, table
+    from analyses.variants.figure import plot, sheet
+    from analyses.variants.recipes import twins_of
+
     results_awaited(out, *_names(with_laws is not None), images=images)
     source = images_called(images, size=size, crop=crop, bands=bands)
     references = words(reference)
@@ -124,6 +128,8 @@ def _names(laws: bool) -> list[str]:
 
 def _distances(data: xr.Dataset, out: Path, role: str) -> list[Path]:
     """Findings of `densities` by each measure, and the figure of each."""
+    from analyses.ground import saved
+
     written = []
     for measure in DISTANCES:
         found = densities.analyse(data, measure=measure)

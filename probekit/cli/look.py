@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from probekit import checks
-from probekit.capture.names import taps as table_of_taps
 from probekit.cli.arguments import (
     DRAWS,
     REDUCE,
@@ -43,14 +42,8 @@ from probekit.cli.arguments import (
 )
 from probekit.cli.checking import checked, possible_path, whole_of
 from probekit.cli.output import file_awaited, goes_on
-from probekit.drawing.draw import draw as drawing_of
-from probekit.drawing.plan import MAX_BOXES
 from probekit.errors import InputError
-from probekit.machine import netcdf
 from probekit.machine.files import prepared, whole
-from probekit.models import zoo
-from probekit.phi.stored import check as checked_store
-from probekit.phi.tap import tap as make_tap
 
 __all__ = ["check", "draw", "models", "phi", "taps"]
 
@@ -81,6 +74,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 def models(as_json: Json = False) -> None:
     """List the bundled denoisers, with how well they denoise."""
+    from probekit.models import zoo
+
     described = {name: zoo.describe(name) for name in zoo.available()}
     if as_json:
         typer.echo(json.dumps(described, ensure_ascii=False, indent=2))
@@ -101,6 +96,8 @@ def taps(
     as_json: Json = False,
 ) -> None:
     """List what can be tapped in a network: name, alias, map shape, calls, share of the work to reach it."""
+    from probekit.capture.names import taps as table_of_taps
+
     table = table_of_taps(network_called(network), _shape_of(shape))
     if as_json:
         typer.echo(table.to_json(orient="records", indent=2))
@@ -121,9 +118,11 @@ def draw(
     expand: Annotated[str | None, typer.Option(help="Names of further blocks to open, comma-separated.")] = None,
     max_boxes: Annotated[
         int, typer.Option(callback=whole_of(1), help="Where there would be more boxes, neighbours are folded.")
-    ] = MAX_BOXES,
+    ] = 30,
 ) -> list[Path]:
     """Draw a network: blocks with tap names, map sizes and costs, and what feeds what."""
+    from probekit.drawing.draw import draw as drawing_of
+
     reads = [] if is_function(network) else [network]
     file_awaited(out, tuple(PICTURES), ".svg (whose names can be copied), .png or .pdf", reads=reads)
     figure = drawing_of(
@@ -143,6 +142,8 @@ def check(
     as_json: Json = False,
 ) -> int:
     """Read a store through, and say what of it is whole: exit status 0 if all is, 1 if not."""
+    from probekit.phi.stored import check as checked_store
+
     found = checked_store(store)
     if as_json:
         told = {**asdict(found), "path": str(found.path), "whole": found.whole}
@@ -191,6 +192,9 @@ def phi(
     A .zarr store is written as it is computed: killed and called again with the same arguments, the
     command goes on where it was.
     """
+    from probekit.machine import netcdf
+    from probekit.phi.tap import tap as make_tap
+
     reads = [*images, *(one.partition("=")[2] for one in condition or ())]
     file_awaited(out, (".zarr", ".nc"), ".zarr (streamed, resumable) or .nc (netCDF)", reads=reads, images=images)
     files = {"skip_bad": skip_bad, "frame": frame, "path": path, "label": label}

@@ -22,11 +22,7 @@ from probekit.cli.arguments import (
 )
 from probekit.cli.checking import whole_of
 from probekit.cli.output import goes_on, results_awaited
-from probekit.train.checkpoint import CHECKPOINT
-from probekit.train.command import Machine, Measured, trained_denoiser, weights_path
-from probekit.train.loop import LOG_FILE
-from probekit.train.recipe import Recipe
-from probekit.train.start import CHANNELS, DEPTH, Start
+from probekit.train.recipe import CHANNELS, DEPTH, Recipe
 
 __all__ = ["command", "train"]
 
@@ -123,6 +119,11 @@ def train(
     --size also cuts the middle square. On several GPUs, start it by torchrun: torchrun --nproc-per-node 8 -m probekit
     train …
     """
+    from probekit.train.checkpoint import CHECKPOINT
+    from probekit.train.command import Machine, Measured, trained_denoiser, weights_path
+    from probekit.train.loop import LOG_FILE
+    from probekit.train.start import Start
+
     path = weights_path(out, name)
     results_awaited(out, CHECKPOINT, LOG_FILE, path.name, path.with_suffix(".json").name)
     with goes_on(out / CHECKPOINT):

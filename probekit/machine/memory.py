@@ -6,10 +6,12 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from probekit.errors import CapacityError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["available_bytes", "refuse_array", "refuse_if_too_large", "spoken"]
 
@@ -19,9 +21,12 @@ SMALL, MORE_THAN_ANY = 2**26, 2**100
 
 def available_bytes(device: torch.device | str = "cpu") -> int | None:
     """Bytes free for new work on a device; None where the system does not tell."""
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    if str(device) != "cpu":
+        import torch
+
+        device = torch.device(device)
+        if device.type == "cuda":
+            return torch.cuda.mem_get_info(device)[0]
     limits = [_meminfo(), _control_group()]
     known = [n for n in limits if n is not None]
     return min(known, default=None)
@@ -48,6 +53,8 @@ def refuse_array(shape: Sequence[int], itemsize: int, *, device: torch.device | 
     """Raise CapacityError where an array of this shape cannot fit; small ones are not measured against what is free."""
     needed = math.prod(shape) * itemsize
     if needed > SMALL:
+        import torch
+
         refuse_if_too_large(0, needed, device=torch.device(device), hint=hint)
 
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from tqdm.auto import tqdm
-
 __all__ = ["HEARD", "Bar", "at_work_on", "bar", "silent", "spoken_time"]
 
 # Seconds between lines; shorter work says nothing.
@@ -70,6 +68,8 @@ def bar(total: int, unit: str, progress: bool | None, what: str, *, done: int = 
     """
     if progress is False or _SILENT.get():
         return Bar()
+    from tqdm.auto import tqdm
+
     # Notebooks draw a bar of their own where one is asked for; otherwise a carriage return needs a terminal.
     drawn = any("notebook" in kind.__module__ for kind in tqdm.__mro__) and progress is True
     if drawn or sys.stderr.isatty():

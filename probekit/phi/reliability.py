@@ -14,7 +14,6 @@ import numpy as np
 from probekit.checks import given, unwrapped, whole
 from probekit.errors import InputError
 from probekit.machine.progress import at_work_on
-from probekit.phi.store import planned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -204,6 +203,8 @@ def draws_given(draws: Any) -> int | Literal["auto"] | Chosen:
 
 def of_plan(draws: Any, path: str | Path) -> Any:
     """For "auto", what was chosen when the store at `path` was begun, if it was; else the draws as they are."""
+    from probekit.phi.store import planned
+
     if draws_given(draws) != AUTO or planned(path, "draws_chosen") != AUTO:
         return draws
     names = ("draws_chosen", "draws_reliability", "draws_reliability_at")

@@ -14,7 +14,10 @@ from probekit.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Recipe", "sigma_quantile"]
+__all__ = ["CHANNELS", "DEPTH", "Recipe", "sigma_quantile"]
+
+# Of UNets from fine to coarse, then the middle; and convolutions of a DnCNN.
+CHANNELS, DEPTH = (16, 32, 64, 128), 17
 
 # Of the density of σ; steeper ones put all images at one end.
 STEEPEST = 10

@@ -15,10 +15,10 @@ from probekit.models.blocks import GAINS, draw_gains
 from probekit.models.dncnn import DnCNN
 from probekit.models.unet import SigmaUNet, UNet
 from probekit.models.widening import widened
+from probekit.train.recipe import CHANNELS, DEPTH
 
-__all__ = ["CHANNELS", "DEPTH", "Start"]
+__all__ = ["Start"]
 
-CHANNELS, DEPTH = (16, 32, 64, 128), 17
 UNET, SIGMA_UNET, DNCNN = zoo.ARCHITECTURES
 
 

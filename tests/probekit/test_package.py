@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import probekit
-from analyses import program
 from probekit.machine.installed import DISTRIBUTION, UNKNOWN, installed_version
 
 
@@ -44,9 +43,7 @@ def test_without_an_installation_the_package_works_and_says_that_its_version_is_
 
 
 def test_the_version_is_asked_for_of_the_one_distribution() -> None:
-    """By the package, and by its program, which is quicker than the package's import."""
     root = Path(probekit.__file__).parent.parent
     files = [file for package in ("probekit", "analyses", "benchmarks") for file in (root / package).rglob("*.py")]
     asking = [str(file.relative_to(root)) for file in files if "importlib.metadata" in file.read_text(encoding="utf-8")]
-    assert asking == ["probekit/machine/installed.py", "analyses/program.py"]
-    assert program.DISTRIBUTION == DISTRIBUTION
+    assert asking == ["probekit/machine/installed.py"]
