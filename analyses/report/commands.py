@@ -16,6 +16,7 @@ from analyses.ground import run as run_command
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    PRECISION,
     REDUCE,
     SIGMA,
     Bands,
@@ -24,6 +25,7 @@ from probekit.cli.arguments import (
     Images,
     Network,
     Out,
+    Precision,
     Quiet,
     Reduce,
     Seed,
@@ -34,6 +36,7 @@ from probekit.cli.arguments import (
     is_function,
     network_called,
     numbers,
+    precision_called,
     words,
 )
 from probekit.cli.checking import checked, possible_path, whole_of
@@ -69,6 +72,7 @@ def report(
     sigma: Sigma = SIGMA,
     draws: Draws = 20,
     reduce: Reduce = REDUCE,
+    precision: Precision = PRECISION,
     seed: Seed = 0,
     clusters: Clusters = None,
     block: Annotated[str, typer.Option(help="Tap that the claims are about.")] = "mid",
@@ -158,6 +162,7 @@ def report(
                 sigma=numbers(sigma, float, option="--sigma"),
                 draws=draws,
                 reduce=reduce,
+                precision=precision_called(precision),
                 seed=seed,
                 block=block,
                 clusters=clusters,

@@ -21,6 +21,7 @@ from probekit.capture.reductions import reduction
 from probekit.errors import InputError
 from probekit.machine.files import prepared, whole
 from probekit.machine.modes import flushed_denormals
+from probekit.machine.precision import ASKED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from probekit.capture.reductions import Reduction
     from probekit.images import ImageSet
+    from probekit.machine.precision import Asked
 
 __all__ = ["DRAWS", "MIDDLE", "Compared", "Measured", "Sampling", "Study", "Told", "one_of_each"]
 
@@ -45,6 +47,8 @@ class Measured:
         Noise levels, draws for each image and level, seed of the noise and of everything drawn.
     reduce
         What is made of maps, as for `probekit.tap`: "relu_mean" for taps before a ReLU.
+    precision
+        In what the network's layers multiply, as for calling a tap: "float32", "auto", …
     block
         The tap that the claims are about, and whose subspaces are looked for.
     clusters
@@ -55,6 +59,7 @@ class Measured:
     sigma: Sequence[float] = SIGMA
     draws: int = DRAWS
     reduce: str | Reduction = "mean"
+    precision: Asked = "float32"
     seed: int = 0
     block: str = MIDDLE
     clusters: str | None = None
@@ -64,6 +69,7 @@ class Measured:
         object.__setattr__(self, "sigma", tuple(checks.noise_levels(self.sigma)))
         repeats("draws", self.draws, least=1)
         reduction(self.reduce)
+        checks.choice("precision", self.precision, ASKED)
         checks.seeded(self.seed)
         checks.text("block", self.block, "the name of a tap, such as 'mid'")
         if self.clusters is not None:
@@ -228,6 +234,7 @@ class Study:
                 draws=self.measured.draws,
                 seed=self.measured.seed,
                 keep_draws=True,
+                precision=self.measured.precision,
                 store=self.out / "stores" / f"{role}.zarr",
                 progress=self.told.progress,
             ).load()

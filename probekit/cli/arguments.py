@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DRAWS",
     "NETWORK",
+    "PRECISION",
     "REDUCE",
     "SIGMA",
     "AnySeed",
@@ -40,6 +41,7 @@ __all__ = [
     "Network",
     "Out",
     "PathColumn",
+    "Precision",
     "Quiet",
     "Reduce",
     "Seed",
@@ -54,11 +56,12 @@ __all__ = [
     "network_called",
     "numbers",
     "out_option",
+    "precision_called",
     "refuse_images_too_large",
     "words",
 ]
 
-NETWORK, SIGMA, DRAWS, REDUCE = "photo32", "0.1,0.2,0.5", 10, "mean"
+NETWORK, SIGMA, DRAWS, REDUCE, PRECISION = "photo32", "0.1,0.2,0.5", 10, "mean", "float32"
 A_NETWORK = "Bundled name, path of a .safetensors file, or module:function that returns a network."
 
 # Beyond, no file format of images goes.
@@ -78,6 +81,13 @@ def _check_reduce(_name: str, value: str) -> None:
     from probekit.capture.reductions import reduction
 
     reduction(value)
+
+
+def precision_called(value: str) -> Any:
+    """What layers are to multiply in."""
+    from probekit.machine.precision import ASKED
+
+    return checks.choice("--precision", value, ASKED)
 
 
 def draws_called(value: str) -> Any:
@@ -155,6 +165,14 @@ Reduce = Annotated[
         callback=checked(_check_reduce),
         help="What is made of each channel's map: mean, relu_mean (of what a ReLU would keep: for taps before one), "
         "max, std or energy; mean_inside and so on: without the outermost ring of positions.",
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        callback=checked(lambda _, value: precision_called(value)),
+        help="In what the network's layers multiply: float32; bfloat16, bfloat16x2 (weights as sums of two) or tf32, "
+        "faster where the hardware has them; auto: the fastest whose error is below a tenth of phi_se.",
     ),
 ]
 Background = Annotated[

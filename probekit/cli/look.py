@@ -12,6 +12,7 @@ import typer
 from probekit import checks
 from probekit.cli.arguments import (
     DRAWS,
+    PRECISION,
     REDUCE,
     SIGMA,
     AnySeed,
@@ -26,6 +27,7 @@ from probekit.cli.arguments import (
     LabelColumn,
     Model,
     PathColumn,
+    Precision,
     Quiet,
     Reduce,
     Sigma,
@@ -37,6 +39,7 @@ from probekit.cli.arguments import (
     network_called,
     numbers,
     out_option,
+    precision_called,
     refuse_images_too_large,
     words,
 )
@@ -180,6 +183,7 @@ def phi(
     label: LabelColumn = None,
     batch_size: BatchSize = None,
     condition: Condition = None,
+    precision: Precision = PRECISION,
     keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Keep every draw too.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing: say what it would cost in time, memory and disk.")
@@ -205,7 +209,13 @@ def phi(
     number = draws_called(draws)
     if dry_run:
         cost = tapped.estimate(
-            source, sigma=levels, draws=number, batch_size=batch_size, keep_draws=keep_draws, conditions=conditions
+            source,
+            sigma=levels,
+            draws=number,
+            batch_size=batch_size,
+            keep_draws=keep_draws,
+            conditions=conditions,
+            precision=precision_called(precision),
         )
         typer.echo(json.dumps(asdict(cost), indent=2) if as_json else str(cost))
         return None
@@ -220,6 +230,7 @@ def phi(
             keep_draws=keep_draws,
             store=out if out.suffix == ".zarr" else None,
             conditions=conditions,
+            precision=precision_called(precision),
             progress=False if quiet else None,
         )
     if out.suffix == ".nc":

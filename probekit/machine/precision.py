@@ -26,10 +26,22 @@ from probekit.machine.place import place_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["PRECISIONS", "ROUNDING", "Arithmetic", "Precision", "checked_precision", "exactly", "lower_precisions"]
+__all__ = [
+    "ASKED",
+    "PRECISIONS",
+    "ROUNDING",
+    "Arithmetic",
+    "Asked",
+    "Precision",
+    "checked_precision",
+    "exactly",
+    "lower_precisions",
+]
 
 Precision = Literal["float32", "tf32", "bfloat16x2", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16x2", "bfloat16")
+Asked = Literal["auto", "float32", "tf32", "bfloat16x2", "bfloat16"]
+ASKED: tuple[Asked, ...] = ("auto", *PRECISIONS)
 # Relative rounding of a factor.
 ROUNDING: Mapping[str, float] = {"float32": 2.0**-24, "tf32": 2.0**-11, "bfloat16x2": 2.0**-8, "bfloat16": 2.0**-8}
 # Terms that a weight is held as.
@@ -85,7 +97,7 @@ def checked_precision(value: Any, network: nn.Module) -> Precision:
     InputError
         If there is none of the name, or not for a network of this type or on this device.
     """
-    found = PRECISIONS[PRECISIONS.index(choice("precision", value, ("auto", *PRECISIONS)))]  # pyright: ignore[reportArgumentType]
+    found = PRECISIONS[PRECISIONS.index(choice("precision", value, ASKED))]  # pyright: ignore[reportArgumentType]
     there = lower_precisions(network)
     if found == "float32" or found in there:
         return found

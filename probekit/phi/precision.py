@@ -216,7 +216,7 @@ class _Trial:
                 f'images tried, and noise hides no more than {HIDDEN:g}: give precision="auto", which takes it only '
                 "where it is hidden, or fewer draws",
                 RuntimeWarning,
-                stacklevel=6,
+                stacklevel=5,
             )
         found: dict[float, Precision] = dict.fromkeys(self.measurement.noising.levels, precision)
         gain = seconds[base] / seconds[way]

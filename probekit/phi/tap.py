@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from probekit.capture.reductions import Reduction
     from probekit.denoising.conditions import Conditions
     from probekit.images import ImageSet
+    from probekit.machine.precision import Asked
 
 __all__ = ["Tap", "tap"]
 
@@ -140,7 +141,7 @@ class Tap(Edits):
         keep_draws: bool = False,
         store: str | Path | None = None,
         conditions: Mapping[str, Any] | Conditions | None = None,
-        precision: Literal["float32", "auto", "bfloat16", "bfloat16x2", "tf32"] = "float32",
+        precision: Asked = "float32",
         progress: bool | None = None,
     ) -> xr.Dataset:
         """The representation φ(x_σ) = E_z[ā(x + σz)] of images (arXiv:2506.01912).
@@ -245,7 +246,7 @@ class Tap(Edits):
         batch_size: int | None = None,
         keep_draws: bool = False,
         conditions: Mapping[str, Any] | Conditions | None = None,
-        precision: Literal["float32", "auto", "bfloat16", "bfloat16x2", "tf32"] = "float32",
+        precision: Asked = "float32",
     ) -> Estimate:
         """What calling the tap would cost, in time, memory and disk; a few passes are made and nothing is kept.
 
