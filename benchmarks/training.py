@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=5, help="in each round")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--precision", choices=["bf16", "float32"])
+    parser.add_argument("--precision", choices=["auto", "float32", "tf32", "bfloat16"])
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--side", type=int, help="of the matrices; 8192 on a GPU, 1024 on a CPU by default")
     parser.add_argument("--peak", type=float, help="TFLOP/s of the device, where it is not known here")
@@ -57,7 +57,7 @@ def main() -> None:
     run = Run(Denoiser(unet(channels)), recipe, device, compile=options.compile, precision=options.precision)
     shape = (options.images, 3, options.size, options.size)
     data = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
-    dtype = torch.bfloat16 if run.precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if run.precision == "bfloat16" else torch.float32
     product = product_rate(device, dtype, options.side or (8192 if device.type == "cuda" else 1024))
     forward, both = flops_per_image(channels, options.size)
 
@@ -80,7 +80,7 @@ def main() -> None:
     print(f"a step: {1000 * step:.1f} ms (spread over rounds {100 * float(np.ptp(seconds)) / step:.0f} %)")
     print(f"training: {images:.0f} images/s, {done / 1e12:.3g} TFLOP/s")
     print(f"a large product: {limit / 1e12:.3g} TFLOP/s, {limit / both:.0f} images/s; training at {done / limit:.0%}")
-    peak = options.peak or (peak_of(device) if run.precision == "bf16" else None)
+    peak = options.peak or (peak_of(device) if run.precision == "bfloat16" else None)
     if peak is not None:
         ceiling = peak * 1e12
         print(f"the maker's peak: {peak:.0f} TFLOP/s, {ceiling / both:.0f} images/s; training at {done / ceiling:.0%}")

@@ -325,14 +325,14 @@ def test_the_log_holds_a_json_object_a_line_with_psnr_where_held_out_images_are_
     lines = log_of(tmp_path / "with")
     assert [line["step"] for line in lines] == [2, 4, 6, 8]
     for line in lines:
-        assert set(line) == {"step", "images", "seconds", "loss", "lr", "psnr"}
+        assert set(line) == {"step", "images", "seconds", "loss", "lr", "precision", "psnr"}
         assert line["images"] == 5 * line["step"]
         assert line["lr"] == recipe.lr_at(line["step"] - 1)
         assert list(line["psnr"]) == [f"{s:g}" for s in CARD_SIGMA]
         assert all(math.isfinite(v) for v in (*line["psnr"].values(), line["loss"], line["seconds"]))
     quietly(network(), recipe, out=tmp_path / "without", evaluations=1)
     (line,) = log_of(tmp_path / "without")
-    assert set(line) == {"step", "images", "seconds", "loss", "lr"}
+    assert set(line) == {"step", "images", "seconds", "loss", "lr", "precision"}
 
 
 def test_the_log_has_the_mean_loss_of_the_steps_since_the_line_before(tmp_path: Path) -> None:

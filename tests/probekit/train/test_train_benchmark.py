@@ -66,7 +66,7 @@ def test_the_papers_network_takes_25_gflop_an_image() -> None:
     assert 24.5e9 < 3 * convolutions([64, 128, 256, 512], 64) < 25.5e9
 
 
-@pytest.mark.parametrize("precision", ["bf16", "float32"])
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 def test_rates_of_training_agree_with_one_another(
     benchmark, capsys: pytest.CaptureFixture[str], precision: str
 ) -> None:
