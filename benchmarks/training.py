@@ -5,8 +5,11 @@ and how many steps fit twenty minutes. Operations are those of convolutions, for
 them: 25 GFLOP for a 64×64 image in the paper's network. Beside them there is the rest of a step, which takes time
 but is not counted: normalisation, the optimiser, the average, noise, flips.
 
-Run: python benchmarks/training.py                                              # one GPU: the paper's UNet, bf16
+Run: python benchmarks/training.py                                              # one GPU: the paper's UNet
      python benchmarks/training.py --channels 8,16 --size 16 --batch-size 8     # on a CPU
+     python benchmarks/training.py --channels 32,64,128,256 --size 32 --batch-size 32 --ratio [--compile]
+
+With --ratio: images/s in float32 and in bfloat16, and their ratio, from steps that alternate in one run.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from probekit.denoising.denoiser import Denoiser
 from probekit.machine.modes import flushed_denormals
 from probekit.models.unet import UNet
 from probekit.train import Recipe
+from probekit.train.precision import FLOAT32, candidates, clock
 from probekit.train.run import Run
 
 
@@ -36,6 +40,38 @@ def flops_per_image(channels: list[int], size: int) -> tuple[int, int]:
     return flops_of(lambda: model(y)), flops_of(lambda: model(y).sum().backward())
 
 
+def ratio(
+    channels: list[int], size: int, batch_size: int, device: torch.device, *, compile: bool, rounds: int
+) -> list[tuple[str, float, str]]:
+    """Rows (name, value, unit): images/s of training in each precision, and how many times those of float32 these are.
+
+    Medians over rounds, after two that do not count, in each of which every precision makes a step; on one thread of a
+    CPU by the time that the thread worked, since other programs take theirs.
+    """
+    data = torch.randint(0, 256, (4 * batch_size, 3, size, size), dtype=torch.uint8, device=device)
+    recipe = Recipe(steps=10**6, batch_size=batch_size)
+    runs = {}
+    for name in (FLOAT32, *candidates(device)):
+        torch.manual_seed(0)
+        runs[name] = Run(Denoiser(unet(channels)), recipe, device, compile=compile, precision=name)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    with flushed_denormals():
+        for lap in range(rounds + 2):
+            for name, run in runs.items():
+                began = clock(device)
+                run.advance(data)
+                if lap >= 2:
+                    seconds[name].append(clock(device) - began)
+    how = " compiled" if compile else ""
+    rows = [
+        (f"training {name}{how}", batch_size / float(np.median(took)), "images/s") for name, took in seconds.items()
+    ]
+    return rows + [
+        (f"{name} over {FLOAT32}{how}", rate / rows[0][1], "ratio")
+        for name, (_, rate, _) in zip(list(runs)[1:], rows[1:], strict=True)
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--channels", default="64,128,256,512")
@@ -45,19 +81,27 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=5, help="in each round")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--precision", choices=["bf16", "float32"])
+    parser.add_argument("--precision", choices=["auto", "float32", "tf32", "bfloat16"], default="auto")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--side", type=int, help="of the matrices; 8192 on a GPU, 1024 on a CPU by default")
     parser.add_argument("--peak", type=float, help="TFLOP/s of the device, where it is not known here")
+    parser.add_argument("--ratio", action="store_true", help="only images/s in each precision, and their ratios")
     options = parser.parse_args()
     device, channels = torch.device(options.device), [int(c) for c in options.channels.split(",")]
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
+    if options.ratio:
+        sizes = channels, options.size, options.batch_size, device
+        for name, value, unit in ratio(*sizes, compile=options.compile, rounds=options.rounds):
+            print(f"{name}: {value:.3g} {unit}")
+        return
     recipe = Recipe(steps=10**6, batch_size=options.batch_size)
     run = Run(Denoiser(unet(channels)), recipe, device, compile=options.compile, precision=options.precision)
     shape = (options.images, 3, options.size, options.size)
     data = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
-    dtype = torch.bfloat16 if run.precision == "bf16" else torch.float32
+    with flushed_denormals():
+        run.settle(data)
+    dtype = torch.bfloat16 if run.precision == "bfloat16" else torch.float32
     product = product_rate(device, dtype, options.side or (8192 if device.type == "cuda" else 1024))
     forward, both = flops_per_image(channels, options.size)
 
@@ -80,7 +124,7 @@ def main() -> None:
     print(f"a step: {1000 * step:.1f} ms (spread over rounds {100 * float(np.ptp(seconds)) / step:.0f} %)")
     print(f"training: {images:.0f} images/s, {done / 1e12:.3g} TFLOP/s")
     print(f"a large product: {limit / 1e12:.3g} TFLOP/s, {limit / both:.0f} images/s; training at {done / limit:.0%}")
-    peak = options.peak or (peak_of(device) if run.precision == "bf16" else None)
+    peak = options.peak or (peak_of(device) if run.precision == "bfloat16" else None)
     if peak is not None:
         ceiling = peak * 1e12
         print(f"the maker's peak: {peak:.0f} TFLOP/s, {ceiling / both:.0f} images/s; training at {done / ceiling:.0%}")

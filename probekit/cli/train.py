@@ -42,13 +42,6 @@ class Gains(StrEnum):
     paper = "paper"
 
 
-class Precision(StrEnum):
-    """Number formats that the forward pass can be made in."""
-
-    bf16 = "bf16"
-    float32 = "float32"
-
-
 def train(
     images: Images,
     out: Annotated[
@@ -105,8 +98,11 @@ def train(
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU is taken if there is one.")] = None,
     precision: Annotated[
-        Precision | None, typer.Option(help="Of the forward pass; by default bf16 on a GPU, float32 on a CPU.")
-    ] = None,
+        str,
+        typer.Option(
+            metavar="auto|float32|tf32|bfloat16", help="Of the passes; auto: the fastest, by trial, that agrees."
+        ),
+    ] = "auto",
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile (CPU: needs a C++ compiler).")] = False,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="On a GPU: the same bits each time, at some cost in speed.")
@@ -159,7 +155,7 @@ def train(
                 max_held_out,
                 keep_every,
             ),
-            machine=Machine(threads, device, None if precision is None else precision.value, compile, deterministic),
+            machine=Machine(threads, device, precision, compile, deterministic),
             minutes=minutes,
             export=export,
             progress=not quiet,

@@ -95,6 +95,7 @@ def model_card(
         "wall time in s": round(progress["seconds"]),
         "device": device,
         "precision": progress.get("precision", "float32"),
+        **({"trial of precision": trial} if (trial := progress.get("trial")) else {}),
         "psnr": card_table(denoiser, held_out, fitted_on=fitted_on, compare=compare),
     }
 

@@ -28,6 +28,8 @@ __all__ = ["amend", "available", "describe", "load", "save", "tap_names", "untra
 WEIGHTS = Path(__file__).parent / "weights"
 ARCHITECTURES: Mapping[str, type[nn.Module]] = {"unet": UNet, "sigma-unet": SigmaUNet, "dncnn": DnCNN}
 FORMAT = 1
+# Precisions as earlier versions wrote them into cards and checkpoints.
+FORMERLY = {"bf16": "bfloat16"}
 SETTINGS = ("predicts", "sigma_to", "scaling", "data_range", "sigma_data")
 # Files of a size that every hosting of source code takes.
 MAX_BYTES = 16 * 2**20
@@ -219,7 +221,15 @@ def describe(name: str | Path) -> dict[str, Any]:
             f"{path} has format {description['format']} and architecture {description['architecture']!r}; this version "
             f"reads format {FORMAT} and {', '.join(ARCHITECTURES)}: upgrade probekit"
         )
+    card = description["card"]
+    if "precision" in card:
+        card["precision"] = precision_named(card["precision"])
     return description
+
+
+def precision_named(said: Any) -> Any:
+    """A precision of a card or a checkpoint as it is called now, whatever version wrote it."""
+    return FORMERLY.get(said, said) if isinstance(said, str) else said
 
 
 def amend(path: str | Path, edit: Callable[[dict[str, Any]], object]) -> None:

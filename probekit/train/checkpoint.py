@@ -14,6 +14,7 @@ from probekit.errors import InputError, ModelError
 from probekit.machine.files import whole
 from probekit.machine.reading import reading
 from probekit.machine.weights import weights_sha256
+from probekit.models.zoo import precision_named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +67,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         written = metadata.get("sha256")
         if written is not None and written != _sum(tensors, metadata["plan"]):
             raise ModelError(f"{path} is damaged, its checksum is another: remove it to start anew")
+        if "precision" in plan:
+            plan["precision"] = precision_named(plan["precision"])
         return plan, tensors
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -21,6 +21,7 @@ from probekit.models.parts import part_of
 from probekit.train.checkpoint import CHECKPOINT
 from probekit.train.data import centred, thinned
 from probekit.train.loop import progress_of, train
+from probekit.train.precision import checked
 from probekit.train.processes import launched, usable
 from probekit.train.recipe import Recipe
 from probekit.train.start import Start
@@ -58,7 +59,7 @@ class Machine(NamedTuple):
 
     threads: int | None
     device: str | None
-    precision: Literal["bf16", "float32"] | None
+    precision: str
     compile: bool
     deterministic: bool
 
@@ -98,7 +99,7 @@ def trained_denoiser(
     if export or (out / CHECKPOINT).exists():
         progress_of(out)
     with threaded(machine.threads), launched() as rank:
-        usable(machine.device)
+        checked(machine.precision, usable(machine.device))
         data = images()
         side = recipe.crop or min(data.shape[1:])
         if side < PATCH:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -133,6 +133,10 @@ class Processes:
         return nn.parallel.DistributedDataParallel(
             model, device_ids=[device.index] if device.type == "cuda" else None, gradient_as_bucket_view=True
         )
+
+    def apart(self, joined: nn.Module) -> AbstractContextManager[None]:
+        """Inside the block gradients are each process's own."""
+        return joined.no_sync() if isinstance(joined, nn.parallel.DistributedDataParallel) else nullcontext()
 
     def agreed(self, *flags: bool) -> tuple[bool, ...]:
         """What the first process says, which alone looks at its clock."""

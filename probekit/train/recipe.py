@@ -27,7 +27,7 @@ LEAST = 2.0**-126
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a training run consists of; the same recipe, images and machine give the same weights.
+    """What a training run consists of; the same recipe, images, precision and machine give the same weights.
 
     Attributes
     ----------

@@ -3,36 +3,54 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from probekit.checks import given
 from probekit.errors import InputError
 from probekit.machine.identity import modules_of
+from probekit.machine.modes import trying
 from probekit.machine.weights import weights_sha256
 from probekit.train import checkpoint
 from probekit.train.data import views
+from probekit.train.precision import (
+    AUTO,
+    FLOAT32,
+    SHORTEST,
+    Precision,
+    Timed,
+    candidates,
+    checked,
+    clock,
+    kept,
+    products,
+    rounding,
+    trial,
+    untouched,
+)
 from probekit.train.processes import Processes
 from probekit.train.recipe import sigma_quantile
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from probekit.denoising.denoiser import Denoiser
     from probekit.train.recipe import Recipe
-
-    Precision = Literal["bf16", "float32"]
 
 __all__ = ["Run"]
 
 # Streams of random numbers are told apart by the second number of their address.
 ORDER, NOISE, CROPS = 0, 1, 2
+# Of a batch, the share that shows whether a precision is worth a trial, and of how many images it is at least.
+FEW, LEAST = 16, 2
+LOG = logging.getLogger("probekit")
 
 
 class Run:
@@ -45,15 +63,11 @@ class Run:
         device: torch.device,
         *,
         compile: bool = False,
-        precision: Precision | None = None,
+        precision: Precision = FLOAT32,
         images: str = "",
         content: str = "",
         processes: Processes | None = None,
     ) -> None:
-        if precision is not None and (not isinstance(precision, str) or precision not in ("bf16", "float32")):
-            raise InputError(
-                f'{given("precision", precision)}: give "bf16", "float32", or None for what suits the device'
-            )
         self.denoiser, self.recipe, self.device = denoiser, recipe, device
         self.images, self.content = images, content
         self.processes = processes or Processes()
@@ -61,41 +75,83 @@ class Run:
         # What the run began with; a resumed one began with what its checkpoint says.
         self.start = {"name": denoiser.name, "weights_sha256": weights_sha256(denoiser.model.state_dict())}
         self.modules = modules_of(denoiser)
-        self.asked = precision
-        self.precision: Precision = precision or ("bf16" if device.type == "cuda" else "float32")
+        self.asked = checked(precision, device)
+        # Until a trial, or a checkpoint, says otherwise.
+        self.precision: Precision = FLOAT32 if self.asked == AUTO else self.asked
+        self.trial: dict[str, Any] | None = None
         self.model = denoiser.model.to(device).to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
         self.parameters = list(self.model.parameters())
         self.optimiser = torch.optim.Adam(
-            self.parameters, lr=recipe.lr, betas=(0.9, 0.99), fused=device.type == "cuda" or None
+            self.parameters, lr=recipe.lr, betas=(0.9, 0.99), fused=all(p.is_floating_point() for p in self.parameters)
         )
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.step = 0
         self.seconds = 0.0
         self._compile = compile
+        self._shared: nn.Module = self.model
         self._forward: Callable[..., Tensor] | None = None
         self._epoch: tuple[int, Tensor] | None = None
 
     def advance(self, data: Tensor) -> Tensor:
         """Make one step on this process's share of the batch. Returns the loss over it."""
-        clean, sigma, z = self._batch(data)
-        noisy = clean + sigma.view(-1, 1, 1, 1) * z
-        if self._forward is None:
-            # Here, not earlier: what processes begin with is compared and made equal when they are joined.
-            joined = self.processes.joined(self.model, self.device)
-            self._forward = torch.compile(joined) if self._compile else joined
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            position, keyword = self.denoiser.arguments(noisy, sigma)
-            estimate = self._forward(*position, **keyword)
-        error = ((estimate.float() - clean) ** 2).flatten(1).mean(1)
-        loss = (error * (sigma + 0.01) ** -self.recipe.weight_power).mean()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = self._descent(self._batch(data), self.precision, self._joined())
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.lr_at(self.step)
         self.optimiser.step()
         self._move_average()
         self.step += 1
+        return loss
+
+    def _joined(self) -> Callable[..., Tensor]:
+        if self._forward is None:
+            # Here, not earlier: what processes begin with is compared and made equal when they are joined.
+            self._shared = self.processes.joined(self.model, self.device)
+            self._forward = torch.compile(self._shared) if self._compile else self._shared
+        return self._forward
+
+    def _descent(self, batch: Sequence[Tensor], precision: Precision, forward: Callable[..., Tensor]) -> Tensor:
+        """The loss of a batch; its gradient goes into the weights, in place of the one there."""
+        clean, sigma, z = batch
+        noisy = clean + sigma.view(-1, 1, 1, 1) * z
+        with products(precision, self.device):
+            with rounding(precision, self.device):
+                position, keyword = self.denoiser.arguments(noisy, sigma)
+                estimate = forward(*position, **keyword)
+            error = ((estimate.float() - clean) ** 2).flatten(1).mean(1)
+            loss = (error * (sigma + 0.01) ** -self.recipe.weight_power).mean()
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
         return loss.detach()
+
+    @property
+    def undecided(self) -> bool:
+        """Whether a trial is to find the precision: before the first step of a run that is worth one."""
+        return self.asked == AUTO and not self.step and self.recipe.steps >= SHORTEST
+
+    def settle(self, data: Tensor) -> None:
+        """Find the fastest precision by trial, where one is to."""
+        if not self.undecided:
+            return
+        forward = self._joined()
+        batch = self._batch(data)
+        few = [part[: max(LEAST, len(part) // FEW)] for part in batch]
+        others = candidates(self.device)
+        with trying(), self.processes.apart(self._shared):
+            # Few are passed as the network was written: for another size the compiler would begin anew.
+            tries = partial(self._tried, few, self.model), partial(self._tried, batch, forward)
+            chosen, self.trial = trial(*tries, others)
+        # The first process's choice is everyone's.
+        told = self.processes.agreed(*(name == chosen for name in others))
+        taken: list[Precision] = [name for name, is_it in zip(others, told, strict=True) if is_it]
+        self.precision = taken[0] if taken else FLOAT32
+        LOG.info("precision by trial: %s (%s)", self.precision, self.trial)
+
+    def _tried(self, batch: Sequence[Tensor], forward: Callable[..., Tensor], precision: Precision) -> Timed:
+        with untouched(self.model, self.device):
+            began = clock(self.device)
+            loss = self._descent(batch, precision, forward)
+            seconds = clock(self.device) - began
+            return Timed(seconds, float(loss), [p.grad for p in self.parameters if p.grad is not None])
 
     def _batch(self, data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Clean images, noise levels and noise of this process's share.
@@ -185,6 +241,7 @@ class Run:
             "content": self.content,
             "start": self.start,
             "precision": self.precision,
+            "trial": self.trial,
         }
         checkpoint.write(path, tensors, plan)
 
@@ -206,7 +263,7 @@ class Run:
             content=self.content,
             network=self._network_described(),
             modules=self.modules,
-            precision=self.asked,
+            precision=None if self.asked == AUTO else self.asked,
         )
         shapes, there = ({k: tuple(v.shape) for k, v in s.items()} for s in (self.model.state_dict(), model))
         if not differing and shapes != there:
@@ -231,7 +288,8 @@ class Run:
         if state:
             groups = self.optimiser.state_dict()["param_groups"]
             self.optimiser.load_state_dict({"state": state, "param_groups": groups})
-        self.precision = plan.get("precision", self.precision)
+        # Runs were in float32 before they said in what.
+        self.precision, self.trial = kept(plan.get("precision", self.precision), path), plan.get("trial")
         self.start = plan.get("start", self.start)
         self.step, self.seconds = plan["step"], plan["seconds"]
 

@@ -88,9 +88,9 @@ def test_crops_are_of_the_side_given_and_so_are_the_images_that_they_are_measure
 
 
 def test_the_card_names_precision_and_the_row_of_training_images(pictures: Path, tmp_path: Path) -> None:
-    said = trained(pictures, tmp_path, "--precision", "bf16")
+    said = trained(pictures, tmp_path, "--precision", "bfloat16")
     card = card_of(tmp_path)
-    assert card["precision"] == "bf16"
+    assert card["precision"] == "bfloat16"
     assert card["psnr"]["training_count"] == 3
     names = ("sigma", "denoiser", "noisy", "gaussian blur", "patch wiener", "on training")
     rows = said.splitlines()[1:-1]

@@ -202,6 +202,26 @@ def test_the_optimiser_steps_by_the_rate_of_the_schedule() -> None:
     assert recipe.lr_at(0) == pytest.approx(0.1)
 
 
+def test_moves_of_the_optimiser_are_those_of_adam_as_it_is_written() -> None:
+    run = run_of(network(), Recipe(steps=100, lr=1e-3), None)
+    start, rng = [p.detach().double() for p in run.parameters], torch.Generator().manual_seed(0)
+    first, second = ([torch.zeros_like(p) for p in start] for _ in range(2))
+    expected = [p.clone() for p in start]
+    for step in range(1, 6):
+        for k, parameter in enumerate(run.parameters):
+            gradient = torch.randn(parameter.shape, generator=rng)
+            parameter.grad = gradient.contiguous(memory_format=torch.channels_last) if gradient.ndim == 4 else gradient
+            first[k] = 0.9 * first[k] + 0.1 * gradient.double()
+            second[k] = 0.99 * second[k] + 0.01 * gradient.double() ** 2
+            size = (second[k] / (1 - 0.99**step)) ** 0.5 + 1e-8
+            expected[k] -= 1e-3 * first[k] / (1 - 0.9**step) / size
+        run.optimiser.step()
+    for parameter, before, after in zip(run.parameters, start, expected, strict=True):
+        # Five moves of at most some 1e-3, each of about ten roundings of 2⁻²⁴, and one of the weight, which is below 4.
+        torch.testing.assert_close(parameter.detach().double(), after, rtol=0, atol=5 * (4 + 10e-3) * 2**-24)
+        assert float((after - before).abs().max()) > 1e-3
+
+
 def test_the_average_of_weights_that_never_change_is_those_weights() -> None:
     class Still(nn.Module):
         """Its weights have zero gradients."""
@@ -325,14 +345,14 @@ def test_the_log_holds_a_json_object_a_line_with_psnr_where_held_out_images_are_
     lines = log_of(tmp_path / "with")
     assert [line["step"] for line in lines] == [2, 4, 6, 8]
     for line in lines:
-        assert set(line) == {"step", "images", "seconds", "loss", "lr", "psnr"}
+        assert set(line) == {"step", "images", "seconds", "loss", "lr", "precision", "psnr"}
         assert line["images"] == 5 * line["step"]
         assert line["lr"] == recipe.lr_at(line["step"] - 1)
         assert list(line["psnr"]) == [f"{s:g}" for s in CARD_SIGMA]
         assert all(math.isfinite(v) for v in (*line["psnr"].values(), line["loss"], line["seconds"]))
     quietly(network(), recipe, out=tmp_path / "without", evaluations=1)
     (line,) = log_of(tmp_path / "without")
-    assert set(line) == {"step", "images", "seconds", "loss", "lr"}
+    assert set(line) == {"step", "images", "seconds", "loss", "lr", "precision"}
 
 
 def test_the_log_has_the_mean_loss_of_the_steps_since_the_line_before(tmp_path: Path) -> None:

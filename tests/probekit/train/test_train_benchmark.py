@@ -66,7 +66,7 @@ def test_the_papers_network_takes_25_gflop_an_image() -> None:
     assert 24.5e9 < 3 * convolutions([64, 128, 256, 512], 64) < 25.5e9
 
 
-@pytest.mark.parametrize("precision", ["bf16", "float32"])
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 def test_rates_of_training_agree_with_one_another(
     benchmark, capsys: pytest.CaptureFixture[str], precision: str
 ) -> None:
@@ -81,6 +81,18 @@ def test_rates_of_training_agree_with_one_another(
     peak = float(re.search(r"peak: 2 TFLOP/s, (\d+) images/s", said).group(1))
     assert peak == pytest.approx(2e12 / each, rel=1e-3, abs=0.5)
     assert precision in said
+
+
+def test_rates_in_each_precision_and_their_ratio_are_rows(benchmark, capsys: pytest.CaptureFixture[str]) -> None:
+    options = "--ratio --channels 4,8 --size 16 --batch-size 4 --rounds 1 --device cpu"
+    module = benchmark("training", *options.split())
+    single, half, ratio = module.ratio([4, 8], 16, 4, torch.device("cpu"), compile=False, rounds=2)
+    assert (single[0], half[0], ratio[0]) == ("training float32", "training bfloat16", "bfloat16 over float32")
+    assert (single[2], half[2], ratio[2]) == ("images/s", "images/s", "ratio")
+    assert ratio[1] == pytest.approx(half[1] / single[1])
+    module.main()
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in said] == [single[0], half[0], ratio[0]]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
