@@ -36,6 +36,7 @@ __all__ = [
     "checked_precision",
     "exactly",
     "lower_precisions",
+    "multiplying",
 ]
 
 Precision = Literal["float32", "tf32", "bfloat16x2", "bfloat16"]
@@ -137,7 +138,7 @@ class Arithmetic:
         precision computes as it is. Gradients pass through to the inputs of a layer; in bfloat16, not to its weights.
         """
         with ExitStack() as stack:
-            stack.enter_context(_multiplying("tf32" if precision == "tf32" else "ieee"))
+            stack.enter_context(multiplying("tf32" if precision == "tf32" else "ieee"))
             stack.enter_context(torch.autocast(self._place.device.type, enabled=False))
             if precision in TERMS:
                 stack.enter_context(_Rounded(self, TERMS[precision]))
@@ -234,7 +235,7 @@ def _split(weight: Tensor, count: int, dim: int) -> Tensor:
 
 
 @contextmanager
-def _multiplying(how: Literal["ieee", "tf32"]) -> Iterator[None]:
+def multiplying(how: Literal["ieee", "tf32"]) -> Iterator[None]:
     """How float32 factors are taken by cuDNN, cuBLAS and oneDNN inside the block."""
     switches = _switches() if hasattr(torch.backends.cudnn, "conv") else _switches_before()
     with ExitStack() as stack:

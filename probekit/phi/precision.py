@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from probekit.errors import InputError
+from probekit.machine.clock import clock
 from probekit.machine.precision import ROUNDING, Precision, checked_precision, lower_precisions
 from probekit.machine.progress import at_work_on
 from probekit.phi.averages import noisy_batches
@@ -339,13 +340,11 @@ class _Trial:
         device = self.measurement.place.device
         with made.reading() as read:
             read(*batch)
-            _wait(device)
-            until, least = time.perf_counter() + TIMED_SECONDS, math.inf
-            while least == math.inf or time.perf_counter() < until:
-                began = time.perf_counter()
+            until, least = clock(device) + TIMED_SECONDS, math.inf
+            while least == math.inf or clock(device) < until:
+                began = clock(device)
                 read(*batch)
-                _wait(device)
-                least = min(least, time.perf_counter() - began)
+                least = min(least, clock(device) - began)
             return least
 
 
@@ -411,8 +410,3 @@ def _lies_channels_last(network: nn.Module) -> bool:
     """Whether convolutions of the network hold their weights channels last, so that its maps lie so, too."""
     kernels = [p for p in network.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] * p.shape[3] > 1]
     return all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 
 from probekit.checks import given
 from probekit.errors import InputError, ModelError
+from probekit.machine.precision import multiplying
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,6 @@ __all__ = [
     "Timed",
     "candidates",
     "checked",
-    "clock",
     "kept",
     "products",
     "rounding",
@@ -105,19 +105,9 @@ def rounding(precision: Precision, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == BFLOAT16)
 
 
-@contextmanager
-def products(precision: Precision, device: torch.device) -> Iterator[None]:
+def products(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
     """On GPUs, products of float32 inside the block, forward and backward, are of TF32 in this precision alone."""
-    if device.type != "cuda":
-        yield
-        return
-    dense, convolutions = torch.backends.cuda.matmul, cast("Any", torch.backends.cudnn)
-    before = dense.allow_tf32, convolutions.allow_tf32
-    dense.allow_tf32 = convolutions.allow_tf32 = precision == TF32
-    try:
-        yield
-    finally:
-        dense.allow_tf32, convolutions.allow_tf32 = before
+    return multiplying("tf32" if precision == TF32 else "ieee") if device.type == "cuda" else nullcontext()
 
 
 @contextmanager
@@ -141,16 +131,6 @@ def untouched(model: nn.Module, device: torch.device) -> Iterator[None]:
                     tensor.copy_(copy)
             for parameter, gradient in gradients:
                 parameter.grad = gradient
-
-
-def clock(device: torch.device) -> float:
-    """Seconds, once all that a GPU was given is done; on one thread of the CPU, those that it worked."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif torch.get_num_threads() == 1:
-        # What other programs on the processor take is no part of it.
-        return time.thread_time()
-    return time.perf_counter()
 
 
 def trial(

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from probekit.errors import InputError
+from probekit.machine.clock import clock
 from probekit.machine.identity import modules_of
 from probekit.machine.modes import trying
 from probekit.machine.weights import weights_sha256
@@ -28,7 +29,6 @@ from probekit.train.precision import (
     Timed,
     candidates,
     checked,
-    clock,
     kept,
     products,
     rounding,
