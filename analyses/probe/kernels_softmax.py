@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cholesky, qr, solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
 
 __all__ = ["EXCESS", "ITERATIONS", "PRECISION", "Classifier", "Regression", "minimum"]
@@ -141,5 +141,5 @@ def _is_minimum(slope: Slope, penalty: float) -> bool:
 
 def _in_own_span(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates (images, images) of rows in an orthonormal basis (channels, images) whose span they lie in."""
-    basis, triangle = qr(x.T, mode="economic", check_finite=False)
+    basis, triangle = np.linalg.qr(x.T)
     return np.ascontiguousarray(triangle.T), basis
