@@ -44,6 +44,7 @@ bench: .venv/bench.done
 	$(BIN)/python benchmarks/sparsity_selectivity.py
 	$(BIN)/python benchmarks/subspaces.py
 	$(BIN)/python benchmarks/semantics.py
+	$(BIN)/python benchmarks/analysis_times.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/synthesis.py -o results/synthesis
 	$(BIN)/python benchmarks/training.py --channels 8,16 --size 16 --batch-size 8

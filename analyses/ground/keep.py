@@ -115,9 +115,11 @@ def fingerprint(*parts: Any) -> str:
             made_of.update(json.dumps(described, sort_keys=True).encode())
             variables = part.data_vars if isinstance(part, xr.Dataset) else {"": part}
             for name in sorted(map(str, variables)):
-                made_of.update(name.encode() + np.ascontiguousarray(variables[name].values).tobytes())
+                made_of.update(name.encode())
+                made_of.update(_bytes(variables[name].values))
         elif isinstance(part, np.ndarray):
-            made_of.update(f"{part.dtype}{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
+            made_of.update(f"{part.dtype}{part.shape}".encode())
+            made_of.update(_bytes(part))
         elif isinstance(part, list | tuple):
             made_of.update(fingerprint(*part).encode())
         elif isinstance(part, Mapping):
@@ -126,6 +128,13 @@ def fingerprint(*parts: Any) -> str:
             # A function's repr would be where it lies in memory.
             made_of.update((identity(part) if callable(part) else repr(part)).encode())
     return made_of.hexdigest()
+
+
+def _bytes(values: np.ndarray) -> bytes | memoryview:
+    """What an array holds, in its order; of φ, which is large, no copy."""
+    if values.dtype.hasobject or not values.size:
+        return values.tobytes()
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
 
 
 class Kept:
@@ -162,14 +171,7 @@ class Kept:
 
     def done(self, name: str) -> bool:
         """Whether a part is finished; one that cannot be read is not, and that is told."""
-        if not self._path(name).exists():
-            return False
-        try:
-            self.read(name)
-        except InputError as error:
-            warnings.warn(f"{error.args[0].partition(': delete')[0]}: it is made again", stacklevel=2)
-            return False
-        return True
+        return self._taken_up(name) is not None
 
     def keep(self, name: str, part: xr.Dataset) -> xr.Dataset:
         """Keep a finished part, whole or not at all, with what it is a part of; gives it back."""
@@ -211,13 +213,23 @@ class Kept:
             All that it is made of; see `fingerprint`.
         """
         key = fingerprint(*of)
-        if self.done(name):
-            found = self.read(name)
+        found = self._taken_up(name)
+        if found is not None:
             if found.attrs.get(MADE_OF) == key:
                 LOG.info("%s is taken up: it was made of the same", self._path(name))
                 return found
             LOG.info("%s is made again: it was made of something else", self._path(name))
         return self.keep(name, make().assign_attrs({MADE_OF: key}))
+
+    def _taken_up(self, name: str) -> xr.Dataset | None:
+        """A finished part, or None; that one cannot be read is told to who asked for it."""
+        if not self._path(name).exists():
+            return None
+        try:
+            return self.read(name)
+        except InputError as error:
+            warnings.warn(f"{error.args[0].partition(': delete')[0]}: it is made again", stacklevel=3)
+            return None
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.nc"

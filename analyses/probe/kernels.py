@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+
+from analyses.probe.kernels_softmax import Classifier, Regression, minimum
 
 __all__ = [
     "FOLDS",
-    "Classifier",
     "Protocol",
     "Scores",
     "Trained",
     "ddae",
-    "minimum",
     "scores",
-    "solver",
     "standardised",
     "subset",
     "trained",
@@ -30,15 +26,6 @@ __all__ = [
 ]
 
 FOLDS = 3
-ITERATIONS, PRECISION = 500, 1e-4
-
-
-class Classifier(NamedTuple):
-    """coefficient (class, channel) and intercept (class), and whether the solver ended where it should."""
-
-    coefficient: np.ndarray
-    intercept: np.ndarray
-    converged: bool = True
 
 
 class Scores(NamedTuple):
@@ -76,49 +63,6 @@ def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(constant, np.inf, sd)
 
 
-def solver(classes: int) -> LogisticRegression:
-    """A solver that begins each fit where its last one ended."""
-    # No entry of the gradient is larger than this: over classes, it is within the precision.
-    return LogisticRegression(tol=PRECISION / np.sqrt(classes), max_iter=ITERATIONS, warm_start=True)
-
-
-def minimum(
-    x: np.ndarray, y: np.ndarray, classes: int, penalty: float, start: LogisticRegression | None = None
-) -> Classifier:
-    """Minimise mean(−log p(y given x)) + penalty/2 · Σ coefficient², the intercept free, by L-BFGS.
-
-    Parameters
-    ----------
-    x, y
-        Standardised channels (images, channels); class numbers (images).
-    classes
-        Number of classes; those without an image are never named.
-    penalty
-        > 0.
-    start
-        What `solver` gives, to begin where its last fit ended.
-    """
-    present, known = np.unique(y, return_inverse=True)
-    coefficient, intercept = np.zeros((classes, x.shape[1])), np.full(classes, -np.inf)
-    if len(present) == 1:
-        intercept[present] = 0
-        return Classifier(coefficient, intercept)
-    fit = solver(classes) if start is None else start
-    # Of two classes scikit-learn fits the difference, whose square is twice the sum of the halves' squares.
-    fit.set_params(C=1 / (len(y) * (penalty / 2 if len(present) == 2 else penalty)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        # Classes of one or two images are as good as any.
-        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        fit.fit(x, known)
-    found, offset = (np.asarray(values, np.float64) for values in (fit.coef_, fit.intercept_))
-    if len(present) == 2:
-        found, offset = (np.concatenate([-values / 2, values / 2]) for values in (found, offset))
-    coefficient[present], intercept[present] = found, offset
-    # float32 sums may leave the line search no better point: then it is at rounding's floor, which is an end too.
-    return Classifier(coefficient, intercept, bool(np.max(fit.n_iter_) < ITERATIONS))
-
-
 def subset(y: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """Sorted positions of a sample of this size in which classes keep their shares as nearly as numbers allow.
 
@@ -148,13 +92,13 @@ def tuning_losses(x: np.ndarray, y: np.ndarray, penalties: Sequence[float], rng:
     drawn = StratifiedKFold(FOLDS, shuffle=True, random_state=int(rng.integers(2**32)))
     for inside, outside in drawn.split(x, y):
         mean, sd = standardised(x[inside])
-        folds.append((inside, outside, ((x - mean) / sd).astype(np.float32), solver(classes)))
+        z = ((x - mean) / sd).astype(np.float32)
+        folds.append((outside, z[outside], Regression(z[inside], y[inside], classes)))
     losses, last = np.full(len(penalties), np.nan), np.inf
     for place in np.argsort(penalties)[::-1]:
         total = 0.0
-        for inside, outside, z, start in folds:
-            fit = minimum(z[inside], y[inside], classes, penalties[place], start)
-            total += float(scores(z[outside], y[outside], fit, 1).loss.sum())
+        for outside, z, regression in folds:
+            total += float(scores(z, y[outside], regression.fit(penalties[place]), 1).loss.sum())
         losses[place] = total / len(y)
         if losses[place] > last:
             break

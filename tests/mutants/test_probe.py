@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 from analyses import probe
 from analyses.ground import estimated_mean
-from analyses.probe import kernels
+from analyses.probe import kernels, kernels_softmax
+from analyses.probe.kernels_softmax import Classifier, Regression
 from tests.analyses.probe.test_laws import a_constant_answer_gets_no_credit, intervals_cover, nothing_leaks
 from tests.analyses.probe.test_oracles import the_solver_finds_the_minimum
+from tests.analyses.probe.test_softmax import Drawn, it_ends_without_slope
 
 # The room's `analyse` is the function.
 MODULE = sys.modules[probe.analyse.__module__]
@@ -29,20 +30,44 @@ def test_standardising_with_the_test_images_leaks(monkeypatch: pytest.MonkeyPatc
         nothing_leaks()
 
 
-def test_a_penalty_of_two_classes_taken_for_that_of_their_difference_misses_the_minimum(
+WIDE = Drawn(np.random.default_rng(0).normal(size=(9, 30)).astype(np.float32), np.arange(9) % 3, 3, 0.1)
+
+
+def test_a_basis_that_the_images_do_not_lie_in_misses_the_minimum(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Unhalved(LogisticRegression):
-        def set_params(self, **given: float) -> Any:
-            return super().set_params(C=given["C"] / 2)
+    right = kernels_softmax._in_own_span
+    it_ends_without_slope(WIDE)
 
-    monkeypatch.setattr(kernels, "LogisticRegression", Unhalved)
+    def shortened(x: np.ndarray) -> Any:
+        features, basis = right(x)
+        return features[:, :-1].copy(), basis[:, :-1]
+
+    monkeypatch.setattr(kernels_softmax, "_in_own_span", shortened)
     with pytest.raises(AssertionError):
-        the_solver_finds_the_minimum(2)
+        it_ends_without_slope(WIDE)
+
+
+def test_a_slope_without_the_penalty_misses_the_minimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Regression._slope
+
+    def unpenalised(self: Regression, coefficient: np.ndarray, intercept: np.ndarray, penalty: float) -> Any:
+        return right(self, coefficient, intercept, penalty / 2)
+
+    monkeypatch.setattr(Regression, "_slope", unpenalised)
+    for broken in (lambda: it_ends_without_slope(WIDE), lambda: the_solver_finds_the_minimum(2)):
+        with pytest.raises(AssertionError):
+            broken()
+
+
+def test_a_fit_that_ends_at_a_larger_excess_is_not_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels_softmax, "EXCESS", 1e-3)
+    with pytest.raises(AssertionError):
+        it_ends_without_slope(WIDE)
 
 
 def test_a_solver_that_stops_early_misses_the_minimum(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "ITERATIONS", 3)
+    monkeypatch.setattr(kernels_softmax, "ITERATIONS", 3)
     with pytest.raises(AssertionError):
         the_solver_finds_the_minimum(3)
 
@@ -50,11 +75,11 @@ def test_a_solver_that_stops_early_misses_the_minimum(monkeypatch: pytest.Monkey
 def test_ties_that_count_for_the_class_credit_a_constant_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     right = kernels.scores
 
-    def crediting(x: np.ndarray, y: np.ndarray, classifier: kernels.Classifier, top: int) -> kernels.Scores:
+    def crediting(x: np.ndarray, y: np.ndarray, classifier: Classifier, top: int) -> kernels.Scores:
         own = np.eye(len(classifier.intercept))[y] * 1e-9
         return right(np.hstack([x, own]), y, classifier._replace(coefficient=_widened(classifier)), top)
 
-    def _widened(classifier: kernels.Classifier) -> np.ndarray:
+    def _widened(classifier: Classifier) -> np.ndarray:
         return np.hstack([classifier.coefficient, np.eye(len(classifier.intercept))])
 
     monkeypatch.setattr(kernels, "scores", crediting)

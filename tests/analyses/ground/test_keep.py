@@ -1,5 +1,6 @@
 """Kept results: whole or not at all, taken up only for what they were made of, and never under another plan."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +143,41 @@ def test_words_longer_than_those_of_a_file_that_they_were_joined_to_are_kept_who
     kept.keep("joined", joined)
     for found in (read(tmp_path / "joined.nc"), kept.read("joined")):
         assert found.row.values.tolist() == ["net mid", "another network mid"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(24.0).reshape(4, 6),
+        np.arange(24, dtype=np.float32).reshape(4, 6).T,
+        np.arange(24).reshape(4, 6)[::2, ::-3],
+        np.array(1.5),
+        np.zeros((0, 3)),
+        np.array([["a", "bc"], ["", "ü"]]),
+        np.array([True, False]),
+        np.array(["2026-01-01"], "datetime64[ns]"),
+    ],
+    ids=lambda values: f"{values.dtype}{values.shape}",
+)
+def test_a_fingerprint_is_of_the_values_in_their_order_however_they_lie_in_memory(values: np.ndarray) -> None:
+    inner = hashlib.sha256(f"{values.dtype}{values.shape}".encode() + values.tobytes()).hexdigest()
+    assert fingerprint(values) == inner
+    one = xr.Dataset({"a": (tuple(map(str, range(values.ndim))), values)})
+    described = b'{"attrs": {}, "coords": {}}'
+    assert fingerprint(one) == hashlib.sha256(described + b"a" + values.tobytes()).hexdigest()
+
+
+def test_a_part_that_is_taken_up_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept(tmp_path)
+    part = xr.Dataset({"a": ("x", [1.0, 2.0])})
+    kept.made("one", lambda: part, 1)
+    seen, right = [], Kept.read
+
+    def counted(self: Kept, name: str) -> xr.Dataset:
+        seen.append(name)
+        return right(self, name)
+
+    monkeypatch.setattr(Kept, "read", counted)
+    found = kept.made("one", lambda: pytest.fail("it is there"), 1)
+    xr.testing.assert_equal(found, part)
+    assert seen == ["one"]

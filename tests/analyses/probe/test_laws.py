@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from analyses import probe
 from analyses.probe import kernels
 from analyses.probe.analyse import estimates
+from analyses.probe.kernels_softmax import Classifier
 from probekit import labels
 
 SEEDS = st.integers(0, 1000)
@@ -125,7 +126,7 @@ def test_on_null_labels_the_probe_is_at_chance() -> None:
 
 def a_constant_answer_gets_no_credit() -> None:
     y = np.array([0, 1, 2, 1])
-    blank = kernels.Classifier(np.zeros((3, 2)), np.zeros(3))
+    blank = Classifier(np.zeros((3, 2)), np.zeros(3))
     assert not kernels.scores(np.ones((4, 2)), y, blank, 1).first.any()
     assert not kernels.scores(np.ones((4, 2)), y, blank, 2).among.any()
     assert kernels.scores(np.ones((4, 2)), y, blank, 3).among.all()

@@ -9,7 +9,8 @@ import torch
 from scipy.optimize import minimize
 from sklearn.model_selection import StratifiedKFold
 
-from analyses.probe import kernels
+from analyses.probe import kernels, kernels_softmax
+from analyses.probe.kernels_softmax import Classifier, Regression, minimum
 
 # The solver stops where no entry of the gradient is above 10⁻⁴: coefficients are within 10⁻⁴ over the penalty, which is
 # 0.1 and more here.
@@ -48,7 +49,7 @@ def best(x: np.ndarray, y: np.ndarray, classes: int, penalty: float) -> tuple[np
     return coefficient, intercept
 
 
-def is_best(found: kernels.Classifier, x: np.ndarray, y: np.ndarray, classes: int, penalty: float) -> None:
+def is_best(found: Classifier, x: np.ndarray, y: np.ndarray, classes: int, penalty: float) -> None:
     coefficient, intercept = best(x, y, classes, penalty)
     there = np.unique(y)
     assert found.converged
@@ -66,24 +67,27 @@ def test_the_minimum_is_scipys_whichever_classes_have_images(
 ) -> None:
     x, y = drawn(0, 41, len(there))
     y = np.array(there)[y]
-    found = kernels.minimum(x, y, classes, penalty)
+    found = minimum(x, y, classes, penalty)
     is_best(found, x, y, classes, penalty)
-    start = kernels.solver(classes)
-    kernels.minimum(x, y, classes, 2.0, start)
-    is_best(kernels.minimum(x, y, classes, penalty, start), x, y, classes, penalty)
-    assert len(there) == 1 or start.coef_.shape[1] == 3
+    regression = Regression(x, y, classes)
+    regression.fit(2.0)
+    is_best(regression.fit(penalty), x, y, classes, penalty)
 
 
 def test_one_class_alone_is_named_for_certain() -> None:
-    found = kernels.minimum(np.ones((3, 2)), np.full(3, 1), 3, 1.0)
+    found = minimum(np.ones((3, 2)), np.full(3, 1), 3, 1.0)
     assert found.intercept.tolist() == [-np.inf, 0, -np.inf]
     assert not found.coefficient.any()
 
 
-def test_a_solver_is_as_precise_as_its_gradient_over_classes_and_begins_where_it_ended() -> None:
-    one = kernels.solver(4)
-    assert one.tol == pytest.approx(1e-4 / 2)
-    assert (one.max_iter, one.warm_start) == (500, True)
+def test_a_fit_begins_where_the_last_one_ended() -> None:
+    x, y = drawn(1, 40, 3)
+    regression = Regression(x, y, 3)
+    regression.fit(0.1)
+    cold = regression.steps
+    regression.fit(0.1)
+    # From the end one step shows that there is no slope, or that no point is better.
+    assert regression.steps <= 1 < cold
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 500])
@@ -91,11 +95,11 @@ def test_a_fit_that_made_all_the_steps_it_may_has_not_converged(
     iterations: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, y = drawn(1, 40, 3)
-    monkeypatch.setattr(kernels, "ITERATIONS", iterations)
-    start = kernels.solver(3)
-    found = kernels.minimum(x, y, 3, 0.01, start)
+    monkeypatch.setattr(kernels_softmax, "ITERATIONS", iterations)
+    regression = Regression(x, y, 3)
+    found = regression.fit(0.01)
     assert found.converged == (iterations == 500)
-    assert (start.n_iter_[0] == iterations) == (iterations < 500)
+    assert (regression.steps == iterations) == (iterations < 500)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -255,7 +259,7 @@ def test_a_strength_that_is_given_or_a_penalty_alone_is_not_tuned(
 def test_scores_count_classes_ahead_of_the_own_and_level_with_it(top: int) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.integers(-2, 3, size=(60, 2)).astype(float), rng.integers(0, 4, 60)
-    classifier = kernels.Classifier(rng.integers(-1, 2, size=(4, 2)).astype(float), np.array([0.0, 1, 0, -1]))
+    classifier = Classifier(rng.integers(-1, 2, size=(4, 2)).astype(float), np.array([0.0, 1, 0, -1]))
     found = kernels.scores(x, y, classifier, top)
     level = 0
     for i in range(60):

@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 
 from analyses import probe
 from analyses.probe import kernels
+from analyses.probe.kernels_softmax import Regression, minimum
 from probekit import labels
 
 
@@ -37,7 +38,7 @@ def drawn(classes: int) -> tuple[np.ndarray, np.ndarray]:
 def the_solver_finds_the_minimum(classes: int) -> None:
     x, y = drawn(classes)
     penalty = 0.01
-    found = kernels.minimum(x, y, classes, penalty)
+    found = minimum(x, y, classes, penalty)
     value = objective(x.astype(float), y, classes, penalty)
     best = minimize(value, np.zeros(classes * 7), method="BFGS", options={"gtol": 1e-5})
     own = np.column_stack([found.intercept, found.coefficient])
@@ -56,26 +57,26 @@ def test_the_solver_finds_the_minimum_of_what_it_says_it_minimises(classes: int)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_where_a_fit_begins_does_not_matter(classes: int) -> None:
     x, y = drawn(classes)
-    start = kernels.solver(classes)
+    regression = Regression(x, y, classes)
     for penalty in (1.0, 0.1):
-        kernels.minimum(x, y, classes, penalty, start)
-    warm, cold = kernels.minimum(x, y, classes, 0.01, start), kernels.minimum(x, y, classes, 0.01)
+        regression.fit(penalty)
+    warm, cold = regression.fit(0.01), minimum(x, y, classes, 0.01)
     # Both are within a gradient of 1e-4 of the minimum.
     np.testing.assert_allclose(warm.coefficient, cold.coefficient, atol=2e-2)
 
 
 def test_classes_without_an_image_are_never_named_and_leave_the_others_as_they_are() -> None:
     x, y = drawn(3)
-    found, without = kernels.minimum(x, 2 * (y > 0) + 1, 5, 0.01), kernels.minimum(x, (y > 0).astype(int), 2, 0.01)
+    found, without = minimum(x, 2 * (y > 0) + 1, 5, 0.01), minimum(x, (y > 0).astype(int), 2, 0.01)
     assert set((x @ found.coefficient.T + found.intercept).argmax(axis=1)) == {1, 3}
     np.testing.assert_allclose(found.coefficient[[1, 3]], without.coefficient, atol=1e-2)
     # Of one class alone that class is named.
-    assert kernels.scores(x, np.full(300, 2), kernels.minimum(x, np.full(300, 2), 5, 0.01), 1).first.all()
+    assert kernels.scores(x, np.full(300, 2), minimum(x, np.full(300, 2), 5, 0.01), 1).first.all()
 
 
 def test_scores_are_scikit_learns() -> None:
     x, y = drawn(3)
-    found = kernels.minimum(x, y, 3, 0.01)
+    found = minimum(x, y, 3, 0.01)
     logits = x @ found.coefficient.T + found.intercept
     scored = kernels.scores(x, y, found, 2)
     assert scored.loss.mean() == pytest.approx(log_loss(y, softmax(logits, axis=1)))
@@ -126,7 +127,7 @@ def test_two_gaussians_are_told_apart_as_often_as_the_normal_law_says() -> None:
     y = np.arange(n) % 2
     x = rng.normal(size=(n, 2)).astype(np.float32)
     x[:, 0] += distance * y
-    fit = kernels.minimum(x[: n // 2], y[: n // 2], 2, 1e-6)
+    fit = minimum(x[: n // 2], y[: n // 2], 2, 1e-6)
     found = kernels.scores(x[n // 2 :], y[n // 2 :], fit, 1).first.mean()
     # The rule's direction errs by about 1/√n, its accuracy by the square of that; the rest is binomial.
     truth = norm.cdf(distance / 2)
@@ -142,7 +143,7 @@ def test_the_penalty_of_least_cross_validated_loss_is_the_one_that_tests_best() 
     x_new = (means[y_new] + rng.normal(size=(5000, 60))).astype(np.float32)
     penalties = (10.0, 1.0, 0.1, 0.01, 0.0001)
     losses = kernels.tuning_losses(x, y, penalties, rng)
-    tested = [kernels.scores(x_new, y_new, kernels.minimum(x, y, 10, p), 1).loss.mean() for p in penalties]
+    tested = [kernels.scores(x_new, y_new, minimum(x, y, 10, p), 1).loss.mean() for p in penalties]
     # Neighbours on a grid of tenfold steps: cross-validation sees two thirds of the images.
     assert abs(int(np.nanargmin(losses)) - int(np.argmin(tested))) <= 1
 
@@ -153,7 +154,7 @@ def test_the_ddae_probe_reaches_the_minimum_where_there_is_no_need_of_a_penalty(
     x = rng.normal(size=(6000, 3)).astype(np.float32)
     x[:, 0] += y
     adam = kernels.ddae(x, y, 2, epochs=60, seed=0)
-    best = kernels.minimum(x, y, 2, 1e-6)
+    best = minimum(x, y, 2, 1e-6)
     losses = [kernels.scores(x, y, fit, 1).loss.mean() for fit in (adam, best)]
     # A weight begins within 1/√3 and ends within 1/2 of 0: it has less than 1.1 to go. 60 epochs of 47 steps of 0.001,
     # under a cosine, reach 1.4. A slope wrong by δ costs δ²/8 at most: 0.01 allows δ = 0.28.
