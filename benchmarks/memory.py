@@ -128,6 +128,7 @@ def flat() -> Rows:
     for name, (few, many) in _grown(FLAT).items():
         case = FLAT[name]
         slope = case.each(many - few)
-        rate = f"{spoken(few)} with {case.few:,}, {spoken(many)} with {case.many:,}: {slope:,.0f} B for each"
+        each = f"{'−' * (slope < 0)}{spoken(abs(slope))} for each"
+        rate = f"{spoken(few)} with {case.few:,}, {spoken(many)} with {case.many:,}: {each}"
         rows.append((name, [few / many], rate))
     return rows

@@ -70,8 +70,9 @@ SECTIONS = (
     ),
     Section(
         "Memory that a store or averaging bounds",
-        "The same where results go to a store, and for draws that are averaged. The ratio is that of the growth of the "
-        "peak with few to that with many: 1 where it does not depend on how many there are.",
+        "The same for draws that are averaged, and where results go to a store, of which a unit of images is held at a "
+        "time: the more levels, blocks and kept draws, the more it takes. The ratio is that of the growth of the peak "
+        "with few to that with many: 1 where it does not depend on how many there are.",
         memory.flat,
     ),
 )

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from analyses.ground import GUIDE, PALETTE
 from probekit.machine.files import whole
@@ -36,6 +38,7 @@ TOOLS = ("torchlens", "nnsight", "thingsvision")
 # A row has fallen where all of its new range lies below this share of the page's ratio, and is better where all of it
 # lies above the page's over this.
 KEPT = 0.9
+COLOURS = 64
 BEGINNING = """# Performance
 
 How fast φ is measured, beside what one would write by hand and beside other tools, and what memory it takes.
@@ -108,7 +111,11 @@ def measured(sections: Iterable[Section], *, quick: bool = False) -> dict[str, A
         rows = section.quick if quick else section.rows
         if rows is not None:
             print(f"{section.title} …", flush=True)
-            found.append({"title": section.title, "what": section.what, "rows": [_row(row) for row in rows()]})
+            made = [_row(row) for row in rows()]
+            names = [row["name"] for row in made]
+            if len(set(names)) < len(names):
+                raise ValueError(f"section {section.title!r} has rows {names}: give each a name of its own")
+            found.append({"title": section.title, "what": section.what, "rows": made})
     return {"machine": machine(), "tools": tools(), "sections": found}
 
 
@@ -144,7 +151,8 @@ def _spread(ratios: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.3g}"
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:.{digits}f}"
 
 
 def figure(found: Mapping[str, Any]) -> Figure:
@@ -199,7 +207,11 @@ def write(found: Mapping[str, Any], docs: Path) -> None:
         ]
         paths[0].write_text(text, encoding="utf-8")
         paths[1].write_text(numbers, encoding="utf-8")
-        drawn.savefig(paths[2], dpi=150, format="png")
+        picture = BytesIO()
+        drawn.savefig(picture, dpi=150, format="png")
+        # In few colours, a third of the size.
+        with Image.open(picture) as image:
+            image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(paths[2], format="png", optimize=True)
 
 
 def read(docs: Path) -> dict[str, Any]:

@@ -95,7 +95,8 @@ def compared(found: Found, label: str, work: Work, after: str = "") -> Rows:
 
 
 def _rate(seconds: np.ndarray) -> str:
-    return f"{1 / np.median(seconds):,.0f}"
+    rate = float(1 / np.median(seconds))
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def _precision(turns: Sequence[Turn]) -> str:

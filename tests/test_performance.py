@@ -70,7 +70,7 @@ def test_sections_become_tables_numbers_and_a_figure(pages: ModuleType, docs: Pa
     pages.write(pages.measured(sections), docs)
     text = (docs / "performance.md").read_text(encoding="utf-8")
     assert "## Speed\n\nHow fast.\n\n| | ratio | range | rate |\n|---|---|---|---|\n" in text
-    assert "| by hand | 1.20 | 1.10–1.50 | 5 images/s |\n| hook | 25 | 20–30 |  |\n" in text
+    assert "| by hand | 1.20 | 1.10–1.50 | 5 images/s |\n| hook | 25.0 | 20.0–30.0 |  |\n" in text
     assert (
         "## Start\n\nHow soon.\n\n| | ratio | range | rate |\n|---|---|---|---|\n| import | 3.25 | – | 2 s |\n" in text
     )
@@ -93,11 +93,12 @@ def test_a_page_that_cannot_be_whole_leaves_all_files_as_they_were(pages: Module
     bad = [pages.Section("Speed", "", lambda: [("a", [1.0, float("nan")], "")])]
     with pytest.raises(ValueError, match="row 'a' has ratios"):
         pages.write(pages.measured(bad), docs)
+    # What fails last: there is a folder where the figure is to be.
     (docs / "figures" / "performance.png").unlink()
-    (docs / "figures").rmdir()
+    (docs / "figures" / "performance.png").mkdir()
     with pytest.raises(CapacityError):
         pages.write(found(("a", [2.0])), docs)
-    assert {path: path.read_bytes() for path in docs.rglob("*.*")} == {
+    assert {path: path.read_bytes() for path in docs.rglob("*.*") if path.is_file()} == {
         path: data for path, data in before.items() if path.suffix != ".png"
     }
 
@@ -111,6 +112,12 @@ def test_a_quick_measurement_makes_only_what_is_quick(pages: ModuleType) -> None
         pages.Section("Memory", "How much.", slow),
     ]
     assert [section["title"] for section in pages.measured(sections, quick=True)["sections"]] == ["Speed"]
+
+
+def test_rows_that_could_not_be_told_apart_are_refused(pages: ModuleType) -> None:
+    twins = pages.Section("Speed", "How fast.", lambda: [("by hand", 1.0, ""), ("by hand", 2.0, "")])
+    with pytest.raises(ValueError, match="give each a name of its own"):
+        pages.measured([twins])
 
 
 # A new measurement is compared with the page
