@@ -54,9 +54,9 @@ def ready_one_by_one(label: str, work: Work) -> dict[str, Callable[[], dict[str,
 
 
 def ready_product(dtype: str, label: str) -> dict[str, Callable[[], dict[str, Any]]]:
-    """A large matrix product."""
+    """A large matrix product: the most of three, as a limit is what can be reached."""
     product = product_rate(torch.device("cpu"), getattr(torch, dtype), SIDES[dtype])
-    return {label: lambda: {"rate": product()}}
+    return {label: lambda: {"rate": max(product() for _ in range(3))}}
 
 
 def turns(ways: Iterable[str], works: Mapping[str, Work], rounds: int, **others: Any) -> Found:
