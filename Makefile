@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 WORKERS ?= auto
 
-.PHONY: demo test test-fast test-lowest format lint docs bench bench-quick mutants results published claims clean
+.PHONY: demo test test-fast test-lowest format lint docs bench bench-quick bench-others mutants results published claims clean
 
 demo: .venv/demo.done
 	$(BIN)/probekit demo --out demo
@@ -35,12 +35,16 @@ lint: .venv/test.done
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# docs/performance.md, its numbers and its figure, on this machine; a quarter of an hour on an idle one with two cores.
 bench: .venv/bench.done
-	$(BIN)/python benchmarks/start_up.py
-	$(BIN)/python benchmarks/phi_at_mid.py
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/others.py
-	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python benchmarks/performance.py
+
+# Some of its rows again, in two minutes; fails where one has fallen by more than a tenth.
+bench-quick: .venv/bench.done
+	$(BIN)/python benchmarks/performance.py --quick
+
+# What prints its numbers and has no row on that page.
+bench-others: .venv/bench.done
 	$(BIN)/python benchmarks/sparsity_selectivity.py
 	$(BIN)/python benchmarks/subspaces.py
 	$(BIN)/python benchmarks/semantics.py
@@ -48,12 +52,6 @@ bench: .venv/bench.done
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/synthesis.py -o results/synthesis
 	$(BIN)/python benchmarks/training.py --channels 8,16 --size 16 --batch-size 8
-
-# Every benchmark that says in some seconds how this machine does.
-bench-quick: .venv/bench.done
-	$(BIN)/python benchmarks/start_up.py --rounds 3
-	$(BIN)/python benchmarks/phi_at_mid.py
-	$(BIN)/python benchmarks/overhead.py
 
 # Which random faults in kernels the tests notice; hours. MODULES= and COUNT= choose fewer.
 COUNT ?= 8

@@ -51,3 +51,13 @@ def test_no_two_pages_write_a_file_of_one_name() -> None:
     names = {page.name: set(WRITTEN.findall(page.read_text(encoding="utf-8"))) for page in pages}
     assert sum(map(len, names.values())) > 5
     assert not {n for page in names for other in names if page < other for n in names[page] & names[other]}
+
+
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+
+
+@pytest.mark.parametrize("page", [*sorted(DOCS.rglob("*.md")), *sorted(DOCS.parent.glob("*.md"))], ids=lambda p: p.name)
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    targets = LINK.findall(re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL))
+    absent = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    assert not absent

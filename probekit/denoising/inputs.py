@@ -58,6 +58,9 @@ def check_sigma(sigma: Any, y: Tensor, *, dtype: torch.dtype | None = None) -> F
     dtype = dtype or y.dtype
     if is_real(sigma):
         most = min(LOUDEST, torch.finfo(dtype).max)
+        if type(sigma) is float and 0 <= sigma <= most:
+            # Asked for at every pass: what is in order takes no words.
+            return torch.full((y.shape[0],), sigma, dtype=dtype, device=y.device)
         wanted = f"the noise standard deviation, a finite number ≥ 0, of {most:g} at most"
         level = number("sigma", sigma, wanted, good=lambda v: 0 <= v <= most)
         return torch.full((y.shape[0],), level, dtype=dtype, device=y.device)

@@ -31,9 +31,9 @@ def from_array(source: np.ndarray | Tensor, name: str | None = None) -> ImageSet
         _check_tensor(source)
     name = name or f"{type(source).__name__} of shape {tuple(source.shape)}"
     if isinstance(source, torch.Tensor):
-        return _of_values(source, name, lambda indices: source.detach()[indices])
+        return _of_values(source, name, lambda indices: _rows(source.detach(), indices).clone())
     # Only what is asked for is copied: the array may be mapped from disk.
-    return _of_values(source, name, lambda indices: source[indices])
+    return _of_values(source, name, lambda indices: _rows(source, indices))
 
 
 def from_labelled(source: xr.DataArray, *, with_labels: bool = True) -> ImageSet:
@@ -50,6 +50,12 @@ def from_labelled(source: xr.DataArray, *, with_labels: bool = True) -> ImageSet
             raise InputError(f"label has dims {source['label'].dims}: give it the one dim image, or leave it out")
         labels = np.broadcast_to(source["label"].values, source.sizes["image"])
     return relabelled(found, ids, labels)
+
+
+def _rows(values: Any, indices: Sequence[int]) -> Any:
+    """Entries of an array or tensor, of which consecutive ones are no copy."""
+    first, last = indices[0], indices[0] + len(indices)
+    return values[first:last] if indices == [*range(first, last)] else values[indices]
 
 
 def _check_values(source: Any) -> None:

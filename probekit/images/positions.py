@@ -30,6 +30,9 @@ def positions_of(option: str, indices: Any, count: int) -> list[int]:
     InputError
         If they are no positions, or there is no image at one of them.
     """
+    if type(indices) is list and indices and all(type(i) is int and 0 <= i < count for i in indices):
+        # As the package itself asks for every batch.
+        return list(indices)
     if isinstance(indices, slice):
         try:
             return list(range(count)[indices])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["UNKNOWN", "WeightsHash", "weights_sha256"]
 
 BLOCK = 256
+HASHED_TOGETHER = 2**18
 UNKNOWN = "unknown"
 
 
@@ -30,9 +31,12 @@ def weights_sha256(state: Mapping[str, Any]) -> str:
             continue
         if tensor.is_meta:
             return UNKNOWN
-        tensor = tensor.detach().cpu().contiguous()
+        tensor = tensor.detach().cpu()
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        # Part by part: put in order, a whole weight would be held twice.
+        rows = max(1, HASHED_TOGETHER // max(1, tensor[:1].numel())) if tensor.ndim else 0
+        for part in tensor.split(rows) if tensor.ndim else [tensor]:
+            digest.update(part.reshape(-1).contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -447,10 +447,12 @@ class _WarnOnce:
         self.warned = False
 
     def __call__(self, batch: Tensor) -> None:
+        if self.warned:
+            return
         lowest, highest = self.bounds
         slack = 0.01 * (highest - lowest)
-        low, high = float(batch.min()), float(batch.max())
-        if not self.warned and (low < lowest - slack or high > highest + slack):
+        low, high = map(float, torch.aminmax(batch))
+        if low < lowest - slack or high > highest + slack:
             self.warned = True
             warnings.warn(
                 f"images of {self.source} reach from {low:.3g} to {high:.3g}, and clean images for {self.denoiser} "

@@ -1,0 +1,96 @@
+"""docs/performance.md, its numbers and its figure; or, with --quick, some rows again and what has changed since.
+
+To add a table, add a `Section` to SECTIONS: a title, a sentence on what is measured, and a function without arguments
+that gives rows (name, ratio or one a round, rate in words).
+
+Run: python benchmarks/performance.py [--quick] [--docs docs]; `make bench`, `make bench-quick`
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import memory
+import speed
+from performance_page import Section, measured, read, report, write
+
+DOCS = Path(__file__).parents[1] / "docs"
+# In few rounds and without other tools, whose processes take long to start.
+QUICK = {"ways": speed.PLAIN, "rounds": 3}
+
+SECTIONS = (
+    Section(
+        "φ at the middle block of the paper's network",
+        "UNet 64-128-256-512, 64 images of 64×64 in batches of 8, one noise level, one draw. "
+        'The ratio is the time of the way that is named over that of this package; for `precision="auto"`, '
+        "that of this package in float32 over it.",
+        speed.middle,
+        partial(speed.middle, **QUICK),
+    ),
+    Section(
+        "Share of the machine's arithmetic limit",
+        "In the same rounds: operations of convolutions a second as far as the middle block, over those of a large "
+        "matrix product of the same type. 1 is the limit; normalisation, pooling and noise are not counted.",
+        speed.limit,
+        partial(speed.limit, **QUICK),
+    ),
+    Section(
+        "Memory that each way takes",
+        "In the same processes: by how much the most memory that a process held grew while it worked, over that of "
+        "this package.",
+        speed.memory,
+    ),
+    Section(
+        "φ at the middle block of a small network",
+        "UNet 16-32-64-128, 1,024 images of 32×32, at several batch sizes: what the package costs over a loop where "
+        "passes are short. Other tools get a 64th of the images, or one batch, and are compared by the time that an "
+        "image takes.",
+        speed.batch_sizes,
+        partial(speed.batch_sizes, **QUICK, batches=(1, 16, 256)),
+    ),
+    Section(
+        "Several blocks at once",
+        "The paper's network, 32 images of 64×64 in batches of 8, six blocks as far as `dec2` in one pass.",
+        speed.several,
+    ),
+    Section(
+        "Many noise levels and draws",
+        "UNet 16-32-64-128, 32 images of 32×32 in batches of 32, five noise levels, eight draws.",
+        speed.levels,
+    ),
+    Section(
+        "Memory that grows with results",
+        "What a call holds at most, with few and with many images, noise levels, blocks of 1,024 channels, and draws "
+        "that are kept. The ratio is that of the bytes that φ, its standard errors and draws take to those by which "
+        "the peak grows: 1 where nothing but results is held.",
+        memory.linear,
+    ),
+    Section(
+        "Memory that a store or averaging bounds",
+        "The same for draws that are averaged, and where results go to a store, of which a unit of images is held at a "
+        "time: the more levels, blocks and kept draws, the more it takes. The ratio is that of the growth of the peak "
+        "with few to that with many: 1 where it does not depend on how many there are.",
+        memory.flat,
+    ),
+)
+
+
+def main() -> int:
+    """Measure, then write the page or say what has changed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="measure some rows again, and compare them with the page")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of performance.md, .json and figures/")
+    options = parser.parse_args()
+    if options.quick:
+        said, status = report(read(options.docs), measured(SECTIONS, quick=True))
+        print(said)
+        return status
+    write(measured(SECTIONS), options.docs)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
