@@ -1,16 +1,16 @@
-"""What is found of a network with a sparse middle and of one whose middle is dense, once for all tests."""
+"""Findings that most claims are judged by."""
 
 import pytest
 import xarray as xr
 
-from tests.analyses.claims.test_judge import DENSE, SPARSE, findings, network
+from tests.analyses.claims.test_judge import sparse_and_dense
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture
 def trained() -> dict[str, xr.Dataset]:
-    return findings(network(enc1=DENSE, enc2=DENSE, mid=SPARSE))
+    return sparse_and_dense()[0]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture
 def untrained() -> dict[str, xr.Dataset]:
-    return findings(network(enc1=DENSE, enc2=DENSE, mid=DENSE))
+    return sparse_and_dense()[1]

@@ -17,7 +17,7 @@ from tests.analyses.claims.test_judge import DENSE, PAPER, SPARSE, network, of_c
 STABLE = {"stability": 0.95}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pair(trained: dict[str, xr.Dataset], untrained: dict[str, xr.Dataset]) -> list[dict[str, xr.Dataset]]:
     return [trained, untrained]
 

@@ -48,6 +48,12 @@ def findings(data: xr.Dataset) -> dict[str, xr.Dataset]:
     }
 
 
+@cache
+def sparse_and_dense() -> tuple[dict[str, xr.Dataset], dict[str, xr.Dataset]]:
+    """What is found of a network with a sparse middle and of one whose middle is dense, once for all tests."""
+    return findings(network(enc1=DENSE, enc2=DENSE, mid=SPARSE)), findings(network(enc1=DENSE, enc2=DENSE, mid=DENSE))
+
+
 def test_a_sparse_selective_middle_is_found_to_be_so(trained, untrained) -> None:
     judged = claims.table(trained, untrained, paper_gains=untrained)
     held = claims.verdicts(judged)
