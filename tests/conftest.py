@@ -31,16 +31,21 @@ DENOISERS = Path(os.environ.get("PROBEKIT_DENOISERS", PHOTOGRAPHS.parent / "publ
 
 SLOW = set(Path(__file__).with_name("slow.txt").read_text().split())
 
-# Modules, tests and their parameters live to the end. The garbage collector would look at all of them again and again,
-# for a quarter of the time of the suite: it begins once they are there, leaves them aside, and comes less often.
-gc.disable()
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """The garbage collector begins once modules, tests and their parameters are there, and leaves these aside.
 
-def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000)
-    gc.enable()
+    They live to the end, and to look at all of them again and again was a quarter of the time of the suite.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000)
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
