@@ -4,7 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # One thread a worker: workers of several threads each wait for one another far longer than they compute.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
+# Modules are compiled once for all workers, and for the interpreters that tests start, whatever is usual here.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest
 WORKERS ?= auto
 
 .PHONY: demo test test-fast test-lowest format lint docs bench bench-quick bench-others mutants results published claims clean

@@ -1,5 +1,6 @@
 """Hypothesis profiles, data that may be absent, and small networks that tests share."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,22 @@ PHOTOGRAPHS = Path(
 DENOISERS = Path(os.environ.get("PROBEKIT_DENOISERS", PHOTOGRAPHS.parent / "published-denoisers"))
 
 SLOW = set(Path(__file__).with_name("slow.txt").read_text().split())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """The garbage collector begins once modules, tests and their parameters are there, and leaves these aside.
+
+    They live to the end, and to look at all of them again and again was a quarter of the time of the suite.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000)
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

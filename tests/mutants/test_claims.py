@@ -23,8 +23,7 @@ HALF_WAY = np.linspace(0.5, 0.03, 100)
 
 @pytest.mark.parametrize(("kept", "beaten"), [(0, "untrained"), (1, "paper_gains")])
 def test_a_control_that_is_not_compared_with_lets_a_claim_hold(kept: int, beaten: str, monkeypatch: Any) -> None:
-    drawn = [laws.network(enc1=laws.DENSE, enc2=laws.DENSE, mid=mid) for mid in (laws.SPARSE, laws.DENSE)]
-    trained, untrained = map(laws.findings, drawn)
+    trained, untrained = laws.sparse_and_dense()
     law = laws.test_a_claim_that_is_beyond_one_control_and_not_the_other_does_not_hold
     law(trained, untrained, beaten)
     right = of_phi.beyond_each
@@ -67,8 +66,7 @@ FOUND_AGAIN = absent.test_images_found_among_few_or_from_another_level_do_not_ju
 def test_what_is_absent_or_slight_is_counted_and_seen(
     module: Any, name: str, broken: Any, law: Any, arguments: str, monkeypatch: Any
 ) -> None:
-    drawn = [laws.network(enc1=laws.DENSE, enc2=laws.DENSE, mid=mid) for mid in (laws.SPARSE, laws.DENSE)]
-    pair = [laws.findings(one) for one in drawn]
+    pair = [*laws.sparse_and_dense()]
     given = {
         "drop": (pair, (-0.05, -0.03), "does not hold"),
         "few": ({"stability_among": 5}, "1,000 images to find it among"),

@@ -12,14 +12,14 @@ from analyses.ground import TWINS
 from probekit import labels
 from probekit.errors import InputError
 from tests.analyses.claims.test_further import of_cues
-from tests.analyses.claims.test_judge import DENSE, PAPER, SPARSE, findings, network, of_controls
+from tests.analyses.claims.test_judge import DENSE, PAPER, SPARSE, network, of_controls
 
 STABLE = {"stability": 0.95}
 
 
-@pytest.fixture(scope="module")
-def pair() -> list[dict[str, xr.Dataset]]:
-    return [findings(network(enc1=DENSE, enc2=DENSE, mid=mid)) for mid in (SPARSE, DENSE)]
+@pytest.fixture
+def pair(trained: dict[str, xr.Dataset], untrained: dict[str, xr.Dataset]) -> list[dict[str, xr.Dataset]]:
+    return [trained, untrained]
 
 
 def both(trained: dict[str, xr.Dataset], untrained: dict[str, xr.Dataset], **options: Any) -> xr.Dataset:
@@ -176,7 +176,7 @@ def with_overlap(found: dict[str, xr.Dataset], gap: float, shuffled: float) -> d
 
 
 @pytest.mark.parametrize(
-    ("own", "shuffled", "untrained", "held"),
+    ("own", "shuffled", "control", "held"),
     [
         (0.2, 0.05, 0.1, ["holds"] * 4),
         # Above 0 as it is, and below what needs no training.
@@ -189,9 +189,9 @@ def with_overlap(found: dict[str, xr.Dataset], gap: float, shuffled: float) -> d
     ],
 )
 def test_overlap_is_compared_with_shuffled_channels_and_both_controls(
-    pair, own: float, shuffled: float, untrained: float, held: list[str]
+    pair, own: float, shuffled: float, control: float, held: list[str]
 ) -> None:
-    judged = both(with_overlap(pair[0], own, shuffled), with_overlap(pair[1], untrained, np.nan))
+    judged = both(with_overlap(pair[0], own, shuffled), with_overlap(pair[1], control, np.nan))
     rows = judged.isel(criterion=["overlap" in what for what in judged.what.values])
     assert rows.outcome.values.tolist() == held * 3
     assert not any(rows.lacks.values)

@@ -1,5 +1,6 @@
 """The claims are judged as their criteria say, on representations whose answer is known."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,14 @@ SPARSE = {"n_channels": 60, "n_subspaces": 6, "support": 6, "common": 15, "noise
 DENSE = {"n_channels": 60, "n_subspaces": 1, "support": 1, "common": 59, "noise": 0.02}
 
 
+@cache
+def union(seed: int, **settings: Any) -> xr.Dataset:
+    return union_of_subspaces(IMAGES, sigma=SIGMA, seed=seed, **settings).data
+
+
 def network(**taps: dict) -> xr.Dataset:
     """A representation at several taps, each a union of subspaces of its own."""
-    drawn = [
-        union_of_subspaces(IMAGES, sigma=SIGMA, seed=i, **settings).data for i, settings in enumerate(taps.values())
-    ]
+    drawn = [union(seed, **settings) for seed, settings in enumerate(taps.values())]
     axis = {"phi": 2, "phi_se": 2, "rest": 1, "rest_se": 1}
     return labels.representation(
         {name: np.concatenate([d[name].values for d in drawn], axis=at) for name, at in axis.items()},
@@ -44,14 +48,10 @@ def findings(data: xr.Dataset) -> dict[str, xr.Dataset]:
     }
 
 
-@pytest.fixture(scope="module")
-def trained() -> dict[str, xr.Dataset]:
-    return findings(network(enc1=DENSE, enc2=DENSE, mid=SPARSE))
-
-
-@pytest.fixture(scope="module")
-def untrained() -> dict[str, xr.Dataset]:
-    return findings(network(enc1=DENSE, enc2=DENSE, mid=DENSE))
+@cache
+def sparse_and_dense() -> tuple[dict[str, xr.Dataset], dict[str, xr.Dataset]]:
+    """What is found of a network with a sparse middle and of one whose middle is dense, once for all tests."""
+    return findings(network(enc1=DENSE, enc2=DENSE, mid=SPARSE)), findings(network(enc1=DENSE, enc2=DENSE, mid=DENSE))
 
 
 def test_a_sparse_selective_middle_is_found_to_be_so(trained, untrained) -> None:
@@ -158,8 +158,8 @@ def test_a_number_that_a_control_does_not_have_is_not_judged_and_one_that_the_ne
 
 
 def test_an_encoder_that_drops_breaks_the_first_claim(untrained) -> None:
-    falling = findings(network(enc1=DENSE, enc2=SPARSE, mid={**SPARSE, "support": 2}))
-    judged = claims.table({"sparsity": falling["sparsity"]}, {"sparsity": untrained["sparsity"]})
+    falling = sparsity.analyse(network(enc1=DENSE, enc2=SPARSE, mid={**SPARSE, "support": 2}), resamples=200)
+    judged = claims.table({"sparsity": falling}, {"sparsity": untrained["sparsity"]})
     assert claims.verdicts(judged) == {1: "partly"}
     dropped = judged.isel(criterion=["of enc2, above -0.02" in w for w in judged.what.values])
     assert set(dropped.outcome.values) == {"does not hold"}

@@ -20,6 +20,8 @@ from probekit.models.unet import UNet
 
 SETTINGS = controls.Settings(resamples=100, penalties=(0.1,), n_clusters=4)
 SMALL: dict[str, Any] = {"sigma": (0.1, 0.4), "draws": 2, "untrained": 1, "settings": SETTINGS}
+# What is asked of rows or of a store is the same of any measures.
+ONE, SOME = ["correlation: label"], ["correlation: label", "stability", "precision"]
 
 
 def images(prefix: str, count: int = 48, **options: Any) -> ImageSet:
@@ -94,7 +96,7 @@ def test_bundled_networks_of_three_planes_are_no_rows_where_images_have_other_ba
     torch.manual_seed(1)
     network = UNet((4, 6), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,), image_channels=bands)
     first, train = (replace_bands(images(p, n), bands) for p, n in (("a", 48), ("b", 80)))
-    own = tabled(first, train=train, denoiser=network.eval(), sigma=(0.1,))
+    own = tabled(first, train=train, denoiser=network.eval(), sigma=(0.1,), measures=ONE)
     assert set(own.group.values) == {"trained", "untrained", "untrained, paper's gains", "descriptor"}
 
 
@@ -119,10 +121,11 @@ def test_the_trained_mid_differs_from_itself_in_nothing(found: xr.Dataset) -> No
 def test_the_same_weights_read_otherwise_differ_from_themselves() -> None:
     own = denoiser()
     inside = controls.Source("inside", "other network", own, ("mid",), reduce="std")
-    found = tabled(denoiser=own, further=[inside], untrained=0, train=None)
+    names = ("correlation: label", "correlation: label beyond gist and colour", "separation: label")
+    found = tabled(denoiser=own, further=[inside], untrained=0, train=None, measures=names)
     one = found.sel(row="inside mid")
     itself = found.sel(row="small mid")
-    for name in ("correlation: label", "correlation: label beyond gist and colour", "separation: label"):
+    for name in names:
         value, reference = (row.value.sel(measure=name).values for row in (one, itself))
         assert (one.difference.sel(measure=name).values != 0).all(), name
         np.testing.assert_allclose(one.difference.sel(measure=name).values, value - reference, atol=1e-5, err_msg=name)
@@ -160,7 +163,8 @@ def test_numbers_are_those_of_the_single_analyses(found: xr.Dataset) -> None:
 
 
 def test_images_that_are_left_out_of_the_search_are_left_out_of_the_table() -> None:
-    found = tabled(train=None, settings=SETTINGS._replace(among=20), sigma=(0.1,), untrained=0)
+    fewer = SETTINGS._replace(among=20)
+    found = tabled(train=None, settings=fewer, sigma=(0.1,), untrained=0, measures=["stability"])
     data = probekit.tap(denoiser(), "mid")(images("a").subset(order("a", 48)), sigma=0.1, draws=2, keep_draws=True)
     again = semantics.stability(data, reference=0.1, among=20, distances=["euclidean"], resamples=100)
     mid = found.sel(row="small mid", measure="stability")
@@ -176,7 +180,7 @@ def order(prefix: str, count: int) -> list[int]:
 
 def test_a_row_that_knows_nothing_of_classes_is_at_chance_and_below_one_that_sees_the_shade() -> None:
     blind = controls.Source("blind", "other network", Blind(), ("layer",))
-    found = tabled(further=[blind]).isel(sigma=0)
+    found = tabled(further=[blind], sigma=(0.1,), untrained=0).isel(sigma=0)
     unknowing = found.value.sel(row="blind layer")
     # 3.5 binomial standard deviations of 48 images; AMI's are of the order of (k − 1)/n.
     assert abs(unknowing.sel(measure="accuracy") - 0.25) < 3.5 * np.sqrt(0.25 * 0.75 / 48)
@@ -189,7 +193,7 @@ def test_a_row_that_knows_nothing_of_classes_is_at_chance_and_below_one_that_see
 def test_a_row_that_is_the_same_for_all_images_is_refused_by_name() -> None:
     blank = controls.Source("blank", "other network", Blind(0.0), ("layer",))
     with pytest.raises(InputError, match=r"φ of blank layer at σ = 0.1 is the same for all images"):
-        tabled(further=[blank], train=None, untrained=0, sigma=(0.1,))
+        tabled(further=[blank], train=None, untrained=0, sigma=(0.1,), measures=ONE)
 
 
 def test_the_order_of_images_changes_nothing(found: xr.Dataset) -> None:
@@ -213,7 +217,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, stop_at: str = "") -> list[str]:
 
 
 def test_a_table_made_again_is_read_from_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    few: dict[str, Any] = {"store": tmp_path, "train": None, "sigma": (0.1,), "untrained": 0}
+    few: dict[str, Any] = {"store": tmp_path, "train": None, "sigma": (0.1,), "untrained": 0, "measures": SOME}
     first = tabled(**few)
     (tmp_path / "gist" / "numbers.nc").unlink()
     made = counted(monkeypatch)
@@ -381,7 +385,7 @@ def test_a_network_of_ones_own_is_compared_with_its_own_twins_or_without_any() -
     torch.manual_seed(0)
     network = Plain().eval()
     for untrained in (0, 2):
-        found = tabled(train=None, denoiser=network, untrained=untrained, sigma=(0.1,))
+        found = tabled(train=None, denoiser=network, untrained=untrained, sigma=(0.1,), measures=ONE)
         assert found.attrs["reference"] == "plain mid"
         assert (found.group.values == "untrained").sum() == untrained
         # Without this package's normalisations there is one kind of control, and that is told.
@@ -411,6 +415,6 @@ class Deep(torch.nn.Module):
 
 def test_an_untrained_control_that_gives_the_same_for_all_images_is_left_out_and_that_is_told() -> None:
     with pytest.warns(UserWarning, match="untrained, paper's gains 0 mid .* same for all images: this row is left out"):
-        found = tabled(train=None, denoiser=Deep().eval(), sigma=(0.1,))
+        found = tabled(train=None, denoiser=Deep().eval(), sigma=(0.1,), measures=ONE)
     assert "untrained 0 mid" in found.row.values
     assert found.attrs["untrained_controls"] == "untrained"

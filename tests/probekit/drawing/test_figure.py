@@ -66,12 +66,13 @@ def test_no_text_is_clipped_or_overlaps_another_and_names_stand_in_their_boxes(
     network: str, options: dict[str, Any]
 ) -> None:
     torch.manual_seed(0)
-    figure = probekit.draw(NETWORKS[network](), SHAPE, **options)
+    denoiser = NETWORKS[network]()
+    figure = probekit.draw(denoiser, SHAPE, **options)
     whole, said, boxes = extents(figure)
     assert all(inside(extent, whole) for _, extent in said), [t for t, e in said if not inside(e, whole)]
     assert not [(said[i][0], said[j][0]) for i, j in overlapping([extent for _, extent in said])]
     assert not overlapping(boxes)
-    plan = planned(NETWORKS[network](), SHAPE, **options)
+    plan = planned(denoiser, SHAPE, **options)
     # The network's input and output are boxes too.
     assert len(boxes) == len(plan.boxes) + 2
     for name in {box.taps[0] for box in plan.boxes if box.count == len(box.taps) == 1}:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from networks import state_of
@@ -27,6 +28,12 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
     return NETWORKS[request.param]()
 
 
+@pytest.fixture(scope="module")
+def taps(network: nn.Module) -> pd.DataFrame:
+    """The table of all taps, which every plan of the network is held against."""
+    return probekit.taps(network, SHAPE)
+
+
 @pytest.fixture(scope="module", params=OPTIONS, ids=str)
 def plan(network: nn.Module, request: pytest.FixtureRequest) -> Plan:
     return planned(network, SHAPE, **request.param)
@@ -40,8 +47,8 @@ def names(plan: Plan) -> list[str]:
     return [box.taps[0] if box.count == 1 else f"{box.taps[0]} … {box.taps[-1]}" for box in plan.boxes]
 
 
-def test_names_and_sizes_are_those_of_the_table(network: nn.Module, plan: Plan) -> None:
-    table = probekit.taps(network, SHAPE).set_index("name")
+def test_names_and_sizes_are_those_of_the_table(taps: pd.DataFrame, plan: Plan) -> None:
+    table = taps.set_index("name")
     for box in shown(plan):
         assert [table.alias[path] or path for path in box.paths] == list(box.taps)
         row = table.loc[box.paths[0] if box.count == 1 else box.paths[-1]]
@@ -58,15 +65,15 @@ def test_every_name_that_is_drawn_can_be_tapped(network: nn.Module) -> None:
             assert box.count > 1 or len(box.taps) > 1 or maps.shape[2:] == (box.channels, box.rows, box.cols)
 
 
-def test_boxes_are_in_order_of_execution_and_none_is_drawn_twice(network: nn.Module, plan: Plan) -> None:
-    order = probekit.taps(network, SHAPE).name.tolist()
+def test_boxes_are_in_order_of_execution_and_none_is_drawn_twice(taps: pd.DataFrame, plan: Plan) -> None:
+    order = taps.name.tolist()
     places = [order.index(path) for box in plan.boxes for path in sorted(box.paths, key=order.index)]
     assert places == sorted(set(places))
     assert [node for node in plan.flow.nodes if isinstance(node, int)] == list(range(len(plan.boxes)))
 
 
-def test_no_alias_is_lost(network: nn.Module, plan: Plan) -> None:
-    aliases = [alias for alias in probekit.taps(network, SHAPE).alias if alias]
+def test_no_alias_is_lost(taps: pd.DataFrame, plan: Plan) -> None:
+    aliases = [alias for alias in taps.alias if alias]
     drawn = [name for box in shown(plan) for name in box.taps]
     assert set(aliases) <= set(drawn)
     assert len(drawn) == len(set(drawn))
@@ -98,9 +105,9 @@ def test_of_a_block_of_several_maps_those_that_have_an_alias_are_named() -> None
     assert "one, two" in [text.get_text().strip() for text in probekit.draw(network, SHAPE).axes[0].texts]
 
 
-def test_costs_of_boxes_and_of_what_is_in_none_make_the_whole(network: nn.Module, plan: Plan) -> None:
+def test_costs_of_boxes_and_of_what_is_in_none_make_the_whole(taps: pd.DataFrame, plan: Plan) -> None:
     costs = [box.cost for box in plan.boxes]
-    counted = not probekit.taps(network, SHAPE).cost.isna().any() and bool(costs)
+    counted = not taps.cost.isna().any() and bool(costs)
     assert counted == (not any(map(math.isnan, [*costs, plan.between]))) or not costs
     if counted:
         assert sum(costs) + plan.between == pytest.approx(1)
