@@ -13,20 +13,49 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import analysis_times
 import memory
 import speed
+import start_up
+import torch
+import training
 from performance_page import Section, measured, read, report, write
 
 DOCS = Path(__file__).parents[1] / "docs"
 # In few rounds and without other tools, whose processes take long to start.
 QUICK = {"ways": speed.PLAIN, "rounds": 3}
 
+
+def soon() -> list[tuple[str, float, str]]:
+    """How soon the program answers, over importing what the package stands on."""
+    seconds = {name: value for name, value, _ in start_up.measured(5)}
+    base = seconds[start_up.LIBRARIES]
+    helps = next(name for name in seconds if name.startswith("help of a command, slowest"))
+    names = ("probekit --help", "probekit --version", "probekit modls", helps, f"{start_up.LIBRARIES}, probekit")
+    return [(f"`{name}`", base / seconds[name], f"{seconds[name]:.2f} s; {base:.2f} s") for name in names]
+
+
+def trained() -> list[tuple[str, float, str]]:
+    """Images a second of training in bfloat16 over float32."""
+    rows = training.ratio([32, 64, 128, 256], 32, 32, torch.device("cpu"), compile=False, rounds=5)
+    (_, plain, _), *others = (row for row in rows if row[2] == "images/s")
+    return [(name, rate / plain, f"{rate:.0f} images/s; float32 {plain:.0f}") for name, rate, _ in others]
+
+
+def analysed() -> list[tuple[str, float, str]]:
+    """Parts of analyses beside the straightforward way."""
+    rows = analysis_times.measured()
+    seconds = {name: f"{value:.2f} s" for name, value, unit in rows if unit != "ratio"}
+    return [(name.split(": ")[0], value, seconds[name.split(": ")[0]]) for name, value, unit in rows if unit == "ratio"]
+
+
 SECTIONS = (
     Section(
         "φ at the middle block of the paper's network",
-        "UNet 64-128-256-512, 64 images of 64×64 in batches of 8, one noise level, one draw. "
-        'The ratio is the time of the way that is named over that of this package; for `precision="auto"`, '
-        "that of this package in float32 over it.",
+        "UNet 64-128-256-512, 64 images of 64×64 in batches of 8, one noise level, one draw. Its weights are those of "
+        "`photo32`, each channel repeated, so that φ scatters over draws as a trained network's does. "
+        'The ratio is the time of the way that is named over that of this package; for `precision="auto"`, of eight '
+        "times as many images and with its trial, that of this package in float32 over it.",
         speed.middle,
         partial(speed.middle, **QUICK),
     ),
@@ -74,6 +103,22 @@ SECTIONS = (
         "time: the more levels, blocks and kept draws, the more it takes. The ratio is that of the growth of the peak "
         "with few to that with many: 1 where it does not depend on how many there are.",
         memory.flat,
+    ),
+    Section(
+        "Training",
+        "UNet 32-64-128-256, 32×32, batch 32, as written: images a second in bfloat16 over float32.",
+        trained,
+    ),
+    Section(
+        "Analyses",
+        "Probe (penalised softmax regression, 20 classes) and gist, beside scikit-learn's LogisticRegression and the "
+        "amplitudes of whole padded images: seconds of a processor.",
+        analysed,
+    ),
+    Section(
+        "How soon it answers",
+        "Fresh processes: the seconds of `import torch, xarray` over those of the command or import that is named.",
+        soon,
     ),
 )
 

@@ -8,7 +8,6 @@ streaming statistic); nnsight with `tracer.stop()`; thingsvision with `batch_ext
 from __future__ import annotations
 
 import contextlib
-import inspect
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from torch import Tensor
 
 import probekit
 from probekit.models.unet import UNet
-from probekit.phi.tap import Tap
+from probekit.models.widening import widened
 
 __all__ = ["FLOAT32", "TOOLS", "WAYS", "Way", "Work", "installed", "prepared"]
 
@@ -46,10 +45,9 @@ class Work:
         return self.images * len(self.sigma) * self.draws
 
     def model(self) -> UNet:
+        """photo32, each channel repeated: φ scatters over draws as that of a trained network does."""
         torch.manual_seed(0)
-        scales = len(self.channels) - 1
-        made = UNet(self.channels, encoder_convs=[2] * scales, decoder_convs=range(5, 5 + scales))
-        return made.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return widened(probekit.load("photo32"), self.channels).model  # type: ignore[return-value]
 
     def clean(self) -> Tensor:
         return torch.rand(self.images, 3, self.size, self.size, generator=torch.Generator().manual_seed(1))
@@ -200,9 +198,6 @@ TOOLS = ("record", "aggregate", "nnsight", "thingsvision")
 
 def installed(key: str) -> bool:
     """Whether a way can be gone here."""
-    # Versions of the package without a choice of precision have no such row.
-    if key == AUTO and "precision" not in inspect.signature(Tap.__call__).parameters:
-        return False
     return find_spec(WAYS[key].needs) is not None
 
 

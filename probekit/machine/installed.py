@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 __all__ = ["DISTRIBUTION", "UNKNOWN", "installed_version"]
@@ -11,6 +12,8 @@ DISTRIBUTION = "probekit-denoisers"
 UNKNOWN = "0+unknown"
 
 
+@cache
+@cache
 def installed_version() -> str:
     """The version that is installed; "0+unknown" where the package runs from a folder and is not."""
     try:

@@ -13,6 +13,7 @@ import torch
 from probekit.checks import noise_levels
 from probekit.denoising.conditions import by_row, of_rows, placed
 from probekit.machine.ahead import ahead
+from probekit.machine.cores import usable_cores
 from probekit.noise import from_bits, random_bits, standard_normal
 
 if TYPE_CHECKING:
@@ -129,9 +130,9 @@ def noisy_batches(
         Which images, by default all. Images are read in groups of `Noising.together`, counted from
         the first of these; the same groups give the same numbers to the last bit.
     early
-        Whether images and conditions are read, and the noise's random bits made, in a thread of their own while the
-        network is busy, and the bits become noise where the network is. By default where that is not the CPU, whose
-        threads this would take away from the network.
+        Whether images and conditions are read, and noise made, in a thread of their own while the network is busy. By
+        default where that takes no core from the network: it is on a GPU, where random bits become noise, or computes
+        in fewer threads than this process may use.
 
     Yields
     ------
@@ -139,19 +140,21 @@ def noisy_batches(
         Group by group in the order of the set; of a group image by image and draw by draw at all noisy levels, then
         its images without noise.
     """
-    early = place.device.type != "cpu" if early is None else early
+    elsewhere = place.device.type != "cpu"
+    early = elsewhere or torch.get_num_threads() < usable_cores() if early is None else early
+    from_device = elsewhere and early
     everything = range(len(source)) if positions is None else positions
     together = noising.together(source)
     groups = [range(a, min(a + together, everything.stop)) for a in range(everything.start, everything.stop, together)]
     blocks = [(group, block) for group in groups for block in _blocks(len(group), source, noising)]
-    made = _parts(source, blocks, noising, conditions, place, random_bits if early else standard_normal)
+    made = _parts(source, blocks, noising, conditions, place, random_bits if from_device else standard_normal)
     parts = ahead(made) if early else made
     noisy, noiseless = noising.noisy, noising.noiseless
     for group in groups:
         for _ in _blocks(len(group), source, noising):
             *images_and_noise, given = next(parts)
             x, random = (_moved(part, place) for part in images_and_noise)
-            z = (from_bits(random, source.shape) if early else random).to(place.dtype)
+            z = (from_bits(random, source.shape) if from_device else random).to(place.dtype)
             x, given = x.to(place.dtype), placed(given, place)
             for k, (clean, noise) in enumerate(zip(x.split(noising.batch), z.split(noising.batch), strict=True)):
                 own = of_rows(given, slice(k * noising.batch, (k + 1) * noising.batch)) if given else given
