@@ -91,6 +91,12 @@ SECTIONS = (
         speed.levels,
     ),
     Section(
+        "What noise levels could share",
+        "The first layer is linear: conv(x + σz) = conv(x) + σ conv(z), so levels could share both. The time of a pass "
+        "over that of one which only adds them: so little that the package does not.",
+        speed.linear,
+    ),
+    Section(
         "Memory that grows with results",
         "What a call holds at most, with few and with many images, noise levels, blocks of 1,024 channels, and draws "
         "that are kept. The ratio is that of the bytes that φ, its standard errors and draws take to those by which "

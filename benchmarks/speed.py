@@ -15,13 +15,26 @@ from typing import Any
 import numpy as np
 import torch
 from by_hand import means_at
-from rates import flops_of, product_rate
+from rates import flops_of, product_rate, seconds_of
+from torch import nn
 from turns import Turn, in_turns
 from ways import AUTO, FLOAT32, TOOLS, WAYS, Work, installed, prepared
 
 from probekit.machine.memory import spoken
 
-__all__ = ["FEWER", "IMAGES", "PLAIN", "batch_sizes", "compared", "levels", "limit", "memory", "middle", "several"]
+__all__ = [
+    "FEWER",
+    "IMAGES",
+    "PLAIN",
+    "batch_sizes",
+    "compared",
+    "levels",
+    "limit",
+    "linear",
+    "memory",
+    "middle",
+    "several",
+]
 
 Rows = list[tuple[str, list[float], str]]
 Found = Mapping[str, Mapping[str, Sequence[Turn]]]
@@ -41,6 +54,7 @@ MORE = 8
 # What needs no other package.
 PLAIN = (FLOAT32, AUTO, "by hand", "hook")
 # Sides of the matrices whose product is the limit, large enough that a larger one is no faster.
+SIGMA = 0.2
 SIDES = {"float32": 2048, "bfloat16": 4096}
 ONE_BY_ONE = "one by one"
 
@@ -179,3 +193,26 @@ def several(ways: tuple[str, ...] = tuple(WAYS), rounds: int = 5) -> Rows:
 def levels(ways: tuple[str, ...] = tuple(WAYS), rounds: int = 5) -> Rows:
     """φ at the middle block of a small network, at five noise levels and over eight draws."""
     return compared(turns(ways, {"levels": LEVELS}, rounds), "levels", LEVELS)
+
+
+def linear(rounds: int = 15) -> Rows:
+    """Would noise levels gain by sharing the first layer, conv(x + σz) = conv(x) + σ conv(z)? In one process."""
+    return [_shared(work, rounds) for work in (MIDDLE, Work(SMALL, size=32, images=64, batch=64))]
+
+
+def _shared(work: Work, rounds: int) -> tuple[str, list[float], str]:
+    model, x = work.model(), work.clean()[: work.batch]
+    first: nn.Module = model.encoder[0][0]  # type: ignore[index, assignment]
+    z, device = torch.randn_like(x), torch.device("cpu")
+    with torch.no_grad():
+        of_clean, of_noise = first(x), first(z)
+        calls = {
+            "layer": lambda: first(x + SIGMA * z),
+            "sum": lambda: torch.add(of_clean, of_noise, alpha=SIGMA),
+            "pass": lambda: means_at(model, x + SIGMA * z, ["mid"]),
+        }
+        took = {name: np.array([seconds_of(call, device) for _ in range(rounds)]) for name, call in calls.items()}
+    saved = float(np.median(took["layer"]) - np.median(took["sum"]))
+    name = f"{'-'.join(map(str, work.channels))}, {work.size}×{work.size}, batch {work.batch}"
+    rate = f"saves {1000 * saved:.2f} ms of a pass of {1000 * float(np.median(took['pass'])):.1f} ms"
+    return name, (took["pass"] / (took["pass"] - saved)).tolist(), rate
