@@ -139,7 +139,9 @@ class Arithmetic:
         """
         with ExitStack() as stack:
             stack.enter_context(multiplying("tf32" if precision == "tf32" else "ieee"))
-            stack.enter_context(torch.autocast(self._place.device.type, enabled=False))
+            device = self._place.device.type
+            if torch.amp.is_autocast_available(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
             if precision in TERMS:
                 stack.enter_context(_Rounded(self, TERMS[precision]))
             yield

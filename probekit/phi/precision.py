@@ -175,7 +175,8 @@ class _Trial:
         if not _lies_channels_last(self.network):
             ways += [_Way(way.precision, True) for way in ways]
         seconds, failed = self._seconds(ways)
-        if min(seconds, key=lambda way: seconds[way]).channels_last and not self._indifferent():
+        last = _Way("float32", True)
+        if min(seconds, key=lambda way: seconds[way]).channels_last and not (last in seconds and self._indifferent()):
             failed |= {way: "gives something else" for way in ways if way.channels_last}
         left = {way: s for way, s in seconds.items() if way not in failed}
         layout = min(left, key=lambda way: left[way]).channels_last
@@ -193,7 +194,9 @@ class _Trial:
         used = {level: left[_Way(found.get(level, "float32"), layout)] for level in self.measurement.noising.levels}
         taken = [e for way, errors in tried.items() for at, e in errors.items() if found.get(at) == way.precision]
         said = [_said(way, base / s, tried.get(way, {}), failed.get(way)) for way, s in seconds.items() if s != base]
-        said += [f"{way.name}: {why}" for way, why in failed.items() if way not in seconds]
+        said += [
+            f"{way.name}: {(str(why).splitlines() or [''])[0]}" for way, why in failed.items() if way not in seconds
+        ]
         return Computation(found, layout, self._attrs(found, self._gain(used, base), taken, said))
 
     def asked_for(self, precision: Precision) -> Computation:
