@@ -11,7 +11,6 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from PIL import Image
 
 from analyses.ground import GUIDE, PALETTE
 from probekit.machine.files import whole
+from probekit.machine.installed import version_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,13 +95,7 @@ def machine() -> dict[str, str]:
 
 def tools() -> dict[str, str]:
     """Versions of the packages that are compared."""
-    found = {}
-    for name in TOOLS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {name: version_of(name) or "not installed" for name in TOOLS}
 
 
 def measured(sections: Iterable[Section], *, quick: bool = False) -> dict[str, Any]:

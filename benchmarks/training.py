@@ -21,10 +21,11 @@ import torch
 from rates import device_name, flops_of, peak_of, product_rate, seconds_of
 
 from probekit.denoising.denoiser import Denoiser
+from probekit.machine.clock import clock
 from probekit.machine.modes import flushed_denormals
 from probekit.models.unet import UNet
 from probekit.train import Recipe
-from probekit.train.precision import FLOAT32, candidates, clock
+from probekit.train.precision import FLOAT32, candidates
 from probekit.train.run import Run
 
 

@@ -45,9 +45,16 @@ class Work:
         return self.images * len(self.sigma) * self.draws
 
     def model(self) -> UNet:
-        """photo32, each channel repeated: φ scatters over draws as that of a trained network does."""
+        """photo32, each channel repeated, so that φ scatters over draws as a trained network's does; else random."""
         torch.manual_seed(0)
-        return widened(probekit.load("photo32"), self.channels).model  # type: ignore[return-value]
+        trained = probekit.load("photo32")
+        own: list[int] = trained.model.config["channels"]  # type: ignore[index, assignment]
+        wider = len(own) == len(self.channels)
+        if wider and not any(wide % narrow for wide, narrow in zip(self.channels, own, strict=True)):
+            return widened(trained, self.channels).model  # type: ignore[return-value]
+        scales = len(self.channels) - 1
+        made = UNet(self.channels, encoder_convs=[2] * scales, decoder_convs=range(5, 5 + scales))
+        return made.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def clean(self) -> Tensor:
         return torch.rand(self.images, 3, self.size, self.size, generator=torch.Generator().manual_seed(1))

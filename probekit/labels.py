@@ -39,6 +39,8 @@ TINY, HUGE = 1e-100, 1e100
 MOST = 2**53
 # Blocks before and behind the middle one are called enc1, enc2, … and dec2, dec1.
 ENCODER, DECODER = "enc", "dec"
+# Asked for once: it takes milliseconds.
+VERSION = installed_version()
 SIGMA_UNITS = "standard deviation in intensity units of [0, 1] images"
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "phi": (("image", "sigma", "channel"), "spatial reduction of each channel, mean over noise draws"),
@@ -130,7 +132,7 @@ def provenance(
 ) -> dict[str, str | int | float]:
     """Attributes that every result carries: what was measured, on what, how."""
     return {
-        "probekit_version": installed_version(),
+        "probekit_version": VERSION,
         "denoiser": denoiser,
         "denoiser_settings": settings,
         "weights_sha256": weights_sha256,

@@ -551,7 +551,10 @@ def public_callables(*modules: str) -> dict[str, Callable[..., Any]]:
             seen.add(id(thing))
             found[f"{module}.{name}"] = thing
             if inspect.isclass(thing):
-                for method, function in vars(thing).items():
+                # What a class has of others of the package, too.
+                own = [k for k in reversed(thing.__mro__) if k.__module__.startswith(("probekit.", "analyses."))]
+                members = {method: function for kind in own for method, function in vars(kind).items()}
+                for method, function in members.items():
                     plain = function.__func__ if isinstance(function, classmethod | staticmethod) else function
                     if inspect.isfunction(plain) and (not method.startswith("_") or method == "__call__"):
                         found[f"{module}.{name}.{method}"] = plain

@@ -179,9 +179,9 @@ CALLS: dict[str, Call] = {
     ),
     "probekit.Tap.__call__": Call(
         partial(probekit.Tap.__call__, TAP),
-        MEASURED | {"draws": 1, "keep_draws": False, "store": None, "progress": False},
+        MEASURED | {"draws": 1, "keep_draws": False, "store": None, "progress": False, "precision": "float32"},
         OF_MEASURED,
-        only={"sigma", "seed", "batch_size", "conditions", "draws", "keep_draws", "store", "progress"},
+        only={"sigma", "seed", "batch_size", "conditions", "draws", "keep_draws", "store", "progress", "precision"},
     ),
     "probekit.Tap.__call__: a condition": Call(labelled, {"label": 1}, {"label": CONDITIONS}),
     "probekit.Tap.maps": Call(
@@ -192,9 +192,10 @@ CALLS: dict[str, Call] = {
     ),
     "probekit.Tap.estimate": Call(
         partial(probekit.Tap.estimate, TAP),
-        {name: value for name, value in MEASURED.items() if name != "seed"} | {"draws": 1, "keep_draws": False},
+        {name: value for name, value in MEASURED.items() if name != "seed"}
+        | {"draws": 1, "keep_draws": False, "precision": "float32"},
         OF_MEASURED,
-        only={"sigma", "batch_size", "conditions", "draws", "keep_draws"},
+        only={"sigma", "batch_size", "conditions", "draws", "keep_draws", "precision"},
     ),
     "probekit.Tap.features": Call(
         partial(probekit.Tap.features, TAP), {"y": Y, "sigma": 0.1, "conditions": {}}, {"y": Y_TAKEN, "sigma": SIGMA}

@@ -82,6 +82,7 @@ WITHIN = [
     "probekit.train.command",
     "probekit.train.data",
     "probekit.train.loop",
+    "probekit.train.precision",
     "probekit.train.processes",
     "probekit.train.recipe",
     "probekit.train.run",
