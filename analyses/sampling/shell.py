@@ -14,6 +14,7 @@ from analyses.sampling.analyse import DEFAULT, levels, reconstruct
 from analyses.sampling.description import describe
 from analyses.sampling.figure import plot
 from analyses.sampling.methods import geometric, sides_of
+from probekit.checks import choice
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
@@ -37,8 +38,13 @@ from probekit.cli.arguments import (
 from probekit.cli.checking import checked, possible_path, whole_of
 from probekit.cli.output import goes_on, results_awaited
 from probekit.errors import InputError
+from probekit.machine.precision import PRECISIONS
 
 __all__ = ["command", "main"]
+
+
+def _known_precision(_name: str, value: str) -> None:
+    choice("--precision", value, ("auto", *PRECISIONS))
 
 
 def command(
@@ -68,6 +74,9 @@ def command(
     draws: Draws = DRAWS,
     reduce: Reduce = REDUCE,
     seed: Seed = 0,
+    precision: Annotated[
+        str, typer.Option(callback=checked(_known_precision), help="In what layers multiply; auto tries out.")
+    ] = "float32",
     condition: Condition = None,
     store: Annotated[
         Path | None, typer.Option(callback=checked(possible_path), help="Folder that finished images are kept in.")
@@ -91,6 +100,7 @@ def command(
             draws=draws,
             seed=seed,
             store=store,
+            precision=precision,  # pyright: ignore[reportArgumentType]
             conditions=conditions_called(condition),
             progress=False if quiet else None,
         )
