@@ -6,7 +6,10 @@ the same method here; "langevin" the default method at its own 20 levels. Algori
 levels, and its time for 100 is that times 100 over their number. Each runs in a process of its own, which tells its
 peak memory.
 
-Run: python benchmarks/sampling.py [--images 2] [--samples 2] [--levels 10]
+"--precisions" has the default method in float32 and in what may be faster, interleaved in one process, on photo32 and
+on the paper's UNet at 64 pixels with random weights (fewer levels): processor time, match, gradients.
+
+Run: python benchmarks/sampling.py [--images 2] [--samples 2] [--levels 10] [--precisions]
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import resource
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +28,19 @@ import torch
 import probekit
 from analyses import sampling
 from probekit.images import ImageSet
+from probekit.models.unet import UNet
 from probekit.noise import standard_normal
 
 PUBLISHED = 100
+NAMES = ("nothing", "plain", "algorithm1", "langevin")
+# What is interleaved: settings, by what they are called.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "float32": {},
+    "a tenth at all levels": {"tolerance_before": 0.1},
+    "bfloat16": {"precision": "bfloat16"},
+    "auto": {"precision": "auto"},
+}
+ROUNDS = 3
 # Of a sample's draws, those that the package uses at level t begin at 64 t.
 STRIDE = 64
 
@@ -36,21 +50,21 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2)
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--levels", type=int, default=10)
-    parser.add_argument("--worker", choices=["nothing", "plain", "algorithm1", "langevin"], help=argparse.SUPPRESS)
+    parser.add_argument("--precisions", action="store_true")
+    parser.add_argument("--worker", choices=NAMES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         print(json.dumps(measured(options.worker, options.images, options.samples, options.levels)))
         return
-    found = {}
-    for name in ("nothing", "plain", "algorithm1", "langevin"):
-        arguments = ["--images", str(options.images), "--samples", str(options.samples)]
-        run = subprocess.run(
-            [sys.executable, __file__, *arguments, "--levels", str(options.levels), "--worker", name],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found[name] = json.loads(run.stdout)
+    if options.precisions:
+        for network in ("photo32", "UNet"):
+            for name, r in interleaved(network, options.images * options.samples).items():
+                print(
+                    f"{network:8s}  {name:22s}  {r['seconds']:7.2f} s a sample  {r['gain']:5.2f}"
+                    f"  φ error {r['match']:6.2%}  {r['gradients']:5.0f} gradients  in {r['precision']}"
+                )
+        return
+    found = apart(options.images, options.samples, options.levels)
     base = found.pop("nothing")["peak"]
     print(f"photo32, {options.images} images × {options.samples} samples, {torch.get_num_threads()} threads")
     print(
@@ -65,6 +79,62 @@ def main() -> None:
             f"  {whole['plain'] / whole[name]:10.1f}  {r['loss']:9.2e}  {r['match']:9.1%}"
             f"  {r['gradients']:9.0f}  {r['passes']:6.0f}  {r['peak'] - base:9.0f}"
         )
+
+
+def apart(images: int, samples: int, levels: int) -> dict[str, dict[str, float]]:
+    """What each method takes, in a process of its own."""
+    found = {}
+    for name in NAMES:
+        arguments = ["--images", str(images), "--samples", str(samples), "--levels", str(levels), "--worker", name]
+        run = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=True)
+        found[name] = json.loads(run.stdout)
+    return found
+
+
+def interleaved(network: str, samples: int) -> dict[str, dict[str, Any]]:
+    """Median processor seconds a sample of the default method in each setting, in turn, with other noise each round."""
+    if network == "photo32":
+        denoiser, size, sigmas = probekit.load("photo32"), 32, None
+    else:
+        torch.manual_seed(0)
+        denoiser, size, sigmas = UNet(), 64, [1.0, 0.2154, 0.0464, 0.01]
+    tap = probekit.tap(denoiser, "mid")
+    builtin = probekit.images.load("samples", size=size)
+    image = builtin.subset([next(k for k, i in enumerate(builtin.ids) if "/1x1/" in i)])
+    condition = sampling.Condition.from_images(tap, image, sampling.levels() if sigmas is None else sigmas)
+    made: dict[str, list[tuple[float, Any]]] = {name: [] for name in SETTINGS}
+    for seed in range(ROUNDS):
+        for name, settings in SETTINGS.items():
+            began = time.process_time()
+            one = sampling.reconstruct(
+                denoiser, tap, condition, n_samples=samples, seed=seed, progress=False, **settings
+            )
+            made[name].append(((time.process_time() - began) / samples, one))
+    seconds = {name: float(np.median([s for s, _ in runs])) for name, runs in made.items()}
+    return {
+        name: {
+            "seconds": seconds[name],
+            "gain": float(np.median([a / b for (a, _), (b, _) in zip(made["float32"], runs, strict=True)])),
+            "match": float(np.median([one.match.values for _, one in runs])),
+            "gradients": float(np.mean([one.guidance_steps.sum("level").mean() for _, one in runs])),
+            "precision": ", ".join(dict.fromkeys(one.attrs["precision"] for _, one in runs)),
+        }
+        for name, runs in made.items()
+    }
+
+
+def rows() -> list[tuple[str, float, str]]:
+    """What a page of benchmarks says of sampling: what was measured, how much, in which unit."""
+    found = apart(2, 2, 10)
+    whole = {name: r["seconds"] * (PUBLISHED / 10 if name != "langevin" else 1) for name, r in found.items()}
+    of_unet = interleaved("UNet", 4)
+    return [
+        ("a sample by the default method, photo32", whole["langevin"] / 4, "s"),
+        ("as fast as Algorithm 1 as published", whole["plain"] / whole["langevin"], "times"),
+        ("its error of φ", 100 * found["langevin"]["match"], "%"),
+        ("that of Algorithm 1 as published", 100 * found["plain"]["match"], "%"),
+        ("bfloat16 as fast as float32, UNet of 13.7 million parameters", of_unet["bfloat16"]["gain"], "times"),
+    ]
 
 
 def measured(name: str, images: int, samples: int, levels: int) -> dict[str, float]:

@@ -169,6 +169,18 @@ class Kept:
             self._plan_sum = fingerprint(wanted)
             self._begin(wanted)
 
+    @staticmethod
+    def begun(folder: str | PathLike[str]) -> dict[str, str]:
+        """The plan that a folder was begun with; empty where it was not.
+
+        Raises
+        ------
+        InputError
+            If it is no path of a folder, or its plan cannot be read.
+        """
+        path = folder_called("store", folder) / PLAN
+        return _plan_at(path, "results") if path.exists() else {}
+
     def done(self, name: str) -> bool:
         """Whether a part is finished; one that cannot be read is not, and that is told."""
         return self._taken_up(name) is not None
@@ -237,7 +249,7 @@ class Kept:
     def _begin(self, wanted: dict[str, str]) -> None:
         path = self.folder / PLAN
         if path.exists():
-            begun = self._plan(path)
+            begun = _plan_at(path, self._what)
             differ = sorted(k for k in {*begun, *wanted} if begun.get(k) != wanted.get(k))
             if differ:
                 shown = "; ".join(f"{k}: {_short(begun.get(k))}, now {_short(wanted.get(k))}" for k in differ)
@@ -252,12 +264,13 @@ class Kept:
         with whole(path) as unfinished:
             unfinished.write_text(json.dumps(wanted, indent=1, ensure_ascii=False), encoding="utf-8")
 
-    def _plan(self, path: Path) -> dict[str, str]:
-        with reading(path, f"give another folder for the {self._what}"):
-            begun = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(begun, dict) or not all(isinstance(value, str) for value in begun.values()):
-            raise InputError(f"{path} is no plan of {self._what}: give another folder for them")
-        return begun
+
+def _plan_at(path: Path, what: str) -> dict[str, str]:
+    with reading(path, f"give another folder for the {what}"):
+        begun = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(begun, dict) or not all(isinstance(value, str) for value in begun.values()):
+        raise InputError(f"{path} is no plan of {what}: give another folder for them")
+    return begun
 
 
 def _short(value: Any) -> str:

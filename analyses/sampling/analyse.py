@@ -9,27 +9,38 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 import xarray as xr
 
-from analyses.ground import Findings, Kept, Variable, along, real_numbers, repeats
+from analyses.ground import Findings, Kept, Variable, along, repeats
 from analyses.sampling.conditions import condition_of
-from analyses.sampling.methods import Match, falling, geometric, image_shape, method_of, registered
+from analyses.sampling.kernels import Multiplying, Targets
+from analyses.sampling.methods import (
+    Match,
+    falling,
+    geometric,
+    image_shape,
+    method_of,
+    middle_of,
+    registered,
+    start_of,
+)
 from analyses.sampling.samplers import sample_unconditional
-from analyses.sampling.walk import Reconstruction, Targets, Walk, fitting, images_of
+from analyses.sampling.walk import Reconstruction, Walk, fitting, images_of, multiplying_in
 from probekit import checks
 from probekit.capture.survey import network_of
-from probekit.checks import seeded, whole
+from probekit.checks import choice, seeded, whole
 from probekit.denoising.conditions import conditions_for
-from probekit.denoising.denoiser import as_denoiser, clean_range, refuse_lazy, settings_shown
+from probekit.denoising.denoiser import as_denoiser, refuse_lazy, settings_shown
 from probekit.errors import InputError
 from probekit.labels import COORDINATES
 from probekit.machine.identity import modules_of
 from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of
+from probekit.machine.precision import PRECISIONS, Arithmetic, checked_precision
 from probekit.machine.progress import Bar, bar
 from probekit.machine.weights import weights_sha256
 from probekit.phi.averages import noise_levels
@@ -37,6 +48,8 @@ from probekit.phi.tap import Tap
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from probekit.machine.precision import Precision
 
 __all__ = ["DEFAULT", "SAMPLES", "levels", "reconstruct", "sample", "schedule"]
 
@@ -143,6 +156,7 @@ def reconstruct(
     trajectory: bool = False,
     batch_size: int | None = None,
     conditions: Mapping[str, Any] | None = None,
+    precision: Precision | Literal["auto"] = "float32",
     progress: bool | None = None,
     **options: Any,
 ) -> xr.Dataset:
@@ -188,10 +202,16 @@ def reconstruct(
     trajectory
         Whether to keep the clean estimate after each level.
     batch_size
-        Samples at a time; by default as many as fit 256 MiB (8 GiB on a GPU), or half of what is free.
+        Samples at a time; by default what keeps the device busy within 1 GiB, 8 GiB on a GPU, and half of what is free.
     conditions
         What else the network takes of each image of the condition, as for calling a tap; it goes for all samples of the
         image. By default what the `Condition` was made with.
+    precision
+        In what the network's layers multiply at all levels but the last, which is float32, as are φ and the match:
+        "float32"; "bfloat16", "bfloat16x2" or "tf32" (see probekit.machine.precision); or "auto", which a short trial
+        finds fastest, at the levels where a step changes by less than a tenth of σ. Attrs say which, above which level
+        (``precision_above``), and of the trial ``precision_gain``, how many times as fast passes are, and
+        ``precision_error``, the largest change in σ. A store begun with "auto" goes on as it was begun.
     progress
         Whether to show a progress bar; by default only in a terminal.
     options
@@ -228,7 +248,7 @@ def reconstruct(
     _check_match(match, options)
     chosen = method_of(method, options)
     n_samples, draws = repeats("n_samples", n_samples, least=1), repeats("draws", draws, least=1)
-    seed = seeded(seed)
+    seed, multiplied = seeded(seed), _precision(precision, denoiser)
     progress = None if progress is None else checks.flag("progress", progress)
     given = condition_of(
         tap,
@@ -246,17 +266,19 @@ def reconstruct(
         tap,
         given,
         (match or Match()).of(given.phi),
-        _start(start, given.shape, denoiser),
+        start_of(start, given.shape, denoiser),
         chosen,
         n_samples,
         seed,
         draws,
         checks.flag("trajectory", trajectory),
+        Arithmetic(network_of(as_denoiser(denoiser))),
     )
-    attrs = _attrs(made)
     together = fitting(made) if batch_size is None else whole("batch_size", batch_size, least=1)
+    made = made._replace(multiplying=_multiplying(made, multiplied, together, store))
+    attrs = _attrs(made)
     LOG.info(
-        "%d images, %d samples of each by %s, %d noise levels: %d in one forward pass, on %s in %s",
+        "%d images, %d samples of each by %s, %d noise levels: %d in one forward pass, on %s in %s, multiplied in %s",
         len(given.ids),
         n_samples,
         method,
@@ -264,14 +286,24 @@ def reconstruct(
         together,
         place_of(denoiser).device,
         place_of(denoiser).dtype,
+        made.multiplying.precision,
     )
     kept = None if store is None else Kept(store, attrs | _plan(made), what="samples")
+    attrs |= made.multiplying.told()
     with bar(len(given.ids), "img", progress, "samples") as shown:
         found = _images(made, together, kept, shown)
     # Adaptive schedules end at different levels: what a sample no longer took part in is missing.
     joined = xr.concat(found, "image", join="outer", coords="minimal", compat="override", combine_attrs="drop")
     _warn_of_no_match(joined)
     return _labelled(joined, made, attrs)
+
+
+def _multiplying(made: Reconstruction, asked: str, size: int, store: Any) -> Multiplying:
+    """How layers multiply; what a trial found when a store was begun holds on."""
+    begun = Kept.begun(store) if store is not None and asked == "auto" else {}
+    if not begun:
+        return multiplying_in(made, asked, size)
+    return multiplying_in(made, begun.get("precision", "float32"), size).as_told(begun)
 
 
 def _images(made: Reconstruction, size: int, kept: Kept | None, shown: Bar) -> list[xr.Dataset]:
@@ -306,25 +338,6 @@ def _warn_of_no_match(found: xr.Dataset) -> None:
         )
 
 
-def _middle(denoiser: nn.Module) -> float:
-    """The middle of the range of clean images."""
-    bounds = clean_range(denoiser)
-    return 0.0 if bounds is None else (bounds[0] + bounds[1]) / 2
-
-
-def _start(start: Any, shape: tuple[int, int, int], denoiser: nn.Module) -> np.ndarray:
-    given = real_numbers("start", _middle(as_denoiser(denoiser)) if start is None else start)
-    try:
-        found = np.broadcast_to(given, shape)
-    except ValueError as error:
-        raise InputError(
-            f"start has shape {given.shape} and samples have {shape}: give a number or such an image"
-        ) from error
-    if not np.isfinite(found).all():
-        raise InputError("start holds NaN or infinite values: give a finite image or number")
-    return found
-
-
 def _check_same_network(denoiser: nn.Module, tap: Any) -> None:
     if not isinstance(tap, Tap):
         raise InputError(f"{checks.given('tap', tap)}: give a tap, probekit.tap(denoiser, name)")
@@ -334,6 +347,11 @@ def _check_same_network(denoiser: nn.Module, tap: Any) -> None:
             f"the tap looks into another network ({type(theirs).__name__}) than the denoiser given "
             f"({type(mine).__name__}): make it of this one, probekit.tap(denoiser, {', '.join(map(repr, tap.names))})"
         )
+
+
+def _precision(value: Any, denoiser: nn.Module) -> str:
+    asked = choice("precision", value, ("auto", *PRECISIONS))
+    return asked if asked == "auto" else checked_precision(asked, network_of(as_denoiser(denoiser)))
 
 
 def _check_match(match: Any, options: Mapping[str, Any]) -> None:
@@ -347,7 +365,9 @@ def _check_match(match: Any, options: Mapping[str, Any]) -> None:
 def _attrs(made: Reconstruction) -> dict[str, Any]:
     """Provenance of the samples; also what a store must have been begun with."""
     condition, (weight, basis) = made.condition, made.matched
-    measured = {k: v for k, v in condition.attrs.items() if k not in ("draws", "seed")}
+    # In what φ was measured is in the targets; attrs of this name are the samples'.
+    own = ("draws", "seed")
+    measured = {k: v for k, v in condition.attrs.items() if k not in own and not k.startswith("precision")}
     parts = [weight, made.start, condition.phi] + ([] if basis is None else [basis])
     if condition.images is None:
         # Of images it follows from what is named above.
@@ -378,7 +398,14 @@ def _plan(made: Reconstruction) -> dict[str, str]:
     # The denoiser may tell the network σ otherwise, or take its output for something else, than the tap's does.
     told_apart = {**made.tap.identity(), "denoiser_modules": modules_of(made.denoiser)}
     noise = {} if made.condition.noise is None else {"noise_ids": json.dumps(made.condition.noise)}
-    return {"images": json.dumps(made.condition.ids), **noise, **{k: json.dumps(v) for k, v in told_apart.items()}}
+    # Stores of float32 are those of versions that knew nothing else.
+    lower = made.multiplying.told() if made.multiplying.precision != "float32" else {}
+    return {
+        "images": json.dumps(made.condition.ids),
+        **noise,
+        **{k: json.dumps(v) for k, v in told_apart.items()},
+        **{k: str(v) for k, v in lower.items()},
+    }
 
 
 def _labelled(found: xr.Dataset, made: Reconstruction, attrs: Mapping[str, Any]) -> xr.Dataset:
@@ -460,7 +487,7 @@ def sample(
             chosen = range(begin, min(begin + step, count))
             names, given = [f"sample {k}" for k in chosen], known.at(chosen, place)
             nothing = torch.zeros((len(walked), len(names), 1), device=place.device, dtype=place.dtype)
-            blank = torch.full((len(names), *size), _middle(denoiser), device=place.device, dtype=place.dtype)
+            blank = torch.full((len(names), *size), middle_of(denoiser), device=place.device, dtype=place.dtype)
             targets = Targets(walked, nothing, nothing, nothing[0])
             walk = Walk(denoiser, None, targets, blank, names, seed=seeded(seed), conditions=given)
             found.append(sample_unconditional(walk, walked))

@@ -5,8 +5,10 @@ L-BFGS is written out: torch.optim's takes a whole batch for one problem, with o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,13 +20,21 @@ from probekit.errors import ModelError, TapError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from probekit.machine.precision import Precision
+
 __all__ = [
+    "FLOAT32",
+    "Asked",
     "Goal",
     "Guided",
+    "Level",
+    "Multiplying",
+    "Targets",
     "adam",
     "agreement_of",
     "excess_of",
     "losses",
+    "newton",
     "persistence_of",
     "rescale",
     "standardised",
@@ -33,14 +43,123 @@ __all__ = [
 # A rejected step is tried again at a quarter; after so many rejections in a row a sample rests where it is.
 SHORTER = 0.25
 PATIENCE = 8
+# The first step ends at this share of its length or further on.
+LEAST_SHARE = 0.05
 # Moves that a sample's curvature is remembered along.
 MEMORY = 10
 # Curvature along a move is trusted above this cosine between the move and the change of gradient.
 FLAT = 1e-8
 # Whether a step grows the loss is not told from rounding below this share of the first loss.
 ROUNDING = 1e-20
+# Noise levels that differ by less, as a share, are one: they are rounded to float32 on the way.
+SAME_LEVEL = 1e-6
 # Levels left out between the halves of a schedule: neighbouring ones see nearly the same noise.
 APART = 4
+
+
+class Targets(NamedTuple):
+    """What N samples are asked to look like from inside, at each of T noise levels.
+
+    Attributes
+    ----------
+    sigmas
+        The T noise levels, falling.
+    phi, spread
+        (T, N, K): the features asked for, and the standard deviation over noise of one draw of them, NaN where it is
+        not known.
+    weight
+        (N, K) ≥ 0, mean 1 over features.
+    basis
+        (K, channel), of which features are the coordinates; None where they are the channels.
+    """
+
+    sigmas: list[float]
+    phi: Tensor
+    spread: Tensor
+    weight: Tensor
+    basis: Tensor | None = None
+
+
+class Asked(NamedTuple):
+    """What some rows of the batch are asked to look like at a noise level: target, weight (n, K), sigma, rows (n,)."""
+
+    target: Tensor
+    weight: Tensor
+    sigma: Tensor
+    rows: Tensor
+
+
+@dataclass
+class Level:
+    """The record of a noise level, by sample (N,).
+
+    Attributes
+    ----------
+    sigma
+        The noise level; NaN for a sample that is done.
+    loss_before, loss
+        Guidance loss before and after guidance; NaN without.
+    guidance_steps
+        Gradient evaluations.
+    ess
+        Effective number of particles, of a method that has some.
+    estimate
+        (N, C, H, W), the clean estimate, where it is to be kept.
+    """
+
+    sigma: Tensor
+    loss_before: Tensor
+    loss: Tensor
+    guidance_steps: Tensor
+    ess: Tensor | None = None
+    estimate: Tensor | None = None
+
+
+class Multiplying(NamedTuple):
+    """In what precision the network's layers multiply at which noise levels.
+
+    Attributes
+    ----------
+    precision
+        At noise levels `above` this one; float32 at others.
+    channels_last
+        Whether images are laid out so at those levels.
+    gain, error
+        Of a trial: how many times as fast passes are, and the largest difference that it makes, in units of σ.
+    """
+
+    precision: Precision = "float32"
+    above: float = math.inf
+    channels_last: bool = False
+    gain: float | None = None
+    error: float | None = None
+
+    def at(self, sigma: float) -> Precision:
+        """The precision at a noise level."""
+        return self.precision if sigma > self.above * (1 + SAME_LEVEL) else "float32"
+
+    def saved(self, sigmas: Sequence[float]) -> float:
+        """The share of the time of a whole schedule that is saved, where levels take alike."""
+        return (
+            0.0
+            if self.gain is None
+            else float(np.mean([self.at(s) != "float32" for s in sigmas])) * (1 - 1 / self.gain)
+        )
+
+    def told(self) -> dict[str, Any]:
+        """The same as attrs tell it."""
+        lower = {} if self.precision == "float32" else {"above": self.above}
+        found = {name: v for name, v in {**lower, "gain": self.gain, "error": self.error}.items() if v is not None}
+        return {"precision": self.precision, **{f"precision_{name}": float(v) for name, v in found.items()}}
+
+    def as_told(self, attrs: Mapping[str, Any]) -> Multiplying:
+        """With what attrs tell of a trial; that of float32 is known."""
+        names = [name for name in ("above", "gain", "error") if f"precision_{name}" in attrs]
+        found = {name: float(attrs[f"precision_{name}"]) for name in names}
+        return self._replace(**({"gain": 1.0, "error": 0.0} if self.precision == "float32" else found))
+
+
+FLOAT32 = Multiplying()
 
 
 class Goal(NamedTuple):
@@ -157,7 +276,9 @@ def rescale(
     equivariant to rotations. A sample leaves at `tolerance` times its first loss, or `tolerance` itself if `absolute`.
 
     Where level sets are curved unevenly it matters along which way a point reaches them: with `flowing` the first
-    step follows the line of steepest descent to second order (Heun's rule), see docs/sampling.md.
+    step follows the line of steepest descent to second order (Heun's rule), see docs/sampling.md. What the features are
+    at its far end tells how far along the line features that are linear would be nearest to their targets, and it ends
+    there.
     """
     y = y.clone()
     rows = torch.arange(len(y), device=y.device)
@@ -169,16 +290,17 @@ def rescale(
     secants, share, refused = Secants(), torch.ones_like(first), torch.zeros_like(count)
     for step in range(steps + flowing):
         busy = (loss > enough[rows]) & (refused < PATIENCE) & (_dot(gradient, gradient) > 0)
-        rows, loss, gradient, share, refused = (v[busy] for v in (rows, loss, gradient, share, refused))
-        secants.keep(busy)
+        if not bool(busy.all()):
+            rows, loss, gradient, share, refused = (v[busy] for v in (rows, loss, gradient, share, refused))
+            secants.keep(busy)
         if not len(rows):
             break
-        here, move = y[rows], -_along(_newton(loss, gradient)) * gradient
+        here, length = y[rows], newton(loss, gradient)
         if flowing and step == 0:
-            move = (move + _pulled(goal, here + move, difference[rows], rows, _newton(loss, gradient))) / 2
+            move = _flow(goal, here, -_along(length) * gradient, difference[rows], rows, length)
             count[rows] += 1
         else:
-            move = -_along(share) * secants.preconditioned(gradient, _newton(loss, gradient))
+            move = -_along(share) * secants.preconditioned(gradient, length)
         trial_loss, trial_gradient = losses(goal, here + move, rows)
         count[rows] += 1
         better = trial_loss < loss
@@ -191,16 +313,26 @@ def rescale(
     return Guided(y, first, last, count)
 
 
-def _pulled(goal: Goal, y: Tensor, difference: Tensor, rows: Tensor, length: Tensor) -> Tensor:
-    """The step that the differences given, of other images, would make with the gradients of the features here."""
+def _flow(goal: Goal, y: Tensor, move: Tensor, difference: Tensor, rows: Tensor, length: Tensor) -> Tensor:
+    """The step along the line of steepest descent, to second order, that such a move along the gradient begins.
+
+    The gradients of the same differences at both of its ends are averaged. It is shortened to where features that are
+    linear between the ends would be nearest to their targets: with one feature that is its end.
+    """
     with torch.enable_grad():
-        leaf = y.detach().requires_grad_()
-        pulled = (goal.weight[rows] * difference * goal.features(leaf.clone(), rows)).mean(dim=1)
+        leaf = (y + move).detach().requires_grad_()
+        features = goal.features(leaf.clone(), rows)
+        pulled = (goal.weight[rows] * difference * features).mean(dim=1)
         (gradient,) = torch.autograd.grad(2 * pulled.sum(), leaf)
-    return -_along(length) * gradient
+    change = features.detach() - goal.target[rows] - difference
+    weighted = goal.weight[rows] * change
+    square = (weighted * change).sum(1)
+    share = -(weighted * difference).sum(1) / torch.where(square > 0, square, 1.0)
+    share = _along(torch.where(square > 0, share.clamp(LEAST_SHARE, 1), 1.0))
+    return share * (move - share * (_along(length) * gradient + move) / 2)
 
 
-def _newton(loss: Tensor, gradient: Tensor) -> Tensor:
+def newton(loss: Tensor, gradient: Tensor) -> Tensor:
     """2 L/‖∇L‖² of each sample; 0 where the gradient vanishes."""
     square = gradient.square().flatten(1).sum(1)
     return torch.where(square > 0, 2 * loss / square.clamp(min=torch.finfo(loss.dtype).tiny), 0.0)

@@ -17,12 +17,13 @@ from analyses.ground import real_numbers, refuse_signed
 from probekit import checks
 from probekit.checks import given as shown
 from probekit.checks import text, whole
+from probekit.denoising.denoiser import as_denoiser, clean_range
 from probekit.errors import InputError
 from probekit.machine.memory import refuse_if_too_large
 from probekit.phi.averages import noise_levels
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from analyses.sampling.walk import Walk
 
@@ -37,11 +38,13 @@ __all__ = [
     "image_shape",
     "linear",
     "method_of",
+    "middle_of",
     "orthonormal_basis",
     "positions_of",
     "refuse_sums",
     "sampler",
     "sides_of",
+    "start_of",
 ]
 
 TRAINED = 1.0
@@ -390,6 +393,32 @@ def image_shape(shape: Any) -> tuple[int, int, int]:
         ) from None
     refuse_if_too_large(8 * bands * rows * cols, 0, device=torch.device("cpu"), hint="give a smaller shape")
     return bands, rows, cols
+
+
+def middle_of(denoiser: nn.Module) -> float:
+    """The middle of the range of clean images."""
+    bounds = clean_range(denoiser)
+    return 0.0 if bounds is None else (bounds[0] + bounds[1]) / 2
+
+
+def start_of(start: Any, shape: tuple[int, int, int], denoiser: nn.Module) -> np.ndarray:
+    """The image (bands, rows, cols) that samples begin at; by default the middle.
+
+    Raises
+    ------
+    InputError
+        If it is none of that shape.
+    """
+    given = real_numbers("start", middle_of(as_denoiser(denoiser)) if start is None else start)
+    try:
+        found = np.broadcast_to(given, shape)
+    except ValueError as error:
+        raise InputError(
+            f"start has shape {given.shape} and samples have {shape}: give a number or such an image"
+        ) from error
+    if not np.isfinite(found).all():
+        raise InputError("start holds NaN or infinite values: give a finite image or number")
+    return found
 
 
 def sides_of(size: Any) -> tuple[int, int]:

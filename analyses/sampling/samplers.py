@@ -111,6 +111,7 @@ def sample_langevin(
     step: Proportion = 0.8,
     guidance_steps: Count = 20,
     tolerance: Positive = 0.1,
+    tolerance_before: Positive = 0.3,
     final_draws: Annotated[int, partial(whole, least=0, most=DRAWS)] = 4,
 ) -> Tensor:
     """Annealed Langevin dynamics on the level sets of the features; derived in docs/sampling.md.
@@ -118,13 +119,16 @@ def sample_langevin(
     From level σ to σ' the images go by y ← D + (σ'/σ) (y − D), and are put on the level set ā(y) = φ_σ'; then
     `correctors` times y ← y + h (D(y) − y) + √(2h) σ' (z + z₋)/2, with z₋ the z of the step before (Leimkuhler &
     Matthews 2013), and back onto the level set.
-    Squared differences are divided by the variance of one draw's features, so that `tolerance` is in units of it.
+    Squared differences are divided by the variance of one draw's features, so that tolerances are in units of it:
+    `tolerance` at the last level, and `tolerance_before` at those before it, whose features vary by 1 anyway.
     At the end y is moved until the clean estimate's own φ, ā(D(y) + σz) averaged over `final_draws` of z, is the
     target: a denoiser changes features where it is not exact.
     """
-    kernel = partial(kernels.rescale, steps=guidance_steps, tolerance=tolerance, absolute=True, flowing=True)
+    last = len(sigmas) - 1
 
     def put(y: Tensor, t: int, features: Features | None = None) -> Tensor:
+        enough = tolerance if t == last else tolerance_before
+        kernel = partial(kernels.rescale, steps=guidance_steps, tolerance=enough, absolute=True, flowing=True)
         return walk.guide(y, walk.asked(t, scaled=True), kernel, features)
 
     y = _along_levels(walk, sigmas, put, correctors, step)
@@ -133,9 +137,17 @@ def sample_langevin(
 
         def seen(part: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
             clean = walk.estimated(part, sigma, rows)
-            return torch.stack([walk.features(clean + z[rows], sigma, rows) for z in noise]).mean(dim=0)
+            # As samples leave, more draws at a time: small batches are slow.
+            at_once = len(walk.everyone) // len(part)
+            found = [
+                walk.features(
+                    torch.cat([clean + z[rows] for z in chosen]), sigma.repeat(len(chosen)), rows.repeat(len(chosen))
+                )
+                for chosen in (noise[a : a + at_once] for a in range(0, len(noise), at_once))
+            ]
+            return torch.cat(found).view(len(noise), len(part), -1).mean(dim=0)
 
-        y = put(y, len(sigmas) - 1, seen)
+        y = put(y, last, seen)
     x = walk.denoise(y, sigmas[-1])
     walk.keep(x)
     return x
@@ -224,6 +236,7 @@ def sample_unconditional(
     step: Proportion = 0.8,
     guidance_steps: Count = 20,  # noqa: ARG001
     tolerance: Positive = 0.1,  # noqa: ARG001
+    tolerance_before: Positive = 0.3,  # noqa: ARG001
     final_draws: Annotated[int, partial(whole, least=0, most=DRAWS)] = 4,  # noqa: ARG001
 ) -> Tensor:
     """The dynamics of "langevin" without the level sets: samples of the denoiser's own prior.

@@ -12,6 +12,7 @@ from analyses.ground import OUT, run
 from probekit.cli.arguments import (
     DRAWS,
     NETWORK,
+    PRECISION,
     REDUCE,
     Bands,
     Condition,
@@ -20,6 +21,7 @@ from probekit.cli.arguments import (
     Images,
     Network,
     Out,
+    Precision,
     Quiet,
     Reduce,
     Seed,
@@ -28,6 +30,7 @@ from probekit.cli.arguments import (
     images_called,
     network_called,
     numbers,
+    precision_called,
 )
 from probekit.cli.checking import checked, possible_path, whole_of
 from probekit.cli.output import goes_on, results_awaited
@@ -67,6 +70,7 @@ def command(
     draws: Draws = DRAWS,
     reduce: Reduce = REDUCE,
     seed: Seed = 0,
+    precision: Precision = PRECISION,
     condition: Condition = None,
     store: Annotated[
         Path | None, typer.Option(callback=checked(possible_path), help="Folder that finished images are kept in.")
@@ -97,6 +101,7 @@ def command(
             draws=draws,
             seed=seed,
             store=store,
+            precision=precision_called(precision),
             conditions=conditions_called(condition),
             progress=False if quiet else None,
         )

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
 
-from analyses.sampling.kernels import Goal, Guided
+from analyses.sampling.kernels import (
+    FLOAT32,
+    Asked,
+    Goal,
+    Guided,
+    Level,
+    Multiplying,
+    Targets,
+    losses,
+    newton,
+)
 from probekit.capture.survey import network_of, survey
 from probekit.checks import whole
 from probekit.denoising.conditions import by_row, of_rows
 from probekit.errors import InputError, ModelError
 from probekit.machine.memory import available_bytes
-from probekit.machine.modes import evaluating
+from probekit.machine.modes import evaluating, frozen
 from probekit.machine.place import place_of
+from probekit.machine.precision import Arithmetic, checked_precision, lower_precisions
 from probekit.noise import standard_normal
 
 if TYPE_CHECKING:
@@ -26,13 +36,14 @@ if TYPE_CHECKING:
 
     from analyses.sampling.conditions import Condition
     from analyses.sampling.methods import Matched, Method
+    from probekit.machine.precision import Precision
     from probekit.phi.tap import Tap
 
     Kernel = Callable[[Goal, Tensor], Guided]
     # From noisy images (n, C, H, W), their noise levels and their rows in the batch to features (n, K).
     Features = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-__all__ = ["DRAWS", "Asked", "Level", "Reconstruction", "Targets", "Walk", "fitting", "images_of"]
+__all__ = ["DRAWS", "Reconstruction", "Walk", "fitting", "images_of", "multiplying_in"]
 
 # Noise draws that a level may use; level t begins at draw t · DRAWS.
 DRAWS = 64
@@ -40,67 +51,15 @@ DRAWS = 64
 LEAST_SPREAD = 0.1
 # Where nothing is known of how channels vary, they are weighed as if by this share of the largest feature.
 PRESUMED_SPREAD = 0.01
-# Memory that one batch may take unless told otherwise: what a CPU's caches can still follow, what keeps a large GPU
-# busy, and at most which share of what is free.
-BUDGET, BUDGET_GPU, SHARE = 2**28, 2**33, 0.5
-
-
-class Targets(NamedTuple):
-    """What N samples are asked to look like from inside, at each of T noise levels.
-
-    Attributes
-    ----------
-    sigmas
-        The T noise levels, falling.
-    phi, spread
-        (T, N, K): the features asked for, and the standard deviation over noise of one draw of them, NaN where it is
-        not known.
-    weight
-        (N, K) ≥ 0, mean 1 over features.
-    basis
-        (K, channel), of which features are the coordinates; None where they are the channels.
-    """
-
-    sigmas: list[float]
-    phi: Tensor
-    spread: Tensor
-    weight: Tensor
-    basis: Tensor | None = None
-
-
-class Asked(NamedTuple):
-    """What some rows of the batch are asked to look like at a noise level: target, weight (n, K), sigma, rows (n,)."""
-
-    target: Tensor
-    weight: Tensor
-    sigma: Tensor
-    rows: Tensor
-
-
-@dataclass
-class Level:
-    """The record of a noise level, by sample (N,).
-
-    Attributes
-    ----------
-    sigma
-        The noise level; NaN for a sample that is done.
-    loss_before, loss
-        Guidance loss before and after guidance; NaN without.
-    guidance_steps
-        Gradient evaluations.
-    ess
-        Effective number of particles, of a method that has some.
-    estimate
-        (N, C, H, W), the clean estimate, where it is to be kept.
-    """
-
-    sigma: Tensor
-    loss_before: Tensor
-    loss: Tensor
-    guidance_steps: Tensor
-    ess: Tensor | None = None
-    estimate: Tensor | None = None
+# A batch's elements of the largest activation, unless told otherwise: measured, between what the fixed cost of a pass
+# asks for and what a CPU's caches can still follow, and what keeps a large GPU busy.
+ELEMENTS, ELEMENTS_GPU = 2**21, 2**27
+# Memory that one batch may take: at most this much, and this share of what is free.
+BUDGET, BUDGET_GPU, SHARE = 2**30, 2**33, 0.5
+# A lower precision may change a step by this share of σ, where the noise of one has about σ: it adds a hundredth to the
+# variance. It is tried on so many samples, timed so often, and taken where passes are so much faster;
+# for each clean estimate a sample takes about so many gradients.
+FAINT, TRIED, ROUNDS, FASTER, GRADIENTS = 0.1, 2, 3, 1.05, 9
 
 
 class Walk:
@@ -145,6 +104,13 @@ class Walk:
         self._denoiser, self._tap, self._targets = denoiser, tap, targets
         self._names, self._seed, self._trajectory = list(names), seed, trajectory
         self._conditions = dict(conditions or {})
+        self._multiplying, self._layout = FLOAT32, torch.preserve_format
+        self._switch: Callable[[Precision], None] | None = None
+
+    def multiplied(self, multiplying: Multiplying, switch: Callable[[Precision], None]) -> Walk:
+        """The walk itself, whose layers multiply so at each level; `switch` brings a precision about."""
+        self._multiplying, self._switch = multiplying, switch
+        return self
 
     def noise(self, t: int, step: int = 0, rows: Tensor | None = None) -> Tensor:
         """Standard normal noise (n, C, H, W) for a step within level t, the same for a sample whatever the batch."""
@@ -162,6 +128,15 @@ class Walk:
         nothing = torch.full(self.everyone.shape, torch.nan, dtype=self.start.dtype, device=self.start.device)
         level = self.at(sigma, self.everyone)
         self.levels.append(Level(level, nothing, nothing.clone(), torch.zeros_like(self.everyone)))
+        if self._multiplying.precision != "float32":
+            self.multiply(self._multiplying.at(float(level[~level.isnan()].min())))
+
+    def multiply(self, precision: Precision) -> None:
+        """From here on the network's layers multiply in this precision."""
+        lower = precision != "float32" and self._multiplying.channels_last
+        self._layout = torch.channels_last if lower else torch.preserve_format
+        if self._switch is not None:
+            self._switch(precision)
 
     def keep(self, x: Tensor) -> None:
         """Record the clean estimate (N, C, H, W) of the level entered last, if the trajectory is wanted."""
@@ -188,13 +163,14 @@ class Walk:
         """The same with a gradient, at noise levels (n,); several images may be of one row."""
         self.denoised += torch.bincount(rows, minlength=len(self.denoised))
         # A network may change its input in place, and y is used again.
-        return self._denoiser(y.clone(), sigma, **self._given(y, rows))
+        return self._denoiser(y.clone(memory_format=self._layout), sigma, **self._given(y, rows))
 
     def features(self, y: Tensor, sigma: float | Tensor, rows: Tensor | None = None) -> Tensor:
         """Features (n, K) of noisy images, with a gradient: what the tap sees, or its coordinates in the basis."""
         if self._tap is None:
             return y.new_zeros((len(y), 1))
-        found = self._tap.features(y, sigma, **self._given(y, rows)).to(self.start.dtype)
+        laid = y if self._layout is torch.preserve_format else y.contiguous(memory_format=self._layout)
+        found = self._tap.features(laid, sigma, **self._given(y, rows)).to(self.start.dtype)
         return found if self._targets.basis is None else found @ self._targets.basis.T
 
     def asked(self, t: int, *, scaled: bool = False) -> Asked:
@@ -318,6 +294,8 @@ class Reconstruction(NamedTuple):
     seed: int
     draws: int
     trajectory: bool
+    arithmetic: Arithmetic
+    multiplying: Multiplying = FLOAT32
 
 
 def images_of(made: Reconstruction, chosen: Sequence[int], size: int) -> list[xr.Dataset]:
@@ -335,9 +313,15 @@ def images_of(made: Reconstruction, chosen: Sequence[int], size: int) -> list[xr
 
 def _batch(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> xr.Dataset:
     """Samples of (image, sample) pairs, along the dim `one`."""
-    walk = _walk(made, pairs)
-    with evaluating(made.denoiser), _frozen(network_of(made.denoiser)):
+    with (
+        evaluating(made.denoiser),
+        frozen(network_of(made.denoiser)),
+        made.arithmetic.switching() as switch,
+    ):
+        walk = _walk(made, pairs, switch)
+        walk.multiply("float32")
         x = made.method.run(walk)
+        walk.multiply("float32")
         match = walk.match(x, [made.condition.noise_ids[i] for i, _ in pairs], made.draws)
     levels, along = walk.levels, ("one", "level")
     values = {
@@ -359,7 +343,7 @@ def _batch(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> xr.Dataset
     return xr.Dataset(values, coords={"level": np.arange(len(levels))})
 
 
-def _walk(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> Walk:
+def _walk(made: Reconstruction, pairs: Sequence[tuple[int, int]], switch: Callable[[Precision], None]) -> Walk:
     condition, (weight, basis) = made.condition, made.matched
     images = [i for i, _ in pairs]
     place = place_of(network_of(made.denoiser))
@@ -383,22 +367,10 @@ def _walk(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> Walk:
     )
     start = tensor(np.broadcast_to(made.start, (len(pairs), *condition.shape)))
     names = [f"{condition.noise_ids[i]}/{k}" for i, k in pairs]
-    return Walk(
+    walk = Walk(
         made.denoiser, made.tap, targets, start, names, seed=made.seed, trajectory=made.trajectory, conditions=given
     )
-
-
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """Gradients with respect to images only: parameters ask for none inside the block, and are as before after it."""
-    asked = [p for p in network.parameters() if p.requires_grad]
-    for parameter in asked:
-        parameter.requires_grad = False
-    try:
-        yield
-    finally:
-        for parameter in asked:
-            parameter.requires_grad = True
+    return walk.multiplied(made.multiplying, switch)
 
 
 def _stacked(by_level: Sequence[Tensor]) -> np.ndarray:
@@ -410,16 +382,109 @@ def _array(values: Tensor) -> np.ndarray:
     return (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
 
 
+def multiplying_in(made: Reconstruction, asked: str, size: int) -> Multiplying:
+    """How layers multiply: as asked, at all levels but the last; with "auto" as a trial of batches of this size shows.
+
+    Raises
+    ------
+    InputError
+        If the network cannot multiply so.
+    """
+    network, sigmas = network_of(made.denoiser), made.condition.sigmas
+    last = sigmas[-1]
+    if asked == "float32":
+        return FLOAT32
+    if asked != "auto":
+        return Multiplying(checked_precision(asked, network), last, _takes_channels_last(made))
+    pairs = [(i, k) for i in range(len(made.condition.ids)) for k in range(made.n_samples)][:size]
+    tried = [Multiplying(p, last, _takes_channels_last(made)) for p in lower_precisions(network) if len(sigmas) > 1]
+    found = [_tried(made._replace(multiplying=one), pairs) for one in tried]
+    return max(found, key=lambda m: m.saved(sigmas), default=FLOAT32._replace(gain=1.0, error=0.0))
+
+
+def _tried(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> Multiplying:
+    """In which levels a precision changes little, and how much faster it is there; float32 where nowhere."""
+    lower, sigmas, none = made.multiplying, made.condition.sigmas, FLOAT32._replace(gain=1.0, error=0.0)
+    with evaluating(made.denoiser), frozen(network_of(made.denoiser)), made.arithmetic.switching() as switch:
+        walk, few = _walk(made, pairs, switch), _walk(made, pairs[:TRIED], switch)
+        clean = _clean(made, walk, pairs)
+        # What rounding changes is much the same at all levels, and so, in σ, the more the lower the level.
+        worst, within, beyond = 0.0, -1, len(sigmas) - 1
+        while beyond - within > 1:
+            t = (within + beyond) // 2
+            exact, rounded = (_steps(few, clean[:TRIED], t, p) for p in ("float32", lower.precision))
+            away = max(float((a - b).square().mean().sqrt()) for a, b in zip(exact, rounded, strict=True)) / sigmas[t]
+            if away <= FAINT:
+                within, worst = t, away
+            else:
+                beyond = t
+        if within < 0:
+            return none
+        seconds = {p: [_seconds(walk, clean, p) for _ in range(ROUNDS)] for p in ("float32", lower.precision)}
+    whole, part = (min(s) for s in seconds.values())
+    return lower._replace(above=sigmas[beyond], gain=whole / part, error=worst) if whole > FASTER * part else none
+
+
+def _clean(made: Reconstruction, walk: Walk, pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """Images to try passes on: the condition's, where there are some of the samples' size."""
+    images = made.condition.images
+    if images is None or images.shape[1:] != walk.start.shape[1:]:
+        return walk.start
+    return torch.from_numpy(images[[i for i, _ in pairs]]).to(walk.start)
+
+
+def _steps(walk: Walk, clean: Tensor, t: int, precision: Precision) -> tuple[Tensor, Tensor]:
+    """A clean estimate at a level, and the first step of guidance there, cut to σ."""
+    sigma, asked = walk.sigmas[t], walk.asked(t, scaled=True)
+    walk.multiply(precision)
+    y = clean + sigma * walk.noise(t)
+    goal = Goal(lambda part, rows: walk.features(part, asked.sigma[rows], rows), asked.target, asked.weight)
+    loss, gradient = losses(goal, y, walk.everyone)
+    move = newton(loss, gradient)[:, None, None, None] * gradient
+    size = move.flatten(1).square().mean(1).sqrt()[:, None, None, None]
+    return walk.denoise(y, sigma), move * (sigma / size.clamp(min=sigma))
+
+
+def _seconds(walk: Walk, clean: Tensor, precision: Precision) -> float:
+    """What a clean estimate and the gradients that go with it take."""
+    y, asked = clean + walk.sigmas[0] * walk.noise(0), walk.asked(0, scaled=True)
+    goal = Goal(lambda part, rows: walk.features(part, asked.sigma[rows], rows), asked.target, asked.weight)
+    walk.multiply(precision)
+    began = time.perf_counter()
+    float(walk.denoise(y, walk.sigmas[0]).sum())
+    middle = time.perf_counter()
+    float(losses(goal, y, walk.everyone)[0].sum())
+    return middle - began + GRADIENTS * (time.perf_counter() - middle)
+
+
+def _takes_channels_last(made: Reconstruction) -> bool:
+    """Whether the network takes images that are laid out so."""
+    place = place_of(network_of(made.denoiser))
+    blank = torch.zeros((1, *made.condition.shape), dtype=place.dtype, device=place.device)
+    given = {} if made.condition.given is None else made.condition.given.at([0], place)
+    level = torch.full((1,), made.condition.sigmas[0], dtype=place.dtype, device=place.device)
+    try:
+        with evaluating(made.denoiser), torch.no_grad():
+            made.denoiser(blank.to(memory_format=torch.channels_last), level, **given)
+    except RuntimeError:
+        # A view across channels, which only a copy bears.
+        return False
+    return True
+
+
 def fitting(made: Reconstruction) -> int:
-    """Samples whose activations, kept for the gradient, fit the budget."""
+    """Samples at a time: what keeps the device busy, and whose activations, kept for the gradient, fit memory."""
     place = place_of(network_of(made.denoiser))
     blank = torch.zeros((1, *made.condition.shape), dtype=place.dtype, device=place.device)
     level = torch.full((1,), made.condition.sigmas[0], dtype=place.dtype, device=place.device)
     given = {} if made.condition.given is None else made.condition.given.at([0], place)
     visits = survey(made.denoiser, blank, level, conditions=given)
-    elements = sum(a.numel() for v in visits for a in v.maps.values())
+    sizes = [a.numel() for v in visits for a in v.maps.values()]
     free = available_bytes(place.device)
-    wanted = BUDGET if place.device.type == "cpu" else BUDGET_GPU
-    budget = wanted if free is None else min(wanted, SHARE * free)
-    each = 2 * elements * place.dtype.itemsize * made.method.settings.get("particles", 1)
-    return max(1, int(budget // each))
+    cpu = place.device.type == "cpu"
+    most = BUDGET if cpu else BUDGET_GPU
+    budget = most if free is None else min(most, SHARE * free)
+    carried = made.method.settings.get("particles", 1)
+    each = 2 * sum(sizes) * place.dtype.itemsize * carried
+    busy = (ELEMENTS if cpu else ELEMENTS_GPU) // (max(sizes, default=1) * carried)
+    return max(1, min(busy, int(budget // max(each, 1))))

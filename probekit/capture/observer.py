@@ -18,7 +18,7 @@ from probekit.capture.state import preserved
 from probekit.capture.survey import Visit, network_of, survey
 from probekit.denoising.dependence import warn_of_batch
 from probekit.errors import TapError
-from probekit.machine.modes import evaluating
+from probekit.machine.modes import evaluating, every_module
 from probekit.machine.place import place_of, zeros_for
 from probekit.machine.precision import Arithmetic
 from probekit.machine.weights import WeightsHash
@@ -280,7 +280,7 @@ class Observer:
 
 def _sharded(network: nn.Module) -> bool:
     """Whether weights are gathered for a pass and given away at its end (torch's fully_shard)."""
-    return any(hasattr(module, "set_reshard_after_forward") for module in network.modules())
+    return any(hasattr(module, "set_reshard_after_forward") for module in every_module(network))
 
 
 def _kind(condition: Any) -> str:

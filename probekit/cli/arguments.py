@@ -172,7 +172,7 @@ Precision = Annotated[
     typer.Option(
         callback=checked(lambda _, value: precision_called(value)),
         help="In what the network's layers multiply: float32; bfloat16, bfloat16x2 (weights as sums of two) or tf32, "
-        "faster where the hardware has them; auto: the fastest whose error is below a tenth of phi_se.",
+        "faster where the hardware has them; auto: the fastest whose error the noise hides.",
     ),
 ]
 Background = Annotated[

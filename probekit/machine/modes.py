@@ -11,7 +11,19 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["evaluating", "flushed_denormals", "on_trial", "threaded", "trying", "uncompiled"]
+__all__ = ["evaluating", "every_module", "flushed_denormals", "frozen", "on_trial", "threaded", "trying", "uncompiled"]
+
+
+def every_module(network: nn.Module) -> list[nn.Module]:
+    """Each of a network's modules once, itself the first: those of `modules`, several times as fast."""
+    found = [network]
+    known = {id(network)}
+    for module in found:
+        for child in module._modules.values():
+            if child is not None and id(child) not in known:
+                known.add(id(child))
+                found.append(child)
+    return found
 
 
 @contextmanager
@@ -20,7 +32,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
     The flags are set directly: a network's own ``train`` or ``eval`` may do more than that.
     """
-    training = [module for module in model.modules() if module.training]
+    training = [module for module in every_module(model) if module.training]
     for module in training:
         module.training = False
     try:
@@ -28,6 +40,19 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Parameters ask for no gradients inside the block, so that these are of images only; as before after it."""
+    asked = [p for p in network.parameters() if p.requires_grad]
+    for parameter in asked:
+        parameter.requires_grad = False
+    try:
+        yield
+    finally:
+        for parameter in asked:
+            parameter.requires_grad = True
 
 
 _TRYING: ContextVar[bool] = ContextVar("trying", default=False)

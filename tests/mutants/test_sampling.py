@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from analyses import sampling
 from analyses.sampling import description, kernels, walk
 from tests.analyses.sampling import making
 from tests.analyses.sampling import test_laws as laws
+from tests.analyses.sampling import test_precisions as precisions
 from tests.analyses.sampling import test_shares as shares
 from tests.analyses.sampling import test_sizes as sizes
 
@@ -62,6 +64,37 @@ def test_langevin_steps_with_half_of_their_noise_fail_the_pooled_law(monkeypatch
     true = sampling.Walk.noise
     monkeypatch.setattr(sampling.Walk, "noise", lambda walk, *a: true(walk, *a) / math.sqrt(2))
     assert not splits_pooled_energy()
+
+
+def test_guidance_at_the_last_level_only_fails_the_pooled_law() -> None:
+    variances, phi, positions = laws.POOLED[1]
+    model = laws.pooled_model(variances)
+    c = laws.sampled(model, laws.condition(model, [phi, 0], positions), 150, tolerance_before=1e6)
+    away, _ = laws.split_errors(c, laws.SplitLaw(variances, phi=phi, positions=positions))
+    assert abs(away) > 0.5
+
+
+def test_lower_precision_at_the_last_level_too_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels.Multiplying, "at", lambda self, _: self.precision)
+    with pytest.raises(AssertionError):
+        precisions.test_the_last_level_the_targets_and_the_match_are_float32_and_others_as_asked()
+
+
+def test_a_trial_that_overlooks_what_rounding_changes_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "FAINT", math.inf)
+    with pytest.raises(AssertionError):
+        precisions.test_auto_takes_nothing_whose_rounding_shows_beside_the_noise(monkeypatch)
+
+
+def test_a_store_that_does_not_know_its_precision_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    true = kernels.Multiplying.told
+
+    def untold(multiplying: kernels.Multiplying) -> dict[str, Any]:
+        return true(multiplying) | {"precision": "any"}
+
+    monkeypatch.setattr(kernels.Multiplying, "told", untold)
+    with pytest.raises(BaseException, match=r"DID NOT RAISE|precision"):
+        precisions.test_a_store_goes_on_in_the_precision_it_was_begun_with(tmp_path, monkeypatch)
 
 
 def test_samples_that_share_what_their_batch_gives_are_seen_by_the_law_of_batches(

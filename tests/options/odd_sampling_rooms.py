@@ -101,6 +101,7 @@ CALLS: dict[str, Call] = {
             "trajectory": False,
             "batch_size": None,
             "conditions": None,
+            "precision": "float32",
             "progress": False,
         },
         {

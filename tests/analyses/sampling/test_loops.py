@@ -66,7 +66,12 @@ def walked(goal: Goal, y: torch.Tensor, i: int, *, steps: int, tolerance: float,
         newton = 2 * loss / float(gradient @ gradient)
         if flowing and step == 0:
             whole = -newton * gradient
-            move = (whole - newton * pulled(here + whole, difference)) / 2
+            change, weight = at(here + whole)[2] - difference, goal.weight[i].numpy()
+            part = -float(weight * change @ difference) / float(weight * change @ change)
+            part = min(max(part, 0.05), 1.0)
+            # Heun's rule, with the slope at the far end of the shorter step between those seen.
+            slope = whole + part * (-newton * pulled(here + whole, difference) - whole)
+            move = part * (whole + slope) / 2
             steps_made += 1
         else:
             move = -share * (bfgs(pairs, newton) @ gradient)
