@@ -154,6 +154,7 @@ OF_SAMPLING = {"n_images": NOTHING | LARGER | HUGE, "sigmas": NOTHING | LEVELS, 
 }
 MADE = {"sigmas": FALLING, "levels": 2, "draws": 1, "seed": 0, "batch_size": None, "progress": False}
 MEASURED: dict[str, Any] = {"sigma": [0.1], "draws": 1, "reduce": "mean", "seed": 0, "block": "mid", "clusters": None}
+MEASURED["precision"] = "float32"
 COMPARED: dict[str, Any] = {
     "train": CLASSED,
     "classes": None,

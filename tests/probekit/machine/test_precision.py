@@ -101,8 +101,9 @@ def test_a_second_term_takes_the_bias_of_rounded_weights_away(precision: Any, le
 
 def test_in_float32_nothing_is_rounded_whatever_surrounds_the_block() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 5))
-    x = torch.randn(2, 3, 6, 6)
+    # So large that it is multiplied by the library whose precision is set.
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 256, 256))
+    x = torch.randn(64, 3, 18, 18)
     before = torch.get_float32_matmul_precision()
     with torch.no_grad():
         plain = network(x)
