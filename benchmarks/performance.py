@@ -29,7 +29,7 @@ QUICK = {"ways": speed.PLAIN, "rounds": 3}
 
 def soon() -> list[tuple[str, float, str]]:
     """How soon the program answers, over importing what the package stands on."""
-    seconds = {name: value for name, value, _ in start_up.measured(5)}
+    seconds = {name: value for name, value, _ in start_up.measured(3)}
     base = seconds[start_up.LIBRARIES]
     helps = next(name for name in seconds if name.startswith("help of a command, slowest"))
     names = ("probekit --help", "probekit --version", "probekit modls", helps, f"{start_up.LIBRARIES}, probekit")

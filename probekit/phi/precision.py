@@ -146,7 +146,8 @@ def computed(measurement: Measurement, asked: Any, network: nn.Module) -> Measur
     """
     if isinstance(asked, Computation):
         return measurement.computed_as(asked)
-    if asked == AUTO and isinstance(asked, str):
+    by_trial = isinstance(asked, str) and asked == AUTO
+    if by_trial:
         precisions = lower_precisions(network)
     else:
         precisions = (checked_precision(asked, network),)
@@ -155,7 +156,7 @@ def computed(measurement: Measurement, asked: Any, network: nn.Module) -> Measur
             return measurement.computed_as(Computation(attrs={"precision": own}))
     at_work_on("the precision of passes")
     trial = _Trial(measurement, network)
-    found = trial.chosen(precisions) if asked == AUTO else trial.asked_for(precisions[0])
+    found = trial.chosen(precisions) if by_trial else trial.asked_for(precisions[0])
     return measurement.computed_as(replace(found, attrs={**found.attrs, "precision_asked": str(asked)}))
 
 
