@@ -139,7 +139,7 @@ SECTIONS = (
     ),
     Section(
         "Analyses",
-        "Probe (penalised softmax regression, 20 classes) and gist, beside scikit-learn's LogisticRegression and the "
+        "Probe (penalised softmax regression, 40 classes) and gist, beside scikit-learn's LogisticRegression and the "
         "amplitudes of whole padded images: seconds of a processor.",
         analysed,
     ),
