@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +24,7 @@ from probekit.capture.survey import network_of, survey
 from probekit.checks import whole
 from probekit.denoising.conditions import by_row, of_rows
 from probekit.errors import InputError, ModelError
+from probekit.machine.clock import clock
 from probekit.machine.memory import available_bytes
 from probekit.machine.modes import evaluating, frozen
 from probekit.machine.place import place_of
@@ -60,6 +60,8 @@ BUDGET, BUDGET_GPU, SHARE = 2**30, 2**33, 0.5
 # variance. It is tried on so many samples, timed so often, and taken where passes are so much faster;
 # for each clean estimate a sample takes about so many gradients.
 FAINT, TRIED, ROUNDS, FASTER, GRADIENTS = 0.1, 2, 3, 1.05, 9
+# Times as slow on these few beyond which it is tried no further.
+PATIENCE = 3
 
 
 class Walk:
@@ -408,6 +410,10 @@ def _tried(made: Reconstruction, pairs: Sequence[tuple[int, int]]) -> Multiplyin
     with evaluating(made.denoiser), frozen(network_of(made.denoiser)), made.arithmetic.switching() as switch:
         walk, few = _walk(made, pairs, switch), _walk(made, pairs[:TRIED], switch)
         clean = _clean(made, walk, pairs)
+        # Where products of a kind are emulated a whole batch of them might take minutes.
+        quick = {p: min(_seconds(few, clean[:TRIED], p) for _ in range(2)) for p in ("float32", lower.precision)}
+        if quick[lower.precision] > PATIENCE * quick["float32"]:
+            return none
         # What rounding changes is much the same at all levels, and so, in σ, the more the lower the level.
         worst, within, beyond = 0.0, -1, len(sigmas) - 1
         while beyond - within > 1:
@@ -450,11 +456,11 @@ def _seconds(walk: Walk, clean: Tensor, precision: Precision) -> float:
     y, asked = clean + walk.sigmas[0] * walk.noise(0), walk.asked(0, scaled=True)
     goal = Goal(lambda part, rows: walk.features(part, asked.sigma[rows], rows), asked.target, asked.weight)
     walk.multiply(precision)
-    began = time.perf_counter()
+    began = clock(y.device)
     float(walk.denoise(y, walk.sigmas[0]).sum())
-    middle = time.perf_counter()
+    middle = clock(y.device)
     float(losses(goal, y, walk.everyone)[0].sum())
-    return middle - began + GRADIENTS * (time.perf_counter() - middle)
+    return middle - began + GRADIENTS * (clock(y.device) - middle)
 
 
 def _takes_channels_last(made: Reconstruction) -> bool:

@@ -150,19 +150,47 @@ def test_a_trial_tells_what_it_took_and_float32_wins_unless_another_is_faster(mo
 
     monkeypatch.setattr(walk.Walk, "multiply", multiply)
     for slow, wanted in (("float32", "bfloat16"), ("bfloat16", "bfloat16x2"), ("both", "float32")):
-        clock = 0.0
+        told = 0.0
 
-        def counter(slow: str = slow) -> float:
-            nonlocal clock
-            clock += 2.0 if now == slow or (slow == "both" and now != "float32") else 1.0 + (now == "float32") / 2
-            return clock
+        def counter(_: torch.device, slow: str = slow) -> float:
+            nonlocal told
+            told += 2.0 if now == slow or (slow == "both" and now != "float32") else 1.0 + (now == "float32") / 2
+            return told
 
-        monkeypatch.setattr(walk.time, "perf_counter", counter)
+        monkeypatch.setattr(walk, "clock", counter)
         attrs = few(unet(), precision="auto").attrs
         assert attrs["precision"] == wanted
         assert (attrs["precision_gain"] > 1) == (wanted != "float32")
         assert attrs["precision_error"] < 0.1
         assert ("precision_above" in attrs) == (wanted != "float32")
+
+
+def test_what_is_hopelessly_slow_on_a_few_samples_is_not_tried_on_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: dict[str, set[int]] = {}
+    now = "float32"
+    true, seconds = walk.Walk.multiply, walk._seconds
+
+    def multiply(self: Any, precision: Any) -> None:
+        nonlocal now
+        now = precision
+        true(self, precision)
+
+    def noted(made: Any, clean: torch.Tensor, precision: Any) -> float:
+        sizes.setdefault(precision, set()).add(len(clean))
+        return seconds(made, clean, precision)
+
+    told = 0.0
+
+    def counter(_: torch.device) -> float:
+        nonlocal told
+        told += 1.0 if now == "float32" else 10.0
+        return told
+
+    monkeypatch.setattr(walk.Walk, "multiply", multiply)
+    monkeypatch.setattr(walk, "_seconds", noted)
+    monkeypatch.setattr(walk, "clock", counter)
+    assert few(unet(), precision="auto").attrs["precision"] == "float32"
+    assert {max(sizes[p]) for p in ("bfloat16", "bfloat16x2")} == {walk.TRIED}
 
 
 class Coarse(PatchModel):
@@ -175,6 +203,7 @@ class Coarse(PatchModel):
 
 def test_auto_takes_nothing_whose_rounding_shows_beside_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "FASTER", 0.0)
+    monkeypatch.setattr(walk, "PATIENCE", 1e9)
     images = condition(single((0.2, 0.05)).double(), [0.25, 0], 16).astype(np.float32)
     coarse = Coarse([1.0], [[0.2, 0.05, 0, 0]], pool=[[0, 1], [2, 3]]).float()
     assert sampled(coarse, images, 2, sigmas=[1, 0.3, 0.1], precision="auto").attrs["precision"] == "float32"
@@ -195,6 +224,7 @@ def test_a_store_goes_on_in_the_precision_it_was_begun_with(tmp_path: Path, monk
         with pytest.raises(InputError, match=r"another plan \(precision"):
             few(model, store=tmp_path / "lower", precision=other)
     monkeypatch.setattr(walk, "FASTER", 0.0)
+    monkeypatch.setattr(walk, "PATIENCE", 1e9)
     tried = few(model, store=tmp_path / "tried", precision="auto", batch_size=2)
     assert tried.attrs["precision"] != "float32"
     # Another trial would find other figures, and may find another precision.

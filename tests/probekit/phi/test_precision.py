@@ -138,6 +138,25 @@ def test_a_precision_that_is_slower_is_not_taken(photographs: Tensor, monkeypatc
     assert "bfloat16: " in found.attrs["precision_trial"]
 
 
+def test_what_is_hopelessly_slow_on_one_image_is_not_tried_on_a_batch(
+    photographs: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "HOPELESS", 1e9)
+    sizes: dict[str, set[int]] = {}
+    timed = trial._Trial._timed
+
+    def noted(self: Any, way: Any, batch: Any) -> float:
+        sizes.setdefault(way.precision, set()).add(len(batch[0]))
+        return timed(self, way, batch)
+
+    monkeypatch.setattr(trial._Trial, "_timed", noted)
+    found = probekit.tap(probekit.load("photo32"), "mid")(photographs, sigma=0.5, draws=4, precision="auto")
+    assert found.attrs["precision"] == "float32"
+    assert "times as long" in found.attrs["precision_trial"]
+    assert sizes["bfloat16"] == sizes["bfloat16x2"] == {1}
+    assert max(sizes["float32"]) > 1
+
+
 @pytest.mark.usefixtures("any_speed")
 def test_where_no_error_is_hidden_at_low_noise_the_border_is_found(photographs: Tensor) -> None:
     levels = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
