@@ -320,7 +320,7 @@ class _Trial:
             except Exception as error:
                 failed[way] = error
         # Where bfloat16 is not in hardware a whole batch of it might take minutes.
-        slow = [way for way in quick if hopeless and HOPELESS * quick[way] > base]
+        slow = [way for way in ways[1:] if hopeless and way in quick and HOPELESS * quick[way] > base]
         failed |= {way: f"takes {quick.pop(way) / base:.1f} times as long" for way in slow}
         batch = self._batch(max(1, int(PASS_SECONDS / base)))
         seconds: dict[_Way, float] = {}
