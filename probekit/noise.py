@@ -78,8 +78,8 @@ def standard_normal(
     scratch = np.empty((3, together, half), np.float32)
     for start in range(0, len(ids), together):
         chosen = z[start : start + together]
-        for place, bits in zip(chosen, streams, strict=False):
-            place.view(np.uint32)[:] = bits.view(np.uint32)
+        for place, bits in zip(chosen.view(np.uint64), streams, strict=False):
+            place[:] = bits
         _box_muller(chosen, scratch[:, : len(chosen)])
     return torch.from_numpy(z[:, : math.prod(shape)].reshape(len(ids), *shape))
 
@@ -176,11 +176,12 @@ def _streams(seed: int, ids: Sequence[str], draws: Sequence[int], count: int) ->
     """The first `count` numbers of 64 bits of each address."""
     stream = np.random.Philox(0)
     fresh: Any = stream.state
+    own = fresh["state"]["key"]
     for name, draw in zip(ids, draws, strict=True):
         # The two numbers come first: an id may hold any character, so that no two triples spell one key.
         key = blake2b(f"{seed}:{draw}:{name}".encode(errors="surrogatepass"), digest_size=16).digest()
         # Setting the key of one generator is several times as fast as making a generator for each.
-        fresh["state"]["key"][:] = np.frombuffer(key, "<u8")
+        own[:] = np.frombuffer(key, "<u8")
         stream.state = fresh
         yield stream.random_raw(count)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -47,26 +46,29 @@ def observing(
         From the yielded function, where a point did not fire, its output holds no tensor, or gradients are recorded
         and would not be those of what was read.
     """
-    at: dict[nn.Module, list[TapPoint]] = {}
-    for point in points:
-        at.setdefault(network.get_submodule(point.path), []).append(point)
-    counts: Counter[nn.Module] = Counter()
-    found: dict[TapPoint, Tensor] = {}
-    began = _Gradients()
+    # Of each module, the points that are its calls, by their places among all.
+    at: dict[nn.Module, list[tuple[int, TapPoint]]] = {}
+    for place, point in enumerate(points):
+        at.setdefault(network.get_submodule(point.path), []).append((place, point))
+    calls = dict.fromkeys(at, 0)
+    found: dict[int, Tensor] = {}
+    # None where no gradients can be recorded.
+    began: _Gradients | None = None
     # Hooks are the module's, for every thread; passes of others are left alone.
     mine = 0
 
     def hook(module: nn.Module, _: Any, output: Any) -> None:
         if threading.get_ident() != mine or on_trial() or _recomputing():
             return
-        call = counts[module]
-        counts[module] += 1
-        for point in at[module]:
+        call = calls[module]
+        calls[module] += 1
+        for place, point in at[module]:
             if call == (point.call or 0):
-                began.refuse_if_recomputed_later(point)
+                if began is not None:
+                    began.refuse_if_recomputed_later(point)
                 a = point.select(output)
                 version = None if a.is_inference() else a._version
-                found[point] = of_user("reduction", point, read, a)
+                found[place] = of_user("reduction", point, read, a)
                 if version is not None and a._version != version:
                     raise TapError(
                         f"the reduction at {point.name!r} changed the map in place, which the network goes on with: "
@@ -78,20 +80,21 @@ def observing(
     def run(forward: Callable[[], Any]) -> list[Tensor]:
         nonlocal began, mine
         mine = threading.get_ident()
-        counts.clear()
+        for module in calls:
+            calls[module] = 0
         found.clear()
-        began = _Gradients()
+        began = None if torch.is_inference_mode_enabled() else _Gradients()
         with suppress(_Enough):
             forward()
         for edit in _ENTERED:
             edit.cut(network)
-        missing = [repr(point.name) for point in points if point not in found]
-        if missing:
+        if len(found) < len(points):
+            missing = [repr(point.name) for place, point in enumerate(points) if place not in found]
             raise TapError(
                 f"{', '.join(missing)} did not fire in this forward pass: the module was not called "
                 "(or not that often, or only through .forward()); probekit.taps lists what is"
             )
-        return [found[point] for point in points]
+        return [found[place] for place in range(len(points))]
 
     with ExitStack() as stack:
         stack.enter_context(uncompiled())

@@ -63,7 +63,7 @@ class TapPoint:
 
     def select(self, output: Any) -> Tensor:
         """The tensor of this point in its module's output."""
-        found = item_of(output, self.item)
+        found = item_of(output, self.item) if self.item else output
         if isinstance(found, torch.Tensor):
             return found
         raise TapError(self.missing(type(output).__name__, list(tensors_of(output))))

@@ -14,6 +14,7 @@ from torch import nn
 
 from probekit.capture.hooks import observing, of_user
 from probekit.capture.names import EVERY, TapPoint, check_distinct, located
+from probekit.capture.passes import Passes
 from probekit.capture.state import preserved
 from probekit.capture.survey import Visit, network_of, survey
 from probekit.denoising.dependence import warn_of_batch
@@ -148,11 +149,15 @@ class Observer:
         precision_at: Callable[[float], Precision] | None = None,
         *,
         channels_last: bool = False,
+        batch: int | None = None,
+        plain: bool = False,
+        done: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Callable[[Tensor, float, Mapping[str, Any]], list[Tensor]]]:
-        """A function (noisy batch, σ, conditions) → `read` of each point's output, without gradients, in the block.
+        """A function (noisy images, σ, conditions) → `read` of each point's output, without gradients, in the block.
 
         Layers multiply in the precision that `precision_at` says for a σ, by default in float32; images may be laid
-        out channels last.
+        out channels last, and be more than the `batch` of one pass. A `plain` read neither writes to the map nor
+        differentiates. `done` is told how many images each pass had.
         """
         with (
             torch.no_grad(),
@@ -160,13 +165,16 @@ class Observer:
             self.running(lambda a: read(a.detach() if a.requires_grad else a)) as run,
             Arithmetic(self.network).switching() as switch,
         ):
+            # What is kept from a pass, by the network or by what shards it, is to be usable for gradients later.
+            quickly = plain and not self.to_the_end
+            passes = Passes(self.denoiser, run, self.of_each, batch=batch, quickly=quickly, done=done)
 
-            def one(y: Tensor, level: float, conditions: Mapping[str, Any]) -> list[Tensor]:
+            def several(y: Tensor, level: float, conditions: Mapping[str, Any]) -> list[Tensor]:
                 switch("float32" if precision_at is None else precision_at(level))
                 given = y.contiguous(memory_format=torch.channels_last) if channels_last else y
-                return self.of_each(y, run(lambda: self.denoiser(given, level, **conditions)))
+                return passes(given, level, conditions)
 
-            yield one
+            yield several
 
     def refuse_channels_last(self, reached: Reach | None = None) -> None:
         """Refuse points whose module works on the last dim of its map, where a map's channels are its second.

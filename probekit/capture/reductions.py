@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["REDUCTIONS", "real_map", "reduction"]
 
+# Types in which a sum over positions keeps its digits.
+KEPT = (torch.float32, torch.float64)
 # Whole numbers that float32 holds exactly.
 SMALL_NUMBERS = (torch.bool, torch.uint8, torch.int8, torch.int16)
 POSITIONS = (2, 3)
@@ -49,7 +51,7 @@ def _parts(a: Tensor) -> Tensor:
 
 
 def _of_real(function: Reduction, name: str, a: Tensor) -> Tensor:
-    return function(_wide(_real(a, repr(name))))
+    return function(a if a.dtype in KEPT else _wide(_real(a, repr(name))))
 
 
 def _of_any(function: Reduction, _name: str, a: Tensor) -> Tensor:

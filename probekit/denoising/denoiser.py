@@ -37,8 +37,21 @@ if TYPE_CHECKING:
 
     Telling = Literal["sigma", "log_sigma"] | Callable[[Tensor], Any] | Sequence[float] | None
     Scaling = Literal["vp", "edm"] | Callable[[Tensor, Tensor], Tensor] | None
+    Repeated = Callable[[Tensor, float, Mapping[str, Any]], Any]
 
-__all__ = ["Denoiser", "as_denoiser", "clean_range", "network_inside", "refuse_lazy", "settings_shown"]
+__all__ = ["Denoiser", "as_denoiser", "clean_range", "network_inside", "refuse_lazy", "repeated", "settings_shown"]
+
+
+def repeated(denoiser: nn.Module) -> Repeated | None:
+    """A pass of the network for a batch like one that its denoiser has taken: no checks, nothing made of its output.
+
+    None where the denoiser does something of its own in a pass: it is of another class, or has a hook.
+    """
+    own = type(denoiser) in (Denoiser, Told) and "forward" not in vars(denoiser)
+    if not own or denoiser._forward_hooks or denoiser._forward_pre_hooks:
+        return None
+    assert isinstance(denoiser, Denoiser | Told)
+    return denoiser.repeated()
 
 
 class Denoiser(nn.Module):
@@ -252,6 +265,13 @@ class Denoiser(nn.Module):
         check_output(self.name, output, y)
         clean = parametrisation.clean_estimate(self.predicts, self.scaling, output, u, s, sigma_data=self.sigma_data)
         return parametrisation.out_of_frame(clean, self.data_range)
+
+    def repeated(self) -> Repeated:
+        """A function (y, σ, conditions): what the network itself returns for a batch like one that was taken before."""
+        model = self.model
+        if self.sigma_to is None and self.scaling is None:
+            return lambda y, _, conditions: model(parametrisation.into_frame(y, self.data_range), **conditions)
+        return lambda y, sigma, conditions: self._output(*self._framed(y, self._levels(sigma, y)), conditions)
 
     def arguments(self, y: Tensor, sigma: Tensor | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the network itself is called with, by position and by keyword, for noisy `y` of levels `sigma` (N,)."""

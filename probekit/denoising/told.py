@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -105,6 +105,12 @@ class Told(nn.Module):
             raise
         check_output(self.name, output, y)
         return output
+
+    def repeated(self) -> Callable[[Tensor, float, Mapping[str, Any]], Any]:
+        """A function (y, σ, conditions): what the module returns for a batch like one that was taken before."""
+        if self._as_number:
+            return self._called
+        return lambda y, sigma, conditions: self._called(y, check_sigma(sigma, y), conditions)
 
     def _called(self, y: Tensor, told: Any, conditions: Mapping[str, Any]) -> Any:
         if told is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
@@ -68,9 +68,8 @@ def trying() -> Iterator[None]:
         _TRYING.reset(token)
 
 
-def on_trial() -> bool:
-    """Whether this is inside a block of `trying`."""
-    return _TRYING.get()
+# Whether this is inside a block of `trying`; asked for in every pass.
+on_trial: Callable[[], bool] = _TRYING.get
 
 
 def uncompiled() -> AbstractContextManager[Any]:

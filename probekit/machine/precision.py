@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -71,14 +72,14 @@ LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 _NOT_OF_NETWORK: ContextVar[bool] = ContextVar("not_of_network", default=False)
 
 
-@contextmanager
-def exactly() -> Iterator[None]:
+class exactly:
     """What is computed in the block is no part of the network: it multiplies as it is written."""
-    token = _NOT_OF_NETWORK.set(True)
-    try:
-        yield
-    finally:
-        _NOT_OF_NETWORK.reset(token)
+
+    def __enter__(self) -> None:
+        self._token = _NOT_OF_NETWORK.set(True)
+
+    def __exit__(self, *_: object) -> None:
+        _NOT_OF_NETWORK.reset(self._token)
 
 
 def lower_precisions(network: nn.Module) -> tuple[Precision, ...]:
@@ -213,8 +214,12 @@ class _Terms:
     """The network's weights as sums of bfloat16 numbers, made once for as long as a weight stays as it is."""
 
     def __init__(self, network: nn.Module) -> None:
-        self._kept = {id(a) for numbers in (network.parameters(), network.buffers()) for a in numbers}
+        self._network = network
         self._made: dict[tuple[int, int, int], tuple[Tensor, int, Tensor]] = {}
+
+    @cached_property
+    def _kept(self) -> set[int]:
+        return {id(a) for numbers in (self._network.parameters(), self._network.buffers()) for a in numbers}
 
     def of(self, weight: Tensor, count: int, dim: int) -> Tensor:
         if id(weight) not in self._kept or weight.is_inference():

@@ -15,6 +15,8 @@ __all__ = ["UNKNOWN", "WeightsHash", "weights_sha256"]
 
 BLOCK, WORD = 256, 8
 HASHED_TOGETHER = 2**18
+# Bytes that are kept rather than summed.
+FEW = 2**14
 UNKNOWN = "unknown"
 
 
@@ -86,6 +88,8 @@ def _sums_of_bits(tensor: Tensor) -> bytes:
     tensor = tensor.detach()
     flat = tensor.as_strided((tensor.numel(),), (1,), 0) if _dense(tensor) else tensor.reshape(-1).clone()
     flat = flat.view(torch.uint8)
+    if flat.numel() <= FEW:
+        return flat.cpu().numpy().tobytes()
     whole = flat.numel() // (WORD * BLOCK) * WORD * BLOCK
     # Words of 8 bytes are summed several times as fast as numbers that must be widened first.
     blocks = flat[:whole].view(torch.int64).view(-1, BLOCK)

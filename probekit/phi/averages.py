@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from probekit.checks import noise_levels
-from probekit.denoising.conditions import by_row, of_rows, placed
+from probekit.denoising.conditions import by_row, placed
 from probekit.machine.ahead import ahead
 from probekit.machine.cores import usable_cores
 from probekit.noise import from_bits, random_bits, standard_normal
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from probekit.images import ImageSet
 
 # Small batches share the cost of reading, noising and averaging: so many noisy images at once, or so many numbers.
-GROUP = 64
+GROUP = 256
 GROUP_ELEMENTS = 2**22
+# Numbers in a batch from which on a thread of its own for what comes next is worth the while.
+EARLY_ELEMENTS = 2**15
 
 __all__ = ["Average", "Noising", "NoisyBatch", "averaged", "clean_and_noise", "noise_levels", "noisy_batches"]
 
@@ -79,10 +81,10 @@ class Noising:
 
 
 class NoisyBatch(NamedTuple):
-    """A batch for the network.
+    """Noisy images that are made at once, for one forward pass or several.
 
-    group are the places in their set of the images that are averaged together, to which the batch belongs; level is
-    the position of its noise level, y the noisy images (n, C, H, W), and conditions what else the network is given of
+    group are the places in their set of the images that are averaged together, to which these belong; level is
+    the position of their noise level, y the noisy images (n, C, H, W), and conditions what else the network is given of
     them.
     """
 
@@ -114,7 +116,7 @@ def noisy_batches(
     positions: range | None = None,
     early: bool | None = None,
 ) -> Iterator[NoisyBatch]:
-    """Every image of a set at every noise level and draw, batch by batch.
+    """Every image of a set at every noise level and draw, one or several forward passes of them at a time.
 
     Parameters
     ----------
@@ -132,16 +134,19 @@ def noisy_batches(
     early
         Whether images and conditions are read, and noise made, in a thread of their own while the network is busy. By
         default where that takes no core from the network: it is on a GPU, where random bits become noise, or computes
-        in fewer threads than this process may use.
+        in fewer threads than this process may use, and batches are not small.
 
     Yields
     ------
     NoisyBatch
-        Group by group in the order of the set; of a group image by image and draw by draw at all noisy levels, then
-        its images without noise.
+        Group by group in the order of the set; of a group, block by block of its images and draws, at each noisy level
+        image by image and draw by draw; then its images without noise.
     """
     elsewhere = place.device.type != "cpu"
-    early = elsewhere or torch.get_num_threads() < usable_cores() if early is None else early
+    if early is None:
+        # Two threads wait for each other longer than a few small images take.
+        small = noising.batch * math.prod(source.shape) < EARLY_ELEMENTS
+        early = elsewhere or (torch.get_num_threads() < usable_cores() and not small)
     from_device = elsewhere and early
     everything = range(len(source)) if positions is None else positions
     together = noising.together(source)
@@ -156,10 +161,10 @@ def noisy_batches(
             x, random = (_moved(part, place) for part in images_and_noise)
             z = (from_bits(random, source.shape) if from_device else random).to(place.dtype)
             x, given = x.to(place.dtype), placed(given, place)
-            for k, (clean, noise) in enumerate(zip(x.split(noising.batch), z.split(noising.batch), strict=True)):
-                own = of_rows(given, slice(k * noising.batch, (k + 1) * noising.batch)) if given else given
-                for s in noisy:
-                    yield NoisyBatch(group, s, clean + noising.levels[s] * noise, own)
+            for s in noisy:
+                # Memory that is in the cache is written to again, the noise itself last.
+                y = z if s == noisy[-1] else torch.empty_like(z)
+                yield NoisyBatch(group, s, torch.mul(z, noising.levels[s], out=y).add_(x), given)
         for s in noiseless:
             for first in range(0, len(group), noising.batch):
                 chosen = group[first : first + noising.batch]
@@ -186,7 +191,7 @@ def averaged(values: Iterable[tuple[NoisyBatch, list[Tensor]]], noising: Noising
     found: list[list[Tensor]] = [[] for _ in noising.levels]
     seen, versions = 0, noising.versions
     for batch, taps in values:
-        found[batch.level].append(torch.cat(list(taps), dim=1))
+        found[batch.level].append(torch.cat(taps, dim=1) if len(taps) > 1 else taps[0])
         seen += batch.y.shape[0]
         if seen == len(batch.group) * versions:
             yield _average(batch.group, found, noising)
@@ -244,14 +249,17 @@ def _clean_and_random(
 
 def _average(group: range, found: Sequence[Sequence[Tensor]], noising: Noising) -> Average:
     draws, noiseless = noising.draws, noising.noiseless
-    joined = [_single_or_double(torch.cat(list(batches))).cpu().numpy() for batches in found]
+    joined = [_single_or_double(made[0] if len(made) == 1 else torch.cat(list(made))).cpu().numpy() for made in found]
     for s in noiseless:
         joined[s] = np.repeat(joined[s], draws, axis=0)
     stacked = np.stack(joined, axis=1)
     kept = stacked.reshape(len(group), draws, len(noising.levels), -1).swapaxes(1, 2)
-    phi = kept.mean(axis=2, dtype=np.float64)
-    spread = kept.std(axis=2, ddof=1, dtype=np.float64) if draws > 1 else np.full(phi.shape, np.nan)
-    phi_se = spread / math.sqrt(draws)
+    if draws == 1:
+        phi = kept[:, :, 0].astype(np.float64)
+        phi_se = np.full(phi.shape, np.nan)
+    else:
+        phi = kept.mean(axis=2, dtype=np.float64)
+        phi_se = kept.std(axis=2, ddof=1, dtype=np.float64) / math.sqrt(draws)
     phi_se[:, noiseless] = 0.0
     return Average(group, phi, phi_se, kept)
 

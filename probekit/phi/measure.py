@@ -99,8 +99,8 @@ class Measurement:
     Attributes
     ----------
     observed : callable
-        Opens the hooks, given the precision at each σ and whether images lie channels last; gives a function (noisy
-        batch, σ, conditions) → values at each tap, (n, channels).
+        Opens the hooks, given the precision at each σ, whether images lie channels last, how many at most are in a pass
+        and who is told of each; gives a function (noisy images, σ, conditions) → values at each tap, (n, channels).
     source, rest : ImageSet
         The images, and the constant one.
     conditions : Conditions
@@ -143,9 +143,12 @@ class Measurement:
         """The same, computed in another way."""
         return replace(self, computation=computation, attrs={**self.attrs, **computation.attrs})
 
-    def reading(self) -> AbstractContextManager[Read]:
-        """The hooks opened, for passes as they are computed here."""
-        return self.observed(self.computation.at, channels_last=self.computation.channels_last)
+    def reading(self, bar: Bar | None = None) -> AbstractContextManager[Read]:
+        """The hooks opened, for passes as they are computed here; a bar is told of each."""
+        how = self.computation
+        return self.observed(
+            how.at, channels_last=how.channels_last, batch=self.noising.batch, done=(bar or Bar()).update
+        )
 
     def in_memory(self) -> xr.Dataset:
         """Measure everything and return it."""
@@ -155,9 +158,9 @@ class Measurement:
         )
         arrays = self._empty(count)
         total = count * self.noising.versions + self._rest_noising.versions
-        with self._bar(total) as bar, self.reading() as read:
-            arrays |= self._rest(read, bar)
-            for part in self._averages(read, self.source, self.noising, bar):
+        with self._bar(total) as bar, self.reading(bar) as read:
+            arrays |= self._rest(read)
+            for part in self._averages(read, self.source, self.noising):
                 _put(arrays, part, 0)
         return self._labelled(arrays)
 
@@ -168,14 +171,15 @@ class Measurement:
         with store.create_or_resume(
             path, plan=self._plan(), template=self._template, ids=self.source.ids, unit=unit
         ) as writer:
+            if writer.begun:
+                with self.reading() as read:
+                    self._refuse_other_numbers(writer, read)
             pending = writer.pending
             total = sum(map(len, pending)) * self.noising.versions
-            with self._bar(total) as bar, self.reading() as read:
-                if writer.begun:
-                    self._refuse_other_numbers(writer, read)
+            with self._bar(total) as bar, self.reading(bar) as read:
                 for positions in pending:
                     arrays = self._empty(len(positions))
-                    for part in self._averages(read, self.source, self.noising, bar, positions):
+                    for part in self._averages(read, self.source, self.noising, positions):
                         _put(arrays, part, positions.start)
                     writer.write(positions, arrays)
         return stored.open(path)
@@ -185,15 +189,15 @@ class Measurement:
         count = len(self.source)
         self._refuse(count, "give a number of draws, or fewer noise levels or taps at a time")
         arrays = self._empty(count)
-        with self._bar(count * self.noising.versions) as bar, self.reading() as read:
-            for part in self._averages(read, self.source, self.noising, bar):
+        with self._bar(count * self.noising.versions) as bar, self.reading(bar) as read:
+            for part in self._averages(read, self.source, self.noising):
                 _put(arrays, part, 0)
         return arrays["phi_draws"]
 
     def rest_draws(self) -> np.ndarray:
         """Every draw of the constant image, (1, sigma, draw, channel)."""
         with self.reading() as read:
-            return next(self._averages(read, self.rest, self._rest_noising, Bar())).phi_draws
+            return next(self._averages(read, self.rest, self._rest_noising)).phi_draws
 
     def logged(self, *, given: bool, to_the_end: bool) -> Measurement:
         """The measurement itself, once the log says how it will be made."""
@@ -222,9 +226,9 @@ class Measurement:
         count = len(self.source)
         rest = self._rest_noising.versions
         with self.reading() as read:
-            next(self._averages(read, self.rest, replace(self._rest_noising, draws=1), Bar()))  # warms up
+            next(self._averages(read, self.rest, replace(self._rest_noising, draws=1)))  # warms up
             start, measured = time.perf_counter(), 0
-            for part in self._averages(read, self.source, self.noising, Bar()):
+            for part in self._averages(read, self.source, self.noising):
                 measured += len(part.positions) * self.noising.versions
                 if time.perf_counter() - start > ESTIMATED_SECONDS:
                     break
@@ -266,13 +270,13 @@ class Measurement:
         That shows what no plan can: whatever a network reads from outside itself, in whatever way.
         """
         now: dict[str, tuple[Any, np.ndarray]] = {
-            "the constant image": (writer.read("rest")[:], self._rest(read, Bar())["rest"])
+            "the constant image": (writer.read("rest")[:], self._rest(read)["rest"])
         }
         done_units = writer.done
         spread = {round(k) for k in np.linspace(0, len(done_units) - 1, min(COMPARED, len(done_units)))}
         for done in (done_units[k] for k in sorted(spread)):
             first = range(done.start, done.start + 1)
-            part = next(self._averages(read, self.source, self.noising, Bar(), first))
+            part = next(self._averages(read, self.source, self.noising, first))
             now[f"image {self.source.ids[done.start]!r}"] = writer.read("phi")[done.start], part.phi[0]
         for what, (there, here) in now.items():
             start = 0
@@ -295,8 +299,8 @@ class Measurement:
 
     def _template(self) -> xr.Dataset:
         """The Dataset of all images before any is measured, and the constant image measured."""
-        with self._bar(self._rest_noising.versions) as bar, self.reading() as read:
-            rest = self._rest(read, bar)
+        with self._bar(self._rest_noising.versions) as bar, self.reading(bar) as read:
+            rest = self._rest(read)
         # Views of one number: a template of any size takes no memory.
         nan = np.float32("nan")
         empty = {name: np.broadcast_to(nan, shape) for name, shape in self._shapes(len(self.source)).items()}
@@ -318,19 +322,18 @@ class Measurement:
         return replace(self.noising, rotating=self.conditions.vary)
 
     def _averages(
-        self, read: Read, source: ImageSet, noising: Noising, bar: Bar, positions: range | None = None
+        self, read: Read, source: ImageSet, noising: Noising, positions: range | None = None
     ) -> Iterator[Average]:
         def values() -> Iterator[tuple[Any, list[Tensor]]]:
             batches = noisy_batches(source, noising, place=self.place, conditions=self.conditions, positions=positions)
             for batch in batches:
                 taps = read(batch.y, noising.levels[batch.level], batch.conditions)
-                bar.update(len(batch.y))
                 yield batch, taps
 
         return averaged(values(), noising)
 
-    def _rest(self, read: Read, bar: Bar) -> dict[str, np.ndarray]:
-        average = next(self._averages(read, self.rest, self._rest_noising, bar))
+    def _rest(self, read: Read) -> dict[str, np.ndarray]:
+        average = next(self._averages(read, self.rest, self._rest_noising))
         return {"rest": average.phi[0], "rest_se": average.phi_se[0]}
 
     def _shapes(self, count: int) -> dict[str, tuple[int, ...]]:
@@ -381,7 +384,7 @@ def maps_of_one_draw(
         hint="give fewer images or noise levels at a time, or a smaller batch_size",
     )
     values = np.empty((len(source), len(levels), *shape), np.float32)
-    with observer.reading(real_map) as read:
+    with observer.reading(real_map, plain=True) as read:
         for start in range(0, len(source), batch):
             chosen = range(start, min(start + batch, len(source)))
             x, z = clean_and_noise(source, chosen, [draw] * len(chosen), seed=seed, place=observer.place)

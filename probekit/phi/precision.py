@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import torch
 
+from probekit.denoising.conditions import of_rows
 from probekit.errors import InputError
 from probekit.machine.clock import clock
 from probekit.machine.precision import ROUNDING, Precision, checked_precision, lower_precisions
@@ -336,7 +337,8 @@ class _Trial:
         noising = replace(whole.noising, levels=levels, batch=min(most, whole.noising.batch))
         options = {"place": whole.place, "conditions": whole.conditions}
         batch = next(noisy_batches(whole.source, noising, **options, positions=range(min(most, len(whole.source)))))
-        return batch.y, levels[0], batch.conditions
+        one = slice(noising.batch)
+        return batch.y[one], levels[0], of_rows(batch.conditions, one)
 
     def _timed(self, way: _Way, batch: tuple[Tensor, float, Mapping[str, Any]]) -> float:
         """Seconds of a pass, once it has been made: the least of a few, which others on the machine disturb least."""

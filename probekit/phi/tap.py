@@ -371,7 +371,7 @@ class Tap(Edits):
         def of(count: int) -> Measurement:
             batch = batch_size_for(self._observer, reached, len(source) * count, given=batch_size)
             return Measurement(
-                observed=partial(self._observer.reading, self._reduce),
+                observed=partial(self._observer.reading, self._reduce, plain=isinstance(self._given, str)),
                 source=source,
                 rest=rest_image(self.denoiser, source.shape),
                 conditions=given,
