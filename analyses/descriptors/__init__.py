@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from analyses.descriptors.equalising import CONTRAST, equalised
     from analyses.descriptors.kinds import EVERY_KIND, KINDS, OF_TEXTURE
     from analyses.descriptors.network import Descriptor, descriptor
-    from analyses.descriptors.prediction import BEYOND, PREDICTED, beyond, predicted
+    from analyses.descriptors.prediction import PREDICTED, predicted
+    from analyses.descriptors.remainders import BEYOND, Predictions, beyond
     from analyses.descriptors.shell import main
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "OF_TEXTURE",
     "PREDICTED",
     "Descriptor",
+    "Predictions",
     "analyse",
     "as_representation",
     "beyond",
