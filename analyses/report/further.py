@@ -32,7 +32,7 @@ def of_textures(study: Study, shown: Shown) -> xr.Dataset:
             progress=study.told.progress,
         )
     study.write("textures", found)
-    picture = study.draw("textures", textures.plot(found))
+    picture = study.draw("textures", textures.plot, found)
     caption = f"How often the nearest patch is of the same photograph; the claim is about {found.attrs['block']}"
     shown.picture(study.judging("textures"), picture, caption)
     return found
@@ -56,7 +56,7 @@ def conflicting(study: Study, shown: Shown) -> xr.Dataset:
             progress=study.told.progress,
         )
     study.write("cues", found)
-    picture = study.draw("cues", cues.plot(found))
+    picture = study.draw("cues", cues.plot, found)
     shown.picture(study.judging("cues"), picture, "Which cue the nearest neighbour shares, at each block")
     return found
 
@@ -71,6 +71,6 @@ def noise_told(study: Study, shown: Shown) -> xr.Dataset:
         path = noise_level.along(networks, study.independent, seed=seed, progress=progress)
     study.write("noise_level", found)
     study.write("noise_level-path", path)
-    picture = study.draw("noise_level", noise_level.plot(found, path))
+    picture = study.draw("noise_level", noise_level.plot, found, path)
     shown.picture(study.judging("noise_level"), picture, "σ̂, which the residual says, against σ")
     return noise_level.verdict(found, path)

@@ -15,7 +15,7 @@ import xarray as xr
 import probekit
 from analyses import densities
 from analyses.claims import CLAIMS
-from analyses.ground import Kept, block_names, repeats, saved
+from analyses.ground import Kept, block_names, drawn, repeats, saved
 from probekit import checks
 from probekit.capture.reductions import reduction
 from probekit.errors import InputError
@@ -260,10 +260,10 @@ class Study:
         with whole(self.out / name) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
 
-    def draw(self, name: str, figure: Figure) -> Path:
-        """A figure into NAME.png in the folder of figures."""
+    def draw(self, name: str, plot: Callable[..., Figure], *findings: xr.Dataset) -> Path:
+        """A figure of findings, NAME.png in the folder of figures: as it is there, or drawn."""
         prepared(self.out / "figures")
-        return saved(self.out / "figures", (name, figure))[0]
+        return drawn(self.out / "figures", name, plot, *findings)
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:

@@ -52,7 +52,7 @@ def of_claim(judged: xr.Dataset, number: int) -> xr.Dataset:
 
 
 def written(out: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in out.glob("*-*.nc")}
+    return {path.name: path.stat().st_mtime_ns for path in (*out.glob("*-*.nc"), *out.glob("figures/*.png"))}
 
 
 def test_findings_figures_and_the_table_are_written(made) -> None:
@@ -76,12 +76,16 @@ def test_findings_figures_and_the_table_are_written(made) -> None:
 
 def test_what_is_there_is_not_done_again_and_what_is_missing_is(images, again) -> None:
     out, judged = again
-    before = written(out)
+    before, figure = written(out), out / "figures" / "subspaces-trained.png"
+    pixels = figure.read_bytes()
     (out / "sparsity-trained.nc").unlink()
+    figure.write_bytes(pixels[:-9])
     xr.testing.assert_equal(report.run(images, out=out, **FEW), judged)
     after = written(out)
     assert set(after) == set(before)
-    assert {name for name in before if before[name] != after[name]} == {"sparsity-trained.nc"}
+    # The findings are the same again, and so is their figure.
+    assert {name for name in before if before[name] != after[name]} == {"sparsity-trained.nc", figure.name}
+    assert figure.read_bytes() == pixels
 
 
 def test_a_file_cut_short_is_made_again(images, again) -> None:
