@@ -108,16 +108,17 @@ def _record(path: Path) -> dict[str, Any]:
 def _told(findings: xr.Dataset) -> tuple[Any, ...]:
     """Findings with what their own fingerprint leaves out: dims, types, and what is said of each variable."""
     # Texts come back from files as another type of them.
+    texts = {str(name): one for name, one in findings.variables.items() if one.dtype.kind in "OSTU"}
     said = {
         str(name): (
             one.dims,
             one.shape,
-            "text" if one.dtype.kind in "OSTU" else one.dtype.str,
+            list(map(str, one.values.ravel())) if name in texts else one.dtype.str,
             sorted((str(key), str(value)) for key, value in one.attrs.items()),
         )
         for name, one in findings.variables.items()
     }
-    return findings, said
+    return findings.drop_vars([name for name in texts if name in findings.data_vars]), said
 
 
 def _drawing() -> tuple[Any, ...]:

@@ -67,10 +67,16 @@ def noise_told(study: Study, shown: Shown) -> xr.Dataset:
     networks = {str(getattr(study.network, "name", type(study.network).__name__)): study.network}
     seed, progress = study.measured.seed, study.told.progress
     with study.timed("noise level"):
-        found = noise_level.analyse(networks, study.independent, sigma=LEVELS, seed=seed, progress=progress)
-        path = noise_level.along(networks, study.independent, seed=seed, progress=progress)
-    study.write("noise_level", found)
-    study.write("noise_level-path", path)
+        images, names = study.independent, list(networks)
+
+        def on_images() -> xr.Dataset:
+            return noise_level.analyse(networks, images, sigma=LEVELS, seed=seed, progress=progress)
+
+        def on_path() -> xr.Dataset:
+            return noise_level.along(networks, images, seed=seed, progress=progress)
+
+        found = study.looked_at("noise_level", on_images, names, LEVELS, seed)
+        path = study.looked_at("noise_level-path", on_path, names, seed)
     picture = study.draw("noise_level", noise_level.plot, found, path)
     shown.picture(study.judging("noise_level"), picture, "σ̂, which the residual says, against σ")
     return noise_level.verdict(found, path)

@@ -213,9 +213,13 @@ def test_a_figure_is_drawn_once_for_what_it_is_drawn_of(tmp_path: Path) -> None:
     drawn(tmp_path, "two", curve, PART)
     assert drawings(tmp_path) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn.json", "one.png", "two.png"]
-    # What comes back from a file is the same.
-    saved(tmp_path, ("part", PART))
+    # What comes back from a file is the same, texts too, of whatever type.
+    named = PART.assign(kind=("x", np.array(["one", "another"], dtype=object)), b=("x", [True, False]))
+    saved(tmp_path, ("part", named))
+    assert drawings(tmp_path, named) == 1
+    assert drawings(tmp_path, named.assign(kind=named.kind.astype("U30"))) == 0
     assert drawings(tmp_path, read(tmp_path / "part.nc")) == 0
+    assert drawings(tmp_path, named.assign(kind=("x", ["one", "other"]))) == 1
 
 
 @pytest.mark.parametrize(
