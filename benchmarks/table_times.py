@@ -18,9 +18,13 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+
+if TYPE_CHECKING:
+    from probekit.images import ImageSet
 
 __all__ = ["apart", "main", "measured"]
 
@@ -105,7 +109,7 @@ def _rows(folder: Path, images: int, classes: int, only_phi: bool) -> float:
     return seconds
 
 
-def _pictures(part: int, count: int, classes: int):
+def _pictures(part: int, count: int, classes: int) -> ImageSet:
     from scipy.ndimage import gaussian_filter
 
     import probekit
@@ -114,7 +118,7 @@ def _pictures(part: int, count: int, classes: int):
     noise = gaussian_filter(np.random.default_rng(part).normal(size=(count, 3, SIZE, SIZE)), (0, 0, 1.5, 1.5))
     of = np.arange(count) % classes
     values = 0.5 + 0.12 * (0.6 * coarse[of] / coarse.std() + noise / noise.std())
-    named = {"ids": [f"{part}-{i}" for i in range(count)], "labels": [f"class {k}" for k in of]}
+    named: dict[str, Any] = {"ids": [f"{part}-{i}" for i in range(count)], "labels": [f"class {k}" for k in of]}
     return probekit.images.load(values.clip(0, 1).astype(np.float32), **named)
 
 

@@ -112,6 +112,10 @@ def test_predictions_made_once_say_of_each_phi_to_the_last_bit_what_is_said_of_i
     made = descriptors.Predictions(levels[2], gist, **options)
     for one in (levels[0], levels[2], several, levels[0].isel(image=slice(None, None, -1))):
         xr.testing.assert_identical(made.beyond(one), descriptors.beyond(one, gist, **options))
+    found, alone = made.beyond(levels[0]), made.beyond(levels[1])
+    # Each noise level beside its own.
+    np.testing.assert_allclose(found.difference, found.correlation - alone.correlation, atol=1e-6)
+    np.testing.assert_allclose(alone.difference, 0, atol=1e-7)
 
 
 def test_predictions_are_of_their_own_images_and_classes() -> None:
