@@ -164,8 +164,7 @@ class Alone:
             return None
         here = data[["phi"]].sel(image=ids)
         named = {name: plan.others[name].sel(image=ids) for name in DESCRIBED}
-        level, seed = plan.settings.level, plan.seed
-        return descriptors.Predictions(here, named, against=here, permutations=PERMUTATIONS, level=level, seed=seed)
+        return descriptors.Predictions(here, named, against=here, seed=plan.seed)
 
 
 @dataclass(frozen=True)
@@ -330,7 +329,8 @@ def _beyond(beside: Beside) -> Numbers | None:
     own, predictions = beside.own.measured, beside.reference.predictions
     if own.source.name in DESCRIBED or predictions is None:
         return UNKNOWN
-    found = predictions.beyond(own.data[["phi"]].sel(image=predictions.images))
+    data = own.data[["phi"]].sel(image=predictions.images)
+    found = predictions.beyond(data, permutations=PERMUTATIONS, level=beside.plan.settings.level)
     return _exact(_of_place("correlation", found), beside)
 
 

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from analyses.descriptors.equalising import CONTRAST, equalised
     from analyses.descriptors.kinds import EVERY_KIND, KINDS, OF_TEXTURE
     from analyses.descriptors.network import Descriptor, descriptor
-    from analyses.descriptors.prediction import PREDICTED, predicted
-    from analyses.descriptors.remainders import BEYOND, Predictions, beyond
+    from analyses.descriptors.prediction import BEYOND, PREDICTED, Predictions, beyond, predicted
     from analyses.descriptors.shell import main
 
 __all__ = [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analyses.descriptors import kernels, kernels_prediction, remainders
+from analyses.descriptors import kernels, kernels_prediction, prediction
 from tests.analyses.descriptors.test_laws import peaks_are_where_gratings_are
 from tests.analyses.descriptors.test_prediction import (
     a_sharp_border_in_gist_is_not_beyond_it,
@@ -35,14 +35,14 @@ def test_remainders_that_share_predictors_are_taken_for_related(grouped: bool, m
 
 def test_classes_by_ridge_regression_alone_leave_a_sharp_border(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        remainders, "probabilities", lambda features, classes, _: np.full((len(features), classes.max() + 1), 10.0)
+        prediction, "probabilities", lambda features, classes, _: np.full((len(features), classes.max() + 1), 10.0)
     )
     with pytest.raises(AssertionError):
         a_sharp_border_in_gist_is_not_beyond_it()
 
 
 def test_random_signs_alone_contradict_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = remainders.jackknifed_correlation
-    monkeypatch.setattr(remainders, "jackknifed_correlation", lambda *given: (*right(*given)[:2], 0.0))
+    right = prediction.jackknifed_correlation
+    monkeypatch.setattr(prediction, "jackknifed_correlation", lambda *given: (*right(*given)[:2], 0.0))
     with pytest.raises(AssertionError):
         the_p_value_agrees_with_the_interval()

@@ -13,7 +13,7 @@ from PIL import Image
 import probekit
 from analyses import clusters, controls, descriptors, probe, semantics
 from analyses.controls import analyse, rows
-from analyses.descriptors import remainders
+from analyses.descriptors import prediction
 from analyses.ground import Estimate
 from probekit.errors import InputError
 from probekit.images import ImageSet
@@ -299,7 +299,7 @@ def test_classes_and_the_reference_are_predicted_from_gist_once_for_all_rows(mon
     counted = {"probabilities": 0, "solved": 0, "crossfitted": 0}
 
     def counting(name: str) -> Callable[..., Any]:
-        right = getattr(remainders, name)
+        right = getattr(prediction, name)
 
         def call(*given: Any) -> Any:
             counted[name] += 1
@@ -308,7 +308,7 @@ def test_classes_and_the_reference_are_predicted_from_gist_once_for_all_rows(mon
         return call
 
     for name in counted:
-        monkeypatch.setattr(remainders, name, counting(name))
+        monkeypatch.setattr(prediction, name, counting(name))
     found = tabled(train=None, measures=["correlation: label beyond gist and colour"])
     # Classes, the reference at all noise levels, and the φ of each source but gist and colour themselves.
     sources = set(found.source.values) - {"gist", "colour"}

@@ -108,10 +108,10 @@ def test_predictions_made_once_say_of_each_phi_to_the_last_bit_what_is_said_of_i
     levels = [xr.concat([one, one.assign_coords(sigma=[0.2]) ** 2], "sigma") for one in (data, less, other)]
     levels = [one.assign_attrs(data.attrs) for one in levels]
     several = levels[0].assign_coords(tap=("channel", ["enc"] * 5 + ["mid"] * 15))
-    options: dict[str, Any] = {"against": levels[1], "permutations": 99, "seed": 3}
-    made = descriptors.Predictions(levels[2], gist, **options)
+    options: dict[str, Any] = {"against": levels[1], "seed": 3}
+    made, how = descriptors.Predictions(levels[2], gist, **options), {"permutations": 99, "level": 0.9}
     for one in (levels[0], levels[2], several, levels[0].isel(image=slice(None, None, -1))):
-        xr.testing.assert_identical(made.beyond(one), descriptors.beyond(one, gist, **options))
+        xr.testing.assert_identical(made.beyond(one, **how), descriptors.beyond(one, gist, **options, **how))
     found, alone = made.beyond(levels[0]), made.beyond(levels[1])
     # Each noise level beside its own.
     np.testing.assert_allclose(found.difference, found.correlation - alone.correlation, atol=1e-6)
@@ -120,7 +120,7 @@ def test_predictions_made_once_say_of_each_phi_to_the_last_bit_what_is_said_of_i
 
 def test_predictions_are_of_their_own_images_and_classes() -> None:
     data, gist = drawn(0, "squares")
-    made = descriptors.Predictions(data, gist, permutations=99)
+    made = descriptors.Predictions(data, gist)
     with pytest.raises(InputError, match="other images than predictions were made for"):
         made.beyond(data.isel(image=slice(1, None)))
     with pytest.raises(InputError, match="classes of 'label' are others than predictions were made for"):
