@@ -148,6 +148,24 @@ class Alone:
             **self.plan.bootstraps,
         )
 
+    @cached_property
+    def predictions(self) -> descriptors.Predictions | None:
+        """What gist and colour tell of classes and of φ here, for the φ of all sources; None of too few images.
+
+        Of 1,000 images at most, and of classes of three of them at least.
+        """
+        data, plan = self.measured.data, self.plan
+        ids = data["image"].values
+        drawn = np.random.default_rng(plan.seed).permutation(len(ids))[:BEYOND_IMAGES]
+        # Of classes of which fewer were drawn nothing can be told.
+        _, of, count = np.unique(labels.strings(data["label"].values)[drawn], return_inverse=True, return_counts=True)
+        ids = np.sort(ids[drawn[count[of] >= LEAST_OF_CLASS]])
+        if len(ids) < LEAST_IMAGES or (count >= LEAST_OF_CLASS).sum() < 2:
+            return None
+        here = data[["phi"]].sel(image=ids)
+        named = {name: plan.others[name].sel(image=ids) for name in DESCRIBED}
+        return descriptors.Predictions(here, named, against=here, seed=plan.seed)
+
 
 @dataclass(frozen=True)
 class Beside:
@@ -257,26 +275,21 @@ def _correlated(own: Measured, reference: Measured, plan: Plan) -> xr.Dataset:
     others = {name: other for name, other in plan.others.items() if name != own.source.name}
     described = [name for name in DESCRIBED if name in others]
     given = [("colour",)] * ("colour" in described) + [tuple(described)] * (len(described) > 1)
-    parts: list[xr.Dataset] = []
-    for s in range(data.sizes["sigma"]):
-        with warnings.catch_warnings():
-            # Where φ does not vary, correlations are NaN, and the table says so.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            parts.append(
-                semantics.correlate(
-                    data.isel(sigma=[s]),
-                    others,
-                    given=given,
-                    distances=["euclidean"],
-                    statistics=[settings.statistic],
-                    controls={"reference": reference.data["phi"].isel(sigma=s, drop=True)},
-                    permutations=PERMUTATIONS,
-                    max_images=settings.pairs_images,
-                    level=settings.level,
-                    seed=plan.seed,
-                ).isel(distance=0, statistic=0, control=0)
-            )
-    return xr.concat(parts, "sigma", combine_attrs="override")
+    with warnings.catch_warnings():
+        # Where φ does not vary, correlations are NaN, and the table says so.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return semantics.correlate(
+            data,
+            others,
+            given=given,
+            distances=["euclidean"],
+            statistics=[settings.statistic],
+            controls={"reference": reference.data[["phi"]]},
+            permutations=PERMUTATIONS,
+            max_images=settings.pairs_images,
+            level=settings.level,
+            seed=plan.seed,
+        ).isel(distance=0, statistic=0, control=0)
 
 
 def _mean_of_images(name: str, beside: Beside) -> Numbers:
@@ -312,24 +325,12 @@ def _correlation(other: str, given: str, beside: Beside) -> Numbers | None:
 
 
 def _beyond(beside: Beside) -> Numbers | None:
-    """What φ says of the class that gist and colour do not; of these two themselves nothing is asked.
-
-    Of 1,000 images at most, and of classes of three of them at least.
-    """
-    own, plan = beside.own.measured, beside.plan
-    if own.source.name in DESCRIBED:
+    """What φ says of the class that gist and colour do not; of these two themselves nothing is asked."""
+    own, predictions = beside.own.measured, beside.reference.predictions
+    if own.source.name in DESCRIBED or predictions is None:
         return UNKNOWN
-    ids = own.data["image"].values
-    drawn = np.random.default_rng(plan.seed).permutation(len(ids))[:BEYOND_IMAGES]
-    # Of classes of which fewer were drawn nothing can be told.
-    _, of, count = np.unique(labels.strings(own.data["label"].values)[drawn], return_inverse=True, return_counts=True)
-    ids = np.sort(ids[drawn[count[of] >= LEAST_OF_CLASS]])
-    if len(ids) < LEAST_IMAGES or (count >= LEAST_OF_CLASS).sum() < 2:
-        return UNKNOWN
-    data, reference = (one.data[["phi"]].sel(image=ids) for one in (own, beside.reference.measured))
-    named = {name: plan.others[name].sel(image=ids) for name in DESCRIBED}
-    level, seed = plan.settings.level, plan.seed
-    found = descriptors.beyond(data, named, against=reference, permutations=PERMUTATIONS, level=level, seed=seed)
+    data = own.data[["phi"]].sel(image=predictions.images)
+    found = predictions.beyond(data, permutations=PERMUTATIONS, level=beside.plan.settings.level)
     return _exact(_of_place("correlation", found), beside)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analyses.descriptors.equalising import CONTRAST, equalised
     from analyses.descriptors.kinds import EVERY_KIND, KINDS, OF_TEXTURE
     from analyses.descriptors.network import Descriptor, descriptor
-    from analyses.descriptors.prediction import BEYOND, PREDICTED, beyond, predicted
+    from analyses.descriptors.prediction import BEYOND, PREDICTED, Predictions, beyond, predicted
     from analyses.descriptors.shell import main
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "OF_TEXTURE",
     "PREDICTED",
     "Descriptor",
+    "Predictions",
     "analyse",
     "as_representation",
     "beyond",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +17,13 @@ __all__ = [
     "GAMMAS",
     "PENALTIES",
     "Crossfit",
+    "Solved",
     "crossfitted",
     "error",
     "flipped",
     "folds_of",
     "shared",
+    "solved",
     "squared_distances",
 ]
 
@@ -57,64 +59,101 @@ def squared_distances(features: np.ndarray) -> np.ndarray:
 
 def error(target: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Mean squared error in units of each channel's variance, of those that vary: (...) of (..., images, channels)."""
-    kept = varies(target)
-    left = ((predicted[..., kept] - target[:, kept]) ** 2).mean(axis=-2)
-    return (left / target[:, kept].astype(np.float64).var(axis=0)).sum(axis=-1) / max(1, kept.sum())
+    return _error(predicted - target, varies(target), target.astype(np.float64).var(axis=0))
 
 
-def crossfitted(
-    features: np.ndarray, targets: Sequence[np.ndarray], folds: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> list[Crossfit]:
+def _error(left: np.ndarray, kept: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """The same of what is left (..., images, channels), of the channels kept, whose variances are `spread`."""
+    each = np.einsum("...ic,...ic->...c", left, left)[..., kept] / left.shape[-2]
+    return (each / spread[kept]).sum(axis=-1) / max(1, kept.sum())
+
+
+class Solved(NamedTuple):
+    """A kernel within the images of a fold that are fitted on, by eigenvalues and -vectors, and from those left."""
+
+    fitted: np.ndarray
+    left: np.ndarray
+    values: np.ndarray
+    vectors: np.ndarray
+    across: np.ndarray
+
+    def inverse(self, penalty: float) -> np.ndarray:
+        """Inverse eigenvalues with a penalty, in shares of the largest."""
+        return 1 / (np.maximum(self.values, 0) + penalty * self.values[-1])
+
+
+def solved(features: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[list[Solved]]:
+    """What all regressions on these features have in common: every fold, for one kernel width after another.
+
+    Parameters
+    ----------
+    features
+        (images, features), standardised over images.
+    folds
+        What `folds_of` returns.
+    """
+    squared = squared_distances(features)
+    for gamma in GAMMAS:
+        kernel = np.exp(-gamma * squared)
+        yield [_solved(kernel, *fold) for fold in folds]
+
+
+def _solved(kernel: np.ndarray, fitted: np.ndarray, left: np.ndarray) -> Solved:
+    values, vectors = eigh(kernel[np.ix_(fitted, fitted)])
+    return Solved(fitted, left, values, vectors, kernel[np.ix_(left, fitted)] @ vectors)
+
+
+def crossfitted(widths: Iterable[Sequence[Solved]], targets: Sequence[np.ndarray]) -> list[Crossfit]:
     """Predictions of each target by images of the other folds.
 
     Each target has the kernel width and penalty of the least `error` of such predictions.
 
     Parameters
     ----------
-    features
-        (images, features), standardised over images.
+    widths
+        What `solved` yields.
     targets
         Each (images, channels).
-    folds
-        What `folds_of` returns.
 
     Returns
     -------
     list of Crossfit
         Weights are 0 within a fold, sum to 1 for each image, and are shared by all channels.
     """
-    squared = squared_distances(features)
-    widths = np.cumsum([0, *(target.shape[1] for target in targets)])
-    own = [slice(low, high) for low, high in itertools.pairwise(widths)]
+    bounds = np.cumsum([0, *(target.shape[1] for target in targets)])
+    own = [slice(low, high) for low, high in itertools.pairwise(bounds)]
     every = np.concatenate(targets, axis=1).astype(np.float64)
+    kept, spread = varies(every), every.var(axis=0)
     best, found = np.full(len(targets), np.inf), [Crossfit(every, every)] * len(targets)
-    for gamma in GAMMAS:
-        kernel = np.exp(-gamma * squared)
-        predicted = np.empty((len(PENALTIES), *every.shape))
-        solved = []
-        for fitted, left in folds:
-            values, vectors = eigh(kernel[np.ix_(fitted, fitted)])
-            mean = every[fitted].mean(axis=0)
-            across, along = kernel[np.ix_(left, fitted)] @ vectors, vectors.T @ (every[fitted] - mean)
-            inverse = [1 / (np.maximum(values, 0) + penalty * values[-1]) for penalty in PENALTIES]
-            for p, of_penalty in enumerate(inverse):
-                predicted[p, left] = (across * of_penalty) @ along + mean
-            solved.append((fitted, left, across, vectors, inverse))
-        errors = [error(every[:, mine], predicted[..., mine]) for mine in own]
+    for folds in widths:
+        predicted = _predicted(folds, every)
+        left = predicted - every
+        errors = [_error(left[..., mine], kept[mine], spread[mine]) for mine in own]
         better = {t: int(np.argmin(one)) for t, one in enumerate(errors) if one.min() < best[t]}
-        weights = {p: _weights(solved, p) for p in set(better.values())}
+        weights = {p: _weights(folds, p) for p in set(better.values())}
         for t, p in better.items():
             best[t], found[t] = errors[t][p], Crossfit(predicted[p][:, own[t]].copy(), weights[p])
     return found
 
 
-def _weights(solved: Sequence[tuple], p: int) -> np.ndarray:
+def _predicted(folds: Sequence[Solved], every: np.ndarray) -> np.ndarray:
+    """Predictions (penalties, images, channels) of every image by those of other folds."""
+    predicted = np.empty((len(PENALTIES), *every.shape))
+    for one in folds:
+        mean = every[one.fitted].mean(axis=0)
+        along = one.vectors.T @ (every[one.fitted] - mean)
+        for p, penalty in enumerate(PENALTIES):
+            predicted[p, one.left] = (one.across * one.inverse(penalty)) @ along + mean
+    return predicted
+
+
+def _weights(folds: Sequence[Solved], p: int) -> np.ndarray:
     """What each image of a fold has of each of the others in its prediction, at the penalty of this number."""
-    made = np.zeros((sum(len(left) for _, left, *_ in solved),) * 2, np.float32)
-    for fitted, left, across, vectors, inverse in solved:
-        one = (across * inverse[p]) @ vectors.T
+    made = np.zeros((sum(len(one.left) for one in folds),) * 2, np.float32)
+    for one in folds:
+        own = (one.across * one.inverse(PENALTIES[p])) @ one.vectors.T
         # Of the remainders from the mean, and the mean.
-        made[np.ix_(left, fitted)] = one + (1 - one.sum(axis=1, keepdims=True)) / len(fitted)
+        made[np.ix_(one.left, one.fitted)] = own + (1 - own.sum(axis=1, keepdims=True)) / len(one.fitted)
     return made
 
 

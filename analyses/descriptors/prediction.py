@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from analyses.descriptors.kernels_classes import probabilities
-from analyses.descriptors.kernels_prediction import Crossfit, crossfitted, error, flipped, folds_of, shared
+from analyses.descriptors.kernels_prediction import (
+    Crossfit,
+    Solved,
+    crossfitted,
+    error,
+    flipped,
+    folds_of,
+    shared,
+    solved,
+)
 from analyses.ground import (
     Estimate,
     Findings,
@@ -28,7 +38,7 @@ from analyses.ground import (
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["BEYOND", "PREDICTED", "beyond", "predicted"]
+__all__ = ["BEYOND", "PREDICTED", "Predictions", "beyond", "predicted"]
 
 LEAST, LEAST_GROUPS, LEAST_OF_CLASS = 20, 10, 3
 # Of a descriptor: squares of larger numbers, summed over images, may overflow.
@@ -119,7 +129,7 @@ def predicted(
     places = list(sites(data, "predictions"))
     targets = [phi[:, site.level][:, site.channels] for site in places]
     made = np.full(phi.shape, np.nan)
-    for site, one in zip(places, crossfitted(features, targets, parts), strict=True):
+    for site, one in zip(places, crossfitted(solved(features, parts), targets), strict=True):
         made[:, site.level, site.channels] = one.predicted
     spread = phi.var(axis=0)
     left = ((phi - made) ** 2).mean(axis=0)
@@ -197,70 +207,177 @@ def beyond(
     --------
     >>> found = beyond(data, {"gist": gist(images), "colour": colour(images)})  # doctest: +SKIP
     """
-    labels.check(data, "phi")
-    labels.check_ids(data)
-    data = data.isel(image=labels.by_id(data))
-    names = labels.classes(data, label, least=2)
-    permutations = repeats("permutations", permutations, least=99)
-    _, level, seed = resampling(100, level, seed)
-    classes = np.unique(names, return_inverse=True)[1]
-    groups = None
-    if clusters is not None:
-        groups = np.unique(labels.classes(data, clusters, least=LEAST_GROUPS), return_inverse=True)[1]
-    features, parts = _prepared(data, descriptors, folds, clusters, seed)
-    _check_classes(names, groups)
-    _warn_of_many(features)
-    other = None if against is None else beside(against, data, "against")
-    shares = None if groups is None else np.bincount(groups) / len(groups)
-    blocks, places = labels.blocks(data), list(sites(data, "remainders"))
-    phi = data["phi"].transpose("image", "sigma", "channel").values
-    targets = [phi[:, site.level][:, site.channels] for site in places]
-    others = [] if other is None else [other(site) for site in places]
-    indicators = np.eye(classes.max() + 1)[classes]
-    told, *fits = crossfitted(features, [indicators, *targets, *others], parts)
-    either = [told.predicted, probabilities(features, classes, parts)]
-    missed = [float(error(indicators, one)) for one in either]
-    rest = indicators - either[int(np.argmin(missed))]
-    values = np.full((4, data.sizes["sigma"], len(blocks)), np.nan)
-    less = np.full((3, *values.shape[1:]), np.nan)
-    for s, site in enumerate(places):
-        at, where = (site.level, site.block), f"σ = {site.sigma:g}, block {site.name}"
-        left = _remainder(targets[s], fits[s], where)
-        if left is None:
-            continue
-        each, products = shared(left, rest, groups, weights=fits[s].weights)
-        low, high, of_interval = jackknifed_correlation(each, level, shares)
-        # Rounded up to a share of the signs, as theirs is.
-        at_least = np.ceil(of_interval * (permutations + 1)) / (permutations + 1) if each[0] > 0 else 1.0
-        p = np.maximum(flipped(products, permutations, seed), at_least)
-        values[:, *at] = each[0], low, high, p
-        fit = fits[len(places) + s] if others else None
-        theirs = None if fit is None else _remainder(others[s], fit, f"{where} of against")
-        if fit is not None and theirs is not None:
-            also, _ = shared(theirs, rest, groups, weights=fit.weights)
-            less[:, *at] = jackknifed(each - also, level, shares)
-    found = {"correlation": Estimate(*values[:3]), "p_value": values[3], "class_explained": 1 - min(missed)}
-    return BEYOND.label(
-        found if other is None else found | {"difference": Estimate(*less)},
-        data,
-        coords={"block": blocks},
-        descriptors=", ".join(_named(descriptors)),
-        label=label,
-        folds=folds,
-        clusters=clusters or "each image",
-        permutations=permutations,
-        level=level,
-        analysis_seed=seed,
-    )
+    made = Predictions(data, descriptors, label=label, against=against, folds=folds, clusters=clusters, seed=seed)
+    return made.beyond(data, permutations=permutations, level=level)
 
 
-def _remainder(phi: np.ndarray, fit: Crossfit, where: str) -> np.ndarray | None:
+class Missed(NamedTuple):
+    """What descriptors leave of classes' indicators (images, classes), and the share of these that they explain."""
+
+    rest: np.ndarray
+    explained: float
+
+
+class Predictions:
+    """What descriptors predict of the classes of images, and of φ to compare with: made once for φ of many networks.
+
+    ``Predictions(data, descriptors, …).beyond(data, …)`` is ``beyond(data, descriptors, …)``, to the last bit. What
+    does not depend on a φ that is asked about is made when it is first needed, and kept: some 130 MB for 1,000 images,
+    in proportion to the square of their number.
+
+    Parameters
+    ----------
+    images
+        Any φ of the images, for their ids and classes.
+    descriptors, label, against, folds, clusters, seed
+        As for `beyond`.
+
+    Attributes
+    ----------
+    images
+        (images), their ids, in order.
+
+    Raises
+    ------
+    InputError
+        As `beyond` raises.
+    """
+
+    def __init__(
+        self,
+        images: xr.Dataset,
+        descriptors: xr.DataArray | Mapping[str, xr.DataArray],
+        *,
+        label: str = "label",
+        against: xr.Dataset | None = None,
+        folds: int = 5,
+        clusters: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        labels.check(images, "phi")
+        labels.check_ids(images)
+        images = images.isel(image=labels.by_id(images))
+        self.images, self._names = labels.strings(images["image"].values), labels.classes(images, label, least=2)
+        self._seed = checks.seeded(seed)
+        self._groups = None
+        if clusters is not None:
+            grouped = labels.classes(images, clusters, least=LEAST_GROUPS)
+            self._groups = np.unique(grouped, return_inverse=True)[1]
+        self._features, self._folds = _prepared(images, descriptors, folds, clusters, self._seed)
+        _check_classes(self._names, self._groups)
+        _warn_of_many(self._features)
+        self._label, self._against = label, against
+        self._theirs: dict[tuple[int, str], np.ndarray | None] = {}
+        self._said = {
+            "descriptors": ", ".join(_named(descriptors)),
+            "label": label,
+            "folds": folds,
+            "clusters": clusters or "each image",
+            "analysis_seed": self._seed,
+        }
+
+    def beyond(self, data: xr.Dataset, *, permutations: int = 999, level: float = 0.95) -> xr.Dataset:
+        """Whether φ tells classes beyond what descriptors tell; see `descriptors.beyond`.
+
+        Parameters
+        ----------
+        data
+            phi (image, sigma, channel) of the same images, in any order.
+        permutations, level
+            As for `descriptors.beyond`.
+
+        Raises
+        ------
+        InputError
+            If phi is missing, not finite, or of other images or classes; if `against` is of other noise levels or taps;
+            if an option is out of its range.
+        """
+        permutations = repeats("permutations", permutations, least=99)
+        _, level, _ = resampling(100, level, self._seed)
+        data = self._of_same_images(data)
+        other = None if self._against is None else beside(self._against, data, "against")
+        blocks, places = labels.blocks(data), list(sites(data, "remainders"))
+        phi = data["phi"].transpose("image", "sigma", "channel").values
+        targets = [phi[:, site.level][:, site.channels] for site in places]
+        if other is not None and not self._theirs:
+            self._compare({self._place(site): other(site) for site in places})
+        shares = None if self._groups is None else np.bincount(self._groups) / len(self._groups)
+        values = np.full((4, data.sizes["sigma"], len(blocks)), np.nan)
+        less = np.full((3, *values.shape[1:]), np.nan)
+        for site, target, fit in zip(places, targets, crossfitted(self._solved, targets), strict=True):
+            at, where = (site.level, site.block), f"σ = {site.sigma:g}, block {site.name}"
+            left = _remainder(target, fit)
+            if left is None:
+                _warn_of_constant(where)
+                continue
+            each, products = shared(left, self._classes.rest, self._groups, weights=fit.weights)
+            low, high, of_interval = jackknifed_correlation(each, level, shares)
+            # Rounded up to a share of the signs, as theirs is.
+            signs = permutations + 1
+            at_least = np.ceil(of_interval * signs) / signs if each[0] > 0 else 1.0
+            p = np.maximum(flipped(products, permutations, self._seed), at_least)
+            values[:, *at] = each[0], low, high, p
+            if other is not None:
+                theirs = self._theirs[self._place(site)]
+                if theirs is None:
+                    _warn_of_constant(f"{where} of against")
+                else:
+                    less[:, *at] = jackknifed(each - theirs, level, shares)
+        found = {"correlation": Estimate(*values[:3]), "p_value": values[3]}
+        found |= {"class_explained": self._classes.explained}
+        found |= {} if other is None else {"difference": Estimate(*less)}
+        how = {"permutations": permutations, "level": level}
+        return BEYOND.label(found, data, coords={"block": blocks}, **self._said, **how)
+
+    def _of_same_images(self, data: xr.Dataset) -> xr.Dataset:
+        """φ in the order of ids, of the images and classes that predictions are of."""
+        labels.check(data, "phi")
+        labels.check_ids(data)
+        check_numbers(data, "phi")
+        data = data.isel(image=labels.by_id(data))
+        if not np.array_equal(labels.strings(data["image"].values), self.images):
+            raise InputError("phi is of other images than predictions were made for: give φ of the same")
+        if self._label in data.coords and not np.array_equal(labels.classes(data, self._label), self._names):
+            raise InputError(f"classes of {self._label!r} are others than predictions were made for: give the same")
+        return data
+
+    def _place(self, site: labels.Site) -> tuple[int, str]:
+        """What of the φ to compare with stands beside a site: its noise level, and its tap where it has several."""
+        assert self._against is not None
+        return site.level, site.name if len(labels.blocks(self._against)) > 1 else ""
+
+    def _compare(self, others: Mapping[tuple[int, str], np.ndarray]) -> None:
+        """Keep what of the φ to compare with goes with what is left of classes; None where it is constant."""
+        fits = crossfitted(self._solved, list(others.values()))
+        for (place, phi), fit in zip(others.items(), fits, strict=True):
+            left = _remainder(phi, fit)
+            self._theirs[place] = (
+                None if left is None else shared(left, self._classes.rest, self._groups, weights=fit.weights)[0]
+            )
+
+    @cached_property
+    def _solved(self) -> list[list[Solved]]:
+        return list(solved(self._features, self._folds))
+
+    @cached_property
+    def _classes(self) -> Missed:
+        """By whichever regression errs less."""
+        classes = np.unique(self._names, return_inverse=True)[1]
+        indicators = np.eye(classes.max() + 1)[classes]
+        (ridge,) = crossfitted(self._solved, [indicators])
+        either = [ridge.predicted, probabilities(self._features, classes, self._folds)]
+        missed = [float(error(indicators, one)) for one in either]
+        return Missed(indicators - either[int(np.argmin(missed))], 1 - min(missed))
+
+
+def _remainder(phi: np.ndarray, fit: Crossfit) -> np.ndarray | None:
     """What is not predicted, in units of each channel's deviation, of channels that vary; None where there are none."""
     kept = varies(phi)
-    if not kept.any():
-        warnings.warn(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning, stacklevel=3)
-        return None
-    return (phi - fit.predicted)[:, kept] / phi.std(axis=0)[kept]
+    return (phi - fit.predicted)[:, kept] / phi.std(axis=0)[kept] if kept.any() else None
+
+
+def _warn_of_constant(where: str) -> None:
+    warnings.warn(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning, stacklevel=4)
 
 
 def _warn_of_many(features: np.ndarray) -> None:
@@ -271,7 +388,7 @@ def _warn_of_many(features: np.ndarray) -> None:
             f"descriptors vary in {directions:.0f} directions over {count} images: their functions cannot be learned, "
             "and what is left of φ may be one of these; give more images or fewer features",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -299,8 +416,8 @@ def _prepared(
     folds, seed = repeats("folds", folds, least=2), checks.seeded(seed)
     if folds > count // 4:
         raise InputError(f"folds={folds} of {count} images: give {count // 4} at most")
-    named = _named(descriptors)
-    features = np.concatenate([_standardised(name, one, data) for name, one in named.items()], axis=1)
+    each = _named(descriptors).items()
+    features = np.concatenate([_standardised(name, one, data) for name, one in each], axis=1)
     groups = None if clusters is None else labels.classes(data, clusters, least=folds)
     # By ids, so that the order of images changes nothing.
     order = labels.by_id(data)
@@ -309,11 +426,12 @@ def _prepared(
 
 
 def _named(descriptors: Any) -> dict[str, Any]:
+    """Descriptors by name."""
     several = {"descriptor": descriptors} if isinstance(descriptors, xr.DataArray) else descriptors
-    named = checks.mapping("descriptors", several, WANTED)
-    if not named:
+    found = checks.mapping("descriptors", several, WANTED)
+    if not found:
         raise InputError(f"descriptors is empty: give {WANTED}")
-    return named
+    return found
 
 
 def _standardised(name: str, one: Any, data: xr.Dataset) -> np.ndarray:

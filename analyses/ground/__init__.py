@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         verdict_of,
         wilson,
     )
-    from analyses.ground.keep import Kept, fingerprint, folder_called, folder_of, read, saved
+    from analyses.ground.keep import Kept, code_sha256, drawn, fingerprint, folder_called, folder_of, read, saved
     from analyses.ground.markup import Code, Text, marked, rounded, table_row
     from analyses.ground.samples import (
         TWINS,
@@ -86,6 +86,8 @@ __all__ = [
     "check_options",
     "check_same_network",
     "chosen_channels",
+    "code_sha256",
+    "drawn",
     "drawn_images",
     "estimated_mean",
     "fingerprint",

@@ -7,6 +7,8 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +26,13 @@ from probekit.machine.reading import reading
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Kept", "fingerprint", "folder_called", "folder_of", "read", "saved"]
+__all__ = ["Kept", "code_sha256", "drawn", "fingerprint", "folder_called", "folder_of", "read", "saved"]
 
 LOG = logging.getLogger("probekit")
 PLAN = "plan.json"
 MADE_OF, PART_OF = "made_of", "part_of"
+# Beside figures: of what each was drawn, and the sum of its file.
+DRAWN = "drawn.json"
 
 
 def saved(out: Path, *results: tuple[str, xr.Dataset | Figure]) -> list[Path]:
@@ -55,6 +59,91 @@ def saved(out: Path, *results: tuple[str, xr.Dataset | Figure]) -> list[Path]:
                 result.savefig(unfinished, dpi=150, format="png")
         written.append(path)
     return written
+
+
+def drawn(out: Path, name: str, plot: Callable[..., Figure], *findings: xr.Dataset) -> Path:
+    """A figure of findings as NAME.png in a folder: the one that is there if it was drawn of the same, else a new one.
+
+    The same are findings to the last bit, with all names and units, the code of these packages, the drawing library and
+    its settings. What became of the file since tells its sum: one that was changed or deleted is drawn again.
+
+    Parameters
+    ----------
+    out, name
+        Folder, made if need be, and the file's name in it.
+    plot
+        Draws the findings.
+    findings
+        All that the figure shows.
+
+    Raises
+    ------
+    CapacityError
+        If the folder cannot be written to.
+    """
+    path, record = out / f"{name}.png", out / DRAWN
+    known, of = (
+        _record(record),
+        fingerprint(f"{plot.__module__}.{plot.__qualname__}", _drawing(), *map(_told, findings)),
+    )
+    if path.is_file() and known.get(name) == [of, _file_sha256(path)]:
+        LOG.info("%s is left as it is: it was drawn of the same", path)
+        return path
+    saved(out, (name, plot(*findings)))
+    with whole(record) as unfinished:
+        known = {**known, name: [of, _file_sha256(path)]}
+        unfinished.write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """What is said of the figures of a folder; nothing where it cannot be read, and they are drawn again."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _told(findings: xr.Dataset) -> tuple[Any, ...]:
+    """Findings with what their own fingerprint leaves out: dims, types, and what is said of each variable."""
+    # Texts come back from files as another type of them.
+    texts = {str(name): one for name, one in findings.variables.items() if one.dtype.kind in "OSTU"}
+    said = {
+        str(name): (
+            one.dims,
+            one.shape,
+            list(map(str, one.values.ravel())) if name in texts else one.dtype.str,
+            sorted((str(key), str(value)) for key, value in one.attrs.items()),
+        )
+        for name, one in findings.variables.items()
+    }
+    return findings.drop_vars([name for name in texts if name in findings.data_vars]), said
+
+
+def _drawing() -> tuple[Any, ...]:
+    """What draws: the code of these packages, the library, and its settings."""
+    import matplotlib
+
+    # Looked up plainly: to ask for the backend loads one.
+    settings = sorted((key, str(value)) for key, value in dict.items(matplotlib.rcParams) if key != "backend")
+    return code_sha256(), version("matplotlib"), version("numpy"), version("xarray"), settings
+
+
+@cache
+def code_sha256() -> str:
+    """SHA-256 of the code of these packages: what it decides is made again after any change of it."""
+    found = hashlib.sha256()
+    for package in ("analyses", "probekit"):
+        folder = Path(__file__).parents[2] / package
+        for path in sorted(folder.rglob("*.py")):
+            found.update(f"{path.relative_to(folder.parent).as_posix()}\0".encode())
+            found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read(path: Path) -> xr.Dataset:

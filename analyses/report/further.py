@@ -32,7 +32,7 @@ def of_textures(study: Study, shown: Shown) -> xr.Dataset:
             progress=study.told.progress,
         )
     study.write("textures", found)
-    picture = study.draw("textures", textures.plot(found))
+    picture = study.draw("textures", textures.plot, found)
     caption = f"How often the nearest patch is of the same photograph; the claim is about {found.attrs['block']}"
     shown.picture(study.judging("textures"), picture, caption)
     return found
@@ -56,7 +56,7 @@ def conflicting(study: Study, shown: Shown) -> xr.Dataset:
             progress=study.told.progress,
         )
     study.write("cues", found)
-    picture = study.draw("cues", cues.plot(found))
+    picture = study.draw("cues", cues.plot, found)
     shown.picture(study.judging("cues"), picture, "Which cue the nearest neighbour shares, at each block")
     return found
 
@@ -67,10 +67,16 @@ def noise_told(study: Study, shown: Shown) -> xr.Dataset:
     networks = {str(getattr(study.network, "name", type(study.network).__name__)): study.network}
     seed, progress = study.measured.seed, study.told.progress
     with study.timed("noise level"):
-        found = noise_level.analyse(networks, study.independent, sigma=LEVELS, seed=seed, progress=progress)
-        path = noise_level.along(networks, study.independent, seed=seed, progress=progress)
-    study.write("noise_level", found)
-    study.write("noise_level-path", path)
-    picture = study.draw("noise_level", noise_level.plot(found, path))
+        images, names = study.independent, list(networks)
+
+        def on_images() -> xr.Dataset:
+            return noise_level.analyse(networks, images, sigma=LEVELS, seed=seed, progress=progress)
+
+        def on_path() -> xr.Dataset:
+            return noise_level.along(networks, images, seed=seed, progress=progress)
+
+        found = study.looked_at("noise_level", on_images, names, LEVELS, seed)
+        path = study.looked_at("noise_level-path", on_path, names, seed)
+    picture = study.draw("noise_level", noise_level.plot, found, path)
     shown.picture(study.judging("noise_level"), picture, "σ̂, which the residual says, against σ")
     return noise_level.verdict(found, path)

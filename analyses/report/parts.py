@@ -74,7 +74,7 @@ def on_phi(study: Study, parts: Mapping[str, OnPhi], shown: Shown) -> dict[str, 
             options = {**part.options, **({} if clusters is None else {"clusters": clusters})}
             analysed = study.middle(data) if part.middle_only else data
             found[role][name] = study.findings(f"{name}-{role}", part.analyse, analysed, options)
-            picture = study.draw(f"{name}-{role}", part.plot(found[role][name]))
+            picture = study.draw(f"{name}-{role}", part.plot, found[role][name])
             shown.picture(study.judging(name), picture, f"{part.caption}: {role}")
         if role == TRAINED and "selectivity" in found[role]:
             _power(study, found[role]["selectivity"], study.middle(data), shown)
@@ -150,7 +150,7 @@ def compared_with_controls(study: Study, shown: Shown) -> xr.Dataset:
             progress=study.told.progress,
         )
     study.write("controls", found)
-    picture = study.draw("controls", controls.plot(found))
+    picture = study.draw("controls", controls.plot, found)
     about = study.judging("controls")
     # One figure for all of these claims, under the first.
     shown.picture(about[:1], picture, "Every measure for every row of the table of controls, with 95 % intervals")
@@ -180,11 +180,11 @@ def varied(study: Study, shown: Shown) -> xr.Dataset:
             progress=study.told.progress,
         )
     study.write("variants", found)
-    picture = study.draw("variants", variants.plot(found))
+    picture = study.draw("variants", variants.plot, found)
     caption = f"What each ingredient of sampling does, over {found.sizes['image']} conditions, with 95 % intervals"
     shown.picture(about, picture, caption)
     if study.told.pictures:
-        drawn = study.draw("variants-sheet", variants.sheet(found))
+        drawn = study.draw("variants-sheet", variants.sheet, found)
         shown.picture(about, drawn, "Conditions, and samples by each variant of sampling")
     names = [m for m in labels.strings(found["measure"].values) if m in BRIEF or m.startswith("nearer")]
     rows = [
@@ -218,7 +218,7 @@ def sheet(study: Study, shown: Shown) -> None:
             store=study.out / "stores" / "variants-builtin",
             progress=study.told.progress,
         )
-    picture = study.draw("variants-builtin", variants.sheet(found))
+    picture = study.draw("variants-builtin", variants.sheet, found)
     caption = "Four built-in photographs, and samples by each variant of sampling"
     shown.picture(study.judging("variants"), picture, caption)
 
@@ -286,7 +286,7 @@ def _concepts(study: Study, shown: Shown) -> None:
     header = ["channels held", "reached", *(f"{w}, against {a}" for a, w in columns)]
     shown.table(about, said, Table(header, rows))
     if study.told.pictures:
-        picture = study.draw("concepts", concepts.plot(found))
+        picture = study.draw("concepts", concepts.plot, found)
         shown.picture(about, picture, "Held concepts, exciting images and samples")
 
 
@@ -320,7 +320,7 @@ def related(study: Study, shown: Shown) -> list[xr.Dataset]:
         study.findings(f"densities-{measure}-trained", densities.analyse, data, {"measure": measure})
         for measure in MEASURES
     ]
-    picture = study.draw("densities-trained", densities.plot(found[0]))
+    picture = study.draw("densities-trained", densities.plot, found[0])
     shown.picture(
         study.judging("densities"), picture, "Distances between conditional laws against distances in φ and in pixels"
     )

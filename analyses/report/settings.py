@@ -15,11 +15,12 @@ import xarray as xr
 import probekit
 from analyses import densities
 from analyses.claims import CLAIMS
-from analyses.ground import Kept, block_names, repeats, saved
+from analyses.ground import Kept, block_names, code_sha256, drawn, repeats, saved
 from probekit import checks
 from probekit.capture.reductions import reduction
 from probekit.errors import InputError
 from probekit.machine.files import prepared, whole
+from probekit.machine.identity import identity
 from probekit.machine.modes import flushed_denormals
 from probekit.machine.precision import ASKED
 
@@ -35,6 +36,8 @@ __all__ = ["DRAWS", "MIDDLE", "Compared", "Measured", "Sampling", "Study", "Told
 
 # As many draws as the authors took: with two, images are lost by the noise of φ alone.
 SIGMA, DRAWS, MIDDLE = (0.1, 0.2, 0.5), 20, "mid"
+# Packages whose modules do what their code, settings and weights say.
+OWN = ("probekit", "torch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +253,19 @@ class Study:
         with self.timed(name):
             return Kept(self.out).made(name, lambda: analyse(data, **options), data, dict(options))
 
+    def looked_at(self, name: str, look: Callable[[], xr.Dataset], *of: Any) -> xr.Dataset:
+        """Findings that no φ is behind, from NAME.nc in the folder, or made and kept there.
+
+        They are taken up where images, network, options (`of`) and the code are the same; those of a network of other
+        packages' code, which may read what cannot be seen from outside, are always made.
+        """
+        if any(type(module).__module__.partition(".")[0] not in OWN for module in self.network.modules()):
+            made = look()
+            self.write(name, made)
+            return made
+        images, acts = self.independent, identity(self.network)
+        return Kept(self.out).made(name, look, images.fingerprint(), images.ids, acts, code_sha256(), *of)
+
     def write(self, name: str, findings: xr.Dataset) -> None:
         """Findings into NAME.nc in the folder, whole or not at all."""
         saved(self.out, (name, findings))
@@ -260,10 +276,10 @@ class Study:
         with whole(self.out / name) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
 
-    def draw(self, name: str, figure: Figure) -> Path:
-        """A figure into NAME.png in the folder of figures."""
+    def draw(self, name: str, plot: Callable[..., Figure], *findings: xr.Dataset) -> Path:
+        """A figure of findings, NAME.png in the folder of figures: as it is there, or drawn."""
         prepared(self.out / "figures")
-        return saved(self.out / "figures", (name, figure))[0]
+        return drawn(self.out / "figures", name, plot, *findings)
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:

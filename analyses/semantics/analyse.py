@@ -149,8 +149,9 @@ def correlate(
     statistics
         Some of "pearson", "spearman", "distance_correlation"; default all.
     controls
-        By name, other representations to compare φ with: a Dataset with phi of the same noise levels and taps, such
-        as the untrained network's, or a DataArray (image, feature, …) such as pixels, the same beside all.
+        By name, other representations to compare φ with: a Dataset with phi of the same noise levels, and of the same
+        taps or of one, such as the untrained network's, or a DataArray (image, feature, …) such as pixels, the same
+        beside all.
     clusters
         Coordinate along `image` whose groups, 10 at least, are subsampled and left out by the jackknife whole: for
         images that are not independent, as crops of one photograph. Only pairs of images of different groups count.

@@ -453,12 +453,13 @@ def given_sets(given: Sequence[str | Sequence[str]], names: Sequence[str]) -> di
 def representation(name: str, control: Any, data: xr.Dataset, used: np.ndarray, site: labels.Site) -> np.ndarray:
     """The features (used, features) of a control that stand beside φ of one noise level and block.
 
-    A Dataset gives its φ of the same noise level and tap; an array is the same beside all.
+    A Dataset gives its φ of the same noise level and tap, or of its only tap; an array is the same beside all.
     """
     if isinstance(control, xr.Dataset) and "phi" in control:
         _check_phi(f"controls[{name!r}]", control)
         level = np.flatnonzero(np.isclose(control["sigma"].values, site.sigma))
-        columns = np.flatnonzero(labels.strings(control["tap"].values) == site.name)
+        taps = labels.strings(control["tap"].values)
+        columns = np.flatnonzero((taps == site.name) | (len(set(taps)) == 1))
         if not (len(level) and len(columns)):
             raise InputError(
                 f"controls[{name!r}] lacks σ = {site.sigma:g} or tap {site.name!r}: give it what the data has"

@@ -54,24 +54,30 @@ def permuted_products(moved: Sequence[np.ndarray], fixed: Sequence[np.ndarray], 
     """
     out = np.zeros((len(permutations), len(moved), len(fixed)))
     n = permutations.shape[1]
+    permutations = permutations.astype(np.intp)
     for start in range(0, n, ROWS):
         stop = min(start + ROWS, n)
         # Matrices are symmetric: the strip right of the diagonal, and half of its square on the diagonal, are enough.
         strips = np.stack([b[start:stop, start:] for b in fixed])
         strips[:, :, : stop - start] /= 2
         strips = strips.reshape(len(fixed), -1)
-        for first in range(0, len(permutations), TOGETHER):
-            orders = permutations[first : first + TOGETHER]
-            for p, a in enumerate(moved):
-                gathered = np.stack([gather(a, order, start, stop).ravel() for order in orders])
-                out[first : first + TOGETHER, p] += 2 * gathered @ strips.T
+        for p, a in enumerate(moved):
+            gathered = np.empty((min(TOGETHER, len(permutations)), stop - start, n - start), a.dtype)
+            rows = np.empty((stop - start, n), a.dtype)
+            for first in range(0, len(permutations), TOGETHER):
+                orders = permutations[first : first + TOGETHER]
+                for order, one in zip(orders, gathered, strict=False):
+                    gather(a, order, start, rows, one)
+                flat = gathered[: len(orders)].reshape(len(orders), -1)
+                out[first : first + TOGETHER, p] += 2 * flat @ strips.T
     return out
 
 
-def gather(a: np.ndarray, order: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Rows `start` to `stop` of the permuted matrix, from column `start` on."""
-    # Columns are gathered from a few whole rows, which stay in cache.
-    return a[order[start:stop]].take(order[start:], axis=1)
+def gather(a: np.ndarray, order: np.ndarray, start: int, rows: np.ndarray, out: np.ndarray) -> None:
+    """Rows of the permuted matrix from `start` on, from column `start` on, into `out`; `rows` are whole ones."""
+    # Columns are gathered from a few whole rows, which stay in cache; without "clip" numpy copies what it gathers.
+    a.take(order[start : start + len(out)], axis=0, out=rows, mode="clip")
+    rows.take(order[start:], axis=1, out=out, mode="clip")
 
 
 def permuted_statistics(

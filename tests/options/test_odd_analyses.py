@@ -77,6 +77,8 @@ WITHIN = {
     "attribution.Matched",
     "descriptors.Descriptor",
     "descriptors.Descriptor.forward",
+    "descriptors.Predictions",
+    "descriptors.Predictions.beyond",
     "probe.check_tuning",
     "probe.subset",
     "sampling.Condition",

@@ -1,5 +1,6 @@
 """The table of controls: its rows and labels, its store, its figure, its command line, and what it refuses."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 import probekit
 from analyses import clusters, controls, descriptors, probe, semantics
 from analyses.controls import analyse, rows
+from analyses.descriptors import prediction
 from analyses.ground import Estimate
 from probekit.errors import InputError
 from probekit.images import ImageSet
@@ -291,6 +293,27 @@ def test_what_is_said_of_the_class_is_what_its_own_analyses_say(found: xr.Datase
         np.testing.assert_allclose(twin.difference, twin.value - one.value, atol=1e-6)
     of_descriptors = found.sel(row=["gist", "colour"], measure="correlation: label beyond gist and colour")
     assert of_descriptors.value.isnull().all()
+
+
+def test_classes_and_the_reference_are_predicted_from_gist_once_for_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = {"probabilities": 0, "solved": 0, "crossfitted": 0}
+
+    def counting(name: str) -> Callable[..., Any]:
+        right = getattr(prediction, name)
+
+        def call(*given: Any) -> Any:
+            counted[name] += 1
+            return right(*given)
+
+        return call
+
+    for name in counted:
+        monkeypatch.setattr(prediction, name, counting(name))
+    found = tabled(train=None, measures=["correlation: label beyond gist and colour"])
+    # Classes, the reference at all noise levels, and the φ of each source but gist and colour themselves.
+    sources = set(found.source.values) - {"gist", "colour"}
+    assert len(sources) > 5
+    assert counted == {"probabilities": 1, "solved": 1, "crossfitted": 2 + len(sources)}
 
 
 def test_of_classes_of_fewer_than_three_images_nothing_is_said_beyond_gist() -> None:

@@ -114,7 +114,7 @@ def test_predictions_and_weights_are_those_of_solved_systems_at_the_best_width_a
     features = np.random.default_rng(3).normal(size=(36, 2))
     targets = related(features)
     folds = kernels.folds_of(36, 3, 0, np.arange(36) // 2 if grouped else None)
-    found = kernels.crossfitted(features, targets, folds)
+    found = kernels.crossfitted(kernels.solved(features, folds), targets)
     for own, (_, penalty, predicted, weights) in zip(found, ridge(features, targets, folds), strict=True):
         # Of a condition of 1/penalty as many times the rounding of double precision; weights are of single precision.
         np.testing.assert_allclose(own.predicted, predicted, rtol=1e-6, atol=1e-9 + 1e-14 / penalty)

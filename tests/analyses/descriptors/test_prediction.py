@@ -14,7 +14,7 @@ from sklearn.metrics import pairwise_distances
 from analyses import descriptors, semantics
 from analyses.descriptors import kernels_prediction as kernels
 from analyses.descriptors.kernels_classes import STRENGTHS, probabilities
-from analyses.descriptors.kernels_prediction import GAMMAS, PENALTIES, crossfitted, folds_of
+from analyses.descriptors.kernels_prediction import GAMMAS, PENALTIES, crossfitted, folds_of, solved
 from analyses.ground import varies
 from probekit import labels
 from probekit.errors import InputError
@@ -102,6 +102,35 @@ def test_the_difference_from_another_phi_is_paired() -> None:
     np.testing.assert_allclose([same.difference, same.difference_low, same.difference_high], 0, atol=1e-7)
 
 
+def test_predictions_made_once_say_of_each_phi_to_the_last_bit_what_is_said_of_it_alone() -> None:
+    (data, gist), (less, _), (other, _) = drawn(0, "squares", beyond=0.3), drawn(0, "squares"), drawn(0, "products")
+    # Two noise levels, to whose φ others are compared, each with its own; and several taps beside its one.
+    levels = [xr.concat([one, one.assign_coords(sigma=[0.2]) ** 2], "sigma") for one in (data, less, other)]
+    levels = [one.assign_attrs(data.attrs) for one in levels]
+    several = levels[0].assign_coords(tap=("channel", ["enc"] * 5 + ["mid"] * 15))
+    options: dict[str, Any] = {"against": levels[1], "seed": 3}
+    made, how = descriptors.Predictions(levels[2], gist, **options), {"permutations": 99, "level": 0.9}
+    for one in (levels[0], levels[2], several, levels[0].isel(image=slice(None, None, -1))):
+        xr.testing.assert_identical(made.beyond(one, **how), descriptors.beyond(one, gist, **options, **how))
+    found, alone = made.beyond(levels[0]), made.beyond(levels[1])
+    # Each noise level beside its own.
+    np.testing.assert_allclose(found.difference, found.correlation - alone.correlation, atol=1e-6)
+    np.testing.assert_allclose(alone.difference, 0, atol=1e-7)
+
+
+def test_predictions_are_of_their_own_images_and_classes() -> None:
+    data, gist = drawn(0, "squares")
+    made = descriptors.Predictions(data, gist)
+    with pytest.raises(InputError, match="other images than predictions were made for"):
+        made.beyond(data.isel(image=slice(1, None)))
+    with pytest.raises(InputError, match="classes of 'label' are others than predictions were made for"):
+        made.beyond(data.assign_coords(label=("image", data.label.values[::-1])))
+    with pytest.raises(InputError, match="phi"):
+        made.beyond(data.drop_vars("phi"))
+    # Of φ without classes they are those of the images.
+    xr.testing.assert_equal(made.beyond(data.drop_vars("label")), made.beyond(data))
+
+
 def test_a_class_that_gist_tells_whole_leaves_nothing() -> None:
     data, _ = drawn(0, "squares")
     label = np.unique(data.label, return_inverse=True)[1]
@@ -160,7 +189,7 @@ def test_weights_are_of_images_of_other_folds_and_make_the_predictions() -> None
     data, gist = drawn(0, "squares")
     features, phi = gist.values, data.phi.values[:, 0].astype(np.float64)
     folds = folds_of(IMAGES, 5, 0, None)
-    (one,) = crossfitted(features, [phi], folds)
+    (one,) = crossfitted(solved(features, folds), [phi])
     for _, left in folds:
         assert (one.weights[np.ix_(left, left)] == 0).all()
     # Single precision, of weights that sum to 1.
@@ -187,7 +216,7 @@ def test_predictions_are_those_of_scikit_learns_kernel_ridge_at_the_best_width_a
     folds = folds_of(60, 5, 0, None)
     squared = pairwise_distances(features, metric="sqeuclidean")
     squared = squared / np.median(squared[np.triu_indices(60, 1)])
-    found, chosen = crossfitted(features, targets, folds), set()
+    found, chosen = crossfitted(solved(features, folds), targets), set()
     for target, own in zip(targets, found, strict=True):
         tried = {}
         for gamma, penalty in itertools.product([0.02, 0.1, 0.5, 2.0], [1e-6, 1e-4, 1e-2, 1.0]):

@@ -1,13 +1,16 @@
 """Kept results: whole or not at all, taken up only for what they were made of, and never under another plan."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
-from analyses.ground import Kept, fingerprint, folder_of, read, saved
+from analyses.ground import Kept, drawn, fingerprint, folder_of, keep, read, saved
 from probekit.errors import CapacityError, InputError
 
 PART = xr.Dataset({"a": ("x", [1.0, 2.0])}, attrs={"n": 1})
@@ -181,3 +184,105 @@ def test_a_part_that_is_taken_up_is_read_once(tmp_path: Path, monkeypatch: pytes
     found = kept.made("one", lambda: pytest.fail("it is there"), 1)
     xr.testing.assert_equal(found, part)
     assert seen == ["one"]
+
+
+CALLS: list[str] = []
+
+
+def curve(findings: xr.Dataset) -> Figure:
+    CALLS.append("curve")
+    figure = Figure(figsize=(1, 1))
+    figure.subplots().plot(findings["a"])
+    return figure
+
+
+def other_curve(findings: xr.Dataset) -> Figure:
+    return curve(findings)
+
+
+def drawings(folder: Path, findings: xr.Dataset = PART, plot: Callable[..., Figure] = curve) -> int:
+    """How many times a figure of findings is drawn."""
+    before = len(CALLS)
+    assert drawn(folder, "one", plot, findings) == folder / "one.png"
+    return len(CALLS) - before
+
+
+def test_a_figure_is_drawn_once_for_what_it_is_drawn_of(tmp_path: Path) -> None:
+    assert drawings(tmp_path) == 1
+    assert drawings(tmp_path) == 0
+    drawn(tmp_path, "two", curve, PART)
+    assert drawings(tmp_path) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn.json", "one.png", "two.png"]
+    # What comes back from a file is the same, texts too, of whatever type.
+    named = PART.assign(kind=("x", np.array(["one", "another"], dtype=object)), b=("x", [True, False]))
+    saved(tmp_path, ("part", named))
+    assert drawings(tmp_path, named) == 1
+    assert drawings(tmp_path, named.assign(kind=named.kind.astype("U30"))) == 0
+    assert drawings(tmp_path, read(tmp_path / "part.nc")) == 0
+    assert drawings(tmp_path, named.assign(kind=("x", ["one", "other"]))) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        PART.assign(a=("x", [1.0, np.nextafter(2.0, 3.0)])),
+        PART.assign(a=("y", [1.0, 2.0])),
+        PART.assign(a=("x", np.array([1.0, 2.0]).view(np.int64))),
+        PART.assign(a=PART.a.assign_attrs(units="m")),
+        PART.assign_attrs(n=2),
+        PART.assign_coords(x=["b", "c"]),
+        PART.rename(a="b").assign(a=PART.a),
+    ],
+    ids=["the last bit", "dims", "type", "units", "attributes", "coordinates", "variables"],
+)
+def test_a_figure_of_other_findings_is_drawn_again(tmp_path: Path, other: xr.Dataset) -> None:
+    drawings(tmp_path)
+    assert drawings(tmp_path, other) == 1
+    assert drawings(tmp_path, other) == 0
+    assert drawings(tmp_path) == 1
+
+
+def test_a_figure_is_drawn_again_when_what_draws_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawings(tmp_path)
+    assert drawings(tmp_path, plot=other_curve) == 1
+    assert drawings(tmp_path) == 1
+    with matplotlib.rc_context({"lines.linewidth": 9}):
+        assert drawings(tmp_path) == 1
+    assert drawings(tmp_path) == 1
+    monkeypatch.setattr(keep, "code_sha256", lambda: "another")
+    assert drawings(tmp_path) == 1
+    monkeypatch.setattr(keep, "version", lambda _: "another")
+    assert drawings(tmp_path) == 1
+
+
+def test_any_change_of_the_code_is_another_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "analyses" / "ground").mkdir(parents=True)
+    (tmp_path / "probekit").mkdir()
+    monkeypatch.setattr(keep, "__file__", str(tmp_path / "analyses" / "ground" / "keep.py"))
+    codes = []
+    for name, text in (("analyses/a.py", "1"), ("analyses/a.py", "2"), ("probekit/a.py", ""), ("probekit/b.py", "")):
+        (tmp_path / name).write_text(text)
+        codes.append(keep.code_sha256.__wrapped__())
+    (tmp_path / "probekit" / "b.py").rename(tmp_path / "probekit" / "c.py")
+    assert len({*codes, keep.code_sha256.__wrapped__()}) == 5
+
+
+@pytest.mark.parametrize(
+    "harm", ["deleted", "changed", "cut short", "record deleted", "record cut", "record no record"]
+)
+def test_a_figure_that_was_deleted_or_changed_is_drawn_again_as_it_was(tmp_path: Path, harm: str) -> None:
+    drawings(tmp_path)
+    path, record = tmp_path / "one.png", tmp_path / "drawn.json"
+    pixels = path.read_bytes()
+    harms: dict[str, Callable[[], object]] = {
+        "deleted": path.unlink,
+        "changed": lambda: path.write_bytes(pixels + b" "),
+        "cut short": lambda: path.write_bytes(pixels[:-1]),
+        "record deleted": record.unlink,
+        "record cut": lambda: record.write_text(record.read_text()[:-3]),
+        "record no record": lambda: record.write_text("[1]"),
+    }
+    harms[harm]()
+    assert drawings(tmp_path) == 1
+    assert path.read_bytes() == pixels
+    assert drawings(tmp_path) == 0

@@ -12,8 +12,8 @@ import torch
 import xarray as xr
 
 import probekit
-from analyses import claims, report, variants
-from analyses.report import Compared, Measured, Told
+from analyses import claims, noise_level, report, variants
+from analyses.report import Compared, Measured, Told, settings
 from analyses.report.parts import OnPhi
 from analyses.report.settings import one_of_each
 from probekit.cli.arguments import images_called
@@ -52,7 +52,7 @@ def of_claim(judged: xr.Dataset, number: int) -> xr.Dataset:
 
 
 def written(out: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in out.glob("*-*.nc")}
+    return {path.name: path.stat().st_mtime_ns for path in (*out.glob("*-*.nc"), *out.glob("figures/*.png"))}
 
 
 def test_findings_figures_and_the_table_are_written(made) -> None:
@@ -76,12 +76,16 @@ def test_findings_figures_and_the_table_are_written(made) -> None:
 
 def test_what_is_there_is_not_done_again_and_what_is_missing_is(images, again) -> None:
     out, judged = again
-    before = written(out)
+    before, figure = written(out), out / "figures" / "subspaces-trained.png"
+    pixels = figure.read_bytes()
     (out / "sparsity-trained.nc").unlink()
+    figure.write_bytes(pixels[:-9])
     xr.testing.assert_equal(report.run(images, out=out, **FEW), judged)
     after = written(out)
     assert set(after) == set(before)
-    assert {name for name in before if before[name] != after[name]} == {"sparsity-trained.nc"}
+    # The findings are the same again, and so is their figure.
+    assert {name for name in before if before[name] != after[name]} == {"sparsity-trained.nc", figure.name}
+    assert figure.read_bytes() == pixels
 
 
 def test_a_file_cut_short_is_made_again(images, again) -> None:
@@ -291,3 +295,41 @@ def test_claims_about_further_images_are_judged_where_there_are_such(tmp_path: P
     # The block of claim 9 is one of the network's; claim 10 is about the middle and the block before it.
     subjects = judged.subject.values[judged.of_claim.values == 10]
     assert {s.split(" of ")[1].split()[0] for s in subjects} == {"enc2", "mid"}
+
+
+class Reading(UNet):
+    """A network whose code may read anything."""
+
+
+def test_what_residuals_say_is_looked_at_again_only_where_images_network_options_or_code_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, right = [], noise_level.analyse
+
+    def counting(*given: Any, **options: Any) -> xr.Dataset:
+        looked.append(1)
+        return right(*given, **options)
+
+    monkeypatch.setattr(noise_level, "analyse", counting)
+    shown = probekit.images.load(torch.rand(41, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    network = small()
+
+    def times(images: Any = shown, seed: int = 0) -> int:
+        before = len(looked)
+        how = {**FEW, "only": (11,), "measured": replace(MEASURED, seed=seed)}
+        report.run(images, out=tmp_path, denoiser=network, **how)
+        return len(looked) - before
+
+    assert [times(), times()] == [1, 0]
+    assert times(seed=1) == 1
+    assert times(replace(shown, ids=tuple(f"other {i}" for i in shown.ids))) == 1
+    assert times(shown.subset(range(40))) == 1
+    assert times() == 1
+    with torch.no_grad():
+        next(network.parameters()).mul_(1.01)
+    assert times() == 1
+    monkeypatch.setattr(settings, "code_sha256", lambda: "another")
+    assert times() == 1
+    # A class of one's own may read what nobody sees.
+    network.model.__class__ = Reading
+    assert [times(), times()] == [1, 1]

@@ -1,6 +1,7 @@
 """Laws of distances in φ: symmetries, planted relations, p-values that are honest, intervals that cover."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from analyses import semantics
 from analyses.ground import Estimate, interval, jackknifed_correlation, resampled_means, unlike
 from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
 from probekit import labels
+from probekit.errors import InputError
 
 LEVEL = 0.95
 STATISTICS = list(kernels_pairs.STATISTICS)
@@ -176,6 +178,24 @@ def test_the_difference_from_a_control_is_paired_and_has_its_sign() -> None:
     assert (found.difference_low.sel(control="weak") > 0).all()
     np.testing.assert_allclose(found.difference.sel(control="self"), 0, atol=1e-12)
     np.testing.assert_allclose(found.difference_high.sel(control="self"), 0, atol=1e-12)
+
+
+def test_a_control_of_one_tap_stands_beside_every_tap_at_its_noise_level() -> None:
+    (data, others), weak = planted(0.7, 8), planted(0.3, 8)[0]
+    data, weak = (xr.concat([one, one.assign_coords(sigma=one.sigma * 2) ** 2], "sigma") for one in (data, weak))
+    names = np.where(np.arange(data.sizes["channel"]) < 2, "enc", "dec")
+    data, weak = data.assign_coords(tap=("channel", names)), weak.assign_coords(tap=("channel", ["else"] * len(names)))
+    how: dict[str, Any] = {"permutations": 0, "distances": "euclidean"}
+    found = semantics.correlate(data, others, controls={"weak": weak}, **how)
+    for s in range(2):
+        # An array is the same beside all taps.
+        level = weak["phi"].isel(sigma=s, drop=True)
+        alone = semantics.correlate(data.isel(sigma=[s]), others, controls={"weak": level}, **how)
+        xr.testing.assert_equal(found.isel(sigma=[s]), alone)
+    with pytest.raises(InputError, match=r"lacks σ = .* or tap 'enc'"):
+        semantics.correlate(
+            data, others, controls={"weak": data.assign_coords(tap=("channel", [f"{name}2" for name in names]))}, **how
+        )
 
 
 def p_values_are_honest(partial: bool = False, *, classes: bool = False) -> None:
