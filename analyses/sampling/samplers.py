@@ -114,7 +114,7 @@ def sample_langevin(
     step: Proportion = 0.8,
     guidance_steps: Count = 20,
     tolerance: Positive = 0.1,
-    tolerance_before: Positive = 0.5,
+    tolerance_before: Positive = 1.0,
     final_draws: Annotated[int, partial(whole, least=0, most=DRAWS)] = 4,
 ) -> Tensor:
     """Annealed Langevin dynamics on the level sets of the features; derived in docs/sampling.md.
@@ -124,18 +124,17 @@ def sample_langevin(
     Matthews 2013), and back onto the level set; at the lowest three tenths of the levels `last_correctors` times, if
     those are fewer.
     Squared differences are divided by the variance of one draw's features, so that tolerances are in units of it:
-    `tolerance` in the end, and `tolerance_before` before it, where features vary by 1 anyway.
+    `tolerance` at the last level, and `tolerance_before` at those before it, whose features vary by 1 anyway.
     At the end y is moved until the clean estimate's own φ, ā(D(y) + σz) averaged over `final_draws` of z, is the
     target: a denoiser changes features where it is not exact. These come in pairs z, −z, in which what is linear in z
-    cancels.
+    cancels. `guidance_steps` is the most that a put may take; the last move may take half as many more.
     """
     last = len(sigmas) - 1
 
     def put(y: Tensor, t: int, features: Features | None = None) -> Tensor:
-        # What is left there is taken up by the last move, where there is one.
-        ends = t == last and (features is not None or not final_draws)
-        enough = tolerance if ends else tolerance_before
-        kernel = partial(kernels.rescale, steps=guidance_steps, tolerance=enough, absolute=True, flowing=True)
+        enough = tolerance if t == last else tolerance_before
+        most = guidance_steps if features is None else guidance_steps + guidance_steps // 2
+        kernel = partial(kernels.rescale, steps=most, tolerance=enough, absolute=True, flowing=True)
         return walk.guide(y, walk.asked(t, scaled=True), kernel, features)
 
     y = _along_levels(walk, sigmas, put, correctors, last_correctors, step)
@@ -244,7 +243,7 @@ def sample_unconditional(
     step: Proportion = 0.8,
     guidance_steps: Count = 20,  # noqa: ARG001
     tolerance: Positive = 0.1,  # noqa: ARG001
-    tolerance_before: Positive = 0.5,  # noqa: ARG001
+    tolerance_before: Positive = 1.0,  # noqa: ARG001
     final_draws: Annotated[int, partial(whole, least=0, most=DRAWS)] = 4,  # noqa: ARG001
 ) -> Tensor:
     """The dynamics of "langevin" without the level sets: samples of the denoiser's own prior.
