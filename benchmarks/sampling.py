@@ -50,7 +50,7 @@ WIDE = (64, 128, 256, 512)
 # What is interleaved: settings, by what they are called.
 SETTINGS: dict[str, dict[str, Any]] = {
     "float32": {},
-    "a tenth of a variance at all levels": {"tolerance_before": 0.1},
+    "a tenth at all levels": {"tolerance_before": 0.1},
     "bfloat16": {"precision": "bfloat16"},
     "auto": {"precision": "auto"},
 }
