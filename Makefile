@@ -51,6 +51,7 @@ bench-others: .venv/bench.done
 	$(BIN)/python benchmarks/semantics.py
 	$(BIN)/python benchmarks/analysis_times.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/sampling_laws.py
 	$(BIN)/python benchmarks/synthesis.py -o results/synthesis
 	$(BIN)/python benchmarks/training.py --channels 8,16 --size 16 --batch-size 8
 

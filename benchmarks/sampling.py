@@ -7,32 +7,46 @@ levels, and its time for 100 is that times 100 over their number. Each runs in a
 peak memory.
 
 "--precisions" has the default method in float32 and in what may be faster, interleaved in one process, on photo32 and
-on the paper's UNet at 64 pixels with random weights (fewer levels): processor time, match, gradients.
+on the paper's UNet at 64 pixels with photo32's weights repeated (fewer levels): processor time, match, gradients.
 
-Run: python benchmarks/sampling.py [--images 2] [--samples 2] [--levels 10] [--precisions]
+"--parts" tells what the processor time of one condition's samples goes to, on the same two networks.
+
+"--against FOLDER" has a checkout of other code make the same samples, alternately with this one, in processes of their
+own, of one thread: processor time as a ratio, and the match of each.
+
+Run: python benchmarks/sampling.py [--images 2] [--samples 2] [--levels 10] [--precisions | --parts | --against FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 import probekit
 from analyses import sampling
+from analyses.sampling import kernels, walk
 from probekit.images import ImageSet
-from probekit.models.unet import UNet
+from probekit.models.widening import widened
 from probekit.noise import standard_normal
 
 PUBLISHED = 100
 NAMES = ("nothing", "plain", "algorithm1", "langevin")
+# Channels of the paper's UNet.
+WIDE = (64, 128, 256, 512)
 # What is interleaved: settings, by what they are called.
 SETTINGS: dict[str, dict[str, Any]] = {
     "float32": {},
@@ -51,8 +65,20 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--levels", type=int, default=10)
     parser.add_argument("--precisions", action="store_true")
+    parser.add_argument("--parts", action="store_true")
+    parser.add_argument("--against", type=Path)
     parser.add_argument("--worker", choices=NAMES, help=argparse.SUPPRESS)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.one is not None:
+        print(json.dumps(one_of(options.one, options.samples)))
+        return
+    if options.parts:
+        print_parts()
+        return
+    if options.against:
+        print_against(options.against.resolve(), options.images, options.samples)
+        return
     if options.worker:
         print(json.dumps(measured(options.worker, options.images, options.samples, options.levels)))
         return
@@ -91,17 +117,100 @@ def apart(images: int, samples: int, levels: int) -> dict[str, dict[str, float]]
     return found
 
 
+def prepared(network: str) -> tuple[probekit.Denoiser, probekit.Tap, sampling.Condition]:
+    """A network, its middle block, and the condition of one photograph; of the large one at four levels."""
+    denoiser, size, sigmas = probekit.load("photo32"), 32, sampling.levels()
+    if network == "UNet":
+        denoiser, size, sigmas = widened(denoiser, WIDE), 64, [1.0, 0.2154, 0.0464, 0.01]
+    tap = probekit.tap(denoiser, "mid")
+    return denoiser, tap, sampling.Condition.from_images(tap, photographs(1, size), sigmas)
+
+
+def photographs(count: int, size: int) -> ImageSet:
+    """The first of the built-in ones."""
+    builtin = probekit.images.load("samples", size=size)
+    return builtin.subset([builtin.ids.index(i) for i in sorted(i for i in builtin.ids if "/1x1/" in i)[:count]])
+
+
+def parts_of(network: str, samples: int) -> tuple[dict[str, float], float]:
+    """Shares of processor time that one condition's samples take, by what it goes to, and all of it in seconds."""
+    denoiser, tap, condition = prepared(network)
+    spent: defaultdict[str, float] = defaultdict(float)
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            began, before = time.process_time(), sum(spent.values())
+            try:
+                return function(*given, **named)
+            finally:
+                # What is timed inside is not counted twice.
+                spent[name] += time.process_time() - began - (sum(spent.values()) - before)
+
+        return call
+
+    places: dict[str, tuple[Any, str]] = {
+        "forward to the tap": (sampling.Walk, "features"),
+        "clean estimates": (sampling.Walk, "estimated"),
+        "backward": (torch.autograd, "grad"),
+        "noise": (walk, "standard_normal"),
+        "curvature": (kernels.Secants, "preconditioned"),
+    }
+    sampling.reconstruct(denoiser, tap, condition, n_samples=samples, seed=1, correctors=0, progress=False)
+    with ExitStack() as stack:
+        for name, (owner, place) in places.items():
+            stack.enter_context(mock.patch.object(owner, place, timed(name, getattr(owner, place))))
+        began = time.process_time()
+        sampling.reconstruct(denoiser, tap, condition, n_samples=samples, progress=False)
+        whole = time.process_time() - began
+    shares = {name: spent[name] / whole for name in places}
+    return shares | {"the rest": 1 - sum(shares.values())}, whole
+
+
+def print_parts() -> None:
+    for network, samples in (("photo32", 8), ("UNet", 4)):
+        shares, seconds = parts_of(network, samples)
+        said = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        print(f"{network}, {samples} samples, {seconds:.1f} s: {said}")
+
+
+def print_against(other: Path, conditions: int, samples: int) -> None:
+    """Ratios of processor time and matches of the code in another folder and of this, condition by condition."""
+    own = Path(__file__).resolve().parents[1]
+    ratios, matches = [], {other: [], own: []}
+    for k in range(conditions):
+        seconds = {}
+        for folder in (other, own):
+            run = subprocess.run(
+                [sys.executable, __file__, "--one", str(k), "--samples", str(samples)],
+                env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            found = json.loads(run.stdout)
+            seconds[folder] = found["seconds"]
+            matches[folder].append(found["match"])
+        ratios.append(seconds[other] / seconds[own])
+        print(f"condition {k}: {seconds[other]:.2f} s, here {seconds[own]:.2f} s, {ratios[-1]:.2f} times as fast")
+    print(f"median of {conditions}: {np.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
+    for name, folder in (("other", other), ("here", own)):
+        medians = np.median(matches[folder], axis=1)
+        print(f"{name}: φ error {np.median(medians):.2%} (median), {np.max(matches[folder]):.2%} (worst)")
+
+
+def one_of(k: int, samples: int) -> dict[str, Any]:
+    """Processor seconds of one condition's samples on photo32, once everything is loaded, and the match of each."""
+    denoiser = probekit.load("photo32")
+    tap = probekit.tap(denoiser, "mid")
+    condition = sampling.Condition.from_images(tap, photographs(k + 1, 32).subset([k]), sampling.levels())
+    began = time.process_time()
+    made = sampling.reconstruct(denoiser, tap, condition, n_samples=samples, progress=False)
+    return {"seconds": time.process_time() - began, "match": made.match.values[0].tolist()}
+
+
 def interleaved(network: str, samples: int) -> dict[str, dict[str, Any]]:
     """Median processor seconds a sample of the default method in each setting, in turn, with other noise each round."""
-    if network == "photo32":
-        denoiser, size, sigmas = probekit.load("photo32"), 32, None
-    else:
-        torch.manual_seed(0)
-        denoiser, size, sigmas = UNet(), 64, [1.0, 0.2154, 0.0464, 0.01]
-    tap = probekit.tap(denoiser, "mid")
-    builtin = probekit.images.load("samples", size=size)
-    image = builtin.subset([next(k for k, i in enumerate(builtin.ids) if "/1x1/" in i)])
-    condition = sampling.Condition.from_images(tap, image, sampling.levels() if sigmas is None else sigmas)
+    denoiser, tap, condition = prepared(network)
     made: dict[str, list[tuple[float, Any]]] = {name: [] for name in SETTINGS}
     for seed in range(ROUNDS):
         for name, settings in SETTINGS.items():
@@ -123,25 +232,10 @@ def interleaved(network: str, samples: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def rows() -> list[tuple[str, float, str]]:
-    """What a page of benchmarks says of sampling: what was measured, how much, in which unit."""
-    found = apart(2, 2, 10)
-    whole = {name: r["seconds"] * (PUBLISHED / 10 if name != "langevin" else 1) for name, r in found.items()}
-    of_unet = interleaved("UNet", 4)
-    return [
-        ("a sample by the default method, photo32", whole["langevin"] / 4, "s"),
-        ("as fast as Algorithm 1 as published", whole["plain"] / whole["langevin"], "times"),
-        ("its error of φ", 100 * found["langevin"]["match"], "%"),
-        ("that of Algorithm 1 as published", 100 * found["plain"]["match"], "%"),
-        ("bfloat16 as fast as float32, UNet of 13.7 million parameters", of_unet["bfloat16"]["gain"], "times"),
-    ]
-
-
 def measured(name: str, images: int, samples: int, levels: int) -> dict[str, float]:
     """Seconds, median loss at the last level, median relative error of φ, evaluations a sample, peak memory in MiB."""
     denoiser = probekit.load("photo32")
-    builtin = probekit.images.load("samples", size=32)
-    chosen = builtin.subset([builtin.ids.index(i) for i in sorted(i for i in builtin.ids if "/1x1/" in i)[:images]])
+    chosen = photographs(images, 32)
     tap = probekit.tap(denoiser, "mid")
     # The published spacing, thinned to so many levels.
     sigmas = [float(s) for s in np.linspace(1, 0.03, levels)]
@@ -171,7 +265,7 @@ def plain(
     denoiser: probekit.Denoiser, tap: probekit.Tap, images: ImageSet, sigmas: list[float], samples: int
 ) -> dict[str, float]:
     """Algorithm 1 as one would write it."""
-    network = denoiser.model
+    network: Any = denoiser.model
     kept: list[torch.Tensor] = []
     handle = network.middle.register_forward_hook(lambda _m, _i, output: kept.append(output))
     phi = torch.from_numpy(tap(images, sigma=sigmas, draws=10).phi.values)

@@ -182,8 +182,8 @@ def reconstruct(
     sigmas
         Noise levels, falling, in intensity units; by default those of the `Condition`, else the method's own.
     method
-        "langevin", dynamics on the level sets of the features (options: correctors, step, guidance_steps,
-        tolerance, final_draws); "algorithm1", the paper's, with its settings as defaults (options of `Guiding`);
+        "langevin", dynamics on the level sets of the features (options: correctors, last_correctors, step,
+        guidance_steps, tolerance, tolerance_before, final_draws); "algorithm1", the paper's (options of `Guiding`);
         "adaptive", with σ estimated from the residual (the same, and h0, beta, until, most_levels); "guidance" and
         "score", Algorithm 1 without its other half; "unconditional", "langevin" without a condition; "particles", a
         reference right in the limit of many particles (particles, resample_below). Or a function of your own,

@@ -202,8 +202,11 @@ def losses(goal: Goal, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     return _seen(goal, y, rows)[:2]
 
 
-def _seen(goal: Goal, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss and gradient of each image, as `losses` has them, and the differences (n, K) that they are of."""
+def _seen(goal: Goal, y: Tensor, rows: Tensor, enough: Tensor | float | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss and gradient of each image, as `losses` has them, and the differences (n, K) that they are of.
+
+    Where all losses are `enough` already, a number or (n,), nobody goes on along gradients: they are given as 0.
+    """
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()
         # A network may change its input in place, which a leaf does not bear.
@@ -214,7 +217,8 @@ def _seen(goal: Goal, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
                 "what is matched has no gradient with respect to the image: the network computes it without one "
                 "(torch.no_grad, detach), or not from the image; tap another place"
             )
-        (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+        done = enough is not None and bool((loss <= enough).all())
+        gradient = torch.zeros_like(leaf) if done else torch.autograd.grad(loss.sum(), leaf)[0]
     loss = loss.detach()
     for what, values in (("guidance loss", loss), ("gradient of the guidance loss", gradient)):
         broken = ~torch.isfinite(values).reshape(len(loss), -1).all(dim=1)
@@ -282,13 +286,14 @@ def rescale(
     """
     y = y.clone()
     rows = torch.arange(len(y), device=y.device)
-    loss, gradient, difference = _seen(goal, y, rows)
+    loss, gradient, difference = _seen(goal, y, rows, tolerance if absolute else 0.0)
     first, last = loss, loss.clone()
     enough = torch.full_like(first, tolerance) if absolute else tolerance * first
     enough = torch.maximum(enough, ROUNDING * first)
     count = torch.ones(len(y), dtype=torch.long, device=y.device)
     secants, share, refused = Secants(), torch.ones_like(first), torch.zeros_like(count)
-    for step in range(steps + flowing):
+    final = steps + flowing - 1
+    for step in range(final + 1):
         busy = (loss > enough[rows]) & (refused < PATIENCE) & (_dot(gradient, gradient) > 0)
         if not bool(busy.all()):
             rows, loss, gradient, share, refused = (v[busy] for v in (rows, loss, gradient, share, refused))
@@ -301,7 +306,7 @@ def rescale(
             count[rows] += 1
         else:
             move = -_along(share) * secants.preconditioned(gradient, length)
-        trial_loss, trial_gradient = losses(goal, here + move, rows)
+        trial_loss, trial_gradient, _ = _seen(goal, here + move, rows, enough[rows] if step < final else math.inf)
         count[rows] += 1
         better = trial_loss < loss
         secants.add(move, trial_gradient - gradient, better)

@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 MOST = 10**6
+# Below this share of the levels noise is too small for images to become others.
+MOVING = 0.7
 
 
 def positive(name: str, value: object) -> float:
@@ -107,33 +109,37 @@ def sample_langevin(
     walk: Walk,
     sigmas: list[float],
     *,
-    correctors: Annotated[int, partial(whole, least=0, most=DRAWS - 2)] = 3,
+    correctors: Annotated[int, partial(whole, least=0, most=DRAWS - 2)] = 4,
+    last_correctors: Annotated[int, partial(whole, least=0, most=DRAWS - 2)] = 1,
     step: Proportion = 0.8,
     guidance_steps: Count = 20,
     tolerance: Positive = 0.1,
-    tolerance_before: Positive = 0.3,
+    tolerance_before: Positive = 1.0,
     final_draws: Annotated[int, partial(whole, least=0, most=DRAWS)] = 4,
 ) -> Tensor:
     """Annealed Langevin dynamics on the level sets of the features; derived in docs/sampling.md.
 
     From level σ to σ' the images go by y ← D + (σ'/σ) (y − D), and are put on the level set ā(y) = φ_σ'; then
     `correctors` times y ← y + h (D(y) − y) + √(2h) σ' (z + z₋)/2, with z₋ the z of the step before (Leimkuhler &
-    Matthews 2013), and back onto the level set.
+    Matthews 2013), and back onto the level set; at the lowest three tenths of the levels `last_correctors` times, if
+    those are fewer.
     Squared differences are divided by the variance of one draw's features, so that tolerances are in units of it:
     `tolerance` at the last level, and `tolerance_before` at those before it, whose features vary by 1 anyway.
     At the end y is moved until the clean estimate's own φ, ā(D(y) + σz) averaged over `final_draws` of z, is the
-    target: a denoiser changes features where it is not exact.
+    target: a denoiser changes features where it is not exact. These come in pairs z, −z, in which what is linear in z
+    cancels. `guidance_steps` is the most that a put may take; the last move may take half as many more.
     """
     last = len(sigmas) - 1
 
     def put(y: Tensor, t: int, features: Features | None = None) -> Tensor:
         enough = tolerance if t == last else tolerance_before
-        kernel = partial(kernels.rescale, steps=guidance_steps, tolerance=enough, absolute=True, flowing=True)
+        most = guidance_steps if features is None else guidance_steps + guidance_steps // 2
+        kernel = partial(kernels.rescale, steps=most, tolerance=enough, absolute=True, flowing=True)
         return walk.guide(y, walk.asked(t, scaled=True), kernel, features)
 
-    y = _along_levels(walk, sigmas, put, correctors, step)
+    y = _along_levels(walk, sigmas, put, correctors, last_correctors, step)
     if final_draws:
-        noise = [sigmas[-1] * walk.noise(len(sigmas), k) for k in range(final_draws)]
+        noise = [(-1) ** k * sigmas[-1] * walk.noise(len(sigmas), k // 2) for k in range(final_draws)]
 
         def seen(part: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
             clean = walk.estimated(part, sigma, rows)
@@ -232,25 +238,31 @@ def sample_unconditional(
     walk: Walk,
     sigmas: list[float],
     *,
-    correctors: Annotated[int, partial(whole, least=0, most=DRAWS - 2)] = 3,
+    correctors: Annotated[int, partial(whole, least=0, most=DRAWS - 2)] = 4,
+    last_correctors: Annotated[int, partial(whole, least=0, most=DRAWS - 2)] = 1,
     step: Proportion = 0.8,
     guidance_steps: Count = 20,  # noqa: ARG001
     tolerance: Positive = 0.1,  # noqa: ARG001
-    tolerance_before: Positive = 0.3,  # noqa: ARG001
+    tolerance_before: Positive = 1.0,  # noqa: ARG001
     final_draws: Annotated[int, partial(whole, least=0, most=DRAWS)] = 4,  # noqa: ARG001
 ) -> Tensor:
     """The dynamics of "langevin" without the level sets: samples of the denoiser's own prior.
 
     The condition is not used, nor are the options of guidance: they may be the same as those of "langevin".
     """
-    y = _along_levels(walk, sigmas, lambda y, _: y, correctors, step)
+    y = _along_levels(walk, sigmas, lambda y, _: y, correctors, last_correctors, step)
     x = walk.denoise(y, sigmas[-1])
     walk.keep(x)
     return x
 
 
 def _along_levels(
-    walk: Walk, sigmas: list[float], put: Callable[[Tensor, int], Tensor], correctors: int, step: float
+    walk: Walk,
+    sigmas: list[float],
+    put: Callable[[Tensor, int], Tensor],
+    correctors: int,
+    last_correctors: int,
+    step: float,
 ) -> Tensor:
     """Langevin steps down the levels; `put` takes noisy images to the level set at the t-th."""
     y = walk.start + sigmas[0] * walk.noise(0)
@@ -264,12 +276,17 @@ def _along_levels(
             y = x + sigma / sigmas[t - 1] * (y - x)
         walk.enter(sigma)
         y = put(y, t)
-        for k in range(correctors):
+        for k in range(_correctors_at(t, len(sigmas), correctors, last_correctors)):
             x = walk.denoise(y, sigma)
             noise = walk.noise(t, 1 + k)
             moved = y + step * (x - y) + (2 * step) ** 0.5 * sigma * (noise + before) / 2
             y, before = put(moved, t), noise
     return y
+
+
+def _correctors_at(t: int, levels: int, first: int, last: int) -> int:
+    """Langevin steps at a level: fewer on the lowest levels, whose noise moves little but itself."""
+    return first if t < MOVING * levels else min(first, last)
 
 
 def step_length(t: int, first: float) -> float:

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from analyses import sampling
-from analyses.sampling import description, kernels, walk
+from analyses.sampling import description, kernels, samplers, walk
 from tests.analyses.sampling import making
 from tests.analyses.sampling import test_laws as laws
+from tests.analyses.sampling import test_loops as loops
 from tests.analyses.sampling import test_precisions as precisions
 from tests.analyses.sampling import test_shares as shares
 from tests.analyses.sampling import test_sizes as sizes
@@ -72,6 +73,31 @@ def test_guidance_at_the_last_level_only_fails_the_pooled_law() -> None:
     c = laws.sampled(model, laws.condition(model, [phi, 0], positions), 150, tolerance_before=1e6)
     away, _ = laws.split_errors(c, laws.SplitLaw(variances, phi=phi, positions=positions))
     assert abs(away) > 0.5
+
+
+def test_a_last_move_that_sees_one_draw_twice_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    true, asked = sampling.Walk.noise, []
+
+    def turned(walk: sampling.Walk, t: int, step: int = 0) -> torch.Tensor:
+        asked.append((t, step))
+        return true(walk, t, step) * (-1) ** (asked.count((t, step)) + 1)
+
+    monkeypatch.setattr(sampling.Walk, "noise", turned)
+    with pytest.raises(AssertionError):
+        laws.test_the_last_move_sees_noise_and_its_opposite_so_that_what_they_add_to_phi_cancels()
+
+
+def test_gradients_that_nobody_goes_along_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = kernels._seen
+    monkeypatch.setattr(kernels, "_seen", lambda goal, y, rows, _=None: true(goal, y, rows))
+    with pytest.raises(AssertionError):
+        loops.test_no_gradient_is_made_that_nobody_goes_along(loops.CASES[2])
+
+
+def test_as_many_steps_at_every_level_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samplers, "MOVING", 1.0)
+    with pytest.raises(AssertionError):
+        laws.test_langevin_steps_are_fewer_where_noise_is_too_small_to_move_images("langevin")
 
 
 def test_lower_precision_at_the_last_level_too_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,8 @@ def test_evaluations_and_guidance_steps_are_those_made(unet: UNet) -> None:
     # single images, reaches the network's end; and with gradients, the last guidance.
     assert sum(n for n in sizes[False] if n > 1) == 24
     assert int(found.evaluations.sum()) == 24 + sum(sizes[True])
-    assert 3 <= sum(sizes[True]) <= 3 * 23
+    # 20 gradients and half as many more, one before them, and two of the first step.
+    assert 3 <= sum(sizes[True]) <= 3 * 33
 
 
 def test_samples_that_are_done_leave_the_batch(model: PatchModel, images: xr.DataArray) -> None:

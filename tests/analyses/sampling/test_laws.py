@@ -48,7 +48,7 @@ def condition(model: PatchModel, phi: list[float], positions: int) -> xr.DataArr
     return model.conditional(phi, n=1, rows=side, cols=side, seed=1).images.isel(sample=0, drop=True)
 
 
-def sampled(model: PatchModel, images: xr.DataArray, n: int, **options: Any) -> np.ndarray:
+def sampled(model: PatchModel, images: xr.DataArray | sampling.Condition, n: int, **options: Any) -> np.ndarray:
     """Coefficients (sample, component, position) of samples of one condition."""
     made = sampling.reconstruct(
         model, probekit.tap(model, "mid"), images, n_samples=n, progress=False, **{"sigmas": FINE, **options}
@@ -175,6 +175,41 @@ def test_phi_of_samples_is_as_asked_though_the_denoiser_errs_at_the_end() -> Non
     # 2σ/√(Pē) = 0.0017 and 0.0034: bounds as for the energies above.
     assert (away[0] > 0.15).all()
     assert (away[4] < (1.8 * math.sqrt(0.4) + 6 / math.sqrt(10) + 6 / 2) * np.array([0.0017, 0.0034])).all()
+
+
+def test_the_last_move_sees_noise_and_its_opposite_so_that_what_they_add_to_phi_cancels() -> None:
+    model = pooled_model((0.2, 0.05))
+    images, last = condition(model, [0.25, 0], 64), FINE[-1]
+    tap = probekit.tap(model, "mid")
+    measured = tap(images.values, sigma=list(FINE), draws=10)
+    # Two components a channel, each of which has σ² of noise.
+    phi = np.array([0.25, 0.0]) + 2 * FINE[:, None] ** 2
+    exact = measured.assign(phi=measured.phi.copy(data=phi[None].astype(measured.phi.dtype)))
+    asked = sampling.Condition.from_phi(tap, exact, list(FINE), shape=(1, 16, 16))
+    away = {}
+    for draws in (1, 2):
+        c = sampled(model, asked, 20, sigmas=None, final_draws=draws, tolerance=1e-6)
+        away[draws] = np.abs(np.square(c[:, :2]).mean(axis=2).sum(axis=1) - 0.25)
+    # ē(x + σz) − ē(x) = 2σ⟨x, z⟩/P + σ⟨z, z⟩σ/P. Of one draw the first term stays, of deviation s = 2σ√(ē/P); of a pair
+    # only the second, of mean σ² a component and deviation σ²√(2/P) each; and the tolerance, √(2 · 1e-6) of at most
+    # 1.8 s, and the rounding of φ to float32.
+    one = 2 * last * math.sqrt(0.25 / 64)
+    assert away[2].max() < 6 * last**2 * math.sqrt(2 * 2 / 64) + 1.8 * math.sqrt(2e-6) * one + 2**-24 * 0.25
+    # Twenty normal numbers, half of which are beyond 0.67 deviations.
+    assert np.median(away[1]) > 0.3 * one
+
+
+@pytest.mark.parametrize("method", ["langevin", "unconditional"])
+def test_langevin_steps_are_fewer_where_noise_is_too_small_to_move_images(method: str) -> None:
+    def passes(**options: int) -> int:
+        given = {"sigmas": np.geomspace(1, 0.1, 10), "n_samples": 1, "progress": False, "final_draws": 0, **options}
+        found = sampling.reconstruct(SPHERE, probekit.tap(SPHERE, "mid"), THREE[:1], method=method, **given)
+        return int(found.evaluations.item())
+
+    # A clean estimate at each of 10 levels, and one a step: at 7 levels so many, at 3 fewer.
+    assert passes(correctors=3, last_correctors=1) == 10 + 7 * 3 + 3 * 1
+    assert passes(correctors=2, last_correctors=0) == 10 + 7 * 2
+    assert passes(correctors=2, last_correctors=5) == 10 + 10 * 2
 
 
 @pytest.mark.parametrize("case", range(len(POOLED)))

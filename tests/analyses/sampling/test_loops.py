@@ -123,6 +123,34 @@ def test_rescaling_is_a_plain_loop_over_samples_with_dense_bfgs(seed: int, case:
         )
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_no_gradient_is_made_that_nobody_goes_along(case: dict) -> None:
+    goal, y = problem(0)
+    made: list[int] = []
+
+    class Seen(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, a: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+            return a.clone()
+
+        @staticmethod
+        def backward(ctx, *along: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+            made.append(len(along[0]))
+            return along[0]
+
+    watched = goal._replace(features=lambda a, rows: goal.features(Seen.apply(a), rows))
+    for i in range(len(y)):
+        one = Goal(lambda a, _, i=i: watched.features(a, torch.full((len(a),), i)), goal.target[[i]], goal.weight[[i]])
+        made.clear()
+        found = kernels.rescale(one, y[[i]], **case)
+        plain = walked(goal, y, i, **case)
+        enough = max(case["tolerance"] * (1 if case["absolute"] else plain.first), 1e-20 * plain.first)
+        # One for each look, but for the last where that is near enough or no further step is allowed.
+        reached = plain.first == 0 or (plain.moves > 0 and plain.last <= enough)
+        spent = case["steps"] > 0 and plain.moves == case["steps"] + case["flowing"]
+        assert len(made) == int(found.steps[0]) - (reached or spent or (case["absolute"] and plain.first <= enough))
+
+
 def test_the_loops_above_take_steps_back_and_forget() -> None:
     # Else they would not see what becomes of refused steps, nor of more than ten moves.
     made = [walked(*problem(seed), i, **case) for seed in range(4) for i in range(4) for case in CASES]

@@ -96,7 +96,7 @@ def test_permuting_images_with_their_conditions_permutes_the_samples(
             np.testing.assert_allclose(found[name], whole[name].isel(image=order), rtol=1e-6, atol=1e-8)
 
 
-def deviation_of_langevin(levels: list[float], step: float = 0.8, correctors: int = 3) -> float:
+def deviation_of_langevin(levels: list[float], step: float = 0.8) -> float:
     """Standard deviation of a pixel's residual under the dynamics, which are linear here: exact, and near 0.2.
 
     By recursion of the variance of the noisy residual y, and of its covariance with the z of the step before, through
@@ -110,7 +110,8 @@ def deviation_of_langevin(levels: list[float], step: float = 0.8, correctors: in
             variance, shared = kept**2 * variance, kept * shared
         gain = VARIANCE / (VARIANCE + sigma**2)
         k, noise = 1 - step * (1 - gain), (2 * step) ** 0.5 * sigma / 2
-        for _ in range(correctors):
+        # Four steps at the upper seven tenths of the levels, one at others.
+        for _ in range(4 if t < 0.7 * len(levels) else 1):
             variance, shared = k**2 * variance + 2 * noise**2 + 2 * k * noise * shared, noise
     return gain * variance**0.5
 

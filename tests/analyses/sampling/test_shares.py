@@ -107,10 +107,10 @@ def test_work_tells_a_likely_phi_from_one_far_in_the_tail() -> None:
     for phi in (0.25, 1.0):
         samples, _, _ = two_classes([[0.2, 0.05], [0.2, 0.05]], [0.5, 0.5], phi, 40)
         mean[phi] = float(quiet(samples)[0].work.mean()) / 19
-    # Of two channels one is off: a likely sum is guided within the tolerance, a tenth of a draw's variance, or comes
-    # so; four times the prior's mean is far from where each step leads.
-    assert mean[0.25] < 0.2
-    assert mean[1.0] > 1
+    # A likely sum lies within the one variance that guidance leaves anyway; four times the prior's mean is far from
+    # where each step leads.
+    assert mean[0.25] < 1
+    assert mean[1.0] > max(1, 3 * mean[0.25])
 
 
 def test_false_alarms_are_as_rare_as_the_level_says() -> None:
