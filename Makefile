@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest
 WORKERS ?= auto
 
-.PHONY: demo test test-fast test-lowest format lint docs bench bench-quick bench-others mutants results published claims clean
+.PHONY: demo test test-all test-fast test-lowest format lint docs bench bench-quick bench-others mutants results published claims clean
 
 demo: .venv/demo.done
 	$(BIN)/probekit demo --out demo
@@ -16,6 +16,11 @@ demo: .venv/demo.done
 # The same examples every time; plain pytest, and test-fast, draw new ones.
 test: .venv/test.done
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(PYTEST) -n $(WORKERS) --dist worksteal
+
+# Twice the examples of each property, and for each option several times the odd values (tests/odd.py): before a release,
+# or where options are read otherwise.
+test-all: .venv/test.done
+	PROBEKIT_EVERY_PAIR=1 HYPOTHESIS_PROFILE=all $(PYTEST) -n $(WORKERS) --dist worksteal
 
 # What takes many seconds is left out (tests/slow.txt): for while you work.
 test-fast: .venv/test.done

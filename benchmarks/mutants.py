@@ -140,7 +140,7 @@ def run(tree: Path, tests: Sequence[str], seconds: float) -> tuple[str, float]:
     """Whether all tests pass in a copy of the project, and how long it took."""
     began = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", *tests]
-    settings = {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "ci", "MPLBACKEND": "Agg"}
+    settings = {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "all", "MPLBACKEND": "Agg"}
     try:
         done = subprocess.run(
             command, cwd=tree, env=os.environ | settings, capture_output=True, timeout=seconds, check=False

@@ -169,23 +169,25 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
         dims = VARIABLES[name][0]
         if name not in data:
             raise InputError(f"the Dataset has no {name!r}, only {_spoken(data.data_vars)}: give what a tap returns")
-        if data[name].dims != dims:
-            lacking = next((dim for dim in dims if dim not in data[name].dims), dims[0])
+        # Taken once, and its values looked at as an array: each step of a labelled one costs more than all the numbers
+        # of a small one.
+        found = data[name]
+        if found.dims != dims:
+            lacking = next((dim for dim in dims if dim not in found.dims), dims[0])
             raise InputError(
-                f"{name} has dims {_spoken(data[name].dims)} instead of {_spoken(dims)}: keep all dims, "
+                f"{name} has dims {_spoken(found.dims)} instead of {_spoken(dims)}: keep all dims, "
                 f"e.g. select with a list, .isel({lacking}=[0]), and .transpose{dims} last"
             )
         missing = [c for c in (*dims, *(("tap", "unit") if "channel" in dims else ())) if c not in data.coords]
         if missing:
             raise InputError(f"{name} lacks the coordinates {_spoken(missing)}: give what a tap returns")
-        check_coordinates(data[name])
-        if data[name].dtype.kind not in "fiu":
-            raise InputError(
-                f"{name} is of type {data[name].dtype}: give real numbers, e.g. data[{name!r}].astype(float)"
-            )
-        if finite and not bool(np.isfinite(data[name]).all()):
+        check_coordinates(found)
+        if found.dtype.kind not in "fiu":
+            raise InputError(f"{name} is of type {found.dtype}: give real numbers, e.g. data[{name!r}].astype(float)")
+        values = found.values
+        if finite and not np.isfinite(values).all():
             # Where every image has such a value it is channels that are at fault.
-            bad = ~np.isfinite(data[name].values)
+            bad = ~np.isfinite(values)
             some = dims[0] == "image" and not bad.any(axis=tuple(range(1, len(dims)))).all()
             dropped = "image" if some else "channel"
             over = [dim for dim in dims if dim != dropped]
@@ -193,12 +195,17 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
                 f"{name} holds NaN or infinite values: drop those {dropped}s, e.g. "
                 f"data.isel({dropped}=np.isfinite(data.{name}).all({over}))"
             )
-        largest = float(abs(data[name]).max()) if data[name].size else 0.0
+        largest = _largest(values) if values.size else 0.0
         if largest and np.isfinite(largest) and not TINY < largest < HUGE:
             raise InputError(
                 f"{name} is {largest:.3g} at most, the square of which no number of double precision holds: give it in "
                 "other units"
             )
+
+
+def _largest(values: np.ndarray) -> float:
+    """The largest magnitude, NaN aside where there is anything else, without a copy of what may be large."""
+    return max(float(np.fmax.reduce(values, axis=None)), -float(np.fmin.reduce(values, axis=None)))
 
 
 def check_coordinates(data: xr.Dataset | xr.DataArray, *, of: str = "") -> None:
@@ -219,11 +226,11 @@ def check_coordinates(data: xr.Dataset | xr.DataArray, *, of: str = "") -> None:
     InputError
         Naming the coordinate and what it holds.
     """
-    where = f" of {of}" if of else ""
+    where, coordinates = f" of {of}" if of else "", data.coords.variables
     for name, dim in (("image", "image"), ("sigma", "sigma"), *((c, "channel") for c in ("channel", "tap", "unit"))):
-        if name not in data.coords or dim not in data.dims:
+        if name not in coordinates or dim not in data.dims:
             continue
-        coordinate = data[name]
+        coordinate = coordinates[name]
         if coordinate.dims != (dim,):
             raise InputError(f"{name}{where} has dims {_spoken(coordinate.dims)}: give one for each {dim}, along {dim}")
         values = coordinate.values
@@ -233,20 +240,26 @@ def check_coordinates(data: xr.Dataset | xr.DataArray, *, of: str = "") -> None:
             _check_levels(values, where)
         else:
             _check_numbered(name, values, where)
-    if "channel" in data.dims and {"tap", "unit"} <= set(data.coords):
-        units = pd.MultiIndex.from_arrays([strings(data["tap"].values), data["unit"].values.astype(np.int64)])
-        if not units.is_unique:
-            tap, unit = units[units.duplicated()][0]
+    if "channel" in data.dims and "tap" in coordinates and "unit" in coordinates:
+        taps, units = coordinates["tap"].values, coordinates["unit"].values
+        pairs = list(zip(strings(taps).tolist(), units.astype(np.int64).tolist(), strict=True))
+        if len(set(pairs)) < len(pairs):
+            twice = pd.MultiIndex.from_tuples(pairs)
+            tap, unit = twice[twice.duplicated()][0]
             raise InputError(f"unit {unit} of tap {tap!r}{where} occurs more than once: give each channel once")
 
 
 def _check_names(name: str, values: np.ndarray, where: str) -> None:
-    named = [not pd.api.types.is_scalar(v) or pd.isna(v) or v is pd.NaT or not str(v).strip() for v in values]
-    if any(named):
-        first = values[named.index(True)]
+    unnamed = [not v.strip() if isinstance(v, str) else _is_no_name(v) for v in values]
+    if any(unnamed):
+        first = values[unnamed.index(True)]
         raise InputError(
-            f"{name}{where} is missing or no name in {sum(named)} places, such as {first!r}: give a name for each"
+            f"{name}{where} is missing or no name in {sum(unnamed)} places, such as {first!r}: give a name for each"
         )
+
+
+def _is_no_name(value: Any) -> bool:
+    return not pd.api.types.is_scalar(value) or bool(pd.isna(value)) or value is pd.NaT or not str(value).strip()
 
 
 def _check_levels(values: np.ndarray, where: str) -> None:

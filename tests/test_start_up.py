@@ -169,14 +169,38 @@ def test_a_package_shows_what_type_checkers_see_and_has_all_of_it(door: str) -> 
     assert modules == ({"errors", "images", "models"} if door == "probekit" else set())
 
 
-@pytest.mark.parametrize("door", ALIKE)
-def test_a_public_name_means_the_same_when_a_module_of_that_name_is_loaded_first(door: str) -> None:
-    both = named_as_modules(door)
-    code = f"import {door} as door\n" + "".join(f"import {door}.{name}\n" for name in both)
-    code += "".join(f"assert door.{name}.__class__.__name__ != 'module', {name!r}\n" for name in both)
-    code += "".join(f"from {door} import {name}\nassert {name} is door.{name}\n" for name in both)
-    assert both
-    loaded_by(code)
+# Each in a fork of one process that has loaded what takes long and nothing of this package: what is wrong of each.
+FORKED = """
+import json, os, sys, traceback
+import matplotlib.pyplot, scipy.stats, sklearn.linear_model, torch, typer, xarray
+
+assert not {"probekit", "analyses"} & sys.modules.keys()
+for said, code in json.load(sys.stdin).items():
+    child = os.fork()
+    if child == 0:
+        try:
+            exec(code, {})
+        except BaseException:
+            print(said, traceback.format_exc(), flush=True)
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        print(said, "failed", flush=True)
+print("done")
+"""
+
+
+def test_a_public_name_means_the_same_when_a_module_of_that_name_is_loaded_first() -> None:
+    codes = {}
+    for door in ALIKE:
+        both = named_as_modules(door)
+        code = f"import {door} as door\n" + "".join(f"import {door}.{name}\n" for name in both)
+        code += "".join(f"assert door.{name}.__class__.__name__ != 'module', {name!r}\n" for name in both)
+        codes[door] = code + "".join(f"from {door} import {name}\nassert {name} is door.{name}\n" for name in both)
+    assert len(codes) > 10
+    command = [sys.executable, "-c", FORKED]
+    run = subprocess.run(command, input=json.dumps(codes), capture_output=True, text=True, check=True, cwd=ROOT)
+    assert (run.stdout, run.stderr) == ("done\n", "")
 
 
 def test_modules_of_a_package_are_there_as_well_and_nothing_else_is() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import probekit
-from tests.odd import ODD, Call, check, missing_calls, public_callables
+from tests.odd import EVERY_PAIR, KINDS, ODD, Call, complaint, missing_calls, public_callables, sampled, shown
 from tests.options import odd_images, odd_models, odd_synthetic, odd_taps
 
 CALLS: dict[str, Call] = {**odd_taps.CALLS, **odd_models.CALLS, **odd_synthetic.CALLS, **odd_images.CALLS}
@@ -109,12 +109,32 @@ MADE = {
 }
 
 
+# One in so many odd values of each kind is tried at an option, unless every pair is asked for.
+ONE_IN = 5
+
+
+def whole(name: str, option: str) -> list[str]:
+    """The odd values that are meant for an option of a call."""
+    return [value for value in ODD if value not in CALLS[name].without.get(option, ())]
+
+
+def tried(name: str, option: str) -> list[str]:
+    """The odd values that it is given."""
+    return whole(name, option) if EVERY_PAIR else sampled(whole(name, option), f"{name}({option})", ONE_IN)
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_an_odd_value_gives_a_result_or_an_error_of_the_packages_own(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    check(name, CALLS[name])
+    call, found = CALLS[name], []
+    call.made()
+    for option in call.options():
+        for value in tried(name, option):
+            wrong = complaint(call, option, value)
+            found += [] if wrong is None else [f"{name}({option}={value}): {wrong}"]
+    assert not found, shown(found)
 
 
 def test_every_parameter_of_everything_public_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +150,15 @@ def test_a_module_is_public_or_within() -> None:
     assert not unknown, f"say of {unknown} whether users call what is in them"
 
 
-def test_there_are_ten_thousand_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_are_ten_thousand_cases_and_of_these_an_option_meets_every_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert sum(len(call.options()) for call in CALLS.values()) * len(ODD) >= 10_000
+    options = [(name, option) for name, call in CALLS.items() for option in call.options()]
+    assert sum(len(whole(*one)) for one in options) >= 10_000
+    met = set()
+    for one in options:
+        given = set(tried(*one))
+        met |= given
+        assert all(given & values for kind in KINDS.values() if (values := kind.keys() & set(whole(*one)))), one
+    assert met == set(ODD)

@@ -18,7 +18,7 @@ import analyses
 from analyses import sampling
 from probekit.errors import InputError
 from probekit.images import ImageSet
-from tests.odd import ODD, Call, complaint, missing_calls, public_callables
+from tests.odd import EVERY_PAIR, KINDS, ODD, Call, complaint, missing_calls, public_callables, sampled, shown
 from tests.options import (
     odd_claims,
     odd_cues,
@@ -41,8 +41,10 @@ ROOMS = (
     odd_claims,
 )
 CALLS: dict[str, Call] = {name: call for room in ROOMS for name, call in room.CALLS.items()}
-# So many options share the values; over the options, all values come up. More share them where a call takes long.
+# Where every pair is asked for, so many options share the values; over the options, all values come up. More share them
+# where a call takes long. Otherwise an option is given one in so many of each kind.
 SHARED, SLOWER = 3, 12
+ONE_IN, ONE_IN_SLOWER = 12, 24
 SLOW = {
     "variants.Variant",
     "variants.table",
@@ -117,13 +119,24 @@ HANDED_ON = {
 }
 
 
-def tried(name: str, option: str) -> list[str]:
-    """The odd values that an option of a call is given."""
-    step = SLOWER if name in SLOW else SHARED
+def whole(name: str, option: str) -> list[str]:
+    """The odd values that are meant for an option of a call."""
     apart = {*CALLS[name].without.get(option, ()), *(ASKED if option in OF_IMAGES else ())}
-    kept = [value for value in ODD if value not in apart]
+    return [value for value in ODD if value not in apart]
+
+
+def every(name: str, option: str) -> list[str]:
+    """Those of them that it is given where every pair is asked for."""
+    step = SLOWER if name in SLOW else SHARED
     # By name, so that a new option leaves the others with theirs.
-    return kept[crc32(f"{name}({option})".encode()) % step :: step]
+    return whole(name, option)[crc32(f"{name}({option})".encode()) % step :: step]
+
+
+def tried(name: str, option: str) -> list[str]:
+    """Those that it is given."""
+    if EVERY_PAIR:
+        return every(name, option)
+    return sampled(whole(name, option), f"{name}({option})", ONE_IN_SLOWER if name in SLOW else ONE_IN)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -137,7 +150,7 @@ def test_an_odd_value_is_taken_for_what_it_is_or_refused_in_words(
         for value in tried(name, option):
             wrong = complaint(call, option, value)
             found += [] if wrong is None else [f"{name}({option}={value}): {wrong}"]
-    assert not found, f"{len(found)} odd values:\n" + "\n".join(found[:30])
+    assert not found, shown(found)
 
 
 def test_every_option_of_every_room_is_tried() -> None:
@@ -212,5 +225,13 @@ def test_every_seed_is_asked() -> None:
     assert [name for name, call in CALLS.items() if "seed" in call.options()] == SEEDED
 
 
-def test_there_are_ten_thousand_cases() -> None:
-    assert sum(len(tried(name, option)) for name, call in CALLS.items() for option in call.options()) >= 10_000
+def test_there_are_ten_thousand_cases_and_of_these_an_option_meets_every_kind() -> None:
+    options = [(name, option) for name, call in CALLS.items() for option in call.options()]
+    assert sum(len(every(*one)) for one in options) >= 10_000
+    met = set()
+    for one in options:
+        given = set(tried(*one))
+        met |= given
+        kinds = [kind.keys() & set(whole(*one)) for kind in KINDS.values()]
+        assert EVERY_PAIR or all(given & kind for kind in kinds if kind), one
+    assert met == set(ODD)

@@ -304,6 +304,57 @@ def test_a_dataset_that_lacks_what_is_asked_for_is_refused(data: Any, names: lis
         labels.check(data, *names)
 
 
+def scaled(by: float) -> xr.Dataset:
+    data = dataset()
+    return data.assign(phi=data.phi.astype(float) * by)
+
+
+def of_axis(name: str, dim: str, values: Any) -> xr.Dataset:
+    return dataset().assign_coords({name: (dim, np.array(values, object if isinstance(values[0], str) else None))})
+
+
+SIZES = dataset().sizes
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (scaled(1e200), r"phi is .*e\+\d+ at most, the square of which"),
+        # Whatever its sign.
+        (scaled(-1e200), r"phi is \d.*e\+\d+ at most, the square of which"),
+        (scaled(1e-200), r"phi is .*e-\d\d\d at most, the square of which"),
+        (dataset().assign(phi=lambda d: d.phi > 0), r"phi is of type bool: give real numbers"),
+        (dataset().assign(phi=lambda d: d.phi.astype(complex)), r"phi is of type complex128: give real numbers"),
+        (of_axis("tap", "image", ["a"] * SIZES["image"]), r"tap has dims image: give one for each channel"),
+        (
+            of_axis("tap", "channel", [" "] * SIZES["channel"]),
+            rf"tap is missing or no name in {SIZES['channel']} places",
+        ),
+        (
+            of_axis("image", "image", ["", *"bcdefghij"[: SIZES["image"] - 1]]),
+            r"image is missing or no name in 1 places",
+        ),
+        (of_axis("unit", "channel", [-1.0] * SIZES["channel"]), r"unit is no list of whole numbers"),
+        (of_axis("unit", "channel", [0.5] * SIZES["channel"]), r"unit is no list of whole numbers"),
+        (of_axis("unit", "channel", [0] * SIZES["channel"]), r"unit 0 of tap '.*' occurs more than once"),
+        (of_axis("sigma", "sigma", [0.1] * SIZES["sigma"]), r"sigma holds a noise level twice"),
+        (of_axis("sigma", "sigma", [-0.1] * SIZES["sigma"]), r"sigma holds \[-0.1"),
+    ],
+)
+def test_numbers_and_coordinates_that_are_not_what_they_say_are_refused(data: xr.Dataset, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        labels.check(data, "phi")
+
+
+def test_of_values_that_need_not_be_finite_those_that_are_count() -> None:
+    data = scaled(1e200)
+    data["phi"][0] = np.nan
+    with pytest.raises(InputError, match="at most, the square of which"):
+        labels.check(data, "phi", finite=False)
+    data["phi"][:] = np.nan
+    labels.check(data, "phi", finite=False)
+
+
 def test_values_that_need_not_be_finite_are_not_looked_at() -> None:
     labels.check(holding(np.nan), "phi", finite=False)
 

@@ -82,13 +82,13 @@ def test_there_is_a_row_for_each_block_and_each_control(found: xr.Dataset) -> No
 
 
 def test_a_network_without_a_middle_is_compared_at_the_block_that_is_named(found: xr.Dataset) -> None:
-    own = tabled(block="enc2")
+    own = tabled(block="enc2", measures=SOME)
     assert own.attrs["reference"] == "small enc2"
     assert own.row.values.tolist()[4] == "untrained 0 enc2"
     row = own.sel(row="small enc2")
     for name in ("difference", "difference_low", "difference_high"):
         np.testing.assert_allclose(row[name].dropna("measure"), 0, atol=1e-9)
-    np.testing.assert_allclose(own.value.sel(row="small mid"), found.value.sel(row="small mid"))
+    np.testing.assert_allclose(own.value.sel(row="small mid"), found.value.sel(row="small mid", measure=own.measure))
     with pytest.raises(InputError, match="no block 'layer3', to which all else is compared: choose one of enc1, enc2"):
         tabled(block="layer3")
 
@@ -182,7 +182,7 @@ def order(prefix: str, count: int) -> list[int]:
 
 def test_a_row_that_knows_nothing_of_classes_is_at_chance_and_below_one_that_sees_the_shade() -> None:
     blind = controls.Source("blind", "other network", Blind(), ("layer",))
-    found = tabled(further=[blind], sigma=(0.1,), untrained=0).isel(sigma=0)
+    found = tabled(further=[blind], sigma=(0.1,), untrained=0, measures=["accuracy", "ami"]).isel(sigma=0)
     unknowing = found.value.sel(row="blind layer")
     # 3.5 binomial standard deviations of 48 images; AMI's are of the order of (k − 1)/n.
     assert abs(unknowing.sel(measure="accuracy") - 0.25) < 3.5 * np.sqrt(0.25 * 0.75 / 48)
@@ -235,13 +235,15 @@ def test_a_table_made_again_is_read_from_its_store(tmp_path: Path, monkeypatch: 
     assert (wider.high >= first.high).where(first.high.notnull(), True).all()
 
 
-def test_a_table_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: xr.Dataset) -> None:
+def test_a_table_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few: dict[str, Any] = {"train": None, "sigma": (0.1,), "measures": SOME}
+    in_one_go = tabled(**few)
     with monkeypatch.context() as until:
         counted(until, stop_at="colour")
         with pytest.raises(KeyboardInterrupt):
-            tabled(store=tmp_path)
+            tabled(**few, store=tmp_path)
     made = counted(monkeypatch)
-    xr.testing.assert_identical(tabled(store=tmp_path), found)
+    xr.testing.assert_identical(tabled(**few, store=tmp_path), in_one_go)
     assert made == ["colour", "gist", "photo32-dncnn", "photo32-sigma"]
 
 
@@ -319,18 +321,19 @@ def test_classes_and_the_reference_are_predicted_from_gist_once_for_all_rows(mon
 def test_of_classes_of_fewer_than_three_images_nothing_is_said_beyond_gist() -> None:
     labels = [f"class {k % 4}" for k in range(46)] + ["rare", "rare"]
     measure = "correlation: label beyond gist and colour"
-    found = tabled(images("a", labels=labels), train=None, sigma=0.2, measures=[measure]).sel(measure=measure)
-    without = tabled(images("a").subset(range(46)), train=None, sigma=0.2, measures=[measure]).sel(measure=measure)
+    few: dict[str, Any] = {"train": None, "sigma": 0.2, "untrained": 0, "measures": [measure]}
+    found = tabled(images("a", labels=labels), **few).sel(measure=measure)
+    without = tabled(images("a").subset(range(46)), **few).sel(measure=measure)
     # Components are of all images.
     own, same = (one.value.drop_sel(row="pca") for one in (found, without))
     np.testing.assert_allclose(own, same, rtol=1e-5)
     assert found.value.sel(row="small mid").notnull().all()
-    few = tabled(images("a", labels=[f"pair {k // 2}" for k in range(48)]), train=None, sigma=0.2, measures=[measure])
-    assert few.value.isnull().all()
+    pairs = tabled(images("a", labels=[f"pair {k // 2}" for k in range(48)]), **few)
+    assert pairs.value.isnull().all()
 
 
 def test_without_training_images_there_is_no_accuracy_and_images_are_subsampled_by_class() -> None:
-    found = tabled(train=None, n_images=44, draws=1, sigma=0.2)
+    found = tabled(train=None, n_images=44, draws=1, sigma=0.2, untrained=0)
     assert "accuracy" not in found.measure
     # Of one draw, an image has the same noise at all levels.
     assert found.attrs["stability_noise"] == "shared"
@@ -374,10 +377,12 @@ def test_the_command_line_writes_a_table_and_a_figure(tmp_path: Path) -> None:
                 pixels = (40 + 50 * k + 20 * rng.random((8, 8, 3))).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / f"{part} {i}.png")
     given = [str(tmp_path / "val"), "--train", str(tmp_path / "train"), "-o", str(tmp_path / "out"), "--size", "8"]
-    assert controls.main([*given, "--sigma", "0.2", "--draws", "1", "--untrained", "1", "--quiet"]) == 0
+    how = ["--sigma", "0.2", "--draws", "1", "--untrained", "1", "--measures", ",".join([*SOME, "accuracy"]), "--quiet"]
+    assert controls.main([*given, *how]) == 0
     assert {"controls.nc", "controls.png"} <= {p.name for p in (tmp_path / "out").iterdir()}
     with xr.open_dataset(tmp_path / "out" / "controls.nc", engine="h5netcdf") as found:
         assert found.attrs["reference"] == "photo32 mid"
+        assert set(found.measure.values) == {*SOME, "accuracy"}
     assert controls.main([str(tmp_path / "nothing"), "-o", str(tmp_path)]) == 1
     assert controls.main(["--train"]) == 2
 

@@ -67,6 +67,8 @@ def test_the_demo_tells_both_controls_where_there_are_two(
     (tmp_path / "normalised_network.py").write_text(NORMALISED)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "LEVELS", 2)
+    # Those that are drawn one by one; all of them are another test's.
+    monkeypatch.setattr(demo, "SIGMA", (*demo.CONTROL_SIGMA, 1.0))
     monkeypatch.setattr(demo, "SAMPLES", 1)
     assert main(["demo", "--network", "normalised_network:make", "--draws", "2", "-o", "out"]) == 0
     told = capsys.readouterr().out.splitlines()

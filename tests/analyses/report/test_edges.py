@@ -20,8 +20,21 @@ from probekit.cli.arguments import images_called
 from probekit.errors import InputError, ProbeError
 from probekit.models.unet import UNet
 
+
+def small() -> probekit.Denoiser:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = UNet((3, 4, 6), encoder_convs=(1, 1), middle_convs=1, decoder_convs=(2, 1))
+    return probekit.Denoiser(module, name="small")
+
+
 MEASURED = Measured(sigma=(0.1, 0.2, 0.5), draws=2)
-FEW: dict[str, Any] = {"measured": MEASURED, "only": (1, 3, 4), "told": Told(say=lambda _: None, progress=False)}
+FEW: dict[str, Any] = {
+    "denoiser": small(),
+    "measured": MEASURED,
+    "only": (1, 3, 4),
+    "told": Told(say=lambda _: None, progress=False),
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +52,6 @@ def made(images, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, xr.Dat
 def again(made, tmp_path: Path) -> tuple[Path, xr.Dataset]:
     """A report of one's own that was made before, to go on with and to spoil."""
     return shutil.copytree(made[0], tmp_path / "again"), made[1]
-
-
-def small() -> probekit.Denoiser:
-    torch.manual_seed(0)
-    module = UNet((3, 4, 6), encoder_convs=(1, 1), middle_convs=1, decoder_convs=(2, 1))
-    return probekit.Denoiser(module, name="small")
 
 
 def of_claim(judged: xr.Dataset, number: int) -> xr.Dataset:
@@ -65,7 +72,7 @@ def test_findings_figures_and_the_table_are_written(made) -> None:
         ):
             findings = xr.load_dataset(out / f"{name}-{role}.nc", engine="h5netcdf")
             assert findings.attrs["analysis"] == name
-            assert findings.attrs["denoiser"] == f"photo32{added}"
+            assert findings.attrs["denoiser"] == f"small{added}"
             assert (out / "figures" / f"{name}-{role}.png").read_bytes().startswith(b"\x89PNG")
     assert set(claims.verdicts(judged)) == {1, 3, 4}
     assert not any(judged.lacks.values)
@@ -74,6 +81,7 @@ def test_findings_figures_and_the_table_are_written(made) -> None:
     xr.testing.assert_equal(xr.load_dataset(out / "claims.nc", engine="h5netcdf"), judged)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_is_there_is_not_done_again_and_what_is_missing_is(images, again) -> None:
     out, judged = again
     before, figure = written(out), out / "figures" / "subspaces-trained.png"
@@ -88,6 +96,7 @@ def test_what_is_there_is_not_done_again_and_what_is_missing_is(images, again) -
     assert figure.read_bytes() == pixels
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_file_cut_short_is_made_again(images, again) -> None:
     out, judged = again
     cut = out / "sparsity-trained.nc"
@@ -99,6 +108,7 @@ def test_a_file_cut_short_is_made_again(images, again) -> None:
     assert not list(out.rglob("*.part*"))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_other_options_make_other_findings(images, again) -> None:
     out, judged = again
     grouped = FEW | {"measured": replace(MEASURED, clusters="label")}
@@ -112,6 +122,7 @@ def test_other_options_make_other_findings(images, again) -> None:
         report.run(images, out=out, **grouped | {"only": (3,)})
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_takes_no_groups_is_measured_on_one_image_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(0).random((100, 3, 16, 16), dtype=np.float32)
     # Groups of very unequal sizes: 40 of one image, and two of 30.
@@ -160,11 +171,12 @@ def test_the_page_says_what_is_decided_of_types_of_channel_and_by_how_many_image
     assert f"| {len(images)} | {undecided} |" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_findings_of_other_noise_levels_or_images_are_not_taken_for_these(images, tmp_path: Path) -> None:
     def value(chosen, sigma) -> float:
         shutil.rmtree(tmp_path / "stores", ignore_errors=True)
         options = FEW | {"measured": replace(MEASURED, sigma=sigma), "only": (1,)}
-        judged = report.run(chosen, out=tmp_path, denoiser=small(), **options)
+        judged = report.run(chosen, out=tmp_path, **options)
         return judged.value.values[judged.lacks.values == ""][0]
 
     first, second = images.subset(range(40)), images.subset(range(10, 50))
@@ -184,6 +196,7 @@ def test_a_folder_of_another_measurement_is_refused(images, made) -> None:
         report.run(images, out=made[0], **FEW | {"measured": replace(MEASURED, seed=1)})
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_claims_about_classes_are_judged_where_there_are_training_images(tmp_path: Path) -> None:
     drawn = [images_called([f"shapes:{count}:{seed}"], size=16) for count, seed in ((60, 0), (120, 1))]
     named = [replace(one, ids=tuple(f"{k}/{i}" for i in one.ids)) for k, one in enumerate(drawn)]
@@ -217,6 +230,7 @@ def test_claims_about_classes_are_judged_where_there_are_training_images(tmp_pat
     assert set(judged.lacks.values[judged.of_claim.values == 8]) == {"", "σ = 0.2"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_stability_asks_for_no_classes_and_no_training_images(tmp_path: Path) -> None:
     drawn = replace(images_called(["shapes:60"], size=16), labels=None)
     judged = report.run(drawn, out=tmp_path, measured=replace(MEASURED, sigma=(0.1,)), only=[2], told=FEW["told"])
@@ -264,6 +278,7 @@ def test_the_command_says_what_is_wrong(arguments, says: str, tmp_path: Path, ca
     assert re.search(says, capsys.readouterr().err)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_claims_about_further_images_are_judged_where_there_are_such(tmp_path: Path) -> None:
     network = small()
     drawn = torch.rand(4, 40, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -27,8 +27,8 @@ def started(*words: str, **more: object) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, *words], text=True, cwd=ROOT, **{**pipes, **more})  # pyright: ignore
 
 
-@pytest.mark.parametrize("words", STARTS, ids=" ".join)
-@pytest.mark.parametrize("seconds", [0.4, 1.2])
+# Each way to start and each moment; interrupted early, a program may have loaded nothing of its own.
+@pytest.mark.parametrize(("words", "seconds"), [*zip(STARTS, (0.4, 1.2, 0.4), strict=True), (STARTS[0], 1.2)])
 def test_an_interruption_while_the_program_is_loaded_is_a_line(words: tuple[str, ...], seconds: float) -> None:
     program = started(*words, *([] if words[-1] == "analyses.sparsity" else ["taps"]), "photo32")
     time.sleep(seconds)
@@ -36,7 +36,8 @@ def test_an_interruption_while_the_program_is_loaded_is_a_line(words: tuple[str,
     said = program.communicate(timeout=60)[1]
     # On a quick machine it may have ended before.
     assert program.returncode in (130, 0, 1)
-    assert said.count("\n") <= 1
+    # On a slow one it may have said that it is at work.
+    assert len([line for line in said.splitlines() if "at work for" not in line]) <= 1
     assert "Traceback" not in said
 
 

@@ -56,6 +56,7 @@ def assert_same_numbers(before: xr.Dataset, after: xr.Dataset) -> None:
     xr.testing.assert_equal(before, after)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_report_judges_the_same(tmp_path: Path) -> None:
     for declared, reduce in (("before", "relu_mean"), ("after", "mean")):
         report.run(
