@@ -233,7 +233,8 @@ def test_claims_about_classes_are_judged_where_there_are_training_images(tmp_pat
 @pytest.mark.usefixtures("undrawn")
 def test_stability_asks_for_no_classes_and_no_training_images(tmp_path: Path) -> None:
     drawn = replace(images_called(["shapes:60"], size=16), labels=None)
-    judged = report.run(drawn, out=tmp_path, measured=replace(MEASURED, sigma=(0.1,)), only=[2], told=FEW["told"])
+    given = FEW | {"measured": replace(MEASURED, sigma=(0.1,)), "only": [2]}
+    judged = report.run(drawn, out=tmp_path, **given)
     assert claims.verdicts(judged) == {2: "not judged"}
     assert set(judged.lacks.values) == {"1,000 images to find it among and 10 draws a side"}
     assert MEASURED.draws == 2

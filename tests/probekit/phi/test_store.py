@@ -74,7 +74,8 @@ def uninterrupted(writer, tmp_path_factory: pytest.TempPathFactory) -> tuple[dic
 MOMENTS = st.floats(0.01, 1.1)
 
 
-@settings(max_examples=15)
+# Each example starts two to four writers, which cost more than what they write.
+@settings(max_examples=8)
 @given(moments=st.lists(MOMENTS, min_size=1, max_size=3))
 def test_a_writer_killed_at_any_moments_and_resumed_leaves_the_same_bytes(
     writer, uninterrupted, tmp_path_factory: pytest.TempPathFactory, moments: list[float]
