@@ -153,7 +153,7 @@ def noisy_batches(
     groups = [range(a, min(a + together, everything.stop)) for a in range(everything.start, everything.stop, together)]
     blocks = [(group, block) for group in groups for block in _blocks(len(group), source, noising)]
     made = _parts(source, blocks, noising, conditions, place, random_bits if from_device else standard_normal)
-    parts = ahead(made) if early else made
+    parts = ahead(made) if early and len(blocks) > 1 else made
     noisy, noiseless = noising.noisy, noising.noiseless
     for group in groups:
         for _ in _blocks(len(group), source, noising):
