@@ -8,7 +8,6 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from probekit.errors import InputError
 from probekit.machine import netcdf
 from probekit.machine.files import is_unfinished, prepared, whole, writing_to
 from probekit.machine.identity import identity
+from probekit.machine.installed import version_of
 from probekit.machine.reading import reading
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _drawing() -> tuple[Any, ...]:
 
     # Looked up plainly: to ask for the backend loads one.
     settings = sorted((key, str(value)) for key, value in dict.items(matplotlib.rcParams) if key != "backend")
-    return code_sha256(), version("matplotlib"), version("numpy"), version("xarray"), settings
+    return code_sha256(), *map(version_of, ("matplotlib", "numpy", "xarray")), settings
 
 
 @cache

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from probekit.denoising.conditions import Conditions, Entries, of_rows
-from probekit.phi import averages
 from tests.analyses.sampling import test_network_conditions as sampled
 from tests.probekit.phi import test_conditions as laws
 
@@ -54,7 +53,7 @@ def test_entries_of_other_images_are_seen(broken: Callable[..., Any], monkeypatc
 
 
 def test_entries_of_another_batch_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(averages, "of_rows", of_first_rows)
+    monkeypatch.setattr("probekit.capture.passes.of_rows", of_first_rows)
     assert not phi_is_under_its_own()
 
 

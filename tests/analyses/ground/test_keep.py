@@ -251,7 +251,7 @@ def test_a_figure_is_drawn_again_when_what_draws_changes(tmp_path: Path, monkeyp
     assert drawings(tmp_path) == 1
     monkeypatch.setattr(keep, "code_sha256", lambda: "another")
     assert drawings(tmp_path) == 1
-    monkeypatch.setattr(keep, "version", lambda _: "another")
+    monkeypatch.setattr(keep, "version_of", lambda _: "another")
     assert drawings(tmp_path) == 1
 
 

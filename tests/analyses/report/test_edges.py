@@ -81,7 +81,6 @@ def test_findings_figures_and_the_table_are_written(made) -> None:
     xr.testing.assert_equal(xr.load_dataset(out / "claims.nc", engine="h5netcdf"), judged)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_what_is_there_is_not_done_again_and_what_is_missing_is(images, again) -> None:
     out, judged = again
     before, figure = written(out), out / "figures" / "subspaces-trained.png"
@@ -332,8 +331,8 @@ def test_what_residuals_say_is_looked_at_again_only_where_images_network_options
 
     def times(images: Any = shown, seed: int = 0) -> int:
         before = len(looked)
-        how = {**FEW, "only": (11,), "measured": replace(MEASURED, seed=seed)}
-        report.run(images, out=tmp_path, denoiser=network, **how)
+        how = {**FEW, "denoiser": network, "only": (11,), "measured": replace(MEASURED, seed=seed)}
+        report.run(images, out=tmp_path, **how)
         return len(looked) - before
 
     assert [times(), times()] == [1, 0]
