@@ -17,7 +17,7 @@ demo: .venv/demo.done
 test: .venv/test.done
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(PYTEST) -n $(WORKERS) --dist worksteal
 
-# Twice the examples of each property, and for each option several times the odd values (tests/odd.py): before a release,
+# For each option several times the odd values (tests/odd.py): before a release,
 # or where options are read otherwise.
 test-all: .venv/test.done
 	PROBEKIT_EVERY_PAIR=1 HYPOTHESIS_PROFILE=all $(PYTEST) -n $(WORKERS) --dist worksteal
