@@ -52,11 +52,10 @@ __all__ = [
     "TEXTS",
     "WHOLES",
     "Call",
-    "complaint",
+    "complaints",
     "missing_calls",
     "public_callables",
     "sampled",
-    "shown",
 ]
 
 # An odd value must be refused, or a result be there, within so much work; far less is usual. Of the clock on the wall
@@ -549,10 +548,16 @@ def sampled(values: Collection[str], said: str, one_in: int) -> list[str]:
     return drawn
 
 
-def shown(found: list[str]) -> str:
-    """The first of what is wrong, for an assertion."""
-    more = f"\n… and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"{len(found)} odd values:\n" + "\n".join(found[:SHOWN]) + more
+def complaints(name: str, call: Call, tried: Callable[[str, str], list[str]]) -> str:
+    """What is wrong with how a function takes the odd values that are `tried` at its options, the first of it."""
+    call.made()
+    found = []
+    for option in call.options():
+        for value in tried(name, option):
+            wrong = complaint(call, option, value)
+            found += [] if wrong is None else [f"{name}({option}={value}): {wrong}"]
+    more = [f"… and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    return "\n".join([*found[:SHOWN], *more])
 
 
 def public_callables(*modules: str) -> dict[str, Callable[..., Any]]:

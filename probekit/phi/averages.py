@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from probekit.images import ImageSet
 
 # Small batches share the cost of reading, noising and averaging: so many noisy images at once, or so many numbers.
-GROUP = 256
+GROUP = 64
 GROUP_ELEMENTS = 2**22
 # Numbers in a batch from which on a thread of its own for what comes next is worth the while.
 EARLY_ELEMENTS = 2**15

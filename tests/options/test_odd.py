@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import probekit
-from tests.odd import EVERY_PAIR, KINDS, ODD, Call, complaint, missing_calls, public_callables, sampled, shown
+from tests.odd import EVERY_PAIR, KINDS, ODD, Call, complaints, missing_calls, public_callables, sampled
 from tests.options import odd_images, odd_models, odd_synthetic, odd_taps
 
 CALLS: dict[str, Call] = {**odd_taps.CALLS, **odd_models.CALLS, **odd_synthetic.CALLS, **odd_images.CALLS}
@@ -128,13 +128,8 @@ def test_an_odd_value_gives_a_result_or_an_error_of_the_packages_own(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    call, found = CALLS[name], []
-    call.made()
-    for option in call.options():
-        for value in tried(name, option):
-            wrong = complaint(call, option, value)
-            found += [] if wrong is None else [f"{name}({option}={value}): {wrong}"]
-    assert not found, shown(found)
+    wrong = complaints(name, CALLS[name], tried)
+    assert not wrong, wrong
 
 
 def test_every_parameter_of_everything_public_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import analyses
 from analyses import sampling
 from probekit.errors import InputError
 from probekit.images import ImageSet
-from tests.odd import EVERY_PAIR, KINDS, ODD, Call, complaint, missing_calls, public_callables, sampled, shown
+from tests.odd import EVERY_PAIR, KINDS, ODD, Call, complaints, missing_calls, public_callables, sampled
 from tests.options import (
     odd_claims,
     odd_cues,
@@ -144,13 +144,8 @@ def test_an_odd_value_is_taken_for_what_it_is_or_refused_in_words(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    call, found = CALLS[name], []
-    call.made()
-    for option in call.options():
-        for value in tried(name, option):
-            wrong = complaint(call, option, value)
-            found += [] if wrong is None else [f"{name}({option}={value}): {wrong}"]
-    assert not found, shown(found)
+    wrong = complaints(name, CALLS[name], tried)
+    assert not wrong, wrong
 
 
 def test_every_option_of_every_room_is_tried() -> None:

@@ -235,15 +235,13 @@ def test_a_table_made_again_is_read_from_its_store(tmp_path: Path, monkeypatch: 
     assert (wider.high >= first.high).where(first.high.notnull(), True).all()
 
 
-def test_a_table_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    few: dict[str, Any] = {"train": None, "sigma": (0.1,), "measures": SOME}
-    in_one_go = tabled(**few)
+def test_a_table_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: xr.Dataset) -> None:
     with monkeypatch.context() as until:
         counted(until, stop_at="colour")
         with pytest.raises(KeyboardInterrupt):
-            tabled(**few, store=tmp_path)
+            tabled(store=tmp_path)
     made = counted(monkeypatch)
-    xr.testing.assert_identical(tabled(**few, store=tmp_path), in_one_go)
+    xr.testing.assert_identical(tabled(store=tmp_path), found)
     assert made == ["colour", "gist", "photo32-dncnn", "photo32-sigma"]
 
 

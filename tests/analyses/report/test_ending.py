@@ -27,8 +27,8 @@ def started(*words: str, **more: object) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, *words], text=True, cwd=ROOT, **{**pipes, **more})  # pyright: ignore
 
 
-# Each way to start and each moment; interrupted early, a program may have loaded nothing of its own.
-@pytest.mark.parametrize(("words", "seconds"), [*zip(STARTS, (0.4, 1.2, 0.4), strict=True), (STARTS[0], 1.2)])
+@pytest.mark.parametrize("words", STARTS, ids=" ".join)
+@pytest.mark.parametrize("seconds", [0.4, 1.2])
 def test_an_interruption_while_the_program_is_loaded_is_a_line(words: tuple[str, ...], seconds: float) -> None:
     program = started(*words, *([] if words[-1] == "analyses.sparsity" else ["taps"]), "photo32")
     time.sleep(seconds)

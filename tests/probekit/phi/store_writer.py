@@ -19,7 +19,7 @@ import probekit
 from probekit.models.unet import UNet
 from probekit.phi import averages, store
 
-IMAGES, SIGMA, DRAWS = 32, [0.0, 0.2], 2
+IMAGES, SIGMA, DRAWS = 60, [0.0, 0.2], 2
 
 
 def network() -> UNet:
@@ -28,7 +28,7 @@ def network() -> UNet:
 
 
 def write(path: str) -> None:
-    """Write, or go on writing, the store that all tests here use: 8 units of 4 images."""
+    """Write, or go on writing, the store that all tests here use: 15 units of 4 images."""
     torch.set_num_threads(1)
     images = np.random.default_rng(0).random((IMAGES, 3, 8, 8), dtype=np.float32)
     probekit.tap(network(), "enc1", "mid")(images, sigma=SIGMA, draws=DRAWS, batch_size=8, keep_draws=True, store=path)
