@@ -68,10 +68,11 @@ SAMPLED_LEVELS = 5
 SECTIONS = (
     Section(
         "φ at the middle block of the paper's network",
-        "UNet 64-128-256-512, 64 images of 64×64 in batches of 8, one noise level, one draw. Its weights are those of "
+        "UNet 64-128-256-512, 128 images of 64×64 in batches of 8, one noise level, one draw. Its weights are those of "
         "`photo32`, each channel repeated, so that φ scatters over draws as a trained network's does. "
-        'The ratio is the time of the way that is named over that of this package; for `precision="auto"`, of eight '
-        "times as many images and with its trial, that of this package in float32 over it.",
+        'The ratio is the time of the way that is named over that of this package; for `precision="auto"`, of four '
+        "times as many images and with its trial, that of this package in float32 over it. The hook and other tools "
+        "get half of the images, and are compared by the time that an image takes.",
         speed.middle,
         partial(speed.middle, **QUICK),
     ),
@@ -91,8 +92,7 @@ SECTIONS = (
     Section(
         "φ at the middle block of a small network",
         "UNet 16-32-64-128, 1,024 images of 32×32, at several batch sizes: what the package costs over a loop where "
-        "passes are short. Other tools get a 64th of the images, or one batch, and are compared by the time that an "
-        "image takes.",
+        "passes are short. The hook gets a quarter of the images, other tools a 64th or one batch.",
         speed.batch_sizes,
         partial(speed.batch_sizes, **QUICK, batches=(1, 16, 256)),
     ),

@@ -55,6 +55,8 @@ measures some of the rows again, compares them with the page, and fails where on
 - All ways are given the same clean images and make their own noise; without noise all give the same numbers, which
   tests check. This package also gives what the others do not: standard errors over draws, the representation at
   rest, labels, and noise that no batching changes. What these cost is in its time.
+- This package has glibc keep freed memory for the next pass (up to 256 MiB, unless MALLOC_ variables say what it is to
+  keep), where it otherwise takes new pages for each. One row has that for the pass written by hand too.
 - Other tools are used as their documentation advises for this: TorchLens with `tl.record`, stopped by `halt=` at the
   last block, and with `tl.aggregate` and a streaming statistic, which runs the whole network; nnsight with
   `tracer.stop()`.

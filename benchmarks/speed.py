@@ -1,7 +1,7 @@
 """Rows of the page on φ: how many times as fast as other ways, what share of the arithmetic limit, how much memory.
 
 A ratio is the time (or memory) of another way over that of this package, so that more than 1 is in its favour;
-`precision="auto"`, of eight times as many images and its trial included, is compared with this package's own float32.
+`precision="auto"`, of several times as many images and its trial included, is compared with this package's own float32.
 Each way has a process of its own; they take turns.
 """
 
@@ -23,7 +23,6 @@ from ways import AUTO, FLOAT32, TOOLS, WAYS, Work, installed, prepared
 from probekit.machine.memory import spoken
 
 __all__ = [
-    "FEWER",
     "IMAGES",
     "PLAIN",
     "batch_sizes",
@@ -40,17 +39,16 @@ Rows = list[tuple[str, list[float], str]]
 Found = Mapping[str, Mapping[str, Sequence[Turn]]]
 
 PAPER, SMALL = (64, 128, 256, 512), (16, 32, 64, 128)
-MIDDLE = Work(PAPER, size=64, images=64, batch=8)
+# Enough images that what a call costs once weighs as in a real run; those ways that take longest get fewer, as each
+# batch costs them the same, and are compared by the time that an image takes.
+MIDDLE = Work(PAPER, size=64, images=128, batch=8, fewer=2, more=4)
 BLOCKS = ("enc1", "enc2", "enc3", "mid", "dec3", "dec2")
-SEVERAL = replace(MIDDLE, images=32, blocks=BLOCKS)
+SEVERAL = replace(MIDDLE, images=32, blocks=BLOCKS, fewer=1, more=8)
 LEVELS = Work(SMALL, size=32, images=32, batch=32, sigma=(0.1, 0.2, 0.3, 0.5, 1.0), draws=8)
-# Enough images that what a call costs once weighs as in a real run; other tools get fewer, as each batch costs them
-# the same, and are compared by the time that an image takes.
 IMAGES = 1024
+# A hook takes a few times as long as a pass that is stopped, whatever the batch; tools longer as batches are small.
+FEWER_HOOKED = 4
 BATCHES = (1, 4, 16, 64, 256)
-FEWER = 64
-# So that the second or two in which a precision is chosen weighs as in a run of a minute.
-MORE = 8
 # What needs no other package.
 PLAIN = (FLOAT32, AUTO, "by hand", "hook")
 # Sides of the matrices whose product is the limit, large enough that a larger one is no faster.
@@ -84,12 +82,12 @@ def turns(ways: Iterable[str], works: Mapping[str, Work], rounds: int, **others:
 
 
 def _as_timed(key: str, works: Mapping[str, Work]) -> dict[str, Work]:
-    """The works, of fewer images for other tools and of more where a trial comes first."""
+    """The works, of fewer images for ways that take long and of more where a trial comes first."""
 
     def count(work: Work) -> int:
-        if key in TOOLS and work.images == IMAGES:
-            return max(work.batch, work.images // FEWER)
-        return work.images * MORE if key == AUTO else work.images
+        if key in TOOLS or key == "hook":
+            return max(work.batch, work.images // (min(work.fewer, FEWER_HOOKED) if key == "hook" else work.fewer))
+        return work.images * work.more if key == AUTO else work.images
 
     return {label: replace(work, images=count(work)) for label, work in works.items()}
 
@@ -177,7 +175,7 @@ def memory(ways: tuple[str, ...] = tuple(WAYS), rounds: int = 5) -> Rows:
 
 def batch_sizes(ways: tuple[str, ...] = tuple(WAYS), rounds: int = 5, batches: tuple[int, ...] = BATCHES) -> Rows:
     """φ at the middle block of a small network, at several batch sizes."""
-    works = {f"batch {batch}": Work(SMALL, size=32, images=IMAGES, batch=batch) for batch in batches}
+    works = {f"batch {batch}": Work(SMALL, size=32, images=IMAGES, batch=batch, fewer=64) for batch in batches}
     found = turns(ways, works, rounds)
     return [row for label, work in works.items() for row in compared(found, label, work, f", {label}")]
 

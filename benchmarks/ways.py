@@ -22,6 +22,7 @@ from by_hand import hooked, means_at
 from torch import Tensor
 
 import probekit
+from probekit.machine.memory import keep_freed
 from probekit.models.unet import UNet
 from probekit.models.widening import widened
 
@@ -30,7 +31,11 @@ __all__ = ["FLOAT32", "TOOLS", "WAYS", "Way", "Work", "installed", "prepared"]
 
 @dataclass(frozen=True)
 class Work:
-    """φ of so many random images of one size at blocks of a UNet, at noise levels, over draws, batch by batch."""
+    """φ of so many random images of one size at blocks of a UNet, at noise levels, over draws, batch by batch.
+
+    fewer and more say how many times fewer images are enough for ways that take long, and how many times more
+    make the second or two in which a precision is chosen weigh as in a run of a minute.
+    """
 
     channels: tuple[int, ...]
     size: int
@@ -39,6 +44,8 @@ class Work:
     blocks: tuple[str, ...] = ("mid",)
     sigma: tuple[float, ...] = (0.2,)
     draws: int = 1
+    fewer: int = 1
+    more: int = 8
 
     @property
     def noisy_images(self) -> int:
@@ -109,6 +116,11 @@ def paths_of(model: UNet, work: Work) -> list[str]:
 
 def by_hand(model: UNet, work: Work) -> Phi:
     return in_a_loop(lambda batches: (means_at(model, y, work.blocks) for y in batches), work)
+
+
+def by_hand_kept(model: UNet, work: Work) -> Phi:
+    keep_freed()
+    return by_hand(model, work)
 
 
 def with_hooks(model: UNet, work: Work) -> Phi:
@@ -193,6 +205,7 @@ WAYS = {
     FLOAT32: Way("probekit, float32", "probekit", through_probekit),
     AUTO: Way('probekit, `precision="auto"`', "probekit", partial(through_probekit, precision="auto")),
     "by hand": Way("written out by hand, stopped at the tap", "torch", by_hand),
+    "kept": Way("the same, freed memory kept", "torch", by_hand_kept),
     "hook": Way("a forward hook on the whole pass", "torch", with_hooks),
     "record": Way("TorchLens, `tl.record` stopped by `halt=`", "torchlens", through_torchlens_record),
     "aggregate": Way("TorchLens, `tl.aggregate`", "torchlens", through_torchlens_aggregate),

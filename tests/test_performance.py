@@ -265,9 +265,9 @@ def test_other_tools_give_the_same_phi(benchmark: Callable[[str], ModuleType], k
 
 def test_a_ratio_is_the_time_of_an_image_in_another_way_over_that_here(benchmark: Callable[[str], ModuleType]) -> None:
     speed, turn, work = (benchmark(name) for name in ("speed", "turns", "ways"))
-    whole = work.Work((4, 8), size=8, images=speed.IMAGES, batch=1)
-    took = {"probekit": [1.0, 2.0], "by hand": [2.0, 6.0], "auto": [0.5 * speed.MORE] * 2}
-    took["nnsight"] = [3 / speed.FEWER] * 2
+    whole = work.Work((4, 8), size=8, images=1024, batch=1, fewer=64, more=8)
+    took = {"probekit": [1.0, 2.0], "by hand": [2.0, 6.0], "auto": [0.5 * 8] * 2}
+    took |= {"hook": [5 / 4] * 2, "nnsight": [3 / 64] * 2}
     rows = speed.compared({key: {"x": [turn.Turn(s, 0) for s in given]} for key, given in took.items()}, "x", whole)
     ratios = {name: ratio for name, ratio, _ in rows}
     assert ratios == {
@@ -276,7 +276,8 @@ def test_a_ratio_is_the_time_of_an_image_in_another_way_over_that_here(benchmark
         work.WAYS["by hand"].name: [2.0, 3.0],
         # Against "auto", which is given eight times as many images.
         speed.AGAINST_AUTO: [4.0, 12.0],
-        # Given a 64th of the images.
+        # Given a quarter of the images, and a 64th.
+        work.WAYS["hook"].name: [5.0, 2.5],
         work.WAYS["nnsight"].name: [3.0, 1.5],
     }
 

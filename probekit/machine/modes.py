@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from probekit.machine.memory import keep_freed
+
 __all__ = ["evaluating", "every_module", "flushed_denormals", "frozen", "on_trial", "threaded", "trying", "uncompiled"]
 
 
@@ -32,6 +34,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
     The flags are set directly: a network's own ``train`` or ``eval`` may do more than that.
     """
+    # Passes are about to be made, and take the same memory each.
+    keep_freed()
     training = [module for module in every_module(model) if module.training]
     for module in training:
         module.training = False
@@ -92,6 +96,8 @@ def threaded(count: int | None) -> Iterator[None]:
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
     """Numbers too small for full precision count as 0 inside the block: on CPUs they cost many times as much."""
+    # Whoever computes so much that denormals matter takes the same memory many times, too.
+    keep_freed()
     # Whether they were flushed before can be seen only by making one.
     before = bool(torch.tensor([1e-42]) * 1 == 0)
     torch.set_flush_denormal(True)

@@ -1,7 +1,10 @@
 """Sizes are spoken plainly, and work that cannot fit is refused before it begins."""
 
 import os
+import platform
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,6 +15,26 @@ from probekit.errors import CapacityError
 from probekit.machine.memory import available_bytes, refuse_if_too_large, spoken
 
 CPU = torch.device("cpu")
+# Takes and frees eight arrays of 16 MiB, as a pass does, and prints how much of them the process holds afterwards.
+PASSES = """
+import os
+import numpy as np
+
+def held():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+def one_pass():
+    kept = [np.ones(2**22, np.float32) for _ in range(8)]
+
+before = held()
+one_pass()
+one_pass()
+print(held() - before)
+"""
+TAKEN = 8 * 2**24
+# By itself glibc keeps at most twice the largest array that was freed.
+ITSELF = 2 * 2**24 / TAKEN
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
@@ -62,6 +85,54 @@ def test_results_and_a_batch_that_fit_one_by_one_but_not_together_are_refused_on
 def test_a_batch_that_does_not_fit_a_device_of_its_own_names_the_device_and_asks_for_smaller_batches() -> None:
     with pytest.raises(CapacityError, match=r"one batch needs about 1024 TiB on meta .* smaller batch_size"):
         refuse_if_too_large(0, 2**50, device=torch.device("meta"), hint="unused")
+
+
+def kept_after(first: str, **environment: str) -> int:
+    """Bytes of freed arrays that a new process holds, after `first`."""
+    unset = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{first}\n{PASSES}"],
+        env=unset | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="sets what only glibc has")
+
+
+@glibc
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from probekit.machine.memory import keep_freed; assert keep_freed()",
+        "from probekit.machine.modes import flushed_denormals\nwith flushed_denormals(): pass",
+        "import probekit, torch\n"
+        "network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3, padding=1))\n"
+        "probekit.tap(network, '0')(torch.rand(1, 1, 4, 4), sigma=0.1)",
+    ],
+    ids=["asked for", "much computing", "a tap"],
+)
+def test_whoever_computes_keeps_freed_memory_for_the_next_pass(use: str) -> None:
+    assert kept_after(use) > 0.9 * TAKEN
+
+
+@glibc
+@pytest.mark.parametrize(
+    "chosen",
+    [{"MALLOC_TRIM_THRESHOLD_": str(2**17)}, {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=131072"}],
+    ids=["variable", "tunable"],
+)
+def test_a_user_who_says_what_glibc_keeps_is_obeyed(chosen: dict[str, str]) -> None:
+    first = "from probekit.machine.memory import keep_freed; assert not keep_freed()"
+    assert kept_after(first, **chosen) < 0.1 * TAKEN
+
+
+@glibc
+def test_without_it_freed_memory_goes_back_to_the_system() -> None:
+    assert kept_after("") < 1.1 * ITSELF * TAKEN
 
 
 @pytest.mark.gpu
