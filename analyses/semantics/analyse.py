@@ -54,6 +54,9 @@ __all__ = ["CORRELATIONS", "FINDINGS", "analyse", "correlate"]
 Given = Sequence[str | Sequence[str]]
 Control = xr.Dataset | xr.DataArray
 COMPARED = (*PLACE, "statistic", "other", "given")
+# Representations whose images are permuted at once: each holds a matrix of 4 max_images² bytes, and permuting costs
+# about as much for several as for one.
+PERMUTED_TOGETHER = 8
 CORRELATIONS = Findings(
     "semantics.correlate",
     {
@@ -161,7 +164,7 @@ def correlate(
         Number m ≥ 99 of permutations; 0 for none.
     max_images
         More images than this are subsampled at random, in whole groups where these are named; memory is about
-        10 max_images² bytes for each of the others.
+        10 max_images² bytes for each of the others, and 60 max_images² beside.
     level, seed
         Coverage in (0, 1) of intervals; seed of subsampling and permutations.
 
@@ -222,6 +225,7 @@ def correlate(
     alone: dict[tuple[str, str], int] = {}
     for s, statistic in enumerate(kinds):
         comparison = Comparison(tables, statistic, list(sets.values()), orders, groups)
+        waiting: dict[tuple[int, ...], np.ndarray] = {}
         for site in sites(data, f"{statistic} correlations"):
             names = ("phi", "phi_se") if noise_free else ("phi",)
             sides = {"φ": [data[name].values[used, site.level][:, site.channels] for name in names]}
@@ -236,14 +240,19 @@ def correlate(
                 low, high, p = jackknifed_correlation(values, level, group_shares)
                 for k, g in np.argwhere(np.isfinite(values[0]) & ~np.isfinite(values).all(axis=0)):
                     alone.setdefault((list(tables)[k], list(sets)[g]), int(np.isnan(values[1:, k, g]).argmax()))
-                permuted = comparison.p_values(side, values[0])
-                # Images whose noise differs cannot be exchanged, also once it is taken off distances.
-                own[:, *here] = [values[0], low, high, p, np.maximum(permuted, p) if noise_free else permuted]
+                own[:4, *here] = values[0], low, high, p
+                waiting[here] = side.matrix
+                if len(waiting) == PERMUTED_TOGETHER:
+                    _permute(comparison, waiting, own)
                 for c, other in enumerate(others_phi):
                     if other is not None:
                         control = comparison.correlations(transformed(other, statistic, groups))
                         less = jackknifed(values - control, level, group_shares)
                         against[:, c, *here] = [control[0], *less]
+        _permute(comparison, waiting, own)
+    if noise_free:
+        # Images whose noise differs cannot be exchanged, also once it is taken off distances.
+        own[4] = np.maximum(own[4], own[3])
     left_out = labels.strings(data["image"].values)[used] if members is None else np.unique(members[used])
     for (name, fixed), place in alone.items():
         warnings.warn(
@@ -269,6 +278,14 @@ def correlate(
         level=level,
         analysis_seed=seed,
     )
+
+
+def _permute(comparison: Comparison, waiting: dict[tuple[int, ...], np.ndarray], own: np.ndarray) -> None:
+    """Mantel's p-values of the representations that wait, by their places, put where they belong."""
+    if waiting:
+        places = tuple(np.array(list(waiting)).T)
+        own[4][places] = comparison.p_values(list(waiting.values()), own[0][places])
+        waiting.clear()
 
 
 def _distances(

@@ -161,16 +161,11 @@ class Comparison:
         self.groups = groups
         self.others: list[Transformed] = [transformed(d, statistic, groups) for d in matrices.values()]
         self.given = list(given)
-        self._permutations = permutations
+        # Permuting one matrix and putting the other back are one: the others move, for many representations at once.
+        self._backwards = np.argsort(permutations, axis=1)
         self._among = gram(self.others, self.others)
         self._matrices = [other.matrix for other in self.others]
-        # Inner products of what is held fixed, permuted, with all others: the same for every representation.
         self._held = sorted({g for one in given for g in one})
-        self._moved = np.zeros((len(permutations), len(self.others), len(self.others)))
-        if len(permutations) and self._held:
-            self._moved[:, self._held] = permuted_products(
-                [self._matrices[g] for g in self._held], self._matrices, permutations
-            )
 
     def correlations(self, own: Transformed) -> np.ndarray:
         """Of a representation with each other given each set: (1 + groups, others, given); see `jackknife`."""
@@ -180,26 +175,41 @@ class Comparison:
             out[:, k, g] = partial(_of(inner, k, fixed), tuple(range(2, 2 + len(fixed))))
         return out
 
-    def p_values(self, own: Transformed, observed: np.ndarray) -> np.ndarray:
-        """Mantel's permutation p-values (others, given) of correlations (others, given); NaN without permutations."""
+    def p_values(self, own: Sequence[np.ndarray], observed: np.ndarray) -> np.ndarray:
+        """Mantel's permutation p-values of several representations' correlations; NaN without permutations.
+
+        Parameters
+        ----------
+        own
+            Transformed matrices of the representations.
+        observed
+            (own, others, given), their correlations.
+
+        Returns
+        -------
+        ndarray
+            (own, others, given).
+        """
         out = np.full(observed.shape, np.nan)
-        if not len(self._permutations):
+        if not len(self._backwards):
             return out
-        totals = self._totals(own)
-        size = len(totals)
-        moved = np.zeros((len(self._permutations), size, size))
-        moved[:, 1:, 1:] = self._moved
-        moved[:, 0, 1:] = permuted_products([own.matrix], self._matrices, self._permutations)[:, 0]
-        for k, g, fixed in self._cases():
-            statistics = permuted_statistics(
-                _of(totals, k, fixed), _of(moved, k, fixed), tuple(range(2, 2 + len(fixed)))
-            )
-            out[k, g] = p_values(observed[k, g], statistics)
+        held = [self._matrices[g] for g in self._held]
+        products = permuted_products(self._matrices, [*held, *own], self._backwards)
+        moved = np.zeros((len(products), 1 + len(self.others), 1 + len(self.others)))
+        moved[:, [1 + g for g in self._held], 1:] = products[:, :, : len(held)].swapaxes(1, 2)
+        for n, matrix in enumerate(own):
+            moved[:, 0, 1:] = products[:, :, len(held) + n]
+            totals = self._totals(matrix)
+            for k, g, fixed in self._cases():
+                statistics = permuted_statistics(
+                    _of(totals, k, fixed), _of(moved, k, fixed), tuple(range(2, 2 + len(fixed)))
+                )
+                out[n, k, g] = p_values(observed[n, k, g], statistics)
         return out
 
-    def _totals(self, own: Transformed) -> np.ndarray:
+    def _totals(self, own: np.ndarray) -> np.ndarray:
         """Inner products over all pairs, as permuted ones are."""
-        matrices = [own.matrix, *self._matrices]
+        matrices = [own, *self._matrices]
         return np.array([[products(a, b).sum() for b in matrices] for a in matrices])
 
     def _cases(self) -> list[tuple[int, int, tuple[int, ...]]]:

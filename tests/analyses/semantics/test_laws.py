@@ -180,6 +180,24 @@ def test_the_difference_from_a_control_is_paired_and_has_its_sign() -> None:
     np.testing.assert_allclose(found.difference_high.sel(control="self"), 0, atol=1e-12)
 
 
+def test_levels_and_distances_that_are_permuted_together_are_found_as_each_alone() -> None:
+    rng = np.random.default_rng(5)
+    # More places than are permuted at once, of which one has nothing to permute: 4 levels, 3 distances.
+    phi = rng.gamma(0.7, size=(30, 4, 5))
+    phi[:, 2] = 1.0
+    others = {"a": descriptor(phi[:, 1] + rng.normal(size=(30, 5))), "b": descriptor(rng.normal(size=(30, 2)))}
+    options: dict[str, Any] = {"given": ("b",), "permutations": 99}
+    with pytest.warns(RuntimeWarning, match="the same for all images"):
+        together = semantics.correlate(dataset(phi), others, **options).p_permutation
+    assert np.isnan(together[2]).all()
+    assert np.isfinite(together[[0, 1, 3]].sel(other="a")).all()
+    for s in (0, 1, 3):
+        for metric in kernels_pairs.METRICS:
+            data = dataset(phi).isel(sigma=[s])
+            alone = semantics.correlate(data, others, distances=[metric], **options).p_permutation
+            np.testing.assert_array_equal(together[s].sel(distance=metric), alone[0, :, 0])
+
+
 def test_a_control_of_one_tap_stands_beside_every_tap_at_its_noise_level() -> None:
     (data, others), weak = planted(0.7, 8), planted(0.3, 8)[0]
     data, weak = (xr.concat([one, one.assign_coords(sigma=one.sigma * 2) ** 2], "sigma") for one in (data, weak))

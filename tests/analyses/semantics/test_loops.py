@@ -385,33 +385,34 @@ def test_p_values_count_what_is_as_far_from_0_up_to_rounding(observed: float) ->
 def test_a_comparison_is_of_each_with_each_given_each_set(
     statistic: str, groups: np.ndarray | None, count: int
 ) -> None:
-    d = tied_distances(11, 16, 4)
+    d = tied_distances(11, 16, 5)
     given = [(), (1,), (2, 0)]
     orders = kernels_mantel.permutations_of(16, count, 1, groups)
-    names = dict(zip("abc", d[1:], strict=True))
+    names = dict(zip("abc", d[2:], strict=True))
     side = kernels_mantel.Comparison(names, statistic, given, orders, groups)
-    own, *others = (kernels_correlation.transformed(one, statistic, groups) for one in d)
-    found = side.correlations(own)
-    assert found.shape == (17 if groups is None else 7, 3, 3)
-    p = side.p_values(own, found[0])
-    assert p.shape == (3, 3)
-    for k, (g, fixed) in itertools.product(range(3), enumerate(given)):
+    *both, a, b, c = (kernels_correlation.transformed(one, statistic, groups) for one in d)
+    others = [a, b, c]
+    found = np.stack([side.correlations(own) for own in both])
+    assert found.shape == (2, 17 if groups is None else 7, 3, 3)
+    p = side.p_values([own.matrix for own in both], found[:, 0])
+    assert p.shape == (2, 3, 3)
+    for (n, own), k, (g, fixed) in itertools.product(enumerate(both), range(3), enumerate(given)):
         if k in fixed:
-            assert np.isnan(found[:, k, g]).all()
-            assert np.isnan(p[k, g])
+            assert np.isnan(found[n, :, k, g]).all()
+            assert np.isnan(p[n, k, g])
             continue
         variables = [own, others[k], *(others[f] for f in fixed)]
         numbers = tuple(range(2, len(variables)))
         expected = kernels_correlation.partial(kernels_correlation.gram(variables, variables), numbers)
-        np.testing.assert_allclose(found[:, k, g], expected, rtol=1e-9)
+        np.testing.assert_allclose(found[n, :, k, g], expected, rtol=1e-9)
         if not count:
-            assert np.isnan(p[k, g])
+            assert np.isnan(p[n, k, g])
             continue
         mats = [v.matrix.astype(float) for v in variables]
         inner = np.array([[(a * b).sum() for b in mats] for a in mats])
         moved = np.array([[[(a[np.ix_(o, o)] * b).sum() for b in mats] for a in mats] for o in orders])
         statistics = kernels_mantel.permuted_statistics(inner, moved, numbers)
-        assert p[k, g] == kernels_mantel.p_values(float(found[0, k, g]), statistics)
+        assert p[n, k, g] == kernels_mantel.p_values(float(found[n, 0, k, g]), statistics)
 
 
 def test_a_comparison_with_nothing_held_fixed_has_p_values_that_differ() -> None:
@@ -419,6 +420,6 @@ def test_a_comparison_with_nothing_held_fixed_has_p_values_that_differ() -> None
     orders = kernels_mantel.permutations_of(16, 60, 1)
     side = kernels_mantel.Comparison({"a": d[1], "turned": d[2][::-1, ::-1]}, "pearson", [()], orders)
     own = kernels_correlation.transformed(d[0], "pearson")
-    related, unrelated = side.p_values(own, side.correlations(own)[0])[:, 0]
+    related, unrelated = side.p_values([own.matrix], side.correlations(own)[:1])[0, :, 0]
     assert related == 1 / 61
     assert 0.05 < unrelated < 1
