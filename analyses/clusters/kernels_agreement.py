@@ -5,14 +5,20 @@ Own measures, since scikit-learn's take 90 times as long under permutations: the
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import entr
 from scipy.stats import norm
 from sklearn.metrics.cluster import expected_mutual_information
 
 __all__ = ["MEASURES", "Agreement", "agreement", "counts", "half_samples", "halves", "measures"]
 
+# Counts whose measures are taken at once.
+CELLS = 2**17
 MEASURES = ("nmi", "ami", "ari", "purity")
 
 
@@ -32,7 +38,7 @@ def counts(first: np.ndarray, second: np.ndarray, shape: tuple[int, int]) -> np.
 
 
 def measures(table: np.ndarray, expected: float | None = None) -> np.ndarray:
-    """NMI, AMI, ARI and purity of a table of counts (cluster, class).
+    """NMI, AMI, ARI and purity of tables of counts (…, cluster, class), along a last dimension of their own.
 
     NMI is I/((H₁ + H₂)/2); AMI (I − E)/((H₁ + H₂)/2 − E) with E the mean of I over permutations (Vinh, Epps & Bailey,
     2010); ARI Hubert & Arabie's; purity the share of images of their cluster's most frequent class. Two partitions into
@@ -43,23 +49,26 @@ def measures(table: np.ndarray, expected: float | None = None) -> np.ndarray:
     table
         Counts.
     expected
-        E, where it is known nearly enough; else found exactly.
+        E, where it is known nearly enough; else found exactly, of one table.
     """
-    n = table.sum()
-    rows, cols = table.sum(axis=1), table.sum(axis=0)
-    full = table[table > 0] / n
-    entropies = [-float((p * np.log(p)).sum()) for p in (rows[rows > 0] / n, cols[cols > 0] / n)]
-    mutual = sum(entropies) + float((full * np.log(full)).sum())
-    mean = sum(entropies) / 2
-    purity = table.max(axis=1).sum() / n
-    if mean < 1e-12:
-        return np.array([1.0, 1.0, 1.0, purity])
+    n = table.sum(axis=(-2, -1))
+    rows, cols = table.sum(axis=-1), table.sum(axis=-2)
+    entropies = sum(entr(part / n[..., None]).sum(axis=-1) for part in (rows, cols))
+    mutual = entropies - entr(table / n[..., None, None]).sum(axis=(-2, -1))
+    mean = entropies / 2
+    purity = table.max(axis=-1).sum(axis=-1) / n
+    one_class = mean < 1e-12
     if expected is None:
-        expected = expected_information(table)
+        expected = 0.0 if one_class else expected_information(table)
     # Where nothing but the one outcome is possible the denominator is rounding.
     room = mean - expected
-    adjusted = (mutual - expected) / room if abs(room) > 1e-12 * max(1.0, mean) else 0.0
-    return np.array([max(mutual, 0) / mean, adjusted, rand_index(table), purity])
+    adjusted = _over(mutual - expected, room, np.abs(room) > 1e-12 * np.maximum(1.0, mean), otherwise=0.0)
+    found = [_over(np.maximum(mutual, 0), mean, ~one_class), np.where(one_class, 1.0, adjusted)]
+    return np.stack([*found, np.where(one_class, 1.0, rand_index(table)), purity], axis=-1)
+
+
+def _over(above: np.ndarray, below: np.ndarray, known: np.ndarray, otherwise: float = 1.0) -> np.ndarray:
+    return np.divide(above, below, out=np.full(np.shape(below), otherwise), where=known)
 
 
 def expected_information(table: np.ndarray) -> float:
@@ -68,14 +77,14 @@ def expected_information(table: np.ndarray) -> float:
     return float(expected_mutual_information(table.astype(np.int64), int(table.sum())))
 
 
-def rand_index(table: np.ndarray) -> float:
+def rand_index(table: np.ndarray) -> np.ndarray:
     """Hubert & Arabie's adjusted Rand index: pairs together in both partitions, less what chance gives."""
-    pairs, rows, cols, total = (
-        float((x * (x - 1.0)).sum()) for x in (table, table.sum(axis=1), table.sum(axis=0), table.sum())
-    )
-    chance = rows * cols / total if total else 0.0
+    whole = table.sum(axis=(-2, -1))
+    sums = (table.reshape(*whole.shape, -1), table.sum(axis=-1), table.sum(axis=-2), whole[..., None])
+    pairs, rows, cols, total = ((x * (x - 1.0)).sum(axis=-1) for x in sums)
+    chance = _over(rows * cols, total, total > 0, otherwise=0.0)
     room = (rows + cols) / 2 - chance
-    return (pairs - chance) / room if room else 1.0
+    return _over(pairs - chance, room, room != 0)
 
 
 def halves(n: int, resamples: int, seed: int) -> np.ndarray:
@@ -92,10 +101,17 @@ def half_samples(first: np.ndarray, second: np.ndarray, chosen: np.ndarray) -> n
     occurs twice, as it would in a bootstrap, where copies agree with themselves and raise every measure.
     """
     shape = int(first.max()) + 1, int(second.max()) + 1
-    tables = [counts(first[half], second[half], shape) for half in chosen]
     # Sizes of classes hardly differ between halves, and E depends on them alone.
-    expected = expected_information(tables[0])
-    return np.stack([measures(table, expected) for table in tables])
+    expected = expected_information(counts(first[chosen[0]], second[chosen[0]], shape))
+    return _of_each(((first[half], second[half]) for half in chosen), shape, expected)
+
+
+def _of_each(pairs: Iterable[tuple[np.ndarray, np.ndarray]], shape: tuple[int, int], expected: float) -> np.ndarray:
+    """The measures (pairs, measure) of partitions, some MiB of tables at a time."""
+    tables = (counts(first, second, shape) for first, second in pairs)
+    together = max(1, CELLS // math.prod(shape))
+    batches = iter(lambda: list(islice(tables, together)), [])
+    return np.concatenate([measures(np.stack(some), expected) for some in batches])
 
 
 def agreement(
@@ -114,7 +130,7 @@ def agreement(
     reach = norm.ppf((1 + level) / 2) * error
     rng = np.random.default_rng(seed)
     # Permutations keep the sizes of classes, and with them E.
-    null = np.stack([measures(counts(first, rng.permutation(second), shape), expected) for _ in range(permutations)])
+    null = _of_each(((first, rng.permutation(second)) for _ in range(permutations)), shape, expected)
     as_good = (null >= value - 1e-12).sum(axis=0)
     return Agreement(
         value, value - reach, np.minimum(value + reach, 1), null.mean(axis=0), (1 + as_good) / (1 + permutations)

@@ -100,17 +100,10 @@ def separated(sums: Sums) -> np.ndarray:
     """
     # Of each class: squares of its mean, variance of this, scatter, the mean itself; summed over classes.
     pieces = _pieces(sums.of_class)
-    whole = pieces.sum(axis=0)
-    out = [_share(whole, len(pieces))]
-    order = np.argsort(sums.cell_group, kind="stable")
-    for mine in np.split(order, np.flatnonzero(np.diff(sums.cell_group[order])) + 1):
-        touched = sums.cell_class[mine]
-        out.append(
-            _share(
-                whole - (pieces[touched] - _pieces(sums.of_class[touched] - sums.rows[mine])).sum(axis=0), len(pieces)
-            )
-        )
-    return np.array(out)
+    # What a cell changes is of its class alone, and what a group changes the sum over its cells.
+    less = pieces[sums.cell_class] - _pieces(sums.of_class[sums.cell_class] - sums.rows)
+    without = pieces.sum(axis=0) - _summed(less, sums.cell_group, int(sums.cell_group.max()) + 1)
+    return _shares(np.concatenate([pieces.sum(axis=0, keepdims=True), without]), len(pieces))
 
 
 def _pieces(sums: np.ndarray) -> np.ndarray:
@@ -118,10 +111,10 @@ def _pieces(sums: np.ndarray) -> np.ndarray:
     return np.concatenate([np.stack([(mean**2).sum(axis=1), variance, scatter], axis=1), mean], axis=1)
 
 
-def _share(total: np.ndarray, classes: int) -> float:
-    square, variance, scatter = total[:3]
-    between = (square - (total[3:] ** 2).sum() / classes) / (classes - 1) - variance / classes
-    return float(between / (between + scatter / classes))
+def _shares(totals: np.ndarray, classes: int) -> np.ndarray:
+    square, variance, scatter = totals[:, :3].T
+    between = (square - (totals[:, 3:] ** 2).sum(axis=1) / classes) / (classes - 1) - variance / classes
+    return between / (between + scatter / classes)
 
 
 def p_value(sums: Sums, draws: int, seed: int) -> float:

@@ -120,8 +120,13 @@ def partitions(seed: int, own: float) -> tuple[np.ndarray, np.ndarray]:
     return first, np.where(rng.random(31) < own, first, rng.integers(4, size=31))
 
 
+# Tables of 12 counts: one at a time, three, and all six.
+@pytest.mark.parametrize("cells", [1, 40, kernels.CELLS])
 @pytest.mark.parametrize("own", [0.2, 0.95])
-def test_halves_are_measured_by_loops_with_what_the_first_of_them_expects(own: float) -> None:
+def test_halves_are_measured_by_loops_with_what_the_first_of_them_expects(
+    own: float, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "CELLS", cells)
     first, second = partitions(1, own)
     chosen = np.stack([np.random.default_rng(s).permutation(31)[:15] for s in range(6)])
     expected = expected_information(first[chosen[0]], second[chosen[0]])
