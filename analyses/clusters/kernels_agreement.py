@@ -53,7 +53,7 @@ def measures(table: np.ndarray, expected: float | None = None) -> np.ndarray:
     """
     n = table.sum(axis=(-2, -1))
     rows, cols = table.sum(axis=-1), table.sum(axis=-2)
-    entropies = sum(entr(part / n[..., None]).sum(axis=-1) for part in (rows, cols))
+    entropies = entr(rows / n[..., None]).sum(axis=-1) + entr(cols / n[..., None]).sum(axis=-1)
     mutual = entropies - entr(table / n[..., None, None]).sum(axis=(-2, -1))
     mean = entropies / 2
     purity = table.max(axis=-1).sum(axis=-1) / n

@@ -270,10 +270,6 @@ class Kept:
         path = folder_called("store", folder) / PLAN
         return _plan_at(path, "results") if path.exists() else {}
 
-    def done(self, name: str) -> bool:
-        """Whether a part is finished; one that cannot be read is not, and that is told."""
-        return self._taken_up(name) is not None
-
     def keep(self, name: str, part: xr.Dataset) -> xr.Dataset:
         """Keep a finished part, whole or not at all, with what it is a part of; gives it back."""
         with writing_to(self.folder):
@@ -314,7 +310,7 @@ class Kept:
             All that it is made of; see `fingerprint`.
         """
         key = fingerprint(*of)
-        found = self._taken_up(name)
+        found = self.found(name)
         if found is not None:
             if found.attrs.get(MADE_OF) == key:
                 LOG.info("%s is taken up: it was made of the same", self._path(name))
@@ -322,7 +318,7 @@ class Kept:
             LOG.info("%s is made again: it was made of something else", self._path(name))
         return self.keep(name, make().assign_attrs({MADE_OF: key}))
 
-    def _taken_up(self, name: str) -> xr.Dataset | None:
+    def found(self, name: str) -> xr.Dataset | None:
         """A finished part, or None; that one cannot be read is told to who asked for it."""
         if not self._path(name).exists():
             return None

@@ -315,14 +315,14 @@ def _images(made: Reconstruction, size: int, kept: Kept | None, shown: Bar) -> l
     together, count = max(1, size // made.n_samples), len(made.condition.ids)
     for begin in range(0, count, together):
         group = range(begin, min(begin + together, count))
-        todo = [i for i in group if kept is None or not kept.done(f"{i:06d}")]
+        read = {} if kept is None else {i: kept.found(f"{i:06d}") for i in group}
+        there = {i: one for i, one in read.items() if one is not None}
+        todo = [i for i in group if i not in there]
         LOG.debug("images %s: %d made, %d kept", group, len(todo), len(group) - len(todo))
         fresh = dict(zip(todo, images_of(made, todo, size), strict=True)) if todo else {}
-        for i in group:
-            if kept is not None:
-                found.append(kept.keep(f"{i:06d}", fresh[i]) if i in fresh else kept.read(f"{i:06d}"))
-            else:
-                found.append(fresh[i])
+        for i, one in fresh.items():
+            there[i] = one if kept is None else kept.keep(f"{i:06d}", one)
+        found += [there[i] for i in group]
         shown.update(len(group))
     return found
 

@@ -18,10 +18,10 @@ PART = xr.Dataset({"a": ("x", [1.0, 2.0])}, attrs={"n": 1})
 
 def test_a_finished_part_is_read_again_as_it_was(tmp_path: Path) -> None:
     kept = Kept(tmp_path / "k", {"seed": 0})
-    assert not kept.done("one")
+    assert kept.found("one") is None
     kept.keep("one", PART)
     again = Kept(tmp_path / "k", {"seed": 0})
-    assert again.done("one")
+    assert again.found("one") is not None
     xr.testing.assert_identical(again.read("one"), PART)
     assert sorted(p.name for p in (tmp_path / "k").iterdir()) == ["one.nc", "plan.json"]
 

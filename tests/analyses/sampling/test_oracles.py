@@ -11,7 +11,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 import probekit
 from analyses import sampling
-from analyses.sampling import kernels, samplers
+from analyses.sampling import description, kernels, samplers
 from analyses.sampling.kernels import Goal
 from probekit.models.unet import UNet
 from probekit.noise import standard_normal
@@ -255,6 +255,27 @@ def test_findings_are_those_of_plain_loops() -> None:
     r = reference.values
     nearest = [min(unlike(r[a], r[b]) for b in range(5) if b != a) for a in range(5)]
     assert float(found.threshold_reference) == pytest.approx(float(np.quantile(nearest, 0.01)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(0.0, 1.0), (0.5, 0.02), (300.0, 40.0), (1000.0, 1.0), (-1e4, 0.1)])
+def test_similarity_is_that_of_double_precision_wherever_values_lie(offset: float, scale: float) -> None:
+    rng = np.random.default_rng(2)
+    shape = (2, 3, 3, 16, 16)
+    common = rng.random((2, 1, 3, 16, 16))
+    x = (offset + scale * (0.6 * common + 0.4 * rng.random(shape))).astype(np.float32)
+    found = description._similarity(x.astype(float))[0]
+    for i, each in enumerate(x.astype(float)):
+        span = 1.0 if each.min() >= -0.5 and each.max() <= 1.5 else float(np.ptp(each))
+        similar = [
+            float(
+                structural_similarity_index_measure(
+                    torch.from_numpy(each[None, j]), torch.from_numpy(each[None, k]), data_range=span
+                )
+            )
+            for j, k in [(0, 1), (0, 2), (1, 2)]
+        ]
+        # Rounding of squares of at most 4 span², by 2⁻²⁴, beside the (0.03 span)² that is added to variances.
+        assert abs(found[i] - np.mean(similar)) < 4 * 2**-24 / 0.03**2
 
 
 def test_copies_of_the_condition_are_found_and_other_images_are_not() -> None:
