@@ -36,6 +36,8 @@ __all__ = [
 
 # Distances held at once: some 64 MiB in double precision.
 ELEMENTS = 2**23
+# Numbers that a core's cache holds while they are worked on.
+CACHED = 2**16
 # Candidates beyond the neighbours asked for, which show that none was missed.
 SPARE = 8
 # Least share of a channel's variance over images that must be no noise, for it to be divided by what is left.
@@ -363,14 +365,18 @@ def nearest(
     if noise is not None:
         return _nearest_noise_free(x, k, noise, groups)
     n, channels = x.shape
-    x = np.asarray(x, np.float64) - x.mean(axis=0, dtype=np.float64)
+    # Rows are gathered, many times as fast where each lies in one piece.
+    x = np.ascontiguousarray(x, np.float64) - x.mean(axis=0, dtype=np.float64)
     few = min(k + SPARE + int(np.bincount(groups).max()) - 1, n - 1)
     last, candidates = NearestNeighbors(n_neighbors=few, algorithm="brute").fit(x).kneighbors()
+    # Nearest first, and those of the own group last: what lies beyond the first few of the others is not looked at.
+    first = np.argsort(groups[candidates] == groups[:, None], axis=1, kind="stable")[:, : k + SPARE]
+    last, candidates = (np.take_along_axis(values, first, axis=1) for values in (last, candidates))
     exact = _distances(x, candidates)
     exact[groups[candidates] == groups[:, None]] = np.inf
     order = np.lexsort((candidates, exact))[:, :k]
     index, distance = (np.take_along_axis(values, order, axis=1) for values in (candidates, exact))
-    if few < n - 1:
+    if candidates.shape[1] < n - 1:
         # Sums of C products and of three squares, each of at most the largest norm's; twice that, for both sides.
         error = 8 * (channels + 4) * 2.0**-53 * (x**2).sum(axis=1).max()
         for i in np.flatnonzero(distance[:, -1] ** 2 >= last[:, -1] ** 2 - error):
@@ -394,10 +400,11 @@ def shared_labels(index: np.ndarray, codes: np.ndarray, groups: np.ndarray | Non
 def _distances(x: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Distances (rows, m) to the rows that `others` (rows, m) names, some rows at a time."""
     out = np.empty(others.shape)
-    step = max(1, ELEMENTS // (4 * others.shape[1] * x.shape[1]))
+    step = max(1, CACHED // (others.shape[1] * x.shape[1]))
     for start in range(0, len(others), step):
         part = slice(start, start + step)
-        apart = x[part][:, None] - x[others[part]]
+        apart = x[others[part]]
+        apart -= x[part, None]
         out[part] = np.sqrt(np.einsum("ijc,ijc->ij", apart, apart))
     return out
 
