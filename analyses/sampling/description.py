@@ -330,11 +330,8 @@ def _similarity(values: np.ndarray) -> tuple[np.ndarray, str]:
     if n < 2 or side < WINDOW:
         return np.full(len(values), np.nan), "not measured: needs 2 samples of 11 pixels a side"
     coarse = side >= LEAST_SIDE
-    measure = (
-        metrics.multiscale_structural_similarity_index_measure
-        if coarse
-        else metrics.structural_similarity_index_measure
-    )
+    name = "structural_similarity_index_measure"
+    measure = getattr(metrics, f"multiscale_{name}" if coarse else name)
     first, second = np.triu_indices(n, 1)
     found = np.empty(len(values))
     for i, v in enumerate(values):
