@@ -445,8 +445,12 @@ def by_id(data: xr.Dataset | xr.DataArray) -> np.ndarray:
 
 def strings(values: Iterable[Any]) -> np.ndarray:
     """Names as an array of str objects, whatever kind of array a file gave them back as; "" where one is missing."""
+    found = list(values)
+    # Asked for very often, of what is in order.
+    if set(map(type, found)) != {str}:
+        found = list(map(_string, found))
     # Objects, so that joining results never cuts a long string; netCDF and Zarr keep their values.
-    return np.array(list(map(_string, values)), dtype=object)
+    return np.array(found, dtype=object)
 
 
 def _string(value: Any) -> str:

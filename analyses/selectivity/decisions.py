@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,24 +34,28 @@ class Options:
     seed: int
 
 
-def _adjusted(p: np.ndarray, data: xr.Dataset, method: str) -> np.ndarray:
-    """q-values over the channels of each tap."""
+def _adjusted(p: np.ndarray, blocks: Sequence[np.ndarray], method: str) -> np.ndarray:
+    """q-values over the channels of each tap; of taps of one width at once."""
     q = np.empty_like(p)
-    for here in _blocks(data):
-        q[:, here] = false_discovery_control(p[:, here], axis=-1, method=method)
+    for width in {len(here) for here in blocks}:
+        alike = np.stack([here for here in blocks if len(here) == width])
+        q[:, alike] = false_discovery_control(p[:, alike], axis=-1, method=method)
     return q
 
 
 def _blocks(data: xr.Dataset) -> list[np.ndarray]:
-    taps = labels.strings(data["tap"].values)
-    return [taps == block for block in labels.blocks(data)]
+    """Positions of the channels of each tap."""
+    number = {name: n for n, name in enumerate(labels.blocks(data))}
+    taps = np.array([number[name] for name in labels.strings(data["tap"].values)])
+    return [np.flatnonzero(taps == n) for n in range(len(number))]
 
 
 def decided(found: kernels_types.Weighed, data: xr.Dataset, options: Options) -> dict[str, np.ndarray]:
     """p- and q-values, types and confidence (sigma, channel), and which types are possible (kind, sigma, channel)."""
     values: dict[str, np.ndarray] = {}
+    blocks = _blocks(data)
     for name, p in {"response": found.criteria["response"][0], **found.shown}.items():
-        values |= {f"p_{name}": p, f"q_{name}": _adjusted(p, data, options.fdr_method)}
+        values |= {f"p_{name}": p, f"q_{name}": _adjusted(p, blocks, options.fdr_method)}
     kind = np.select(
         [values[f"q_{name}"] <= options.fdr for name in FIRST],
         [KINDS.index(name) for name in FIRST],
@@ -58,7 +63,7 @@ def decided(found: kernels_types.Weighed, data: xr.Dataset, options: Options) ->
     )
     probability = np.stack([found.probability.get(name, np.full(kind.shape, np.nan)) for name in KINDS])
     is_of = kind == np.arange(len(KINDS))[:, None, None]
-    kept = [_adjusted(found.excluded[name], data, options.fdr_method) > options.fdr for name in kernels_types.ONE_OF]
+    kept = [_adjusted(found.excluded[name], blocks, options.fdr_method) > options.fdr for name in kernels_types.ONE_OF]
     return values | {
         "type": np.array(KINDS, dtype=object)[kind],
         "confidence": np.take_along_axis(probability, kind[None], axis=0)[0],
@@ -69,7 +74,7 @@ def decided(found: kernels_types.Weighed, data: xr.Dataset, options: Options) ->
 def shares(types: np.ndarray, found: kernels_types.Weighed, data: xr.Dataset, options: Options) -> dict[str, Any]:
     """Numbers and shares of each type by block, from those shown to those possible, and shares of criteria decided."""
     blocks = _blocks(data)
-    channels = np.array([here.sum() for here in blocks])
+    channels = np.array([len(here) for here in blocks])
     count = np.stack([[(types[:, here] == kind).sum(axis=-1) for here in blocks] for kind in KINDS]).transpose(0, 2, 1)
     # Of the chance to miss on one side, half is the images' and half the channels'.
     tail = (1 - options.level) / 4
@@ -83,7 +88,7 @@ def shares(types: np.ndarray, found: kernels_types.Weighed, data: xr.Dataset, op
     high = np.where(most < channels, beta.ppf(1 - tail, most + 0.5, channels - most + 0.5), 1)
     share = count / channels
     known = [
-        np.minimum(*(_adjusted(p, data, options.fdr_method) for p in found.criteria[name])) <= options.fdr
+        np.minimum(*(_adjusted(p, blocks, options.fdr_method) for p in found.criteria[name])) <= options.fdr
         for name in CRITERIA
     ]
     return {
