@@ -94,7 +94,7 @@ SECTIONS = (
         "UNet 16-32-64-128, 1,024 images of 32×32, at several batch sizes: what the package costs over a loop where "
         "passes are short. The hook gets a quarter of the images, other tools a 64th or one batch.",
         speed.batch_sizes,
-        partial(speed.batch_sizes, **QUICK, batches=(1, 16, 256)),
+        partial(speed.batch_sizes, **QUICK, batches=(4, 16, 256)),
     ),
     Section(
         "Several blocks at once",
