@@ -17,10 +17,9 @@ demo: .venv/demo.done
 test: .venv/test.done
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(PYTEST) -n $(WORKERS) --dist worksteal
 
-# For each option several times the odd values (tests/odd.py): before a release,
-# or where options are read otherwise.
+# For each option several times the odd values (tests/odd.py): before a release, or where options are read otherwise.
 test-all: .venv/test.done
-	PROBEKIT_EVERY_PAIR=1 HYPOTHESIS_PROFILE=all $(PYTEST) -n $(WORKERS) --dist worksteal
+	PROBEKIT_EVERY_PAIR=1 HYPOTHESIS_PROFILE=ci $(PYTEST) -n $(WORKERS) --dist worksteal
 
 # What takes many seconds is left out (tests/slow.txt): for while you work.
 test-fast: .venv/test.done

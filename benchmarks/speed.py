@@ -47,7 +47,7 @@ SEVERAL = replace(MIDDLE, images=32, blocks=BLOCKS, fewer=1, more=8)
 LEVELS = Work(SMALL, size=32, images=32, batch=32, sigma=(0.1, 0.2, 0.3, 0.5, 1.0), draws=8)
 IMAGES = 1024
 # A hook takes a few times as long as a pass that is stopped, whatever the batch; tools longer as batches are small.
-FEWER_HOOKED = 4
+FEWER = {"hook": 4, **dict.fromkeys(TOOLS, 64)}
 BATCHES = (1, 4, 16, 64, 256)
 # What needs no other package.
 PLAIN = (FLOAT32, AUTO, "by hand", "hook")
@@ -85,9 +85,8 @@ def _as_timed(key: str, works: Mapping[str, Work]) -> dict[str, Work]:
     """The works, of fewer images for ways that take long and of more where a trial comes first."""
 
     def count(work: Work) -> int:
-        if key in TOOLS or key == "hook":
-            return max(work.batch, work.images // (min(work.fewer, FEWER_HOOKED) if key == "hook" else work.fewer))
-        return work.images * work.more if key == AUTO else work.images
+        fewer = min(work.fewer, FEWER.get(key, 1))
+        return max(min(work.batch, work.images), work.images // fewer) * (work.more if key == AUTO else 1)
 
     return {label: replace(work, images=count(work)) for label, work in works.items()}
 

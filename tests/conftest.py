@@ -20,7 +20,6 @@ from probekit.models.unet import UNet
 quiet = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
 settings.register_profile("local", max_examples=20, **quiet)
 settings.register_profile("ci", max_examples=50, derandomize=True, **quiet)
-settings.register_profile("all", max_examples=50, derandomize=True, **quiet)
 torch.set_num_threads(1)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))
 
