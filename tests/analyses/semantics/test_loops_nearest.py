@@ -90,6 +90,16 @@ def test_of_equally_near_images_the_first_come_first(
         np.testing.assert_allclose(distance, expected[1][:, :k], rtol=1e-12)
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_of_many_images_that_are_all_as_far_apart_the_first_of_other_groups_come_first(size: int) -> None:
+    # Each excites a channel of its own: any two are √2 apart, and no few candidates hold the first of them.
+    x, groups = np.eye(60), np.arange(60) // size
+    index, distance = kernels_pairs.nearest(x[::-1].copy(), 3, None, groups)
+    for i, row in enumerate(index.tolist()):
+        assert row == [j for j in range(60) if groups[j] != groups[i]][:3]
+    np.testing.assert_allclose(distance, math.sqrt(2), rtol=1e-15)
+
+
 @pytest.mark.parametrize("channels", [2, 4])
 @pytest.mark.parametrize("size", [2.0**10, 2.0**-10])
 def test_neighbours_are_exact_where_norms_are_a_billion_times_their_distances(size: float, channels: int) -> None:
