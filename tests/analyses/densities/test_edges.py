@@ -1,7 +1,5 @@
 """What densities accepts, refuses and writes."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -67,29 +65,10 @@ def test_the_numbers_of_samples_of_two_laws_may_differ() -> None:
     assert (found.attrs["measure"], found.attrs["units"]) == ("energy", "intensity")
 
 
-@pytest.mark.parametrize(("measure", "library"), [("energy", "dcor"), ("sliced_wasserstein", "ot")])
-def test_a_missing_library_is_named_with_the_extra_that_has_it(
-    measure: str, library: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, library, None)
+def test_a_missing_library_is_named_with_the_extra_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ot", None)
     with pytest.raises(InputError, match=r"not installed: pip install 'probekit-denoisers\[analyses\]'"):
-        densities.distance(data().samples[0], data().samples[1], measure=measure)
-
-
-def test_a_library_that_takes_all_cores_leaves_torch_its_threads() -> None:
-    code = """
-import numpy as np, torch, xarray as xr
-from analyses import densities
-before = torch.get_num_threads()
-x = xr.DataArray(np.random.default_rng(0).normal(size=(2, 9, 3)), dims=("image", "sample", "col"))
-densities.distance(x[0], x[1], measure="energy")
-print(before, torch.get_num_threads())
-"""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
-    said = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True, check=True
-    )
-    assert said.stdout.split() == ["1", "1"]
+        densities.distance(data().samples[0], data().samples[1], measure="sliced_wasserstein")
 
 
 @pytest.mark.parametrize(("name", "said"), [("phi", "phi"), ("condition", "pixels"), ("samples", "density")])

@@ -99,7 +99,8 @@ def test_a_variable_that_is_constant_in_one_table_leaves_the_others_their_invers
 
 def test_distance_correlation_is_that_of_dcor_plain_and_partial() -> None:
     with warnings.catch_warnings():
-        # numba's own deprecations on import are not this package's.
+        # numba's own deprecations on import are not this package's. This is the only test that imports dcor: two
+        # processes that compile it at once, and write its cache, may both end.
         warnings.simplefilter("ignore")
         dcor = pytest.importorskip("dcor")
         shared = features(9)
