@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from probekit import checks
+from analyses.ground import as_tap
 from probekit.capture.survey import network_of
 from probekit.denoising.denoiser import as_denoiser, clean_range
 from probekit.errors import InputError
 from probekit.phi.averages import clean_and_noise
-from probekit.phi.tap import Tap
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,9 +22,7 @@ __all__ = ["batches", "middle", "same_network"]
 def same_network(denoiser: nn.Module, tap: Any) -> nn.Module:
     """The denoiser, if the tap is one of its network."""
     denoiser = as_denoiser(denoiser)
-    if not isinstance(tap, Tap):
-        raise InputError(f"{checks.given('tap', tap)}: give a tap, probekit.tap(denoiser, name)")
-    if network_of(denoiser) is not network_of(tap.denoiser):
+    if network_of(denoiser) is not network_of(as_tap(tap).denoiser):
         raise InputError(f"{tap} is not of this denoiser: make the tap of it, probekit.tap(denoiser, name)")
     return denoiser
 

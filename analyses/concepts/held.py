@@ -17,6 +17,7 @@ from analyses.concepts.kernels import nearer, relabelled_p
 from analyses.ground import (
     Findings,
     Variable,
+    as_tap,
     by_image,
     chosen_channels,
     estimated_mean,
@@ -148,8 +149,7 @@ def concept(
     """
     sure = Significance(**significance)
     seed = checks.seeded(seed)
-    if not isinstance(tap, Tap):
-        raise InputError(f"{checks.given('tap', tap)}: give a tap, probekit.tap(denoiser, name)")
+    as_tap(tap)
     if classifier is not None and not callable(classifier):
         raise InputError(f"{checks.given('classifier', classifier)}: give a function from φ to probabilities, or None")
     sigma, draws = noise_level(sigma), repeats("draws", draws, least=1)

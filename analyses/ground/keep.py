@@ -270,6 +270,34 @@ class Kept:
         path = folder_called("store", folder) / PLAN
         return _plan_at(path, "results") if path.exists() else {}
 
+    @classmethod
+    def taken_up(
+        cls, folder: Any, name: str, make: Callable[[], xr.Dataset], *of: Any
+    ) -> tuple[xr.Dataset, xr.Dataset | None]:
+        """A part that the plan of a folder depends on: from the folder if it was made of the same, else made.
+
+        Returns
+        -------
+        part, fresh : Dataset, Dataset or None
+            `fresh` is what `keep` is to be given once the folder is begun: None where the part came from there, or
+            `folder` is None.
+
+        Raises
+        ------
+        InputError
+            If it is no path of a folder.
+        """
+        if folder is None:
+            return make(), None
+        key, kept = fingerprint(*of), cls(folder)
+        found = kept.found(name) if (kept.folder / PLAN).exists() else None
+        if found is None or found.attrs.pop(MADE_OF, None) != key:
+            part = make()
+            return part, part.assign_attrs({MADE_OF: key})
+        # Of which plan it is part does not count: it decides the plan.
+        found.attrs.pop(PART_OF, None)
+        return found, None
+
     def keep(self, name: str, part: xr.Dataset) -> xr.Dataset:
         """Keep a finished part, whole or not at all, with what it is a part of; gives it back."""
         with writing_to(self.folder):

@@ -25,6 +25,7 @@ from probekit.models import zoo
 from probekit.models.blocks import GAINS, draw_gains
 from probekit.models.normalisation import UncentredBatchNorm, UncentredNorm
 from probekit.phi.averages import noise_levels
+from probekit.phi.tap import Tap
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +37,7 @@ __all__ = [
     "TWINS",
     "SampleSettings",
     "as_network",
+    "as_tap",
     "asked_twins",
     "block_names",
     "chosen_channels",
@@ -64,6 +66,17 @@ def as_network(denoiser: Any) -> nn.Module:
     if not isinstance(denoiser, str | Path):
         raise InputError(f"{given('denoiser', denoiser)}: give a bundled name, a path or a module")
     return zoo.load(denoiser)
+
+
+def as_tap(value: Any) -> Tap:
+    """The tap that a caller gives.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    return checks.instance("tap", value, Tap, "a tap, probekit.tap(denoiser, name)")
 
 
 def block_names(denoiser: nn.Module) -> tuple[str, ...]:

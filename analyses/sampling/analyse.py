@@ -15,8 +15,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.ground import Findings, Kept, Variable, along, repeats
-from analyses.sampling.conditions import condition_of
+from analyses.ground import Findings, Kept, Variable, along, as_tap, repeats
+from analyses.sampling.conditions import PHI, condition_of
 from analyses.sampling.kernels import Multiplying, Targets
 from analyses.sampling.methods import (
     Match,
@@ -191,8 +191,8 @@ def reconstruct(
     seed
         Of all noise, which is addressed by (seed, image id, sample, level), and of the draws of φ.
     store
-        Folder in which finished images are kept, one netCDF file each; a call that was cut short is finished by making
-        it again.
+        Folder in which finished images are kept, one netCDF file each, and φ of the condition, phi.nc, which is then
+        not measured again; a call that was cut short is finished by making it again, on another machine too.
     match
         What of φ is matched; by default all channels.
     draws
@@ -260,6 +260,7 @@ def reconstruct(
         size=size,
         conditions=conditions,
         progress=False if not progress else None,
+        store=store,
     )
     made = Reconstruction(
         as_denoiser(denoiser),
@@ -289,6 +290,8 @@ def reconstruct(
         made.multiplying.precision,
     )
     kept = None if store is None else Kept(store, attrs | _plan(made), what="samples")
+    if kept is not None and given.fresh is not None:
+        kept.keep(PHI, given.fresh)
     attrs |= made.multiplying.told()
     with bar(len(given.ids), "img", progress, "samples") as shown:
         found = _images(made, together, kept, shown)
@@ -339,9 +342,7 @@ def _warn_of_no_match(found: xr.Dataset) -> None:
 
 
 def _check_same_network(denoiser: nn.Module, tap: Any) -> None:
-    if not isinstance(tap, Tap):
-        raise InputError(f"{checks.given('tap', tap)}: give a tap, probekit.tap(denoiser, name)")
-    mine, theirs = network_of(as_denoiser(denoiser)), network_of(tap.denoiser)
+    mine, theirs = network_of(as_denoiser(denoiser)), network_of(as_tap(tap).denoiser)
     if mine is not theirs and weights_sha256(mine.state_dict()) != weights_sha256(theirs.state_dict()):
         raise InputError(
             f"the tap looks into another network ({type(theirs).__name__}) than the denoiser given "

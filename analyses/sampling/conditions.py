@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analyses.ground import check_measured, check_numbers, real_numbers, same_attr, same_channels
+from analyses.ground import Kept, as_tap, check_measured, check_numbers, real_numbers, same_attr, same_channels
 from analyses.sampling.methods import (
     CLOSE,
     falling,
@@ -26,12 +27,15 @@ from probekit.checks import given as shown
 from probekit.checks import number, seeded, text
 from probekit.denoising.conditions import Conditions, conditions_for
 from probekit.errors import InputError, ProbeError
+from probekit.images import ImageSet
 from probekit.phi.tap import Tap
 
 __all__ = ["Condition", "centroid", "condition_of", "interpolate", "project"]
 
 # What two representations must share for one to stand for the other.
 SAME = ("weights_sha256", "denoiser_settings", "taps", "reduce")
+# In a store of samples: φ that they are conditioned on.
+PHI = "phi"
 # Means over positions, and reductions whose mean over images depends on how large images are.
 MEANS, OF_SIZE = ("mean", "relu_mean", "energy"), ("max", "std")
 
@@ -62,6 +66,8 @@ class Condition:
         (M,), how much of each φ is of the second of two that were mixed, where they were.
     measured
         (bands, rows, cols) of the images that φ was measured on, where samples are of another size.
+    fresh
+        What the tap returned, where a store of samples is to hold it and does not yet.
     """
 
     ids: list[str]
@@ -76,6 +82,7 @@ class Condition:
     noise: list[str] | None = None
     share: np.ndarray | None = None
     measured: tuple[int, int, int] | None = None
+    fresh: xr.Dataset | None = None
 
     @property
     def noise_ids(self) -> list[str]:
@@ -116,13 +123,8 @@ class Condition:
         >>> Condition.from_images(tap, np.zeros((1, 3, 32, 32), np.float32), [0.5, 0.1], ids=["black"]).phi.shape
         (1, 2, 128)
         """
-        levels, source = falling(sigmas), image_sources.load(images, ids=ids)
-        given = conditions_for(_tap(tap).denoiser, conditions, source)
-        data = tap(source, sigma=levels, draws=draws, seed=seeded(seed), conditions=given, progress=progress)
-        phi, spread = _numbers(data)
-        pixels = source.read(range(len(source))).numpy()
-        kept = None if source.labels is None else list(source.labels)
-        return cls(list(source.ids), kept, levels, phi, spread, source.shape, pixels, dict(data.attrs), given)
+        source = image_sources.load(images, ids=ids)
+        return _of_clean(tap, source, sigmas, conditions, draws=draws, seed=seed, progress=progress)
 
     @classmethod
     def from_phi(
@@ -168,7 +170,7 @@ class Condition:
         names = labels.strings(phi["image"].values).tolist()
         if len(set(names)) < len(names):
             raise InputError("the images of φ have repeated ids, which address the noise: make them unique")
-        given = conditions_for(_tap(tap).denoiser, conditions, names)
+        given = conditions_for(as_tap(tap).denoiser, conditions, names)
         own = _own(tap, size, levels[0], given)
         differ = [
             f"{key}: {phi.attrs.get(key)!r}, not {own.attrs[key]!r}" for key in SAME if not same_attr(phi, own, key)
@@ -215,7 +217,7 @@ class Condition:
         >>> condition.at_size(tap, (32, 64)).shape
         (3, 32, 64)
         """
-        _tap(tap)
+        as_tap(tap)
         bands, *sides = self.shape
         shape = image_shape((bands, *sides_of(size)))
         if shape == self.shape:
@@ -247,13 +249,8 @@ class Condition:
         self._refuse_other(other)
         if whole not in MEANS and not _maps(self.given, shape[1:]):
             refuse_sums(_own(tap, self.shape, self.sigmas[0], self.given), other, ratio, said)
-        measured = self.shape if self.measured is None else self.measured
-        return replace(
-            self,
-            shape=shape,
-            spread=self.spread / ratio**0.5,
-            measured=None if shape == measured else measured,
-        )
+        own = self.shape if self.measured is None else self.measured
+        return replace(self, shape=shape, spread=self.spread / ratio**0.5, measured=None if shape == own else own)
 
     def check(self, tap: Tap, sigmas: Sequence[float]) -> None:
         """Refuse to be matched at another tap, or at other noise levels.
@@ -280,19 +277,12 @@ class Condition:
 
 
 def condition_of(
-    tap: Tap,
-    condition: Any,
-    sigmas: Sequence[float] | None,
-    own: Sequence[float],
-    *,
-    conditions: Any,
-    size: Any = None,
-    **options: Any,
+    tap: Tap, condition: Any, sigmas: Any, own: Sequence[float], *, conditions: Any, size: Any = None, **how: Any
 ) -> Condition:
     """A condition at the noise levels given, else at those it has, else at the method's own; images are measured.
 
     `conditions` of the network, where given, take the place of those that a `Condition` has; samples are of `size`,
-    where given.
+    where given. Images are not measured again where the store of their samples holds their φ.
 
     Raises
     ------
@@ -315,21 +305,32 @@ def condition_of(
             "sigmas, shape=(bands, rows, cols))"
         )
     size = None if size is None else sides_of(size)
-    made = Condition.from_images(tap, condition, own if sigmas is None else sigmas, conditions=conditions, **options)
+    made = _of_clean(tap, image_sources.load(condition), own if sigmas is None else sigmas, conditions, **how)
     return made if size is None else made.at_size(tap, size)
 
 
-def _tap(tap: Any) -> Tap:
-    if not isinstance(tap, Tap):
-        raise InputError(f"{shown('tap', tap)}: give a tap, probekit.tap(denoiser, name)")
-    return tap
+def _of_clean(
+    tap: Tap, source: ImageSet, sigmas: Any, conditions: Any, store: Any = None, *, progress: Any, **how: Any
+) -> Condition:
+    """φ of clean images: what a store of samples holds of just these by this tap, else measured."""
+    levels, given = falling(sigmas), conditions_for(as_tap(tap).denoiser, conditions, source)
+    how = {"sigma": levels, **how, "seed": seeded(how["seed"])}
+    pixels = source.read(range(len(source))).numpy()
+    of: tuple[Any, ...] = ()
+    if store is not None:
+        # A look at every level: what a network keeps on itself, and is known without, may show at one alone.
+        of = source.ids, pixels, how, given.fingerprints(), _own(tap, source.shape, levels, given).attrs, tap.identity()
+    data, fresh = Kept.taken_up(store, PHI, partial(tap, source, **how, conditions=given, progress=progress), *of)
+    phi, spread = _numbers(data)
+    named = list(source.ids), None if source.labels is None else list(source.labels)
+    return Condition(*named, levels, phi, spread, source.shape, pixels, dict(data.attrs), given, fresh=fresh)
 
 
-def _own(tap: Tap, shape: tuple[int, int, int], sigma: float, given: Conditions | None) -> xr.Dataset:
+def _own(tap: Tap, shape: tuple[int, int, int], sigma: Any, given: Conditions | None) -> xr.Dataset:
     """One look at a blank image, which tells what this tap of this denoiser calls itself."""
     first = None if given is None else given.subset([0])
     blank = image_sources.load(np.zeros((1, *shape), np.float32), ids=["blank"] if first is None else first.ids)
-    return tap(blank, sigma=float(sigma), draws=1, conditions=first, progress=False)
+    return tap(blank, sigma=sigma, draws=1, conditions=first, progress=False)
 
 
 def _of_images(phi: xr.Dataset, name: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable, check_same_network, noise_level, wilson
+from analyses.ground import Estimate, Findings, Variable, as_tap, check_same_network, noise_level, wilson
 from analyses.sampling.analyse import PIXELS, SAMPLES
 from analyses.sampling.kernels import agreement_of, excess_of, persistence_of, standardised
 from probekit import images as image_sources
@@ -168,8 +168,8 @@ def describe(
     (True, ('image', 'band', 'row', 'col'))
     """
     check_samples(samples)
-    if tap is not None and not isinstance(tap, Tap):
-        raise InputError(f"{shown('tap', tap)}: give a tap, probekit.tap(denoiser, names)")
+    if tap is not None:
+        as_tap(tap)
     if unconditional is not None:
         check_samples(unconditional, "unconditional")
         network = ("weights_sha256", "denoiser_settings")

@@ -198,7 +198,7 @@ def sampled(variant: Variant, images: ImageSet, settings: SampleSettings) -> Mad
     """Samples by a variant, from its folder where they are kept there."""
     store = folder_of(settings.store)
     folder = None if store is None else store / re.sub(r"[^\w.-]+", "-", variant.name)
-    before = 0 if folder is None else len(list(folder.glob("*.nc")))
+    before = 0 if folder is None else len(list(folder.glob("[0-9]*.nc")))
     began = time.perf_counter()
     samples = sampling.reconstruct(
         variant.network,

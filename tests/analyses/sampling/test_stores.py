@@ -1,5 +1,7 @@
 """Stores of samples: what is kept, what a call that broke finds again, and what is refused."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from analyses import sampling
 from probekit.errors import CapacityError, InputError, ModelError
 from probekit.machine.files import beside
 from probekit.synthetic.patch_model import PatchModel
-from tests.analyses.sampling.making import SHAPE, drawn, made, measured, patches
+from tests.analyses.sampling.making import SHAPE, Plain, drawn, made, measured, noise, patches
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_finished_images_are_kept_and_a_call_that_broke_is_finished(
     calls, most = 0, calls // 2
     with pytest.raises(ModelError, match="not finite"):
         made(model, images, batch_size=2, store=tmp_path / "s", draws=1)
-    kept = sorted((tmp_path / "s").glob("*.nc"))
+    kept = sorted((tmp_path / "s").glob("[0-9]*.nc"))
     assert 1 <= len(kept) < 3
     # The same network, which from now on breaks no more.
     calls = -(10**9)
@@ -109,7 +111,7 @@ def test_a_full_disc_keeps_what_is_finished(
     monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
     with pytest.raises(CapacityError, match=r"cannot write into .*No space left"):
         made(model, images, store=tmp_path, batch_size=2)
-    assert [p.name for p in tmp_path.glob("*.nc")] == ["000000.nc"]
+    assert sorted(p.name for p in tmp_path.glob("*.nc")) == ["000000.nc", "phi.nc"]
 
 
 def test_samples_of_phi_whose_spread_was_edited_are_of_another_plan(
@@ -182,3 +184,76 @@ def test_another_way_of_telling_the_noise_level_is_another_plan(tmp_path: Path) 
     # It prints as the other does.
     with pytest.raises(InputError, match=r"begun with another plan \(denoiser_modules: "):
         sampling.reconstruct(told(2.0), tap, pictures, **options)
+
+
+def images_passed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images each pass of a patch model has from now on."""
+    passed, forward = [], PatchModel.forward
+
+    def counting(self: PatchModel, y: Tensor, sigma: Any = None) -> Tensor:
+        passed.append(len(y))
+        return forward(self, y, sigma)
+
+    monkeypatch.setattr(PatchModel, "forward", counting)
+    return passed
+
+
+def test_a_whole_store_costs_a_look_at_each_level_whatever_its_images_and_draws(
+    model: PatchModel, images: xr.DataArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed, counts = images_passed(monkeypatch), []
+    for some, draws in ((images, 2), (images[:1], 9)):
+        folder = tmp_path / str(draws)
+        first = made(model, some, store=folder, draws=draws)
+        passed.clear()
+        xr.testing.assert_identical(made(model, some, store=folder, draws=draws), first)
+        assert set(passed) == {1}
+        counts.append(len(passed))
+    assert counts[0] == counts[1]
+
+
+@contextmanager
+def other_sums() -> Iterator[None]:
+    """Convolutions in another order of sums, as on another machine."""
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(True)
+
+
+def test_a_store_goes_on_where_sums_round_otherwise(tmp_path: Path) -> None:
+    net, images = Plain(bands=1), noise(3, 1, 8, 8)
+    how: dict[str, Any] = {"tap": "net.3", "store": tmp_path, "draws": 2}
+    first, phi = made(net, images, **how), measured(net, images, tap="net.3").phi
+    with other_sums():
+        assert not measured(net, images, tap="net.3").phi.equals(phi)
+        xr.testing.assert_identical(made(net, images, **how), first)
+        (tmp_path / "000001.nc").unlink()
+        again = made(net, images, **how)
+    assert again.attrs == first.attrs
+    xr.testing.assert_identical(again.isel(image=[0, 2]), first.isel(image=[0, 2]))
+    assert np.isfinite(again.samples).all()
+
+
+@pytest.mark.parametrize("change", ["pixels", "draws", "weights", "tap"])
+def test_kept_phi_is_of_just_these_images_draws_and_network(change: str, tmp_path: Path) -> None:
+    net, images = Plain(bands=1), noise(2, 1, 8, 8)
+    made(net, images, tap="net.1", store=tmp_path, draws=2)
+    if change == "weights":
+        with torch.no_grad():
+            next(net.net.parameters()).add_(0.1)
+    other = 0.99 * images if change == "pixels" else images
+    tap = "net.3" if change == "tap" else "net.1"
+    with pytest.raises(InputError, match="begun with another plan"):
+        made(net, other, tap=tap, store=tmp_path, draws=3 if change == "draws" else 2)
+
+
+def test_damaged_phi_is_measured_and_kept_again(model: PatchModel, images: xr.DataArray, tmp_path: Path) -> None:
+    first = made(model, images, store=tmp_path)
+    kept = (tmp_path / "phi.nc").read_bytes()
+    (tmp_path / "phi.nc").write_bytes(kept[: len(kept) // 2])
+    with pytest.warns(UserWarning, match=r"phi\.nc cannot be read .*: it is made again"):
+        xr.testing.assert_identical(made(model, images, store=tmp_path), first)
+    xr.testing.assert_identical(made(model, images, store=tmp_path), first)
+    assert xr.load_dataset(tmp_path / "phi.nc").phi.equals(measured(model, images, draws=10).phi)
