@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -85,6 +86,9 @@ class _Kept:
     def __init__(self, value: Any, depth: int = DEPTH) -> None:
         self.value = value
         self.content: Any = None
+        # Most attributes by far: numbers, flags and names, which nothing can change in place.
+        if isinstance(value, SCALARS):
+            return
         if isinstance(value, Tensor):
             self.content = value.detach().clone()
         elif isinstance(value, np.ndarray):
@@ -101,6 +105,8 @@ class _Kept:
 
     def differs(self, now: Any) -> bool:
         """Whether `now` is another value, or holds something else than this did."""
+        if now is self.value and self.content is None:
+            return False
         if isinstance(self.value, Tensor):
             return not _alike(now, self.content)
         if isinstance(self.value, np.ndarray):
@@ -117,6 +123,8 @@ class _Kept:
 
     def restored(self) -> Any:
         """The value, holding again what it held."""
+        if self.content is None:
+            return self.value
         if isinstance(self.value, Tensor):
             if not _alike(self.value, self.content):
                 with torch.no_grad():
@@ -160,6 +168,7 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
+@lru_cache(4096)
 def _belongs(name: str) -> bool:
     return name not in TORCHS and not name.startswith(HOOKS)
 

@@ -136,8 +136,8 @@ def survey(
     """
     network = network_of(denoiser)
     passes = _Passes(denoiser, network, y, sigma, conditions or {}, frozenset(watched))
-    with preserved(network):
-        visits = passes.counted() if counted else passes.one()
+    with preserved(network) as before:
+        visits = passes.counted() if counted else passes.one(before)
         return replace(passes, y=_another(y)).one() if any(v.changed for v in visits) else visits
 
 
@@ -155,16 +155,16 @@ class _Passes:
     def counted(self) -> list[Visit]:
         """One pass whose operations are counted; where they cannot be, a pass without."""
         try:
-            with preserved(self.network), Operations() as operations:
-                return self.one(operations)
+            with preserved(self.network) as before, Operations() as operations:
+                return self.one(before, operations)
         except ProbeError:
             raise
         except Exception:
             # A network that differentiates inside, tensors of other kinds: counting never stops a measurement.
             return self.one()
 
-    def one(self, operations: Operations | None = None) -> list[Visit]:
-        """One pass, and the visits in it."""
+    def one(self, before: State | None = None, operations: Operations | None = None) -> list[Visit]:
+        """One pass, and the visits in it; `before` is the state of the network, where it is known."""
         visits: list[Visit] = []
         counts: Counter[str] = Counter()
         paths = tappable(self.network)
@@ -173,7 +173,7 @@ class _Passes:
             stack.enter_context(torch.no_grad())
             stack.enter_context(evaluating(self.denoiser))
             stack.enter_context(uncompiled())
-            state = State(self.network) if self.watched else None
+            state = (before or State(self.network)) if self.watched else None
 
             def seen(module: nn.Module, _: Any, output: Any) -> None:
                 path = paths[module]
