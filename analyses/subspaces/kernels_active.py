@@ -338,8 +338,12 @@ def _seed(a: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
 
 def _counts(a: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     size = np.bincount(labels)
-    onehot = (labels[:, None] == np.flatnonzero(size)).astype(np.float32)
-    return (onehot.T @ a).astype(float), size[size > 0].astype(float)
+    return _of_groups(a, labels, len(size))[size > 0], size[size > 0].astype(float)
+
+
+def _of_groups(a: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Images of each of so many groups that make a channel active, (groups, channels)."""
+    return ((labels[:, None] == np.arange(count)).astype(np.float32).T @ a).astype(float)
 
 
 def log_joint(a: np.ndarray, ones: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -352,14 +356,20 @@ def log_joint(a: np.ndarray, ones: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 def _settle(a: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A few sweeps of assignment by likelihood; labels without gaps, and counts."""
+    labels = np.unique(labels, return_inverse=True)[1]
     ones, size = _counts(a, labels)
     for _ in range(SWEEPS):
         moved = log_joint(a, ones, size).argmax(axis=1)
-        ones, size = _counts(a, moved)
-        if np.array_equal(moved, labels):
+        changed = np.flatnonzero(moved != labels)
+        if not len(changed):
             break
-        labels = moved
-    return np.unique(labels, return_inverse=True)[1], ones, size
+        # Counts are whole numbers, so that what few images move is exactly what counting all anew would find.
+        some, left, right = a[changed], labels[changed], moved[changed]
+        ones = ones + _of_groups(some, right, len(size)) - _of_groups(some, left, len(size))
+        size = np.bincount(moved, minlength=len(size)).astype(float)
+        kept = size > 0
+        labels, ones, size = (np.cumsum(kept) - 1)[moved], ones[kept], size[kept]
+    return labels, ones, size
 
 
 def _cheapest(ones: np.ndarray, size: np.ndarray) -> tuple[int, int]:

@@ -21,10 +21,14 @@ class Union:
 
     def residual(self, x: np.ndarray) -> np.ndarray:
         """Squared distance of images to each subspace, (images, subspaces)."""
-        found = np.empty((len(x), len(self.mean)))
-        for k, (mean, basis) in enumerate(zip(self.mean, self.basis, strict=True)):
-            apart = x - mean
-            found[:, k] = np.square(apart).sum(axis=1) - np.square(apart @ basis.T).sum(axis=1)
+        # All at once as products of matrices; squares of what is far from 0 would leave only rounding of differences.
+        middle = self.mean.mean(axis=0)
+        apart, means = x - middle, self.mean - middle
+        count, rank, channels = self.basis.shape
+        along = (apart @ self.basis.reshape(-1, channels).T).reshape(len(x), count, rank)
+        along -= np.einsum("krc,kc->kr", self.basis, means)
+        found = np.square(apart).sum(axis=1)[:, None] - 2 * apart @ means.T + np.square(means).sum(axis=1)
+        found -= np.einsum("nkr,nkr->nk", along, along)
         return np.maximum(found, 0)
 
 
