@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.spatial import distance
 
 from probekit.errors import InputError
 
@@ -37,6 +36,8 @@ def energy(a: np.ndarray, b: np.ndarray, *, own: bool) -> float:
     By scipy's distances rather than dcor, whose import compiles for half a minute, and ends the interpreter now and
     then where two processes do so at once.
     """
+    from scipy.spatial import distance
+
     across = distance.cdist(a, b).mean()
     # Each pair once, of n² or n(n − 1) ordered ones.
     within = sum(2 * distance.pdist(x).sum() / (len(x) * (len(x) - (not own))) for x in (a, b))
