@@ -106,8 +106,7 @@ def standard_error(
     variance = se**2
     n = len(activity)
     window = min(neighbours, n)
-    # Of equal a, by variance: so the order of images does not matter.
-    order = np.lexsort((variance, activity), axis=0)
+    order = _sorted(activity, variance)
     sums = np.concatenate(
         [np.zeros((1, variance.shape[1])), np.take_along_axis(variance, order, axis=0).cumsum(axis=0)]
     )
@@ -118,6 +117,16 @@ def standard_error(
     at_rest = np.where(size == size.min(axis=0), near, 0).max(axis=0)
     of_rest = np.maximum(rest_se**2, at_rest)
     return np.sqrt(np.maximum(variance, near) + of_rest), np.sqrt(of_rest)
+
+
+def _sorted(values: np.ndarray, ties: np.ndarray) -> np.ndarray:
+    """Order of the images in each channel of (images, channels); of equal values by `ties`, however images come."""
+    order = np.argsort(np.ascontiguousarray(values.T), axis=1).T
+    inside = np.take_along_axis(values, order, axis=0)
+    equal = np.flatnonzero((inside[1:] == inside[:-1]).any(axis=0))
+    if len(equal):
+        order[:, equal] = np.lexsort((ties[:, equal], values[:, equal]), axis=0)
+    return order
 
 
 def above(phi: np.ndarray, rest: np.ndarray) -> np.ndarray:
@@ -161,31 +170,24 @@ def zones(activity: np.ndarray, error: np.ndarray, of_rest: np.ndarray, members:
     off = np.maximum(error, small)
 
     def shifted(by: np.ndarray) -> np.ndarray:
-        return np.stack(
-            [
-                [(side * activity > least + side * c * of_rest).sum(axis=0) for c in by]
-                for least in (bound, off)
-                for side in (1, -1)
-            ]
-        )
+        beyond = [(side, side * activity - least) for least in (bound, off) for side in (1, -1)]
+        return np.stack([[(far > side * c * of_rest).sum(axis=0) for c in by] for side, far in beyond])
 
-    def worth(by: np.ndarray) -> np.ndarray:
+    def worth(by: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        if members is None:
+            return counts[:2].sum(axis=0).astype(float)
         return np.stack([_independent(np.abs(activity - c * of_rest) > bound, members) for c in by])
 
     near = (size <= off).sum(axis=0)
-    higher = np.array(SHIFTS)
-    return Zones(
-        upward, clear.sum(axis=0) - upward, near, shifted(higher), shifted(-higher), worth(higher), worth(-higher)
-    )
+    raised, lowered = (shifted(by) for by in (np.array(SHIFTS), -np.array(SHIFTS)))
+    worths = worth(np.array(SHIFTS), raised), worth(-np.array(SHIFTS), lowered)
+    return Zones(upward, clear.sum(axis=0) - upward, near, raised, lowered, *worths)
 
 
-def _independent(which: np.ndarray, members: np.ndarray | None) -> np.ndarray:
+def _independent(which: np.ndarray, members: np.ndarray) -> np.ndarray:
     """Number (channels) of independent images that those chosen (images, channels) are worth, by Kish's formula."""
-    number = which.sum(axis=0)
-    if members is None:
-        return number.astype(float)
     groups = csr_array((np.ones(len(members)), (members, np.arange(len(members)))))
-    return number**2 / np.maximum(((groups @ which.astype(float)) ** 2).sum(axis=0), 1)
+    return which.sum(axis=0) ** 2 / np.maximum(((groups @ which.astype(float)) ** 2).sum(axis=0), 1)
 
 
 def shape(activity: np.ndarray, members: np.ndarray | None = None) -> Shape:
