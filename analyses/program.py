@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -56,7 +57,9 @@ def _lazy(known: Mapping[str, tuple[str, str]]) -> type[TyperGroup]:
     return Lazy
 
 
+@cache
 def _loaded(name: str, place: str) -> Any:
+    """A command; what typer reads from its function is the same each time that it is called in a process."""
     module, _, function = place.partition(":")
     made = typer.Typer(**SETTINGS)
     made.command(name)(getattr(import_module(module), function))
