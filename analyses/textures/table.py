@@ -15,7 +15,18 @@ from torch import nn
 
 from analyses import descriptors
 from analyses.descriptors import CONTRAST, equalised
-from analyses.ground import TWINS, Estimate, as_network, block_names, folder_of, repeats, resampling, untrained_twins
+from analyses.ground import (
+    TWINS,
+    Estimate,
+    Kept,
+    as_network,
+    block_names,
+    code_sha256,
+    folder_of,
+    repeats,
+    resampling,
+    untrained_twins,
+)
 from analyses.textures.analyse import DISTANCES, PHOTOGRAPHS, TABLE, analyse, curve
 from analyses.textures.judging import FORMS, RIVALS, best_block, verdict
 from analyses.textures.patches import patches
@@ -107,7 +118,7 @@ def representations(
     settings
         `sigma`, `draws` and `reduce` are used.
     store
-        Folder in which φ is kept, in a store of its own for each network.
+        Folder in which φ is kept, in a store of its own for each network, and the other descriptions of patches.
     seed
         Of noise and of untrained weights.
     progress
@@ -137,7 +148,16 @@ def representations(
         name: _phi(network, source, how, None if folder is None else folder / name, seed, progress)
         for name, network in networks.items()
     }
-    return found | {name: getattr(descriptors, kind)(source) for name, kind in OF_PATCHES.items()}
+    return found | {name: _described(kind, source, folder) for name, kind in OF_PATCHES.items()}
+
+
+def _described(kind: str, source: ImageSet, folder: Path | None) -> xr.DataArray:
+    """Patches described without a network; kept, but for pixels, which are the patches once more."""
+    describe = getattr(descriptors, kind)
+    if folder is None or kind == "pixels":
+        return describe(source)
+    of = source.fingerprint(), source.ids, source.labels, code_sha256()
+    return Kept(folder / "descriptors").made(kind, lambda: describe(source).to_dataset(name=kind), *of)[kind]
 
 
 @TABLE.described

@@ -1,6 +1,9 @@
 """The table of textures for a network: what it holds, which block is chosen, subsets, the command, and figures."""
 
 import inspect
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 import probekit
-from analyses import textures
+from analyses import descriptors, textures
 from analyses.ground import untrained_twin
 from probekit.denoising.denoiser import as_denoiser
 from probekit.errors import InputError
@@ -142,6 +145,27 @@ def test_a_store_is_taken_up(tmp_path: Path) -> None:
     first = textures.table(photographs(), denoiser=OWN, store=tmp_path, **QUIET)
     assert (tmp_path / "grey" / "untrained.zarr").is_dir()
     xr.testing.assert_equal(first, textures.table(photographs(), denoiser=OWN, store=tmp_path, **QUIET))
+
+
+def test_descriptions_are_kept_of_just_these_patches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def counted(describe: Callable[[ImageSet], xr.DataArray]) -> Callable[[ImageSet], xr.DataArray]:
+        return lambda source: made.append(describe) or describe(source)
+
+    for kind in ("pixels", "gist", "gabor", "colour_moments"):
+        monkeypatch.setattr(descriptors, kind, counted(getattr(descriptors, kind)))
+    cut = textures.patches(photographs(), size=8, side=None, each=4)
+    other = replace(probekit.images.load(0.9 * cut.read(range(len(cut))), ids=cut.ids), labels=cut.labels)
+    for images, expected in ((cut, 4), (cut, 1), (other, 4)):
+        fresh = textures.representations(images, denoiser=OWN, **QUIET)
+        made.clear()
+        for found in tmp_path.glob("*.zarr"):
+            shutil.rmtree(found)
+        kept = textures.representations(images, denoiser=OWN, store=tmp_path, **QUIET)
+        assert len(made) == expected
+        for name in ("pixels", "gist", "Gabor bank", "colour moments"):
+            xr.testing.assert_identical(kept[name], fresh[name])
 
 
 def test_figures_show_every_representation_and_every_block(found: xr.Dataset) -> None:
