@@ -86,8 +86,8 @@ class _Kept:
     def __init__(self, value: Any, depth: int = DEPTH) -> None:
         self.value = value
         self.content: Any = None
-        # Most attributes by far: numbers, flags and names, which nothing can change in place.
-        if isinstance(value, SCALARS):
+        # Most attributes by far: plain numbers, flags and names, which nothing can change in place.
+        if type(value) in SCALARS:
             return
         if isinstance(value, Tensor):
             self.content = value.detach().clone()
