@@ -181,25 +181,42 @@ class _Trial:
         if min(seconds, key=lambda way: seconds[way]).channels_last and not (last in seconds and self._indifferent()):
             failed |= {way: "gives something else" for way in ways if way.channels_last}
         left = {way: s for way, s in seconds.items() if way not in failed}
-        layout = min(left, key=lambda way: left[way]).channels_last
-        by_speed = sorted((w for w in left if w.channels_last == layout), key=lambda way: left[way])
-        slowest = _Way("float32", layout)
-        worth = [w for w in by_speed if w != slowest and w.precision in precisions and WORTH * left[w] < left[slowest]]
-        found: dict[float, Precision] = {}
-        tried: dict[_Way, dict[float, _Error]] = {}
-        until = time.perf_counter() + ERROR_SECONDS
-        for way in worth:
-            free = [level for level in self.levels if level not in found]
-            tried[way] = self._errors(way, free, until)
-            found |= dict.fromkeys(_hidden(free, tried[way]), way.precision)
-        base = seconds[_Way("float32")]
-        used = {level: left[_Way(found.get(level, "float32"), layout)] for level in self.measurement.noising.levels}
-        taken = [e for way, errors in tried.items() for at, e in errors.items() if found.get(at) == way.precision]
-        said = [_said(way, base / s, tried.get(way, {}), failed.get(way)) for way, s in seconds.items() if s != base]
+        base, until = left[_Way("float32")], time.perf_counter() + ERROR_SECONDS
+        errors: dict[Precision, dict[float, _Error]] = {}
+        choices = []
+        # The layout of the fastest way may be a slow one for the ways whose error is hidden.
+        for layout in (True, False) if min(left, key=lambda way: left[way]).channels_last else (False,):
+            found = self._found([way for way in left if way.channels_last == layout], left, errors, until)
+            used = {level: left[_Way(found.get(level, "float32"), layout)] for level in self.measurement.noising.levels}
+            choices.append((self._gain(used, base), layout, found))
+            if max(used.values()) == min(left.values()):
+                break
+        gain, layout, found = max(choices, key=lambda choice: choice[0])
+        taken = [e for precision, of in errors.items() for at, e in of.items() if found.get(at) == precision]
+        timed = {way: base / s for way, s in seconds.items() if s != base}
+        said = [_said(way, own, errors.get(way.precision, {}), failed.get(way)) for way, own in timed.items()]
         said += [
             f"{way.name}: {(str(why).splitlines() or [''])[0]}" for way, why in failed.items() if way not in seconds
         ]
-        return Computation(found, layout, self._attrs(found, self._gain(used, base), taken, said))
+        return Computation(found, layout, self._attrs(found, gain, taken, said))
+
+    def _found(
+        self,
+        ways: Sequence[_Way],
+        seconds: Mapping[_Way, float],
+        errors: dict[Precision, dict[float, _Error]],
+        until: float,
+    ) -> dict[float, Precision]:
+        """At each noise level the fastest of these ways, of one layout, whose error is hidden; `errors` are kept."""
+        found: dict[float, Precision] = {}
+        (slowest,) = (way for way in ways if way.precision == "float32")
+        for way in sorted(ways, key=lambda way: seconds[way]):
+            free = [level for level in self.levels if level not in found]
+            if way != slowest and WORTH * seconds[way] < seconds[slowest]:
+                if way.precision not in errors:
+                    errors[way.precision] = self._errors(way, free, until)
+                found |= dict.fromkeys(_hidden(free, errors[way.precision]), way.precision)
+        return found
 
     def asked_for(self, precision: Precision) -> Computation:
         """One precision at every noise level, and what is found of it."""

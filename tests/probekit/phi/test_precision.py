@@ -172,6 +172,46 @@ def test_where_no_error_is_hidden_at_low_noise_the_border_is_found(photographs: 
     assert f"from sigma {first:g}" in found.attrs["precision"]
 
 
+Times = dict[tuple[str, bool], float]
+FAST_LAST: Times = {
+    ("float32", False): 1.0,
+    ("bfloat16", False): 0.7,
+    ("float32", True): 1.2,
+    ("bfloat16", True): 0.55,
+}
+
+
+@pytest.mark.parametrize(
+    ("levels", "seconds", "precision", "last", "gain"),
+    [
+        # Nothing is hidden at the first level, bfloat16 is at the second.
+        ([0.001], FAST_LAST, "float32", False, 1.0),
+        ([1.0], FAST_LAST, "bfloat16", True, 1 / 0.55),
+        ([0.001, 1.0], FAST_LAST, "float32; bfloat16 from sigma 1", False, 2 / 1.7),
+        ([0.001, 1.0], FAST_LAST | {("float32", True): 1.1}, "float32; bfloat16 from sigma 1", True, 2 / 1.65),
+        ([0.001], FAST_LAST | {("float32", True): 0.9}, "float32", True, 1 / 0.9),
+    ],
+)
+def test_the_layout_is_the_one_in_which_what_is_hidden_is_fastest(
+    levels: list[float],
+    seconds: Times,
+    precision: str,
+    last: bool,
+    gain: float,
+    photographs: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {trial._Way(*way): one for way, one in seconds.items()}
+    monkeypatch.setattr(trial._Trial, "_seconds", lambda *_, **__: (told, {}))
+    tap = probekit.tap(probekit.load("photo32"), "mid")
+    measured = tap._measurement(photographs, levels, 4, 0, ids=None, batch_size=None, keep_draws=False, conditions=None)
+    found = trial.computed(measured, "auto", tap._observer.network).computation
+    assert found.attrs["precision"] == precision
+    assert found.channels_last == last
+    assert found.attrs["precision_gain"] == pytest.approx(gain)
+    assert "bfloat16: 1.43 times as fast as float32, error " in found.attrs["precision_trial"]
+
+
 # What is said
 
 
