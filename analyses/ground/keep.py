@@ -30,7 +30,7 @@ __all__ = ["Kept", "code_sha256", "drawn", "fingerprint", "folder_called", "fold
 
 LOG = logging.getLogger("probekit")
 PLAN = "plan.json"
-MADE_OF, PART_OF = "made_of", "part_of"
+MADE_OF, PART_OF, KNOWN = "made_of", "part_of", "known"
 # Beside figures: of what each was drawn, and the sum of its file.
 DRAWN = "drawn.json"
 
@@ -272,9 +272,23 @@ class Kept:
 
     @classmethod
     def taken_up(
-        cls, folder: Any, name: str, make: Callable[[], xr.Dataset], *of: Any
+        cls,
+        folder: Any,
+        name: str,
+        make: Callable[[], xr.Dataset],
+        *of: Any,
+        known: Callable[[], Any] = lambda: None,
+        learn: Callable[[], Any] = lambda: None,
     ) -> tuple[xr.Dataset, xr.Dataset | None]:
         """A part that the plan of a folder depends on: from the folder if it was made of the same, else made.
+
+        Parameters
+        ----------
+        folder, name, make, of
+            The folder, or None; see `made`.
+        known, learn
+            What is known once the part is made, which the plan may depend on, too. Where that is not known yet when the
+            part is taken up, it is learnt: `learn` is called.
 
         Returns
         -------
@@ -293,9 +307,11 @@ class Kept:
         found = kept.found(name) if (kept.folder / PLAN).exists() else None
         if found is None or found.attrs.pop(MADE_OF, None) != key:
             part = make()
-            return part, part.assign_attrs({MADE_OF: key})
+            return part, part.assign_attrs({MADE_OF: key, KNOWN: fingerprint(known())})
         # Of which plan it is part does not count: it decides the plan.
         found.attrs.pop(PART_OF, None)
+        if found.attrs.pop(KNOWN, None) != fingerprint(known()):
+            learn()
         return found, None
 
     def keep(self, name: str, part: xr.Dataset) -> xr.Dataset:

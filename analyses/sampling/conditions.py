@@ -316,11 +316,12 @@ def _of_clean(
     levels, given = falling(sigmas), conditions_for(as_tap(tap).denoiser, conditions, source)
     how = {"sigma": levels, **how, "seed": seeded(how["seed"])}
     pixels = source.read(range(len(source))).numpy()
+    make, look = partial(tap, source, **how, conditions=given, progress=progress), partial(_own, tap, source.shape)
     of: tuple[Any, ...] = ()
     if store is not None:
-        # A look at every level: what a network keeps on itself, and is known without, may show at one alone.
-        of = source.ids, pixels, how, given.fingerprints(), _own(tap, source.shape, levels, given).attrs, tap.identity()
-    data, fresh = Kept.taken_up(store, PHI, partial(tap, source, **how, conditions=given, progress=progress), *of)
+        of = source.ids, pixels, how, given.fingerprints(), look(levels[:1], given).attrs, tap.identity()
+    # What passes change, and a network is known without, may show at some level alone.
+    data, fresh = Kept.taken_up(store, PHI, make, *of, known=lambda: tap.changes, learn=partial(look, levels, given))
     phi, spread = _numbers(data)
     named = list(source.ids), None if source.labels is None else list(source.labels)
     return Condition(*named, levels, phi, spread, source.shape, pixels, dict(data.attrs), given, fresh=fresh)
@@ -491,10 +492,9 @@ def project(data: xr.Dataset, basis: Any, *, centre: Any = 0.0) -> xr.Dataset:
     point = real_numbers("centre", centre)
     if point.shape not in ((), (data.sizes["channel"],)) or not np.isfinite(point).all():
         raise InputError(f"centre has shape {point.shape}: give a finite number, or one for each channel")
-    away = phi.values - point
-    projected = point + (away @ orthonormal.T) @ orthonormal
+    projected = point + (phi.values - point) @ orthonormal.T @ orthonormal
     with np.errstate(over="ignore"):
         found = projected.astype(phi.dtype)
     if not np.isfinite(found).all():
         raise InputError(f"{shown('centre', centre)} is beyond {phi.dtype}: give a smaller one")
-    return data.assign(phi=phi.copy(data=projected.astype(phi.dtype)))
+    return data.assign(phi=phi.copy(data=found))

@@ -411,6 +411,11 @@ class Tap(Edits):
                 )
         return source, known, levels, reaches[0]
 
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """Names of what a pass changes in the network, as far as passes were seen: `identity` leaves it out."""
+        return self._observer.changes
+
     def identity(self) -> dict[str, Any]:
         """What tells the network and the reduction apart from others, beside the weights, for results that are kept.
 

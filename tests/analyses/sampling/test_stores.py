@@ -198,18 +198,41 @@ def images_passed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return passed
 
 
-def test_a_whole_store_costs_a_look_at_each_level_whatever_its_images_and_draws(
+def test_a_whole_store_costs_one_look_whatever_its_levels_images_and_draws(
     model: PatchModel, images: xr.DataArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passed, counts = images_passed(monkeypatch), []
-    for some, draws in ((images, 2), (images[:1], 9)):
+    for some, draws, levels in ((images, 2, [0.4, 0.2]), (images[:1], 9, [0.4, 0.3, 0.2, 0.1])):
         folder = tmp_path / str(draws)
-        first = made(model, some, store=folder, draws=draws)
+        first = made(model, some, store=folder, draws=draws, sigmas=levels)
         passed.clear()
-        xr.testing.assert_identical(made(model, some, store=folder, draws=draws), first)
+        xr.testing.assert_identical(made(model, some, store=folder, draws=draws, sigmas=levels), first)
         assert set(passed) == {1}
         counts.append(len(passed))
     assert counts[0] == counts[1]
+
+
+class Remembering(Plain):
+    """Keeps its last output on itself, at low noise levels alone."""
+
+    def forward(self, y: Tensor, sigma: Any = None) -> Tensor:
+        out = super().forward(y)
+        if float(torch.as_tensor(sigma).max()) < 0.15:
+            self.kept = out
+        return out
+
+
+def test_what_a_network_keeps_at_some_levels_alone_is_known_when_a_store_goes_on(tmp_path: Path) -> None:
+    net, images = Remembering(bands=1), noise(2, 1, 8, 8)
+    how: dict[str, Any] = {"tap": "net.3", "store": tmp_path, "draws": 2, "batch_size": 2, "sigmas": [0.4, 0.2, 0.1]}
+    with pytest.warns(UserWarning, match=r"changes what it holds in a forward pass \(kept\)"):
+        first = made(net, images, **how)
+    kept = (tmp_path / "phi.nc").stat().st_mtime_ns
+    (tmp_path / "000001.nc").unlink()
+    # Which of its passes may be stopped at the tap depends on it.
+    with pytest.warns(UserWarning, match=r"changes what it holds in a forward pass \(kept\)"):
+        xr.testing.assert_identical(made(net, images, **how), first)
+    assert (tmp_path / "phi.nc").stat().st_mtime_ns == kept
 
 
 @contextmanager
