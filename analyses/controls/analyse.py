@@ -175,7 +175,7 @@ def table(
         check_tuning(y, names, settings.tuning_images, seed)
     others = {} if measured_on.labels is None else _others(measured_on, classes)
     plan = Plan(_with_clusters(settings, measured_on), others, seed, wanted)
-    drawn = {"untrained": untrained, "seed": seed, "reduce": reduce}
+    drawn = {"untrained": untrained, "seed": seed, "reduce": reduce, "folder": folder}
     every = [*sources(measured_on, train=fitted_on, denoiser=denoiser, block=block, **drawn), *more]
     if len({source.name for source in every}) < len(every):
         raise InputError("two sources have one name: give those under further= names of their own")

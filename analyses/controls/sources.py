@@ -105,12 +105,14 @@ def sources(
     untrained: int,
     seed: int,
     reduce: str | Reduction = "mean",
+    folder: Path | None = None,
 ) -> list[Source]:
     """The trained denoiser's blocks first, then its untrained twins, the descriptors and the bundled other networks.
 
     Twins have gains of 1, then gains as the paper's code draws them beside the same convolutions. Bundled networks
     that take images of another number of bands are left out. Maps of networks are made into numbers
-    by `reduce`; descriptors are numbers already, and may be signed.
+    by `reduce`; descriptors are numbers already, and may be signed. What one is fitted to is kept in the folder of its
+    store, in `folder`.
     """
     trained = as_network(denoiser)
     name = str(getattr(trained, "name", type(trained).__name__))
@@ -128,7 +130,8 @@ def sources(
     for kind in descriptors.KINDS:
         fitted = images if train is None else train
         most = min(COMPONENTS, len(fitted), int(np.prod(images.shape)))
-        options = {"train": train, "n_components": most, "seed": seed} if kind == "pca" else {}
+        store = None if folder is None else folder / kind
+        options = {"train": train, "n_components": most, "seed": seed, "store": store} if kind == "pca" else {}
         made.append(Source(kind, "descriptor", descriptors.descriptor(kind, images, **options), (kind,)))
     for other_name in OTHERS:
         if other_name == name:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar
+from os import PathLike
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor, nn
 
 from analyses.descriptors.kernels import (
@@ -20,10 +23,14 @@ from analyses.descriptors.kernels import (
     gabor_frequencies,
 )
 from analyses.descriptors.kinds import EVERY_KIND
+from analyses.ground import Kept, folder_of
 from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError
 from probekit.images import ImageSet
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["BATCH", "COMPONENTS", "Descriptor", "descriptor"]
 
@@ -113,7 +120,15 @@ class _Features(nn.Module):
         return self.function(y, **self.settings, **given).reshape(len(y), -1, 1, 1)
 
 
-def descriptor(kind: str, images: Any, *, train: Any = None, seed: int = 0, **settings: int) -> Descriptor:
+def descriptor(
+    kind: str,
+    images: Any,
+    *,
+    train: Any = None,
+    seed: int = 0,
+    store: str | PathLike[str] | None = None,
+    **settings: int,
+) -> Descriptor:
     """A descriptor of images of this shape, fitted if it needs to be, that a tap can read.
 
     Parameters
@@ -125,6 +140,9 @@ def descriptor(kind: str, images: Any, *, train: Any = None, seed: int = 0, **se
         `train` the images.
     train, seed
         As in `pca`.
+    store
+        Folder in which what is fitted is kept, and taken up where it was fitted on the same: another machine, or
+        another number of threads, rounds a fit otherwise, and would make another descriptor of it. None for no folder.
     settings
         Options of the function of that name.
 
@@ -137,6 +155,8 @@ def descriptor(kind: str, images: Any, *, train: Any = None, seed: int = 0, **se
     ------
     InputError
         If the kind or an option is unknown or out of range, or the images cannot be used.
+    CapacityError
+        If the folder cannot be written to.
 
     Examples
     --------
@@ -147,12 +167,12 @@ def descriptor(kind: str, images: Any, *, train: Any = None, seed: int = 0, **se
     unknown = sorted(set(settings) - set(DEFAULTS[kind]))
     if unknown:
         raise InputError(f"{kind} takes no {', '.join(unknown)}, only {', '.join(DEFAULTS[kind]) or 'images'}")
-    seed = checks.seeded(seed)
+    seed, folder = checks.seeded(seed), folder_of(store)
     source = image_sources.load(images)
     settings = {name: checks.whole(name, value, least=1) for name, value in {**DEFAULTS[kind], **settings}.items()}
     if kind == "pca":
         fitted_on = source if train is None else image_sources.load(train)
-        return _pca(fitted_on, source.shape, settings["n_components"], seed)
+        return _pca(fitted_on, source.shape, settings["n_components"], seed, folder)
     made = {
         "pixels": _pixels,
         "colour": _colour,
@@ -173,9 +193,7 @@ def _pixels(shape: tuple[int, int, int]) -> Descriptor:
     return Descriptor("pixels", lambda y: y.flatten(1), coords=coords, units="intensity", settings={})
 
 
-def _pca(train: ImageSet, shape: tuple[int, int, int], n_components: int, seed: int) -> Descriptor:
-    from sklearn.decomposition import PCA, IncrementalPCA
-
+def _pca(train: ImageSet, shape: tuple[int, int, int], n_components: int, seed: int, folder: Path | None) -> Descriptor:
     if train.shape != shape:
         raise InputError(f"training images have shape {train.shape}, images {shape}: bring both to one size")
     n, size = len(train), math.prod(shape)
@@ -183,7 +201,24 @@ def _pca(train: ImageSet, shape: tuple[int, int, int], n_components: int, seed: 
         raise InputError(
             f"n_components={n_components} of {n} training images of {size} pixels: give at most {min(n, size)}"
         )
+    fit = partial(_fitted, train, n_components, seed)
+    fitted = fit() if folder is None else Kept(folder).made("fitted", fit, train, n_components, seed)
+    return Descriptor(
+        "pca",
+        lambda y, mean, components: (y.flatten(1) - mean) @ components.T,
+        coords={"explained": fitted["explained"].values},
+        units="intensity",
+        settings={},
+        arrays={name: fitted[name].values for name in ("mean", "components")},
+    )
+
+
+def _fitted(train: ImageSet, n_components: int, seed: int) -> xr.Dataset:
+    """mean (pixel), components (component, pixel) and explained (component), the share of the variance of each."""
+    from sklearn.decomposition import PCA, IncrementalPCA
+
     _check_different(train)
+    n, size = len(train), math.prod(train.shape)
     if n * size <= WHOLE:
         flat = np.concatenate([_flat(train, start) for start in range(0, n, BATCH)])
         fitted = PCA(n_components, svd_solver="randomized", random_state=seed).fit(flat)
@@ -196,13 +231,12 @@ def _pca(train: ImageSet, shape: tuple[int, int, int], n_components: int, seed: 
             fitted.partial_fit(train.read(range(start, end)).flatten(1).numpy())
     explained = np.asarray(fitted.explained_variance_ratio_)
     components = np.where(explained[:, None] > ROUNDING, np.asarray(fitted.components_), 0.0)
-    return Descriptor(
-        "pca",
-        lambda y, mean, components: (y.flatten(1) - mean) @ components.T,
-        coords={"explained": explained},
-        units="intensity",
-        settings={},
-        arrays={"mean": np.asarray(fitted.mean_), "components": components},
+    return xr.Dataset(
+        {
+            "mean": ("pixel", np.asarray(fitted.mean_)),
+            "components": (("component", "pixel"), components),
+            "explained": ("component", explained),
+        }
     )
 
 

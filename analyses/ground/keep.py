@@ -17,6 +17,7 @@ import xarray as xr
 
 from probekit import checks
 from probekit.errors import InputError
+from probekit.images.imageset import ImageSet
 from probekit.machine import netcdf
 from probekit.machine.files import is_unfinished, prepared, whole, writing_to
 from probekit.machine.identity import identity
@@ -193,7 +194,7 @@ def folder_called(name: str, value: Any, what: str = "the path of a folder") -> 
 
 
 def fingerprint(*parts: Any) -> str:
-    """SHA-256 of everything that a result is made of: Datasets with their values, arrays, settings as printed."""
+    """SHA-256 of everything that a result is made of: Datasets and images with their content, settings as printed."""
     made_of = hashlib.sha256()
     for part in parts:
         if isinstance(part, xr.Dataset | xr.DataArray):
@@ -209,6 +210,8 @@ def fingerprint(*parts: Any) -> str:
         elif isinstance(part, np.ndarray):
             made_of.update(f"{part.dtype}{part.shape}".encode())
             made_of.update(_bytes(part))
+        elif isinstance(part, ImageSet):
+            made_of.update(fingerprint(part.fingerprint(), part.ids, part.labels).encode())
         elif isinstance(part, list | tuple):
             made_of.update(fingerprint(*part).encode())
         elif isinstance(part, Mapping):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import xarray as xr
 
 from analyses import cues, noise_level, textures
@@ -19,19 +21,23 @@ LEVELS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
 def of_textures(study: Study, shown: Shown) -> xr.Dataset:
     """Photographs of textures: patches of one photograph lie together."""
     assert study.compared is not None
-    with study.timed("textures"):
-        found = textures.table(
-            study.compared.textures,
+    photographs, train = study.compared.textures, study.compared.textures_train
+    how = textures.Settings(sigma=study.measured.sigma, draws=study.further_draws, reduce=study.measured.reduce)
+
+    def made() -> xr.Dataset:
+        return textures.table(
+            photographs,
             denoiser=study.network,
-            train=study.compared.textures_train,
-            settings=textures.Settings(
-                sigma=study.measured.sigma, draws=study.further_draws, reduce=study.measured.reduce
-            ),
+            train=train,
+            settings=how,
             store=study.out / "stores" / "textures",
             seed=study.measured.seed,
             progress=study.told.progress,
         )
-    study.write("textures", found)
+
+    with study.timed("textures"):
+        of = (*map(textures.photographs_sha256, (photographs, train)), asdict(how), study.measured.seed)
+        found = study.of_images("textures", made, *of)
     picture = study.draw("textures", textures.plot, found)
     caption = f"How often the nearest patch is of the same photograph; the claim is about {found.attrs['block']}"
     shown.picture(study.judging("textures"), picture, caption)
@@ -42,20 +48,17 @@ def of_textures(study: Study, shown: Shown) -> xr.Dataset:
 def conflicting(study: Study, shown: Shown) -> xr.Dataset:
     """Cue-conflict images: texture against shape."""
     assert study.compared is not None
+    images = study.compared.cues
+    how = cues.Settings(
+        sigma=study.measured.sigma, draws=study.further_draws, reduce=study.measured.reduce, seed=study.measured.seed
+    )
+
+    def made() -> xr.Dataset:
+        store = study.out / "stores" / "cues"
+        return cues.table(images, study.network, settings=how, store=store, progress=study.told.progress)
+
     with study.timed("cue conflict"):
-        found = cues.table(
-            study.compared.cues,
-            study.network,
-            settings=cues.Settings(
-                sigma=study.measured.sigma,
-                draws=study.further_draws,
-                reduce=study.measured.reduce,
-                seed=study.measured.seed,
-            ),
-            store=study.out / "stores" / "cues",
-            progress=study.told.progress,
-        )
-    study.write("cues", found)
+        found = study.of_images("cues", made, images, asdict(how))
     picture = study.draw("cues", cues.plot, found)
     shown.picture(study.judging("cues"), picture, "Which cue the nearest neighbour shares, at each block")
     return found
@@ -75,8 +78,8 @@ def noise_told(study: Study, shown: Shown) -> xr.Dataset:
         def on_path() -> xr.Dataset:
             return noise_level.along(networks, images, seed=seed, progress=progress)
 
-        found = study.looked_at("noise_level", on_images, names, LEVELS, seed)
-        path = study.looked_at("noise_level-path", on_path, names, seed)
+        found = study.of_images("noise_level", on_images, names, LEVELS, seed)
+        path = study.of_images("noise_level-path", on_path, names, seed)
     picture = study.draw("noise_level", noise_level.plot, found, path)
     shown.picture(study.judging("noise_level"), picture, "σ̂, which the residual says, against σ")
     return noise_level.verdict(found, path)

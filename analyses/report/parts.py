@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["PARTS", "Made", "OnPhi", "found_in", "sheet"]
+__all__ = ["PARTS", "Made", "OnPhi", "concepts_held", "found_in", "sheet"]
 
 TRAINED, UNTRAINED, PAPER_GAINS = "trained", "untrained", "untrained-paper-gains"
 # Files, stores and figures of each control are named by its role.
@@ -107,49 +108,53 @@ def _shares(values: xr.DataArray) -> list[str]:
 
 def found_again(study: Study, shown: Shown) -> xr.Dataset:
     """A table of controls of one measure, of as many draws as φ has: whether images are found again."""
+    how: dict[str, Any] = {
+        "block": study.measured.block,
+        "sigma": FOUND_AT,
+        "draws": study.measured.draws,
+        "reduce": study.measured.reduce,
+        "measures": ["stability"],
+        "n_images": AMONG,
+        "seed": study.measured.seed,
+    }
     with study.timed("images found again"):
-        found = controls.table(
-            study.independent,
-            denoiser=study.network,
-            block=study.measured.block,
-            sigma=FOUND_AT,
-            draws=study.measured.draws,
-            reduce=study.measured.reduce,
-            measures=["stability"],
-            n_images=AMONG,
-            store=study.out / "stores" / "stability",
-            seed=study.measured.seed,
-            progress=study.told.progress,
-        )
-    study.write("stability", found)
+        found = study.of_images("stability", lambda: _of_controls(study, "stability", **how), how)
     said, table = measure_table(found, "stability")
-    among, draws = found.attrs["stability_among"], found.attrs["stability_draws"]
+    among, draws = (int(found.attrs[name]) for name in ("stability_among", "stability_draws"))
     sides = f"Found among {among:,} images, of {draws} draw{'s' * (draws > 1)} a side"
     shown.table(study.judging("stability"), f"{said} {sides}, {found.attrs['stability_noise']} noise.", table)
     return found
 
 
+def _of_controls(study: Study, store: str, **how: Any) -> xr.Dataset:
+    """A table of controls, whose φ is kept in the store of this name."""
+    folder = study.out / "stores" / store
+    return controls.table(study.independent, denoiser=study.network, store=folder, progress=study.told.progress, **how)
+
+
 def compared_with_controls(study: Study, shown: Shown) -> xr.Dataset:
     """The table of controls, of all measures but that one."""
     assert study.compared is not None
+    compared = study.compared
+    how: dict[str, Any] = {
+        "block": study.measured.block,
+        "sigma": study.measured.sigma,
+        "draws": study.further_draws,
+        "reduce": study.measured.reduce,
+        "measures": [name for name in controls.MEASURES if name != "stability"],
+        "n_images": compared.n_images,
+        "n_train": compared.n_train,
+        "seed": study.measured.seed,
+    }
+    classes = None if compared.classes is None else Path(compared.classes).read_bytes()
     with study.timed("controls"):
-        found = controls.table(
-            study.independent,
-            train=study.compared.train,
-            classes=study.compared.classes,
-            denoiser=study.network,
-            block=study.measured.block,
-            sigma=study.measured.sigma,
-            draws=study.further_draws,
-            reduce=study.measured.reduce,
-            measures=[name for name in controls.MEASURES if name != "stability"],
-            n_images=study.compared.n_images,
-            n_train=study.compared.n_train,
-            store=study.out / "stores" / "controls",
-            seed=study.measured.seed,
-            progress=study.told.progress,
+        found = study.of_images(
+            "controls",
+            lambda: _of_controls(study, "controls", train=compared.train, classes=compared.classes, **how),
+            compared.train,
+            classes,
+            how,
         )
-    study.write("controls", found)
     picture = study.draw("controls", controls.plot, found)
     about = study.judging("controls")
     # One figure for all of these claims, under the first.
@@ -167,19 +172,7 @@ def varied(study: Study, shown: Shown) -> xr.Dataset:
     train = None if study.compared is None else study.compared.train
     reference = None if train is None else drawn_images(train, REFERENCES, study.measured.seed)
     with study.timed("variants of sampling"):
-        found = variants.table(
-            study.independent,
-            denoiser=study.network,
-            block=study.measured.block,
-            n_images=study.sampling.conditions,
-            levels=study.sampling.levels,
-            reduce=study.measured.reduce,
-            reference=reference,
-            seed=study.measured.seed,
-            store=study.out / "stores" / "variants",
-            progress=study.told.progress,
-        )
-    study.write("variants", found)
+        found = _sampled(study, "variants", study.independent, study.sampling.conditions, reference)
     picture = study.draw("variants", variants.plot, found)
     caption = f"What each ingredient of sampling does, over {found.sizes['image']} conditions, with 95 % intervals"
     shown.picture(about, picture, caption)
@@ -194,8 +187,31 @@ def varied(study: Study, shown: Shown) -> xr.Dataset:
     said = "Each variant of sampling; intervals are over conditions."
     shown.table(about, said, Table(["variant", *names], rows))
     sheet(study, shown)
-    _concepts(study, shown)
+    concepts_held(study, shown)
     return found
+
+
+def _sampled(study: Study, name: str, images: ImageSet, conditions: int, reference: ImageSet | None) -> xr.Dataset:
+    """The table of variants, of samples that are kept in the store of this name."""
+    how: dict[str, Any] = {
+        "block": study.measured.block,
+        "levels": study.sampling.levels,
+        "reduce": study.measured.reduce,
+        "seed": study.measured.seed,
+        "n_images": conditions,
+    }
+
+    def made() -> xr.Dataset:
+        return variants.table(
+            images,
+            denoiser=study.network,
+            reference=reference,
+            store=study.out / "stores" / name,
+            progress=study.told.progress,
+            **how,
+        )
+
+    return study.of_images(name, made, images, reference, how)
 
 
 def _interval(part: xr.Dataset) -> str:
@@ -208,16 +224,7 @@ def sheet(study: Study, shown: Shown) -> None:
     if builtin is None:
         return
     with study.timed("sheet of built-in photographs"):
-        found = variants.table(
-            builtin,
-            denoiser=study.network,
-            block=study.measured.block,
-            levels=study.sampling.levels,
-            reduce=study.measured.reduce,
-            seed=study.measured.seed,
-            store=study.out / "stores" / "variants-builtin",
-            progress=study.told.progress,
-        )
+        found = _sampled(study, "variants-builtin", builtin, len(builtin), None)
     picture = study.draw("variants-builtin", variants.sheet, found)
     caption = "Four built-in photographs, and samples by each variant of sampling"
     shown.picture(study.judging("variants"), picture, caption)
@@ -244,27 +251,27 @@ def _builtin(shape: tuple[int, int, int], say: Callable[[str], object]) -> Image
     return replace(probekit.images.load(pixels, ids=chosen.ids), name=f"{chosen.name}, their middle")
 
 
-def _concepts(study: Study, shown: Shown) -> None:
+def concepts_held(study: Study, shown: Shown) -> None:
     """Ten selective channels, each held alone."""
     sigma = CONCEPTS_AT if np.isclose(study.measured.sigma, CONCEPTS_AT).any() else study.measured.sigma[0]
     data = study.middle(study.phi(study.network, "trained"))
+    how: dict[str, Any] = {
+        "sigma": sigma,
+        "levels": study.sampling.levels,
+        "reduce": study.measured.reduce,
+        "seed": study.measured.seed,
+    }
+
+    def made() -> xr.Dataset:
+        store, progress = study.out / "stores" / "concepts", study.told.progress
+        return concepts.analyse(study.source, data, denoiser=study.network, store=store, progress=progress, **how)
+
     try:
         with study.timed("concepts"):
-            found = concepts.analyse(
-                study.source,
-                data,
-                denoiser=study.network,
-                sigma=sigma,
-                levels=study.sampling.levels,
-                reduce=study.measured.reduce,
-                seed=study.measured.seed,
-                store=study.out / "stores" / "concepts",
-                progress=study.told.progress,
-            )
+            found = study.of_images("concepts", made, study.source, data, how)
     except InputError as error:
         study.told.say(f"no concepts: {error}")
         return
-    study.write("concepts", found)
     columns = [(a, w) for a in labels.strings(found["against"].values) for w in labels.strings(found["witness"].values)]
     reached = found["reached"].median(("exciting", "sample")).values
     rows = [

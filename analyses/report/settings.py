@@ -253,18 +253,17 @@ class Study:
         with self.timed(name):
             return Kept(self.out).made(name, lambda: analyse(data, **options), data, dict(options))
 
-    def looked_at(self, name: str, look: Callable[[], xr.Dataset], *of: Any) -> xr.Dataset:
-        """Findings that no φ is behind, from NAME.nc in the folder, or made and kept there.
+    def of_images(self, name: str, make: Callable[[], xr.Dataset], *of: Any) -> xr.Dataset:
+        """Findings that are made of the images by the network, from NAME.nc in the folder, or made and kept there.
 
-        They are taken up where images, network, options (`of`) and the code are the same; those of a network of other
-        packages' code, which may read what cannot be seen from outside, are always made.
+        They are taken up where images, network, all else that they are made of (`of`) and the code are the same; those
+        of a network of other packages' code, which may read what cannot be seen from outside, are always made.
         """
         if any(type(module).__module__.partition(".")[0] not in OWN for module in self.network.modules()):
-            made = look()
+            made = make()
             self.write(name, made)
             return made
-        images, acts = self.independent, identity(self.network)
-        return Kept(self.out).made(name, look, images.fingerprint(), images.ids, acts, code_sha256(), *of)
+        return Kept(self.out).made(name, make, self.independent, identity(self.network), code_sha256(), *of)
 
     def write(self, name: str, findings: xr.Dataset) -> None:
         """Findings into NAME.nc in the folder, whole or not at all."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from analyses.textures.excited import EXCITED, excited, sheet
     from analyses.textures.figure import plot, plot_curves
     from analyses.textures.judging import PATCHES, RIVALS, best_block, verdict
-    from analyses.textures.patches import patches
+    from analyses.textures.patches import patches, photographs_sha256
     from analyses.textures.shell import main
     from analyses.textures.table import Settings, representations, table
 
@@ -29,6 +29,7 @@ __all__ = [
     "excited",
     "main",
     "patches",
+    "photographs_sha256",
     "plot",
     "plot_curves",
     "representations",

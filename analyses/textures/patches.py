@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 import zlib
@@ -28,7 +29,7 @@ from probekit.images.resize import area_means, pair, scaled
 from probekit.images.tables import are_paths, is_table
 from probekit.naming import named
 
-__all__ = ["patches"]
+__all__ = ["patches", "photographs_sha256"]
 
 # A step of 8 bits: what varies by less shows the rounding of its file more than a texture.
 FLAT = 1 / 255
@@ -136,6 +137,12 @@ def patches(
         preparation=f"{first.preparation}; {drawn}",
         origin=_origin(photographs),
     )
+
+
+def photographs_sha256(photographs: Any) -> str:
+    """SHA-256 of the ids and content of photographs, which are given as for `patches`; raises as it does."""
+    every = list(_photographs(photographs, None, None))
+    return hashlib.sha256(repr([(one.ids[0], one.fingerprint()) for one in every]).encode()).hexdigest()
 
 
 def _photographs(source: Any, side: int | None, bands: int | None) -> Iterator[ImageSet]:

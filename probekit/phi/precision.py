@@ -174,8 +174,7 @@ class _Trial:
     def chosen(self, precisions: Sequence[Precision]) -> Computation:
         """At each noise level the fastest precision whose error is hidden; float32 without noise, which hides none."""
         ways = [_Way(p) for p in ("float32", *precisions)]
-        if not _lies_channels_last(self.network):
-            ways += [_Way(way.precision, True) for way in ways]
+        ways += self._laid_out(*(_Way(way.precision, True) for way in ways))
         seconds, failed = self._seconds(ways)
         last = _Way("float32", True)
         if min(seconds, key=lambda way: seconds[way]).channels_last and not (last in seconds and self._indifferent()):
@@ -219,11 +218,13 @@ class _Trial:
         return found
 
     def asked_for(self, precision: Precision) -> Computation:
-        """One precision at every noise level, and what is found of it."""
-        base, way = _Way("float32"), _Way(precision)
-        seconds, failed = self._seconds([base, way], hopeless=False)
+        """One precision at every noise level, in the layout of images it is fastest in, and what is found of it."""
+        base, way, last = _Way("float32"), _Way(precision), _Way(precision, True)
+        seconds, failed = self._seconds([base, way, *self._laid_out(last)], hopeless=False)
         if way in failed:
             raise failed[way]
+        if last in seconds and WORTH * seconds[last] < seconds[way] and self._indifferent():
+            way = last
         levels = self.levels or list(self.measurement.noising.levels)
         errors = {level: self._error(way, level) for level in dict.fromkeys((levels[0], levels[-1]))}
         if not any(error.error for error in errors.values()):
@@ -243,7 +244,12 @@ class _Trial:
             )
         found: dict[float, Precision] = dict.fromkeys(self.measurement.noising.levels, precision)
         gain = seconds[base] / seconds[way]
-        return Computation(found, attrs=self._attrs(found, gain, [*errors.values()], [_said(way, gain, errors, None)]))
+        attrs = self._attrs(found, gain, [*errors.values()], [_said(way, gain, errors, None)])
+        return Computation(found, way.channels_last, attrs)
+
+    def _laid_out(self, *ways: _Way) -> list[_Way]:
+        """These ways, channels last, where the network does not lie so in any case."""
+        return [] if _lies_channels_last(self.network) else [*ways]
 
     def _gain(self, used: Mapping[float, float], base: float) -> float:
         """How many times as fast all versions of an image are as in float32, by the seconds at each level."""

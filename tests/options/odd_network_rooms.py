@@ -480,6 +480,7 @@ CALLS: dict[str, Call] = {
     "generalisation.card_entry": Call(generalisation.card_entry, {"findings": COPIES}),
     "generalisation.plot": Call(generalisation.plot, {"findings": COPIES, "most": 2}, {"most": LARGER | HUGE}),
     "generalisation.sheet": Call(generalisation.sheet, {"findings": COPIES, "columns": 2}, {"columns": LARGER | HUGE}),
+    "textures.photographs_sha256": Call(textures.photographs_sha256, {"photographs": PHOTOGRAPHS}),
     "textures.patches": Call(
         textures.patches,
         {"photographs": PHOTOGRAPHS, "size": 4, "side": None, "each": 2, "bands": 1, "seed": 0},

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from analyses import clusters, densities, descriptors, probe, selectivity, semantics, sparsity, subspaces
-from tests.odd import FLAGS, FUNCTIONS, NOTHING, TEXTS, Call
+from tests.odd import FLAGS, FUNCTIONS, NOTHING, PATHS, TEXTS, Call
 from tests.options import odd_analyses as made
 
 __all__ = ["CALLS"]
@@ -425,8 +425,14 @@ CALLS: dict[str, Call] = {
     ),
     "descriptors.descriptor": Call(
         descriptors.descriptor,
-        {"kind": "pca", "images": made.IMAGES, "train": made.IMAGES, "seed": 0, "n_components": 2},
-        {"images": made.PICTURES, "train": made.PICTURES | NOTHING, "n_components": made.COUNTS, "seed": made.SEEDS},
+        {"kind": "pca", "images": made.IMAGES, "train": made.IMAGES, "seed": 0, "store": None, "n_components": 2},
+        {
+            "images": made.PICTURES,
+            "train": made.PICTURES | NOTHING,
+            "n_components": made.COUNTS,
+            "seed": made.SEEDS,
+            "store": NOTHING | PATHS,
+        },
     ),
     "descriptors.predicted": Call(
         descriptors.predicted,

@@ -13,7 +13,7 @@ from PIL import Image
 import probekit
 from analyses import clusters, controls, descriptors, probe, semantics
 from analyses.controls import analyse, rows
-from analyses.descriptors import prediction
+from analyses.descriptors import network, prediction
 from analyses.ground import Estimate
 from probekit.errors import InputError
 from probekit.images import ImageSet
@@ -243,6 +243,15 @@ def test_a_table_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     made = counted(monkeypatch)
     xr.testing.assert_identical(tabled(store=tmp_path), found)
     assert made == ["colour", "gist", "photo32-dncnn", "photo32-sigma"]
+
+
+def test_a_table_goes_on_where_components_are_fitted_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few: dict[str, Any] = {"store": tmp_path, "train": None, "sigma": (0.1,), "untrained": 0, "measures": SOME}
+    first, right = tabled(**few), network._fitted
+    (tmp_path / "pca" / "numbers.nc").unlink()
+    # As another number of threads, or another machine, rounds them.
+    monkeypatch.setattr(network, "_fitted", lambda *how: right(*how) * (1 + 1e-6))
+    xr.testing.assert_identical(tabled(**few), first)
 
 
 def test_a_measure_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:

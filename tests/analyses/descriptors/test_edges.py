@@ -2,14 +2,17 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import probekit
 from analyses import descriptors, semantics
 from analyses.descriptors import network
+from probekit.errors import InputError
 
 IMAGES = np.random.default_rng(0).random((5, 3, 8, 8)).astype(np.float32)
 
@@ -94,3 +97,29 @@ def test_components_may_be_fitted_on_other_images(tmp_path: Path) -> None:
     given = ["shapes:6:1", "--train", "shapes:9:2,shapes:9:3", "--kinds", "pca", "--n-components", "3"]
     assert descriptors.main([*given, "--size", "16", "-o", str(tmp_path)]) == 0
     assert xr.load_dataset(tmp_path / "descriptors.nc", engine="h5netcdf").pca.shape == (6, 3)
+
+
+def fit_of(**given: Any) -> torch.Tensor:
+    return descriptors.descriptor("pca", **{"images": IMAGES, "n_components": 2, **given}).features.components
+
+
+def test_what_is_fitted_is_taken_up_where_it_was_fitted_on_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, fits = network._fitted, []
+
+    def rounded_otherwise(train: Any, *how: Any) -> xr.Dataset:
+        fits.append(train)
+        return right(train, *how) * (1 + 1e-5 * len(fits))
+
+    monkeypatch.setattr(network, "_fitted", rounded_otherwise)
+    first = fit_of(store=tmp_path)
+    assert torch.equal(first, fit_of(store=tmp_path))
+    assert len(fits) == 1
+    assert not torch.equal(first, fit_of())
+    for n, other in enumerate(({"train": 0.9 * IMAGES}, {"seed": 1}, {"n_components": 3}, {}), start=3):
+        fit_of(store=tmp_path, **other)
+        assert len(fits) == n
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"store='.*file' is no folder"):
+        fit_of(store=tmp_path / "file")

@@ -316,7 +316,7 @@ class Reading(UNet):
     """A network whose code may read anything."""
 
 
-def test_what_residuals_say_is_looked_at_again_only_where_images_network_options_or_code_changed(
+def test_what_residuals_say_is_found_again_only_where_images_network_options_or_code_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked, right = [], noise_level.analyse

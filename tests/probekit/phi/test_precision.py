@@ -212,6 +212,55 @@ def test_the_layout_is_the_one_in_which_what_is_hidden_is_fastest(
     assert "bfloat16: 1.43 times as fast as float32, error " in found.attrs["precision_trial"]
 
 
+ASKED: Times = {("float32", False): 1.0, ("bfloat16", False): 0.7}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "last", "gain"),
+    [
+        (ASKED | {("bfloat16", True): 0.5}, True, 2),
+        # Not worth it, slower, and not to be had.
+        (ASKED | {("bfloat16", True): 0.69}, False, 1 / 0.7),
+        (ASKED | {("bfloat16", True): 0.9}, False, 1 / 0.7),
+        (ASKED, False, 1 / 0.7),
+    ],
+)
+@pytest.mark.parametrize("indifferent", [True, False])
+def test_a_precision_that_is_asked_for_has_its_fastest_layout_where_the_network_makes_the_same_of_it(
+    seconds: Times,
+    last: bool,
+    gain: float,
+    indifferent: bool,
+    unet: UNet,
+    photographs: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {trial._Way(*way): one for way, one in seconds.items()}
+    monkeypatch.setattr(trial._Trial, "_seconds", lambda *_, **__: (told, {}))
+    network = unet if indifferent else Blind()
+    tap = probekit.tap(network, "middle")
+    measured = tap._measurement(photographs, 1.0, 1, 0, ids=None, batch_size=None, keep_draws=False, conditions=None)
+    found = trial.computed(measured, "bfloat16", network).computation
+    assert found.channels_last == (last and indifferent)
+    assert found.attrs["precision_gain"] == pytest.approx(gain if indifferent else 1 / 0.7)
+    assert found.precisions == {1.0: "bfloat16"}
+
+
+@pytest.mark.filterwarnings("ignore:precision='bfloat16'. φ is off")
+def test_a_precision_that_is_asked_for_is_timed_in_both_layouts_but_where_the_network_lies_in_one(
+    unet: UNet, photographs: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[Any] = []
+    right = trial._Trial._seconds
+    monkeypatch.setattr(
+        trial._Trial, "_seconds", lambda self, ways, **how: timed.append([*ways]) or right(self, ways, **how)
+    )
+    for network in (unet, UNet((4, 8)).to(memory_format=torch.channels_last)):  # pyright: ignore[reportCallIssue]
+        probekit.tap(network, "middle")(photographs, sigma=1.0, draws=1, precision="bfloat16")
+    base, way = trial._Way("float32"), trial._Way("bfloat16")
+    assert timed == [[base, way, trial._Way("bfloat16", True)], [base, way]]
+
+
 # What is said
 
 
