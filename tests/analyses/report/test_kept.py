@@ -128,6 +128,7 @@ CASES: dict[str, tuple[Callable[[Study, Shown], Any], Any, str, dict[str, Callab
         {
             "sigma": measured(sigma=(0.2,)),
             "draws": measured(draws=5),
+            "block": measured(block="enc3"),
             "levels": lambda study: replace(study, sampling=replace(study.sampling, levels=3)),
         },
     ),
