@@ -45,7 +45,8 @@ ERROR_SECONDS, PASS_SECONDS, TIMED_SECONDS = 0.6, 0.08, 0.02
 WORTH, HOPELESS = 1.05, 1 / 3
 # Of the largest value: what another order of sums changes in single precision, in any network that is of use.
 SAME = 1e-3
-ROUNDS = 3
+# Rounds in which ways are timed in turn, and times the fastest's seconds beyond which one round is enough.
+ROUNDS, NEAR = 3, 1.25
 
 
 @dataclass(frozen=True)
@@ -330,7 +331,7 @@ class _Trial:
         return error.error <= SAME * error.phi
 
     def _seconds(self, ways: Sequence[_Way], *, hopeless: bool = True) -> tuple[dict[_Way, float], dict[_Way, Any]]:
-        """Seconds of a pass in each way, the least of a few in turn; and what went wrong in the others.
+        """Seconds of a pass in each way, the least of a few in turn, or of one; and what went wrong in the others.
 
         The first, float32, is what a failing network fails in, too.
         """
@@ -348,9 +349,12 @@ class _Trial:
         failed |= {way: f"takes {quick.pop(way) / base:.1f} times as long" for way in slow}
         batch = self._batch(max(1, int(PASS_SECONDS / base)))
         seconds: dict[_Way, float] = {}
+        left = list(quick)
         for _ in range(ROUNDS):
-            for way in quick:
+            for way in left:
                 seconds[way] = min(seconds.get(way, math.inf), self._timed(way, batch))
+            near = NEAR * min(seconds.values())
+            left = [way for way in left if way == ways[0] or seconds[way] < near]
         return seconds, failed
 
     def _batch(self, most: int) -> tuple[Tensor, float, Mapping[str, Any]]:

@@ -157,6 +157,27 @@ def test_what_is_hopelessly_slow_on_one_image_is_not_tried_on_a_batch(
     assert max(sizes["float32"]) > 1
 
 
+def test_what_is_far_from_the_fastest_is_timed_once_on_a_batch_and_float32_in_every_round(
+    unet: UNet, photographs: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[Any] = []
+    seconds = {"float32": 2.0, "bfloat16": 1.0, "bfloat16x2": 1.2, "tf32": 1.3}
+
+    def told(_: Any, way: Any, batch: Any) -> float:
+        timed.append((way.precision, len(batch[0])))
+        return seconds[way.precision] * len(batch[0]) / 100
+
+    monkeypatch.setattr(trial._Trial, "_timed", told)
+    tap = probekit.tap(unet, "middle")
+    measured = tap._measurement(photographs, 1.0, 4, 0, ids=None, batch_size=4, keep_draws=False, conditions=None)
+    ways = [trial._Way(name) for name in seconds]  # pyright: ignore[reportArgumentType]
+    found, failed = trial._Trial(measured, unet)._seconds(ways)
+    assert not failed
+    assert found == {way: seconds[way.precision] * 4 / 100 for way in ways}
+    assert [timed.count((name, 4)) for name in seconds] == [3, 3, 3, 1]
+    assert [timed.count((name, 1)) for name in seconds] == [1, 1, 1, 1]
+
+
 @pytest.mark.usefixtures("any_speed")
 def test_where_no_error_is_hidden_at_low_noise_the_border_is_found(photographs: Tensor) -> None:
     levels = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
