@@ -67,7 +67,7 @@ def test_nothing_is_said_of_short_work_nor_after_it_however_it_ends(monkeypatch:
 
 
 def test_silence_that_is_asked_for_is_kept(capsys) -> None:
-    with beating.beating(), silent():
+    with silent(), beating.beating():
         time.sleep(0.3)
     assert capsys.readouterr() == ("", "")
 
