@@ -107,9 +107,8 @@ def sites(data: xr.Dataset | xr.DataArray, what: str) -> Iterator[Site]:
     """
     every = list(labels.sites(data))
     for number, site in enumerate(every, start=1):
-        at_work_on(f"{what}: {site.name} at σ = {site.sigma:g}, {number} of {len(every)}")
-        yield site
-    at_work_on("")
+        with at_work_on(f"{what}: {site.name} at σ = {site.sigma:g}, {number} of {len(every)}"):
+            yield site
 
 
 def varies(values: np.ndarray, axis: int = 0) -> np.ndarray:

@@ -128,17 +128,18 @@ def run(
     pixels = images.read(range(len(images))).numpy()
     types = _middle(found[TRAINED]["selectivity"]).sel(sigma=SHOWN_SIGMA)
     selective = _shown_channels(types)
-    samples = _samples(denoiser, images, reduce, seed)
-    written += saved(folder, ("samples", samples))
-    figures = {
-        "participation_ratio": _sparsity_figure(found, name),
-        "channel_types": selectivity.plot(found[TRAINED]["selectivity"]),
-        "selective_channels": _selective_figure(mid, types, selective, pixels, name),
-        "subspaces": subspaces.plot(found[TRAINED]["subspaces"]),
-        "neighbours": _neighbours_figure(mid, pixels, name),
-        "samples": sampling.plot(samples),
-    }
-    written += saved(folder, *figures.items())
+    with at_work_on("samples and figures"):
+        samples = _samples(denoiser, images, reduce, seed)
+        written += saved(folder, ("samples", samples))
+        figures = {
+            "participation_ratio": _sparsity_figure(found, name),
+            "channel_types": selectivity.plot(found[TRAINED]["selectivity"]),
+            "selective_channels": _selective_figure(mid, types, selective, pixels, name),
+            "subspaces": subspaces.plot(found[TRAINED]["subspaces"]),
+            "neighbours": _neighbours_figure(mid, pixels, name),
+            "samples": sampling.plot(samples),
+        }
+        written += saved(folder, *figures.items())
     for line in [*_summary(found), *_neighbours_summary(data, pixels)]:
         say(line)
     say(f"samples from p(x given φ): median error of φ {100 * samples['match'].median().item():.0f} %")
@@ -163,15 +164,14 @@ def _findings(data: xr.Dataset, role: str) -> dict[str, xr.Dataset]:
     }
     found = {}
     for name, analyse in analyses.items():
-        at_work_on(f"{name}, {role}")
-        found[name] = analyse()
+        with at_work_on(f"{name}, {role}"):
+            found[name] = analyse()
     return found
 
 
 def _samples(denoiser: nn.Module, images: ImageSet, reduce: str | Reduction, seed: int) -> xr.Dataset:
     """Images that share φ with whole photographs."""
     whole = images.subset([images.ids.index(next(i for i in images.ids if i.startswith(name))) for name in CONDITIONS])
-    at_work_on("samples and figures")
     with flushed_denormals():
         return sampling.reconstruct(
             denoiser,

@@ -249,9 +249,9 @@ class Study:
     def findings(
         self, name: str, analyse: Callable[..., xr.Dataset], data: xr.Dataset, options: Mapping[str, Any]
     ) -> xr.Dataset:
-        """Findings from NAME.nc in the folder, or made and kept there."""
+        """Findings of data from NAME.nc in the folder, if options and code are the same too, or made and kept there."""
         with self.timed(name):
-            return Kept(self.out).made(name, lambda: analyse(data, **options), data, dict(options))
+            return Kept(self.out).made(name, lambda: analyse(data, **options), data, dict(options), code_sha256())
 
     def of_images(self, name: str, make: Callable[[], xr.Dataset], *of: Any) -> xr.Dataset:
         """Findings that are made of the images by the network, from NAME.nc in the folder, or made and kept there.

@@ -194,14 +194,13 @@ def analyse(
     how = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name != "steps"}
     rows = []
     for number, step in enumerate(sorted(steps), start=1):
-        at_work_on(f"step {step}, {number} of {len(steps)}")
-        then = at_step(denoiser, run, step, averaged=settings.averaged)
-        if kept is None:
-            rows.append(_row(then, source, settings))
-        else:
-            of = weights_sha256(then.model.state_dict()), source.fingerprint(), how
-            rows.append(kept.made(f"{step:08d}", lambda then=then: _row(then, source, settings), *of))
-    at_work_on("")
+        with at_work_on(f"step {step}, {number} of {len(steps)}"):
+            then = at_step(denoiser, run, step, averaged=settings.averaged)
+            if kept is None:
+                rows.append(_row(then, source, settings))
+            else:
+                of = weights_sha256(then.model.state_dict()), source.fingerprint(), how
+                rows.append(kept.made(f"{step:08d}", lambda then=then: _row(then, source, settings), *of))
     return _joined(rows, sorted(steps), progress_of(run)["recipe"]["batch_size"], denoiser, settings)
 
 

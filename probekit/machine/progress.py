@@ -29,9 +29,14 @@ class _Heard:
 HEARD = _Heard()
 
 
-def at_work_on(what: str) -> None:
-    """Note what is being done, for a command that has said nothing for long."""
-    HEARD.at = what
+@contextmanager
+def at_work_on(what: str) -> Iterator[None]:
+    """Note what is being done in the block, for a command that has said nothing for long."""
+    before, HEARD.at = HEARD.at, what
+    try:
+        yield
+    finally:
+        HEARD.at = before
 
 
 @contextmanager

@@ -156,9 +156,9 @@ def computed(measurement: Measurement, asked: Any, network: nn.Module) -> Measur
         if precisions == ("float32",):
             own = str(measurement.place.dtype).removeprefix("torch.")
             return measurement.computed_as(Computation(attrs={"precision": own}))
-    at_work_on("the precision of passes")
     trial = _Trial(measurement, network)
-    found = trial.chosen(precisions) if by_trial else trial.asked_for(precisions[0])
+    with at_work_on("the precision of passes"):
+        found = trial.chosen(precisions) if by_trial else trial.asked_for(precisions[0])
     return measurement.computed_as(replace(found, attrs={**found.attrs, "precision_asked": str(asked)}))
 
 

@@ -245,8 +245,8 @@ def chosen(measurement_of: Callable[[int], Measurement]) -> Chosen:
     pilot = np.sort(by_id[np.random.default_rng(0).permutation(len(ids))[:PILOT]]).tolist()
     draws = LEAST_DRAWS
     while True:
-        at_work_on(f"the reliability of {draws} draws")
-        found = _reliabilities(measurement_of(draws), pilot)
+        with at_work_on(f"the reliability of {draws} draws"):
+            found = _reliabilities(measurement_of(draws), pilot)
         low = {where: r for where, r in found.items() if r < RELIABLE}
         if not low or draws >= MOST_TRIED:
             break

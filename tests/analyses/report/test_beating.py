@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+import probekit
 from analyses import beating, program
+from analyses.ground.activity import sites
 from analyses.report.shell import main
 from analyses.running import ended
-from probekit.machine.progress import at_work_on, bar, silent
+from probekit.errors import InputError
+from probekit.machine.progress import HEARD, at_work_on, bar, silent
 from probekit.synthetic.subspaces import union_of_subspaces
 
 LINE = re.compile(r"probekit: at work for \d+ s")
@@ -41,9 +44,8 @@ def test_work_without_a_word_is_told_again_and_again_and_where_it_is(monkeypatch
 
     def work() -> None:
         until(r"\A.*\n.*\n")
-        at_work_on("fits: mid at σ = 0.1, 2 of 3")
-        until("2 of 3$")
-        at_work_on("")
+        with at_work_on("fits: mid at σ = 0.1, 2 of 3"):
+            until("2 of 3$")
 
     assert ended(work) == 0
     lines = told.getvalue().splitlines()
@@ -51,6 +53,27 @@ def test_work_without_a_word_is_told_again_and_again_and_where_it_is(monkeypatch
     assert all(LINE.match(line) for line in lines)
     assert LINE.fullmatch(lines[0])
     assert any(line.endswith(" s, fits: mid at σ = 0.1, 2 of 3") for line in lines)
+
+
+def test_what_is_being_done_is_over_when_it_ends_however_it_does() -> None:
+    data = union_of_subspaces(40, seed=0).data
+
+    def fails() -> None:
+        with at_work_on("a part"):
+            assert HEARD.at == "a part"
+            raise InputError("no such part")
+
+    with at_work_on("all"):
+        with pytest.raises(InputError):
+            fails()
+        assert HEARD.at == "all"
+        for site in sites(data, "fits"):
+            assert HEARD.at == f"fits: {site.name} at σ = {site.sigma:g}, 1 of 1"
+        assert HEARD.at == "all"
+    assert not HEARD.at
+    images = probekit.images.load("samples", size=32).subset(range(4))
+    probekit.tap(probekit.load("photo32"), "mid")(images, sigma=1.0, draws=2, precision="auto")
+    assert not HEARD.at
 
 
 def test_nothing_is_said_of_short_work_nor_after_it_however_it_ends(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -72,6 +72,10 @@ def compared(**other: Any) -> Callable[[Study], Study]:
     return lambda study: replace(study, compared=replace(study.compared, **other))
 
 
+def sampled(**other: Any) -> Callable[[Study], Study]:
+    return lambda study: replace(study, sampling=replace(study.sampling, **other))
+
+
 def other_labels(study: Study) -> Study:
     return replace(study, source=replace(study.source, labels=tuple(NAMES[::-1])))
 
@@ -116,8 +120,8 @@ CASES: dict[str, tuple[Callable[[Study, Shown], Any], Any, str, dict[str, Callab
         "table",
         {
             "block": measured(block="enc2"),
-            "conditions": lambda study: replace(study, sampling=replace(study.sampling, conditions=3)),
-            "levels": lambda study: replace(study, sampling=replace(study.sampling, levels=3)),
+            "conditions": sampled(conditions=3),
+            "levels": sampled(levels=3),
             "references": compared(train=drawn(8, labels=NAMES, ids="train")),
         },
     ),
@@ -129,7 +133,7 @@ CASES: dict[str, tuple[Callable[[Study, Shown], Any], Any, str, dict[str, Callab
             "sigma": measured(sigma=(0.2,)),
             "draws": measured(draws=5),
             "block": measured(block="enc3"),
-            "levels": lambda study: replace(study, sampling=replace(study.sampling, levels=3)),
+            "levels": sampled(levels=3),
         },
     ),
     "textures": (
@@ -151,6 +155,8 @@ CASES: dict[str, tuple[Callable[[Study, Shown], Any], Any, str, dict[str, Callab
         {"sigma": measured(sigma=(0.2,)), "draws": compared(draws=3), "images": compared(cues=conflicts(8))},
     ),
 }
+
+DATA = xr.Dataset({"phi": ("image", [1.0, 2.0])})
 
 
 class Stop(Exception):
@@ -198,6 +204,27 @@ def test_a_part_is_made_again_only_where_something_that_it_is_made_of_is_other(
     monkeypatch.setattr(settings, "code_sha256", lambda: "another")
     with pytest.raises(Stop):
         make(study, Shown())
+
+
+def test_findings_of_phi_are_taken_up_where_data_options_and_code_are_the_same(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+
+    def analyse(data: xr.Dataset, **options: Any) -> xr.Dataset:
+        made.append(options)
+        return data[["phi"]].mean()
+
+    def times(data: xr.Dataset = DATA, **options: Any) -> int:
+        before = len(made)
+        study.findings("found", analyse, data, options)
+        return len(made) - before
+
+    assert [times(), times()] == [1, 0]
+    assert [times(other=1), times(other=1), times()] == [1, 0, 1]
+    assert [times(DATA * 2), times()] == [1, 1]
+    monkeypatch.setattr(settings, "code_sha256", lambda: "another")
+    assert [times(), times()] == [1, 0]
 
 
 def test_every_part_on_images_is_kept() -> None:

@@ -44,6 +44,12 @@ def unet() -> UNet:
     return UNet((8, 16, 16), encoder_convs=(2, 2), middle_convs=2, decoder_convs=(2, 2))
 
 
+def measurement(network: nn.Module, tap: str, images: Tensor, sigma: Any, draws: int, batch: int | None = None) -> Any:
+    """What a tap is about to measure."""
+    how = {"ids": None, "batch_size": batch, "keep_draws": False, "conditions": None}
+    return probekit.tap(network, tap)._measurement(images, sigma, draws, 0, **how)
+
+
 class Cancelling(nn.Module):
     """A map that is the small difference of two large ones, of which bfloat16 keeps nothing."""
 
@@ -168,8 +174,7 @@ def test_what_is_far_from_the_fastest_is_timed_once_on_a_batch_and_float32_in_ev
         return seconds[way.precision] * len(batch[0]) / 100
 
     monkeypatch.setattr(trial._Trial, "_timed", told)
-    tap = probekit.tap(unet, "middle")
-    measured = tap._measurement(photographs, 1.0, 4, 0, ids=None, batch_size=4, keep_draws=False, conditions=None)
+    measured = measurement(unet, "middle", photographs, 1.0, 4, batch=4)
     ways = [trial._Way(name) for name in seconds]  # pyright: ignore[reportArgumentType]
     found, failed = trial._Trial(measured, unet)._seconds(ways)
     assert not failed
@@ -202,6 +207,11 @@ FAST_LAST: Times = {
 }
 
 
+def told_to_take(seconds: Times, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {trial._Way(*way): one for way, one in seconds.items()}
+    monkeypatch.setattr(trial._Trial, "_seconds", lambda *_, **__: (told, {}))
+
+
 @pytest.mark.parametrize(
     ("levels", "seconds", "precision", "last", "gain"),
     [
@@ -222,11 +232,10 @@ def test_the_layout_is_the_one_in_which_what_is_hidden_is_fastest(
     photographs: Tensor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = {trial._Way(*way): one for way, one in seconds.items()}
-    monkeypatch.setattr(trial._Trial, "_seconds", lambda *_, **__: (told, {}))
-    tap = probekit.tap(probekit.load("photo32"), "mid")
-    measured = tap._measurement(photographs, levels, 4, 0, ids=None, batch_size=None, keep_draws=False, conditions=None)
-    found = trial.computed(measured, "auto", tap._observer.network).computation
+    told_to_take(seconds, monkeypatch)
+    denoiser = probekit.load("photo32")
+    measured = measurement(denoiser, "mid", photographs, levels, 4)
+    found = trial.computed(measured, "auto", denoiser.model).computation
     assert found.attrs["precision"] == precision
     assert found.channels_last == last
     assert found.attrs["precision_gain"] == pytest.approx(gain)
@@ -256,11 +265,9 @@ def test_a_precision_that_is_asked_for_has_its_fastest_layout_where_the_network_
     photographs: Tensor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = {trial._Way(*way): one for way, one in seconds.items()}
-    monkeypatch.setattr(trial._Trial, "_seconds", lambda *_, **__: (told, {}))
+    told_to_take(seconds, monkeypatch)
     network = unet if indifferent else Blind()
-    tap = probekit.tap(network, "middle")
-    measured = tap._measurement(photographs, 1.0, 1, 0, ids=None, batch_size=None, keep_draws=False, conditions=None)
+    measured = measurement(network, "middle", photographs, 1.0, 1)
     found = trial.computed(measured, "bfloat16", network).computation
     assert found.channels_last == (last and indifferent)
     assert found.attrs["precision_gain"] == pytest.approx(gain if indifferent else 1 / 0.7)
@@ -397,10 +404,7 @@ class Blind(nn.Module):
 
 def test_channels_last_is_taken_only_by_networks_that_make_the_same_of_it(photographs: Tensor) -> None:
     for network, same in ((Blind(), False), (UNet((4, 8)), True)):
-        tap = probekit.tap(network, "middle")
-        measured = tap._measurement(
-            photographs, 0.2, 2, 0, ids=None, batch_size=None, keep_draws=False, conditions=None
-        )
+        measured = measurement(network, "middle", photographs, 0.2, 2)
         assert trial._Trial(measured, network)._indifferent() is same
 
 
