@@ -44,6 +44,7 @@ from probekit.cli.arguments import (
     words,
 )
 from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.cluster import Pickled, Scheduler, Threads, Workers, cluster_called
 from probekit.cli.output import file_awaited, goes_on
 from probekit.errors import InputError
 from probekit.machine.files import prepared, whole
@@ -188,6 +189,10 @@ def phi(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing: say what it would cost in time, memory and disk.")
     ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    threads: Threads = None,
+    pickled: Pickled = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> list[Path] | None:
@@ -220,7 +225,12 @@ def phi(
         typer.echo(json.dumps(asdict(cost), indent=2) if as_json else str(cost))
         return None
     prepared(out.parent)
-    with goes_on(out if out.suffix == ".zarr" else None):
+    asked = {"--workers": workers, "--scheduler": scheduler}
+    if out.suffix != ".zarr" and any(asked.values()):
+        option = next(name for name, value in asked.items() if value)
+        raise InputError(f"{option}: workers write a .zarr store, and {out} is none: give -o NAME.zarr")
+    cluster = cluster_called(workers, scheduler, threads, pickled=pickled)
+    with goes_on(out if out.suffix == ".zarr" else None), cluster as crew:
         data = tapped(
             source,
             sigma=levels,
@@ -231,6 +241,7 @@ def phi(
             store=out if out.suffix == ".zarr" else None,
             conditions=conditions,
             precision=precision_called(precision),
+            client=crew,
             progress=False if quiet else None,
         )
     if out.suffix == ".nc":

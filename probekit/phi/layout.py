@@ -31,6 +31,7 @@ __all__ = [
     "measured",
     "opened",
     "plan_of",
+    "plan_sum",
     "seal",
     "span",
     "unsealed",
@@ -90,6 +91,11 @@ def plan_of(path: Path, *, sealed: bool = True) -> dict[str, Any]:
     if sealed and version > 1 and _sums(path).get(METADATA) != _sha256(path / METADATA):
         raise _damaged(path, METADATA, "it is not as it was written")
     return plan
+
+
+def plan_sum(path: Path) -> str:
+    """SHA-256 of the file that holds the plan of the store at `path`; "" where there is none."""
+    return _sha256(path / METADATA)
 
 
 def opened(path: Path, *, writable: bool = False) -> zarr.Group:

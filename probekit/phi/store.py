@@ -29,10 +29,21 @@ if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
-__all__ = ["Store", "create_or_resume", "digest", "locked", "planned", "unit_size"]
+__all__ = [
+    "Store",
+    "create_or_resume",
+    "digest",
+    "full_plan",
+    "locked",
+    "planned",
+    "refuse_another_plan",
+    "unit_size",
+]
 
 CHUNK_BYTES = 2**22
 MAX_UNIT = 1024
+# Noisy images: some seconds of a small network, some minutes of a large one, on one core.
+MAX_NOISY = 4096
 log = logging.getLogger(__name__)
 
 
@@ -72,6 +83,14 @@ class Store:
         """Positions of the images of each unit that is not done."""
         done = set(layout.done_units(self.path, self._group))
         return [self._positions(u) for u in range(self._done.shape[0]) if u not in done]
+
+    def not_whole(self, units: Sequence[range]) -> list[range]:
+        """Those of the units that are not done, or not as they were marked; of these the marks are taken away."""
+        numbers = {positions.start // self.unit: positions for positions in units}
+        done = set(layout.done_units(self.path, self._group))
+        damaged = layout.faults(self.path, self._group, [u for u in numbers if u in done], read=True)
+        self.forget(list(damaged))
+        return [positions for u, positions in numbers.items() if u not in done or u in damaged]
 
     def read(self, name: str) -> zarr.Array:
         """An array of the store."""
@@ -118,9 +137,13 @@ def planned(path: str | Path, field: str) -> Any:
     return layout.plan_of(path).get(field) if path.exists() else None
 
 
-def unit_size(count: int, together: int, bytes_per_image: int) -> int:
-    """Images per unit: whole multiples of what is computed together, a few MiB of results, at most 1024 or all."""
-    wanted = min(count, MAX_UNIT, max(1, CHUNK_BYTES // bytes_per_image))
+def unit_size(count: int, together: int, bytes_per_image: int, versions: int = 1) -> int:
+    """Images per unit: whole multiples of what is computed together, a few MiB of results, at most 1024 or all.
+
+    Of so many noisy versions of each image, a few thousand: what a process that is killed loses, and the least that
+    one of several workers does.
+    """
+    wanted = min(count, MAX_UNIT, max(1, CHUNK_BYTES // bytes_per_image), max(1, MAX_NOISY // versions))
     return max(1, round(wanted / together)) * together
 
 
@@ -156,13 +179,13 @@ def create_or_resume(
         If the store cannot be written, or another process is writing it.
     """
     path = checks.path("store", path, layout.FOLDER)
-    plan = json.loads(json.dumps(dict(plan) | {"format": layout.FORMAT, "unit": unit, "ids_sha256": digest(ids)}))
+    plan = full_plan(plan, ids, unit)
     begun = path.exists()
     if not begun:
         made = template()
         with _full_disk_explained(path):
             _create(path, made, plan, unit)
-    _refuse_another_plan(path, plan)
+    refuse_another_plan(path, plan)
     if layout.unsealed(path):
         with locked(path):
             _mend(path, template(), plan, unit)
@@ -188,6 +211,11 @@ def create_or_resume(
             leftover.unlink(missing_ok=True)
         log.info("%s: %d units are done, %d to do", path, len(writer.done), len(writer.pending))
         yield writer
+
+
+def full_plan(plan: Mapping[str, Any], ids: Sequence[str], unit: int) -> dict[str, Any]:
+    """A plan as a store keeps it."""
+    return json.loads(json.dumps(dict(plan) | {"format": layout.FORMAT, "unit": unit, "ids_sha256": digest(ids)}))
 
 
 def digest(texts: Sequence[str]) -> str:
@@ -278,7 +306,14 @@ def _remove(folder: Path) -> None:
             return
 
 
-def _refuse_another_plan(path: Path, plan: Mapping[str, Any]) -> None:
+def refuse_another_plan(path: Path, plan: Mapping[str, Any], *, mend: str = "") -> None:
+    """Refuse to go on with a store of another plan, whose differences are named; `mend` is a further hint.
+
+    Raises
+    ------
+    InputError
+        If it is of another plan, or of a format that is no longer written.
+    """
     # One that is the same to the letter needs no sum.
     there = layout.plan_of(path, sealed=False)
     if there["format"] != plan["format"]:
@@ -289,7 +324,7 @@ def _refuse_another_plan(path: Path, plan: Mapping[str, Any]) -> None:
     differing = [text for key in sorted({*there, *plan}) for text in _differences(key, there.get(key), plan.get(key))]
     if differing:
         more = f"; and {len(differing) - MAX_SHOWN} more" if len(differing) > MAX_SHOWN else ""
-        hint = HINTS.get(differing[0].partition(" ")[0], "")
+        hint = HINTS.get(differing[0].partition(" ")[0], "") + (f". {mend}" if mend else "")
         raise InputError(
             f"{path} was begun with another plan: {'; '.join(differing[:MAX_SHOWN])}{more}. Give the same arguments to "
             f"resume it, or another path{hint}"

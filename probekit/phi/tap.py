@@ -19,12 +19,14 @@ from probekit.denoising.blame import first
 from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, settings_shown
 from probekit.denoising.inputs import check_batch, check_sigma
+from probekit.distribute import as_workers
 from probekit.errors import InputError, TapError
 from probekit.machine.identity import modules_of, named
 from probekit.machine.weights import UNKNOWN
 from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.phi.averages import Noising
 from probekit.phi.edits import Edits
+from probekit.phi.job import maker_of, units_of
 from probekit.phi.layout import FOLDER
 from probekit.phi.measure import Estimate, Measurement, batch_size_for, images_for, maps_of_one_draw, rest_image
 from probekit.phi.precision import computed
@@ -32,14 +34,17 @@ from probekit.phi.precision import of_plan as precision_of_plan
 from probekit.phi.reliability import draws_given, measured_with
 from probekit.phi.reliability import of_plan as draws_of_plan
 from probekit.phi.store import planned
+from probekit.phi.writing import into_store
 
 if TYPE_CHECKING:
     import xarray as xr
+    from distributed import Client
     from jaxtyping import Float
     from torch import Tensor, nn
 
     from probekit.capture.reductions import Reduction
     from probekit.denoising.conditions import Conditions
+    from probekit.distribute import Workers
     from probekit.images import ImageSet
     from probekit.machine.precision import Asked
 
@@ -142,6 +147,7 @@ class Tap(Edits):
         store: str | Path | None = None,
         conditions: Mapping[str, Any] | Conditions | None = None,
         precision: Asked = "float32",
+        client: Client | Workers | None = None,
         progress: bool | None = None,
     ) -> xr.Dataset:
         """The representation φ(x_σ) = E_z[ā(x + σz)] of images (arXiv:2506.01912).
@@ -186,6 +192,10 @@ class Tap(Edits):
             ``precision_gain`` (times as fast), ``precision_error`` (largest, in phi_se), the same relative to φ
             (``precision_phi_error``, ``precision_phi_se``) and what was tried (``precision_trial``). A store keeps
             what it was begun with.
+        client
+            With `store`: a ``distributed.Client``, or `probekit.Workers`, whose workers measure; each writes whole
+            units, and the same numbers as this process with as many threads. They load the network by what it was
+            loaded by here, see `probekit.Workers`, and see the same files.
         progress
             Whether to show a progress bar; by default only in a terminal.
 
@@ -227,14 +237,19 @@ class Tap(Edits):
         options = {"ids": ids, "batch_size": batch_size, "keep_draws": keep_draws, "conditions": conditions}
         measured = self._measurement(images, sigma, draws, seed, **options)
         measurement = replace(self._computed(measured, precision, batch_given=batch_size is not None), progress=shown)
+        workers = as_workers(client)
         if store is None:
+            if workers is not None:
+                raise InputError("client= needs store=, the folder that workers write to: give the path of one")
             return measurement.in_memory()
         if measurement.attrs["weights_sha256"] == UNKNOWN:
             raise InputError(
                 f"weights of {self._observer.name} are on the meta device, so that a store could not tell this network "
                 "from another: load them onto a device, or measure without store="
             )
-        return measurement.into_store(store)
+        again = partial(_measured_again, names=self.names, reduce=self._given)
+        job = None if workers is None else units_of(measurement, maker_of(self.denoiser, workers), again)
+        return into_store(measurement, store, workers, job)
 
     def estimate(
         self,
@@ -452,3 +467,9 @@ class Tap(Edits):
         )
         told = {"conditions": ", ".join(conditions.names), "weights_left_out": ", ".join(weights.left_out)}
         return attrs | {name: text for name, text in told.items() if text}
+
+
+def _measured_again(
+    network: nn.Module, names: Sequence[str], reduce: str | Reduction, asked: Sequence[Any], options: Any
+) -> Measurement:
+    return tap(network, *names, reduce=reduce)._measurement(*asked, **options)
