@@ -16,12 +16,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probekit import checks
 from probekit.errors import CapacityError, InputError
+from probekit.machine import storage
 from probekit.machine.files import beside, sweep
 from probekit.phi import layout
 
@@ -34,6 +35,7 @@ __all__ = [
     "create_or_resume",
     "digest",
     "full_plan",
+    "is_begun",
     "locked",
     "planned",
     "refuse_another_plan",
@@ -133,8 +135,8 @@ class Store:
 
 def planned(path: str | Path, field: str) -> Any:
     """A field of the plan of the store at `path`; None where there is no such store or field."""
-    path = checks.path("store", path, layout.FOLDER)
-    return layout.plan_of(path).get(field) if path.exists() else None
+    path = storage.place("store", path, layout.FOLDER)
+    return layout.plan_of(path).get(field) if is_begun(path) else None
 
 
 def unit_size(count: int, together: int, bytes_per_image: int, versions: int = 1) -> int:
@@ -178,9 +180,9 @@ def create_or_resume(
     CapacityError
         If the store cannot be written, or another process is writing it.
     """
-    path = checks.path("store", path, layout.FOLDER)
+    path = storage.place("store", path, layout.FOLDER)
     plan = full_plan(plan, ids, unit)
-    begun = path.exists()
+    begun = is_begun(path)
     if not begun:
         made = template()
         with _full_disk_explained(path):
@@ -206,9 +208,10 @@ def create_or_resume(
                 stacklevel=6,
             )
             writer.forget(list(damaged))
-        # What a killed process was writing; a finished store holds none.
-        for leftover in path.rglob("*.partial"):
-            leftover.unlink(missing_ok=True)
+        if not storage.is_remote(path):
+            # What a killed process was writing; a finished store holds none.
+            for leftover in path.rglob("*.partial"):
+                leftover.unlink(missing_ok=True)
         log.info("%s: %d units are done, %d to do", path, len(writer.done), len(writer.pending))
         yield writer
 
@@ -223,8 +226,26 @@ def digest(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode(errors="surrogatepass")).hexdigest()
 
 
+def is_begun(path: Path) -> bool:
+    """Whether something is there that is not to be made anew: of a store that was cut short as it was made, no plan is.
+
+    Raises
+    ------
+    InputError
+        If one may not look.
+    """
+    if not storage.is_remote(path) or layout.is_store(path):
+        return path.exists()
+    return path.exists() and not (path / layout.LOCK).exists()
+
+
 def _create(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:
-    """Make the store whole in a folder beside, then move it into place."""
+    """Make the store whole in a folder beside, then move it into place; in an object store, its plan last."""
+    if storage.is_remote(path):
+        with locked(path):
+            if not layout.is_store(path):
+                _upload(path, template, plan, unit)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path)
     making = beside(path)
@@ -239,6 +260,17 @@ def _create(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int
                 raise
     finally:
         _remove(making)
+
+
+def _upload(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:
+    """Make the files that stay as they are here, and put them where the store is."""
+    with TemporaryDirectory(prefix="probekit-") as folder:
+        making = Path(folder) / "store"
+        making.mkdir()
+        _write(making, template, plan, unit)
+        # Until the plan is there, it is no store.
+        for name in sorted(storage.files_below(making) - {layout.LOCK}, key=lambda name: name == layout.METADATA):
+            storage.put(path / name, (making / name).read_bytes())
 
 
 def _write(making: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:
@@ -283,6 +315,12 @@ def _write(making: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: in
 def _mend(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:
     """Make the files of a store that stay as they are once more, of the same plan; measured units are left alone."""
     damaged = layout.unsealed(path)
+    told = f"{', '.join(damaged[:3])} of {path} were damaged: they are made again"
+    if storage.is_remote(path):
+        with _full_disk_explained(path):
+            _upload(path, template, plan, unit)
+        warnings.warn(told, stacklevel=7)
+        return
     making = beside(path)
     with _full_disk_explained(path):
         making.mkdir()
@@ -294,7 +332,7 @@ def _mend(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) 
                 file.replace(target)
         finally:
             _remove(making)
-    warnings.warn(f"{', '.join(damaged[:3])} of {path} were damaged: they are made again", stacklevel=7)
+    warnings.warn(told, stacklevel=7)
 
 
 def _remove(folder: Path) -> None:
@@ -351,8 +389,10 @@ def _differences(key: str, there: Any, now: Any) -> list[str]:
     return [f"{key} ({there!r} there, {now!r} now)"]
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which folder is at the path: another that was put in its place is another."""
+def _identity(path: Path) -> tuple[Any, ...] | None:
+    """Which folder is at the path: another that was put in its place is another; of an object store, which plan."""
+    if storage.is_remote(path):
+        return (layout.plan_sum(path),)
     try:
         found = (path / layout.LOCK).stat()
     except OSError:
@@ -362,7 +402,14 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the store's lock, which the system releases when this process ends, however it ends."""
+    """Hold the store's lock, which the system releases when this process ends, however it ends.
+
+    In an object store it is a file that nobody else can make, and that whoever holds it writes anew all the time.
+    """
+    if storage.is_remote(path):
+        with _full_disk_explained(path), storage.held(path / layout.LOCK):
+            yield
+        return
     from filelock import FileLock, Timeout
 
     if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):

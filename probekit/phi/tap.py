@@ -14,7 +14,7 @@ from probekit import labels
 from probekit.capture.names import TapPoint, resolve
 from probekit.capture.observer import Observer, Reach
 from probekit.capture.reductions import reduction
-from probekit.checks import LARGEST_SEED, flag, noise_levels, path, seeded
+from probekit.checks import LARGEST_SEED, flag, noise_levels, seeded
 from probekit.denoising.blame import first
 from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, settings_shown
@@ -22,6 +22,7 @@ from probekit.denoising.inputs import check_batch, check_sigma
 from probekit.distribute import as_workers
 from probekit.errors import InputError, TapError
 from probekit.machine.identity import modules_of, named
+from probekit.machine.storage import place
 from probekit.machine.weights import UNKNOWN
 from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.phi.averages import Noising
@@ -175,8 +176,9 @@ class Tap(Edits):
             Whether to return each draw too, as ``phi_draws``.
         store
             Folder of a Zarr store to stream results to, for sets whose results do not fit in memory
-            or take long. If it exists, it must have been begun with the same arguments, and what it
-            lacks is done: a call that was killed is finished by making it again.
+            or take long, or a place that fsspec knows, such as ``s3://bucket/phi.zarr``. If it exists, it must have
+            been begun with the same arguments, and what it lacks is done: a call that was killed is finished by making
+            it again.
         conditions
             What else the network takes, by the names that its forward has. Each is an array, tensor,
             memory-mapped or Zarr array (image, …), one entry an image in their order; a DataArray
@@ -227,7 +229,7 @@ class Tap(Edits):
             Where draws="auto" does not reach the reliability with the most draws, or the error of a precision that is
             asked for is no longer below a tenth of phi_se.
         """
-        store = None if store is None else path("store", store, FOLDER)
+        store = None if store is None else place("store", store, FOLDER)
         if batch_size is None and store is not None:
             # A store is finished with the batch size that it was begun with.
             batch_size = planned(store, "batch_size")

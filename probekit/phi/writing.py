@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from probekit.errors import InputError
+from probekit.machine.storage import is_remote
 from probekit.phi import layout, store, stored
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def into_store(
     """
     measurement.refuse_unit()
     # One that is there is gone on with as it was begun.
-    unit = layout.plan_of(path, sealed=False)["unit"] if path.exists() else measurement.unit
+    unit = layout.plan_of(path, sealed=False)["unit"] if store.is_begun(path) else measurement.unit
     with store.create_or_resume(
         path, plan=measurement.plan(), template=measurement.template, ids=measurement.source.ids, unit=unit
     ) as writer:
@@ -67,7 +68,9 @@ def into_store(
         if workers is None or job is None:
             _here(measurement, writer)
         else:
-            _by_workers(measurement, writer, workers, job(path.absolute(), layout.plan_sum(path)))
+            _by_workers(
+                measurement, writer, workers, job(path if is_remote(path) else path.absolute(), layout.plan_sum(path))
+            )
     return stored.open(path)
 
 
