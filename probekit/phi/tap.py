@@ -229,6 +229,9 @@ class Tap(Edits):
             Where draws="auto" does not reach the reliability with the most draws, or the error of a precision that is
             asked for is no longer below a tenth of phi_se.
         """
+        workers = as_workers(client)
+        if workers is not None and store is None:
+            raise InputError("client= needs store=, the folder that workers write to: give the path of one")
         store = None if store is None else place("store", store, FOLDER)
         if batch_size is None and store is not None:
             # A store is finished with the batch size that it was begun with.
@@ -239,10 +242,7 @@ class Tap(Edits):
         options = {"ids": ids, "batch_size": batch_size, "keep_draws": keep_draws, "conditions": conditions}
         measured = self._measurement(images, sigma, draws, seed, **options)
         measurement = replace(self._computed(measured, precision, batch_given=batch_size is not None), progress=shown)
-        workers = as_workers(client)
         if store is None:
-            if workers is not None:
-                raise InputError("client= needs store=, the folder that workers write to: give the path of one")
             return measurement.in_memory()
         if measurement.attrs["weights_sha256"] == UNKNOWN:
             raise InputError(

@@ -364,6 +364,20 @@ def _jobs_held() -> int:
     return len(worker._READY)
 
 
+def test_workers_without_a_store_are_refused_and_so_is_what_is_no_client(client, network, tmp_path) -> None:
+    tap = probekit.tap(network, "mid")
+    with pytest.raises(probekit.InputError, match="client= needs store="):
+        tap(IMAGES, **ASKED, client=by(client))
+    for value in ("tcp://localhost:8786", client.cluster, 2):
+        with pytest.raises(probekit.InputError, match=r"give a distributed\.Client"):
+            tap(IMAGES, **ASKED, store=tmp_path / "phi.zarr", client=value)
+    for option, value in (("threads", 0), ("patience", -1), ("network", ""), ("pickled", "yes")):
+        with pytest.raises(probekit.InputError, match=option):
+            probekit.Workers(client, **{option: value})
+    with pytest.raises(probekit.InputError, match="give one"):
+        probekit.Workers(client, network="photo32", pickled=True)
+
+
 def test_threads_are_those_asked_for(client) -> None:
     from probekit.distribute.run import each
     from probekit.machine.progress import Bar
