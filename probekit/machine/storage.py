@@ -231,4 +231,5 @@ def _content(path: Path) -> bytes | None:
 
 
 def _is_upath(value: Any) -> bool:
-    return hasattr(value, "storage_options") and hasattr(value, "fs")
+    # By the names of its classes alone, since the package may not be there.
+    return any(kind.__module__.partition(".")[0] == "upath" for kind in type(value).__mro__)
