@@ -10,7 +10,8 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,8 +37,9 @@ LOOK, ALONE = 1.0, 30.0
 LATE, TIMES = 60.0, 20
 # Units beyond those that can be done at once, so that no worker waits for the next.
 AHEAD = 1
-# Results of a unit are few numbers: a worker that does not give them within these seconds is gone.
-HANDED_OVER = 30.0
+# Results of a unit are few numbers: a worker that does not give them within these seconds is gone. So many are awaited
+# at once.
+HANDED_OVER, HANDS = 20.0, 8
 
 
 class _Flight(NamedTuple):
@@ -108,19 +110,22 @@ def each(workers: Workers, job: Job, units: Iterable[Any], bar: Bar) -> Iterator
     """
     client = workers.client
     _refuse_if_gone(client)
-    parcel = _parcel(job, workers)
-    with _sent(client, parcel) as sent:
-        yield from _Run(workers, sent, bar).results(deque(units))
+    yield from _Run(workers, _parcel(job, workers), bar).results(deque(units))
 
 
 class _Run:
     """The state of one run: what waits, what is with workers, and which of them are given no more."""
 
-    def __init__(self, workers: Workers, sent: Future[Parcel], bar: Bar) -> None:
+    def __init__(self, workers: Workers, parcel: Parcel, bar: Bar) -> None:
         self._client, self._patience, self._bar = workers.client, workers.patience, bar
-        self._sent = sent
+        # The parcel as a result on the cluster, which workers fetch from one another; the last of these is in use.
+        self._parcel = parcel
+        self._sent: list[Future[Parcel]] = []
         self._flights: dict[Future[Done], _Flight] = {}
-        self._landed: queue.SimpleQueue[Future[Done]] = queue.SimpleQueue()
+        # Those that another worker has been given too, and that may come back all the same.
+        self._given_up: dict[Future[Done], _Flight] = {}
+        self._landed: queue.SimpleQueue[tuple[Future[Done], Done | BaseException]] = queue.SimpleQueue()
+        self._hands = ThreadPoolExecutor(HANDS)
         # Workers that could not write or had no memory, with what they said; and those of which nothing is heard.
         self._failed: dict[str, Exception] = {}
         self._late: set[str] = set()
@@ -132,15 +137,16 @@ class _Run:
     def results(self, waiting: deque[Any]) -> Iterator[tuple[Any, Any]]:
         left = set(waiting)
         try:
+            self._send_parcel()
             while left:
                 self._crew.look(self._bar)
                 while waiting and len(self._flights) < self._room():
                     self._send(waiting.popleft())
-                for future in self._next():
-                    flight = self._flights.pop(future, None)
+                for future, landed in self._next():
+                    flight = self._flights.pop(future, None) or self._given_up.pop(future, None)
                     if flight is None or flight.unit not in left:
                         continue
-                    done = self._outcome(future, flight)
+                    done = self._outcome(future, landed, flight)
                     if done is None or done.failure is not None:
                         if not self._is_with_another(flight.unit):
                             waiting.appendleft(flight.unit)
@@ -150,7 +156,9 @@ class _Run:
                     yield flight.unit, done.result
                 self._look_for_late(left)
         finally:
-            self._recall(*{flight.unit for flight in self._flights.values()})
+            self._recall(*{flight.unit for flight in self._all().values()})
+            _cancelled(self._client, self._sent)
+            self._hands.shutdown(wait=False, cancel_futures=True)
         if self._failed:
             said = "; ".join(f"{worker}: {error}" for worker, error in self._failed.items())
             warnings.warn(
@@ -167,6 +175,15 @@ class _Run:
     def _usable(self) -> dict[str, int]:
         return {w: n for w, n in self._crew.threads.items() if w not in self._failed and w not in self._late}
 
+    def _send_parcel(self, to: list[str] | None = None) -> None:
+        from dask import config
+
+        where: dict[str, Any] = {} if to is None else {"workers": to, "allow_other_workers": True}
+        # That it may be large was looked at.
+        with config.set({"distributed.admin.large-graph-warning-threshold": LARGEST_JOB * 2}):
+            key = f"probekit-{token_hex(8)}"
+            self._sent.append(self._client.submit(unchanged, self._parcel, key=key, pure=False, **where))
+
     def _send(self, unit: Any, to: list[str] | None = None) -> None:
         if to is None and (self._failed or self._late):
             to = list(self._usable()) or None
@@ -174,14 +191,27 @@ class _Run:
         # Others may do it where these have died meanwhile.
         where: dict[str, Any] = {} if to is None else {"workers": to, "allow_other_workers": True}
         future = self._client.submit(
-            do, self._sent, unit, key=f"{self._sent.key}-{self._sent_out}", pure=False, **where
+            do, self._sent[-1], unit, key=f"{self._sent[0].key}-{self._sent_out}", pure=False, **where
         )
         self._flights[future] = _Flight(unit, time.monotonic())
-        future.add_done_callback(self._landed.put)
+        future.add_done_callback(self._hand_over)
 
-    def _next(self) -> list[Future[Done]]:
+    def _hand_over(self, future: Future[Done]) -> None:
+        """Have what a unit came to fetched from its worker, which may take a while."""
+
+        def fetch() -> None:
+            try:
+                self._landed.put((future, future.result(timeout=HANDED_OVER)))
+            except BaseException as error:
+                self._landed.put((future, error))
+
+        with suppress(RuntimeError):
+            # All may be over.
+            self._hands.submit(fetch)
+
+    def _next(self) -> list[tuple[Future[Done], Done | BaseException]]:
         """What has come back; waits for a moment if nothing has."""
-        found = []
+        found: list[tuple[Future[Done], Done | BaseException]] = []
         with suppress(queue.Empty):
             found.append(self._landed.get(timeout=LOOK))
             while True:
@@ -189,10 +219,10 @@ class _Run:
         if not found:
             _refuse_if_gone(self._client)
             # Whatever was lost without a word.
-            found = [future for future in self._flights if future.status != "pending"]
+            found = [(f, TimeoutError()) for f in self._all() if f.status in ("cancelled", "lost")]
         return found
 
-    def _outcome(self, future: Future[Done], flight: _Flight) -> Done | None:
+    def _outcome(self, future: Future[Done], landed: Done | BaseException, flight: _Flight) -> Done | None:
         """What became of a unit; None where it is to be given out again.
 
         Raises
@@ -202,29 +232,28 @@ class _Run:
         """
         from distributed import KilledWorker
 
-        try:
-            done = future.result(timeout=HANDED_OVER)
-        except KilledWorker as error:
+        if isinstance(landed, KilledWorker):
             raise CapacityError(
-                f"{_spoken(flight.unit)}: one worker after the other died at it ({error}). Where they were killed for "
+                f"{_spoken(flight.unit)}: one worker after the other died at it ({landed}). Where they were killed for "
                 "want of memory, give a smaller batch_size or fewer workers a machine; the same call goes on from "
                 "what is done"
-            ) from error
-        except Exception as error:
-            _refuse_if_gone(self._client, error)
-            if self._sent.status in ("cancelled", "lost"):
+            ) from landed
+        if isinstance(landed, BaseException):
+            _refuse_if_gone(self._client, landed)
+            if self._sent[-1].status in ("cancelled", "lost"):
                 raise CapacityError(
                     "the cluster was restarted, and what it was at is lost: make the same call again, which goes on "
                     "from what is done"
-                ) from error
+                ) from landed
             if future.status == "error":
                 # Not of the unit's own: it came back with what it raised.
                 raise InputError(
-                    f"a worker could not begin ({type(error).__name__}: {error}): install the same packages, this one "
-                    "among them, on all workers"
-                ) from error
+                    f"a worker could not begin ({type(landed).__name__}: {landed}): install the same packages, this "
+                    "one among them, on all workers"
+                ) from landed
             LOG.info("%s was lost with its worker, and is given out again", _spoken(flight.unit))
             return None
+        done = landed
         self._late.discard(done.worker)
         for category, said in done.heard:
             if (category, said) not in self._heard:
@@ -249,12 +278,12 @@ class _Run:
         if limit is None:
             limit = max(LATE, TIMES * statistics.median(self._took)) if self._took else LATE * TIMES
         late = {f: flight for f, flight in self._flights.items() if now - flight.since > limit}
-        single = {f: flight for f, flight in late.items() if not self._is_with_another(flight.unit, than=f)}
-        if not single:
+        if not late:
             return
         processing: Any = self._client.processing()
         with_whom = {key: worker for worker, keys in processing.items() for key in keys}
-        for future, flight in single.items():
+        fresh = False
+        for future, flight in late.items():
             worker = with_whom.get(future.key)
             if worker is None or flight.unit not in left:
                 continue
@@ -271,16 +300,25 @@ class _Run:
                 worker,
                 _spoken(flight.unit),
             )
+            if not fresh:
+                # Others may wait for the parcel of one that no longer answers.
+                self._send_parcel(others)
+                fresh = True
+            self._given_up[future] = self._flights.pop(future)
             self._send(flight.unit, others)
 
-    def _is_with_another(self, unit: Any, than: Future[Done] | None = None) -> bool:
-        return any(flight.unit == unit for future, flight in self._flights.items() if future is not than)
+    def _all(self) -> dict[Future[Done], _Flight]:
+        return {**self._flights, **self._given_up}
+
+    def _is_with_another(self, unit: Any) -> bool:
+        return any(flight.unit == unit for flight in self._flights.values())
 
     def _recall(self, *units: Any) -> None:
         """Take back what is with workers of units that are done or no longer wanted; what is begun goes on."""
-        found = [future for future, flight in self._flights.items() if flight.unit in units]
+        found = [future for future, flight in self._all().items() if flight.unit in units]
         for future in found:
-            del self._flights[future]
+            self._flights.pop(future, None)
+            self._given_up.pop(future, None)
         _cancelled(self._client, found)
 
 
@@ -324,20 +362,6 @@ def _parcel(job: Job, workers: Workers) -> Parcel:
             "memory"
         )
     return Parcel(packed, workers.threads, versions())
-
-
-@contextmanager
-def _sent(client: Client, parcel: Parcel) -> Iterator[Future[Parcel]]:
-    """The parcel as a result on the cluster, for as long as the block runs."""
-    from dask import config
-
-    # That it may be large was looked at.
-    with config.set({"distributed.admin.large-graph-warning-threshold": LARGEST_JOB * 2}):
-        sent = client.submit(unchanged, parcel, key=f"probekit-{token_hex(8)}", pure=False)
-    try:
-        yield sent
-    finally:
-        _cancelled(client, [sent])
 
 
 def _spoken(unit: Any) -> str:

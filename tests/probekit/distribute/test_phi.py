@@ -141,7 +141,9 @@ def test_all_workers_killed_at_once_are_waited_for(client, network, tmp_path, al
     assert sums(path) == alone
 
 
-def _kill_when(path: Path, done: int, whom: Callable[[], list[int]]) -> Callable[[], int]:
+def _kill_when(
+    path: Path, done: int, whom: Callable[[], list[int]], by_what: signal.Signals = signal.SIGKILL
+) -> Callable[[], int]:
     """Kill processes once so many units are done; gives how many were."""
     pids = whom()
     count: list[int] = []
@@ -150,7 +152,7 @@ def _kill_when(path: Path, done: int, whom: Callable[[], list[int]]) -> Callable
         for _ in range(6000):
             if path.exists() and units(path) >= done:
                 for pid in pids:
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, by_what)
                     count.append(pid)
                 return
             time.sleep(0.01)
@@ -204,6 +206,19 @@ def test_a_worker_that_hangs_is_not_waited_for(folder, network, tmp_path, alone,
         with caplog.at_level("WARNING", "probekit"), pytest.warns(UserWarning, match="measured again"):
             tap(IMAGES, **ASKED, store=path, client=by(client, patience=3.0))
         assert "is given to another worker too" in caplog.text
+    assert sums(path) == alone
+
+
+@pytest.mark.parametrize("moment", [0, 6])
+def test_a_worker_whose_process_is_stopped_is_not_waited_for(
+    folder, network, tmp_path, alone, say, moment: int
+) -> None:
+    path = tmp_path / "phi.zarr"
+    say("slow")
+    with processes(folder, 2) as (address, _, workers), distributed.Client(address) as client:
+        client.wait_for_workers(2, timeout=60)
+        _kill_when(path, moment, lambda: [workers[0].pid], signal.SIGSTOP)
+        probekit.tap(network, "mid")(IMAGES, **ASKED, store=path, client=by(client, patience=3.0))
     assert sums(path) == alone
 
 
