@@ -82,7 +82,14 @@ def from_table(
 
 
 def from_paths(
-    paths: Sequence[Any], *, ids: Any, labels: Any, prepare: Preparation, skip_bad: bool, root: Any = None
+    paths: Sequence[Any],
+    *,
+    ids: Any,
+    labels: Any,
+    prepare: Preparation,
+    skip_bad: bool,
+    check_all: bool = True,
+    root: Any = None,
 ) -> ImageSet:
     """The image files at these paths, relative ones from `root` or the working folder; see `probekit.images.load`."""
     folder, files = _folder(root), _files(list(paths))
@@ -98,7 +105,7 @@ def from_paths(
     own = checked_ids(files if ids is None else ids, len(files), name)
     check_order("labels", labels, own, files)
     classes = None if labels is None else checked_labels(labels, len(files))
-    found = of_names(Folder(folder), files, folder, prepare, skip_bad)
+    found = of_names(Folder(folder), files, folder, prepare, skip_bad, check_all=check_all)
     where = {file: k for k, file in enumerate(files)}
     kept = [where[file] for file in found.ids]
     return replace(
