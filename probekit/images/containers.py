@@ -41,7 +41,7 @@ def opened(path: Path) -> Container:
         os.fspath(path).encode()
         mode = path.stat().st_mode
     except FileNotFoundError:
-        what = 'give a folder, a zip, or "samples" for the built-in photographs'
+        what = 'give a folder, a zip, tars, or "samples" for the built-in photographs'
         raise InputError(f"{path} does not exist: {what}") from None
     except UnicodeEncodeError:
         raise InputError(f"the path {str(path)!a} is not UTF-8, as results need it: rename it") from None

@@ -136,7 +136,9 @@ def _matching(source: Path) -> list[Path] | None:
         return None
     found: list[Path] = []
     for one in _expanded(written):
-        found += [Path(path) for path in (sorted(glob(one)) if has_magic(one) else [one])]  # noqa: PTH207
+        # As it is written, where there is such a file: folders may have brackets in their names.
+        as_written = not has_magic(one) or Path(one).exists()
+        found += [Path(one)] if as_written else map(Path, sorted(glob(one)))  # noqa: PTH207
     return found
 
 

@@ -586,7 +586,7 @@ def test_an_empty_folder_and_an_empty_zip_hold_no_image_files(tmp_path: Path) ->
 
 
 def test_a_path_that_does_not_exist_and_a_single_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r'missing does not exist: give a folder, a zip, or "samples"'):
+    with pytest.raises(InputError, match=r'missing does not exist: give a folder, a zip, tars, or "samples"'):
         load(tmp_path / "missing")
     with pytest.raises(
         InputError,
