@@ -229,7 +229,9 @@ def taken(values: Sequence[T], where: Where) -> tuple[T, ...]:
 
 
 def part_of(values: Any, where: Where) -> Any:
-    """Some of an array: of a range a view."""
+    """Some of an array, or of a range: of consecutive ones a view."""
+    if isinstance(values, range) and not isinstance(where, range):
+        return values.start + values.step * where
     return values[_slice(where)]
 
 
