@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,7 @@ B = TypeVar("B")
 
 # Pixels of a file from which on several are decoded at once: of smaller ones most of the time goes into what only one
 # thread of Python can do at a time, and threads wait for each other.
-WORTH_THREADS = 128 * 128
+WORTH_THREADS = 192 * 192
 # More threads than this wait for each other too.
 MOST_THREADS = 8
 
@@ -144,8 +145,36 @@ def in_order(work: Callable[[A], B], items: Iterable[A], pixels: int) -> list[B]
     They are as many as torch may use, so that who gives a process one core has it decode on one.
     """
     threads = min(torch.get_num_threads(), usable_cores(), MOST_THREADS) if pixels >= WORTH_THREADS else 1
+    everything = list(items)
     with QUIET:
-        if threads == 1:
-            return list(map(work, items))
-        with ThreadPoolExecutor(threads, "probekit-decode") as pool:
-            return list(pool.map(work, items))
+        if min(threads, len(everything)) <= 1:
+            return list(map(work, everything))
+        return _shared_out(work, everything, min(threads, len(everything)))
+
+
+def _shared_out(work: Callable[[A], B], items: Sequence[A], threads: int) -> list[B]:
+    """What several threads, of which this is one, make of the items; of what they raise, what comes first in order."""
+    made: dict[int, B] = {}
+    raised: dict[int, Exception] = {}
+    waiting, one_by_one = iter(range(len(items))), threading.Lock()
+
+    def take() -> None:
+        while not raised:
+            with one_by_one:
+                k = next(waiting, None)
+            if k is None:
+                return
+            try:
+                made[k] = work(items[k])
+            except Exception as error:
+                raised[k] = error
+
+    # A task a thread and not one an item, which would take as long to hand out as a small file to decode.
+    with ThreadPoolExecutor(threads - 1, "probekit-decode") as pool:
+        helping = [pool.submit(take) for _ in range(threads - 1)]
+        take()
+        for one in helping:
+            one.result()
+    if raised:
+        raise raised[min(raised)]
+    return [made[k] for k in range(len(items))]

@@ -126,19 +126,54 @@ def test_threads_change_no_bit_of_what_is_read(tmp_path: Path, options: Any, mon
     assert any(name.startswith("probekit-decode") for name in used)
 
 
-def test_large_files_are_decoded_in_as_many_threads_as_torch_may_use(tmp_path: Path) -> None:
-    """Measured: of files of less than 128×128 pixels threads gain nothing."""
-    path = folder(tmp_path / "f", {f"{k}.png": png(k, 128, 128) for k in range(4)})
-    names: set[str] = set()
+def test_large_files_are_decoded_in_as_many_threads_as_torch_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured: of files of less than 192×192 pixels threads gain nothing."""
+    monkeypatch.setattr(reading, "usable_cores", lambda: 4)
+    met = threading.Barrier(3, timeout=30)
 
-    def work(_: int) -> None:
-        names.add(threading.current_thread().name)
+    def work(_: int) -> str:
+        # Each waits for two others, so that there are three.
+        met.wait()
+        return threading.current_thread().name
 
-    reading.in_order(work, range(4), load(path)._read.pixels)  # pyright: ignore[reportFunctionMemberAccess]
-    assert names == {"MainThread"}
-    assert load(path)._read.pixels >= reading.WORTH_THREADS  # pyright: ignore[reportFunctionMemberAccess]
-    smaller = folder(tmp_path / "g", {"0.png": png(0, 120, 128)})
-    assert load(smaller)._read.pixels < reading.WORTH_THREADS  # pyright: ignore[reportFunctionMemberAccess]
+    large = load(folder(tmp_path / "f", {f"{k}.png": png(k, 192, 192) for k in range(3)}))._read
+    small = load(folder(tmp_path / "g", {f"{k}.png": png(k, 191, 192) for k in range(3)}))._read
+    assert isinstance(large, reading.FileReader)
+    assert isinstance(small, reading.FileReader)
+    torch.set_num_threads(3)
+    try:
+        names = reading.in_order(work, range(3), large.pixels)
+        assert len(set(names)) == 3
+        assert "MainThread" in names
+        assert set(reading.in_order(lambda _: threading.current_thread().name, range(9), small.pixels)) == {
+            "MainThread"
+        }
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_what_threads_raise_is_raised_of_the_first_item_and_no_further_item_is_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "usable_cores", lambda: 4)
+    begun: list[int] = []
+    both = threading.Barrier(4, timeout=30)
+
+    def work(k: int) -> int:
+        begun.append(k)
+        if k < 4:
+            both.wait()
+        raise KeyError(k)
+
+    torch.set_num_threads(4)
+    try:
+        with pytest.raises(KeyError, match="0"):
+            reading.in_order(work, range(1000), reading.WORTH_THREADS)
+    finally:
+        torch.set_num_threads(1)
+    assert len(begun) < 20
 
 
 @pytest.mark.usefixtures("threads")
