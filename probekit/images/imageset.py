@@ -278,8 +278,10 @@ def checked_labels(labels: Any, count: int) -> tuple[str, ...] | None:
     InputError
         If there is not one for each of `count` images, one is no name, or two look alike.
     """
-    values = tuple(names_of("labels", labels, count))
-    if not any(values):
+    # One string for each class, whatever the number of images.
+    known: dict[str, str] = {}
+    values = tuple([known.setdefault(name, name) for name in names_of("labels", labels, count)])
+    if not any(known):
         return None
     check_spelling("labels", values)
     return values

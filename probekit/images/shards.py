@@ -67,14 +67,17 @@ def shards_of(source: Any) -> Shards | None:
         if not paths:
             raise InputError(f"{source}: no file is called so; give tars, such as shards-{{000..099}}.tar")
         return Shards(source, _opened(paths, str(source)), True)
-    listed = [Path(one) for one in source]
-    tars = [path for path in listed if path.suffix.lower() == ".tar"]
+    tars = [Path(one) for one in source if _called_tar(one)]
     if not tars:
         return None
-    if len(tars) < len(listed):
-        other = next(path for path in listed if path.suffix.lower() != ".tar")
+    if len(tars) < len(source):
+        other = next(shown(one) for one in source if not _called_tar(one))
         raise InputError(f"the list holds tars and other files, such as {other}: load the one and the other by itself")
     return Shards(Path(f"list of {len(tars)} tars"), _opened(tars, "the list"), False)
+
+
+def _called_tar(path: Any) -> bool:
+    return isinstance(path, str | Path) and (path if isinstance(path, str) else path.name).lower().endswith(".tar")
 
 
 def samples_of(

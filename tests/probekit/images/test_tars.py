@@ -276,7 +276,7 @@ def test_patterns_and_lists_name_tars(tmp_path: Path) -> None:
         assert (images.name, images.origin) == (pattern, str(plain / pattern))
     with pytest.raises(InputError, match=r"holds no image files .*; there are 3 \.tar; of tars give a pattern, load"):
         load(plain)
-    with pytest.raises(InputError, match=r"the list holds tars and other files, such as x\.png"):
+    with pytest.raises(InputError, match=r"the list holds tars and other files, such as 'x\.png'"):
         load([str(plain / "s-000.tar"), "x.png"])
 
 
@@ -289,6 +289,16 @@ def test_a_name_in_two_shards_is_refused_and_the_sets_are_joined_instead(tmp_pat
     assert joined.ids == ("a.tar/0.png", "a.tar/1.png", "b.tar/0.png", "b.tar/1.png")
     with pytest.raises(InputError, match=r"holds 0\.png more than once, the first in .*c\.tar, .*c\.tar"):
         load(tarred(tmp_path / "c.tar", {}, member("0.png", png(0)), member("./0.png", png(1))))
+
+
+def test_members_are_read_where_the_system_cannot_read_at_a_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{k}.png": png(k) for k in range(5)}
+    sets = [load(tarred(tmp_path / "x.tar", files)), load(zipped(tmp_path / "z.zip", files))]
+    expected = sets[0].read(range(5))
+    monkeypatch.delattr(os, "pread", raising=False)
+    assert all(torch.equal(one.read([3, 0, 4, 1]), expected[[3, 0, 4, 1]]) for one in sets)
 
 
 def test_an_empty_shard_adds_nothing_and_empty_tars_alone_are_refused(tmp_path: Path) -> None:
