@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from probekit import checks
 from probekit.checks import given, listed
@@ -66,7 +67,9 @@ def from_table(
     if missing:
         raise InputError(f"{name} names no file in rows {named(missing)} of {path!r}, counted from 0: drop these rows")
     for option, values in (("ids", ids), ("labels", labels)):
-        check_order(option, values, list(map(str, map(name_of, table.index))))
+        # The rows' names are only asked for where something might go by them.
+        if isinstance(values, pd.Series | xr.DataArray):
+            check_order(option, values, list(map(str, map(name_of, table.index))))
     if root is None and isinstance(source, Path):
         root = source.parent
     return replace(
