@@ -31,7 +31,7 @@ B = TypeVar("B")
 
 # Pixels of a file from which on several are decoded at once: of smaller ones most of the time goes into what only one
 # thread of Python can do at a time, and threads wait for each other.
-WORTH_THREADS = 192 * 192
+WORTH_THREADS = 256 * 256
 # More threads than this wait for each other too.
 MOST_THREADS = 8
 

@@ -129,7 +129,7 @@ def test_threads_change_no_bit_of_what_is_read(tmp_path: Path, options: Any, mon
 def test_large_files_are_decoded_in_as_many_threads_as_torch_may_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Measured: of files of less than 192×192 pixels threads gain nothing."""
+    """Measured: of files of less than 256×256 pixels threads gain nothing."""
     monkeypatch.setattr(reading, "usable_cores", lambda: 4)
     met = threading.Barrier(3, timeout=30)
 
@@ -138,8 +138,8 @@ def test_large_files_are_decoded_in_as_many_threads_as_torch_may_use(
         met.wait()
         return threading.current_thread().name
 
-    large = load(folder(tmp_path / "f", {f"{k}.png": png(k, 192, 192) for k in range(3)}))._read
-    small = load(folder(tmp_path / "g", {f"{k}.png": png(k, 191, 192) for k in range(3)}))._read
+    large = load(folder(tmp_path / "f", {f"{k}.png": png(k, 256, 256) for k in range(3)}))._read
+    small = load(folder(tmp_path / "g", {f"{k}.png": png(k, 255, 256) for k in range(3)}))._read
     assert isinstance(large, reading.FileReader)
     assert isinstance(small, reading.FileReader)
     torch.set_num_threads(3)
