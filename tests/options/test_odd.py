@@ -39,6 +39,7 @@ WITHIN = [
     "probekit.checks",
     "probekit.cli",
     "probekit.denoising",
+    "probekit.distribute",
     "probekit.drawing",
     "probekit.errors",
     "probekit.evaluation",
@@ -72,6 +73,7 @@ WITHIN = [
     "probekit.models",
     "probekit.models.blocks",
     "probekit.models.card",
+    "probekit.models.made",
     "probekit.models.normalisation",
     "probekit.models.parts",
     "probekit.phi",
@@ -97,7 +99,9 @@ WITHIN = [
     "probekit.train.steps",
 ]
 # Rooms that are within with all their modules.
-ROOMS = tuple(f"probekit.{room}." for room in ("capture", "cli", "denoising", "drawing", "machine", "phi"))
+ROOMS = tuple(
+    f"probekit.{room}." for room in ("capture", "cli", "denoising", "distribute", "drawing", "machine", "phi")
+)
 # Records that the package makes and users read, and what is made by a function that checks.
 MADE = {
     "probekit.Tap",
