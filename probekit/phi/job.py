@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from probekit.phi.measure import Measurement
     from probekit.phi.precision import Computation
 
-__all__ = ["UnitsOfPhi", "maker_of", "units_of"]
+__all__ = ["UnitsOfPhi", "made_at", "maker_of", "units_of"]
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,7 @@ class UnitsOfPhi:
     computation: Computation
 
     def ready(self) -> Callable[[range], None]:
-        try:
-            network = self.network().to(device=self.device, dtype=self.dtype)
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(
-                f"the network cannot be brought to {self.device} here ({error}): start workers where there is one, one "
-                "for each"
-            ) from error
+        network = made_at(self.network, self.device, self.dtype)
         measurement = replace(self.measured(network).computed_as(self.computation), progress=False)
         return unit_writer(measurement, self.path, self.plan_sum)
 
@@ -118,6 +112,23 @@ def maker_of(denoiser: nn.Module, workers: Workers) -> Callable[[], nn.Module]:
             "pickled=True) to send it as a pickle"
         )
     return made
+
+
+def made_at(make: Callable[[], nn.Module], device: str, dtype: torch.dtype) -> nn.Module:
+    """A network made once more, on a device of this kind and of this type of numbers.
+
+    Raises
+    ------
+    InputError
+        If there is no such device here.
+    """
+    network = make()
+    try:
+        return network.to(device=device, dtype=dtype)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"the network cannot be brought to {device} here ({error}): start workers where there is one, one for each"
+        ) from error
 
 
 def _itself(denoiser: nn.Module) -> nn.Module:
