@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.ground import Findings, Kept, Variable, along, as_tap, repeats
+from analyses.ground import Findings, Kept, Variable, along, as_tap, repeats, workers_of
 from analyses.sampling.conditions import PHI, condition_of
 from analyses.sampling.kernels import Multiplying
 from analyses.sampling.methods import (
@@ -29,7 +29,6 @@ from probekit import checks
 from probekit.capture.survey import network_of
 from probekit.checks import choice, seeded, whole
 from probekit.denoising.denoiser import as_denoiser, settings_shown
-from probekit.distribute import as_workers
 from probekit.distribute.run import each
 from probekit.errors import InputError
 from probekit.labels import COORDINATES
@@ -251,9 +250,7 @@ def reconstruct(
     _check_match(match, options)
     chosen = method_of(method, options)
     n_samples, draws = repeats("n_samples", n_samples, least=1), repeats("draws", draws, least=1)
-    seed, multiplied, workers = seeded(seed), _precision(precision, denoiser), as_workers(client)
-    if workers is not None and store is None:
-        raise InputError("client= needs store=, the folder that workers keep samples in: give the path of one")
+    seed, multiplied, workers = seeded(seed), _precision(precision, denoiser), workers_of(client, store)
     progress = None if progress is None else checks.flag("progress", progress)
     given = condition_of(
         tap,
