@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from probekit.distribute import Workers as Crew
 
-__all__ = ["Pickled", "Scheduler", "Threads", "Workers", "cluster_called"]
+__all__ = ["Pickled", "Scheduler", "Threads", "Workers", "cluster_called", "without_workers"]
 
 # Seconds until a scheduler has answered, and until workers of this machine have come.
 ANSWER, BEGIN = 20, 120
@@ -26,12 +26,12 @@ Workers = Annotated[
     int | None,
     typer.Option(
         callback=whole_of(1, most=MOST_WORKERS),
-        help=f"Processes of this machine that measure units of a .zarr store side by side. {NEEDS}",
+        help=f"Processes of this machine that share the work, and write into a folder. {NEEDS}",
     ),
 ]
 Scheduler = Annotated[
     str | None,
-    typer.Option(help=f"Address of a running Dask scheduler, such as tcp://head:8786, whose workers measure. {NEEDS}"),
+    typer.Option(help=f"Address of a running Dask scheduler, such as tcp://head:8786, whose workers share it. {NEEDS}"),
 ]
 Threads = Annotated[
     int | None,
@@ -43,6 +43,20 @@ Threads = Annotated[
 Pickled = Annotated[
     bool, typer.Option("--pickled", help="Send workers the network as a pickle, not by its name or path.")
 ]
+
+
+# What of a command's words says who works, and which of these are followed by a value.
+FLAGS, VALUED = ("--pickled",), ("--workers", "--scheduler", "--threads")
+
+
+def without_workers(words: Sequence[str]) -> list[str]:
+    """The words of a command but those that say who works."""
+    left, skipped = [], False
+    for word in words:
+        if not skipped and word not in (*FLAGS, *VALUED) and not word.startswith(tuple(f"{one}=" for one in VALUED)):
+            left.append(word)
+        skipped = not skipped and word in VALUED
+    return left
 
 
 @contextmanager

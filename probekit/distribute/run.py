@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from probekit.distribute.worker import Done, Job, Parcel, do, unchanged, versions
 from probekit.errors import CapacityError, InputError
 from probekit.machine.memory import spoken
+from probekit.machine.modes import flushing_denormals
 from probekit.machine.progress import Bar, spoken_time
 
 if TYPE_CHECKING:
@@ -361,7 +362,7 @@ def _parcel(job: Job, workers: Workers) -> Parcel:
             "images and conditions as files that all workers see (a folder, a zip, tars, a memory-mapped .npy), not in "
             "memory"
         )
-    return Parcel(packed, workers.threads, versions())
+    return Parcel(packed, workers.threads, versions(), flushing_denormals())
 
 
 def _spoken(unit: Any) -> str:

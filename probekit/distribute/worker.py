@@ -6,14 +6,14 @@ import pickle
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from probekit.errors import CapacityError, InputError
 from probekit.machine.installed import installed_version
-from probekit.machine.modes import threaded
+from probekit.machine.modes import flushed_denormals, threaded
 
 __all__ = ["Done", "Job", "Parcel", "do", "unchanged", "versions"]
 
@@ -38,11 +38,14 @@ class Parcel:
         Threads of the CPU for a unit; None for those that Dask gives the worker.
     versions : Mapping[str, str]
         Of what decides numbers, which must be the worker's too.
+    flushed : bool
+        Whether numbers too small for full precision count as 0.
     """
 
     job: bytes
     threads: int | None
     versions: Mapping[str, str]
+    flushed: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,8 @@ def do(parcel: Parcel, unit: Any) -> Done:
 
     worker = get_worker()
     threads = _threads(parcel.threads or worker.state.nthreads)
-    with _ONE_AT_A_TIME, threads, warnings.catch_warnings(record=True) as caught:
+    mode = flushed_denormals() if parcel.flushed else nullcontext()
+    with _ONE_AT_A_TIME, threads, mode, warnings.catch_warnings(record=True) as caught:
         try:
             found: dict[str, Any] = {"result": _ready(parcel)(unit)}
         except Exception as error:
@@ -108,8 +112,18 @@ def _ready(parcel: Parcel) -> Callable[[Any], Any]:
         own = versions()
         if own != parcel.versions:
             raise InputError(f"there it is {own}, and here {parcel.versions}: install the same on all machines")
-        _READY[parcel] = pickle.loads(parcel.job).ready()
+        _READY[parcel] = _unpacked(parcel.job).ready()
     return _READY[parcel]
+
+
+def _unpacked(job: bytes) -> Job:
+    try:
+        return pickle.loads(job)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"a function that the work needs cannot be had there ({error}): install the module that it is of on all "
+            "workers, or start them where it can be imported"
+        ) from error
 
 
 @contextmanager

@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probekit.denoising.denoiser import network_inside
-from probekit.distribute import Workers
+from probekit.distribute import Workers, as_workers
 from probekit.errors import InputError
 from probekit.models import zoo
-from probekit.models.made import is_function, made_by, origin_of
+from probekit.models.made import is_function, made_by, origin_of, remember
 from probekit.phi.writing import unit_writer
 
 if TYPE_CHECKING:
     import torch
+    from distributed import Client
     from torch import nn
 
     from probekit.phi.measure import Measurement
     from probekit.phi.precision import Computation
 
-__all__ = ["UnitsOfPhi", "maker_of", "units_of"]
+__all__ = ["UnitsOfPhi", "beside", "made_at", "maker_of", "told_of", "units_of"]
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,7 @@ class UnitsOfPhi:
     computation: Computation
 
     def ready(self) -> Callable[[range], None]:
-        try:
-            network = self.network().to(device=self.device, dtype=self.dtype)
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(
-                f"the network cannot be brought to {self.device} here ({error}): start workers where there is one, one "
-                "for each"
-            ) from error
+        network = made_at(self.network, self.device, self.dtype)
         measurement = replace(self.measured(network).computed_as(self.computation), progress=False)
         return unit_writer(measurement, self.path, self.plan_sum)
 
@@ -118,6 +113,47 @@ def maker_of(denoiser: nn.Module, workers: Workers) -> Callable[[], nn.Module]:
             "pickled=True) to send it as a pickle"
         )
     return made
+
+
+def told_of(client: Client | Workers | None, denoiser: nn.Module) -> Workers | None:
+    """Workers who from now on know how a network is made, whatever it is called: what is made of it they then know too.
+
+    Raises
+    ------
+    InputError
+        As for `maker_of`.
+    """
+    workers = as_workers(client)
+    if workers is None or workers.pickled:
+        return workers
+    remember(denoiser, maker_of(denoiser, workers))
+    return replace(workers, network=None)
+
+
+def beside(client: Client | Workers | None, other: nn.Module) -> Workers | None:
+    """The workers for another network than the one they were told of: by what made it, or else as a pickle."""
+    workers = as_workers(client)
+    if workers is None:
+        return None
+    known = origin_of(other) or origin_of(network_inside(other))
+    return replace(workers, network=None, pickled=workers.pickled or known is None)
+
+
+def made_at(make: Callable[[], nn.Module], device: str, dtype: torch.dtype) -> nn.Module:
+    """A network made once more, on a device of this kind and of this type of numbers.
+
+    Raises
+    ------
+    InputError
+        If there is no such device here.
+    """
+    network = make()
+    try:
+        return network.to(device=device, dtype=dtype)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"the network cannot be brought to {device} here ({error}): start workers where there is one, one for each"
+        ) from error
 
 
 def _itself(denoiser: nn.Module) -> nn.Module:

@@ -113,6 +113,8 @@ class Tap(Edits):
         What is called with (y, sigma).
     names : tuple[str, ...]
         What results call the taps.
+    reduce : str or callable
+        What is made of their maps, as it was given.
     """
 
     def __init__(self, denoiser: nn.Module, points: tuple[TapPoint, ...], reduce: str | Reduction) -> None:
@@ -120,11 +122,11 @@ class Tap(Edits):
         self.names = tuple(point.name for point in points)
         self._observer = Observer(denoiser, points)
         self._reduce = reduction(reduce)
-        self._given = reduce
+        self.reduce = reduce
 
     @property
     def _reduce_name(self) -> str:
-        given = self._given
+        given = self.reduce
         return given if isinstance(given, str) else getattr(given, "__qualname__", type(given).__name__)
 
     @property
@@ -249,7 +251,7 @@ class Tap(Edits):
                 f"weights of {self._observer.name} are on the meta device, so that a store could not tell this network "
                 "from another: load them onto a device, or measure without store="
             )
-        again = partial(_measured_again, names=self.names, reduce=self._given)
+        again = partial(_measured_again, names=self.names, reduce=self.reduce)
         job = None if workers is None else units_of(measurement, maker_of(self.denoiser, workers), again)
         return into_store(measurement, store, workers, job)
 
@@ -363,7 +365,7 @@ class Tap(Edits):
         # One image stands for a batch, but which inputs belong to which image only the network knows.
         count = len(y) if conditions else 1
         reached = self._observer.reach(tuple(y.shape[1:]), first(sigma, count, of=len(y)), count, conditions)
-        if isinstance(self._given, str):
+        if isinstance(self.reduce, str):
             self._observer.refuse_channels_last(reached)
         with self._observer.running(self._reduce) as run:
             return torch.cat(self._observer.of_each(y, run(lambda: self.denoiser(y, sigma, **conditions))), dim=1)
@@ -382,13 +384,13 @@ class Tap(Edits):
     ) -> Measurement:
         draws, seed = draws_given(draws), seeded(seed, least=-LARGEST_SEED)
         source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
-        if isinstance(self._given, str):
+        if isinstance(self.reduce, str):
             self._observer.refuse_channels_last(reached)
 
         def of(count: int) -> Measurement:
             batch = batch_size_for(self._observer, reached, len(source) * count, given=batch_size)
             return Measurement(
-                observed=partial(self._observer.reading, self._reduce, plain=isinstance(self._given, str)),
+                observed=partial(self._observer.reading, self._reduce, plain=isinstance(self.reduce, str)),
                 source=source,
                 rest=rest_image(self.denoiser, source.shape),
                 conditions=given,
@@ -449,7 +451,7 @@ class Tap(Edits):
         """
         return {
             "modules": modules_of(self.denoiser, without=self._observer.changes),
-            "reduce": self._given if isinstance(self._given, str) else named(self._given),
+            "reduce": self.reduce if isinstance(self.reduce, str) else named(self.reduce),
         }
 
     def _provenance(
