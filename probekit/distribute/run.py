@@ -48,6 +48,8 @@ class _Flight(NamedTuple):
 
     unit: Any
     since: float
+    # How often it was given to another before.
+    again: int = 0
 
 
 @dataclass
@@ -185,7 +187,7 @@ class _Run:
             key = f"probekit-{token_hex(8)}"
             self._sent.append(self._client.submit(unchanged, self._parcel, key=key, pure=False, **where))
 
-    def _send(self, unit: Any, to: list[str] | None = None) -> None:
+    def _send(self, unit: Any, to: list[str] | None = None, *, again: int = 0) -> None:
         if to is None and (self._failed or self._late):
             to = list(self._usable()) or None
         self._sent_out += 1
@@ -194,7 +196,7 @@ class _Run:
         future = self._client.submit(
             do, self._sent[-1], unit, key=f"{self._sent[0].key}-{self._sent_out}", pure=False, **where
         )
-        self._flights[future] = _Flight(unit, time.monotonic())
+        self._flights[future] = _Flight(unit, time.monotonic(), again)
         future.add_done_callback(self._hand_over)
 
     def _hand_over(self, future: Future[Done]) -> None:
@@ -278,20 +280,21 @@ class _Run:
         limit = self._patience
         if limit is None:
             limit = max(LATE, TIMES * statistics.median(self._took)) if self._took else LATE * TIMES
-        late = {f: flight for f, flight in self._flights.items() if now - flight.since > limit}
+        # Each time it is waited for twice as long: perhaps workers are only slow.
+        late = {f: flight for f, flight in self._flights.items() if now - flight.since > limit * 2**flight.again}
         if not late:
             return
         processing: Any = self._client.processing()
         with_whom = {key: worker for worker, keys in processing.items() for key in keys}
-        fresh = False
+        sent_to: list[str] = []
         for future, flight in late.items():
             worker = with_whom.get(future.key)
             if worker is None or flight.unit not in left:
                 continue
             self._late.add(worker)
-            others = list(self._usable())
+            # Where all are late, one may be so for want of the parcel, which another holds that no longer answers.
+            others = list(self._usable()) or [w for w in self._crew.threads if w != worker and w not in self._failed]
             if not others:
-                # Perhaps they are only slow.
                 self._late.discard(worker)
                 continue
             LOG.warning(
@@ -301,12 +304,12 @@ class _Run:
                 worker,
                 _spoken(flight.unit),
             )
-            if not fresh:
+            if others != sent_to:
                 # Others may wait for the parcel of one that no longer answers.
                 self._send_parcel(others)
-                fresh = True
+                sent_to = others
             self._given_up[future] = self._flights.pop(future)
-            self._send(flight.unit, others)
+            self._send(flight.unit, others, again=flight.again + 1)
 
     def _all(self) -> dict[Future[Done], _Flight]:
         return {**self._flights, **self._given_up}
