@@ -97,9 +97,9 @@ def _started(count: int) -> Iterator[Client]:
 
     from distributed import Client, LocalCluster
 
-    # No page to look at; and the system tells when memory is short: a worker that Dask kills for it would be started
-    # again and again.
-    options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": None, "silence_logs": logging.ERROR}
+    # Its page where no other is in the way; and the system tells when memory is short: a worker that Dask kills for it
+    # would be started again and again.
+    options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
     try:
         cluster = LocalCluster(n_workers=count, threads_per_worker=1, **options)
     except Exception as error:

@@ -24,7 +24,8 @@ class SLURMCluster(LocalCluster):
 
     def __init__(self, *, cores, processes, **of_jobs):
         assert of_jobs["walltime"] and of_jobs["memory"]
-        super().__init__(n_workers=0, threads_per_worker=cores // processes, memory_limit=0, dashboard_address=None)
+        options = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0"}
+        super().__init__(n_workers=0, threads_per_worker=cores // processes, **options)
 
     def adapt(self, *, maximum_jobs):
         super().adapt(minimum=0, maximum=maximum_jobs)
@@ -51,7 +52,7 @@ def test_the_script_runs_with_workers_of_this_machine_in_place_of_jobs(tmp_path:
 def test_its_jobs_are_what_slurm_is_asked_for() -> None:
     jobqueue = pytest.importorskip("dask_jobqueue")
     options = runpy.run_path(str(SCRIPT))["CLUSTER"]
-    with jobqueue.SLURMCluster(**options, scheduler_options={"dashboard_address": None}) as cluster:
+    with jobqueue.SLURMCluster(**options, scheduler_options={"dashboard_address": "127.0.0.1:0"}) as cluster:
         script = cluster.job_script()
     for line in ("#SBATCH -p normal", "#SBATCH -t 04:00:00", "#SBATCH --cpus-per-task=8", "--nthreads 1"):
         assert line in script

@@ -144,7 +144,7 @@ def test_workers_write_to_an_object_store(far: Any, tmp_path: Path) -> None:
     images = IMAGES[:64].repeat(2, axis=2).repeat(2, axis=3)
     tap(images, **ASKED, store=tmp_path / "phi.zarr")
     # fsspec's memory is that of one process, and so workers are threads of it.
-    options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": None}
+    options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0"}
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **options)
     with cluster, distributed.Client(cluster) as client:
         tap(images, **ASKED, store=URL, client=probekit.Workers(client, threads=torch.get_num_threads()))
