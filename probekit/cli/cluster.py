@@ -100,7 +100,8 @@ def _started(count: int) -> Iterator[Client]:
 
     # No page to look at; and the system tells when memory is short: a worker that Dask kills for it would be started
     # again and again.
-    options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": None, "silence_logs": logging.ERROR}
+    options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": ":0", "silence_logs": logging.ERROR}
+    options["scheduler_kwargs"] = {"dashboard": False}
     try:
         cluster = LocalCluster(n_workers=count, threads_per_worker=1, **options)
     except Exception as error:
