@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,18 +98,29 @@ def _started(count: int) -> Iterator[Client]:
 
     from distributed import Client, LocalCluster
 
-    # Its page where no other is in the way; and the system tells when memory is short: a worker that Dask kills for it
-    # would be started again and again.
+    # No page to look at, on a port that is in no other's way; and the system tells when memory is short: a worker that
+    # Dask kills for it would be started again and again.
     options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
+    options["scheduler_kwargs"] = {"dashboard": False}
     try:
         cluster = LocalCluster(n_workers=count, threads_per_worker=1, **options)
     except Exception as error:
         raise CapacityError(
             f"--workers {count}: they could not be started ({error}): give fewer, or leave it out"
         ) from error
-    with cluster, Client(cluster) as client:
+    with cluster, Client(cluster, set_as_default=False) as client:
         client.wait_for_workers(count, timeout=BEGIN)
         yield client
+
+
+def _refuse_no_machine(address: str) -> None:
+    """What no scheduler can be at is told at once, not after waiting for an answer."""
+    from distributed.comm import get_address_host_port
+
+    host, port = get_address_host_port(address)
+    if not 0 < port < 2**16:
+        raise ValueError(f"there is no port {port}")
+    socket.getaddrinfo(host, port)
 
 
 @contextmanager
@@ -116,7 +128,8 @@ def _connected(address: str | None) -> Iterator[Client]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=ANSWER)
+        _refuse_no_machine(str(address))
+        client = Client(address, timeout=ANSWER, set_as_default=False)
     except (ValueError, TypeError, ImportError) as error:
         raise InputError(
             f"--scheduler {address} is no address ({error}): give one such as tcp://head:8786, which `dask scheduler` "
@@ -124,7 +137,7 @@ def _connected(address: str | None) -> Iterator[Client]:
         ) from error
     except OSError as error:
         raise CapacityError(
-            f"--scheduler {address}: no scheduler answers there within {ANSWER} s ({error}): start one with `dask "
+            f"--scheduler {address}: no scheduler answers there ({error}): start one with `dask "
             "scheduler`, or give its address"
         ) from error
     with client:

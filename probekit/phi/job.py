@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probekit.denoising.denoiser import network_inside
+from probekit.denoising.denoiser import as_denoiser, network_inside
 from probekit.distribute import Workers, as_workers
 from probekit.errors import InputError
 from probekit.models import zoo
@@ -126,7 +126,7 @@ def told_of(client: Client | Workers | None, denoiser: nn.Module) -> Workers | N
     workers = as_workers(client)
     if workers is None or workers.pickled:
         return workers
-    remember(denoiser, maker_of(denoiser, workers))
+    remember(denoiser, partial(_as_denoiser, maker_of(denoiser, workers)))
     return replace(workers, network=None)
 
 
@@ -154,6 +154,10 @@ def made_at(make: Callable[[], nn.Module], device: str, dtype: torch.dtype) -> n
         raise InputError(
             f"the network cannot be brought to {device} here ({error}): start workers where there is one, one for each"
         ) from error
+
+
+def _as_denoiser(make: Callable[[], nn.Module]) -> nn.Module:
+    return as_denoiser(make())
 
 
 def _itself(denoiser: nn.Module) -> nn.Module:
