@@ -123,7 +123,8 @@ def test_a_report_is_the_same_by_workers_to_the_last_byte(folder, network, clien
     assert sums(folder / "there") == one
 
 
-def test_a_network_that_workers_cannot_make_is_told_before_anything_is_measured(network, client, folder) -> None:
+@pytest.mark.usefixtures("network")
+def test_a_network_that_workers_cannot_make_is_told_before_anything_is_measured(client, folder) -> None:
     import own_network
 
     how: dict[str, Any] = {"denoiser": own_network.make(), "only": (3,), "told": QUIET}
