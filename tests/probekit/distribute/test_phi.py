@@ -52,14 +52,20 @@ def network(folder: Path) -> torch.nn.Module:
 
 
 @pytest.fixture(scope="module")
-def client(folder: Path) -> Iterator[Any]:
+def both(folder: Path) -> Iterator[Any]:
     # Its workers are told by files there.
     assert os.environ[TOLD] == str(folder)
     options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, **options)
     with cluster, distributed.Client(cluster) as client:
-        client.wait_for_workers(2, timeout=60)
         yield client
+
+
+@pytest.fixture
+def client(both: Any) -> Any:
+    """Of a cluster of two workers, those that were killed before among them."""
+    both.wait_for_workers(2, timeout=120)
+    return both
 
 
 @pytest.fixture(scope="module")
