@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from torch import nn
 
 import probekit
 from analyses import concepts, controls, report, textures, variants
@@ -96,17 +97,22 @@ def pictures(count: int = 40, size: int = 8, prefix: str = "a") -> probekit.imag
     return probekit.images.load(values.astype(np.float32), ids=ids, labels=classes)
 
 
-def worked(client: Any) -> int:
-    """Units that workers have done so far."""
-    return sum(client.run(_done).values())
+@pytest.fixture
+def jobs(client, monkeypatch) -> list[str]:
+    """What workers are sent, as long as the test runs: one parcel for each store."""
+    submit, sent = client.submit, []
 
+    def told(function: Any, *given: Any, **how: Any) -> Any:
+        if function.__name__ == "unchanged":
+            sent.append(how["key"])
+        return submit(function, *given, **how)
 
-def _done(dask_worker: Any) -> int:
-    return int(dask_worker.state.transition_counter)
+    monkeypatch.setattr(client, "submit", told)
+    return sent
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_report_is_the_same_by_workers_to_the_last_byte(folder, network, client, crew, monkeypatch) -> None:
+def test_a_report_is_the_same_by_workers_to_the_last_byte(folder, network, crew, jobs, monkeypatch) -> None:
     how: dict[str, Any] = {"denoiser": network, "only": (1, 6), "sampling": Sampling(conditions=2, levels=2)}
     how |= {"told": QUIET}
     # Of what is kept only the seconds that samples took may differ.
@@ -116,9 +122,9 @@ def test_a_report_is_the_same_by_workers_to_the_last_byte(folder, network, clien
     monkeypatch.setattr(concepts, "analyse", partial(concepts.analyse, channels=[1], together=1))
     asked = {"sigma": (0.1, 0.5), "draws": 2}
     here = report.run(pictures(), out=folder / "here", measured=Measured(**asked), **how)
-    before = worked(client)
     there = report.run(pictures(), out=folder / "there", measured=Measured(**asked, client=crew), **how)
-    assert worked(client) > before
+    # φ of the network and of its twin, samples by three variants, with a concept held and without.
+    assert len(jobs) == 2 + 3 + 2
     xr.testing.assert_identical(here, there)
     one, other = sums(folder / "here"), sums(folder / "there")
     assert one == other
@@ -138,14 +144,18 @@ def test_a_network_that_workers_cannot_make_is_told_before_anything_is_measured(
     assert not (folder / "unknown").exists()
 
 
-def test_a_table_of_controls_is_the_same_by_workers(network, client, crew, tmp_path) -> None:
+def test_a_table_of_controls_is_the_same_by_workers(network, crew, jobs, tmp_path) -> None:
+    torch.manual_seed(5)
+    # Nobody knows how it was made, so that it is sent as it is.
+    further = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 3, padding=1)).eval()
     how: dict[str, Any] = {"train": pictures(40, prefix="t"), "denoiser": network, "sigma": 0.1, "draws": 2}
     how |= {"untrained": 1, "measures": ["stability", "precision"], "progress": False}
+    how |= {"further": [controls.Source("mine", "other network", further, ("1",))]}
     how |= {"settings": controls.Settings(resamples=100, among=24, pairs_images=24)}
     here = controls.table(pictures(), store=tmp_path / "here", **how)
-    before = worked(client)
     there = controls.table(pictures(), store=tmp_path / "there", client=crew, **how)
-    assert worked(client) > before
+    # Images and training images of every source.
+    assert len(jobs) == 2 * len(list((tmp_path / "there").iterdir()))
     xr.testing.assert_identical(here, there)
     assert sums(tmp_path / "here") == sums(tmp_path / "there")
     with pytest.raises(probekit.InputError, match="client= needs store="):
