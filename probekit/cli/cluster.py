@@ -98,10 +98,12 @@ def _started(count: int) -> Iterator[Client]:
 
     from distributed import Client, LocalCluster
 
+    from probekit.machine.memory import keeping_freed
+
     # No page to look at; and the system tells when memory is short: a worker that Dask kills for it would be started
     # again and again.
     options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": ":0", "silence_logs": logging.ERROR}
-    options["scheduler_kwargs"] = {"dashboard": False}
+    options |= {"scheduler_kwargs": {"dashboard": False}, "env": keeping_freed()}
     try:
         cluster = LocalCluster(n_workers=count, threads_per_worker=1, **options)
     except Exception as error:

@@ -20,7 +20,7 @@ import probekit
 from analyses import concepts, controls, report, textures, variants
 from analyses.report import Measured, Sampling, Told
 from analyses.report.shell import main
-from probekit.cli.cluster import without_workers
+from probekit.cli.cluster import cluster_called, without_workers
 from probekit.machine.modes import threaded
 from tests.clusters import environment, sums
 
@@ -228,6 +228,19 @@ def test_commands_leave_the_same_files_by_workers(asked: str, folder, client, tm
 def test_what_is_typed_of_workers_is_no_part_of_a_report() -> None:
     typed = ["a", "--workers", "2", "--pickled", "--threads=1", "--size", "8", "--scheduler", "--workers", "-o", "b"]
     assert without_workers(typed) == ["a", "--size", "8", "-o", "b"]
+
+
+def test_workers_of_this_machine_keep_freed_memory_unless_the_environment_says_how(monkeypatch) -> None:
+    for name in ("MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    with cluster_called(1, None) as crew:
+        assert crew is not None
+        assert set(crew.client.run(os.getenv, "MALLOC_ARENA_MAX").values()) == {"1"}
+        assert set(crew.client.run(os.getenv, "MALLOC_TRIM_THRESHOLD_").values()) == {str(2**28)}
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
+    with cluster_called(1, None) as crew:
+        assert crew is not None
+        assert set(crew.client.run(os.getenv, "MALLOC_TRIM_THRESHOLD_").values()) == {"1000000"}
 
 
 @pytest.mark.parametrize(

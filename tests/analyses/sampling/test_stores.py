@@ -238,7 +238,7 @@ def test_what_a_network_keeps_at_some_levels_alone_is_known_when_a_store_goes_on
 class Crowded(Plain):
     """What it makes of an image depends on how many are looked at together, as last bits do."""
 
-    def forward(self, y: Tensor, sigma: Any = None) -> Tensor:
+    def forward(self, y: Tensor) -> Tensor:
         return super().forward(y) + 1e-3 * len(y)
 
 
