@@ -117,7 +117,7 @@ def _started(count: int) -> Iterator[Client]:
 
 def _refuse_no_machine(address: str) -> None:
     """What no scheduler can be at is told at once, not after waiting for an answer."""
-    from distributed.comm import get_address_host_port
+    from distributed.comm.addressing import get_address_host_port
 
     host, port = get_address_host_port(address)
     if not 0 < port < 2**16:
