@@ -149,7 +149,7 @@ def million(images: int) -> None:
 
         watching = threading.Thread(target=watch)
         watching.start()
-        asked: Any = {"sigma": 0.2, "draws": 8, "batch_size": 4096, "store": path, "client": workers}
+        asked: Any = {"sigma": 0.2, "draws": 10, "batch_size": 4096, "store": path, "client": workers}
         tap(source, **asked)
         over.set()
         watching.join()
