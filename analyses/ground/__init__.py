@@ -6,7 +6,15 @@ from probekit.machine.on_demand import on_demand
 
 if TYPE_CHECKING:
     from analyses.ground.activity import as_activity, refuse_signed, sites, varies
-    from analyses.ground.alike import beside, by_channel, by_image, check_same_network, same_attr, same_channels
+    from analyses.ground.alike import (
+        beside,
+        by_channel,
+        by_image,
+        check_same_network,
+        same_attr,
+        same_channels,
+        subsample,
+    )
     from analyses.ground.checks import (
         TAKEN_OFF,
         check_errors,
@@ -51,6 +59,7 @@ if TYPE_CHECKING:
         untrained_twins,
     )
     from analyses.ground.shell import OF_TEST, OUT, Clusters, Data, Level, Permutations, Resamples, run
+    from probekit.machine.blocks import at_hand, image_blocks
 
 __all__ = [
     "GUIDE",
@@ -76,6 +85,7 @@ __all__ = [
     "as_network",
     "as_tap",
     "asked_twins",
+    "at_hand",
     "beside",
     "block_colours",
     "block_names",
@@ -96,6 +106,7 @@ __all__ = [
     "folder_called",
     "folder_of",
     "holm",
+    "image_blocks",
     "interval",
     "jackknife_deviation",
     "jackknifed",
@@ -120,6 +131,7 @@ __all__ = [
     "saved",
     "shown_range",
     "sites",
+    "subsample",
     "table_row",
     "unlike",
     "untrained_twin",

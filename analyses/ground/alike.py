@@ -12,7 +12,7 @@ from analyses.ground.checks import check_numbers
 from probekit import labels
 from probekit.errors import InputError
 
-__all__ = ["beside", "by_channel", "by_image", "check_same_network", "same_attr", "same_channels"]
+__all__ = ["beside", "by_channel", "by_image", "check_same_network", "same_attr", "same_channels", "subsample"]
 
 # What says which channel is which.
 CHANNELS = ("tap", "unit")
@@ -97,6 +97,27 @@ def by_image(data: xr.DataArray, ids: Sequence[str], name: str) -> xr.DataArray:
         return data
     own = labels.strings(data["image"].values).tolist()
     return data if own == list(ids) else data.isel(image=_order(own, list(ids), name, "images", "image"))
+
+
+def subsample(data: xr.Dataset | xr.DataArray, most: int, seed: int) -> np.ndarray:
+    """Positions of at most so many images, drawn at random, by id: the same images in whatever order they are given.
+
+    Parameters
+    ----------
+    data
+        With a coordinate `image`.
+    most, seed
+        Number of images ≥ 1, and seed of the drawing.
+
+    Returns
+    -------
+    ndarray
+        (images), in the order of ids; of all images where there are no more.
+    """
+    order = labels.by_id(data)
+    if len(order) <= most:
+        return order
+    return order[np.sort(np.random.default_rng(seed).permutation(len(order))[:most])]
 
 
 def beside(against: Any, data: xr.Dataset, name: str) -> Callable[[labels.Site], np.ndarray]:
