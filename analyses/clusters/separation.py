@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from analyses.clusters.kernels_separation import Sums, p_of_jackknife, p_value, scatters, separated, worth
@@ -137,7 +138,8 @@ def separation(
     permutations = repeats("permutations", permutations, least=99)
     _, level, seed = resampling(100, level, seed)
     max_images = checks.whole("max_images", max_images, least=2 * LEAST)
-    data = data.isel(image=subsample(data, max_images, seed))
+    used = subsample(data, max_images, seed)
+    against, data = _of_the_same(against, data, used), data.isel(image=used)
     names, classes = np.unique(labels.classes(data, label, least=2), return_inverse=True)
     groups = np.arange(len(classes))
     if clusters is not None:
@@ -180,6 +182,16 @@ def separation(
         level=level,
         analysis_seed=seed,
     )
+
+
+def _of_the_same(against: xr.Dataset | None, data: xr.Dataset, used: np.ndarray) -> xr.Dataset | None:
+    """The images of other φ that are used of the data, by id; all of it where it is of other images, which is refused."""
+    if not isinstance(against, xr.Dataset) or "image" not in against.coords or len(used) == data.sizes["image"]:
+        return against
+    ids, others = (pd.Index(labels.strings(one["image"].values)) for one in (data, against))
+    if not others.is_unique or set(ids) != set(others):
+        return against
+    return against.isel(image=others.get_indexer(ids[used]))
 
 
 def _features(phi: np.ndarray, standardised: bool, where: str) -> np.ndarray | None:
