@@ -185,7 +185,7 @@ def separation(
 
 
 def _of_the_same(against: xr.Dataset | None, data: xr.Dataset, used: np.ndarray) -> xr.Dataset | None:
-    """The images of other φ that are used of the data, by id; all of it where it is of other images, which is refused."""
+    """The images of other φ that are used of the data, by id; all where it is of other images, which is refused."""
     if not isinstance(against, xr.Dataset) or "image" not in against.coords or len(used) == data.sizes["image"]:
         return against
     ids, others = (pd.Index(labels.strings(one["image"].values)) for one in (data, against))

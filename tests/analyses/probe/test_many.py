@@ -39,7 +39,8 @@ def made(images: int, seed: int = 0, prefix: str = "a", apart: float = 2.0) -> x
 
 def test_classes_are_read_by_a_classifier_fitted_to_a_sample() -> None:
     found = probe.analyse(made(4000), made(3000, prefix="b", apart=8.0 / np.sqrt(2)), fit_images=300, **QUICK)
-    assert found.attrs["train_images"] == 4000 and found.attrs["images_fitted"] == 300
+    assert found.attrs["train_images"] == 4000
+    assert found.attrs["images_fitted"] == 300
     # Corners are 8 apart, and halfway lies 4 from each: a fit is off this by less than 1, and then one of two others
     # is nearer with probability 2Φ(−3) = 0.0027.
     assert (found.accuracy > 0.99).all()
@@ -86,7 +87,8 @@ def test_the_sample_goes_by_ids_whatever_order_images_are_in(seed: int, held: bo
 def test_every_class_has_an_image_among_those_fitted(classes: list[int], most: int, seed: int) -> None:
     y = np.unique(classes, return_inverse=True)[1]
     part = kernels.fitted_on(y, most, seed)
-    assert (np.diff(part) > 0).all() and set(y[part]) == set(y)
+    assert (np.diff(part) > 0).all()
+    assert set(y[part]) == set(y)
     drawn = set(kernels.subset(y, min(most, len(y)), np.random.default_rng(seed)).tolist())
     assert drawn <= set(part.tolist())
     assert len(part) - len(drawn) == len(set(y)) - len(set(y[sorted(drawn)]))

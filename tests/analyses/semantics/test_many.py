@@ -1,7 +1,8 @@
-"""Some images' neighbours among very many, which are read some at a time: exact, equal wherever φ lies, what is read."""
+"""Some images' neighbours among very many, read some at a time: exact, equal wherever φ lies, what is read."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_neighbours_of_some_images_are_those_among_all_however_these_come(
     whole: bool, seed: int, n: int, cuts: list[int], noisy: bool, grouped: bool, elements: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    x = rng.integers(0, 3, size=(n, 3)).astype(float) if whole else rng.normal(size=(n, 3)) + [1e4, 0, 0]
+    x = rng.integers(0, 3, size=(n, 3)).astype(float) if whole else rng.normal(size=(n, 3)) + np.array([1e4, 0, 0])
     groups = np.unique(rng.integers(0, 6, n), return_inverse=True)[1] if grouped else np.arange(n)
     noise = rng.integers(0, 3, n) / 4 if noisy else None
     most = n - int(np.bincount(groups).max())
@@ -65,7 +66,7 @@ def test_neighbours_of_some_images_are_those_among_all_however_these_come(
         patch.setattr(kernels_nearest, "ELEMENTS", elements)
         found = kernels_nearest.Nearest(x[asked], k, groups[asked], None if noise is None else noise[asked])
         ends = sorted({0, n, *(c for c in cuts if c < n)})
-        for start, stop in zip(ends, ends[1:], strict=False):
+        for start, stop in itertools.pairwise(ends):
             rows = slice(start, stop)
             found.look(x[rows], start, groups[rows], None if noise is None else noise[rows])
     index, distance = kernels_pairs.nearest(x, k, noise, groups)
@@ -155,7 +156,8 @@ def test_images_asked_for_have_the_neighbours_that_all_have(noise_free: bool, cl
     how: dict[str, Any] = {"k": 4, "noise_free": noise_free, "clusters": clusters, **QUICK}
     every, some = semantics.neighbours(data, **how), semantics.neighbours(data, query_images=30, **how)
     asked = np.flatnonzero((some.neighbor_index.values[0, 0, 0] >= 0).all(axis=1))
-    assert len(asked) == some.attrs["query_images"] == 30 and every.attrs["query_images"] == 90
+    assert len(asked) == some.attrs["query_images"] == 30
+    assert every.attrs["query_images"] == 90
     for name in ("neighbor_index", "neighbor_distance"):
         values = some[name].values[:, :, :, asked]
         np.testing.assert_allclose(values, every[name].values[:, :, :, asked], rtol=1e-5, atol=1e-6)
@@ -171,8 +173,10 @@ def test_images_are_found_again_among_those_drawn() -> None:
     data = made(90)
     found = semantics.per_image(data, among=10, k=None, query_images=35, distances="euclidean")
     group = found.group.values
-    assert (np.bincount(group[group >= 0]) == 10).all() and (group >= 0).sum() == found.attrs["queries"] == 30
-    assert np.isnan(found["rank"].values[group < 0]).all() and (found["rank"].values[group >= 0] >= 1).all()
+    assert (np.bincount(group[group >= 0]) == 10).all()
+    assert (group >= 0).sum() == found.attrs["queries"] == 30
+    assert np.isnan(found["rank"].values[group < 0]).all()
+    assert (found["rank"].values[group >= 0] >= 1).all()
     alone = data.isel(image=np.flatnonzero(group == 0))
     # Searched alone, the images of a group are found at the same ranks.
     again = semantics.per_image(alone, among=10, k=None, distances="euclidean")
@@ -211,7 +215,8 @@ def test_where_distances_tell_nothing_nothing_is_found(spoil: Any, metric: str, 
     data["phi"] = data.phi.copy(data=spoil(data.phi.values).astype(np.float32))
     with pytest.warns(RuntimeWarning, match=said):
         found = semantics.neighbours(data, query_images=20, distances=metric, **QUICK)
-    assert (found.neighbor_index == -1).all() and np.isnan(found.precision).all()
+    assert (found.neighbor_index == -1).all()
+    assert np.isnan(found.precision).all()
 
 
 @pytest.mark.parametrize("images", [300, 1200])

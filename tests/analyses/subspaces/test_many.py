@@ -29,7 +29,8 @@ def test_a_fit_to_some_images_sorts_all_as_they_are(method: str) -> None:
     score = subspaces.score(found, truth)
     # An active channel lies 25 standard errors above rest at least, and supports share none: an image is in another
     # subspace only if most of its six channels seem at rest, with probability Φ(−23)³ < 1e-300.
-    assert score.accuracy.item() == 1 and score.support_f1.item() == 1
+    assert score.accuracy.item() == 1
+    assert score.support_f1.item() == 1
     assert found.attrs["images_fitted"] == 300
     assert found["size"].values.ravel().tolist() == sorted(np.bincount(truth.subspace.values), reverse=True)
     assert (found["size"].values.ravel() == np.bincount(found.subspace.values)).all()
