@@ -60,7 +60,7 @@ def partition(x: np.ndarray, k: int, *, seed: int, n_init: int, noise: np.ndarra
     with warnings.catch_warnings():
         # A half of images may hold too few different ones though the whole does not: no number is chosen by it.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = KMeans(k, n_init=cast(Any, n_init), random_state=seed).fit(x)
+        found: Any = KMeans(k, n_init=cast(Any, n_init), random_state=seed).fit(x)
     order = np.argsort(-np.bincount(found.labels_, minlength=k), kind="stable")
     centre: np.ndarray = found.cluster_centers_[order]
     cluster = np.argsort(order)[found.labels_]

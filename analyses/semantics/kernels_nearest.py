@@ -204,15 +204,15 @@ class Sought(NamedTuple):
 
     Attributes
     ----------
-    index, distance
-        As of `Nearest`.
+    found, distance
+        `index` and `distance` of `Nearest`.
     undefined
         Number of images without a distance; with any, nothing was found.
     nothing, alike
         Whether no feature was left; whether all images are alike.
     """
 
-    index: np.ndarray
+    found: np.ndarray
     distance: np.ndarray
     undefined: int
     nothing: bool

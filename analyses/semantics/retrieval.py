@@ -322,7 +322,7 @@ def _by_parts(
         where = f"σ = {site.sigma:g}, block {site.name}"
         for m, (metric, one) in enumerate(zip(metrics, at, strict=True)):
             if tells_apart(one[2:], where, metric, warn=True, noise_free=subtract):
-                index[site.level, site.block, m, asked] = one.index
+                index[site.level, site.block, m, asked] = one.found
                 near = one.distance
                 distance[site.level, site.block, m, asked] = near * np.abs(near) / 2 if metric == "cosine" else near
 
