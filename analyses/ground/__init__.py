@@ -6,7 +6,15 @@ from probekit.machine.on_demand import on_demand
 
 if TYPE_CHECKING:
     from analyses.ground.activity import as_activity, refuse_signed, sites, varies
-    from analyses.ground.alike import beside, by_channel, by_image, check_same_network, same_attr, same_channels
+    from analyses.ground.alike import (
+        beside,
+        by_channel,
+        by_image,
+        check_same_network,
+        drawn_rows,
+        same_attr,
+        same_channels,
+    )
     from analyses.ground.checks import (
         TAKEN_OFF,
         check_errors,
@@ -51,6 +59,7 @@ if TYPE_CHECKING:
         untrained_twins,
     )
     from analyses.ground.shell import OF_TEST, OUT, Clusters, Data, Level, Permutations, Resamples, run
+    from probekit.machine.blocks import at_hand, channel_blocks, image_blocks
 
 __all__ = [
     "GUIDE",
@@ -77,10 +86,12 @@ __all__ = [
     "as_tap",
     "asked_twins",
     "beside",
+    "at_hand",
     "block_colours",
     "block_names",
     "by_channel",
     "by_image",
+    "channel_blocks",
     "check_errors",
     "check_measured",
     "check_noise",
@@ -91,11 +102,13 @@ __all__ = [
     "code_sha256",
     "drawn",
     "drawn_images",
+    "drawn_rows",
     "estimated_mean",
     "fingerprint",
     "folder_called",
     "folder_of",
     "holm",
+    "image_blocks",
     "interval",
     "jackknife_deviation",
     "jackknifed",
