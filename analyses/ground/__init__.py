@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         by_channel,
         by_image,
         check_same_network,
+        drawn_rows,
         same_attr,
         same_channels,
         subsample,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
         untrained_twins,
     )
     from analyses.ground.shell import OF_TEST, OUT, Clusters, Data, Level, Permutations, Resamples, run
-    from probekit.machine.blocks import at_hand, image_blocks
+    from probekit.machine.blocks import at_hand, channel_blocks, image_blocks
 
 __all__ = [
     "GUIDE",
@@ -91,6 +92,7 @@ __all__ = [
     "block_names",
     "by_channel",
     "by_image",
+    "channel_blocks",
     "check_errors",
     "check_measured",
     "check_noise",
@@ -101,6 +103,7 @@ __all__ = [
     "code_sha256",
     "drawn",
     "drawn_images",
+    "drawn_rows",
     "estimated_mean",
     "fingerprint",
     "folder_called",
