@@ -128,10 +128,10 @@ def test_channels_vary_over_parts_as_over_all(held: int, seed: int, step: int, n
     np.testing.assert_allclose(found, each, rtol=1e-9)
 
 
-@pytest.mark.parametrize("images", [1, 3, 1000])
+@pytest.mark.parametrize("images", [1, 7])
 @pytest.mark.parametrize("noise_free", [False, True])
 @given(st.integers(0, 1000), st.sampled_from([25, 59, 60]), st.sampled_from([None, "source"]))
-@settings(max_examples=4)
+@settings(max_examples=3)
 def test_findings_are_the_same_wherever_phi_lies(
     images: int, noise_free: bool, seed: int, asked: int, clusters: str | None
 ) -> None:
@@ -184,7 +184,7 @@ def test_images_are_found_again_among_those_drawn() -> None:
 
 
 @given(st.integers(0, 1000), st.sampled_from([None, "source"]))
-@settings(max_examples=5)
+@settings(max_examples=3)
 def test_the_images_asked_for_go_by_ids_whatever_order_images_are_in(seed: int, clusters: str | None) -> None:
     data = made(60, seed)
     order = np.random.default_rng(seed).permutation(60)

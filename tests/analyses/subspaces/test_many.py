@@ -44,11 +44,11 @@ def test_the_number_is_found_on_the_sample_too() -> None:
     assert found.overlap_gap_low.item() > 0.5 > found.overlap_gap_shuffled_high.item()
 
 
-# One image, three, or all at once.
-@pytest.mark.parametrize("images", [1, 3, 1000])
+# One image at once, or a few.
+@pytest.mark.parametrize("images", [1, 7])
 @pytest.mark.parametrize("method", ["coordinate", "linear"])
 @given(st.integers(0, 1000), st.sampled_from([20, 33, 60, 61]), st.booleans())
-@settings(max_examples=5)
+@settings(max_examples=3)
 def test_findings_are_the_same_wherever_phi_lies(
     images: int, method: str, seed: int, fitted: int, errors: bool
 ) -> None:
@@ -85,7 +85,7 @@ def test_blocks_change_nothing_but_rounding(method: str, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("method", ["coordinate", "linear"])
 @given(st.integers(0, 1000))
-@settings(max_examples=5)
+@settings(max_examples=3)
 def test_the_sample_goes_by_ids_whatever_order_images_are_in(method: str, seed: int) -> None:
     data = made(80, seed).data
     order = np.random.default_rng(seed).permutation(80)
