@@ -21,7 +21,7 @@ import time
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from analyses.semantics.kernels_mantel import permutations_of, permuted_products
+from analyses.semantics.kernels_correlation import permutations_of, permuted_products
 from analyses.semantics.kernels_pairs import centred, distance_matrix, nearest
 
 QUERIES, SAMPLES, LIBRARY_QUERIES = 20, 5, 1000

@@ -12,6 +12,8 @@ import xarray as xr
 
 from probekit.checks import LONGEST, given
 from probekit.errors import InputError
+from probekit.machine.blocks import image_blocks
+from probekit.machine.extents import Extent, extents
 from probekit.machine.installed import installed_version
 from probekit.naming import name_of
 
@@ -146,8 +148,8 @@ def provenance(
     }
 
 
-def check(data: Any, *names: str, finite: bool = True) -> None:
-    """Refuse a Dataset that lacks what an analysis needs.
+def check(data: Any, *names: str, finite: bool = True) -> dict[str, Extent]:
+    """Refuse a Dataset that lacks what an analysis needs; values are read through once, and not held.
 
     Parameters
     ----------
@@ -157,6 +159,11 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
         Variables that it needs, of the dims of the label schema.
     finite
         Whether they must be free of NaN and infinities.
+
+    Returns
+    -------
+    dict
+        Between which values each variable lies, for further checks.
 
     Raises
     ------
@@ -169,8 +176,7 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
         dims = VARIABLES[name][0]
         if name not in data:
             raise InputError(f"the Dataset has no {name!r}, only {_spoken(data.data_vars)}: give what a tap returns")
-        # Taken once, and its values looked at as an array: each step of a labelled one costs more than all the numbers
-        # of a small one.
+        # Taken once: each step of a labelled array costs more than all the numbers of a small one.
         found = data[name]
         if found.dims != dims:
             lacking = next((dim for dim in dims if dim not in found.dims), dims[0])
@@ -184,28 +190,24 @@ def check(data: Any, *names: str, finite: bool = True) -> None:
         check_coordinates(found)
         if found.dtype.kind not in "fiu":
             raise InputError(f"{name} is of type {found.dtype}: give real numbers, e.g. data[{name!r}].astype(float)")
-        values = found.values
-        if finite and not np.isfinite(values).all():
+    found = extents(data, *names)
+    for name, extent in found.items():
+        dims = VARIABLES[name][0]
+        if finite and not extent.finite:
             # Where every image has such a value it is channels that are at fault.
-            bad = ~np.isfinite(values)
-            some = dims[0] == "image" and not bad.any(axis=tuple(range(1, len(dims)))).all()
-            dropped = "image" if some else "channel"
+            dropped = "image" if dims[0] == "image" and extent.faulty < extent.images else "channel"
             over = [dim for dim in dims if dim != dropped]
             raise InputError(
                 f"{name} holds NaN or infinite values: drop those {dropped}s, e.g. "
                 f"data.isel({dropped}=np.isfinite(data.{name}).all({over}))"
             )
-        largest = _largest(values) if values.size else 0.0
+        largest = extent.largest
         if largest and np.isfinite(largest) and not TINY < largest < HUGE:
             raise InputError(
                 f"{name} is {largest:.3g} at most, the square of which no number of double precision holds: give it in "
                 "other units"
             )
-
-
-def _largest(values: np.ndarray) -> float:
-    """The largest magnitude, NaN aside where there is anything else, without a copy of what may be large."""
-    return max(float(np.fmax.reduce(values, axis=None)), -float(np.fmin.reduce(values, axis=None)))
+    return found
 
 
 def check_coordinates(data: xr.Dataset | xr.DataArray, *, of: str = "") -> None:
@@ -294,14 +296,20 @@ def once(data: Any) -> Any:
         return data
     for name in ("rest", "rest_se"):
         if name in data and "image" in data[name].dims and data.sizes["image"]:
-            first = data[name].isel(image=0, drop=True)
-            if not bool(((data[name] == first) | (data[name].isnull() & first.isnull())).all()):
+            first = data[name].isel(image=0, drop=True).compute()
+            own = np.expand_dims(first.values, data[name].dims.index("image"))
+            alike = (((part == own) | (_nan(part) & _nan(own))).all() for _, part in image_blocks(data[name]))
+            if not all(alike):
                 raise InputError(
                     f"{name} differs between images: the parts that were put together are of different networks, taps "
                     "or noise (draws, seed); measure them alike"
                 )
             data = data.assign({name: first})
     return data
+
+
+def _nan(values: np.ndarray) -> Any:
+    return np.isnan(values) if values.dtype.kind == "f" else False
 
 
 def check_ids(data: xr.Dataset | xr.DataArray, *, of: str = "images") -> None:

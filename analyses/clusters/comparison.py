@@ -121,7 +121,7 @@ def _check_paired(first: xr.Dataset, second: xr.Dataset, label: str) -> None:
         )
 
 
-def _scored(cluster: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _scored(cluster: np.ndarray, y: np.ndarray, chosen: kernels_agreement.Halves) -> tuple[np.ndarray, np.ndarray]:
     """Measures of all images and of halves, (1 or resamples, sigma, block, measure)."""
     _, sigmas, blocks = cluster.shape
     size = len(kernels_agreement.MEASURES)

@@ -6,7 +6,8 @@ Own measures, since scikit-learn's take 90 times as long under permutations: the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from scipy.special import entr
 from scipy.stats import norm
 from sklearn.metrics.cluster import expected_mutual_information
 
-__all__ = ["MEASURES", "Agreement", "agreement", "counts", "half_samples", "halves", "measures"]
+__all__ = ["MEASURES", "Agreement", "Halves", "agreement", "counts", "half_samples", "halves", "measures"]
 
 # Counts whose measures are taken at once.
 CELLS = 2**17
@@ -87,13 +88,28 @@ def rand_index(table: np.ndarray) -> np.ndarray:
     return _over(pairs - chance, room, room != 0)
 
 
-def halves(n: int, resamples: int, seed: int) -> np.ndarray:
-    """Positions (resamples, n // 2) of random halves of n images, the same for whatever is compared."""
-    rng = np.random.default_rng(seed)
-    return np.stack([rng.permutation(n)[: n // 2] for _ in range(resamples)])
+@dataclass(frozen=True)
+class Halves:
+    """Random halves of images, positions (images // 2) each: the same each time, drawn as they are needed."""
+
+    images: int
+    resamples: int
+    seed: int
+
+    def __len__(self) -> int:
+        return self.resamples
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        rng = np.random.default_rng(self.seed)
+        return (rng.permutation(self.images)[: self.images // 2] for _ in range(self.resamples))
 
 
-def half_samples(first: np.ndarray, second: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def halves(n: int, resamples: int, seed: int) -> Halves:
+    """Random halves of n images, the same for whatever is compared; of many images all at once would be too much."""
+    return Halves(n, resamples, seed)
+
+
+def half_samples(first: np.ndarray, second: np.ndarray, chosen: Iterable[np.ndarray]) -> np.ndarray:
     """The measures (resamples, measure) of random halves of the images.
 
     Their standard deviation is that of the measure on all images (the delete-half jackknife of Shao & Wu, 1989: the
@@ -102,7 +118,8 @@ def half_samples(first: np.ndarray, second: np.ndarray, chosen: np.ndarray) -> n
     """
     shape = int(first.max()) + 1, int(second.max()) + 1
     # Sizes of classes hardly differ between halves, and E depends on them alone.
-    expected = expected_information(counts(first[chosen[0]], second[chosen[0]], shape))
+    one = next(iter(chosen))
+    expected = expected_information(counts(first[one], second[one], shape))
     return _of_each(((first[half], second[half]) for half in chosen), shape, expected)
 
 

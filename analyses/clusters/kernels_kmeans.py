@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import silhouette_score
 
 from analyses.clusters.kernels_agreement import counts
 from probekit.phi.reliability import signed_root, squared_distances
 
-__all__ = ["Curves", "Partition", "chosen", "curves", "partition", "predicted", "scaled"]
+__all__ = ["Curves", "Partition", "assigned", "chosen", "curves", "partition", "predicted", "scaled"]
 
-# Beyond so many images, k-means takes them in batches.
-WHOLE = 20_000
 SILHOUETTE_IMAGES = 1000
 # Steps of Lloyd's algorithm, as in scikit-learn.
 STEPS = 300
@@ -52,22 +50,43 @@ def scaled(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def partition(x: np.ndarray, k: int, *, seed: int, n_init: int, noise: np.ndarray | None = None) -> Partition:
-    """The best of `n_init` runs of Lloyd's algorithm from k-means++ seeds; in batches for very many images.
+    """The best of `n_init` runs of Lloyd's algorithm from k-means++ seeds.
 
     Of fewer than k different images some clusters are empty, and the last of these are. With `noise` (image), the
     expected squared length of each image's error, see `noise_free_partition`.
     """
     if noise is not None:
         return noise_free_partition(x, noise, k, seed=seed, n_init=n_init)
-    kind: Any = KMeans if len(x) <= WHOLE else MiniBatchKMeans
     with warnings.catch_warnings():
         # A half of images may hold too few different ones though the whole does not: no number is chosen by it.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = kind(k, n_init=n_init, random_state=seed).fit(x)
+        found: Any = KMeans(k, n_init=cast(Any, n_init), random_state=seed).fit(x)
     order = np.argsort(-np.bincount(found.labels_, minlength=k), kind="stable")
     centre: np.ndarray = found.cluster_centers_[order]
     cluster = np.argsort(order)[found.labels_]
     return Partition(cluster, centre, np.sqrt(np.square(x - centre[cluster]).sum(axis=1)))
+
+
+def assigned(
+    x: np.ndarray, centre: np.ndarray, noise: np.ndarray | None = None, off: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest cluster and distance to its centre, (image) each, of images that were not fitted.
+
+    Parameters
+    ----------
+    x
+        (images, channels).
+    centre
+        (cluster, channel), of images fitted.
+    noise, off
+        (images), (cluster): expected squared lengths of the errors of these images and of centres, both taken off
+        squared distances; distances are then signed roots. By default nothing.
+    """
+    cluster = _nearest(x, centre, off)
+    square = np.square(x - centre[cluster]).sum(axis=1)
+    if noise is None or off is None:
+        return cluster, np.sqrt(square)
+    return cluster, signed_root(square - noise - off[cluster])
 
 
 def noise_free_partition(x: np.ndarray, noise: np.ndarray, k: int, *, seed: int, n_init: int) -> Partition:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from analyses.clusters.kernels_separation import Sums, p_of_jackknife, p_value, scatters, separated, worth
@@ -18,6 +19,7 @@ from analyses.ground import (
     repeats,
     resampling,
     sites,
+    subsample,
     varies,
 )
 from probekit import checks, labels
@@ -26,6 +28,8 @@ from probekit.errors import InputError
 __all__ = ["SEPARATION", "separation"]
 
 LEAST, LEAST_GROUPS = 3, 10
+# The jackknife holds some twenty numbers a channel and image.
+MOST = 20_000
 # Of a class, for a p-value: of fewer, signs carry its mean less far than chance does.
 LEAST_SIGNED = 20
 # Images' worth of scatter in each class, below which the error of its mean is not known.
@@ -61,6 +65,7 @@ def separation(
     standardised: bool = False,
     against: xr.Dataset | None = None,
     clusters: str | None = None,
+    max_images: int = MOST,
     permutations: int = 999,
     level: float = 0.95,
     seed: int = 0,
@@ -91,16 +96,20 @@ def separation(
     clusters
         Coordinate along `image` whose groups, 10 at least and 3 in each class, are dependent, as crops of one
         photograph are: left out whole, with one sign.
+    max_images
+        At most so many images are used, drawn by id and seed.
     permutations
         Random signs of the test: deviations of images from the mean of their class, with signs, have the law of the
         means where these are equal, whatever the scatter of each class, from some 20 images, or groups, of each on.
     level, seed
-        Coverage of the jackknife's interval over images; seed of the signs.
+        Coverage of the jackknife's interval over images; seed of the images drawn and of the signs.
 
     Returns
     -------
     Dataset
         {findings}
+
+        Attr `images` says how many were used.
 
     Raises
     ------
@@ -128,7 +137,9 @@ def separation(
     checks.flag("standardised", standardised)
     permutations = repeats("permutations", permutations, least=99)
     _, level, seed = resampling(100, level, seed)
-    data = data.isel(image=labels.by_id(data))
+    max_images = checks.whole("max_images", max_images, least=2 * LEAST)
+    used = subsample(data, max_images, seed)
+    against, data = _of_the_same(against, data, used), data.isel(image=used)
     names, classes = np.unique(labels.classes(data, label, least=2), return_inverse=True)
     groups = np.arange(len(classes))
     if clusters is not None:
@@ -166,10 +177,21 @@ def separation(
         label=label,
         standardised=standardised,
         clusters=clusters or "each image",
+        images=len(classes),
         permutations=permutations,
         level=level,
         analysis_seed=seed,
     )
+
+
+def _of_the_same(against: xr.Dataset | None, data: xr.Dataset, used: np.ndarray) -> xr.Dataset | None:
+    """The images of other φ that are used of the data, by id; all where it is of other images, which is refused."""
+    if not isinstance(against, xr.Dataset) or "image" not in against.coords or len(used) == data.sizes["image"]:
+        return against
+    ids, others = (pd.Index(labels.strings(one["image"].values)) for one in (data, against))
+    if not others.is_unique or set(ids) != set(others):
+        return against
+    return against.isel(image=others.get_indexer(ids[used]))
 
 
 def _features(phi: np.ndarray, standardised: bool, where: str) -> np.ndarray | None:

@@ -40,6 +40,9 @@ def command(
             help="Of prediction strength.",
         ),
     ] = 0.8,
+    fit_images: Annotated[
+        int, typer.Option(callback=whole_of(20), help="Images clustered at most; the others go to the nearest centre.")
+    ] = 20_000,
     resamples: Resamples = 200,
     permutations: Annotated[int, typer.Option(callback=whole_of(99), help=OF_TEST)] = 199,
     level: Level = 0.95,
@@ -59,6 +62,7 @@ def command(
         n_clusters=tried,
         noise_free=noise_free,
         threshold=threshold,
+        fit_images=fit_images,
         resamples=resamples,
         permutations=permutations,
         level=level,

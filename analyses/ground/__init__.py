@@ -6,7 +6,16 @@ from probekit.machine.on_demand import on_demand
 
 if TYPE_CHECKING:
     from analyses.ground.activity import as_activity, refuse_signed, sites, varies
-    from analyses.ground.alike import beside, by_channel, by_image, check_same_network, same_attr, same_channels
+    from analyses.ground.alike import (
+        beside,
+        by_channel,
+        by_image,
+        check_same_network,
+        drawn_rows,
+        same_attr,
+        same_channels,
+        subsample,
+    )
     from analyses.ground.checks import (
         TAKEN_OFF,
         check_errors,
@@ -52,6 +61,7 @@ if TYPE_CHECKING:
         workers_of,
     )
     from analyses.ground.shell import OF_TEST, OUT, Clusters, Data, Level, Permutations, Resamples, run
+    from probekit.machine.blocks import at_hand, channel_blocks, image_blocks
 
 __all__ = [
     "GUIDE",
@@ -77,11 +87,13 @@ __all__ = [
     "as_network",
     "as_tap",
     "asked_twins",
+    "at_hand",
     "beside",
     "block_colours",
     "block_names",
     "by_channel",
     "by_image",
+    "channel_blocks",
     "check_errors",
     "check_measured",
     "check_noise",
@@ -92,11 +104,13 @@ __all__ = [
     "code_sha256",
     "drawn",
     "drawn_images",
+    "drawn_rows",
     "estimated_mean",
     "fingerprint",
     "folder_called",
     "folder_of",
     "holm",
+    "image_blocks",
     "interval",
     "jackknife_deviation",
     "jackknifed",
@@ -121,6 +135,7 @@ __all__ = [
     "saved",
     "shown_range",
     "sites",
+    "subsample",
     "table_row",
     "unlike",
     "untrained_twin",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -11,6 +12,8 @@ from analyses.ground.markup import rounded
 from probekit import labels
 from probekit.errors import InputError
 from probekit.labels import Site
+from probekit.machine.blocks import image_blocks, mapped
+from probekit.machine.extents import Extent, extents
 from probekit.machine.progress import at_work_on
 
 __all__ = ["as_activity", "refuse_signed", "sites", "varies"]
@@ -21,7 +24,7 @@ ROUNDING = 1e-6
 TOLD = 4
 
 
-def as_activity(data: xr.Dataset, *names: str) -> xr.Dataset:
+def as_activity(data: xr.Dataset, *names: str, known: Mapping[str, Extent] | None = None) -> xr.Dataset:
     """φ, and what else is named, none of it negative; of what is negative by rounding alone, 0 is made.
 
     Analyses call this on entry to which it matters where 0 is: which channels are active, on how many images, how many
@@ -33,6 +36,8 @@ def as_activity(data: xr.Dataset, *names: str) -> xr.Dataset:
         What a tap returns, found to be as the label schema has it.
     names
         Variables that are taken for activity where they are present: phi, phi_draws, rest.
+    known
+        What `labels.check` gave of them; what it lacks is read through.
 
     Returns
     -------
@@ -48,11 +53,13 @@ def as_activity(data: xr.Dataset, *names: str) -> xr.Dataset:
     mended = {}
     taps = {name: np.flatnonzero(labels.strings(data["tap"].values) == name) for name in labels.blocks(data)}
     for name in names:
-        if name not in data or not data[name].size or float(data[name].min()) >= 0:
+        if name not in data or not data[name].size:
             continue
-        values = data[name].values
-        refuse_signed(values, taps, name=name, level_axis=data[name].dims.index("sigma"))
-        mended[name] = (data[name].dims, np.maximum(values, 0), data[name].attrs)
+        found = known[name] if known and name in known else extents(data, name)[name]
+        if np.fmin.reduce(found.low, axis=None) >= 0:
+            continue
+        _refuse_signed(data[name], found.along("sigma"), taps, name)
+        mended[name] = mapped(data[name].variable, partial(np.maximum, 0))
     return data.assign(mended) if mended else data
 
 
@@ -75,20 +82,38 @@ def refuse_signed(
     InputError
         As for `as_activity`.
     """
-    found = []
+    values = np.moveaxis(values, level_axis, 0).reshape(values.shape[level_axis], -1, values.shape[-1])
+    data = xr.DataArray(values, dims=("sigma", "image", "channel")).transpose("image", "sigma", "channel")
+    _refuse_signed(data, extents(data.to_dataset(name="phi"), "phi")["phi"].along("sigma"), taps, name)
+
+
+def _refuse_signed(data: xr.DataArray, found: Extent, taps: Mapping[str, np.ndarray], name: str) -> None:
+    """The same of a variable with its extent, of arrays (sigma, channel)."""
+    least, signed = np.zeros(found.low.shape), {}
     for tap, channels in taps.items():
-        own = np.moveaxis(values[..., channels], level_axis, 0).reshape(values.shape[level_axis], -1)
-        least = -ROUNDING * np.abs(own).max(axis=1, keepdims=True, initial=0)
-        below = own < least
-        if below.any():
-            found.append(f"{tap!r} ({_percent(float(below.mean()))} of its values, down to {float(own.min()):.3g})")
-    if found:
-        more = f" and {len(found) - TOLD} taps more" if len(found) > TOLD else ""
-        raise InputError(
-            f"{name} is negative at {', '.join(found[:TOLD])}{more}: this analysis takes it for activity, 0 where a "
-            'channel is silent; tap the module after the ReLU, or measure with reduce="relu_mean", the mean of what a '
-            'ReLU keeps, or "energy"'
-        )
+        low, high = found.low[:, channels], found.high[:, channels]
+        least[:, channels] = -ROUNDING * np.maximum(np.abs(low), np.abs(high)).max(axis=1, keepdims=True, initial=0)
+        if (low < least[:, channels]).any():
+            signed[tap] = float(low.min())
+    if not signed:
+        return
+    # As one array of noise levels and channels, whatever other dims there are.
+    below, bound = np.zeros(found.low.shape), xr.DataArray(least, dims=("sigma", "channel"))
+    over = [str(dim) for dim in data.dims if dim not in bound.dims]
+    parts = (part for _, part in image_blocks(data)) if "image" in data.dims else iter([data.values])
+    for part in parts:
+        below += (xr.DataArray(part, dims=data.dims) < bound).sum(over).transpose("sigma", "channel").values
+    each = data.size // max(below.size, 1)
+    told = [
+        f"{tap!r} ({_percent(float(below[:, taps[tap]].mean() / each))} of its values, down to {low:.3g})"
+        for tap, low in signed.items()
+    ]
+    more = f" and {len(told) - TOLD} taps more" if len(told) > TOLD else ""
+    raise InputError(
+        f"{name} is negative at {', '.join(told[:TOLD])}{more}: this analysis takes it for activity, 0 where a "
+        'channel is silent; tap the module after the ReLU, or measure with reduce="relu_mean", the mean of what a '
+        'ReLU keeps, or "energy"'
+    )
 
 
 def _percent(share: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -12,8 +12,18 @@ from analyses.ground.checks import check_numbers
 from probekit import labels
 from probekit.errors import InputError
 
-__all__ = ["beside", "by_channel", "by_image", "check_same_network", "same_attr", "same_channels"]
+__all__ = [
+    "beside",
+    "by_channel",
+    "by_image",
+    "check_same_network",
+    "drawn_rows",
+    "same_attr",
+    "same_channels",
+    "subsample",
+]
 
+Data = TypeVar("Data", xr.Dataset, xr.DataArray)
 # What says which channel is which.
 CHANNELS = ("tap", "unit")
 # What two measurements of one network share.
@@ -97,6 +107,43 @@ def by_image(data: xr.DataArray, ids: Sequence[str], name: str) -> xr.DataArray:
         return data
     own = labels.strings(data["image"].values).tolist()
     return data if own == list(ids) else data.isel(image=_order(own, list(ids), name, "images", "image"))
+
+
+def drawn_rows(data: Data, most: int, seed: int) -> Data:
+    """At most so many images of φ, at random, in the order of the data: the same ones whatever order that is.
+
+    Parameters
+    ----------
+    data
+        φ, in memory or not; nothing of it is loaded.
+    most, seed
+        Number of images ≥ 1, and seed of the drawing, which goes by ids.
+    """
+    if data.sizes["image"] <= most:
+        return data
+    drawn = np.random.default_rng(seed).permutation(labels.by_id(data))[:most]
+    return data.isel(image=np.sort(drawn))
+
+
+def subsample(data: xr.Dataset | xr.DataArray, most: int, seed: int) -> np.ndarray:
+    """Positions of at most so many images, drawn at random, by id: the same images in whatever order they are given.
+
+    Parameters
+    ----------
+    data
+        With a coordinate `image`.
+    most, seed
+        Number of images ≥ 1, and seed of the drawing.
+
+    Returns
+    -------
+    ndarray
+        (images), in the order of ids; of all images where there are no more.
+    """
+    order = labels.by_id(data)
+    if len(order) <= most:
+        return order
+    return order[np.sort(np.random.default_rng(seed).permutation(len(order))[:most])]
 
 
 def beside(against: Any, data: xr.Dataset, name: str) -> Callable[[labels.Site], np.ndarray]:

@@ -12,6 +12,7 @@ import xarray as xr
 from probekit import checks, labels
 from probekit.checks import given as shown
 from probekit.errors import InputError
+from probekit.machine.extents import Extent, extents
 
 __all__ = [
     "TAKEN_OFF",
@@ -56,10 +57,17 @@ def check_measured(data: Any) -> None:
         labels.check(data, "phi_se", finite=False)
 
 
-def check_errors(data: xr.Dataset) -> None:
+def check_errors(data: xr.Dataset, known: Mapping[str, Extent] | None = None) -> None:
     """Refuse standard errors that cannot be any, or that are known of some images only.
 
     NaN at all images of a noise level says that errors are not known there, as of a single draw.
+
+    Parameters
+    ----------
+    data
+        As a tap returns it.
+    known
+        What `labels.check` gave of phi_se and rest_se; what it lacks is read through.
 
     Raises
     ------
@@ -69,15 +77,18 @@ def check_errors(data: xr.Dataset) -> None:
     for name in ("phi_se", "rest_se"):
         if name not in data:
             continue
-        values = np.moveaxis(data[name].values, data[name].dims.index("sigma"), 0)
-        for level, at_level in zip(data["sigma"].values, values, strict=True):
-            if (at_level < 0).any() or np.isinf(at_level).any():
+        found = known[name] if known and name in known else extents(data, name)[name]
+        found = found.along("sigma")
+        # Each is NaN as often as there are values, where all are.
+        values = data[name].size // max(data.sizes["sigma"], 1)
+        for s, level in enumerate(data["sigma"].values):
+            if (found.low[s] < 0).any() or found.infinite[s].any():
                 raise InputError(
                     f"{name} is negative or infinite in places at sigma {level:g}: give standard errors ≥ 0, or drop "
                     "the variable"
                 )
-            missing = np.isnan(at_level)
-            if missing.any() and not missing.all():
+            missing = int(found.missing[s].sum())
+            if missing and missing < values:
                 raise InputError(
                     f"{name} is NaN in some places at sigma {level:g} and known in others: give all images the same "
                     "number of draws, drop those images, or drop the variable"
@@ -95,12 +106,12 @@ def check_noise(data: xr.Dataset, name: str = "the data") -> None:
     how = "measure with draws=2 or more and keep phi_se, or give noise_free=False"
     if "phi_se" not in data:
         raise InputError(f"noise_free=True needs phi_se, the standard error of φ over draws, which {name} lacks: {how}")
-    labels.check(data, "phi_se", finite=False)
     check_numbers(data, "phi_se")
-    check_errors(data)
-    known = np.isfinite(data["phi_se"].values).all(axis=(0, 2))
-    if not known.all():
-        levels = ", ".join(f"{level:g}" for level in data["sigma"].values[~known])
+    found = labels.check(data, "phi_se", finite=False)
+    check_errors(data, found)
+    unknown = found["phi_se"].along("sigma").missing.any(axis=1)
+    if unknown.any():
+        levels = ", ".join(f"{level:g}" for level in data["sigma"].values[unknown])
         raise InputError(f"noise_free=True needs phi_se, which is NaN in {name} at σ = {levels}, as of one draw: {how}")
 
 

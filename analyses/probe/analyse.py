@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable, estimated_mean, resampling, sites
+from analyses.ground import Estimate, Findings, Variable, at_hand, estimated_mean, image_blocks, resampling, sites
 from analyses.probe.checks import PROTOCOLS, check_sets, check_tuning, penalties_of, sizes_of, top_of
-from analyses.probe.kernels import FOLDS, Protocol, scores, standardised, subset, trained
+from analyses.probe.kernels import FOLDS, Protocol, fitted_on, scores, standardised, subset, trained
+from analyses.probe.kernels_softmax import Classifier
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["FINDINGS", "PENALTIES", "PER_IMAGE", "analyse", "estimates"]
+__all__ = ["FINDINGS", "FIT_IMAGES", "PENALTIES", "PER_IMAGE", "analyse", "estimates"]
+
+# Of more training images, so many are fitted to, which takes some 2 KiB of memory an image and 512 channels.
+FIT_IMAGES = 100_000
+# Test images that are held; of more, some at a time.
+HELD = 20_000
 
 PENALTIES = (1.0, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0001)
 # What each number is the mean of, over test images.
@@ -67,6 +73,7 @@ def analyse(
     protocol: str = "softmax",
     penalties: Sequence[float] = PENALTIES,
     tuning_images: int = 5000,
+    fit_images: int = FIT_IMAGES,
     sizes: Sequence[int] = (),
     top: int | None = None,
     epochs: int = 15,
@@ -83,6 +90,9 @@ def analyse(
     Adam with learning rate 0.001 annealed by a cosine over 15 epochs, batches of 128, no penalty; but on φ as given,
     where they draw new noise, crops and mirror images in each epoch. Nothing is fitted or chosen on test images.
 
+    Training images are held in memory, `fit_images` of them at most, and test images are not: time grows in proportion
+    to these, and memory hardly.
+
     Parameters
     ----------
     train, test
@@ -96,9 +106,12 @@ def analyse(
     tuning_images
         At most so many training images, classes keeping their shares, are used to choose the penalty: 3 for each class
         at least. Images of classes that have fewer there have no say in it.
+    fit_images
+        At most so many training images are fitted to, drawn by id and seed, classes keeping their shares, but one image
+        of each class at least. More images are read better, if of many channels.
     sizes
-        Numbers of training images for a learning curve, each at most those given. Classes of which a sample holds no
-        image are not named.
+        Numbers of training images for a learning curve, each at most those fitted to. Classes of which a sample holds
+        no image are not named.
     top
         For `top_accuracy`: how many classes may be named, fewer than there are; by default 5, or one less than there
         are classes.
@@ -111,6 +124,8 @@ def analyse(
     -------
     Dataset
         {findings}
+
+        Attrs `train_images` and `images_fitted` say how many training images there were, and were fitted to.
 
     Raises
     ------
@@ -139,18 +154,26 @@ def analyse(
     checks.choice("protocol", protocol, PROTOCOLS)
     tuning_images = checks.whole("tuning_images", tuning_images, least=FOLDS)
     epochs = checks.whole("epochs", epochs, least=1)
+    fit_images = checks.whole("fit_images", fit_images, least=FOLDS)
     # Everything is drawn in the order of ids, so that the order of images changes nothing.
-    order = labels.by_id(test)
-    train, test = train[["phi"]].isel(image=labels.by_id(train)).compute(), test[["phi"]].isel(image=order).compute()
-    names, y = np.unique(labels.strings(train[label].values), return_inverse=True)
+    order, given = labels.by_id(test), labels.by_id(train)
+    names, y_all = np.unique(labels.strings(train[label].values)[given], return_inverse=True)
+    fitted = fitted_on(y_all, fit_images, seed)
+    train, y = train[["phi"]].isel(image=given[fitted]), y_all[fitted]
+    test = test[["phi"]]
     y_test = np.searchsorted(names, labels.strings(test[label].values))
     penalties, sizes, top = penalties_of(penalties), sizes_of(sizes, len(y)), top_of(top, len(names))
     several = protocol == "softmax" and len(penalties) > 1
     if several:
         check_tuning(y, names, tuning_images, seed)
     settings = Protocol(protocol, len(names), penalties, tuning_images, epochs, seed)
-    per_image = _probed(train, test, y, y_test, settings, sizes, top)
-    chance = (y_test == np.bincount(y).argmax()).mean()
+    if len(order) <= HELD:
+        per_image = _probed(train, test.isel(image=order).compute(), y, y_test[order], settings, sizes, top)
+    else:
+        per_image = _probed(train, test, y, y_test, settings, sizes, top)
+        per_image |= {name: per_image[name][order] for name in (*PER_IMAGE.values(), "curve")}
+    test = test.isel(image=order)
+    chance = (y_test == np.bincount(y_all).argmax()).mean()
     options = {"resamples": resamples, "level": level, "seed": seed}
     values: dict[str, Any] = {**per_image, "chance": chance, **estimates(per_image, **options)}
     coords: dict[str, Any] = {"class": names.astype(object), "block": labels.blocks(train)}
@@ -167,7 +190,8 @@ def analyse(
         test,
         coords=coords,
         classes=len(names),
-        train_images=len(y),
+        train_images=len(y_all),
+        images_fitted=len(y),
         train_source=str(train.attrs.get("image_source", "unknown")),
         label=label,
         protocol=protocol,
@@ -201,26 +225,31 @@ def _probed(
         "tuning_loss": np.empty((len(protocol.penalties), *place)),
         "curve": np.empty((images, len(sizes), *place), bool),
     }
+    found_at: list[tuple[labels.Site, list[Classifier]]] = []
+    train = at_hand(train)
     for site in sites(train, "probes"):
         at = (..., site.level, site.block)
-        x, x_test = (data["phi"].values[:, site.level, site.channels] for data in (train, test))
+        # Of a store, one noise level at a time.
+        x = train["phi"].variable[:, slice(site.level, site.level + 1)].values[:, 0, site.channels]
         if not np.isfinite(standardised(x)[1]).any():
             raise InputError(
                 f"φ of {site.name} at σ = {site.sigma:g} is the same for all training images: nothing can be "
                 "read from it; leave the tap out"
             )
         found = trained(x, y, protocol)
-        values["correct"][at], values["top_correct"][at], values["loss"][at] = scores(
-            x_test, y_test, found.classifier, top
-        )
         values["penalty"][at], values["tuning_loss"][at] = found.strength / len(y), found.losses
         values["converged"][at], values["intercept"][at] = found.classifier.converged, found.classifier.intercept
         values["coefficient"][:, site.level, site.channels] = found.classifier.coefficient
-        for n, size in enumerate(sizes):
-            # The same seed for every size and tap: the curves are of the same images.
-            part = subset(y, size, np.random.default_rng(protocol.seed))
-            smaller = trained(x[part], y[part], protocol, strength=found.strength).classifier
-            values["curve"][:, n, site.level, site.block] = scores(x_test, y_test, smaller, top).first
+        # The same seed for every size and tap: the curves are of the same images.
+        parts = [subset(y, size, np.random.default_rng(protocol.seed)) for size in sizes]
+        smaller = [trained(x[part], y[part], protocol, strength=found.strength).classifier for part in parts]
+        found_at.append((site, [found.classifier, *smaller]))
+    for rows, phi in image_blocks(test, "phi", at_once=test["phi"].size if images <= HELD else None):
+        for site, (whole, *smaller) in found_at:
+            at, x = (rows, site.level, site.block), phi[:, site.level, site.channels]
+            values["correct"][at], values["top_correct"][at], values["loss"][at] = scores(x, y_test[rows], whole, top)
+            for n, one in enumerate(smaller):
+                values["curve"][rows, n, site.level, site.block] = scores(x, y_test[rows], one, top).first
     return values
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Scores",
     "Trained",
     "ddae",
+    "fitted_on",
     "scores",
     "standardised",
     "subset",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 FOLDS = 3
+# Rows that are brought to other units at once, in double precision.
+ROWS = 8192
 
 
 class Scores(NamedTuple):
@@ -75,6 +78,18 @@ def subset(y: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     return np.sort(order[np.minimum(places, len(y) - 1)])
 
 
+def fitted_on(y: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Sorted positions of the images that classifiers are fitted to: all up to so many, else a `subset` of so many.
+
+    To this comes one image of each class that it would lack, whose images could else be given no probability.
+    """
+    if len(y) <= most:
+        return np.arange(len(y))
+    part = subset(y, most, np.random.default_rng(seed))
+    first = np.unique(y, return_index=True)[1]
+    return np.union1d(part, np.delete(first, np.unique(y[part])))
+
+
 def tuned_on(part: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Of these positions, those of classes with an image for every fold: no fold's fit must meet a class unseen."""
     return part[np.bincount(y[part])[y[part]] >= FOLDS]
@@ -119,7 +134,10 @@ def trained(x: np.ndarray, y: np.ndarray, protocol: Protocol, strength: float | 
         losses = tuning_losses(x[part], np.unique(y[part], return_inverse=True)[1], penalties, rng)
         strength = float(penalties[int(np.nanargmin(losses))]) * len(part) * (FOLDS - 1) / FOLDS
     mean, sd = standardised(x)
-    fit = minimum(((x - mean) / sd).astype(np.float32), y, protocol.classes, strength / len(y))
+    z = np.empty_like(x, dtype=np.float32)
+    for start in range(0, len(x), ROWS):
+        z[start : start + ROWS] = (x[start : start + ROWS] - mean) / sd
+    fit = minimum(z, y, protocol.classes, strength / len(y))
     raw = fit.coefficient / sd
     return Trained(Classifier(raw, fit.intercept - raw @ mean, fit.converged), strength, losses)
 

@@ -11,7 +11,7 @@ import typer
 from analyses.ground import OUT, Data, Level, Resamples, run
 from probekit import checks
 from probekit.cli.arguments import Out, Seed, check_list, numbers
-from probekit.cli.checking import checked, one_of, possible_path
+from probekit.cli.checking import checked, one_of, possible_path, whole_of
 from probekit.cli.output import results_awaited
 
 __all__ = ["command", "main"]
@@ -40,6 +40,7 @@ def command(
             help="Penalties tried by softmax, comma-separated.",
         ),
     ] = ",".join(f"{penalty:g}" for penalty in PENALTIES),
+    fit_images: Annotated[int, typer.Option(callback=whole_of(3), help="Training images fitted to at most.")] = 100_000,
     sizes: Annotated[
         str | None,
         typer.Option(
@@ -64,6 +65,7 @@ def command(
         label=label,
         protocol=protocol,
         penalties=numbers(penalties, float, "--penalties"),
+        fit_images=fit_images,
         sizes=() if sizes is None else numbers(sizes, int, "--sizes"),
         resamples=resamples,
         level=level,

@@ -40,8 +40,7 @@ from analyses.semantics.inputs import (
     selected,
     subsample,
 )
-from analyses.semantics.kernels_correlation import transformed
-from analyses.semantics.kernels_mantel import Comparison, permutations_of
+from analyses.semantics.kernels_correlation import Comparison, permutations_of, transformed
 from analyses.semantics.kernels_pairs import STATISTICS, distance_matrix, prepared, spreads
 from analyses.semantics.kernels_pairs import noise_free as noise_taken_off
 from analyses.semantics.retrieval import NEIGHBOURS, STABILITY, neighbours, stability
@@ -219,7 +218,7 @@ def correlate(
     tables = matrices(others, data, used, label, groups)
     sets = given_sets(given, list(tables))
     orders = permutations_of(len(used), permutations, seed, groups)
-    blocks = labels.blocks(data)
+    blocks, part = labels.blocks(data), data[["phi", "phi_se"] if noise_free else ["phi"]].isel(image=used).compute()
     shape = (data.sizes["sigma"], len(blocks), len(metrics), len(kinds), len(tables), len(sets))
     own, against = np.full((5, *shape), np.nan), np.full((4, len(beside), *shape), np.nan)
     alone: dict[tuple[str, str], int] = {}
@@ -228,7 +227,7 @@ def correlate(
         waiting: dict[tuple[int, ...], np.ndarray] = {}
         for site in sites(data, f"{statistic} correlations"):
             names = ("phi", "phi_se") if noise_free else ("phi",)
-            sides = {"φ": [data[name].values[used, site.level][:, site.channels] for name in names]}
+            sides = {"φ": [part[name].values[:, site.level][:, site.channels] for name in names]}
             sides |= {name: _features(name, one, names, data, used, site) for name, one in beside.items()}
             for m, metric in enumerate(metrics):
                 phi, *others_phi = _distances(sides, metric, site, groups, warn=s == 0)
@@ -331,6 +330,7 @@ class Further(TypedDict, total=False):
     k: int
     reference: float | None
     among: int
+    query_images: int
     given: Given | None
     statistics: Sequence[str] | None
     controls: Mapping[str, Control] | None
@@ -374,10 +374,10 @@ def analyse(
     resamples, level, seed
         Of all intervals.
     further
-        Options of the three by name: `k` of `neighbours`; `reference` and `among` of `stability`; `given`,
-        `statistics`, `controls`, `permutations` and `max_images` of `correlate`; `noise_free` of all three. But held
-        fixed (`given`) are, by default, each of `others`, and all of them together; and searched (`reference`) is noise
-        level 0.1 where the data has it, else the least above 0.
+        Options of the three by name: `k` of `neighbours`; `reference` and `among` of `stability`; `query_images` of
+        both; `given`, `statistics`, `controls`, `permutations` and `max_images` of `correlate`; `noise_free` of all
+        three. But held fixed (`given`) are, by default, each of `others`, and all of them together; and searched
+        (`reference`) is noise level 0.1 where the data has it, else the least above 0.
 
     Returns
     -------
@@ -425,10 +425,10 @@ def analyse(
     def of(*names: str) -> dict[str, Any]:
         return shared | {name: options[name] for name in names if name in options}
 
-    parts = [neighbours(data, label=label, resamples=resamples, **of("k"))]
+    parts = [neighbours(data, label=label, resamples=resamples, **of("k", "query_images"))]
     kept = data.sizes.get("draw", 0) if "phi_draws" in data else 0
     if kept >= LEAST_DRAWS if free else data.sizes["sigma"] > 1 or data.sizes.get("draw", 0) > 1:
-        parts.append(stability(data, resamples=resamples, **of("reference", "among")))
+        parts.append(stability(data, resamples=resamples, **of("reference", "among", "query_images")))
     if compared:
         how = of("given", "statistics", "controls", "permutations", "max_images")
         parts.append(correlate(data, compared, label=label, **how))

@@ -23,10 +23,12 @@ __all__ = [
     "MIN_IMAGES",
     "PLACE",
     "PLACE_COORDS",
+    "QUERY_IMAGES",
     "Other",
     "checked",
     "class_distances",
     "class_table",
+    "dealt",
     "defined",
     "given_sets",
     "grouped",
@@ -35,6 +37,7 @@ __all__ = [
     "representation",
     "selected",
     "subsample",
+    "tells_apart",
 ]
 
 Other = str | xr.DataArray | xr.Dataset | pd.DataFrame | Callable[[np.ndarray], np.ndarray]
@@ -44,6 +47,8 @@ PLACE_COORDS = {"block": "block, by the tap at its output", "distance": "distanc
 # Groups that an interval over groups needs, and what findings say where images are not grouped.
 GROUPS = 10
 ALONE = "none: images are independent"
+# Of more images, so many are looked for, and look for neighbours among all: what is held are these.
+QUERY_IMAGES = 20_000
 # Of tables of classes with their hypernyms.
 COLUMNS = ("wnid", "hypernym_wnids")
 
@@ -51,7 +56,7 @@ COLUMNS = ("wnid", "hypernym_wnids")
 def checked(
     data: xr.Dataset, distances: Sequence[str] | None, noise_free: bool = False
 ) -> tuple[xr.Dataset, list[str]]:
-    """The data in memory, and the names of the distances, both found fit for use."""
+    """The data, in memory if it is of few images, and the names of the distances, both found fit for use."""
     noise_free = checks.flag("noise_free", noise_free)
     check_numbers(data, "phi", "phi_draws")
     labels.check(data, "phi")
@@ -64,7 +69,8 @@ def checked(
         )
     if noise_free:
         check_noise(data)
-    return data.compute(), selected("distances", distances, METRICS)
+    data = data.compute() if data.sizes["image"] <= QUERY_IMAGES else data
+    return data, selected("distances", distances, METRICS)
 
 
 def selected(option: str, names: Sequence[str] | None, known: Iterable[str]) -> list[str]:
@@ -104,6 +110,17 @@ def subsample(data: xr.Dataset, most: int, seed: int, members: np.ndarray | None
     return order[np.isin(codes, kept)]
 
 
+def dealt(data: xr.Dataset, among: int, seed: int) -> np.ndarray:
+    """The random group of each image, −1 for those left over: the same in whatever order images are given."""
+    count = data.sizes["image"]
+    n = min(among, count)
+    order = labels.by_id(data)[np.random.default_rng(seed).permutation(count)]
+    group = np.full(count, -1)
+    used = count // n * n
+    group[order[:used]] = np.arange(used) // n
+    return group
+
+
 def place_coords(data: xr.Dataset, metrics: Sequence[str]) -> dict[str, Any]:
     """The coordinates of findings at each noise level, block and distance."""
     said = {name: METRICS[name] for name in metrics}
@@ -115,18 +132,27 @@ def place_coords(data: xr.Dataset, metrics: Sequence[str]) -> dict[str, Any]:
 
 def defined(x: np.ndarray, where: str, metric: str, *, warn: bool = True, noise_free: bool = False) -> bool:
     """Whether features tell images apart; a warning says where they do not."""
-    if not np.isfinite(x).all():
-        images = int((~np.isfinite(x).all(axis=1)).sum())
+    images = int((~np.isfinite(x).all(axis=1)).sum())
+    found = images, not x.size, not images and same(x)
+    return tells_apart(found, where, metric, warn=warn, noise_free=noise_free, stacklevel=4)
+
+
+def tells_apart(
+    found: tuple[int, bool, bool], where: str, metric: str, *, warn: bool, noise_free: bool, stacklevel: int = 3
+) -> bool:
+    """As `defined`, of the number of images without a distance, and whether no feature is left or all are alike."""
+    images, nothing, alike = found
+    if images:
         lacking = "whose φ is no larger than its noise" if noise_free else "without any activity"
         what = f"the {metric} distance is undefined for {images} images {lacking}"
-    elif noise_free and not x.size:
+    elif noise_free and nothing:
         what = f"no channel varies by more than its noise, so the {metric} distance tells nothing"
-    elif same(x):
+    elif alike:
         what = f"φ is the same for all images, so the {metric} distance tells nothing"
     else:
         return True
     if warn:
-        warnings.warn(f"at {where} {what}: findings there are NaN", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"at {where} {what}: findings there are NaN", RuntimeWarning, stacklevel=stacklevel)
     return False
 
 

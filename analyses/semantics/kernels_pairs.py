@@ -27,6 +27,7 @@ __all__ = [
     "prepared",
     "ranked",
     "ranks",
+    "rows_apart",
     "same",
     "shared_labels",
     "signal_deviations",
@@ -372,7 +373,7 @@ def nearest(
     # Nearest first, and those of the own group last: what lies beyond the first few of the others is not looked at.
     first = np.argsort(groups[candidates] == groups[:, None], axis=1, kind="stable")[:, : k + SPARE]
     last, candidates = (np.take_along_axis(values, first, axis=1) for values in (last, candidates))
-    exact = _distances(x, candidates)
+    exact = rows_apart(x, candidates, x)
     exact[groups[candidates] == groups[:, None]] = np.inf
     order = np.lexsort((candidates, exact))[:, :k]
     index, distance = (np.take_along_axis(values, order, axis=1) for values in (candidates, exact))
@@ -384,27 +385,32 @@ def nearest(
     return index, distance
 
 
-def shared_labels(index: np.ndarray, codes: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, float]:
+def shared_labels(
+    index: np.ndarray, codes: np.ndarray, groups: np.ndarray | None, asked: np.ndarray | None = None
+) -> tuple[np.ndarray, float]:
     """Share of each image's neighbours (…, images, k) that have its class, and what it is by chance, on average.
 
-    By chance neighbours are drawn among all other images, or those of other groups. NaN where an index is −1.
+    By chance neighbours are drawn among all other images, or those of other groups. NaN where an index is −1, as it is
+    but for the images at the positions `asked`, where these are named.
     """
-    share = (codes[index] == codes[:, None]).mean(axis=-1)
-    share[index[..., 0] < 0] = np.nan
+    rows = slice(None) if asked is None else asked
+    share = np.full(index.shape[:-1], np.nan)
+    own = index[..., rows, :]
+    share[..., rows] = np.where(own[..., 0] < 0, np.nan, (codes[own] == codes[rows, None]).mean(axis=-1))
     groups = np.arange(len(codes)) if groups is None else groups
     both = np.unique(np.stack([codes, groups]), axis=1, return_inverse=True, return_counts=True)
     alike = np.bincount(codes)[codes] - both[2][both[1].ravel()]
     return share, float((alike / (len(codes) - np.bincount(groups)[groups])).mean())
 
 
-def _distances(x: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Distances (rows, m) to the rows that `others` (rows, m) names, some rows at a time."""
+def rows_apart(x: np.ndarray, others: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Distances (own, m) to the rows of x that `others` (own, m) names, some rows at a time."""
     out = np.empty(others.shape)
     step = max(1, CACHED // (others.shape[1] * x.shape[1]))
     for start in range(0, len(others), step):
         part = slice(start, start + step)
         apart = x[others[part]]
-        apart -= x[part, None]
+        apart -= own[part, None]
         out[part] = np.sqrt(np.einsum("ijc,ijc->ij", apart, apart))
     return out
 

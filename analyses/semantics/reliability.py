@@ -14,6 +14,7 @@ from analyses.ground import (
     Findings,
     Variable,
     check_noise,
+    image_blocks,
     jackknifed_correlation,
     repeats,
     resampling,
@@ -30,6 +31,7 @@ from analyses.semantics.inputs import (
     subsample,
 )
 from analyses.semantics.kernels_correlation import gram, partial, transformed
+from analyses.semantics.kernels_nearest import Side, Sides
 from analyses.semantics.kernels_pairs import (
     channel_reliability,
     noise_free,
@@ -48,7 +50,7 @@ from probekit.phi.reliability import (
     squared_distances,
 )
 
-__all__ = ["RELIABILITY", "reliability"]
+__all__ = ["RELIABILITY", "halves_of_draws", "reliability", "sides_of"]
 
 ESTIMATORS = {
     "noise_free": "squared distances less both images' squared standard errors",
@@ -151,8 +153,8 @@ def reliability(
         _, groups, counts = np.unique(members[used], return_inverse=True, return_counts=True)
         shares = counts / len(used)
     pairs = halves(kept, splits, seed)
-    draws = data["phi_draws"].values[used]
-    phi, se = data["phi"].values[used], data["phi_se"].values[used]
+    part = data[["phi", "phi_se", "phi_draws"]].isel(image=used).compute()
+    draws, phi, se = (part[name].values for name in ("phi_draws", "phi", "phi_se"))
     blocks = labels.blocks(data)
     shape = (len(ESTIMATORS), data.sizes["sigma"], len(blocks), len(metrics))
     half, whole = np.full(shape, np.nan), np.full((3, *shape), np.nan)
@@ -205,6 +207,30 @@ def reliability(
     )
 
 
+def sides_of(data: xr.Dataset) -> dict[str, Sides]:
+    """By the noise that they share, query and key, one way or both."""
+    phi = Side(data["phi"].values)
+    sides: dict[str, Sides] = {"shared": [(phi, phi)]}
+    if data.sizes.get("draw", 0) > 1 and "phi_draws" in data:
+        draws = data["phi_draws"].transpose("image", "sigma", "channel", "draw")
+        even, odd = (Side(draws.isel(draw=slice(k, None, 2)).mean("draw").values) for k in (0, 1))
+        sides["independent"] = [(even, odd), (odd, even)]
+    return sides
+
+
+def halves_of_draws(data: xr.Dataset) -> dict[str, Sides]:
+    """Query and key of even and odd draws, whose noise is independent, with the standard errors of each."""
+    kept = data["phi_draws"].sizes["draw"] if "phi_draws" in data else 0
+    if kept < LEAST_DRAWS:
+        raise InputError(
+            f"noise_free=True finds images again by disjoint draws, and the data has {kept or 'no'} phi_draws: measure "
+            f"with keep_draws=True and draws={LEAST_DRAWS} or more, or give noise_free=False"
+        )
+    draws = data["phi_draws"].transpose("image", "sigma", "draw", "channel").values
+    even, odd = (Side(*mean_and_error(draws[:, :, k::2], axis=2)) for k in (0, 1))
+    return {"independent": [(even, odd), (odd, even)]}
+
+
 def _draws_kept(data: xr.Dataset) -> int:
     """How many draws there are, found to be enough, of enough images."""
     check_noise(data)
@@ -222,15 +248,19 @@ def _draws_kept(data: xr.Dataset) -> int:
 
 def _check_mean(data: xr.Dataset) -> None:
     """Refuse draws whose mean φ is not; kept ones can be fewer digits than what was averaged."""
-    draws = data["phi_draws"].transpose("image", "sigma", "channel", "draw").values
-    mean = draws.mean(axis=-1, dtype=np.float64)
-    off = np.abs(mean - data["phi"].transpose("image", "sigma", "channel").values)
-    most = np.unravel_index(int(off.argmax()), off.shape)
-    if off[most] > MEAN_OFF * np.abs(draws).max(initial=0):
-        image, sigma = data["image"].values[most[0]], data["sigma"].values[most[1]]
+    largest, worst = 0.0, (0.0, "", 0.0, 0.0)
+    for rows, phi, draws in image_blocks(data, "phi", "phi_draws"):
+        mean = draws.transpose(0, 1, 3, 2).mean(axis=-1, dtype=np.float64)
+        off = np.abs(mean - phi)
+        most = np.unravel_index(int(off.argmax()), off.shape)
+        largest = max(largest, float(np.abs(draws).max(initial=0)))
+        if off[most] > worst[0]:
+            image, sigma = data["image"].values[rows][most[0]], data["sigma"].values[most[1]]
+            worst = off[most], str(image), sigma, mean[most]
+    if worst[0] > MEAN_OFF * largest:
         raise InputError(
-            f"phi is not the mean of phi_draws: of image {checks.shown(str(image))}, σ = {sigma:g}, their mean is "
-            f"{mean[most]:.4g}; give the phi and phi_draws that one call measured"
+            f"phi is not the mean of phi_draws: of image {checks.shown(worst[1])}, σ = {worst[2]:g}, their mean is "
+            f"{worst[3]:.4g}; give the phi and phi_draws that one call measured"
         )
 
 

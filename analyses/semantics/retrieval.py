@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import xarray as xr
-from scipy.special import digamma
 
-from analyses.ground import TAKEN_OFF, Estimate, Findings, Variable, estimated_mean, resampling, sites
-from analyses.semantics.inputs import ALONE, PLACE, PLACE_COORDS, checked, defined, grouped, place_coords
-from analyses.semantics.kernels_pairs import nearest, prepared, ranks, same, shared_labels, spreads
+from analyses import ground
+from analyses.ground import TAKEN_OFF, Estimate, Findings, Variable, check_options, estimated_mean, resampling, sites
+from analyses.semantics.inputs import (
+    ALONE,
+    PLACE,
+    PLACE_COORDS,
+    QUERY_IMAGES,
+    checked,
+    dealt,
+    defined,
+    grouped,
+    place_coords,
+    tells_apart,
+)
+from analyses.semantics.kernels_nearest import Sides, among_all, found_again, harmonic, searched
+from analyses.semantics.kernels_pairs import nearest, prepared, shared_labels, spreads
 from analyses.semantics.kernels_pairs import noise_free as noise_taken_off
+from analyses.semantics.reliability import halves_of_draws, sides_of
 from probekit import checks, labels
 from probekit.errors import InputError
-from probekit.phi.reliability import LEAST_DRAWS, mean_and_error
 
 __all__ = ["NEIGHBOURS", "PER_IMAGE", "STABILITY", "neighbours", "per_image", "stability"]
 
@@ -85,6 +96,7 @@ def per_image(
     label: str | None = None,
     distances: Sequence[str] | None = None,
     noise_free: bool = False,
+    query_images: int = QUERY_IMAGES,
     seed: int = 0,
 ) -> xr.Dataset:
     """Find each image again among others seen at another noise level, and its k nearest neighbours: image by image.
@@ -119,8 +131,12 @@ def per_image(
         which noise is more than half of the variance are left out of the standardised distance. Distances are signed
         roots: −√|d²| where d² < 0. Images are then found again with phi_draws only, of which 4 are needed: the
         noise that an image shares over σ is not independent.
+    query_images
+        At most so many images, drawn by id and seed, are found again among one another, and have their neighbours
+        sought, among all images: what is held in memory are these, and time grows in proportion to their number times
+        that of images. Others are left out, their neighbours −1.
     seed
-        Of the dealing.
+        Of the images drawn and of the dealing.
 
     Returns
     -------
@@ -131,7 +147,8 @@ def per_image(
 
         Dim `noise`: "shared" is of phi, whose noise is one z for all σ, which can make it easier to find an image
         again; "independent", with at least two phi_draws, searches φ of the odd draws for φ of the even ones and the
-        reverse. Attrs `among` (N), `queries` (images that are found again), `k`, `label`.
+        reverse. Attrs `among` (N), `queries` (images that are found again), `k`, `label`,
+        `query_images` (images that were drawn).
 
     Raises
     ------
@@ -157,25 +174,41 @@ def per_image(
     seed = checks.seeded(seed)
     among = checks.whole("among", among, least=2)
     k = None if k is None else checks.whole("k", k, least=1)
+    asked = _asked(data, query_images, seed)
     values: dict[str, Any] = {}
     coords: dict[str, Any] = {}
     options: dict[str, Any] = {}
     if reference is not None:
         level = _level(data, reference)
-        group = _dealt(data, among, seed)
-        sides = _halves(data) if noise_free else _sides(data)
-        values |= {"group": group} | _search(data, metrics, level, group, sides)
+        part = data if asked is None else data.isel(image=asked).compute()
+        group = dealt(part, among, seed)
+        sides = halves_of_draws(part) if noise_free else sides_of(part)
+        found = {"group": group} | _search(part, metrics, level, group, sides)
+        values |= found if asked is None else among_all(found, asked, data.sizes["image"])
         coords["noise"] = list(sides)
         queries = int((group >= 0).sum())
         options |= {"reference_sigma": float(reference), "among": queries // int(group.max() + 1), "queries": queries}
     if k is not None:
-        near, named = _nearest(data, metrics, k, label, subtract=noise_free)
+        near, named = _nearest(data, metrics, k, label, asked=asked, subtract=noise_free)
         values |= near
         coords["neighbor"] = np.arange(k)
         options |= {"k": k, "label": named}
     if noise_free:
         options["noise_free"] = TAKEN_OFF
+    options["query_images"] = data.sizes["image"] if asked is None else len(asked)
     return PER_IMAGE.label(values, data, coords=place_coords(data, metrics) | coords, **options, analysis_seed=seed)
+
+
+class Queries(TypedDict, total=False):
+    """Options of what is asked, which `per_image` explains."""
+
+    query_images: int
+
+
+def _asked(data: xr.Dataset, query_images: Any, seed: int) -> np.ndarray | None:
+    """Positions of the images that are asked for, by id; None where they are all, as they are given."""
+    most = checks.whole("query_images", query_images, least=2)
+    return None if data.sizes["image"] <= most else ground.subsample(data, most, seed)
 
 
 def _level(data: xr.Dataset, reference: float) -> int:
@@ -190,55 +223,6 @@ def _level(data: xr.Dataset, reference: float) -> int:
     return int(at[0])
 
 
-def _dealt(data: xr.Dataset, among: int, seed: int) -> np.ndarray:
-    """The random group of each image, −1 for those left over: the same in whatever order images are given."""
-    count = data.sizes["image"]
-    n = min(among, count)
-    order = labels.by_id(data)[np.random.default_rng(seed).permutation(count)]
-    group = np.full(count, -1)
-    used = count // n * n
-    group[order[:used]] = np.arange(used) // n
-    return group
-
-
-class Side(NamedTuple):
-    """φ (image, sigma, channel) of queries or of what is searched, and its standard errors where noise is taken off."""
-
-    phi: np.ndarray
-    se: np.ndarray | None = None
-
-    def at(self, level: int, channels: np.ndarray) -> Side:
-        """Those of a noise level and tap, (image, channel)."""
-        return Side(*(None if part is None else part[:, level, channels] for part in self))  # pyright: ignore
-
-
-Sides = list[tuple[Side, Side]]
-
-
-def _sides(data: xr.Dataset) -> dict[str, Sides]:
-    """By the noise that they share, query and key, one way or both."""
-    phi = Side(data["phi"].values)
-    sides: dict[str, Sides] = {"shared": [(phi, phi)]}
-    if data.sizes.get("draw", 0) > 1 and "phi_draws" in data:
-        draws = data["phi_draws"].transpose("image", "sigma", "channel", "draw")
-        even, odd = (Side(draws.isel(draw=slice(k, None, 2)).mean("draw").values) for k in (0, 1))
-        sides["independent"] = [(even, odd), (odd, even)]
-    return sides
-
-
-def _halves(data: xr.Dataset) -> dict[str, Sides]:
-    """Query and key of even and odd draws, whose noise is independent, with the standard errors of each."""
-    kept = data["phi_draws"].sizes["draw"] if "phi_draws" in data else 0
-    if kept < LEAST_DRAWS:
-        raise InputError(
-            f"noise_free=True finds images again by disjoint draws, and the data has {kept or 'no'} phi_draws: measure "
-            f"with keep_draws=True and draws={LEAST_DRAWS} or more, or give noise_free=False"
-        )
-    draws = data["phi_draws"].transpose("image", "sigma", "draw", "channel").values
-    even, odd = (Side(*mean_and_error(draws[:, :, k::2], axis=2)) for k in (0, 1))
-    return {"independent": [(even, odd), (odd, even)]}
-
-
 def _search(
     data: xr.Dataset, metrics: Sequence[str], level: int, group: np.ndarray, sides: Mapping[str, Sides]
 ) -> dict[str, Any]:
@@ -251,60 +235,27 @@ def _search(
             for m, metric in enumerate(metrics):
                 where = f"σ = {site.sigma:g}, block {site.name}"
                 both = [
-                    _found_again(
+                    found_again(
                         query.at(site.level, site.channels), key.at(level, site.channels), groups, metric, where
                     )
                     for query, key in pairs
                 ]
                 scores[:, groups.ravel(), v, site.level, site.block, m] = np.mean(both, axis=0)
     n = groups.shape[1]
-    chance = float(_harmonic(np.zeros(1), np.full(1, n))[0] / n)
+    chance = float(harmonic(np.zeros(1), np.full(1, n))[0] / n)
     searched = dict(zip(("top1", "reciprocal_rank", "rank"), scores, strict=True))
     return {**searched, "top1_chance": 1 / n, "reciprocal_rank_chance": chance}
 
 
-def _found_again(query: Side, key: Side, groups: np.ndarray, metric: str, where: str) -> np.ndarray:
-    """Top-1, 1/rank and rank (3, images) of each image among its group, in expectation over ties."""
-    noise = np.zeros(len(key.phi))
-    if key.se is None or query.se is None:
-        spread, lacking = spreads(key.phi), "without any activity"
-        q, k = (prepared(side.phi, metric, spread) for side in (query, key))
-    else:
-        spread, lacking = spreads(key.phi, key.se), "whose φ is no larger than its noise"
-        q, _ = noise_taken_off(query.phi, query.se, metric, spread)
-        k, noise = noise_taken_off(key.phi, key.se, metric, spread)
-    if not (np.isfinite(q).all() and np.isfinite(k).all()):
-        warnings.warn(
-            f"at {where} the {metric} distance is undefined for images {lacking}: findings there are NaN",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-        return np.full((3, groups.size), np.nan)
-    if same(query.phi) or same(key.phi):
-        warnings.warn(
-            f"at {where} φ is the same for all images: they are found again at chance", RuntimeWarning, stacklevel=4
-        )
-    elif not k.size:
-        warnings.warn(
-            f"at {where} no channel varies by more than its noise: images are found again at chance by the {metric} "
-            "distance",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-        noise = np.zeros(len(key.phi))
-    nearer, equal = np.concatenate([ranks(q[members], k[members], noise[members]) for members in groups], axis=1)
-    top1 = (nearer == 0) / (1 + equal)
-    reciprocal = _harmonic(nearer, nearer + equal + 1) / (equal + 1)
-    return np.stack([top1, reciprocal, 1 + nearer + equal / 2])
-
-
-def _harmonic(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Σ 1/j over start < j ≤ stop."""
-    return digamma(stop + 1.0) - digamma(start + 1.0)
-
-
 def _nearest(
-    data: xr.Dataset, metrics: Sequence[str], k: int, label: str | None, clusters: str | None = None, *, subtract: bool
+    data: xr.Dataset,
+    metrics: Sequence[str],
+    k: int,
+    label: str | None,
+    clusters: str | None = None,
+    *,
+    asked: np.ndarray | None,
+    subtract: bool,
 ) -> tuple[dict[str, Any], str | None]:
     """Neighbours, of other groups where these are named, and how many have the label; and what the label is called."""
     named = "label" if label is None and "label" in data.coords else label
@@ -318,7 +269,9 @@ def _nearest(
         raise InputError(f"k={k}: give a whole number of neighbours between 1 and {most}, {what}")
     shape = (data.sizes["sigma"], len(labels.blocks(data)), len(metrics), n, k)
     index, distance = np.full(shape, -1, np.int32), np.full(shape, np.nan, np.float32)
-    for site in sites(data, "neighbours"):
+    if asked is not None:
+        _by_parts(data, metrics, k, groups, asked, index, distance, subtract=subtract)
+    for site in sites(data, "neighbours") if asked is None else ():
         at, noise = (slice(None), site.level, site.channels), None
         phi, se = data["phi"].values[at], data["phi_se"].values[at] if subtract else None
         spread = spreads(phi, se, groups)
@@ -334,13 +287,44 @@ def _nearest(
     values: dict[str, Any] = {"neighbor_index": index, "neighbor_distance": distance}
     if classes is None:
         return values, named
-    share, chance = shared_labels(index, np.unique(classes, return_inverse=True)[1], groups)
+    share, chance = shared_labels(index, np.unique(classes, return_inverse=True)[1], groups, asked)
     if groups is not None and not chance:
         raise InputError(
             "no label is of images of two groups of clusters, so that no neighbour of another group can share it: give "
             "another label, or clusters of the same name as label, for neighbours of the own group"
         )
     return {**values, "precision": np.moveaxis(share, -1, 0), "precision_chance": chance}, named
+
+
+def _by_parts(
+    data: xr.Dataset,
+    metrics: Sequence[str],
+    k: int,
+    groups: np.ndarray | None,
+    asked: np.ndarray,
+    index: np.ndarray,
+    distance: np.ndarray,
+    *,
+    subtract: bool,
+) -> None:
+    """Neighbours of the images asked for among all, which are read some at a time, put where they belong."""
+    names = ("phi", "phi_se") if subtract else ("phi",)
+
+    def parts() -> Iterator[tuple[np.ndarray, np.ndarray | None, slice]]:
+        for rows, phi, *se in ground.image_blocks(data, *names):
+            yield phi, se[0] if se else None, rows
+
+    phi, *se = (data[name].isel(image=asked).values for name in names)
+    every = list(labels.sites(data))
+    queries = phi, se[0] if se else None, asked
+    found = searched(parts, queries, [(s.level, s.channels) for s in every], metrics, k, groups)
+    for site, at in zip(every, found, strict=True):
+        where = f"σ = {site.sigma:g}, block {site.name}"
+        for m, (metric, one) in enumerate(zip(metrics, at, strict=True)):
+            if tells_apart(one[2:], where, metric, warn=True, noise_free=subtract):
+                index[site.level, site.block, m, asked] = one.found
+                near = one.distance
+                distance[site.level, site.block, m, asked] = near * np.abs(near) / 2 if metric == "cosine" else near
 
 
 @STABILITY.described
@@ -355,6 +339,7 @@ def stability(
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    **further: Unpack[Queries],
 ) -> xr.Dataset:
     """Find each image again, by φ, among many others seen at another noise level.
 
@@ -370,6 +355,8 @@ def stability(
     resamples, level, seed
         Of the bootstrap over images (percentiles moved outwards as Student's t asks; those searched held fixed): number
         ≥ 100, coverage in (0, 1); seed also of the dealing.
+    further
+        `query_images`; see `per_image`.
 
     Returns
     -------
@@ -396,6 +383,7 @@ def stability(
     >>> found.top1.sel(distance="cosine", noise="shared").values.tolist()
     [[1.0]]
     """
+    check_options("stability", further, Queries.__annotations__)
     data, _ = checked(data, distances, noise_free)
     resamples, level, seed = resampling(resamples, level, seed)
     if reference is None:
@@ -403,9 +391,8 @@ def stability(
     members = grouped(data, clusters)
     # Findings have no dim image, so that whatever else the data say of images cannot be mistaken for theirs.
     alone = data.drop_vars([name for name, c in data.coords.items() if c.dims == ("image",) and name != "image"])
-    found = per_image(
-        alone, reference=reference, among=among, k=None, distances=distances, noise_free=noise_free, seed=seed
-    )
+    how: dict[str, Any] = {"distances": distances, "noise_free": noise_free, "seed": seed, **further}
+    found = per_image(alone, reference=reference, among=among, k=None, **how)
     used = found["group"].values >= 0
     how = {"resamples": resamples, "level": level, "seed": seed}
     values: dict[str, Any] = {name: _mean(found[name], members, used, **how) for name in ("top1", "reciprocal_rank")}
@@ -436,6 +423,7 @@ def neighbours(
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    **further: Unpack[Queries],
 ) -> xr.Dataset:
     """Find each image's k nearest neighbours in φ, and how many of them have its label.
 
@@ -452,6 +440,8 @@ def neighbours(
         neighbours are of the image's own group that is asked, and all are searched.
     resamples, level, seed
         Of the bootstrap over query images (percentiles moved outwards as Student's t asks; those searched held fixed).
+    further
+        `query_images`; see `per_image`.
 
     Returns
     -------
@@ -477,20 +467,24 @@ def neighbours(
     >>> found.neighbor_index.sizes["neighbor"]
     3
     """
+    check_options("neighbours", further, Queries.__annotations__)
     data, metrics = checked(data, distances, noise_free)
     resamples, level, seed = resampling(resamples, level, seed)
     k = checks.whole("k", k, least=1)
+    asked = _asked(data, further.get("query_images", QUERY_IMAGES), seed)
     members = grouped(data, clusters)
-    values, named = _nearest(data, metrics, k, label, clusters, subtract=noise_free)
+    values, named = _nearest(data, metrics, k, label, clusters, asked=asked, subtract=noise_free)
     if "precision" in values:
         each = xr.DataArray(values["precision"], dims=("image", *PLACE), coords={"image": data["image"]})
-        values["precision"] = _mean(each, members, resamples=resamples, level=level, seed=seed)
+        used = None if asked is None else np.isin(np.arange(len(each)), asked)
+        values["precision"] = _mean(each, members, used, resamples=resamples, level=level, seed=seed)
     return NEIGHBOURS.label(
         values,
         data,
         coords=place_coords(data, metrics) | {"neighbor": np.arange(k)},
         k=k,
         label=named,
+        query_images=data.sizes["image"] if asked is None else len(asked),
         noise_free=TAKEN_OFF if noise_free else None,
         clusters=clusters or ALONE,
         resamples=resamples,

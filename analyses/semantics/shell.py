@@ -60,6 +60,10 @@ Reference = Annotated[
     ),
 ]
 Among = Annotated[int, typer.Option(callback=whole_of(2), help="Number of images searched.")]
+QueryImages = Annotated[
+    int,
+    typer.Option(callback=whole_of(2), help="Images at most that are found again, and whose neighbours are sought."),
+]
 MaxImages = Annotated[int, typer.Option(callback=whole_of(MIN_IMAGES), help="Images correlated over, in pairs.")]
 
 
@@ -82,6 +86,7 @@ def command(
     k: K = 10,
     reference: Reference = None,
     among: Among = 1000,
+    query_images: QueryImages = 20_000,
     noise_free: Annotated[
         bool, typer.Option("--noise-free", help="Take the bias by noise off distances: φ of two draws or more.")
     ] = False,
@@ -117,6 +122,7 @@ def command(
         k=k,
         reference=reference,
         among=among,
+        query_images=query_images,
         noise_free=noise_free,
         permutations=permutations,
         max_images=max_images,

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from analyses.ground import as_activity, check_errors, check_numbers, sites
+from analyses.ground import as_activity, check_errors, check_numbers, image_blocks, sites, subsample
 from analyses.subspaces import kernels_active
 from probekit import checks, labels
 from probekit.errors import InputError
 
-__all__ = ["MIN_IMAGES", "AboveRest", "check", "grouped", "responses", "shuffled", "sources"]
+__all__ = [
+    "FIT_IMAGES",
+    "MIN_IMAGES",
+    "AboveRest",
+    "Scale",
+    "check",
+    "check_fit_images",
+    "grouped",
+    "learnt_from",
+    "measured",
+    "parts",
+    "responses",
+    "scales",
+    "shuffled",
+    "sources",
+    "usable_ranks",
+]
 
 MIN_IMAGES = 20
+# Of more images, so many are fitted and the others sorted by what was learnt: a fit holds these in memory.
+FIT_IMAGES = 20_000
 MEASURED = ("phi", "phi_se", "rest", "rest_se")
 # Rounding of float32 is no response.
 ROUNDING = 4 * float(np.finfo(np.float32).eps)
@@ -71,6 +89,78 @@ class AboveRest:
     def active(self, rate: float) -> np.ndarray:
         """Channels above rest on each image, at this false discovery rate."""
         return kernels_active.active(kernels_active.p_values(self.x, self.error, self.degrees, self.floor), rate=rate)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What says of φ at one noise level and tap how far it is above rest, as images show it.
+
+    Attributes
+    ----------
+    level, block, channels, degrees, floor, scatter
+        As in `AboveRest`.
+    power
+        Numbers are divided by two to this power.
+    rest, rest_error
+        (channels), in these units.
+    errors
+        How standard errors are moderated; or the error itself (channels), where none are known.
+    """
+
+    level: int
+    block: int
+    channels: np.ndarray
+    power: int
+    rest: np.ndarray
+    rest_error: np.ndarray
+    errors: kernels_active.Moderation | np.ndarray
+    floor: np.ndarray
+    scatter: np.ndarray
+
+    def above(self, phi: np.ndarray, se: np.ndarray | None) -> AboveRest:
+        """φ above rest of some images, by φ and, where there is any, phi_se (images, sigma, channel)."""
+        x = _scaled(phi[:, self.level, self.channels], self.power)
+        np.subtract(x, self.rest, out=x)
+        if isinstance(self.errors, np.ndarray):
+            error, degrees = np.hypot(self.errors, self.rest_error), np.inf
+        else:
+            assert se is not None
+            found = self.errors.errors(_scaled(se[:, self.level, self.channels], self.power))
+            error, degrees = np.hypot(found, self.rest_error, out=found), self.errors.degrees
+        return AboveRest(self.level, self.block, self.channels, x, error, degrees, self.floor, self.scatter)
+
+
+class Learnt(NamedTuple):
+    """Images that are fitted, in memory, and their positions; None where these are all images, as they are given."""
+
+    data: xr.Dataset
+    chosen: np.ndarray | None
+
+
+def check_fit_images(fit_images: Any) -> int:
+    """How many images are fitted at most, found fit for use."""
+    return checks.whole("fit_images", fit_images, least=MIN_IMAGES)
+
+
+def learnt_from(data: xr.Dataset, most: int, seed: int) -> Learnt:
+    """The images that are fitted: all of them up to so many, else so many drawn by id, in the order of ids."""
+    kept = data[[name for name in MEASURED if name in data]]
+    if data.sizes["image"] <= most:
+        return Learnt(kept.compute(), None)
+    chosen = subsample(data, most, seed)
+    return Learnt(kept.isel(image=chosen).compute(), chosen)
+
+
+def measured(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray | None]:
+    """φ and its errors, None where there are none, of data that are in memory."""
+    return data["phi"].values, data["phi_se"].values if "phi_se" in data else None
+
+
+def parts(data: xr.Dataset) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+    """φ and its errors of all images, some at a time, after where they are."""
+    names = [name for name in MEASURED[:2] if name in data]
+    for rows, phi, *se in image_blocks(data, *names):
+        yield rows, phi, se[0] if se else None
 
 
 def check(data: xr.Dataset, rate: float = 0.05, *, images: int = 1, signed: bool = False) -> xr.Dataset:
@@ -129,15 +219,24 @@ def sources(data: xr.Dataset) -> dict[str, Any]:
 
 def responses(data: xr.Dataset, what: str) -> Iterator[AboveRest]:
     """φ above rest at every noise level and tap, one at a time; `what` is done with it, in a word or two."""
+    for scale in scales(data, what):
+        yield scale.above(*measured(data))
+
+
+def scales(data: xr.Dataset, what: str) -> Iterator[Scale]:
+    """What these images, which are in memory, say of every noise level and tap, one at a time; `what` is done then."""
     degrees = max(int(data.attrs.get("draws", 0)) - 1, 0)
     for site in sites(data, what):
-        yield _response(data, site, degrees)
+        yield _scale(data, site, degrees)
 
 
-def _response(data: xr.Dataset, site: labels.Site, degrees: int) -> AboveRest:
+def _scale(data: xr.Dataset, site: labels.Site, degrees: int) -> Scale:
     level, block, channels = site.level, site.block, site.channels
     arrays = {name: data[name].values[..., level, channels] for name in MEASURED if name in data}
-    arrays = _scaled(arrays)
+    peak = max(float(np.nanmax(np.abs(values), initial=0)) for values in arrays.values())
+    # The largest number comes to between 1 and 2.
+    power = int(np.frexp(peak)[1]) - 1
+    arrays = {name: _scaled(values, power) for name, values in arrays.items()}
     phi, se = arrays["phi"], arrays.get("phi_se")
     rest_error = np.zeros(len(channels), np.float32)
     if "rest" in arrays:
@@ -147,22 +246,18 @@ def _response(data: xr.Dataset, site: labels.Site, degrees: int) -> AboveRest:
     else:
         rest = np.median(phi, axis=0)
     floor = ROUNDING * np.abs(phi).max(axis=0)
-    x = np.subtract(phi, rest, out=phi)
     if se is None or np.isnan(se).any():
-        below = kernels_active.spread_below(x)
-        return AboveRest(level, block, channels, x, np.hypot(below, rest_error), np.inf, floor, below)
-    # Unknown draws count as many.
-    error, freedom = kernels_active.measurement_error(se, degrees or 1e6)
-    scatter = np.median(error, axis=0)
-    return AboveRest(level, block, channels, x, np.hypot(error, rest_error, out=error), freedom, floor, scatter)
+        errors = scatter = kernels_active.spread_below(np.subtract(phi, rest, out=phi))
+    else:
+        # Unknown draws count as many.
+        errors = kernels_active.moderation(se, degrees or 1e6)
+        scatter = np.median(errors.errors(se), axis=0)
+    return Scale(level, block, channels, power, rest, rest_error, errors, floor, scatter)
 
 
-def _scaled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """New float32 arrays, all divided by the power of two that brings the largest number to between 1 and 2."""
-    peak = max(float(np.nanmax(np.abs(values), initial=0)) for values in arrays.values())
-    power = int(np.frexp(peak)[1]) - 1
-    # A power of two leaves every digit as it is.
-    return {name: np.ldexp(values, -power).astype(np.float32, copy=False) for name, values in arrays.items()}
+def _scaled(values: np.ndarray, power: int) -> np.ndarray:
+    """A new float32 array, divided by two to this power, which leaves every digit as it is."""
+    return np.ldexp(values, -power).astype(np.float32, copy=False)
 
 
 def shuffled(data: xr.Dataset, seed: int, members: np.ndarray | None = None) -> xr.Dataset:
@@ -189,3 +284,17 @@ def _by_groups(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     starts = np.cumsum(sizes) - sizes
     other = np.argsort(rng.permutation(len(sizes)))[own]
     return starts[other] + (np.arange(len(own)) - starts[own]) % sizes[other]
+
+
+def usable_ranks(data: xr.Dataset, ranks: Any) -> tuple[int, ...]:
+    """The ranks that are below the number of channels of every tap; refuses what leaves none, and what is no rank."""
+    numbers = checks.counts("ranks", ranks, least=0)
+    width = min(len(site.channels) for site in labels.sites(data))
+    if width < 2:
+        raise InputError("a tap has 1 channel, which leaves nothing to compare: select taps of more channels")
+    kept = tuple(r for r in numbers if 1 <= r < width)
+    if not kept:
+        raise InputError(
+            f"{checks.given('ranks', ranks)}: give dimensions from 1 to {width - 1}, below the number of channels"
+        )
+    return kept

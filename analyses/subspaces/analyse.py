@@ -18,7 +18,16 @@ from scipy.stats import t as student
 
 from analyses.ground import Estimate, Findings, Variable, check_options, interval, resampling
 from analyses.subspaces import kernels_active, kernels_explained
-from analyses.subspaces.above_rest import MIN_IMAGES, check, grouped, responses, shuffled
+from analyses.subspaces.above_rest import (
+    FIT_IMAGES,
+    MIN_IMAGES,
+    check,
+    grouped,
+    learnt_from,
+    responses,
+    shuffled,
+    usable_ranks,
+)
 from analyses.subspaces.fitting import (
     COORDS,
     FITTED,
@@ -28,6 +37,7 @@ from analyses.subspaces.fitting import (
     check_fitted,
     fit,
     fitted,
+    fitted_part,
     subspace_of,
 )
 from analyses.subspaces.kernels_fit import Search, one_of_each
@@ -132,7 +142,7 @@ def analyse(
     seed
         Of everything drawn.
     further
-        `max_subspaces` (32) and `splits` (4), as in `fit`.
+        `max_subspaces` (32), `splits` (4) and `fit_images` (20,000), as in `fit`.
 
     Returns
     -------
@@ -140,7 +150,7 @@ def analyse(
         {findings}
 
         What `fit`, `overlap`, `explained_variance` and `intrinsic_dimension` return, together. The control "shuffled"
-        has every channel permuted over images, and is found with as many subspaces.
+        has every channel of the images fitted permuted over them, and is found with as many subspaces.
 
     Raises
     ------
@@ -162,9 +172,9 @@ def analyse(
     data = check(data, rate, images=MIN_IMAGES)
     resamples, _, _ = resampling(resamples, LEVEL)
     checks.flag("dimensions", dimensions)
-    check_options("analyse", further, ("max_subspaces", "splits"))
+    check_options("analyse", further, ("max_subspaces", "splits", "fit_images"))
     usable_ranks(data, ranks)
-    members = grouped(data, clusters)
+    grouped(data, clusters)
     most = further.get("max_subspaces", MOST_SUBSPACES)
     data = FINDINGS.distinct(data)
     found = fit(
@@ -175,14 +185,17 @@ def analyse(
         rate=rate,
         splits=further.get("splits", SPLITS),
         clusters=clusters,
+        fit_images=further.get("fit_images", FIT_IMAGES),
         seed=seed,
     )
-    own = _explained(data, found, ranks, resamples, clusters, seed)
-    parts = [found, overlap(data, found, clusters=clusters, seed=seed), own.label(data)]
+    data, sorted_ = fitted_part(data, found)
+    own = _explained(data, sorted_, ranks, resamples, clusters, seed)
+    parts = [found, overlap(data, sorted_, clusters=clusters, seed=seed), own.label(data)]
     if dimensions:
         parts.append(intrinsic_dimension(data, clusters=clusters, seed=seed))
-    permuted = shuffled(data, seed, members)
-    control = fitted(permuted, Search(method, None, most, 0, seed), rate, found.n_subspaces.values, clusters)
+    permuted = shuffled(data, seed, grouped(data, clusters))
+    search = Search(method, None, most, 0, seed)
+    control = fitted(permuted, search, rate, found.n_subspaces.values, clusters, data.sizes["image"])
     other = _explained(permuted, control, ranks, resamples, clusters, seed + 1)
     gap = overlap(permuted, control, clusters=clusters, seed=seed)
     # The two bootstraps are independent.
@@ -201,8 +214,9 @@ def analyse(
 def overlap(data: xr.Dataset, findings: xr.Dataset, *, clusters: str | None = None, seed: int = 0) -> xr.Dataset:
     """How much active sets overlap within subspaces and between them.
 
-    Jaccard index |A ∩ B|/|A ∪ B| without the common channels, its mean over random disjoint pairs of images: no
-    image is in two pairs of a kind. Subspaces were chosen so that it is large within them: compare it with a control.
+    Jaccard index |A ∩ B|/|A ∪ B| without the common channels, its mean over random disjoint pairs of the images that
+    were fitted: no image is in two pairs of a kind. Subspaces were chosen so that it is large within them: compare it
+    with a control.
 
     Parameters
     ----------
@@ -235,7 +249,7 @@ def overlap(data: xr.Dataset, findings: xr.Dataset, *, clusters: str | None = No
     >>> bool(overlap(data, fit(data)).overlap_gap_low > 0.5)
     True
     """
-    check_fitted(data, findings)
+    data, findings = _part(data, findings)
     seed = checks.seeded(seed)
     order = labels.by_id(data)
     members = grouped(data, clusters)
@@ -280,7 +294,7 @@ def explained_variance(
 ) -> xr.Dataset:
     """What the subspaces explain of held-out images, against one PCA with as much to spend.
 
-    Three quarters of the images (at most 10,000 in all) fit k affine subspaces of r dimensions, alternating from
+    Three quarters of the images fitted (at most 10,000 in all) fit k affine subspaces of r dimensions, alternating from
     the assignment found; held-out images go to the nearest. Explained is 1 − Σ‖x − x̂‖²/Σ‖x − x̄‖², x̄ the mean
     of the fitted images. The PCA of each `comparison` has
 
@@ -354,10 +368,15 @@ class HeldOut(NamedTuple):
         return EXPLAINED.label({**values, "gain": self.estimate()}, data, coords=self.coords(data))
 
 
+def _part(data: xr.Dataset, findings: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """The images that were fitted, in memory, and what was found of them; refuses what is not of one another."""
+    return fitted_part(check_fitted(data, findings), findings)
+
+
 def _explained(
     data: xr.Dataset, findings: xr.Dataset, ranks: Sequence[int], resamples: int, clusters: str | None, seed: int
 ) -> HeldOut:
-    check_fitted(data, findings)
+    data, findings = _part(data, findings)
     resamples, _, seed = resampling(resamples, LEVEL, seed)
     kept = usable_ranks(data, ranks)
     train, test, held = _split(data, grouped(data, clusters), seed)
@@ -415,20 +434,6 @@ def _split(data: xr.Dataset, members: np.ndarray | None, seed: int) -> tuple[np.
     return train, test, np.unique(members[test], return_inverse=True)[1]
 
 
-def usable_ranks(data: xr.Dataset, ranks: Any) -> tuple[int, ...]:
-    """The ranks that are below the number of channels of every tap; refuses what leaves none, and what is no rank."""
-    numbers = checks.counts("ranks", ranks, least=0)
-    width = min(len(site.channels) for site in labels.sites(data))
-    if width < 2:
-        raise InputError("a tap has 1 channel, which leaves nothing to compare: select taps of more channels")
-    kept = tuple(r for r in numbers if 1 <= r < width)
-    if not kept:
-        raise InputError(
-            f"{checks.given('ranks', ranks)}: give dimensions from 1 to {width - 1}, below the number of channels"
-        )
-    return kept
-
-
 @DIMENSIONS.described
 def intrinsic_dimension(
     data: xr.Dataset, *, images: int = 1000, clusters: str | None = None, seed: int = 0
@@ -471,6 +476,10 @@ def intrinsic_dimension(
         )
         raise InputError(message) from error
     chosen = one_of_each(np.random.default_rng(seed).permutation(labels.by_id(data)), grouped(data, clusters))[:images]
+    if data.sizes["image"] > FIT_IMAGES:
+        data = data.isel(image=chosen)
+        chosen = np.arange(len(chosen))
+    data, _ = learnt_from(data, data.sizes["image"], seed)
     values = np.full((data.sizes["sigma"], len(labels.blocks(data)), len(ESTIMATORS)), np.nan)
     for response in responses(data, "intrinsic dimensions"):
         # Equal images have no distances to compare.

@@ -10,7 +10,20 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from analyses.ground import Findings, Variable, by_channel, check_same_network, repeats
 from analyses.subspaces import kernels_expression, kernels_fit
-from analyses.subspaces.above_rest import MIN_IMAGES, check, grouped, responses, sources
+from analyses.subspaces.above_rest import (
+    FIT_IMAGES,
+    MIN_IMAGES,
+    Scale,
+    check,
+    check_fit_images,
+    grouped,
+    learnt_from,
+    measured,
+    parts,
+    responses,
+    scales,
+    sources,
+)
 from probekit import checks, labels
 from probekit.errors import InputError
 
@@ -25,6 +38,7 @@ __all__ = [
     "check_fitted",
     "fit",
     "fitted",
+    "fitted_part",
     "score",
     "subspace_of",
 ]
@@ -85,7 +99,7 @@ SCORES = Findings(
 
 
 @ACTIVE.described
-def active_sets(data: xr.Dataset, *, rate: float = 0.05) -> xr.Dataset:
+def active_sets(data: xr.Dataset, *, rate: float = 0.05, fit_images: int = FIT_IMAGES, seed: int = 0) -> xr.Dataset:
     """Which channels are above rest on each image.
 
     One-sided t-tests of (phi − rest)/√(phi_se² + rest_se²), with variances moderated over images (Smyth, 2004);
@@ -100,13 +114,16 @@ def active_sets(data: xr.Dataset, *, rate: float = 0.05) -> xr.Dataset:
         What a tap returns.
     rate
         False discovery rate, in (0, 1).
+    fit_images, seed
+        Variances are moderated, and what stands in for errors or rest is found, over at most so many images, 20 at
+        least, drawn by id and seed; and the seed.
 
     Returns
     -------
     Dataset
         {findings}
 
-        The attributes `rest_from` and `error_from` say what was used.
+        The attributes `rest_from` and `error_from` say what was used, `images_fitted` of how many images.
 
     Raises
     ------
@@ -123,10 +140,15 @@ def active_sets(data: xr.Dataset, *, rate: float = 0.05) -> xr.Dataset:
     """
     rate = checks.plain(rate)
     data = check(data, rate)
+    learnt = learnt_from(data, check_fit_images(fit_images), checks.seeded(seed))
     found = np.zeros(data.phi.shape, bool)
-    for response in responses(data, "active sets"):
-        found[:, response.level, response.channels] = response.active(rate)
-    return ACTIVE.label({"active": found}, data, rate=rate, **sources(data))
+    every = list(scales(learnt.data, "active sets"))
+    for rows, phi, se in parts(data if learnt.chosen is not None else learnt.data):
+        for scale in every:
+            found[rows, scale.level, scale.channels] = scale.above(phi, se).active(rate)
+    return ACTIVE.label(
+        {"active": found}, data, rate=rate, images_fitted=learnt.data.sizes["image"], **sources(learnt.data)
+    )
 
 
 @FITTED.described
@@ -139,6 +161,7 @@ def fit(
     rate: float = 0.05,
     splits: int = SPLITS,
     clusters: str | None = None,
+    fit_images: int = FIT_IMAGES,
     seed: int = 0,
 ) -> xr.Dataset:
     """Sort images into subspaces, at every tap and noise level.
@@ -147,7 +170,10 @@ def fit(
     likelihood (Biernacki, Celeux & Govaert, 2010), groups with nested supports being one subspace. "linear"
     expresses images by few others (sparse subspace clustering by orthogonal matching pursuit, You, Robinson & Vidal,
     2016) and merges groups by the evidence for linear subspaces of any orientation. Both learn from landmarks
-    (4,000 and 1,000 images) and then take all images, so that time grows in proportion to images.
+    (4,000 and 1,000 images), and then take all images up to `fit_images`. Of more, so many are fitted, and all are then
+    sorted some at a time, so that time grows in proportion to images and memory does not: what is said of subspaces,
+    dimensions and supports too, and how far the answer repeats is then of the images fitted, `subspace`, `certainty`
+    and `size` of all.
 
     Tests promise that "coordinate" finds subspaces of at least 3 channels, of at least 25 images each and 50 on
     average, whose supports overlap by half at most (not at all if there are two), when the error is at most a tenth
@@ -175,15 +201,18 @@ def fit(
         Coordinate along `image`, such as "label", for images that are not independent, as crops of one photograph:
         subspaces are learnt, and halves split, from one image of each of 20 or more groups, and all are then sorted.
         By default images are independent.
+    fit_images
+        At most so many images, 20 at least, are fitted, drawn by id and seed: a sample of images, not of groups.
     seed
-        Of landmarks, first seeds and splits.
+        Of the images fitted, landmarks, first seeds and splits.
 
     Returns
     -------
     Dataset
         {findings}
 
-        At one tap and noise level `subspace` and `certainty` are (image) alone. `held` is (h − s)/(1 − s) of the share
+        At one tap and noise level `subspace` and `certainty` are (image) alone. Attr `images_fitted` says how many
+        images were fitted. `held` is (h − s)/(1 − s) of the share
         h of energy inside the subspaces and s inside as many random dimensions; common channels that lie above rest by
         a mere constant do not count. `certainty` is 0 for an image whose active channels belong together but not all to
         the subspace. Nothing vouches for answers of "linear": it needs many more landmarks in each subspace than that
@@ -205,14 +234,20 @@ def fit(
     if n_subspaces is not None:
         data = check(data, rate, images=MIN_IMAGES)
         members = grouped(data, clusters)
-        most = (data.sizes["image"] if members is None else int(members.max()) + 1) // 2
+        most = data.sizes["image"] if members is None else int(members.max()) + 1
+        most = min(most, check_fit_images(fit_images)) // 2
         numbers = np.full((1, 1), checks.whole("n_subspaces", n_subspaces, least=1, most=most))
     search = kernels_fit.Search(method, None, max_subspaces, splits, seed)
-    return fitted(data, search, rate, numbers, clusters)
+    return fitted(data, search, rate, numbers, clusters, fit_images)
 
 
 def fitted(
-    data: xr.Dataset, search: kernels_fit.Search, rate: float, numbers: np.ndarray | None, clusters: str | None
+    data: xr.Dataset,
+    search: kernels_fit.Search,
+    rate: float,
+    numbers: np.ndarray | None,
+    clusters: str | None,
+    fit_images: int = FIT_IMAGES,
 ) -> xr.Dataset:
     """`fit` with a number of subspaces for each noise level and tap, (sigma, block) or what broadcasts to it."""
     rate = checks.plain(rate)
@@ -222,15 +257,22 @@ def fitted(
     checks.choice("method", search.method, METHODS)
     checks.whole("max_subspaces", search.most, least=1)
     repeats("splits", search.splits, least=0)
-    members = grouped(data, clusters)
+    fit_images = check_fit_images(fit_images)
+    grouped(data, clusters)
+    learnt = learnt_from(data, fit_images, search.seed)
+    members = grouped(learnt.data, clusters)
     shape = data.sizes["sigma"], len(labels.blocks(data))
     wanted = None if numbers is None else np.broadcast_to(numbers, shape)
     fits: dict[tuple[int, int], kernels_fit.Fit] = {}
-    for response in responses(data, "subspaces"):
-        at = response.level, response.block
+    every = []
+    for scale in scales(learnt.data, "subspaces"):
+        at, response = (scale.level, scale.block), scale.above(*measured(learnt.data))
         here = search if wanted is None else search._replace(number=int(wanted[at]))
         active = response.active(rate)
         fits[at] = kernels_fit.fit(response.x, response.noise, active, here, shifted=response.shifted, members=members)
+        every.append(scale)
+    if learnt.chosen is not None:
+        fits = _all_sorted(data, every, fits, rate)
     values = _arrays(data, fits)
     found = FITTED.label(
         values,
@@ -241,12 +283,49 @@ def fitted(
         rate=rate,
         splits=search.splits,
         clusters=clusters or "none: images are independent",
-        **sources(data),
+        images_fitted=learnt.data.sizes["image"],
+        **sources(learnt.data),
         analysis_seed=search.seed,
     )
     if shape != (1, 1):
         return found
     return found.assign({name: found[name].variable.isel(sigma=0, block=0) for name in ("subspace", "certainty")})
+
+
+def _all_sorted(
+    data: xr.Dataset, every: list[Scale], fits: dict[tuple[int, int], kernels_fit.Fit], rate: float
+) -> dict[tuple[int, int], kernels_fit.Fit]:
+    """Fits to some images with all images sorted into their subspaces, some at a time."""
+    found = {at: (np.empty(data.sizes["image"], int), np.empty(data.sizes["image"])) for at in fits}
+    for rows, phi, se in parts(data):
+        for scale in every:
+            at, response = (scale.level, scale.block), scale.above(phi, se)
+            sorter = fits[at].sorter
+            assert sorter is not None
+            subspace, certainty = found[at]
+            subspace[rows], certainty[rows] = sorter.assign(response.x, response.active(rate))
+    return {at: fit.of_all(*found[at]) for at, fit in fits.items()}
+
+
+def fitted_part(data: xr.Dataset, findings: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """The images that findings of `fit` were fitted to, in memory, and what was found of them.
+
+    Raises
+    ------
+    InputError
+        If the findings do not say which these are.
+    """
+    count = data.sizes["image"]
+    said = {name: findings.attrs.get(name) for name in ("images_fitted", "analysis_seed")}
+    few = count
+    if said["images_fitted"] is not None:
+        few = checks.whole("images_fitted of the findings", said["images_fitted"], least=MIN_IMAGES)
+    if few < count and said["analysis_seed"] is None:
+        raise InputError("the findings lost their attribute analysis_seed: give what subspaces.fit returned")
+    learnt = learnt_from(data, few, 0 if few >= count else checks.seeded(said["analysis_seed"]))
+    if learnt.chosen is None:
+        return learnt.data, findings
+    return learnt.data, findings.isel(image=learnt.chosen)
 
 
 def _arrays(data: xr.Dataset, fits: dict[tuple[int, int], kernels_fit.Fit]) -> dict[str, Any]:
@@ -288,8 +367,8 @@ def _arrays(data: xr.Dataset, fits: dict[tuple[int, int], kernels_fit.Fit]) -> d
     return values
 
 
-def check_fitted(data: xr.Dataset, findings: xr.Dataset) -> None:
-    """Refuse findings that are not of `fit`, or of other data."""
+def check_fitted(data: xr.Dataset, findings: xr.Dataset) -> xr.Dataset:
+    """The data as it is analysed; refuses findings that are not of `fit`, or of other data."""
     data = check(data, images=MIN_IMAGES)
     if not isinstance(findings, xr.Dataset) or "subspace" not in findings or "n_subspaces" not in findings:
         raise InputError("the findings have no subspaces: give what subspaces.fit or subspaces.analyse returned")
@@ -314,6 +393,7 @@ def check_fitted(data: xr.Dataset, findings: xr.Dataset) -> None:
             one, other = labels.strings(one), labels.strings(other)
         if not np.array_equal(one, other):
             raise InputError(f"data and findings differ along {name}: give the data that was fitted, as it was")
+    return data
 
 
 def subspace_of(findings: xr.Dataset, level: int, block: int) -> np.ndarray:
@@ -382,12 +462,12 @@ def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = 
         values["nmi"][at] = normalized_mutual_info_score(true, own)
         values["support_f1"][at] = 2 * hits / named if named else 1.0
     if data is not None:
-        check_fitted(data, findings)
-        chosen = labels.by_id(data)[:MOST_EXPRESSED]
-        for response in responses(data, "scores"):
+        part, own = fitted_part(check_fitted(data, findings), findings.assign(true=("image", true)))
+        chosen = labels.by_id(part)[:MOST_EXPRESSED]
+        for response in responses(part, "scores"):
             x = response.x[chosen][:, ~findings.common.values[response.level, response.channels]]
             code = kernels_expression.omp(x, noise=kernels_expression.SLACK * response.noise)
-            error[response.level, response.block] = kernels_expression.preserving_error(code, true[chosen])
+            error[response.level, response.block] = kernels_expression.preserving_error(code, own.true.values[chosen])
     values["number_right"] = findings.n_subspaces.values == len(masks)
     if data is not None:
         values["preserving_error"] = error

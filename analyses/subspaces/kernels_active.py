@@ -14,12 +14,14 @@ from scipy.special import betaln, gammaln
 
 __all__ = [
     "Groups",
+    "Moderation",
     "active",
     "group",
     "jaccard",
     "likelihood",
     "measurement_error",
     "merge_path",
+    "moderation",
     "p_values",
     "pairs",
     "spread_below",
@@ -32,8 +34,40 @@ SWEEPS = 3
 NESTED = 0.75
 
 
+@dataclass(frozen=True)
+class Moderation:
+    """What each channel shows over images of the error of few draws, all (channels).
+
+    Attributes
+    ----------
+    share
+        Of the variance that is the channel's and not the image's own, d₀/(d₀ + d).
+    level
+        The channel's variance s₀².
+    degrees
+        Of freedom, d₀ + d, up to infinity.
+    """
+
+    share: np.ndarray
+    level: np.ndarray
+    degrees: np.ndarray
+
+    def errors(self, se: np.ndarray) -> np.ndarray:
+        """Standard errors (images, channels), float32, drawn towards what their channel shows."""
+        variance = np.square(se, dtype=np.float32)
+        variance *= (1 - self.share).astype(np.float32)
+        variance += (self.share * self.level).astype(np.float32)
+        return np.sqrt(variance, out=variance)
+
+
 def measurement_error(se: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    """Standard errors of few draws, drawn towards what their channel shows over all images.
+    """Standard errors (images, channels) and degrees of freedom (channels); see `moderation`."""
+    found = moderation(se, degrees)
+    return found.errors(se), found.degrees
+
+
+def moderation(se: np.ndarray, degrees: float) -> Moderation:
+    """How standard errors of few draws are drawn towards what their channel shows over all images.
 
     The empirical-Bayes variance (d₀ s₀² + d s²)/(d₀ + d) of Smyth (2004), with s₀² and d₀ estimated
     for each channel from the spread of log s² over images.
@@ -44,11 +78,6 @@ def measurement_error(se: np.ndarray, degrees: float) -> tuple[np.ndarray, np.nd
         (images, channels), each of d = `degrees` degrees of freedom; zeros say nothing and are passed over.
     degrees
         Of freedom: draws − 1.
-
-    Returns
-    -------
-    tuple of ndarray
-        Standard errors (images, channels), float32, and degrees of freedom (channels), up to infinity.
     """
     told = se > 0
     count = told.sum(axis=0)
@@ -66,11 +95,7 @@ def measurement_error(se: np.ndarray, degrees: float) -> tuple[np.ndarray, np.nd
     half = np.where(finite, prior, 1.0) / 2
     shift = np.where(finite, special.digamma(half) - np.log(half), 0.0)
     level = np.exp(mean - special.digamma(degrees / 2) + np.log(degrees / 2) + shift)
-    share = 1 - degrees / (prior + degrees)
-    variance = np.square(se, dtype=np.float32)
-    variance *= (1 - share).astype(np.float32)
-    variance += (share * level).astype(np.float32)
-    return np.sqrt(variance, out=variance), prior + degrees
+    return Moderation(1 - degrees / (prior + degrees), level, prior + degrees)
 
 
 def _degrees(excess: float) -> float:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy import linalg, optimize
 
 from analyses.subspaces import kernels_active, kernels_expression
 
-__all__ = ["Fit", "Partition", "Search", "agreement", "angles", "fit", "match", "one_of_each"]
+__all__ = ["Directions", "Fit", "Partition", "Search", "Sorter", "agreement", "angles", "fit", "match", "one_of_each"]
 
 LANDMARKS = {"coordinate": 4000, "linear": 1000}
 # Channels that so many images make active belong to no linear subspace in particular.
@@ -18,6 +18,14 @@ COMMON = 0.95
 # Of the largest eigenvalue of noise, in units of its spread: the Tracy-Widom law's 99 % point.
 TRACY_WIDOM = 2.02
 BLOCK = 8192
+
+
+class Sorter(Protocol):
+    """What sorts images into subspaces that were learnt from others."""
+
+    def assign(self, x: np.ndarray, active: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
+        """Subspace and certainty (images) of each image, by φ above rest and active channels (images, channels)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class Fit:
         In nats, by number of groups tried.
     agreement, held, confidence
         Each in [0, 1]; see `fit`.
+    sorter
+        Sorts images, those fitted as they are sorted here and any others alike.
     """
 
     labels: np.ndarray
@@ -46,10 +56,23 @@ class Fit:
     evidence: dict[int, float]
     agreement: float
     held: float
+    sorter: Sorter | None = None
 
     @property
     def confidence(self) -> float:
         return self.agreement * self.held * float(self.certainty.mean()) ** 2
+
+    def of_all(self, labels: np.ndarray, certainty: np.ndarray) -> Fit:
+        """The same subspaces with more images sorted into them by `sorter`, in the order of their numbers of these."""
+        rank = _by_size(labels, len(self.support))
+        return replace(
+            self,
+            labels=np.argsort(rank)[labels],
+            certainty=certainty,
+            support=self.support[rank],
+            bases=[self.bases[k] for k in rank],
+            sorter=None,
+        )
 
 
 class Search(NamedTuple):
@@ -86,6 +109,46 @@ class Partition:
     common: np.ndarray
     bases: list[np.ndarray]
     evidence: dict[int, float]
+    sorter: Sorter
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A sorter whose subspaces have other numbers: `rank` (subspaces) are the old ones in the new order."""
+
+    sorter: Sorter
+    rank: np.ndarray
+
+    def assign(self, x: np.ndarray, active: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
+        labels, certainty = self.sorter.assign(x, active)
+        return np.argsort(self.rank)[labels], certainty
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Sorts images by their active channels alone."""
+
+    groups: kernels_active.Groups
+
+    def assign(self, _: np.ndarray, active: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
+        return self.groups.assign(active)
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Sorts images by the linear subspace that tells them most briefly; attributes as `kernels_expression.assign` has.
+
+    `own` (channels) are those that subspaces are of.
+    """
+
+    own: np.ndarray
+    bases: list[np.ndarray]
+    noise: float
+    scale: float
+
+    def assign(self, x: np.ndarray, _: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
+        labels = kernels_expression.assign(x[:, self.own], self.bases, self.noise, self.scale)[0]
+        return labels, np.full(len(labels), np.nan)
 
 
 def fit(
@@ -138,7 +201,7 @@ def fit(
         for half in (halves[: len(halves) // 2], halves[len(halves) // 2 :]):
             other, count = landmarked.refit(half)
             agreements.append(agreement(kept, other) if count == number else 0.0)
-    rank = np.lexsort((np.arange(number), -np.bincount(found.labels, minlength=number)))
+    rank = _by_size(found.labels, number)
     return Fit(
         np.argsort(rank)[found.labels],
         found.certainty,
@@ -148,7 +211,13 @@ def fit(
         found.evidence,
         float(np.mean(agreements)) if agreements else float("nan"),
         held,
+        Ranked(found.sorter, rank),
     )
+
+
+def _by_size(labels: np.ndarray, number: int) -> np.ndarray:
+    """Subspaces in the order of their numbers of images, those of equal numbers as they come."""
+    return np.lexsort((np.arange(number), -np.bincount(labels, minlength=number)))
 
 
 class Coordinate:
@@ -171,7 +240,7 @@ class Coordinate:
         groups = self._grouped(self._sets)
         labels, certainty = groups.assign(self._active)
         bases = [_basis(self._x, labels == k, mask, self._noise) for k, mask in enumerate(groups.support)]
-        return Partition(labels, certainty, groups.support, groups.common, bases, groups.evidence)
+        return Partition(labels, certainty, groups.support, groups.common, bases, groups.evidence, Sets(groups))
 
     def refit(self, half: np.ndarray) -> tuple[np.ndarray, int]:
         """Landmarks in the subspaces of some of them, and the number of these."""
@@ -217,7 +286,9 @@ class Linear:
             bases.append(whole)
             if (labels == k).any():
                 support[k, ~self._common] = np.square(self._own[labels == k]).mean(axis=0) > 4 * self._noise
-        return Partition(labels, np.full(len(labels), np.nan), support, self._common, bases, evidence)
+        # As the last of the alternating fits sorted them.
+        sorter = Directions(~self._common, found, self._noise, kernels_expression.mean_square(self._own))
+        return Partition(labels, np.full(len(labels), np.nan), support, self._common, bases, evidence, sorter)
 
     def refit(self, half: np.ndarray) -> tuple[np.ndarray, int]:
         """Landmarks in the subspaces of some of them, and the number of these."""

@@ -29,6 +29,9 @@ def command(
     ] = "coordinate",
     no_dimensions: Annotated[bool, typer.Option("--no-dimensions", help="Skip intrinsic dimensions.")] = False,
     clusters: Clusters = None,
+    fit_images: Annotated[
+        int, typer.Option(callback=whole_of(20), help="Images fitted at most; all are then sorted.")
+    ] = 20_000,
     resamples: Resamples = 1000,
     seed: Seed = 0,
 ) -> list[Path]:
@@ -45,6 +48,7 @@ def command(
         method=method,
         dimensions=not no_dimensions,
         clusters=clusters,
+        fit_images=fit_images,
         resamples=resamples,
         seed=seed,
     )

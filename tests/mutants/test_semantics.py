@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from analyses.ground import intervals
-from analyses.semantics import kernels_mantel, kernels_pairs, retrieval
+from analyses.semantics import kernels_correlation, kernels_pairs, retrieval
 from tests.analyses.semantics import test_laws_groups as grouped
 from tests.analyses.semantics import test_noise_free as free
 from tests.analyses.semantics.test_laws import (
@@ -31,14 +31,16 @@ def test_permuting_rows_alone_makes_p_values_too_small(monkeypatch: pytest.Monke
     def rows_alone(a: np.ndarray, order: np.ndarray, start: int, _: np.ndarray, out: np.ndarray) -> None:
         out[...] = a[order[start : start + len(out)], start:]
 
-    monkeypatch.setattr(kernels_mantel, "gather", rows_alone)
+    monkeypatch.setattr(kernels_correlation, "gather", rows_alone)
     with pytest.raises(AssertionError):
         p_values_are_honest()
 
 
 def test_p_values_that_leave_out_the_data_themselves_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        kernels_mantel, "p_values", lambda observed, permuted: (np.abs(permuted) >= abs(observed)).mean(dtype=float)
+        kernels_correlation,
+        "p_values",
+        lambda observed, permuted: (np.abs(permuted) >= abs(observed)).mean(dtype=float),
     )
     with pytest.raises(AssertionError):
         p_values_are_honest()
@@ -78,7 +80,7 @@ def test_pairs_of_crops_of_one_photograph_that_count_are_taken_for_a_relation(mo
     right = analyse.transformed
     # Without groups the jackknife, too, takes crops for images.
     monkeypatch.setattr(analyse, "transformed", lambda d, statistic, _: right(d, statistic))
-    monkeypatch.setattr(kernels_mantel, "transformed", lambda d, statistic, _: right(d, statistic))
+    monkeypatch.setattr(kernels_correlation, "transformed", lambda d, statistic, _: right(d, statistic))
     monkeypatch.setattr(
         analyse, "jackknifed_correlation", lambda r, level, _: intervals.jackknifed_correlation(r, level)
     )

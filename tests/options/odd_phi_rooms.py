@@ -60,6 +60,7 @@ CALLS: dict[str, Call] = {
             "seed": 0,
             "splits": 0,
             "max_subspaces": 3,
+            "fit_images": 24,
         },
         made.TAKEN
         | {
@@ -71,6 +72,7 @@ CALLS: dict[str, Call] = {
         | {
             "splits": made.LARGER | {"0"},
             "max_subspaces": made.LARGER | made.HUGE,
+            "fit_images": {*made.HUGE, "np.uint8"},
             "ranks": {"a tuple", "a range", "an iterator", "a generator"},
         },
     ),
@@ -84,6 +86,7 @@ CALLS: dict[str, Call] = {
             "rate": 0.05,
             "splits": 0,
             "clusters": None,
+            "fit_images": 24,
             "seed": 0,
         },
         made.TAKEN
@@ -93,9 +96,14 @@ CALLS: dict[str, Call] = {
             "max_subspaces": made.LARGER | made.HUGE,
             "rate": made.SHARES,
             "splits": made.LARGER | {"0"},
+            "fit_images": {*made.HUGE, "np.uint8"},
         },
     ),
-    "subspaces.active_sets": Call(subspaces.active_sets, {"data": made.DATA, "rate": 0.05}, {"rate": made.SHARES}),
+    "subspaces.active_sets": Call(
+        subspaces.active_sets,
+        {"data": made.DATA, "rate": 0.05, "fit_images": 24, "seed": 0},
+        {"rate": made.SHARES, "fit_images": {*made.HUGE, "np.uint8"}, "seed": made.SEEDS},
+    ),
     "subspaces.explained_variance": Call(
         subspaces.explained_variance,
         {
@@ -136,6 +144,7 @@ CALLS: dict[str, Call] = {
             "splits": 1,
             "n_init": 1,
             "selection_images": 24,
+            "fit_images": 24,
             **made.RESAMPLED,
         },
         made.TAKEN
@@ -147,7 +156,7 @@ CALLS: dict[str, Call] = {
             "n_init": made.LARGER,
             "noise_free": FLAGS,
         }
-        | {"selection_images": {*made.HUGE, "np.uint8"}},
+        | {"selection_images": {*made.HUGE, "np.uint8"}, "fit_images": {*made.HUGE, "np.uint8"}},
     ),
     "clusters.compare": Call(
         clusters.compare,
@@ -171,6 +180,7 @@ CALLS: dict[str, Call] = {
             "standardised": False,
             "against": made.DATA,
             "clusters": None,
+            "max_images": 24,
             "permutations": 99,
             "level": 0.95,
             "seed": 0,
@@ -179,6 +189,7 @@ CALLS: dict[str, Call] = {
             "standardised": FLAGS,
             "against": NOTHING,
             "clusters": NOTHING,
+            "max_images": {*made.HUGE, "np.uint8"},
             "permutations": made.LARGER,
             "level": made.SHARES,
             "seed": made.SEEDS,
@@ -211,6 +222,7 @@ CALLS: dict[str, Call] = {
             "protocol": "softmax",
             "penalties": [0.1],
             "tuning_images": 24,
+            "fit_images": 24,
             "sizes": (),
             "top": 1,
             "epochs": 1,
@@ -220,6 +232,7 @@ CALLS: dict[str, Call] = {
         | {
             "penalties": {"a tuple", "a list of NaN", "an iterator", "a DataArray of one dim"},
             "tuning_images": made.LARGER | made.HUGE,
+            "fit_images": made.LARGER | made.HUGE,
         }
         | {
             "sizes": made.NO_ITEMS | {"a tuple", "an iterator"},
@@ -243,6 +256,7 @@ CALLS: dict[str, Call] = {
             "k": 2,
             "reference": 0.1,
             "among": 24,
+            "query_images": 24,
             "given": [],
             "statistics": "pearson",
             "controls": {},
@@ -255,6 +269,7 @@ CALLS: dict[str, Call] = {
         | {"noise_free": FLAGS}
         | {"classes": NOTHING, "others": NOTHING | made.NO_ENTRIES, "controls": NOTHING | made.NO_ENTRIES}
         | {"k": made.COUNTS, "reference": NOTHING, "among": {*made.HUGE, "np.uint8"}}
+        | {"query_images": {*made.HUGE, "np.uint8"}}
         | {"given": NOTHING | made.NO_ITEMS, "permutations": {"0", "np.uint8"}}
         | {"max_images": {*made.HUGE, "np.uint8"}},
     ),
@@ -282,8 +297,16 @@ CALLS: dict[str, Call] = {
     ),
     "semantics.neighbours": Call(
         semantics.neighbours,
-        {"data": made.DATA, "k": 2, "label": "label", "noise_free": False, "clusters": "source", **made.QUICK},
-        made.TOLD | {"k": made.COUNTS, "noise_free": FLAGS},
+        {
+            "data": made.DATA,
+            "k": 2,
+            "label": "label",
+            "noise_free": False,
+            "clusters": "source",
+            "query_images": 24,
+            **made.QUICK,
+        },
+        made.TOLD | {"k": made.COUNTS, "noise_free": FLAGS, "query_images": {*made.HUGE, "np.uint8"}},
     ),
     "semantics.per_image": Call(
         semantics.per_image,
@@ -295,10 +318,11 @@ CALLS: dict[str, Call] = {
             "label": "label",
             "distances": ["euclidean"],
             "noise_free": False,
+            "query_images": 24,
             "seed": 0,
         },
         made.TOLD
-        | {"noise_free": FLAGS}
+        | {"noise_free": FLAGS, "query_images": {*made.HUGE, "np.uint8"}}
         | {"reference": NOTHING, "among": {*made.HUGE, "np.uint8"}, "k": made.COUNTS | NOTHING},
     ),
     "semantics.stability": Call(
@@ -309,9 +333,10 @@ CALLS: dict[str, Call] = {
             "among": 24,
             "noise_free": False,
             "clusters": "source",
+            "query_images": 24,
             **made.QUICK,
         },
-        made.TOLD | {"noise_free": FLAGS, "among": {*made.HUGE, "np.uint8"}},
+        made.TOLD | {"noise_free": FLAGS, "among": {*made.HUGE, "np.uint8"}, "query_images": {*made.HUGE, "np.uint8"}},
     ),
     "semantics.reliability": Call(
         semantics.reliability,

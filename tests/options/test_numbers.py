@@ -149,7 +149,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, int], dict[str, float]]] = 
     "distance": (lambda hue: distance(SETTINGS, SETTINGS, weights={"hue": hue}), {"hue": 2}, {"hue": 0.5}),
     "clusters": (
         partial(clusters.analyse, LABELLED, n_clusters=3, splits=1, n_init=1, resamples=100, permutations=99),
-        {"n_clusters": 2, "splits": 2, "n_init": 2, "selection_images": 50, "resamples": 101, "seed": 3}
+        {"n_clusters": 2, "splits": 2, "n_init": 2, "selection_images": 50, "fit_images": 40, "seed": 3}
         | {"permutations": 100},
         {"threshold": 0.75, "level": 0.75},
     ),
@@ -160,7 +160,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, int], dict[str, float]]] = 
     ),
     "probe": (
         partial(probe.analyse, LABELLED, TEST, resamples=100, penalties=[0.1]),
-        {"tuning_images": 50, "top": 1, "resamples": 101, "seed": 3},
+        {"tuning_images": 50, "fit_images": 40, "top": 1, "resamples": 101, "seed": 3},
         {"level": 0.75},
     ),
     "selectivity": (
@@ -171,12 +171,12 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, int], dict[str, float]]] = 
     "sparsity": (partial(sparsity.analyse, DATA, resamples=100), {"resamples": 101, "seed": 3}, {"level": 0.75}),
     "union": (
         partial(subspaces.analyse, DATA, resamples=100, splits=0, dimensions=False, ranks=(1,)),
-        {"n_subspaces": 2, "resamples": 101, "seed": 3, "max_subspaces": 4},
+        {"n_subspaces": 2, "resamples": 101, "seed": 3, "max_subspaces": 4, "fit_images": 40},
         {"rate": 0.125},
     ),
     "semantics": (
         partial(semantics.analyse, LABELLED, resamples=100, permutations=99),
-        {"resamples": 101, "seed": 3},
+        {"resamples": 101, "query_images": 40, "seed": 3},
         {"level": 0.75},
     ),
     "correlate": (

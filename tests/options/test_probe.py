@@ -34,6 +34,7 @@ WRONG: list[tuple[Any, str]] = [
     (lambda: analysed(penalties=()), "penalties=(): give a list of different positive numbers"),
     (lambda: analysed(sizes=[41]), "sizes=[41]: give a list of different numbers of training images, 1 to 40"),
     (lambda: analysed(top=0), "top=0: give a whole number ≥ 1"),
+    (lambda: analysed(fit_images=2), "fit_images=2: give a whole number ≥ 3"),
     (lambda: analysed(tuning_images=2), "tuning_images=2: give a whole number ≥ 3"),
     (lambda: analysed(epochs=0), "epochs=0: give a whole number ≥ 1"),
     (lambda: analysed(label=3), "label=3: give the name of a coordinate along image of the train set"),

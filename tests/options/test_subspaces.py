@@ -31,6 +31,10 @@ def explained(**options: Any) -> xr.Dataset:
     return subspaces.explained_variance(DATA, FIT, **options)
 
 
+def without(findings: xr.Dataset, name: str) -> xr.Dataset:
+    return findings.drop_attrs(deep=False).assign_attrs({k: v for k, v in findings.attrs.items() if k != name})
+
+
 BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: subspaces.analyse(3), "the data is a int: give the Dataset"),  # pyright: ignore[reportArgumentType]
     (lambda: subspaces.analyse(NARROW), "a tap has 1 channel"),
@@ -41,6 +45,19 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: analysed(method="kmeans"), "method='kmeans': give one of coordinate, linear"),
     (lambda: analysed(max_subspaces=0), "max_subspaces=0: give a whole number ≥ 1"),
     (lambda: analysed(max_subspaces=2.5), "max_subspaces=2.5: give a whole number ≥ 1"),
+    (lambda: analysed(fit_images=19), "fit_images=19: give a whole number ≥ 20"),
+    (lambda: fitted(fit_images=20.5), "fit_images=20.5: give a whole number ≥ 20"),
+    (lambda: fitted(fit_images=30, n_subspaces=16), "n_subspaces=16: give a whole number from 1 to 15"),
+    (lambda: subspaces.active_sets(DATA, fit_images=0), "fit_images=0: give a whole number ≥ 20"),
+    (lambda: subspaces.active_sets(DATA, seed=-1), "seed=-1: give a whole number ≥ 0"),
+    (
+        lambda: subspaces.overlap(DATA, FIT.assign_attrs(images_fitted=3)),
+        "images_fitted of the findings=3: give a whole number ≥ 20",
+    ),
+    (
+        lambda: subspaces.overlap(DATA, without(FIT.assign_attrs(images_fitted=30), "analysis_seed")),
+        "the findings lost their attribute analysis_seed",
+    ),
     (lambda: analysed(splits=-1), "splits=-1: give a whole number ≥ 0"),
     (lambda: analysed(splits=1.5), "splits=1.5: give a whole number ≥ 0"),
     (lambda: analysed(rate=1.0), "rate=1.0: give a false discovery rate between 0 and 1"),

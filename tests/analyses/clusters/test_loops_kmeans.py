@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from analyses.clusters import kernels_kmeans as kernels
@@ -170,14 +170,6 @@ def test_of_fewer_different_images_than_clusters_the_last_are_empty() -> None:
     assert np.bincount(found.cluster, minlength=5).tolist() == [5, 3, 2, 0, 0]
     assert found.centre.shape == (5, 2)
     np.testing.assert_allclose(found.distance, 0, atol=1e-12)
-
-
-@pytest.mark.parametrize(("images", "kind"), [(20_000, KMeans), (20_001, MiniBatchKMeans)])
-def test_more_than_20_000_images_are_taken_in_batches(images: int, kind: Any) -> None:
-    x = np.random.default_rng(0).normal(size=(images, 1)) + 6 * (np.arange(images) % 2)[:, None]
-    fitted = kind(2, n_init=1, random_state=3).fit(x)
-    found = kernels.partition(x, 2, seed=3, n_init=1)
-    np.testing.assert_allclose(np.sort(found.centre, axis=0), np.sort(fitted.cluster_centers_, axis=0), rtol=1e-12)
 
 
 def test_runs_have_as_many_steps_as_scikit_learns() -> None:

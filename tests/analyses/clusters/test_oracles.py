@@ -78,17 +78,6 @@ def test_prediction_strength_counts_pairs() -> None:
     assert kernels_kmeans.predicted(np.array([0, 0, 1]), np.array([0, 0, 1]), 2) == 0
 
 
-def test_very_many_images_are_taken_in_batches_to_nearly_the_same_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    truth = np.arange(3000) % 4
-    x = (8 * np.eye(4)[truth] + rng.normal(size=(3000, 4))).astype(np.float32)
-    monkeypatch.setattr(kernels_kmeans, "WHOLE", 100)
-    found = kernels_kmeans.partition(x, 4, seed=0, n_init=10)
-    # Centres are 8√2 apart: beyond half of that a unit normal goes with probability Φ(−5.6) = 1e-8.
-    assert metrics.adjusted_rand_score(truth, found.cluster) > 0.99
-    np.testing.assert_array_equal(np.sort(np.bincount(found.cluster))[::-1], np.bincount(found.cluster))
-
-
 @pytest.mark.parametrize("k", [2, 3])
 def test_halves_of_a_split_share_no_image_and_each_predicts_the_other(k: int) -> None:
     # Noise about one centre: halves that shared images would agree better than these do.

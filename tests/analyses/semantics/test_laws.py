@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from analyses import semantics
 from analyses.ground import Estimate, interval, jackknifed_correlation, resampled_means, unlike
-from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
+from analyses.semantics import kernels_correlation, kernels_pairs
 from probekit import labels
 from probekit.errors import InputError
 
@@ -238,9 +238,9 @@ def p_values_are_honest(partial: bool = False, *, classes: bool = False) -> None
         orders = rng.permuted(np.tile(np.arange(n), (m, 1)), axis=1)
         products = np.array([[kernels_correlation.products(a, b).sum() for b in mats] for a in mats])
         given = tuple(range(2, len(mats)))
-        moved = kernels_mantel.permuted_products(mats, mats, orders)
-        permuted = kernels_mantel.permuted_statistics(products, moved, given)
-        p[k] = kernels_mantel.p_values(float(kernels_correlation.partial(products, given)), permuted)
+        moved = kernels_correlation.permuted_products(mats, mats, orders)
+        permuted = kernels_correlation.permuted_statistics(products, moved, given)
+        p[k] = kernels_correlation.p_values(float(kernels_correlation.partial(products, given)), permuted)
     assert p.min() >= 1 / (1 + m) - 1e-12
     at = np.arange(1, m + 2) / (m + 1)
     excess = ((p[:, None] <= at + 1e-9).mean(axis=0) - at).max()

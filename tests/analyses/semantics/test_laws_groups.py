@@ -9,7 +9,7 @@ from scipy.stats import binom, rankdata
 
 from analyses import semantics
 from analyses.ground import jackknifed_correlation
-from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
+from analyses.semantics import kernels_correlation, kernels_pairs
 from probekit import labels
 from probekit.errors import InputError
 
@@ -133,11 +133,11 @@ def p_values_are_honest(grouped: bool) -> None:
             )
             for _ in range(2)
         ]
-        orders = kernels_mantel.permutations_of(40, m, k, groups if grouped else None)
+        orders = kernels_correlation.permutations_of(40, m, k, groups if grouped else None)
         products = np.array([[(x * y).sum(dtype=float) for y in centred] for x in centred])
-        moved = kernels_mantel.permuted_products(centred, centred, orders)
+        moved = kernels_correlation.permuted_products(centred, centred, orders)
         r = float(kernels_correlation.partial(products, ()))
-        p[k] = kernels_mantel.p_values(r, kernels_mantel.permuted_statistics(products, moved, ()))
+        p[k] = kernels_correlation.p_values(r, kernels_correlation.permuted_statistics(products, moved, ()))
     at = np.arange(1, m + 2) / (m + 1)
     excess = ((p[:, None] <= at + 1e-9).mean(axis=0) - at).max()
     # Dvoretzky, Kiefer & Wolfowitz, one-sided: exceeded in 1 of 1000 cases at most.

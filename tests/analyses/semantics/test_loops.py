@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
+from analyses.semantics import kernels_correlation, kernels_pairs
 from analyses.semantics.kernels_correlation import Transformed, transformed
 from analyses.semantics.kernels_pairs import constant_without
 
@@ -237,11 +237,11 @@ def test_a_remainder_of_just_the_least_share_is_nothing(monkeypatch: pytest.Monk
     inner = np.array([[4.0, 1.0, 3.0], [1.0, 4.0, 0.0], [3.0, 0.0, 3.0]])
     expected = 1 / math.sqrt(1 * 4)
     assert kernels_correlation.partial(inner, (2,)) == pytest.approx(expected)
-    assert kernels_mantel.permuted_statistics(inner, inner[None], (2,)).tolist() == pytest.approx([expected])
+    assert kernels_correlation.permuted_statistics(inner, inner[None], (2,)).tolist() == pytest.approx([expected])
     monkeypatch.setattr(kernels_correlation, "NOTHING", 0.25)
-    monkeypatch.setattr(kernels_mantel, "NOTHING", 0.25)
+    monkeypatch.setattr(kernels_correlation, "NOTHING", 0.25)
     assert np.isnan(kernels_correlation.partial(inner, (2,)))
-    assert kernels_mantel.permuted_statistics(inner, inner[None], (2,), residuals=False).tolist() == [0]
+    assert kernels_correlation.permuted_statistics(inner, inner[None], (2,), residuals=False).tolist() == [0]
 
 
 def test_rounding_leads_to_no_correlation_beyond_one() -> None:
@@ -285,21 +285,21 @@ def test_inverses_say_which_tables_have_a_constant_variable() -> None:
 
 
 def test_orders_are_arrangements_and_their_seed_repeats_them() -> None:
-    found = kernels_mantel.permutations_of(40, 30, 1)
+    found = kernels_correlation.permutations_of(40, 30, 1)
     assert found.shape == (30, 40)
     np.testing.assert_array_equal(np.sort(found, axis=1), np.tile(np.arange(40), (30, 1)))
     assert len({tuple(order) for order in found.tolist()}) == 30
-    np.testing.assert_array_equal(found, kernels_mantel.permutations_of(40, 30, 1))
-    assert (found != kernels_mantel.permutations_of(40, 30, 2)).any()
+    np.testing.assert_array_equal(found, kernels_correlation.permutations_of(40, 30, 1))
+    assert (found != kernels_correlation.permutations_of(40, 30, 2)).any()
     # Each of the 3! arrangements is missed by 100 draws with probability (5/6)¹⁰⁰.
-    assert len({tuple(order) for order in kernels_mantel.permutations_of(3, 100, 0).tolist()}) == 6
-    assert found.dtype == kernels_mantel.permutations_of(16, 2, 1, GROUPS).dtype == np.int32
+    assert len({tuple(order) for order in kernels_correlation.permutations_of(3, 100, 0).tolist()}) == 6
+    assert found.dtype == kernels_correlation.permutations_of(16, 2, 1, GROUPS).dtype == np.int32
 
 
 def test_groups_change_places_whole_with_their_images_in_order() -> None:
     sizes = [7, 1, 3, 7, 30, 1, 3, 3, 1, 7, 30]
     groups = np.random.default_rng(8).permutation(np.repeat(np.arange(11), sizes))
-    found = kernels_mantel.permutations_of(len(groups), 50, 3, groups)
+    found = kernels_correlation.permutations_of(len(groups), 50, 3, groups)
     for order in found:
         goes = [int(groups[order[groups == g][0]]) for g in range(11)]
         assert sorted(goes) == list(range(11))
@@ -307,8 +307,8 @@ def test_groups_change_places_whole_with_their_images_in_order() -> None:
             assert order[groups == g].tolist() == np.flatnonzero(groups == to).tolist()
     for g in range(11):
         assert len({int(order[groups == g][0]) for order in found}) == sizes.count(sizes[g])
-    np.testing.assert_array_equal(found, kernels_mantel.permutations_of(len(groups), 50, 3, groups))
-    assert (found != kernels_mantel.permutations_of(len(groups), 50, 4, groups)).any()
+    np.testing.assert_array_equal(found, kernels_correlation.permutations_of(len(groups), 50, 3, groups))
+    assert (found != kernels_correlation.permutations_of(len(groups), 50, 4, groups)).any()
 
 
 @pytest.mark.parametrize(("n", "count"), [(37, 35), (5, 3), (16, 16), (17, 0)])
@@ -318,7 +318,7 @@ def test_products_of_permuted_matrices_are_those_of_loops(n: int, count: int) ->
     matrices = [symmetric(rng.integers(-20, 20, (n, n))).astype(np.float32) for _ in range(5)]
     moved, fixed = matrices[:2], matrices[2:]
     orders = np.array([rng.permutation(n) for _ in range(count)]).reshape(count, n)
-    found = kernels_mantel.permuted_products(moved, fixed, orders)
+    found = kernels_correlation.permuted_products(moved, fixed, orders)
     assert found.shape == (count, 2, 3)
     for k, p, q in np.ndindex(count, 2, 3):
         assert found[k, p, q] == (moved[p][np.ix_(orders[k], orders[k])] * fixed[q]).sum()
@@ -337,7 +337,7 @@ def test_permuted_statistics_are_correlations_of_what_least_squares_leave(
     moved = np.array([[[(a[np.ix_(p, p)] * b).sum() for b in mats] for a in mats] for p in orders])
     moved[:, 1] = np.nan
     how = {} if residuals is None else {"residuals": residuals}
-    found = kernels_mantel.permuted_statistics(inner, moved, given, **how)
+    found = kernels_correlation.permuted_statistics(inner, moved, given, **how)
     design = np.array([mats[g].ravel() for g in given]).reshape(len(given), 81).T
     one, two = remainders(np.array([m.ravel() for m in mats[:2]]), design)
     source = mats[0] if residuals is False else one.reshape(9, 9)
@@ -353,14 +353,14 @@ def test_a_permuted_variable_of_which_a_millionth_is_left_has_correlation_0(
 ) -> None:
     x = np.array([[1.0, math.sqrt(share)], [1.0, 1.0], [1.0, 0.0]])
     inner = (x @ x.T) * scale**2
-    found = kernels_mantel.permuted_statistics(inner, inner[None], (2,), residuals=False)
+    found = kernels_correlation.permuted_statistics(inner, inner[None], (2,), residuals=False)
     assert found.tolist() == pytest.approx([1.0 if known else 0.0], abs=1e-6)
 
 
 def test_a_permuted_variable_of_which_rounding_alone_is_left_has_correlation_0() -> None:
     inner = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]])
     moved = np.array([[[1.0, 0.3, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], inner])
-    found = kernels_mantel.permuted_statistics(inner, moved, (2,))
+    found = kernels_correlation.permuted_statistics(inner, moved, (2,))
     np.testing.assert_allclose(found, [0, 0.5 / math.sqrt(1 - 0.25**2)])
 
 
@@ -370,7 +370,7 @@ def test_p_values_count_what_is_as_far_from_0_up_to_rounding(observed: float) ->
     permuted = np.array(
         [0.5, -0.5, 0.5 - 5e-6, 5e-6 - 0.5, 0.5 - 2e-5, 0.45, 0.9, -0.9, 0.0, just, np.nextafter(just, 0)]
     )
-    found = kernels_mantel.p_values(observed, permuted)
+    found = kernels_correlation.p_values(observed, permuted)
     if not math.isfinite(observed):
         assert math.isnan(found)
         return
@@ -387,9 +387,9 @@ def test_a_comparison_is_of_each_with_each_given_each_set(
 ) -> None:
     d = tied_distances(11, 16, 5)
     given = [(), (1,), (2, 0)]
-    orders = kernels_mantel.permutations_of(16, count, 1, groups)
+    orders = kernels_correlation.permutations_of(16, count, 1, groups)
     names = dict(zip("abc", d[2:], strict=True))
-    side = kernels_mantel.Comparison(names, statistic, given, orders, groups)
+    side = kernels_correlation.Comparison(names, statistic, given, orders, groups)
     *both, a, b, c = (kernels_correlation.transformed(one, statistic, groups) for one in d)
     others = [a, b, c]
     found = np.stack([side.correlations(own) for own in both])
@@ -411,14 +411,14 @@ def test_a_comparison_is_of_each_with_each_given_each_set(
         mats = [v.matrix.astype(float) for v in variables]
         inner = np.array([[(a * b).sum() for b in mats] for a in mats])
         moved = np.array([[[(a[np.ix_(o, o)] * b).sum() for b in mats] for a in mats] for o in orders])
-        statistics = kernels_mantel.permuted_statistics(inner, moved, numbers)
-        assert p[n, k, g] == kernels_mantel.p_values(float(found[n, 0, k, g]), statistics)
+        statistics = kernels_correlation.permuted_statistics(inner, moved, numbers)
+        assert p[n, k, g] == kernels_correlation.p_values(float(found[n, 0, k, g]), statistics)
 
 
 def test_a_comparison_with_nothing_held_fixed_has_p_values_that_differ() -> None:
     d = tied_distances(12, 16, 3)
-    orders = kernels_mantel.permutations_of(16, 60, 1)
-    side = kernels_mantel.Comparison({"a": d[1], "turned": d[2][::-1, ::-1]}, "pearson", [()], orders)
+    orders = kernels_correlation.permutations_of(16, 60, 1)
+    side = kernels_correlation.Comparison({"a": d[1], "turned": d[2][::-1, ::-1]}, "pearson", [()], orders)
     own = kernels_correlation.transformed(d[0], "pearson")
     related, unrelated = side.p_values([own.matrix], side.correlations(own)[:1])[0, :, 0]
     assert related == 1 / 61

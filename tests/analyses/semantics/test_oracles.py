@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from analyses import semantics
 from analyses.ground import jackknife_deviation, levelled
-from analyses.semantics import kernels_correlation, kernels_mantel, kernels_pairs
+from analyses.semantics import kernels_correlation, kernels_pairs
 from probekit import labels
 
 N = 40
@@ -84,7 +84,7 @@ def test_a_permutation_of_which_nothing_is_left_has_no_correlation() -> None:
     inner = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]])
     same = np.array([[1.0, 0.3, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     moved = np.stack([same, inner])
-    found = kernels_mantel.permuted_statistics(inner, moved, (2,))
+    found = kernels_correlation.permuted_statistics(inner, moved, (2,))
     np.testing.assert_allclose(found, [0, 0.5 / np.sqrt(1 - 0.25**2)])
 
 
@@ -150,7 +150,7 @@ def test_the_jackknife_of_ranks_follows_ranking_again_to_first_order() -> None:
 def test_all_arrangements_of_few_images_are_summed_as_spelt_out() -> None:
     a, b = (d[:5, :5].copy() for d in matrices(count=2))
     orders = np.array(list(permutations(range(5))))
-    found = kernels_mantel.permuted_products([a], [b], orders)[:, 0, 0]
+    found = kernels_correlation.permuted_products([a], [b], orders)[:, 0, 0]
     expected = [sum(a[p[i], p[j]] * b[i, j] for i in range(5) for j in range(5)) for p in orders]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -161,8 +161,8 @@ def test_partial_mantel_statistics_are_those_of_permuted_matrices_spelt_out(resi
     mats = [kernels_pairs.centred(d) for d in given]
     orders = np.random.default_rng(3).permuted(np.tile(np.arange(N), (6, 1)), axis=1)
     products = np.array([[(a * b).sum(dtype=float) for b in mats] for a in mats])
-    moved = kernels_mantel.permuted_products(mats, mats, orders)
-    found = kernels_mantel.permuted_statistics(products, moved, (2, 3), residuals=residuals)
+    moved = kernels_correlation.permuted_products(mats, mats, orders)
+    found = kernels_correlation.permuted_statistics(products, moved, (2, 3), residuals=residuals)
     columns = np.stack([pairs(d) for d in mats])
     design = np.column_stack([np.ones(columns.shape[1]), *columns[2:]])
 
@@ -352,7 +352,7 @@ def test_errors_over_groups_of_unlike_sizes_are_those_robust_to_clusters() -> No
 
 def test_permutations_exchange_whole_groups_of_one_size() -> None:
     groups = np.array([0, 1, 1, 0, 2, 3, 3, 2, 4, 4, 4, 5, 6, 5, 5, 6, 6])
-    orders = kernels_mantel.permutations_of(len(groups), 200, 0, groups)
+    orders = kernels_correlation.permutations_of(len(groups), 200, 0, groups)
     for order in orders:
         np.testing.assert_array_equal(np.sort(order), np.arange(len(groups)))
         moved = {(int(g), int(groups[k])) for g, k in zip(groups, order, strict=True)}
