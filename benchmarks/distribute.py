@@ -9,6 +9,7 @@ Run: python benchmarks/distribute.py [--images 1000000] [--only scaling|overhead
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
@@ -21,13 +22,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import torch
 from distributed import Client
+from PIL import Image
 from torch import nn
 
 import probekit
+from probekit.machine.memory import keeping_freed
 from probekit.phi.stored import check
 
 HERE = Path(__file__).parent
@@ -61,7 +65,8 @@ def cluster(workers: int) -> Iterator[tuple[Client, int]]:
     with TemporaryDirectory() as folder:
         file = f"{folder}/scheduler.json"
         path = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        # Workers keep freed memory, as those that `--workers` starts do, and as docs/howto-large-sets.md says.
+        env = {**os.environ, **keeping_freed(), "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": env}
         program = [sys.executable, "-m", "dask"]
         try:
@@ -89,10 +94,14 @@ def scaling(images: int = 12_288) -> None:
     """
     torch.set_num_threads(1)
     tap = probekit.tap(probekit.load("photo32"), "mid")
-    source = pictures(images)
     seconds: dict[str, list[float]] = {"one process": [], "1 worker": [], "2 workers": [], "2 processes apart": []}
-    with TemporaryDirectory() as folder, cluster(1) as (one, _), cluster(2) as (two, _), apart(images // 2) as pair:
-        path = Path(folder) / "phi.zarr"
+    with (
+        TemporaryDirectory() as folder,
+        cluster(1) as (one, _),
+        cluster(2) as (two, _),
+        apart(photographs(Path(folder), images)) as pair,
+    ):
+        path, source = Path(folder) / "phi.zarr", probekit.images.load(Path(folder) / "images.zip", check="some")
         clients = {"one process": None, "1 worker": one, "2 workers": two}
         for lap in range(ROUNDS + 1):
             for name, found in seconds.items():
@@ -113,22 +122,25 @@ def scaling(images: int = 12_288) -> None:
         )
 
 
-def pictures(count: int) -> np.ndarray:
-    return np.random.default_rng(0).random((count, 3, 32, 32), dtype=np.float32)
+def photographs(folder: Path, count: int) -> Path:
+    """A zip of as many files, of 32×32 pixels."""
+    path = folder / "images.zip"
+    values = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    with ZipFile(path, "w") as made:
+        for k, image in enumerate(values):
+            file = io.BytesIO()
+            Image.fromarray(image).save(file, "png")
+            made.writestr(f"{k:06d}.png", file.getvalue())
+    return path
 
 
 @contextmanager
-def apart(images: int) -> Iterator[Callable[[], None]]:
-    """A function that has two processes, which know nothing of each other, measure so many images each."""
+def apart(path: Path) -> Iterator[Callable[[], None]]:
+    """A function that has two processes, which know nothing of each other, measure half of the images each."""
+    quiet: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
     began = [
-        subprocess.Popen(
-            [sys.executable, __file__, "--half", str(images)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for _ in range(2)
+        subprocess.Popen([sys.executable, __file__, "--half", str(path), str(k)], env=env, **quiet) for k in range(2)
     ]
 
     def run() -> None:
@@ -145,13 +157,15 @@ def apart(images: int) -> Iterator[Callable[[], None]]:
             process.communicate()
 
 
-def half(images: int) -> None:
-    """Measure so many images, as often as a line is read, and say when that is done."""
+def half(path: Path, which: int) -> None:
+    """Measure every other image, as often as a line is read, and say when that is done."""
     torch.set_num_threads(1)
-    tap, source = probekit.tap(probekit.load("photo32"), "mid"), pictures(images)
+    tap = probekit.tap(probekit.load("photo32"), "mid")
+    source = probekit.images.load(path, check="some")
+    part = source.subset(range(which, len(source), 2))
     for _ in sys.stdin:
         with TemporaryDirectory() as folder:
-            tap(source, **OPTIONS, store=Path(folder) / "phi.zarr", progress=False)
+            tap(part, **OPTIONS, store=Path(folder) / "phi.zarr", progress=False)
         print("done", flush=True)
 
 
@@ -210,8 +224,8 @@ def million(images: int) -> None:
         )
         for name, column in (("client", 1), ("scheduler", 2)):
             kept = [row[column] / 2**20 for row in memory]
-            early, late = kept[len(kept) // 5], kept[-1]
-            print(f"memory of the {name}: {early:.0f} MiB after a fifth of the time, {late:.0f} at the end")
+            parts = ", ".join(f"{kept[int(part * (len(kept) - 1))]:.0f}" for part in (0.2, 0.4, 0.6, 0.8, 1))
+            print(f"memory of the {name} after each fifth of the time: {parts} MiB")
         timed("opened", path, "probekit.open(path)")
         (path / "progress" / "done" / "c" / str(units // 2)).unlink()
         began = time.perf_counter()
@@ -245,10 +259,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--only", choices=("scaling", "overhead", "million"))
     # Of the process itself, as `scaling` starts it.
-    parser.add_argument("--half", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--half", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.half:
-        half(given.half)
+        half(Path(given.half[0]), int(given.half[1]))
         return
     for name, part in {"scaling": scaling, "overhead": overhead, "million": lambda: million(given.images)}.items():
         if given.only in (None, name):

@@ -19,6 +19,7 @@ from probekit import checks
 from probekit.errors import InputError
 from probekit.images.imageset import ImageSet
 from probekit.machine import netcdf
+from probekit.machine.blocks import at_hand, leading_blocks
 from probekit.machine.files import is_unfinished, prepared, whole, writing_to
 from probekit.machine.identity import identity
 from probekit.machine.installed import version_of
@@ -148,7 +149,7 @@ def _file_sha256(path: Path) -> str:
 
 
 def read(path: Path) -> xr.Dataset:
-    """φ, samples or findings from a Zarr store or a netCDF file, in memory.
+    """φ, samples or findings from a Zarr store or a netCDF file, in memory; of large ones values are read when used.
 
     Raises
     ------
@@ -159,13 +160,11 @@ def read(path: Path) -> xr.Dataset:
 
     wanted = "give a store or netCDF file that `probekit phi` has written"
     with reading(path, wanted):
-        if path.is_dir():
-            return probekit.open(path).load()
         if not path.exists():
             raise InputError(f"{path} does not exist: {wanted}")
-        if not path.is_file():
+        if not (path.is_dir() or path.is_file()):
             raise InputError(f"{path} is neither a file nor a folder: {wanted}")
-    return netcdf.read(path, wanted)
+        return at_hand(probekit.open(path))
 
 
 def folder_of(store: Any) -> Path | None:
@@ -206,7 +205,8 @@ def fingerprint(*parts: Any) -> str:
             variables = part.data_vars if isinstance(part, xr.Dataset) else {"": part}
             for name in sorted(map(str, variables)):
                 made_of.update(name.encode())
-                made_of.update(_bytes(variables[name].values))
+                for values in leading_blocks(variables[name].variable):
+                    made_of.update(_bytes(values))
         elif isinstance(part, np.ndarray):
             made_of.update(f"{part.dtype}{part.shape}".encode())
             made_of.update(_bytes(part))
@@ -224,7 +224,10 @@ def fingerprint(*parts: Any) -> str:
 
 def _bytes(values: np.ndarray) -> bytes | memoryview:
     """What an array holds, in its order; of φ, which is large, no copy."""
-    if values.dtype.hasobject or not values.size:
+    if values.dtype.hasobject:
+        # Of objects an array holds where they lie in memory.
+        return json.dumps([values.shape, list(map(str, values.ravel()))]).encode()
+    if not values.size:
         return values.tobytes()
     return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
 

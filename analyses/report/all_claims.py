@@ -10,20 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import xarray as xr
 
 import probekit
 from analyses import claims, cues, textures
 from analyses.claims import CLAIMS, LEAST_PAIRS
-from analyses.ground import as_network, block_names, folder_called, untrained_twins
+from analyses.ground import TWINS, as_network, at_hand, block_names, folder_called, read, untrained_twins
 from analyses.noise_level import is_told
 from analyses.report.page import Shown, html, markdown, report_page
-from analyses.report.parts import PAPER_GAINS, TRAINED, UNTRAINED, found_in
-from analyses.report.settings import Compared, Measured, Sampling, Study, Told, one_of_each
-from probekit import checks
+from analyses.report.parts import PAPER_GAINS, PARTS, TRAINED, UNTRAINED, OnPhi, found_in, on_phi
+from analyses.report.settings import MIDDLE, Compared, Measured, Results, Sampling, Study, Told, one_of_each
+from probekit import checks, labels
 from probekit.capture.survey import network_of
 from probekit.cli.arguments import (
     NETWORK,
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["run"]
+__all__ = ["of_phi", "run"]
 
 MIN_IMAGES = 40
 # What findings are made of further images, which ones, and what to say without them.
@@ -52,7 +55,11 @@ NEEDED = {
     ),
     "cues": ("cues", "cue-conflict images: give compared=Compared(cues=…) or --cues"),
 }
+# φ by the name of the argument, and the role it has.
+BY_ROLE = {"trained": TRAINED, "untrained": UNTRAINED, "paper_gains": PAPER_GAINS}
 T = TypeVar("T")
+# Claims that cannot be judged, and why, by what is lacking.
+Reasons = dict[str, tuple[list[int], str]]
 
 
 def run(
@@ -139,18 +146,143 @@ def run(
     twins = tuple(untrained_twins(network))
     pairs = {"untrained": found[UNTRAINED], "paper_gains": found[PAPER_GAINS]}
     judged = claims.table(found[TRAINED], **pairs, **others, further=further, twins=twins, block=measured.block)
-    judged = judged.isel(claim=[int(c) in wanted for c in judged["claim"].values]).isel(
-        criterion=[int(c) in wanted for c in judged["of_claim"].values]
-    )
     name = str(getattr(network, "name", type(network).__name__))
-    judged = judged.assign_attrs(denoiser=name, image_source=source.name)
-    study.write("claims", judged)
     card = zoo.describe(denoiser).get("card") if isinstance(denoiser, str | Path) else None
-    page = report_page(judged, card=card, shown=shown, command=told.command, settings=_settings(study))
-    study.text("report.html", html(page))
-    study.text("report.md", markdown(page, folder))
+    return _written(study, judged.assign_attrs(denoiser=name, image_source=source.name), shown, _settings(study), card)
+
+
+def of_phi(
+    trained: xr.Dataset | str | Path,
+    *,
+    untrained: xr.Dataset | str | Path,
+    paper_gains: xr.Dataset | str | Path | None = None,
+    out: str | Path,
+    only: Sequence[int] | None = None,
+    block: str = MIDDLE,
+    clusters: str | None = None,
+    seed: int = 0,
+    told: Told | None = None,
+) -> xr.Dataset:
+    """Judge the claims that need φ alone, of a network and its untrained controls, measured wherever that was.
+
+    φ that is large is read from its store some images at a time, and never held.
+
+    Parameters
+    ----------
+    trained, untrained
+        φ (image, sigma, channel) of the same at least 40 images, noise levels and taps, as a tap returns it, or the
+        path of a store of it: of the network, and of an untrained twin with gains of 1.
+    paper_gains
+        The same of the twin whose gains are as the paper's code draws them; None for a network that has no such twin,
+        as without normalisations of this package: nothing is then asked of it.
+    out
+        As for `run`.
+    only
+        Numbers of claims to judge: of 1, 3, 4 and, of φ whose draws were kept, 12. By default all that can be.
+    block
+        The tap that the claims are about.
+    clusters, seed
+        As for the analyses: coordinate along image whose groups are taken whole, seed ≥ 0 of everything drawn.
+    told
+        What is told; no images are shown.
+
+    Returns
+    -------
+    Dataset
+        What `analyses.claims.table` returns; also written to claims.nc.
+
+    Raises
+    ------
+    InputError
+        If it is no such φ, or not of the same images, noise levels and taps; if a claim cannot be judged by it.
+    CapacityError
+        If the folder cannot be written to.
+    """
+    told, folder = _settled("told", told, Told), folder_called("out", out)
+    given = {"trained": trained, "untrained": untrained, "paper_gains": paper_gains}
+    every = {name: as_phi(name, one) for name, one in given.items() if one is not None or name != "paper_gains"}
+    own = every["trained"]
+    for name, one in every.items():
+        _check_alike(own, one, name)
+    taps, draws = labels.blocks(own), own.sizes.get("draw", 1) if "phi_draws" in own else 1
+    if own.sizes["image"] < MIN_IMAGES:
+        raise InputError(f"φ of {own.sizes['image']} images: the claims need {MIN_IMAGES} at least")
+    measured = Measured(sigma=own["sigma"].values.tolist(), draws=draws, block=block, clusters=clusters, seed=seed)
+    if block not in taps:
+        raise InputError(f"φ is of the taps {', '.join(taps)}, and not of {block!r}: say which the claims are about")
+    wanted = _without_images(only)
+    wanted = _left(wanted, {**_beside(wanted, taps, block), **_too_few_draws(wanted, draws)}, only is not None, told)
+    prepared(folder)
+    results, shown = Results(out=folder, wanted=wanted, measured=measured, told=told), Shown()
+    parts = {name: part for name, part in PARTS.items() if isinstance(part, OnPhi) and results.judging(name)}
+    phi = {role: every[name] for name, role in BY_ROLE.items() if name in every}
+    found = on_phi(results, parts, shown, {role: partial(at_hand, one) for role, one in phi.items()})
+    judged = claims.table(
+        found[TRAINED],
+        untrained=found[UNTRAINED],
+        paper_gains=found[PAPER_GAINS],
+        twins=tuple(TWINS)[: len(every) - 1],
+        block=block,
+    )
+    settings = {"images": own.sizes["image"], "taps": ", ".join(taps), "block": block}
+    return _written(results, judged, shown, settings, None)
+
+
+def as_phi(name: str, given: Any) -> xr.Dataset:
+    """φ that is given, or that is read where it is named."""
+    data = read(checks.path(name, given, "φ as a Dataset, or the path of a store of it")) if _is_path(given) else given
+    data = checks.instance(name, data, xr.Dataset, "φ as a tap returns it, or the path of a store of it")
+    lacking = [one for one in ("image", "sigma", "channel", "tap") if one not in data.coords]
+    if "phi" not in data or data["phi"].dims != ("image", "sigma", "channel") or lacking:
+        raise InputError(
+            f"{name} holds no phi (image, sigma, channel) with their coordinates: give φ as a tap returns it"
+        )
+    return data
+
+
+def _is_path(given: Any) -> bool:
+    return isinstance(given, str | PathLike)
+
+
+def _check_alike(own: xr.Dataset, other: xr.Dataset, name: str) -> None:
+    """Refuse φ of other images, noise levels or channels than the network's."""
+    for dim in ("image", "sigma", "tap"):
+        one, two = own[dim].values, other[dim].values
+        alike = np.array_equal(one, two) if dim == "sigma" else np.array_equal(labels.strings(one), labels.strings(two))
+        if not alike:
+            raise InputError(
+                f"{name} is not of the same {dim}s as trained: measure the network and its controls by the same "
+                "images, noise levels and taps"
+            )
+
+
+def _without_images(only: Sequence[int] | None) -> frozenset[int]:
+    """Claims to judge by φ alone."""
+    can = frozenset(n for n, claim in CLAIMS.items() if isinstance(PARTS[claim.needs], OnPhi))
+    if only is None:
+        return can
+    asked = _numbers(only)
+    if beyond := sorted(asked - can):
+        raise InputError(
+            f"{_counted(beyond)} cannot be judged by φ alone, as {', '.join(map(str, sorted(can)))} can: give network "
+            "and images to report.run, or to probekit report"
+        )
+    return asked
+
+
+def _written(
+    results: Results, judged: xr.Dataset, shown: Shown, settings: dict[str, Any], card: dict[str, Any] | None
+) -> xr.Dataset:
+    """The claims wanted, of all that were judged, written down and told."""
+    judged = judged.isel(claim=[int(c) in results.wanted for c in judged["claim"].values]).isel(
+        criterion=[int(c) in results.wanted for c in judged["of_claim"].values]
+    )
+    results.write("claims", judged)
+    page = report_page(judged, card=card, shown=shown, command=results.told.command, settings=settings)
+    results.text("report.html", html(page))
+    results.text("report.md", markdown(page, results.out))
     for claim, verdict in claims.verdicts(judged).items():
-        told.say(f"claim {claim}. {CLAIMS[claim].title}: {verdict}")
+        results.told.say(f"claim {claim}. {CLAIMS[claim].title}: {verdict}")
     return judged
 
 
@@ -192,12 +324,17 @@ def _wanted(only: Sequence[int] | None, compared: Compared | None) -> frozenset[
     beyond = {n: said for n, (name, said) in needed.items() if getattr(compared, name, None) is None}
     if only is None:
         return frozenset(CLAIMS.keys() - beyond.keys())
+    asked = _numbers(only)
+    for said in dict.fromkeys(beyond[n] for n in sorted(asked) if n in beyond):
+        of = [n for n in sorted(asked) if beyond.get(n) == said]
+        raise InputError(f"{_counted(of)} need{'s' if len(of) == 1 else ''} {said}")
+    return asked
+
+
+def _numbers(only: Sequence[int]) -> frozenset[int]:
     asked = [checks.plain(number) for number in checks.listed("only", only, "numbers of claims, e.g. [1, 3, 4]")]
     if not asked or any(not isinstance(n, int) or isinstance(n, bool) or n not in CLAIMS for n in asked):
         raise InputError(f"only={checks.shown(asked)}: give numbers of claims, from {min(CLAIMS)} to {max(CLAIMS)}")
-    for said in dict.fromkeys(beyond[n] for n in sorted(asked) if n in beyond):
-        of = [n for n in sorted(set(asked)) if beyond.get(n) == said]
-        raise InputError(f"{_counted(of)} need{'s' if len(of) == 1 else ''} {said}")
     return frozenset(map(int, asked))
 
 
@@ -209,16 +346,8 @@ def _judgeable(
     wanted: frozenset[int], network: nn.Module, measured: Measured, independent: int, asked: bool, told: Told
 ) -> frozenset[int]:
     """The claims wanted that this network, draws and images can be judged by; others, if asked for, are refused."""
-    blocks = block_names(network)
-    there = {"": True, "before": blocks.index(measured.block) > 0, "other": len(blocks) > 1}
-    lacking = [number for number in wanted if not there[CLAIMS[number].beside]]
     reasons = {
-        "beside": (
-            lacking,
-            f"{measured.block!r} is compared with another block, or with the block before it, and the network "
-            f"declares the taps {', '.join(blocks)}: declare more, in the order of the forward pass, e.g. "
-            'model.tap_aliases = {"enc": "down", "mid": "middle"}',
-        ),
+        **_beside(wanted, block_names(network), measured.block),
         "told": (
             [n for n in wanted if CLAIMS[n].needs == "noise_level" and is_told(network)],
             "it asks what a blind denoiser knows, and this one is told σ: judge one that is not",
@@ -231,11 +360,35 @@ def _judgeable(
             [n for n in wanted if CLAIMS[n].needs == "stability" and independent < MIN_IMAGES],
             f"one image of each group is searched for, and there are {independent} groups: give {MIN_IMAGES} at least",
         ),
-        "draws": (
-            [n for n in wanted if CLAIMS[n].needs == "reliability" and measured.draws < LEAST_DRAWS],
-            f"two halves of the draws are compared, and there are {measured.draws}: give draws={LEAST_DRAWS} or more",
-        ),
+        **_too_few_draws(wanted, measured.draws),
     }
+    return _left(wanted, reasons, asked, told)
+
+
+def _beside(wanted: frozenset[int], blocks: Sequence[str], block: str) -> Reasons:
+    there = {"": True, "before": list(blocks).index(block) > 0, "other": len(blocks) > 1}
+    return {
+        "beside": (
+            [number for number in wanted if not there[CLAIMS[number].beside]],
+            f"{block!r} is compared with another block, or with the block before it, and the taps are "
+            f"{', '.join(blocks)}: declare more, in the order of the forward pass, e.g. "
+            'model.tap_aliases = {"enc": "down", "mid": "middle"}, and measure them',
+        )
+    }
+
+
+def _too_few_draws(wanted: frozenset[int], draws: int) -> Reasons:
+    return {
+        "draws": (
+            [n for n in wanted if CLAIMS[n].needs == "reliability" and draws < LEAST_DRAWS],
+            f"two halves of the draws are compared, and there {'is' if draws == 1 else 'are'} {draws} that "
+            f"{'was' if draws == 1 else 'were'} kept: measure {LEAST_DRAWS} or more, and keep them, keep_draws=True",
+        )
+    }
+
+
+def _left(wanted: frozenset[int], reasons: Reasons, asked: bool, told: Told) -> frozenset[int]:
+    """The claims wanted that nothing speaks against; others, if asked for, are refused."""
     for left, why in reasons.values():
         if not left:
             continue

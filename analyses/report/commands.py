@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from analyses.densities import LEAST_SAMPLES
-from analyses.ground import OUT, Clusters
+from analyses.ground import OUT, Clusters, Data
 from analyses.ground import run as run_command
 from probekit.cli.arguments import (
     DRAWS,
@@ -44,7 +44,15 @@ from probekit.cli.cluster import Pickled, Scheduler, Threads, Workers, cluster_c
 from probekit.cli.output import goes_on, results_awaited
 from probekit.errors import InputError
 
-__all__ = ["demo", "main", "report"]
+__all__ = ["demo", "judge", "main", "report"]
+
+Block = Annotated[str, typer.Option(help="Tap that the claims are about.")]
+Claims = Annotated[
+    str | None,
+    typer.Option(
+        callback=check_list(int, "--claims"), help="Claims to judge, comma-separated; by default all that can be."
+    ),
+]
 
 
 def demo(
@@ -76,7 +84,7 @@ def report(
     precision: Precision = PRECISION,
     seed: Seed = 0,
     clusters: Clusters = None,
-    block: Annotated[str, typer.Option(help="Tap that the claims are about.")] = "mid",
+    block: Block = "mid",
     train: Annotated[
         str | None, typer.Option(help="Training images of the same classes, comma-separated, for claims 5 and 8.")
     ] = None,
@@ -113,13 +121,7 @@ def report(
         typer.Option(callback=whole_of(2), help="Images conditioned on for claim 7. [as --conditions]"),
     ] = None,
     levels: Annotated[int, typer.Option(callback=whole_of(2), help="Noise levels that samples go through.")] = 20,
-    claims: Annotated[
-        str | None,
-        typer.Option(
-            callback=check_list(int, "--claims"),
-            help="Claims to judge, comma-separated; by default all that can be.",
-        ),
-    ] = None,
+    claims: Claims = None,
     no_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="Show none of the images, only built-in ones.")
     ] = False,
@@ -178,7 +180,7 @@ def report(
             only=only,
             told=Told(
                 pictures=not no_pictures,
-                command=f"probekit report {_typed()}",
+                command=f"probekit report {_typed('report')}",
                 say=typer.echo,
                 progress=False if quiet else None,
             ),
@@ -186,9 +188,49 @@ def report(
     return [out / name for name in names]
 
 
-def _typed() -> str:
+def judge(
+    phi: Data,
+    untrained: Annotated[
+        Path, typer.Option(callback=checked(possible_path), help="φ of the untrained twin with gains of 1.")
+    ],
+    paper_gains: Annotated[
+        Path | None,
+        typer.Option(
+            callback=checked(possible_path),
+            help="φ of the twin whose gains are as the paper's code draws them; none for networks without it.",
+        ),
+    ] = None,
+    block: Block = "mid",
+    claims: Claims = None,
+    clusters: Clusters = None,
+    seed: Seed = 0,
+    out: Out = OUT,
+) -> list[Path]:
+    """Judge the claims that need φ alone, of a network and its controls measured before, and write a report."""
+    from analyses.report.all_claims import of_phi
+    from analyses.report.settings import Told
+
+    names = ["report.html", "report.md", "claims.nc"]
+    results_awaited(out, *names, reads=[one for one in (phi, untrained, paper_gains) if one is not None])
+    only = None if claims is None else numbers(claims, option="--claims")
+    with goes_on(out):
+        of_phi(
+            phi,
+            untrained=untrained,
+            paper_gains=paper_gains,
+            out=out,
+            only=only,
+            block=block,
+            clusters=clusters,
+            seed=seed,
+            told=Told(command=f"probekit judge {_typed('judge')}", say=typer.echo),
+        )
+    return [out / name for name in names]
+
+
+def _typed(command: str) -> str:
     """The command's words as typed, files by their names, without who works: the report is the same by any workers."""
-    typed = without_workers(sys.argv[2:] if sys.argv[1:2] == ["report"] else sys.argv[1:])
+    typed = without_workers(sys.argv[2:] if sys.argv[1:2] == [command] else sys.argv[1:])
     return shlex.join(Path(word).name if "/" in word else word for word in typed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from analyses.claims import AMONG, CLAIMS, FOUND_AT
 from analyses.ground import TWINS, drawn_images, untrained_twins
 from analyses.report.further import conflicting, noise_told, of_textures
 from analyses.report.page import Shown, Table, interval_cell, measure_table
-from analyses.report.settings import Study
+from analyses.report.settings import Results, Study
 from probekit import labels
 from probekit.errors import InputError, ProbeError
 from probekit.machine.modes import flushed_denormals
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from probekit.images import ImageSet
 
-__all__ = ["PARTS", "Made", "OnPhi", "concepts_held", "found_in", "sheet"]
+__all__ = ["PARTS", "Made", "OnPhi", "concepts_held", "found_in", "on_phi", "sheet"]
 
 TRAINED, UNTRAINED, PAPER_GAINS = "trained", "untrained", "untrained-paper-gains"
 # Files, stores and figures of each control are named by its role.
@@ -57,22 +58,22 @@ class Made(NamedTuple):
     make: Callable[[Study, Shown], Any]
 
 
-def on_phi(study: Study, parts: Mapping[str, OnPhi], shown: Shown) -> dict[str, dict[str, xr.Dataset]]:
-    """What the analyses find in the network and in its untrained controls, by role and name."""
+def on_phi(
+    study: Results, parts: Mapping[str, OnPhi], shown: Shown, phi: Mapping[str, Callable[[], xr.Dataset]]
+) -> dict[str, dict[str, xr.Dataset]]:
+    """What the analyses find in the φ of each role, which is asked for when it is its turn, by role and name."""
     found: dict[str, dict[str, xr.Dataset]] = {role: {} for role in (TRAINED, *ROLES.values())}
-    # That there is an untrained network is seen before anything is measured.
-    twins = untrained_twins(study.network) if parts else {}
-    if twins.keys() < TWINS.keys() and parts:
+    if parts and len(phi) <= len(TWINS):
         study.told.say(
             "one untrained control: gains as the paper's code draws them need normalisations of this package, and "
             "nothing is asked of them"
         )
-    networks = {TRAINED: study.network, **{ROLES[name]: twin for name, twin in twins.items()}} if parts else {}
-    for role, model in networks.items():
-        data = study.phi(model, role)
+    for role, given in phi.items() if parts else ():
+        data = given()
         for name, part in parts.items():
             clusters = study.measured.clusters
-            options = {**part.options, **({} if clusters is None else {"clusters": clusters})}
+            grouped = {} if clusters is None else {"clusters": clusters}
+            options = {**part.options, "seed": study.measured.seed, **grouped}
             analysed = study.middle(data) if part.middle_only else data
             found[role][name] = study.findings(f"{name}-{role}", part.analyse, analysed, options)
             picture = study.draw(f"{name}-{role}", part.plot, found[role][name])
@@ -82,7 +83,7 @@ def on_phi(study: Study, parts: Mapping[str, OnPhi], shown: Shown) -> dict[str, 
     return found
 
 
-def _power(study: Study, found: xr.Dataset, data: xr.Dataset, shown: Shown) -> None:
+def _power(study: Results, found: xr.Dataset, data: xr.Dataset, shown: Shown) -> None:
     """How much these images and draws decide of types of channel, and what fewer images would."""
     block, about = study.measured.block, study.judging("selectivity")
     levels = [f"σ = {s:g}" for s in found["sigma"].values]
@@ -368,5 +369,9 @@ PARTS: Mapping[str, OnPhi | Made] = {
 def found_in(study: Study, shown: Shown) -> tuple[dict[str, dict[str, xr.Dataset]], dict[str, Any]]:
     """All that the claims wanted need: by role and name what was found in all networks, and by name the rest."""
     parts = {name: part for name, part in PARTS.items() if study.judging(name)}
-    of_all = on_phi(study, {name: part for name, part in parts.items() if isinstance(part, OnPhi)}, shown)
+    of_phi = {name: part for name, part in parts.items() if isinstance(part, OnPhi)}
+    # That there is an untrained network is seen before anything is measured.
+    twins = untrained_twins(study.network) if of_phi else {}
+    networks = {TRAINED: study.network, **{ROLES[name]: twin for name, twin in twins.items()}}
+    of_all = on_phi(study, of_phi, shown, {role: partial(study.phi, one, role) for role, one in networks.items()})
     return of_all, {name: part.make(study, shown) for name, part in parts.items() if isinstance(part, Made)}

@@ -15,7 +15,7 @@ import xarray as xr
 import probekit
 from analyses import densities
 from analyses.claims import CLAIMS
-from analyses.ground import Kept, block_names, code_sha256, drawn, repeats, saved
+from analyses.ground import Kept, at_hand, block_names, code_sha256, drawn, repeats, saved
 from probekit import checks
 from probekit.capture.reductions import reduction
 from probekit.distribute import as_workers
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from probekit.images import ImageSet
     from probekit.machine.precision import Asked
 
-__all__ = ["DRAWS", "MIDDLE", "Compared", "Measured", "Sampling", "Study", "Told", "one_of_each"]
+__all__ = ["DRAWS", "MIDDLE", "Compared", "Measured", "Results", "Sampling", "Study", "Told", "one_of_each"]
 
 # As many draws as the authors took: with two, images are lost by the noise of φ alone.
 SIGMA, DRAWS, MIDDLE = (0.1, 0.2, 0.5), 20, "mid"
@@ -209,53 +209,17 @@ def one_of_each(images: ImageSet, clusters: str | None, seed: int) -> ImageSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
-    """A network, images, where results go, and how all is done."""
+class Results:
+    """Where results of φ go, what they are to be judged for, and how all is done."""
 
     out: Path
-    network: nn.Module
-    source: ImageSet
     wanted: frozenset[int]
     measured: Measured = field(default_factory=Measured)
-    compared: Compared | None = None
-    sampling: Sampling = field(default_factory=Sampling)
     told: Told = field(default_factory=Told)
-
-    @property
-    def further_draws(self) -> int:
-        """Noise draws of further images."""
-        asked = None if self.compared is None else self.compared.draws
-        return self.measured.draws if asked is None else asked
-
-    @property
-    def workers(self) -> Workers | None:
-        """Who measures φ and makes samples; None for this process."""
-        return as_workers(self.measured.client)
-
-    @property
-    def independent(self) -> ImageSet:
-        """The images, or one of each group where they are grouped, drawn at random."""
-        return one_of_each(self.source, self.measured.clusters, self.measured.seed)
 
     def judging(self, name: str) -> list[int]:
         """The claims wanted that need the findings of this name."""
         return sorted(number for number in self.wanted if CLAIMS[number].needs == name)
-
-    def phi(self, model: nn.Module, role: str) -> xr.Dataset:
-        """φ at every tap, every draw kept, from the store of this role or measured into it."""
-        tap = probekit.tap(model, *block_names(model), reduce=self.measured.reduce)
-        with self.timed(f"φ of {len(self.source)} images, {role}"), flushed_denormals():
-            return tap(
-                self.source,
-                sigma=self.measured.sigma,
-                draws=self.measured.draws,
-                seed=self.measured.seed,
-                keep_draws=True,
-                precision=self.measured.precision,
-                store=self.out / "stores" / f"{role}.zarr",
-                client=beside(self.workers, model),
-                progress=self.told.progress,
-            ).load()
 
     def middle(self, data: xr.Dataset) -> xr.Dataset:
         """The part of φ that is of the block the claims are about."""
@@ -267,18 +231,6 @@ class Study:
         """Findings of data from NAME.nc in the folder, if options and code are the same too, or made and kept there."""
         with self.timed(name):
             return Kept(self.out).made(name, lambda: analyse(data, **options), data, dict(options), code_sha256())
-
-    def of_images(self, name: str, make: Callable[[], xr.Dataset], *of: Any) -> xr.Dataset:
-        """Findings that are made of the images by the network, from NAME.nc in the folder, or made and kept there.
-
-        They are taken up where images, network, all else that they are made of (`of`) and the code are the same; those
-        of a network of other packages' code, which may read what cannot be seen from outside, are always made.
-        """
-        if any(type(module).__module__.partition(".")[0] not in OWN for module in self.network.modules()):
-            made = make()
-            self.write(name, made)
-            return made
-        return Kept(self.out).made(name, make, self.independent, identity(self.network), code_sha256(), *of)
 
     def write(self, name: str, findings: xr.Dataset) -> None:
         """Findings into NAME.nc in the folder, whole or not at all."""
@@ -301,3 +253,59 @@ class Study:
         began = time.monotonic()
         yield
         self.told.say(f"{what}: {time.monotonic() - began:.0f} s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Results):
+    """A network and images, by which everything is measured."""
+
+    network: nn.Module
+    source: ImageSet
+    compared: Compared | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    def further_draws(self) -> int:
+        """Noise draws of further images."""
+        asked = None if self.compared is None else self.compared.draws
+        return self.measured.draws if asked is None else asked
+
+    @property
+    def workers(self) -> Workers | None:
+        """Who measures φ and makes samples; None for this process."""
+        return as_workers(self.measured.client)
+
+    @property
+    def independent(self) -> ImageSet:
+        """The images, or one of each group where they are grouped, drawn at random."""
+        return one_of_each(self.source, self.measured.clusters, self.measured.seed)
+
+    def phi(self, model: nn.Module, role: str) -> xr.Dataset:
+        """φ at every tap, every draw kept, from the store of this role or measured into it."""
+        tap = probekit.tap(model, *block_names(model), reduce=self.measured.reduce)
+        with self.timed(f"φ of {len(self.source)} images, {role}"), flushed_denormals():
+            found = tap(
+                self.source,
+                sigma=self.measured.sigma,
+                draws=self.measured.draws,
+                seed=self.measured.seed,
+                keep_draws=True,
+                precision=self.measured.precision,
+                store=self.out / "stores" / f"{role}.zarr",
+                client=beside(self.workers, model),
+                progress=self.told.progress,
+            )
+        # Several analyses read it: small φ once, large φ block by block.
+        return at_hand(found)
+
+    def of_images(self, name: str, make: Callable[[], xr.Dataset], *of: Any) -> xr.Dataset:
+        """Findings that are made of the images by the network, from NAME.nc in the folder, or made and kept there.
+
+        They are taken up where images, network, all else that they are made of (`of`) and the code are the same; those
+        of a network of other packages' code, which may read what cannot be seen from outside, are always made.
+        """
+        if any(type(module).__module__.partition(".")[0] not in OWN for module in self.network.modules()):
+            made = make()
+            self.write(name, made)
+            return made
+        return Kept(self.out).made(name, make, self.independent, identity(self.network), code_sha256(), *of)

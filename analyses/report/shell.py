@@ -34,6 +34,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report.",
         "analyses.report.commands:report",
     ),
+    "judge": (
+        "Judge the claims that need φ alone, of a network and its controls measured before, and write a report.",
+        "analyses.report.commands:judge",
+    ),
 }
 ANALYSES: Mapping[str, str] = {
     "sparsity": "How many channels share the activity of an image, at each tap and noise level.",

@@ -15,7 +15,17 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-__all__ = ["AT_ONCE", "HELD", "IN_MEMORY", "at_hand", "channel_blocks", "image_blocks", "mapped", "steps"]
+__all__ = [
+    "AT_ONCE",
+    "HELD",
+    "IN_MEMORY",
+    "at_hand",
+    "channel_blocks",
+    "image_blocks",
+    "leading_blocks",
+    "mapped",
+    "steps",
+]
 
 # Numbers of a block.
 AT_ONCE = 4_000_000
@@ -96,6 +106,16 @@ def image_blocks(data: xr.Dataset | xr.DataArray, *names: str, at_once: int | No
         together -= together % TOGETHER
     for rows in steps(count, together):
         yield rows, *(one.isel(image=rows).values for one in variables)
+
+
+def leading_blocks(variable: xr.Variable) -> Iterator[np.ndarray]:
+    """All values in their order, some along the first dim at a time: at once of what is in memory."""
+    if not (variable.ndim and variable.size and _elsewhere(variable)):
+        yield variable.values
+        return
+    together = AT_ONCE // max(variable[0].size, 1)
+    for rows in steps(len(variable), together - together % TOGETHER or together):
+        yield variable[rows].values
 
 
 def channel_blocks(data: xr.Dataset, *names: str, at_once: int | None = None) -> Iterator[tuple[Any, ...]]:

@@ -200,7 +200,7 @@ def _netcdf(path: Path) -> xr.Dataset:
     with reading(path, "give a netCDF file that this package has written"):
         data = xr.open_dataset(path, engine="h5netcdf")
         if data.nbytes > AT_ONCE_BYTES:
-            return data
+            return _read_later(data, path)
         with data:
             return data.load()
 
@@ -208,7 +208,28 @@ def _netcdf(path: Path) -> xr.Dataset:
 def _zarr(path: Path) -> xr.Dataset:
     what = "it is not a store that this package wrote, nor another Zarr folder; give another path"
     with reading(path, what), warnings.catch_warnings(action="ignore"):
-        return xr.open_zarr(fsspec_store(path), chunks=None)
+        return _read_later(xr.open_zarr(fsspec_store(path), chunks=None), path)
+
+
+def _read_later(data: xr.Dataset, path: Path) -> xr.Dataset:
+    """A Dataset whose values, that are read when they are used, are then found to be damaged in the same words."""
+    lazy = {name: indexing.LazilyIndexedArray(_Others(path, one.variable)) for name, one in data.data_vars.items()}
+    return data.assign({name: xr.Variable(data[name].dims, one, data[name].attrs) for name, one in lazy.items()})
+
+
+class _Others(BackendArray):
+    """A variable of a file that this package may not have written, read when it is used."""
+
+    def __init__(self, path: Path, variable: xr.Variable) -> None:
+        self.path, self.variable = path, variable
+        self.shape, self.dtype = variable.shape, variable.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        with reading(self.path, "restore it from a copy, or make it again"):
+            return self.variable[key].values
 
 
 def _ours(data: xr.Dataset, path: Path) -> xr.Dataset:
