@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from probekit import images, models
     from probekit.capture.names import taps
     from probekit.denoising.denoiser import Denoiser
+    from probekit.distribute.workers import Workers
     from probekit.drawing.draw import draw
     from probekit.models.zoo import load
     from probekit.phi.stored import open
@@ -32,6 +33,7 @@ __all__ = [
     "ProbeError",
     "Tap",
     "TapError",
+    "Workers",
     "draw",
     "errors",
     "images",

@@ -14,6 +14,7 @@ FLOORS = [
     {
         "probekit.noise",
         "probekit.images",
+        "probekit.distribute",
         "probekit.denoising",
         "probekit.models",
         "probekit.evaluation",

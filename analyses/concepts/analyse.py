@@ -167,7 +167,7 @@ def analyse(
         Noise level at which channels are ranked and samples compared.
     settings
         How samples are made and judged, see `Settings`: n_images (3), n_samples (4), sigmas, levels (20), draws (10,
-        also of φ of samples), reduce (by default that of `data`), seed, store, progress (by default no bars),
+        also of φ of samples), reduce (by default that of `data`), seed, store, client, progress (by default no bars),
         batch_size; permutations (999), resamples (1000), level (0.95).
 
     Returns
@@ -327,6 +327,7 @@ def _tested(tap: Tap, images: ImageSet, one: Concept, phi: np.ndarray, sigma: fl
         sigmas=sampling.schedule(sampling.DEFAULT, settings.sigmas, settings.levels),
         draws=settings.draws,
         batch_size=settings.batch_size,
+        client=settings.client,
         progress=bool(settings.progress),
     )
     store, name = folder_of(settings.store), "-".join(map(str, one.own_first))

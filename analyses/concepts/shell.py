@@ -29,6 +29,7 @@ from probekit.cli.arguments import (
     numbers,
 )
 from probekit.cli.checking import number_of, whole_of
+from probekit.cli.cluster import Pickled, Scheduler, Threads, Workers, cluster_called
 from probekit.cli.output import goes_on, results_awaited
 
 __all__ = ["command", "main"]
@@ -75,6 +76,10 @@ def command(
     level: Level = 0.95,
     seed: Seed = 0,
     out: Out = OUT,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    threads: Threads = None,
+    pickled: Pickled = False,
     quiet: Quiet = False,
 ) -> list[Path]:
     """Whether selective channels are concepts: what samples with a few held share with the images that excite them.
@@ -90,7 +95,8 @@ def command(
     source = drawn_images(images_called(images, size=size, crop=crop, bands=bands), n_images, seed)
     net, progress = network_called(network), False if quiet else None
     data = probekit.tap(net, block, reduce=reduce)(source, sigma=at, draws=draws, seed=seed, progress=progress)
-    with goes_on(stores := out / "concepts-stores"):
+    cluster = cluster_called(workers, scheduler, threads, pickled=pickled)
+    with goes_on(stores := out / "concepts-stores"), cluster as crew:
         found = analyse(
             source,
             data,
@@ -108,6 +114,7 @@ def command(
             level=level,
             seed=seed,
             store=stores,
+            client=crew,
             progress=progress,
         )
     return saved(out, ("concepts", found), ("concepts", plot(found)))

@@ -28,7 +28,7 @@ from analyses.controls.rows import (
     rows,
 )
 from analyses.controls.sources import Alike, Measured, Source, balanced, check_sets, measured, sources
-from analyses.ground import TWINS, Kept, folder_of, repeats, resampling
+from analyses.ground import TWINS, Kept, as_network, folder_of, repeats, resampling, workers_of
 from analyses.probe import check_tuning, penalties_of
 from analyses.semantics import STATISTICS, class_distances, class_table
 from probekit import checks, labels
@@ -37,9 +37,13 @@ from probekit.capture.reductions import reduction
 from probekit.errors import InputError
 from probekit.machine.files import prepared
 from probekit.phi.averages import noise_levels
+from probekit.phi.job import told_of
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from probekit.capture.reductions import Reduction
+    from probekit.distribute import Workers
     from probekit.images import ImageSet
 
 __all__ = ["DRAWS", "table"]
@@ -70,6 +74,7 @@ def table(
     settings: Settings | None = None,
     store: str | Path | None = None,
     seed: int = 0,
+    client: Client | Workers | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Measure stability, semantics, clusters and probe of every block and every control, on the same noisy images.
@@ -116,6 +121,9 @@ def table(
         again.
     seed
         Of everything drawn.
+    client
+        With `store`: whose workers measure φ, as for calling a tap; `probekit.Workers` says how they load `denoiser`,
+        and networks beside it are made of it or sent to them.
     progress
         Whether to show progress bars; by default only in a terminal.
 
@@ -154,7 +162,7 @@ def table(
     reduction(reduce)
     settings = _checked(Settings() if settings is None else settings, seed)
     more = _further(further)
-    folder = folder_of(store)
+    folder, workers = folder_of(store), workers_of(client, store)
     measured_on, fitted_on = image_sources.load(images), None if train is None else image_sources.load(train)
     wanted = _measures(measures, fitted_on)
     if fitted_on is None and set(wanted) <= set(OF_NO_CLASS):
@@ -175,8 +183,10 @@ def table(
         check_tuning(y, names, settings.tuning_images, seed)
     others = {} if measured_on.labels is None else _others(measured_on, classes)
     plan = Plan(_with_clusters(settings, measured_on), others, seed, wanted)
+    trained = as_network(denoiser)
+    workers = told_of(workers, trained)
     drawn = {"untrained": untrained, "seed": seed, "reduce": reduce, "folder": folder}
-    every = [*sources(measured_on, train=fitted_on, denoiser=denoiser, block=block, **drawn), *more]
+    every = [*sources(measured_on, train=fitted_on, denoiser=trained, block=block, **drawn), *more]
     if len({source.name for source in every}) < len(every):
         raise InputError("two sources have one name: give those under further= names of their own")
     noise = {"sigma": levels, "draws": draws, "seed": seed}
@@ -185,7 +195,7 @@ def table(
 
     def phi(source: Source) -> Measured:
         own = _own_folder(folder, source)
-        return measured(source, measured_on, fitted_on, noise=noise, folder=own, progress=progress)
+        return measured(source, measured_on, fitted_on, noise=noise, folder=own, workers=workers, progress=progress)
 
     parts = _rows_of_all(every, block, phi, plan, folder)
     merged = xr.concat(parts, "row", combine_attrs="override", join="outer")

@@ -30,6 +30,7 @@ from probekit.cli.arguments import (
     words,
 )
 from probekit.cli.checking import whole_of
+from probekit.cli.cluster import Pickled, Scheduler, Threads, Workers, cluster_called
 from probekit.cli.output import goes_on, results_awaited
 
 __all__ = ["command", "main"]
@@ -65,6 +66,10 @@ def command(
     n_images: Most = 2000,
     n_train: MostTrain = 5000,
     seed: Seed = 0,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    threads: Threads = None,
+    pickled: Pickled = False,
     quiet: Quiet = False,
 ) -> list[Path]:
     """Does it need training? The same numbers for the trained denoiser and all that it is compared with."""
@@ -76,7 +81,8 @@ def command(
     measured_on = images_called(images, size=size, crop=crop, bands=bands)
     others = words(train)
     denoiser, levels = network_called(network), numbers(sigma, float, "--sigma")
-    with goes_on(stores := out / "controls-stores"):
+    cluster = cluster_called(workers, scheduler, threads, pickled=pickled)
+    with goes_on(stores := out / "controls-stores"), cluster as crew:
         found = table(
             measured_on,
             train=images_called(others, size=size, crop=crop, bands=bands) if others else None,
@@ -92,6 +98,7 @@ def command(
             n_train=n_train,
             store=stores,
             seed=seed,
+            client=crew,
             progress=False if quiet else None,
         )
     return saved(out, ("controls", found), ("controls", plot(found)))

@@ -19,9 +19,11 @@ from probekit.denoising.inputs import input_channels
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.models import zoo
+from probekit.phi.job import beside
 
 if TYPE_CHECKING:
     from probekit.capture.reductions import Reduction
+    from probekit.distribute import Workers
 
 __all__ = ["Alike", "Measured", "Source", "balanced", "check_sets", "measured", "sources"]
 
@@ -153,6 +155,7 @@ def measured(
     *,
     noise: Mapping[str, Any],
     folder: Path | None,
+    workers: Workers | None,
     progress: bool | None,
 ) -> Measured:
     """φ of a source in memory, read from its stores in the source's own folder or made there.
@@ -165,6 +168,8 @@ def measured(
         sigma, draws, seed of a tap.
     folder
         Of the source; None for no stores.
+    workers
+        Who measure into the stores; None for this process.
     progress
         Of a tap.
     """
@@ -174,7 +179,8 @@ def measured(
     def phi(of: ImageSet, part: str, keep_draws: bool) -> xr.Dataset:
         store = None if folder is None else folder / f"{part}.zarr"
         read = tap(source.network, *source.taps, reduce=source.reduce)
-        data = read(of, **noise, keep_draws=keep_draws, store=store, progress=progress)
+        own = beside(workers, source.network)
+        data = read(of, **noise, keep_draws=keep_draws, store=store, client=own, progress=progress)
         # Standard errors and rest are not needed, and are as large as φ.
         return _checked(source, data[["phi", "phi_draws"] if keep_draws else ["phi"]].load())
 

@@ -14,16 +14,30 @@ from torch import nn
 from analyses.cues.analyse import DISTANCES, VARIABLES, analyse, metrics_of
 from analyses.cues.exemplars import coded, named
 from analyses.descriptors import descriptor, equalised
-from analyses.ground import Findings, along, as_network, block_names, drawn_images, folder_of, repeats, untrained_twins
+from analyses.ground import (
+    Findings,
+    along,
+    as_network,
+    block_names,
+    drawn_images,
+    folder_of,
+    repeats,
+    untrained_twins,
+    workers_of,
+)
 from analyses.ground import resampling as checked_resampling
 from probekit import checks, labels, tap
 from probekit import images as image_sources
 from probekit.capture.reductions import reduction
 from probekit.machine.files import prepared
 from probekit.phi.averages import noise_levels
+from probekit.phi.job import beside, told_of
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from probekit.capture.reductions import Reduction
+    from probekit.distribute import Workers
 
 __all__ = ["TABLE", "TREATMENTS", "Settings", "table"]
 
@@ -97,6 +111,7 @@ def table(
     exemplars: xr.Dataset | None = None,
     settings: Settings | None = None,
     store: str | Path | None = None,
+    client: Client | Workers | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Measure texture and shape of neighbours at every block of a denoiser, and of what it is compared with.
@@ -118,6 +133,8 @@ def table(
         How it is measured; by default as `Settings` has it.
     store
         Folder in which φ is kept: a call that was stopped goes on, and one made again is quick.
+    client
+        With `store`: whose workers measure φ, as for `controls.table`.
     progress
         Whether to show progress bars; by default only in a terminal.
 
@@ -144,6 +161,7 @@ def table(
     progress = None if progress is None else checks.flag("progress", progress)
     folder = folder_of(store)
     trained = as_network(denoiser)
+    workers = told_of(workers_of(client, store), trained)
     source = drawn_images(image_sources.load(images), how.n_images, how.seed)
     known = named(source) if exemplars is None else exemplars
     # What cannot be compared is said before anything is measured.
@@ -167,7 +185,8 @@ def table(
             with warnings.catch_warnings():
                 # One standard deviation for all images takes the brightest pixels of some out of the network's range.
                 warnings.filterwarnings("ignore", "images of .* equalised reach", UserWarning)
-                data = read(treated, sigma=how.sigma, draws=how.draws, seed=how.seed, store=at, progress=progress)
+                noise = {"sigma": how.sigma, "draws": how.draws, "seed": how.seed}
+                data = read(treated, **noise, store=at, client=beside(workers, network), progress=progress)
             phi[name] = data[["phi"]].load()
         options = {"resamples": how.resamples, "level": how.level, "seed": how.seed}
         found.append(analyse(phi, exemplars=known, distances=how.distances, **options))

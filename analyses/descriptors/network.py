@@ -28,6 +28,7 @@ from probekit import checks
 from probekit import images as image_sources
 from probekit.errors import InputError
 from probekit.images import ImageSet
+from probekit.models.made import remember
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,7 +173,8 @@ def descriptor(
     settings = {name: checks.whole(name, value, least=1) for name, value in {**DEFAULTS[kind], **settings}.items()}
     if kind == "pca":
         fitted_on = source if train is None else image_sources.load(train)
-        return _pca(fitted_on, source.shape, settings["n_components"], seed, folder)
+        make = partial(_pca, _components(fitted_on, source.shape, settings["n_components"], seed, folder))
+        return _known(make)
     made = {
         "pixels": _pixels,
         "colour": _colour,
@@ -180,7 +182,14 @@ def descriptor(
         "colour_moments": _colour_moments,
         "gabor": _gabor,
     }
-    return made[kind](source.shape, **settings)
+    return _known(partial(made[kind], source.shape, **settings))
+
+
+def _known(make: Callable[[], Descriptor]) -> Descriptor:
+    """A descriptor that workers of a cluster can make too."""
+    found = make()
+    remember(found, make)
+    return found
 
 
 def _places(shape: tuple[int, ...], names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -193,7 +202,10 @@ def _pixels(shape: tuple[int, int, int]) -> Descriptor:
     return Descriptor("pixels", lambda y: y.flatten(1), coords=coords, units="intensity", settings={})
 
 
-def _pca(train: ImageSet, shape: tuple[int, int, int], n_components: int, seed: int, folder: Path | None) -> Descriptor:
+def _components(
+    train: ImageSet, shape: tuple[int, int, int], n_components: int, seed: int, folder: Path | None
+) -> xr.Dataset:
+    """What `_fitted` gives, kept in the folder."""
     if train.shape != shape:
         raise InputError(f"training images have shape {train.shape}, images {shape}: bring both to one size")
     n, size = len(train), math.prod(shape)
@@ -202,7 +214,10 @@ def _pca(train: ImageSet, shape: tuple[int, int, int], n_components: int, seed: 
             f"n_components={n_components} of {n} training images of {size} pixels: give at most {min(n, size)}"
         )
     fit = partial(_fitted, train, n_components, seed)
-    fitted = fit() if folder is None else Kept(folder).made("fitted", fit, train, n_components, seed)
+    return fit() if folder is None else Kept(folder).made("fitted", fit, train, n_components, seed)
+
+
+def _pca(fitted: xr.Dataset) -> Descriptor:
     return Descriptor(
         "pca",
         lambda y, mean, components: (y.flatten(1) - mean) @ components.T,

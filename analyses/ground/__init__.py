@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         labels_of,
         untrained_twin,
         untrained_twins,
+        workers_of,
     )
     from analyses.ground.shell import OF_TEST, OUT, Clusters, Data, Level, Permutations, Resamples, run
     from probekit.machine.blocks import at_hand, channel_blocks, image_blocks
@@ -142,6 +143,7 @@ __all__ = [
     "varies",
     "verdict_of",
     "wilson",
+    "workers_of",
 ]
 
 on_demand(__name__)

@@ -255,11 +255,27 @@ class Kept:
         found = folder_of(folder)
         if found is None:
             raise InputError("store=None: give the path of a folder")
-        self.folder, self._what, self._plan_sum = found, what, ""
+        self.folder, self._what, self.plan_sum = found, what, ""
         if plan is not None:
             wanted = {key: str(value) for key, value in plan.items()}
-            self._plan_sum = fingerprint(wanted)
+            self.plan_sum = fingerprint(wanted)
             self._begin(wanted)
+
+    @classmethod
+    def joined(cls, folder: Path, plan_sum: str) -> Kept:
+        """A folder that another process has begun, whose plan has this sum: `plan_sum`.
+
+        Raises
+        ------
+        InputError
+            If there is none of that plan, or it cannot be read.
+        """
+        path = folder / PLAN
+        if not path.exists() or fingerprint(_plan_at(path, "results")) != plan_sum:
+            raise InputError(f"{folder} is not the folder that this work is for: give one that all workers see")
+        kept = cls(folder)
+        kept.plan_sum = plan_sum
+        return kept
 
     @staticmethod
     def begun(folder: str | PathLike[str]) -> dict[str, str]:
@@ -340,9 +356,13 @@ class Kept:
             )
         return found
 
+    def holds(self, name: str) -> bool:
+        """Whether there is a part of this name, whole or not."""
+        return self._path(name).exists()
+
     def _place(self, name: str) -> dict[str, str]:
         """What tells a part from those of other plans and names, where there is a plan."""
-        return {PART_OF: f"{self._plan_sum} {name}"} if self._plan_sum else {}
+        return {PART_OF: f"{self.plan_sum} {name}"} if self.plan_sum else {}
 
     def made(self, name: str, make: Callable[[], xr.Dataset], *of: Any) -> xr.Dataset:
         """A part from the folder if it was made of the same, else made and kept; one cut short is made again.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,18 +20,22 @@ from probekit.capture.reductions import reduction
 from probekit.capture.survey import network_of
 from probekit.checks import flag, given, seeded, settle, whole
 from probekit.denoising.denoiser import Denoiser, as_denoiser
+from probekit.distribute import as_workers
 from probekit.errors import InputError
 from probekit.labels import COORDINATES, strings
 from probekit.models import zoo
 from probekit.models.blocks import GAINS, draw_gains
+from probekit.models.made import origin_of, remember
 from probekit.models.normalisation import UncentredBatchNorm, UncentredNorm
 from probekit.phi.averages import noise_levels
 from probekit.phi.tap import Tap
 
 if TYPE_CHECKING:
+    from distributed import Client
     from torch import nn
 
     from probekit.capture.reductions import Reduction
+    from probekit.distribute import Workers
     from probekit.images import ImageSet
 
 __all__ = [
@@ -45,6 +50,7 @@ __all__ = [
     "labels_of",
     "untrained_twin",
     "untrained_twins",
+    "workers_of",
 ]
 
 # Controls by name, and the gains of their normalisations. Numbers depend much on these, so that "more than untrained"
@@ -136,7 +142,13 @@ def untrained_twin(denoiser: nn.Module, *, seed: int = 0, gains: str = "one") ->
             draw_gains(network)
     if isinstance(twin, Denoiser):
         twin.name = f"{twin.name}-untrained{'' if gains == 'one' else '-paper-gains'}"
+    if (make := origin_of(denoiser)) is not None:
+        remember(twin, partial(_twin_again, make, seed, gains))
     return twin.eval()
+
+
+def _twin_again(make: Callable[[], nn.Module], seed: int, gains: str) -> nn.Module:
+    return untrained_twin(make(), seed=seed, gains=gains)
 
 
 def asked_twins(findings: xr.Dataset) -> list[str]:
@@ -209,6 +221,8 @@ class SampleSettings:
         As for `sampling.reconstruct`.
     store
         Folder in which samples are kept: a call that was stopped goes on, and one made again is quick.
+    client
+        With `store`: whose workers make the samples, as for `sampling.reconstruct`; it decides no number.
 
     Raises
     ------
@@ -228,6 +242,7 @@ class SampleSettings:
     batch_size: int | None = None
     store: str | Path | None = None
     progress: bool | None = None
+    client: Client | Workers | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         settle(self)
@@ -237,7 +252,7 @@ class SampleSettings:
         if self.reduce is not type(self).reduce:
             reduction(self.reduce)
         seeded(self.seed)
-        folder_of(self.store)
+        object.__setattr__(self, "client", workers_of(self.client, self.store))
         for name in ("n_images", "batch_size"):
             if getattr(self, name) is not None:
                 whole(name, getattr(self, name), least=1)
@@ -245,6 +260,20 @@ class SampleSettings:
             object.__setattr__(self, "sigmas", noise_levels(self.sigmas))
         if self.progress is not None:
             flag("progress", self.progress)
+
+
+def workers_of(client: Any, store: Any) -> Workers | None:
+    """The workers given as ``client=``, who need a folder to keep in what they make; None for none.
+
+    Raises
+    ------
+    InputError
+        If they have none, or what is given is no client or no path of a folder.
+    """
+    folder, workers = folder_of(store), as_workers(client)
+    if workers is not None and folder is None:
+        raise InputError("client= needs store=, the folder that workers keep results in: give the path of one")
+    return workers
 
 
 def chosen_channels(channels: Any, count: int, name: str = "channels") -> np.ndarray:

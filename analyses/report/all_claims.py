@@ -31,6 +31,7 @@ from probekit.cli.arguments import (
 from probekit.errors import InputError
 from probekit.machine.files import prepared
 from probekit.models import zoo
+from probekit.phi.job import told_of
 from probekit.phi.reliability import LEAST_DRAWS
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ def run(
     wanted = _judgeable(wanted, network, measured, independent, only is not None, told)
     _check_pairs(wanted, independent, *sampling.of_laws)
     compared = None if compared is None else _loaded(compared, size)
+    # Where workers cannot make the network, that shows before anything is measured.
+    measured = replace(measured, client=told_of(measured.client, network))
     prepared(folder)
     study = Study(
         out=folder,

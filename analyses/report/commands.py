@@ -40,6 +40,7 @@ from probekit.cli.arguments import (
     words,
 )
 from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.cluster import Pickled, Scheduler, Threads, Workers, cluster_called, without_workers
 from probekit.cli.output import goes_on, results_awaited
 from probekit.errors import InputError
 
@@ -122,6 +123,10 @@ def report(
     no_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="Show none of the images, only built-in ones.")
     ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    threads: Threads = None,
+    pickled: Pickled = False,
     quiet: Quiet = False,
     out: Out = OUT,
 ) -> list[Path]:
@@ -152,7 +157,7 @@ def report(
             # As large as they are: the claim is about their own size.
             cues=images_called(conflict, bands=bands) if conflict else None,
         )
-    with goes_on(out):
+    with goes_on(out), cluster_called(workers, scheduler, threads, pickled=pickled) as crew:
         run(
             images_called(images, size=size, crop=crop, bands=bands),
             out=out,
@@ -166,6 +171,7 @@ def report(
                 seed=seed,
                 block=block,
                 clusters=clusters,
+                client=crew,
             ),
             compared=compared,
             sampling=Sampling(conditions=conditions, n_samples=samples, law_conditions=law_conditions, levels=levels),
@@ -181,8 +187,8 @@ def report(
 
 
 def _typed() -> str:
-    """The command's words as typed, files by their names."""
-    typed = sys.argv[2:] if sys.argv[1:2] == ["report"] else sys.argv[1:]
+    """The command's words as typed, files by their names, without who works: the report is the same by any workers."""
+    typed = without_workers(sys.argv[2:] if sys.argv[1:2] == ["report"] else sys.argv[1:])
     return shlex.join(Path(word).name if "/" in word else word for word in typed)
 
 

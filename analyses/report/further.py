@@ -32,6 +32,7 @@ def of_textures(study: Study, shown: Shown) -> xr.Dataset:
             settings=how,
             store=study.out / "stores" / "textures",
             seed=study.measured.seed,
+            client=study.workers,
             progress=study.told.progress,
         )
 
@@ -54,8 +55,10 @@ def conflicting(study: Study, shown: Shown) -> xr.Dataset:
     )
 
     def made() -> xr.Dataset:
-        store = study.out / "stores" / "cues"
-        return cues.table(images, study.network, settings=how, store=store, progress=study.told.progress)
+        store, workers = study.out / "stores" / "cues", study.workers
+        return cues.table(
+            images, study.network, settings=how, store=store, client=workers, progress=study.told.progress
+        )
 
     with study.timed("cue conflict"):
         found = study.of_images("cues", made, images, asdict(how))

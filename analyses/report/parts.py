@@ -129,7 +129,8 @@ def found_again(study: Study, shown: Shown) -> xr.Dataset:
 def _of_controls(study: Study, store: str, **how: Any) -> xr.Dataset:
     """A table of controls, whose φ is kept in the store of this name."""
     folder = study.out / "stores" / store
-    return controls.table(study.independent, denoiser=study.network, store=folder, progress=study.told.progress, **how)
+    shared: dict[str, Any] = {"store": folder, "client": study.workers, "progress": study.told.progress}
+    return controls.table(study.independent, denoiser=study.network, **shared, **how)
 
 
 def compared_with_controls(study: Study, shown: Shown) -> xr.Dataset:
@@ -207,6 +208,7 @@ def _sampled(study: Study, name: str, images: ImageSet, conditions: int, referen
             denoiser=study.network,
             reference=reference,
             store=study.out / "stores" / name,
+            client=study.workers,
             progress=study.told.progress,
             **how,
         )
@@ -263,8 +265,9 @@ def concepts_held(study: Study, shown: Shown) -> None:
     }
 
     def made() -> xr.Dataset:
-        store, progress = study.out / "stores" / "concepts", study.told.progress
-        return concepts.analyse(study.source, data, denoiser=study.network, store=store, progress=progress, **how)
+        shared: dict[str, Any] = {"client": study.workers, "progress": study.told.progress}
+        store = study.out / "stores" / "concepts"
+        return concepts.analyse(study.source, data, denoiser=study.network, store=store, **shared, **how)
 
     try:
         with study.timed("concepts"):
@@ -321,6 +324,7 @@ def related(study: Study, shown: Shown) -> list[xr.Dataset]:
             reduce=study.measured.reduce,
             seed=study.measured.seed,
             store=study.out / "stores" / "laws-trained",
+            client=study.workers,
             progress=study.told.progress,
         )
     found = [

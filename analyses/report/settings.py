@@ -18,17 +18,21 @@ from analyses.claims import CLAIMS
 from analyses.ground import Kept, block_names, code_sha256, drawn, repeats, saved
 from probekit import checks
 from probekit.capture.reductions import reduction
+from probekit.distribute import as_workers
 from probekit.errors import InputError
 from probekit.machine.files import prepared, whole
 from probekit.machine.identity import identity
 from probekit.machine.modes import flushed_denormals
 from probekit.machine.precision import ASKED
+from probekit.phi.job import beside
 
 if TYPE_CHECKING:
+    from distributed import Client
     from matplotlib.figure import Figure
     from torch import nn
 
     from probekit.capture.reductions import Reduction
+    from probekit.distribute import Workers
     from probekit.images import ImageSet
     from probekit.machine.precision import Asked
 
@@ -57,6 +61,9 @@ class Measured:
     clusters
         Coordinate along image whose groups are taken whole, where images are not independent: in claims 1, 3, 4 and
         12. Of groups there must be 20 for claims 3 and 4. All else is measured on one image of each group.
+    client
+        Whose workers measure φ and make samples, as for calling a tap; by default this process does. It decides no
+        number, and nothing that is kept depends on it.
     """
 
     sigma: Sequence[float] = SIGMA
@@ -66,6 +73,7 @@ class Measured:
     seed: int = 0
     block: str = MIDDLE
     clusters: str | None = None
+    client: Client | Workers | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         checks.settle(self)
@@ -77,6 +85,7 @@ class Measured:
         checks.text("block", self.block, "the name of a tap, such as 'mid'")
         if self.clusters is not None:
             checks.text("clusters", self.clusters, "the name of a coordinate along image, such as 'label'")
+        object.__setattr__(self, "client", as_workers(self.client))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +228,11 @@ class Study:
         return self.measured.draws if asked is None else asked
 
     @property
+    def workers(self) -> Workers | None:
+        """Who measures φ and makes samples; None for this process."""
+        return as_workers(self.measured.client)
+
+    @property
     def independent(self) -> ImageSet:
         """The images, or one of each group where they are grouped, drawn at random."""
         return one_of_each(self.source, self.measured.clusters, self.measured.seed)
@@ -239,6 +253,7 @@ class Study:
                 keep_draws=True,
                 precision=self.measured.precision,
                 store=self.out / "stores" / f"{role}.zarr",
+                client=beside(self.workers, model),
                 progress=self.told.progress,
             ).load()
 

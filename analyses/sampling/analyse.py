@@ -7,7 +7,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,43 +15,40 @@ import numpy as np
 import torch
 import xarray as xr
 
-from analyses.ground import Findings, Kept, Variable, along, as_tap, repeats
+from analyses.ground import Findings, Kept, Variable, along, as_tap, repeats, workers_of
 from analyses.sampling.conditions import PHI, condition_of
-from analyses.sampling.kernels import Multiplying, Targets
+from analyses.sampling.kernels import Multiplying
 from analyses.sampling.methods import (
     Match,
-    falling,
-    geometric,
-    image_shape,
     method_of,
-    middle_of,
     registered,
     start_of,
 )
-from analyses.sampling.samplers import sample_unconditional
-from analyses.sampling.walk import Reconstruction, Walk, fitting, images_of, multiplying_in
+from analyses.sampling.walk import Reconstruction, fitting, images_of, multiplying_in
 from probekit import checks
 from probekit.capture.survey import network_of
 from probekit.checks import choice, seeded, whole
-from probekit.denoising.conditions import conditions_for
-from probekit.denoising.denoiser import as_denoiser, refuse_lazy, settings_shown
+from probekit.denoising.denoiser import as_denoiser, settings_shown
+from probekit.distribute.run import each
 from probekit.errors import InputError
 from probekit.labels import COORDINATES
 from probekit.machine.identity import modules_of
-from probekit.machine.modes import evaluating
 from probekit.machine.place import place_of
 from probekit.machine.precision import PRECISIONS, Arithmetic, checked_precision
 from probekit.machine.progress import Bar, bar
 from probekit.machine.weights import weights_sha256
 from probekit.phi.averages import noise_levels
+from probekit.phi.remade import Blank, Remade, remade
 from probekit.phi.tap import Tap
 
 if TYPE_CHECKING:
+    from distributed import Client
     from torch import Tensor, nn
 
+    from probekit.distribute import Workers
     from probekit.machine.precision import Precision
 
-__all__ = ["DEFAULT", "SAMPLES", "levels", "reconstruct", "sample", "schedule"]
+__all__ = ["DEFAULT", "SAMPLES", "levels", "reconstruct", "schedule"]
 
 LOG = logging.getLogger("probekit")
 DEFAULT = "langevin"
@@ -157,6 +154,7 @@ def reconstruct(
     batch_size: int | None = None,
     conditions: Mapping[str, Any] | None = None,
     precision: Precision | Literal["auto"] = "float32",
+    client: Client | Workers | None = None,
     progress: bool | None = None,
     **options: Any,
 ) -> xr.Dataset:
@@ -212,6 +210,10 @@ def reconstruct(
         finds fastest, at the levels where a step changes by less than a tenth of σ. Attrs say which, above which level
         (``precision_above``), and of the trial ``precision_gain``, how many times as fast passes are, and
         ``precision_error``, the largest change in σ. A store begun with "auto" goes on as it was begun.
+    client
+        With `store`: a ``distributed.Client``, or `probekit.Workers`, whose workers make the samples, those of one
+        batch each, and keep them; the same as this process makes with as many threads. They load the network by what
+        it was loaded by here, see `probekit.Workers`, and see the same folder.
     progress
         Whether to show a progress bar; by default only in a terminal.
     options
@@ -248,7 +250,7 @@ def reconstruct(
     _check_match(match, options)
     chosen = method_of(method, options)
     n_samples, draws = repeats("n_samples", n_samples, least=1), repeats("draws", draws, least=1)
-    seed, multiplied = seeded(seed), _precision(precision, denoiser)
+    seed, multiplied, workers = seeded(seed), _precision(precision, denoiser), workers_of(client, store)
     progress = None if progress is None else checks.flag("progress", progress)
     given = condition_of(
         tap,
@@ -294,7 +296,7 @@ def reconstruct(
         kept.keep(PHI, given.fresh)
     attrs |= made.multiplying.told()
     with bar(len(given.ids), "img", progress, "samples") as shown:
-        found = _images(made, together, kept, shown)
+        found = _images(made, together, kept, shown, workers)
     # Adaptive schedules end at different levels: what a sample no longer took part in is missing.
     joined = xr.concat(found, "image", join="outer", coords="minimal", compat="override", combine_attrs="drop")
     _warn_of_no_match(joined)
@@ -309,25 +311,87 @@ def _multiplying(made: Reconstruction, asked: str, size: int, store: Any) -> Mul
     return multiplying_in(made, begun.get("precision", "float32"), size).as_told(begun)
 
 
-def _images(made: Reconstruction, size: int, kept: Kept | None, shown: Bar) -> list[xr.Dataset]:
+def _images(
+    made: Reconstruction, size: int, kept: Kept | None, shown: Bar, workers: Workers | None
+) -> list[xr.Dataset]:
     """Samples of every image, made or read.
 
     Whole images at a time, so that each can be kept when it is done; an image of many samples in several batches.
     """
-    found: list[xr.Dataset] = []
     together, count = max(1, size // made.n_samples), len(made.condition.ids)
-    for begin in range(0, count, together):
-        group = range(begin, min(begin + together, count))
-        read = {} if kept is None else {i: kept.found(f"{i:06d}") for i in group}
-        there = {i: one for i, one in read.items() if one is not None}
-        todo = [i for i in group if i not in there]
-        LOG.debug("images %s: %d made, %d kept", group, len(todo), len(group) - len(todo))
-        fresh = dict(zip(todo, images_of(made, todo, size), strict=True)) if todo else {}
-        for i, one in fresh.items():
-            there[i] = one if kept is None else kept.keep(f"{i:06d}", one)
-        found += [there[i] for i in group]
-        shown.update(len(group))
+    groups = [range(begin, min(begin + together, count)) for begin in range(0, count, together)]
+    made_elsewhere: set[range] = set()
+    if workers is not None and kept is not None:
+        lacking = [group for group in groups if not all(kept.holds(_part(i)) for i in group)]
+        if lacking:
+            for group, _ in each(workers, _groups(made, size, kept, workers), lacking, shown):
+                made_elsewhere.add(group)
+                shown.update(len(group))
+    found: list[xr.Dataset] = []
+    for group in groups:
+        found += _group(made, group, size, kept)
+        shown.update(0 if group in made_elsewhere else len(group))
     return found
+
+
+def _group(made: Reconstruction, group: range, size: int, kept: Kept | None) -> list[xr.Dataset]:
+    """Samples of images that share batches, made or read; if one lacks them all are made, so that none differs."""
+    read = [None if kept is None else kept.found(_part(i)) for i in group]
+    there = [one for one in read if one is not None]
+    if len(there) == len(group):
+        return there
+    LOG.debug("images %s: %d made, %d kept", group, len(group) - len(there), len(there))
+    fresh = images_of(made, group, size)
+    if kept is None:
+        return fresh
+    return [kept.keep(_part(i), new) if old is None else old for i, old, new in zip(group, read, fresh, strict=True)]
+
+
+def _part(i: int) -> str:
+    """What an image's samples are called in a store."""
+    return f"{i:06d}"
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups of images, the samples of each made and kept by whichever worker is given it.
+
+    Attributes
+    ----------
+    folder, plan_sum
+        The store, which all workers see, and the sum of its plan.
+    remade
+        How they make the network and the tap.
+    made
+        All else, without these.
+    size
+        Samples at a time.
+    """
+
+    folder: Path
+    plan_sum: str
+    remade: Remade
+    made: Reconstruction
+    size: int
+
+    def ready(self) -> Callable[[range], None]:
+        denoiser, tap = self.remade.made()
+        kept = Kept.joined(self.folder, self.plan_sum)
+        made = self.made._replace(denoiser=denoiser, tap=tap, arithmetic=Arithmetic(network_of(denoiser)))
+
+        def make(group: range) -> None:
+            _group(made, group, self.size, kept)
+
+        return make
+
+
+def _groups(made: Reconstruction, size: int, kept: Kept, workers: Workers) -> Groups:
+    given = made.condition
+    again = remade(made.denoiser, made.tap, workers, Blank(given.shape, given.sigmas, given.given))
+    # Of what is large only what samples are made of.
+    needed = replace(given, images=None, fresh=None, labels=None)
+    without = made._replace(condition=needed, **dict.fromkeys(("denoiser", "tap", "arithmetic")))
+    return Groups(kept.folder.absolute(), kept.plan_sum, again, without, size)
 
 
 def _warn_of_no_match(found: xr.Dataset) -> None:
@@ -425,72 +489,3 @@ def _labelled(found: xr.Dataset, made: Reconstruction, attrs: Mapping[str, Any])
         sizes |= dict(zip(("condition_row", "condition_col"), condition.measured[1:], strict=True))
     own = {name: np.arange(size) for name, size in sizes.items()}
     return SAMPLES.label(values, xr.Dataset(coords=coords, attrs=dict(attrs)), coords=own)
-
-
-def sample(
-    denoiser: nn.Module,
-    shape: Sequence[int],
-    *,
-    n_samples: int,
-    sigmas: Sequence[float] | None = None,
-    seed: int = 0,
-    batch_size: int = 64,
-    conditions: Mapping[str, Any] | None = None,
-) -> Tensor:
-    """Unconditional samples of a denoiser's own prior, which need no tap to look through.
-
-    They are those of the method "unconditional" of `reconstruct`.
-
-    Parameters
-    ----------
-    denoiser
-        Any module that keeps the contract, or a blind network.
-    shape
-        (bands, rows, cols) of a sample.
-    n_samples
-        How many.
-    sigmas
-        Noise levels, falling; by default 20 from 1 to 0.01.
-    seed
-        Of all noise, which is addressed by (seed, sample, level).
-    batch_size
-        Samples made together.
-    conditions
-        What else the network takes, as for calling a tap: one entry a sample, whose ids are "0", "1", …; or the same
-        for all.
-
-    Returns
-    -------
-    Tensor
-        (n_samples, bands, rows, cols), in intensity units, not clipped, where the denoiser's parameters are.
-
-    Raises
-    ------
-    InputError
-        If an option is out of range.
-    ModelError
-        If the denoiser gives NaN or infinite values.
-
-    Examples
-    --------
-    >>> sample(torch.nn.Identity(), (1, 4, 4), n_samples=3).shape
-    torch.Size([3, 1, 4, 4])
-    """
-    denoiser = as_denoiser(denoiser)
-    refuse_lazy(denoiser)
-    size, count = image_shape(shape), repeats("n_samples", n_samples, least=1)
-    step, place = whole("batch_size", batch_size, least=1), place_of(denoiser)
-    walked = geometric() if sigmas is None else falling(sigmas)
-    known = conditions_for(denoiser, conditions, [str(k) for k in range(count)])
-    found = []
-    with evaluating(denoiser), bar(count, "img", None, "unconditional samples") as shown:
-        for begin in range(0, count, step):
-            chosen = range(begin, min(begin + step, count))
-            names, given = [f"sample {k}" for k in chosen], known.at(chosen, place)
-            nothing = torch.zeros((len(walked), len(names), 1), device=place.device, dtype=place.dtype)
-            blank = torch.full((len(names), *size), middle_of(denoiser), device=place.device, dtype=place.dtype)
-            targets = Targets(walked, nothing, nothing, nothing[0])
-            walk = Walk(denoiser, None, targets, blank, names, seed=seeded(seed), conditions=given)
-            found.append(sample_unconditional(walk, walked))
-            shown.update(len(chosen))
-    return torch.cat(found)

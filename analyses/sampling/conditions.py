@@ -28,6 +28,7 @@ from probekit.checks import number, seeded, text
 from probekit.denoising.conditions import Conditions, conditions_for
 from probekit.errors import InputError, ProbeError
 from probekit.images import ImageSet
+from probekit.phi.remade import looked
 from probekit.phi.tap import Tap
 
 __all__ = ["Condition", "centroid", "condition_of", "interpolate", "project"]
@@ -171,7 +172,7 @@ class Condition:
         if len(set(names)) < len(names):
             raise InputError("the images of φ have repeated ids, which address the noise: make them unique")
         given = conditions_for(as_tap(tap).denoiser, conditions, names)
-        own = _own(tap, size, levels[0], given)
+        own = looked(tap, size, levels[0], given)
         differ = [
             f"{key}: {phi.attrs.get(key)!r}, not {own.attrs[key]!r}" for key in SAME if not same_attr(phi, own, key)
         ]
@@ -238,7 +239,7 @@ class Condition:
                 f"reduce={' or '.join(map(repr, MEANS))}"
             )
         try:
-            other = _own(tap, shape, self.sigmas[0], self.given)
+            other = looked(tap, shape, self.sigmas[0], self.given)
         except InputError as error:
             raise InputError(f"{said}: {error}; give another size=") from error
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
@@ -248,7 +249,7 @@ class Condition:
         ratio = shape[1] * shape[2] / (sides[0] * sides[1])
         self._refuse_other(other)
         if whole not in MEANS and not _maps(self.given, shape[1:]):
-            refuse_sums(_own(tap, self.shape, self.sigmas[0], self.given), other, ratio, said)
+            refuse_sums(looked(tap, self.shape, self.sigmas[0], self.given), other, ratio, said)
         own = self.shape if self.measured is None else self.measured
         return replace(self, shape=shape, spread=self.spread / ratio**0.5, measured=None if shape == own else own)
 
@@ -260,7 +261,7 @@ class Condition:
         InputError
             Naming what differs.
         """
-        self._refuse_other(_own(tap, self.shape, self.sigmas[0], self.given))
+        self._refuse_other(looked(tap, self.shape, self.sigmas[0], self.given))
         if len(sigmas) != len(self.sigmas) or np.abs(np.subtract(sigmas, self.sigmas)).max() > CLOSE:
             known, asked = (f"{len(s)} from {s[0]:g} to {s[-1]:g}" for s in (self.sigmas, sigmas))
             raise InputError(
@@ -316,7 +317,7 @@ def _of_clean(
     levels, given = falling(sigmas), conditions_for(as_tap(tap).denoiser, conditions, source)
     how = {"sigma": levels, **how, "seed": seeded(how["seed"])}
     pixels = source.read(range(len(source))).numpy()
-    make, look = partial(tap, source, **how, conditions=given, progress=progress), partial(_own, tap, source.shape)
+    make, look = partial(tap, source, **how, conditions=given, progress=progress), partial(looked, tap, source.shape)
     of: tuple[Any, ...] = ()
     if store is not None:
         of = source.ids, pixels, how, given.fingerprints(), look(levels[:1], given).attrs, tap.identity()
@@ -325,13 +326,6 @@ def _of_clean(
     phi, spread = _numbers(data)
     named = list(source.ids), None if source.labels is None else list(source.labels)
     return Condition(*named, levels, phi, spread, source.shape, pixels, dict(data.attrs), given, fresh=fresh)
-
-
-def _own(tap: Tap, shape: tuple[int, int, int], sigma: Any, given: Conditions | None) -> xr.Dataset:
-    """One look at a blank image, which tells what this tap of this denoiser calls itself."""
-    first = None if given is None else given.subset([0])
-    blank = image_sources.load(np.zeros((1, *shape), np.float32), ids=["blank"] if first is None else first.ids)
-    return tap(blank, sigma=sigma, draws=1, conditions=first, progress=False)
 
 
 def _of_images(phi: xr.Dataset, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -137,7 +138,7 @@ def sampler(name: str, *, sigmas: Sequence[float] | None = None) -> Callable[[S]
 
     def register(function: S) -> S:
         _options(function)
-        known = METHODS.get(name)
+        known = _bundled().get(name)
         if known is not None and _place(known.function) != _place(function):
             raise InputError(f"{checks.given('name', name)} is {_place(known.function)} already: give another name")
         METHODS[name] = Registered(function, levels)
@@ -239,14 +240,21 @@ def method_of(method: str | Sampler, options: Mapping[str, Any]) -> Method:
 
 def registered(method: Any) -> tuple[str, Registered]:
     """Name, function and levels of a method, which may be a function that has no name yet."""
-    if isinstance(method, str) and method in METHODS:
-        return method, METHODS[method]
+    methods = _bundled()
+    if isinstance(method, str) and method in methods:
+        return method, methods[method]
     if not callable(method):
-        raise InputError(f"{shown('method', method)}: give one of {', '.join(METHODS)}, or a function")
-    for name, known in METHODS.items():
+        raise InputError(f"{shown('method', method)}: give one of {', '.join(methods)}, or a function")
+    for name, known in methods.items():
         if known.function is method:
             return name, known
     return getattr(method, "__name__", type(method).__name__), Registered(cast("Sampler", method), geometric())
+
+
+def _bundled() -> dict[str, Registered]:
+    """The methods, those of this package among them, which register themselves once they are loaded."""
+    importlib.import_module("analyses.sampling.samplers")
+    return METHODS
 
 
 def _options(function: Sampler) -> dict[str, inspect.Parameter]:

@@ -1,28 +1,37 @@
-"""The samplers: each a function of a walk and its noise levels; plain torch."""
+"""The samplers: each a function of a walk and its noise levels, plain torch; and samples of a denoiser's own prior."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
+from analyses.ground import repeats
 from analyses.sampling import kernels
-from analyses.sampling.kernels import Goal, losses
-from analyses.sampling.methods import geometric, linear, sampler
+from analyses.sampling.kernels import Goal, Targets, losses
+from analyses.sampling.methods import falling, geometric, image_shape, linear, middle_of, sampler
 from analyses.sampling.walk import DRAWS, Walk
-from probekit.checks import choice, flag, number, settle, whole
+from probekit.checks import choice, flag, number, seeded, settle, whole
+from probekit.denoising.conditions import conditions_for
+from probekit.denoising.denoiser import as_denoiser, refuse_lazy
+from probekit.machine.modes import evaluating
+from probekit.machine.place import place_of
+from probekit.machine.progress import bar
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from analyses.sampling.walk import Features, Kernel
 
 __all__ = [
     "Guiding",
     "noise_share",
+    "sample",
     "sample_adaptive",
     "sample_algorithm1",
     "sample_guidance",
@@ -388,3 +397,72 @@ def _uniform(walk: Walk, draw: int) -> Tensor:
     """A uniform number per sample, from the first normal of a draw."""
     z = walk.drawn(walk.everyone, [draw] * len(walk.everyone))
     return torch.special.ndtr(z.flatten(1)[:, 0])
+
+
+def sample(
+    denoiser: nn.Module,
+    shape: Sequence[int],
+    *,
+    n_samples: int,
+    sigmas: Sequence[float] | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    conditions: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Unconditional samples of a denoiser's own prior, which need no tap to look through.
+
+    They are those of the method "unconditional" of `reconstruct`.
+
+    Parameters
+    ----------
+    denoiser
+        Any module that keeps the contract, or a blind network.
+    shape
+        (bands, rows, cols) of a sample.
+    n_samples
+        How many.
+    sigmas
+        Noise levels, falling; by default 20 from 1 to 0.01.
+    seed
+        Of all noise, which is addressed by (seed, sample, level).
+    batch_size
+        Samples made together.
+    conditions
+        What else the network takes, as for calling a tap: one entry a sample, whose ids are "0", "1", …; or the same
+        for all.
+
+    Returns
+    -------
+    Tensor
+        (n_samples, bands, rows, cols), in intensity units, not clipped, where the denoiser's parameters are.
+
+    Raises
+    ------
+    InputError
+        If an option is out of range.
+    ModelError
+        If the denoiser gives NaN or infinite values.
+
+    Examples
+    --------
+    >>> sample(torch.nn.Identity(), (1, 4, 4), n_samples=3).shape
+    torch.Size([3, 1, 4, 4])
+    """
+    denoiser = as_denoiser(denoiser)
+    refuse_lazy(denoiser)
+    size, count = image_shape(shape), repeats("n_samples", n_samples, least=1)
+    step, place = whole("batch_size", batch_size, least=1), place_of(denoiser)
+    walked = geometric() if sigmas is None else falling(sigmas)
+    known = conditions_for(denoiser, conditions, [str(k) for k in range(count)])
+    found = []
+    with evaluating(denoiser), bar(count, "img", None, "unconditional samples") as shown:
+        for begin in range(0, count, step):
+            chosen = range(begin, min(begin + step, count))
+            names, given = [f"sample {k}" for k in chosen], known.at(chosen, place)
+            nothing = torch.zeros((len(walked), len(names), 1), device=place.device, dtype=place.dtype)
+            blank = torch.full((len(names), *size), middle_of(denoiser), device=place.device, dtype=place.dtype)
+            targets = Targets(walked, nothing, nothing, nothing[0])
+            walk = Walk(denoiser, None, targets, blank, names, seed=seeded(seed), conditions=given)
+            found.append(sample_unconditional(walk, walked))
+            shown.update(len(chosen))
+    return torch.cat(found)

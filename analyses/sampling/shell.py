@@ -33,6 +33,7 @@ from probekit.cli.arguments import (
     precision_called,
 )
 from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.cluster import Pickled, Scheduler, Threads, Workers, cluster_called
 from probekit.cli.output import goes_on, results_awaited
 from probekit.errors import InputError
 
@@ -76,6 +77,10 @@ def command(
         Path | None, typer.Option(callback=checked(possible_path), help="Folder that finished images are kept in.")
     ] = None,
     out: Out = OUT,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    threads: Threads = None,
+    pickled: Pickled = False,
     quiet: Quiet = False,
 ) -> list[Path]:
     """Images sampled from p(x | φ) of images, and what they share."""
@@ -88,8 +93,11 @@ def command(
 
     results_awaited(out, "samples.nc", "sampling.nc", "sampling.png", images=images)
     ends = levels(method)
+    if store is None and (workers is not None or scheduler is not None):
+        said = "--workers" if workers is not None else "--scheduler"
+        raise InputError(f"{said}: workers keep samples in a folder: give --store FOLDER")
     denoiser = network_called(network)
-    with goes_on(store):
+    with goes_on(store), cluster_called(workers, scheduler, threads, pickled=pickled) as crew:
         made = reconstruct(
             denoiser,
             probekit.tap(denoiser, tap, reduce=reduce),
@@ -103,6 +111,7 @@ def command(
             store=store,
             precision=precision_called(precision),
             conditions=conditions_called(condition),
+            client=crew,
             progress=False if quiet else None,
         )
     return saved(out, ("samples", made), ("sampling", describe(made)), ("sampling", plot(made)))

@@ -26,6 +26,7 @@ from analyses.ground import (
     repeats,
     resampling,
     untrained_twins,
+    workers_of,
 )
 from analyses.textures.analyse import DISTANCES, PHOTOGRAPHS, TABLE, analyse, curve
 from analyses.textures.judging import FORMS, RIVALS, best_block, verdict
@@ -38,9 +39,13 @@ from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.naming import named
 from probekit.phi.averages import noise_levels
+from probekit.phi.job import beside, told_of
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from probekit.capture.reductions import Reduction
+    from probekit.distribute import Workers
 
 __all__ = ["Settings", "representations", "table"]
 
@@ -105,6 +110,7 @@ def representations(
     settings: Settings | None = None,
     store: str | Path | None = None,
     seed: int = 0,
+    client: Client | Workers | None = None,
     progress: bool | None = None,
 ) -> dict[str, xr.Dataset | xr.DataArray]:
     """φ of patches by a network at all its blocks, and by all that claim 9 compares it with.
@@ -121,6 +127,8 @@ def representations(
         Folder in which φ is kept, in a store of its own for each network, and the other descriptions of patches.
     seed
         Of noise and of untrained weights.
+    client
+        With `store`: whose workers measure φ, as for `controls.table`.
     progress
         Whether to show progress bars; by default only in a terminal.
 
@@ -143,9 +151,10 @@ def representations(
     progress = None if progress is None else checks.flag("progress", progress)
     source = image_sources.load(images)
     trained = as_network(denoiser)
+    workers = told_of(workers_of(client, store), trained)
     networks = {_name(trained): trained} | untrained_twins(trained, seed=seed)
     found: dict[str, xr.Dataset | xr.DataArray] = {
-        name: _phi(network, source, how, None if folder is None else folder / name, seed, progress)
+        name: _phi(network, source, how, None if folder is None else folder / name, seed, workers, progress)
         for name, network in networks.items()
     }
     return found | {name: _described(kind, source, folder) for name, kind in OF_PATCHES.items()}
@@ -170,6 +179,7 @@ def table(
     settings: Settings | None = None,
     store: str | Path | None = None,
     seed: int = 0,
+    client: Client | Workers | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Measure claim 9, "φ is a texture descriptor", for a network: all rates, differences, and the verdict.
@@ -194,6 +204,8 @@ def table(
         Folder in which φ is kept: a call that was stopped goes on, and one made again is quick.
     seed
         Of everything drawn.
+    client
+        With `store`: whose workers measure φ, as for `controls.table`.
     progress
         Whether to show progress bars; by default only in a terminal.
 
@@ -226,6 +238,7 @@ def table(
     progress = None if progress is None else checks.flag("progress", progress)
     named_groups = None if groups is None else checks.mapping("groups", groups, "a mapping from photographs to groups")
     trained = as_network(denoiser)
+    workers = told_of(workers_of(client, store), trained)
     test, forms = _forms(photographs, trained, how, seed)
     on = None if train is None else _forms(train, trained, how, seed)
     if on is not None:
@@ -235,7 +248,7 @@ def table(
                 f"{len(both)} photographs are in both sets, such as {both[0]}: choose the block on other photographs"
             )
     subsets = {"all": list(range(len(test)))} | _subsets(test, named_groups)
-    noise: dict[str, Any] = {"settings": how, "seed": seed, "progress": progress}
+    noise: dict[str, Any] = {"settings": how, "seed": seed, "client": workers, "progress": progress}
     options: dict[str, Any] = {"resamples": how.resamples, "level": how.level, "seed": seed}
     parts = []
     for form, images in forms.items():
@@ -252,7 +265,7 @@ def table(
             curved = curved.reindex(representation=list(measured))
             part = part.assign({_by(str(name), over): curved[name] for name in curved.data_vars})
         if on is not None:
-            learnt = _phi(trained, on[1][form], how, None if own is None else own / "training", seed, progress)
+            learnt = _phi(trained, on[1][form], how, None if own is None else own / "training", seed, workers, progress)
             chosen = analyse({_name(trained): learnt}, **options).isel(representation=0, drop=True)
             ends = ("rate", "rate_low", "rate_high")
             part = part.assign({f"training_{end}": chosen[end] for end in ends})
@@ -329,7 +342,13 @@ def _forms(photographs: Any, network: nn.Module, how: Settings, seed: int) -> tu
 
 
 def _phi(
-    network: nn.Module, source: ImageSet, how: Settings, store: Path | None, seed: int, progress: bool | None
+    network: nn.Module,
+    source: ImageSet,
+    how: Settings,
+    store: Path | None,
+    seed: int,
+    workers: Workers | None,
+    progress: bool | None,
 ) -> xr.Dataset:
     path = None if store is None else store.with_name(f"{store.name.replace(' ', '-')}.zarr")
     if path is not None:
@@ -338,9 +357,8 @@ def _phi(
     with warnings.catch_warnings():
         # Equal mean and contrast are more than a range of intensities.
         warnings.filterwarnings("ignore", "images of .* reach from", UserWarning)
-        data = read(
-            source, sigma=how.sigma, draws=how.draws, seed=seed, keep_draws=how.draws > 1, store=path, progress=progress
-        )
+        noise: dict[str, Any] = {"sigma": how.sigma, "draws": how.draws, "seed": seed, "keep_draws": how.draws > 1}
+        data = read(source, **noise, store=path, client=beside(workers, network), progress=progress)
     kept = data[["phi", "phi_draws"] if "phi_draws" in data else ["phi"]].load()
     if "phi_draws" in kept:
         return kept

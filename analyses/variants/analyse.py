@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ from probekit import images as image_sources
 from probekit.errors import InputError, ModelError
 from probekit.images import ImageSet
 from probekit.phi.averages import noise_levels
+from probekit.phi.job import told_of
 
 __all__ = ["FINDINGS", "LawSettings", "Settings", "laws", "table"]
 
@@ -135,8 +136,8 @@ def table(
         More variants.
     settings
         How samples are made and judged, see `Settings`: n_images (24), n_samples (2), sigmas, levels (20), draws (10),
-        reduce ("mean"), seed, store, progress, batch_size, resamples (1000), level (0.95). The store has a folder for
-        each variant.
+        reduce ("mean"), seed, store, client, progress, batch_size, resamples (1000), level (0.95). The store has a
+        folder for each variant.
 
     Returns
     -------
@@ -177,6 +178,7 @@ def table(
     further = [variant.checked() for variant in further]
     block = checks.text("block", block, "the name of a tap, such as 'mid'")
     trained = as_network(denoiser)
+    given = replace(given, client=told_of(given.client, trained))
     variants = [
         *variants_of(trained, block, options=_of_methods(options), seed=given.seed, reduce=given.reduce),
         *further,
@@ -297,8 +299,8 @@ def laws(
         As for `sampling.reconstruct`.
     settings
         How samples are made, see `ground.SampleSettings`: n_images (24), n_samples (8, at least 4), sigmas, levels
-        (20), draws (10), reduce ("mean"), seed, store, progress, batch_size. In the store samples have a folder named
-        by the method.
+        (20), draws (10), reduce ("mean"), seed, store, client, progress, batch_size. In the store samples have a folder
+        named by the method.
 
     Returns
     -------
@@ -329,6 +331,7 @@ def laws(
     of_method = checks.mapping("options", {} if options is None else options, "options of the method by name")
     method_of(method, of_method)
     network = as_network(denoiser)
+    given = replace(given, client=told_of(given.client, network))
     source = drawn_images(image_sources.load(images), given.n_images, given.seed)
     samples = sampled(Variant(method, "", network, block, method, of_method, given.reduce), source, given).samples
     tap = probekit.tap(network, block, reduce=given.reduce)

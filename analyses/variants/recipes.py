@@ -20,6 +20,7 @@ from probekit import checks
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.machine.files import whole
+from probekit.phi.job import beside
 
 if TYPE_CHECKING:
     from probekit.capture.reductions import Reduction
@@ -211,6 +212,7 @@ def sampled(variant: Variant, images: ImageSet, settings: SampleSettings) -> Mad
         draws=settings.draws,
         batch_size=settings.batch_size,
         store=folder,
+        client=beside(settings.client, variant.network),
         progress=settings.progress,
         **variant.options,
     )

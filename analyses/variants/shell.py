@@ -29,6 +29,7 @@ from probekit.cli.arguments import (
     words,
 )
 from probekit.cli.checking import number_of, whole_of
+from probekit.cli.cluster import Pickled, Scheduler, Threads, Workers, cluster_called
 from probekit.cli.output import goes_on, results_awaited
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ def command(
     level: Level = 0.95,
     seed: Seed = 0,
     out: Out = OUT,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    threads: Threads = None,
+    pickled: Pickled = False,
     quiet: Quiet = False,
 ) -> list[Path]:
     """What each ingredient of conditional sampling does: match, variety, near copies, other blocks, untrained network.
@@ -98,7 +103,8 @@ def command(
     net, stores = network_called(network), out / "variants-stores"
     shared = {"block": block, "n_images": n_images, "levels": levels, "draws": draws, "seed": seed, "reduce": reduce}
     shared |= {"sigma": at, "progress": False if quiet else None}
-    with goes_on(stores):
+    with goes_on(stores), cluster_called(workers, scheduler, threads, pickled=pickled) as crew:
+        shared |= {"client": crew}
         found = table(
             source,
             denoiser=net,

@@ -58,6 +58,7 @@ __all__ = [
     "out_option",
     "precision_called",
     "refuse_images_too_large",
+    "store_called",
     "words",
 ]
 
@@ -113,6 +114,14 @@ def check_words(name: str, known: Collection[str]) -> Any:
             checks.choice(name, word, known)
 
     return checked(check)
+
+
+def store_called(text: str) -> Any:
+    """Where a store is: a path, or a place that fsspec knows."""
+    from probekit.machine.storage import place
+
+    possible_path("path", text)
+    return place("path", text, "the path of a folder")
 
 
 def out_option(said: str) -> Any:

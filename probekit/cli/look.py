@@ -41,12 +41,15 @@ from probekit.cli.arguments import (
     out_option,
     precision_called,
     refuse_images_too_large,
+    store_called,
     words,
 )
-from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.checking import checked, whole_of
+from probekit.cli.cluster import Pickled, Scheduler, Threads, Workers, cluster_called
 from probekit.cli.output import file_awaited, goes_on
 from probekit.errors import InputError
 from probekit.machine.files import prepared, whole
+from probekit.machine.storage import is_remote
 
 __all__ = ["check", "draw", "models", "phi", "taps"]
 
@@ -140,7 +143,9 @@ def draw(
 def check(
     store: Annotated[
         Path,
-        typer.Argument(callback=checked(possible_path), help="A .zarr store that `probekit phi` or a tap has written."),
+        typer.Argument(
+            parser=store_called, metavar="STORE", help="A .zarr store that `probekit phi` or a tap has written."
+        ),
     ],
     as_json: Json = False,
 ) -> int:
@@ -166,7 +171,13 @@ def phi(
     images: Images,
     out: Annotated[
         Path,
-        out_option("A .zarr store, streamed and resumed, or a .nc file."),
+        typer.Option(
+            "--out",
+            "-o",
+            parser=store_called,
+            metavar="PATH",
+            help="A .zarr store, streamed and resumed, also s3://bucket/NAME.zarr and the like; or a .nc file.",
+        ),
     ],
     tap: Annotated[str, typer.Option(callback=checked(_check_taps), help="Names of taps, comma-separated.")] = "mid",
     sigma: Sigma = SIGMA,
@@ -188,6 +199,10 @@ def phi(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing: say what it would cost in time, memory and disk.")
     ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    threads: Threads = None,
+    pickled: Pickled = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> list[Path] | None:
@@ -219,8 +234,14 @@ def phi(
         )
         typer.echo(json.dumps(asdict(cost), indent=2) if as_json else str(cost))
         return None
-    prepared(out.parent)
-    with goes_on(out if out.suffix == ".zarr" else None):
+    if not is_remote(out):
+        prepared(out.parent)
+    asked = {"--workers": workers, "--scheduler": scheduler}
+    if out.suffix != ".zarr" and any(asked.values()):
+        option = next(name for name, value in asked.items() if value)
+        raise InputError(f"{option}: workers write a .zarr store, and {out} is none: give -o NAME.zarr")
+    cluster = cluster_called(workers, scheduler, threads, pickled=pickled)
+    with goes_on(out if out.suffix == ".zarr" else None), cluster as crew:
         data = tapped(
             source,
             sigma=levels,
@@ -231,6 +252,7 @@ def phi(
             store=out if out.suffix == ".zarr" else None,
             conditions=conditions,
             precision=precision_called(precision),
+            client=crew,
             progress=False if quiet else None,
         )
     if out.suffix == ".nc":

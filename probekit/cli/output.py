@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 
 from probekit.errors import InputError
 from probekit.machine.files import writing_to
+from probekit.machine.storage import is_remote
 
 __all__ = ["file_awaited", "goes_on", "results_awaited"]
 
@@ -46,6 +47,10 @@ def file_awaited(
     """
     if path.suffix not in suffixes:
         raise InputError(f"{path}: the output ends in {kinds}")
+    if is_remote(path):
+        if path.suffix != ".zarr":
+            raise InputError(f"{path}: what is not in a folder of this machine is a .zarr store: give -o NAME.zarr")
+        return
     _see(path.parent, [path.name], folders=path.suffix == ".zarr")
     _refuse_reads([path], reads)
     _refuse_among(path, images)

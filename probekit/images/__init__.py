@@ -28,6 +28,7 @@ def load(
     skip_bad: bool = False,
     background: float | tuple[float, float, float] | None = None,
     frame: int | None = None,
+    check: Literal["all", "some"] = "all",
 ) -> ImageSet:
     """Make an image set of whatever holds images.
 
@@ -38,10 +39,13 @@ def load(
           It is read when needed and not copied: leave it as it is until all is measured;
         - ``xarray.DataArray`` with dims image, band, row, col in any order; its ``image`` and
           ``label`` coordinates become ids and labels;
-        - path of a folder or a zip of image files, read as RGB in [0, 1]; ids are the paths inside it, and labels the
-          folders at the first level where folders differ: files that lie above have a missing class, and folders
-          that differ further inside are warned of. Where folders do not differ there are no labels, unless files lie
-          beside a folder;
+        - path of a folder, a zip or a tar of image files, read as RGB in [0, 1]; ids are the paths inside it, and
+          labels the folders at the first level where folders differ: files that lie above have a missing class, and
+          folders that differ further inside are warned of. Where folders do not differ there are no labels, unless
+          files lie beside a folder;
+        - several tars as one set: a pattern, "shards-{000..099}.tar" or "shards-*.tar", or a list of paths. By the
+          conventions of WebDataset, what has one name up to its first dot is one sample, and its class is what
+          ``NAME.cls`` holds, or ``label`` in ``NAME.json``, where there are such;
         - table of image files, one a row: a ``pandas.DataFrame``, whose index is not used, or the path of a .csv, .tsv
           or .parquet file; with `path`;
         - list of paths of image files; ids are the paths as given;
@@ -52,9 +56,12 @@ def load(
           32×32 with ``size=32``; the label is the photograph's name;
         - an `ImageSet`, returned as it is but for `ids` and `labels`.
     path
-        Tables only: the column of the files' paths, which are the ids unless `ids` is given.
+        Of tables, the column of the files' paths, which are the ids unless `ids` is given. Of tars whose samples have
+        several images, which of them is meant: what comes after the first dot, such as "jpg"; "jpg;png" is the first
+        of these that there is, "*" each by itself.
     label
-        Tables only: the column of the classes; by default there are none.
+        Of tables, the column of the classes; by default there are none. Of tars, the field of a sample that holds its
+        class, such as "cls" or "txt"; by default as above.
     root
         Tables only: the folder that relative paths start from; by default that of the table's file, or the working
         folder.
@@ -82,6 +89,10 @@ def load(
         with such pixels cannot be used.
     frame
         Files only: which frame or page to take of animations and stacks, from 0; by default they cannot be used.
+    check
+        Files only: "all" decodes each when they are loaded, so that what cannot be used is known at once; "some"
+        decodes 256, evenly spread, and of the others only reads the bytes (of zips not even these): a file that cannot
+        be used, or is of another size, is then an error when it is read.
 
     Returns
     -------
@@ -117,6 +128,7 @@ def load(
         skip_bad=skip_bad,
         background=background,
         frame=frame,
+        check=check,
     )
     found = images_of(source, asked)
     if found.labels is not None and not (isinstance(source, ImageSet) and labels is None):

@@ -12,6 +12,9 @@ import xarray as xr
 from probekit.errors import InputError
 from probekit.images.decode import LUMA
 from probekit.images.imageset import ImageSet, relabelled
+from probekit.images.mapped import OnDisk
+from probekit.images.members import Where, part_of
+from probekit.images.parts import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,10 +33,7 @@ def from_array(source: np.ndarray | Tensor, name: str | None = None) -> ImageSet
     if isinstance(source, torch.Tensor):
         _check_tensor(source)
     name = name or f"{type(source).__name__} of shape {tuple(source.shape)}"
-    if isinstance(source, torch.Tensor):
-        return _of_values(source, name, lambda indices: _rows(source.detach(), indices).clone())
-    # Only what is asked for is copied: the array may be mapped from disk.
-    return _of_values(source, name, lambda indices: _rows(source, indices))
+    return _of_values(source, name, Rows(source))
 
 
 def from_labelled(source: xr.DataArray, *, with_labels: bool = True) -> ImageSet:
@@ -42,7 +42,7 @@ def from_labelled(source: xr.DataArray, *, with_labels: bool = True) -> ImageSet
     if set(source.dims) != set(wanted):
         raise InputError(f"the DataArray has dims {tuple(map(str, source.dims))}: rename them to {wanted}")
     source = source.transpose(*wanted)
-    found = _of_values(source, str(source.name or "DataArray"), lambda indices: source.isel(image=indices).values)
+    found = _of_values(source, str(source.name or "DataArray"), Labelled(source))
     ids = source["image"].values if "image" in source.coords else None
     labels = None
     if with_labels and "label" in source.coords:
@@ -52,10 +52,42 @@ def from_labelled(source: xr.DataArray, *, with_labels: bool = True) -> ImageSet
     return relabelled(found, ids, labels)
 
 
-def _rows(values: Any, indices: Sequence[int]) -> Any:
-    """Entries of an array or tensor, of which consecutive ones are no copy."""
-    first, last = indices[0], indices[0] + len(indices)
-    return values[first:last] if indices == [*range(first, last)] else values[indices]
+class Rows:
+    """Reads the images of an array or tensor; only what is asked for is copied: it may be mapped from disk."""
+
+    def __init__(self, values: np.ndarray | Tensor) -> None:
+        self.values = values.detach() if isinstance(values, torch.Tensor) else values
+
+    def __call__(self, indices: Sequence[int]) -> Tensor:
+        # Of consecutive images a view serves.
+        first, last = indices[0], indices[0] + len(indices)
+        chosen = self.values[first:last] if indices == [*range(first, last)] else self.values[list(indices)]
+        return _floats(chosen.clone() if isinstance(chosen, torch.Tensor) else chosen)
+
+    def part(self, where: Where) -> Callable[[Sequence[int]], Tensor]:
+        """Of a range of images the view, so that no others are sent to another process."""
+        # Tensors have no steps down.
+        return Rows(part_of(self.values, where)) if isinstance(where, range) and where.step > 0 else Part(self, where)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if isinstance(self.values, torch.Tensor):
+            # Of a view torch would write all that it is a view of.
+            return {"values": self.values.clone()}
+        return {"values": OnDisk.of(self.values) or self.values}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        values = state["values"]
+        self.values = values.mapped() if isinstance(values, OnDisk) else values
+
+
+class Labelled:
+    """Reads the images of a labelled array with dims image, band, row, col."""
+
+    def __init__(self, source: xr.DataArray) -> None:
+        self.source = source
+
+    def __call__(self, indices: Sequence[int]) -> Tensor:
+        return _floats(self.source.isel(image=list(indices)).values)
 
 
 def _check_values(source: Any) -> None:
@@ -88,7 +120,7 @@ def _floats(values: np.ndarray | Tensor) -> Tensor:
     return chosen / 255 if eight_bit else chosen
 
 
-def _of_values(source: Any, name: str, take: Callable[[list[int]], Any]) -> ImageSet:
+def _of_values(source: Any, name: str, read: Callable[[Sequence[int]], Tensor]) -> ImageSet:
     """The images of anything (N, C, H, W) that has a shape and a dtype."""
     if source.ndim != 4:
         raise InputError(
@@ -98,9 +130,6 @@ def _of_values(source: Any, name: str, take: Callable[[list[int]], Any]) -> Imag
     if 0 in source.shape:
         raise InputError(f"images have shape {tuple(source.shape)}: there is nothing in them")
     _check_values(source)
-
-    def read(indices: Sequence[int]) -> Tensor:
-        return _floats(take(list(indices)))
 
     shape = (int(source.shape[1]), int(source.shape[2]), int(source.shape[3]))
     return ImageSet(name, tuple(map(str, range(source.shape[0]))), None, shape, read)

@@ -6,29 +6,35 @@ from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-__all__ = ["ClassFolders", "class_folders"]
+__all__ = ["ClassFolders", "class_folders", "folder_of"]
 
 
 class ClassFolders(NamedTuple):
-    """The class of each file, and the folders inside those of classes that part again, which may be meant instead."""
+    """The class of files in each folder, and the folders inside those of classes that part again."""
 
     classes: dict[str, str]
     inside: list[str]
 
 
-def class_folders(names: Collection[str]) -> ClassFolders:
-    """The class of each file is its folder at the first level where folders differ; "" of files that lie above.
+def folder_of(name: str) -> str:
+    """The folder that a file lies in, with "/" at its end; "" of one that lies in none."""
+    return name[: name.rfind("/") + 1]
+
+
+def class_folders(folders: Collection[str]) -> ClassFolders:
+    """The class of the files in a folder is its name at the first level where folders differ; "" where they lie above.
 
     Where none differ, there are no classes, unless files lie beside one of the folders: then the first such is a class.
+    `folders` are those of all files, as `folder_of` gives them.
     """
-    folders = {name: PurePosixPath(name).parts[:-1] for name in names}
-    level = _level(set(folders.values()))
+    parts_of = {folder: PurePosixPath(folder).parts for folder in sorted(folders)}
+    level = _level(set(parts_of.values()))
     if level is None:
         return ClassFolders({}, [])
-    classes = {name: parts[level] if len(parts) > level else "" for name, parts in folders.items()}
-    deepest = max(map(len, folders.values()))
+    classes = {folder: parts[level] if len(parts) > level else "" for folder, parts in parts_of.items()}
+    deepest = max(map(len, parts_of.values()))
     for depth in range(level + 1, deepest):
-        inside = dict.fromkeys(parts[depth] for parts in folders.values() if len(parts) > depth)
+        inside = dict.fromkeys(parts[depth] for parts in parts_of.values() if len(parts) > depth)
         if len(inside) > 1:
             return ClassFolders(classes, list(inside))
     return ClassFolders(classes, [])

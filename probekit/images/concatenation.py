@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ import torch
 from probekit.checks import given
 from probekit.errors import InputError
 from probekit.images.imageset import ImageSet, checked_ids
+from probekit.images.members import Where
+from probekit.images.parts import Part
 from probekit.naming import check_spelling, named
 
 if TYPE_CHECKING:
@@ -57,19 +59,12 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
         raise InputError(f"the sets differ in (bands, rows, cols): {shapes}: bring all to one size with size=")
     name = " + ".join(s.name for s in sets)
     ids = checked_ids([f"{s.name}/{i}" for s in sets for i in s.ids], sum(map(len, sets)), name)
-    starts = np.cumsum([0, *map(len, sets)])
-
-    def read(indices: Sequence[int]) -> Tensor:
-        parts = (np.searchsorted(starts, indices, side="right") - 1).tolist()
-        runs = groupby(zip(parts, indices, strict=True), key=lambda one: one[0])
-        return torch.cat([sets[p].read([int(i - starts[p]) for _, i in run]) for p, run in runs])
-
     return ImageSet(
         name,
         ids,
         _joined_labels(sets),
         sets[0].shape,
-        read,
+        Joined(sets),
         tuple(f"{s.name}/{file}" for s in sets for file in s.skipped),
         "; ".join(dict.fromkeys(s.preparation for s in sets)),
         "; ".join(dict.fromkeys(s.origin for s in sets if s.origin)),
@@ -77,11 +72,32 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
     )
 
 
-def _joined_sums(sets: Sequence[ImageSet]) -> tuple[int, ...] | None:
+class Joined:
+    """Reads of several sets as if they were one."""
+
+    def __init__(self, sets: Sequence[ImageSet]) -> None:
+        self.sets = tuple(sets)
+        self.starts = np.cumsum([0, *map(len, sets)])
+
+    def __call__(self, indices: Sequence[int]) -> Tensor:
+        parts = (np.searchsorted(self.starts, indices, side="right") - 1).tolist()
+        runs = groupby(zip(parts, indices, strict=True), key=lambda one: one[0])
+        return torch.cat([self.sets[p].read([int(i - self.starts[p]) for _, i in run]) for p, run in runs])
+
+    def part(self, where: Where) -> Callable[[Sequence[int]], Tensor]:
+        """Of consecutive images only the sets that they are of, so that little is sent to another process."""
+        if not isinstance(where, range) or where.step != 1 or not where:
+            return Part(self, where)
+        starts = self.starts[:-1].tolist()
+        ends = [(max(where.start - a, 0), min(where.stop - a, len(s))) for a, s in zip(starts, self.sets, strict=True)]
+        return Joined([s if b - a == len(s) else s[a:b] for s, (a, b) in zip(self.sets, ends, strict=True) if a < b])
+
+
+def _joined_sums(sets: Sequence[ImageSet]) -> np.ndarray | None:
     """Checksums of the files of all sets; None where some are of no files, or are prepared otherwise."""
     if any(s._sums is None or s.preparation != sets[0].preparation for s in sets):
         return None
-    return tuple(crc for s in sets for crc in s._sums or ())
+    return np.concatenate([s._sums for s in sets if s._sums is not None])
 
 
 def _listed(sets: Any) -> list[ImageSet]:

@@ -1,4 +1,4 @@
-"""Where image files lie: a folder, with links followed, or a zip; both list their files once and hand out bytes."""
+"""Where image files lie: a folder, with links followed, a zip or a tar; each lists its files once."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import os
 import stat
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from probekit.errors import InputError
+from probekit.images.members import LARGEST_FILE, Listing, Where, taken
+from probekit.images.tars import Tar, begins_as_tar, is_tar
 from probekit.images.unusable import Unusable, reason
+from probekit.images.zips import Zip
 
-__all__ = ["Folder", "Listing", "Zip", "opened"]
+__all__ = ["Container", "Folder", "FolderFiles", "hidden", "opened", "refuse_compressed"]
 
-# More than any image takes that can be held in memory.
-LARGEST_FILE = 2**30
-# The bit of a member's flags which says that its name is UTF-8; without it, zipfile reads code page 437.
-UTF8 = 0x800
 # Links may lead to a folder in several ways, but in so many only where they lead from each to each other.
 MOST_VISITS = 100
 LOST_LINK = "a link that leads nowhere"
+# How compressed files begin, and what unpacks them.
+COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gunzip"),
+    b"BZh": ("bzip2", "bunzip2"),
+    b"\xfd7zXZ": ("xz", "unxz"),
+    b"\x28\xb5\x2f\xfd": ("Zstandard", "unzstd"),
+}
 
 
-class Listing(NamedTuple):
-    """The paths of the files inside, sorted, with "/" between folders; what could not be looked into, and why."""
-
-    files: list[str]
-    closed: dict[str, str]
-
-
-def opened(path: Path) -> Folder | Zip:
-    """The folder or zip at a path.
+def opened(path: Path) -> Container:
+    """The folder, zip or tar at a path.
 
     Raises
     ------
@@ -42,7 +41,7 @@ def opened(path: Path) -> Folder | Zip:
         os.fspath(path).encode()
         mode = path.stat().st_mode
     except FileNotFoundError:
-        what = 'give a folder, a zip, or "samples" for the built-in photographs'
+        what = 'give a folder, a zip, tars, or "samples" for the built-in photographs'
         raise InputError(f"{path} does not exist: {what}") from None
     except UnicodeEncodeError:
         raise InputError(f"the path {str(path)!a} is not UTF-8, as results need it: rename it") from None
@@ -52,12 +51,20 @@ def opened(path: Path) -> Folder | Zip:
         return Folder(path)
     try:
         if stat.S_ISREG(mode):
+            # A tar may end with a zip in it, and what is called a tar may be none.
+            if begins_as_tar(path):
+                return Tar([path])
             with path.open("rb") as stream:
                 if zipfile.is_zipfile(stream):
                     return Zip(path)
+            refuse_compressed(path)
+            if is_tar(path):
+                return Tar([path])
     except (OSError, Unusable) as error:
         raise InputError(f"{path} cannot be read: {reason(error)}") from None
-    raise InputError(f"{path} is neither a folder nor a zip: of single image files give a list, load([{str(path)!r}])")
+    raise InputError(
+        f"{path} is neither a folder, a zip nor a tar: of single image files give a list, load([{str(path)!r}])"
+    )
 
 
 class Folder:
@@ -95,17 +102,35 @@ class Folder:
                 closed[inside or "."] = reason(error)
         return Listing(sorted(files), closed)
 
-    def read(self, name: str) -> bytes:
-        """The bytes of a file.
+    def at(self, names: Sequence[str]) -> FolderFiles:
+        """The files of these names."""
+        return FolderFiles(self.path, names)
+
+
+class FolderFiles:
+    """Some files below a folder."""
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        self.path, self.names = path, names
+
+    def part(self, where: Where) -> FolderFiles:
+        """Some of these."""
+        return FolderFiles(self.path, taken(self.names, where))
+
+    def sums(self) -> None:
+        """Nothing is known of the bytes of files before these are read."""
+
+    def read(self, k: int) -> bytes:
+        """The bytes of the k-th file.
 
         Raises
         ------
         Unusable
             If they cannot be had.
         """
-        path = self.path / name
+        path = os.path.join(self.path, self.names[k])  # noqa: PTH118, several times as fast
         try:
-            found = path.stat()
+            found = os.stat(path)  # noqa: PTH116
             if stat.S_ISDIR(found.st_mode):
                 raise Unusable("a folder, and no file: load it by itself, or list its files")
             # A pipe would be waited for, without end.
@@ -113,66 +138,15 @@ class Folder:
                 raise Unusable("a pipe, socket or device, and no file")
             if found.st_size > LARGEST_FILE:
                 raise Unusable(f"{found.st_size:,} bytes, more than any image file has")
-            return path.read_bytes()
+            with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
+                return stream.readall()
         except FileNotFoundError:
-            raise Unusable(LOST_LINK if path.is_symlink() else "it is not there") from None
+            raise Unusable(LOST_LINK if Path(path).is_symlink() else "it is not there") from None
         except OSError as error:
             raise Unusable(reason(error)) from None
 
 
-class Zip:
-    """The files in a zip, kept open since to parse it is costly; opened anew in other processes and when replaced."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.state: tuple[int, ...] = ()
-        self.archive, self.members = self._open()
-
-    def _open(self) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
-        self.state = self._now()
-        try:
-            archive = zipfile.ZipFile(self.path)
-        except Exception as error:
-            # zipfile raises all sorts of things of a damaged directory.
-            raise InputError(f"{self.path} is a damaged zip: {reason(error)}") from None
-        return archive, {_path(info): info for info in archive.infolist()}
-
-    def _now(self) -> tuple[int, ...]:
-        try:
-            found = self.path.stat()
-        except OSError as error:
-            raise Unusable(f"{self.path.name}: {reason(error)}") from None
-        return os.getpid(), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-    def listing(self) -> Listing:
-        # Not of the members by path, in which one that occurs twice is there once.
-        paths = map(_path, self.archive.infolist())
-        return Listing(sorted(path for path in paths if not path.endswith("/")), {})
-
-    def read(self, name: str) -> bytes:
-        """The bytes of a file.
-
-        Raises
-        ------
-        Unusable
-            If they cannot be had.
-        """
-        try:
-            if self._now() != self.state:
-                self.archive, self.members = self._open()
-            info = self.members[name]
-            if stat.S_ISLNK(info.external_attr >> 16):
-                raise Unusable("a symbolic link, which leads nowhere from within a zip")
-            if info.file_size > LARGEST_FILE:
-                raise Unusable(f"{info.file_size:,} bytes, more than any image file has")
-            return self.archive.read(info)
-        except Unusable:
-            raise
-        except KeyError:
-            raise Unusable("it is not there") from None
-        except Exception as error:
-            # zipfile and what it unpacks with raise all sorts of things of a damaged or locked member.
-            raise Unusable(reason(error)) from None
+Container = Folder | Zip | Tar
 
 
 def hidden(name: str) -> bool:
@@ -192,21 +166,18 @@ def _is_folder(entry: os.DirEntry[str], name: str, closed: dict[str, str]) -> bo
     return False
 
 
-def _path(info: zipfile.ZipInfo) -> str:
-    """The path of a member; some programs of Windows write their own separator."""
-    return _decoded(info).replace("\\", "/")
-
-
-def _decoded(info: zipfile.ZipInfo) -> str:
-    """The name of a member; some programs write UTF-8, and do not set the flag that says so."""
-    if info.flag_bits & UTF8:
-        return info.filename
-    try:
-        return info.filename.encode("cp437").decode()
-    except UnicodeError:
-        return info.filename
-
-
 def _short(path: Path) -> str:
     text = repr(str(path))
     return text if len(text) <= 120 else f"{text[:60]}…{text[-40:]}, of {len(str(path))} characters,"
+
+
+def refuse_compressed(path: Path) -> None:
+    """Refuse what has to be unpacked from its beginning on."""
+    with path.open("rb") as stream:
+        first = stream.read(6)
+    for begins, (kind, unpack) in COMPRESSED.items():
+        if first.startswith(begins):
+            raise InputError(
+                f"{path} is compressed by {kind}, and to reach one image in it all before it would be unpacked each "
+                f"time: unpack it once, {unpack} {path.name}, and give the tar that comes of it"
+            )

@@ -44,29 +44,37 @@ def from_dataset(source: Any, *, with_labels: bool = True) -> ImageSet:
 
     first = _pixels(source, 0)
 
-    def read(indices: Sequence[int]) -> Tensor:
-        images: list[Tensor] = []
-        other: list[str] = []
-        for i in indices:
-            item = _pixels(source, i)
-            # Items of 8 bits are divided by 255, and others are not.
-            if _scale(item) != _scale(first):
-                other.append(f"{i} ({item.dtype})")
-            images.append(_values(item).read([0])[0])
-        if other:
-            raise InputError(f"items {named(other)} of {kind} are not of {first.dtype}, as item 0 is: give one type")
-        odd = [str(i) for i, x in zip(indices, images, strict=True) if x.shape != images[0].shape]
-        if odd:
-            raise InputError(f"items {named(odd)} of {kind} differ in shape: give images of one size")
-        return torch.stack(images)
-
     c, h, w = first.shape
     _check_repeatable(source, count)
     ids = tuple(map(str, range(count)))
     labels = labels_of(source, range(count)) if with_labels else None
     if labels is not None:
         labels = checked_labels(labels, count)
-    return ImageSet(kind, ids, labels, (c, h, w), read)
+    return ImageSet(kind, ids, labels, (c, h, w), Items(source, first.dtype))
+
+
+class Items:
+    """Reads the items of a Dataset, which are of the type of the first."""
+
+    def __init__(self, source: Any, dtype: Any) -> None:
+        self.source, self.dtype = source, dtype
+
+    def __call__(self, indices: Sequence[int]) -> Tensor:
+        kind = type(self.source).__name__
+        images: list[Tensor] = []
+        other: list[str] = []
+        for i in indices:
+            item = _pixels(self.source, i)
+            # Items of 8 bits are divided by 255, and others are not.
+            if _scale(item.dtype) != _scale(self.dtype):
+                other.append(f"{i} ({item.dtype})")
+            images.append(_values(item).read([0])[0])
+        if other:
+            raise InputError(f"items {named(other)} of {kind} are not of {self.dtype}, as item 0 is: give one type")
+        odd = [str(i) for i, x in zip(indices, images, strict=True) if x.shape != images[0].shape]
+        if odd:
+            raise InputError(f"items {named(odd)} of {kind} differ in shape: give images of one size")
+        return torch.stack(images)
 
 
 def _pixels(source: Any, index: int) -> Any:
@@ -86,9 +94,9 @@ def _pixels(source: Any, index: int) -> Any:
     return item
 
 
-def _scale(pixels: Any) -> int:
-    """What the values of an image are divided by."""
-    return 255 if pixels.dtype in (torch.uint8, np.dtype(np.uint8)) else 1
+def _scale(dtype: Any) -> int:
+    """What the values of an image of this type are divided by."""
+    return 255 if dtype in (torch.uint8, np.dtype(np.uint8)) else 1
 
 
 def _values(pixels: Any) -> ImageSet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from probekit.checks import given, is_real, listed, number, unwrapped
 from probekit.errors import InputError
+from probekit.images.quiet import QUIET
 from probekit.images.resize import area_means, centre, scaled
 from probekit.images.unusable import Unusable, reason
 from probekit.machine.memory import refuse_array
@@ -91,9 +91,8 @@ class Preparation(NamedTuple):
         Unusable
             If it cannot be read, or holds more than such a picture; the message says why.
         """
-        # Pillow warns of oddities in metadata; pixels that cannot be read are errors.
         with (
-            warnings.catch_warnings(action="ignore"),
+            QUIET,
             _explained(),
             Image.open(io.BytesIO(encoded), formats=list(formats())) as opened,
         ):
@@ -119,17 +118,23 @@ class Preparation(NamedTuple):
         kept = centre(rows, cols, self.crop)
         return self.bands, kept[0].stop - kept[0].start, kept[1].stop - kept[1].start
 
-    def prepared(self, pixels: np.ndarray) -> np.ndarray:
-        """A decoded picture resized, cut and, where asked for, grey: float32 (bands, rows, cols) in [0, 1]."""
+    def prepared(self, pixels: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """A decoded picture resized, cut and, where asked for, grey: float32 (bands, rows, cols) in [0, 1].
+
+        It is written to `out`, if that is given.
+        """
         rows, cols = scaled(pixels.shape[0], pixels.shape[1], self.size)
         if (rows, cols) != pixels.shape[:2]:
             pixels = area_means(pixels, rows, cols)
         pixels = pixels[centre(rows, cols, self.crop)]
         if self.bands == 1:
             pixels = (pixels @ LUMA)[..., None]
-        elif pixels.dtype == np.uint8:
-            pixels = pixels.astype(np.float32)
-        return np.ascontiguousarray(np.moveaxis((pixels / pixels.dtype.type(255)).astype(np.float32), -1, 0))
+        moved = np.moveaxis(pixels, -1, 0)
+        if out is None:
+            out = np.empty(moved.shape, np.float32)
+        # Where it is to be, since each array on the way would take longer to get than to fill.
+        precise = np.float32 if pixels.dtype == np.uint8 else np.float64
+        return np.divide(moved, precise(255), out=out, dtype=precise, casting="same_kind")
 
     def _choose(self, opened: Image.Image) -> None:
         count = _frames(opened)

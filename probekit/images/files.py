@@ -1,4 +1,4 @@
-"""Image sets of files, in a folder or a zip: looked at once, then decoded when asked for."""
+"""Image sets of files, in a folder, a zip or tars: looked at once, then decoded when asked for."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from probekit.errors import InputError
-from probekit.images.class_folders import class_folders
-from probekit.images.containers import Folder, Zip, hidden, opened
+from probekit.images.class_folders import class_folders, folder_of
+from probekit.images.containers import Container, Folder, hidden, opened
 from probekit.images.decode import Preparation, suffixes
-from probekit.images.imageset import ImageSet, checked_ids, named
+from probekit.images.imageset import ImageSet, checked_ids, checked_labels, named
+from probekit.images.members import Members
+from probekit.images.reading import FileReader, in_order
+from probekit.images.shards import NO_FIELDS, Fields, samples_of
+from probekit.images.tars import Tar
 from probekit.images.unusable import Unusable
-from probekit.machine.memory import refuse_array
 from probekit.naming import check_spelling, name_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = ["from_files", "of_names"]
 
@@ -55,105 +54,147 @@ PICTURES = frozenset(
 MANY = 10
 
 
-class Verified(NamedTuple):
-    """The files that can be used, with the CRC-32 of their bytes, the common shape, and why others cannot."""
+# With check="some", so many files are decoded when a set is loaded.
+DECODED = 256
+# Files that are read before what is known of them is put down.
+TOGETHER = 64
 
-    sums: dict[str, int]
+
+class Verified(NamedTuple):
+    """Files that can be used, by position, with the CRC-32 of their bytes; their common shape; why others cannot.
+
+    pixels is how many a file has, about.
+    """
+
+    good: np.ndarray
+    sums: np.ndarray
     shape: tuple[int, int, int]
     bad: dict[str, str]
+    pixels: int
 
 
-def from_files(path: Path, prepare: Preparation, skip_bad: bool, *, with_labels: bool = True) -> ImageSet:
-    """The image files of a folder or a zip, with classes by folders if wanted; see `probekit.images.load`."""
-    container = opened(path)
+def from_files(
+    path: Path,
+    prepare: Preparation,
+    skip_bad: bool,
+    *,
+    check_all: bool = True,
+    container: Container | None = None,
+    with_labels: bool = True,
+    fields: Fields = NO_FIELDS,
+) -> ImageSet:
+    """The image files of a folder, a zip or tars, with classes if wanted; see `probekit.images.load`."""
+    container = opened(path) if container is None else container
     files, closed = container.listing()
-    seen = [file for file in files if not any(map(hidden, PurePosixPath(file).parts))]
-    names = [file for file in seen if _suffix(file) in suffixes()]
-    others = [file for file in seen if _suffix(file) not in suffixes() and file not in closed]
-    total = len(set(names) | set(closed))
+    seen = [file for file in files if not _is_hidden(file)]
+    names, others, chosen = [], [], suffixes()
+    for file in seen:
+        if _suffix(file) in chosen:
+            names.append(file)
+        elif file not in closed:
+            others.append(file)
+    labelled = None
+    if isinstance(container, Tar):
+        names, others, labelled = samples_of(container, path, names, others, fields, with_labels=with_labels)
+    total = len({*names, *closed})
     if not total:
+        tars = [file for file in others if _suffix(file) == ".tar"]
+        mend = f'; of tars give a pattern, load("{path}/*.tar")' if tars and isinstance(container, Folder) else ""
         raise InputError(
-            f"{path} holds no image files ({' '.join(sorted(suffixes()))}){_kinds('; there are ', others)}"
+            f"{path} holds no image files ({' '.join(sorted(chosen))}){_kinds('; there are ', others)}{mend}"
         )
-    found = of_names(container, names, path, prepare, skip_bad, closed)
+    found = of_names(container, names, path, prepare, skip_bad, closed, check_all=check_all)
     if found.skipped:
         warnings.warn(f"left out {len(found.skipped)} of {total} files in {path}: {named(found.skipped)}", stacklevel=4)
     passed = _passed_over(path, others, len(names))
-    # Of all files, so that the classes of others do not change where some are left out.
-    every = [*names, *(f"{name}unseen" for name in closed if name.endswith("/"))]
-    labels = _folder_labels(every, found.ids, path) if with_labels else None
+    labels = None
+    if labelled is not None:
+        every = dict(zip(names, labelled, strict=True))
+        labels = checked_labels([every[name] for name in found.ids], len(found))
+    elif with_labels:
+        # Of all files, so that the classes of others do not change where some are left out.
+        labels = _folder_labels([*names, *(f"{name}unseen" for name in closed if name.endswith("/"))], found.ids, path)
     return replace(found, labels=labels, skipped=(*found.skipped, *passed), origin=str(path.resolve()))
 
 
 def of_names(
-    container: Folder | Zip,
+    container: Container,
     names: Sequence[str],
     path: Path,
     prepare: Preparation,
     skip_bad: bool,
     closed: Mapping[str, str] = MappingProxyType({}),
+    *,
+    check_all: bool = True,
 ) -> ImageSet:
-    """The files of these names in a folder or a zip at `path`, as ids; `closed` could not be looked into, and why."""
+    """The files of these names in a container at `path`, as ids; `closed` could not be looked into, and why.
+
+    All are decoded to see which can be used, or, where not `check_all`, some.
+    """
+    names = tuple(names)
     checked_ids(list(map(_spelt, names)), len(names), str(path))
-    sums, shape, bad = _verified(container, names, prepare, closed)
-    if bad and not (skip_bad and sums):
+    members = container.at(names)
+    good, sums, shape, bad, pixels = _verified(members, prepare, closed, check_all=check_all)
+    if bad and not (skip_bad and len(good)):
         raise InputError(
             f"{len(bad)} of {len(set(names) | set(closed))} files in {path} cannot be used: "
             + named([f"{name} ({why})" for name, why in sorted(bad.items())])
             + ". Remove them, bring all to one size with size= and crop=, or pass skip_bad=True to leave them out"
         )
     skipped = tuple(f"{name}: {why}" for name, why in sorted(bad.items()))
-    kept = tuple(sums)
-
-    def read(indices: Sequence[int]) -> Tensor:
-        changed: list[str] = []
-        refuse_array((len(indices), *shape), 4, hint="read fewer images at once")
-        images = np.empty((len(indices), *shape), np.float32)
-        for image, index in zip(images, indices, strict=True):
-            try:
-                image[...] = prepare.prepared(prepare.decoded(_same(container, kept[index], sums)))
-            except Unusable as error:
-                changed.append(f"{kept[index]} ({error})")
-        if changed:
-            raise InputError(
-                f"{named(changed)}: changed in {path} since the images were loaded: put back what was there, or load "
-                "them again"
-            )
-        return torch.from_numpy(images)
-
-    return ImageSet(path.name, kept, None, shape, read, skipped, str(prepare), _sums=tuple(sums.values()))
+    if len(good) < len(names):
+        members, sums = members.part(good), sums[good]
+    read = FileReader(members, prepare, sums, shape, path=path, pixels=pixels, decoded=check_all)
+    return ImageSet(path.name, tuple(members.names), None, shape, read, skipped, str(prepare), _sums=sums)
 
 
-def _verified(
-    container: Folder | Zip, names: Sequence[str], prepare: Preparation, closed: Mapping[str, str]
-) -> Verified:
-    """Decode every file once; the shape that most have is the common one."""
-    sums: dict[str, int] = {}
-    shapes: dict[str, tuple[int, int, int]] = {}
+def _verified(members: Members, prepare: Preparation, closed: Mapping[str, str], *, check_all: bool) -> Verified:
+    """Read every file once, and decode all or some; the shape that most of these have is the common one."""
+    names, count = members.names, len(members.names)
+    known = members.sums()
+    sums = np.zeros(count, np.uint32) if known is None else known
+    # Which of the shapes that occur each file has; −1 of those that cannot be used, −2 where it is not known.
+    which = np.full(count, -1, np.int32)
+    shapes: dict[tuple[int, int, int], int] = {}
     bad = {_spelt(name): f"cannot be looked into: {why}" for name, why in closed.items()}
-    for name in names:
+    sampled = range(count) if check_all else np.unique(np.linspace(0, count - 1, min(count, DECODED)).astype(int))
+    looked_at = np.zeros(count, bool)
+    looked_at[sampled] = True
+
+    def look(k: int) -> tuple[int, tuple[int, int, int] | None, int] | str:
+        """The checksum of a file, its shape and pixels if it is decoded; or why it cannot be used."""
         try:
-            if _spelt(name) != name:
+            if _spelt(names[k]) != names[k]:
                 raise Unusable("its path is not UTF-8, as results need it: rename it")
-            encoded = container.read(name)
-            shapes[name] = prepare.shape(prepare.decoded(encoded))
-            sums[name] = zlib.crc32(encoded)
+            if known is not None and not looked_at[k]:
+                return int(known[k]), None, 0
+            encoded = members.read(k)
+            decoded = prepare.decoded(encoded) if looked_at[k] else None
+            shape = None if decoded is None else prepare.shape(decoded)
+            return zlib.crc32(encoded), shape, 0 if decoded is None else decoded.shape[0] * decoded.shape[1]
         except ValueError as error:
-            bad[_spelt(name)] = str(error)
-    common = Counter(shapes.values()).most_common(1)
-    shape = common[0][0] if common else (prepare.bands, 0, 0)
-    for name, found in shapes.items():
-        if found != shape:
-            bad[name] = "{1}×{2} where most are {4}×{5}".format(*found, *shape)
-    return Verified({name: crc for name, crc in sums.items() if name not in bad}, shape, bad)
+            return str(error)
 
-
-def _same(container: Folder | Zip, name: str, sums: dict[str, int]) -> bytes:
-    """The bytes of a file, provided that they are those that were verified."""
-    encoded = container.read(name)
-    if zlib.crc32(encoded) != sums[name]:
-        raise Unusable("its content is another")
-    return encoded
+    pixels = 0
+    for start in range(0, count, TOGETHER):
+        block = range(start, min(start + TOGETHER, count))
+        for k, seen in zip(block, in_order(look, block, pixels), strict=True):
+            if isinstance(seen, str):
+                bad[_spelt(names[k])] = seen
+                continue
+            crc, shape, size = seen
+            if known is None:
+                sums[k] = crc
+            which[k] = -2 if shape is None else shapes.setdefault(shape, len(shapes))
+            pixels = size or pixels
+    counted = np.bincount(which[which >= 0], minlength=len(shapes))
+    common = int(counted.argmax()) if len(shapes) else -1
+    every = list(shapes)
+    shape = every[common] if shapes else (prepare.bands, 0, 0)
+    for k in np.flatnonzero((which >= 0) & (which != common)).tolist():
+        bad[names[k]] = "{1}×{2} where most are {4}×{5}".format(*every[which[k]], *shape)
+    good = np.flatnonzero((which == -2) | ((which >= 0) & (which == common)))
+    return Verified(good, sums, shape, bad, pixels)
 
 
 def _passed_over(path: Path, others: Sequence[str], images: int) -> list[str]:
@@ -185,7 +226,18 @@ def _kinds(beginning: str, files: Iterable[str]) -> str:
 
 
 def _suffix(file: str) -> str:
-    return PurePosixPath(file).suffix.lower()
+    """The last part of a name from its last dot on, in small letters; as of `pathlib`, which takes a while to ask."""
+    name = file[file.rfind("/") + 1 :]
+    at = name.rfind(".")
+    return name[at:].lower() if 0 < at < len(name) - 1 else ""
+
+
+def _is_hidden(file: str) -> bool:
+    """Whether it is kept out of sight, or lies in a folder that is."""
+    # Most are not, which is quickly seen.
+    if file[:1] != "." and "/." not in file and "__MACOSX" not in file:
+        return False
+    return any(map(hidden, PurePosixPath(file).parts))
 
 
 def _spelt(name: str) -> str:
@@ -199,8 +251,10 @@ def _spelt(name: str) -> str:
 
 def _folder_labels(names: Sequence[str], kept: Sequence[str], path: Path) -> tuple[str, ...] | None:
     """Classes of the files that are kept, by the folders of all; None where there are none."""
-    classes, inside = class_folders(names)
-    labels = tuple(name_of(classes.get(name)) or "" for name in kept)
+    classes, inside = class_folders({folder_of(name) for name in names})
+    # One string for each class, whatever the number of images.
+    named_so = {folder: name_of(label) or "" for folder, label in classes.items()}
+    labels = tuple([named_so.get(folder_of(name), "") for name in kept])
     if not any(labels):
         return None
     try:

@@ -17,6 +17,8 @@ import xarray as xr
 
 from probekit.checks import attribute, given, listed, shown
 from probekit.errors import InputError
+from probekit.images.members import Where, part_of, taken
+from probekit.images.parts import Watched, part
 from probekit.images.positions import is_mask, positions_of
 from probekit.naming import MAX_NAMED, check_spelling, name_of, named, names_of
 
@@ -55,7 +57,7 @@ class ImageSet:
     preparation : str
         What was done to files and photographs: resizing, cropping, colour planes; "none" for others.
     origin : str
-        Absolute path of the folder or zip that the images come from; "" for others.
+        Absolute path of the folder, zip or tars that the images come from; "" for others.
     """
 
     name: str
@@ -66,7 +68,7 @@ class ImageSet:
     skipped: tuple[str, ...] = ()
     preparation: str = "none"
     origin: str = ""
-    _sums: tuple[int, ...] | None = field(default=None, repr=False)
+    _sums: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -118,6 +120,18 @@ class ImageSet:
             check_order("mask", indices, self.ids)
         return positions_of("indices", indices, len(self))
 
+    def _where(self, indices: Any) -> Where:
+        """Positions as a range where they are one, of which nothing needs be listed."""
+        if isinstance(indices, slice | range):
+            try:
+                where = range(len(self))[indices] if isinstance(indices, slice) else indices
+            except Exception:
+                # Ends of others, which may raise what they like, are told of below.
+                where = None
+            if where is not None and all(0 <= k < len(self) for k in [*where[:1], *where[-1:]]):
+                return where
+        return np.asarray(self._positions(indices), np.int64)
+
     def sel(self, *, image: Any = None, label: Any = None) -> ImageSet:
         """The images of these ids, or of these classes.
 
@@ -167,15 +181,16 @@ class ImageSet:
             If it is something else, there is no such position, one is named twice, or a mask comes with the images' ids
             in another order.
         """
-        indices = self._positions(indices)
-        labels = None if self.labels is None else tuple(self.labels[i] for i in indices)
-        parent = self._read
+        where = self._where(indices)
+        if isinstance(where, np.ndarray) and len(np.unique(where)) < len(where):
+            # Says which, and why that is refused.
+            checked_ids(taken(self.ids, where), len(where), self.name)
         return replace(
             self,
-            ids=checked_ids([self.ids[i] for i in indices], len(indices), self.name),
-            labels=labels,
-            _read=lambda positions: parent([indices[p] for p in positions]),
-            _sums=None if self._sums is None else tuple(self._sums[i] for i in indices),
+            ids=taken(self.ids, where),
+            labels=None if self.labels is None else taken(self.labels, where),
+            _read=part(self._read, where),
+            _sums=None if self._sums is None else part_of(self._sums, where),
         )
 
     def fingerprint(self) -> str:
@@ -191,7 +206,7 @@ class ImageSet:
         """
         content = hashlib.sha256(f"{len(self)} {self.shape}".encode())
         if self._sums is not None:
-            content.update(f"{self.preparation} {self._sums}".encode())
+            content.update(f"{self.preparation} {tuple(self._sums.tolist())}".encode())
             return content.hexdigest()
         each = 4 * math.prod(self.shape)
         count = len(self) if len(self) * each <= FINGERPRINTED_BYTES else min(len(self), FINGERPRINTED)
@@ -212,13 +227,7 @@ class ImageSet:
         if not callable(look):
             raise InputError(f"{given('look', look)}: give a function of a batch of images (n, C, H, W)")
 
-        def read(indices: Sequence[int]) -> Tensor:
-            # What is read is checked by the set that this becomes a part of.
-            batch = self._read(indices).float()
-            look(batch)
-            return batch
-
-        return replace(self, _read=read)
+        return replace(self, _read=Watched(self._read, look))
 
 
 def relabelled(found: ImageSet, ids: Any, labels: Any) -> ImageSet:
@@ -252,8 +261,8 @@ def checked_ids(ids: Any, count: int, name: str) -> tuple[str, ...]:
     missing = [str(k) for k, value in enumerate(values) if not value]
     if missing:
         raise InputError(f"ids of {name} are missing or blank at positions {named(missing)}: give each image an id")
-    repeated = [v for v, n in Counter(values).items() if n > 1]
-    if repeated:
+    if len(set(values)) < len(values):
+        repeated = [v for v, n in Counter(values).items() if n > 1]
         raise InputError(
             f"ids {named(repeated)} of {name} occur more than once: ids name images and address their noise, "
             "so each must be unique"
@@ -269,8 +278,10 @@ def checked_labels(labels: Any, count: int) -> tuple[str, ...] | None:
     InputError
         If there is not one for each of `count` images, one is no name, or two look alike.
     """
-    values = tuple(names_of("labels", labels, count))
-    if not any(values):
+    # One string for each class, whatever the number of images.
+    known: dict[str, str] = {}
+    values = tuple([known.setdefault(name, name) for name in names_of("labels", labels, count)])
+    if not any(known):
         return None
     check_spelling("labels", values)
     return values

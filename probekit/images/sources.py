@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 from torch.utils.data import DataLoader, IterableDataset
 
-from probekit.checks import flag, given, is_real, plain, whole
+from probekit.checks import choice, flag, given, is_real, plain, text, whole
 from probekit.errors import InputError
 from probekit.images.arrays import from_array, from_labelled
 from probekit.images.datasets import from_dataset, is_dataset
@@ -24,11 +24,15 @@ from probekit.images.files import from_files
 from probekit.images.imageset import ImageSet, named, relabelled
 from probekit.images.resize import pair
 from probekit.images.samples import builtin_samples
+from probekit.images.shards import NO_FIELDS, Fields, shards_of
 from probekit.images.tables import are_paths, from_paths, from_table, is_table
+from probekit.images.tars import is_tar
 from probekit.naming import abridged
 
 __all__ = ["Asked", "images_of"]
 
+# Of which files it is looked at when they are loaded whether they can be used.
+CHECKS = ("all", "some")
 # No format of files counts further.
 MOST_FRAMES = 2**31 - 1
 
@@ -48,12 +52,22 @@ class Asked:
     skip_bad: Any
     background: Any
     frame: Any
+    check: Any
 
     def preparation(self) -> Preparation:
         """What is done to every file; all options of files are checked."""
         which = None if self.frame is None else whole("frame", self.frame, least=0, most=MOST_FRAMES)
         behind = colour("background", self.background)
         return Preparation(pair(self.size, "size"), pair(self.crop, "crop"), _planes(self.bands), behind, which)
+
+    def fields(self) -> Fields:
+        """Which fields of the samples in a tar are asked for."""
+        _refuse({"root": self.root}, "a tar is given, whose members are looked for nowhere else")
+        if self.label is not None and self.labels is not None:
+            raise InputError(f"{given('label', self.label)} and labels= are both given: give one of them")
+        image = None if self.path is None else text("path", self.path, 'a field of samples, e.g. "jpg", or "*" for all')
+        label = None if self.label is None else text("label", self.label, 'a field of samples, e.g. "cls"')
+        return Fields(image, label)
 
     def refuse_of_files(self, *but: str, why: str) -> None:
         """Refuse what only files take, but for some options."""
@@ -64,6 +78,7 @@ class Asked:
             "skip_bad": self.skip_bad or None,
             "background": self.background,
             "frame": self.frame,
+            "check": None if self.check == CHECKS[0] else self.check,
         }
         _refuse({name: value for name, value in found.items() if name not in but}, why)
 
@@ -72,7 +87,7 @@ class Asked:
         _refuse(
             {"path": self.path, "label": self.label, "root": self.root},
             f"{source} is no table, which is a DataFrame, or the path of a file that is there and called .csv, .tsv or "
-            ".parquet",
+            ".parquet; nor is it a tar",
         )
 
 
@@ -80,6 +95,12 @@ def images_of(source: Any, asked: Asked) -> ImageSet:
     """The images of whatever holds them, under the ids and labels that are asked for; see `probekit.images.load`."""
     _planes(asked.bands)
     flag("skip_bad", asked.skip_bad)
+    choice("check", asked.check, CHECKS)
+    if asked.skip_bad and asked.check != CHECKS[0]:
+        raise InputError(
+            'check="some" and skip_bad=True: which files cannot be used is known when all were decoded: give '
+            'check="all", or leave skip_bad out'
+        )
     if isinstance(source, os.PathLike):
         source = _path(source)
     samples = isinstance(source, str) and source == "samples"
@@ -89,17 +110,30 @@ def images_of(source: Any, asked: Asked) -> ImageSet:
         source = Path(source)
     if isinstance(source, pd.DataFrame) or (isinstance(source, Path) and is_table(source)):
         return _listed(source, asked)
-    called = f"what is given, of type {type(source).__name__},"
-    if isinstance(source, Path | str):
-        called = repr(abridged(str(source)))
-    asked.refuse_of_tables(called)
-    if are_paths(source):
-        return _listed(source, asked)
+    shards = shards_of(source) if isinstance(source, Path) or are_paths(source) else None
+    tars = shards is not None or (isinstance(source, Path) and is_tar(source))
+    if not tars:
+        called = f"what is given, of type {type(source).__name__},"
+        if isinstance(source, Path | str):
+            called = repr(abridged(str(source)))
+        asked.refuse_of_tables(called)
+        if are_paths(source):
+            return _listed(source, asked)
     if samples:
         asked.refuse_of_files("size", "bands", why="the built-in samples take only size=64 or size=32, and bands")
         found = builtin_samples(64 if asked.size is None else asked.size, _planes(asked.bands))
-    elif isinstance(source, Path):
-        found = from_files(source, asked.preparation(), asked.skip_bad, with_labels=asked.labels is None)
+    elif isinstance(place := source if shards is None else shards.path, Path):
+        found = from_files(
+            place,
+            asked.preparation(),
+            asked.skip_bad,
+            check_all=asked.check == CHECKS[0],
+            container=None if shards is None else shards.tar,
+            with_labels=asked.labels is None,
+            fields=asked.fields() if tars else NO_FIELDS,
+        )
+        if shards is not None and not shards.placed:
+            found = replace(found, origin="")
     else:
         asked.refuse_of_files(why="only image files are resized, cropped, converted or skipped here")
         found = _in_memory(source, with_labels=asked.labels is None)
@@ -120,7 +154,11 @@ def _path(source: os.PathLike[Any]) -> Any:
 def _listed(source: Any, asked: Asked) -> ImageSet:
     """The images of the files that a table or a list names."""
     own: dict[str, Any] = {"ids": asked.ids, "labels": asked.labels}
-    how: dict[str, Any] = {"prepare": asked.preparation(), "skip_bad": asked.skip_bad}
+    how: dict[str, Any] = {
+        "prepare": asked.preparation(),
+        "skip_bad": asked.skip_bad,
+        "check_all": asked.check == CHECKS[0],
+    }
     if isinstance(source, pd.DataFrame | Path):
         found = from_table(source, path=asked.path, label=asked.label, root=asked.root, **own, **how)
     else:
@@ -150,8 +188,8 @@ def _in_memory(source: Any, *, with_labels: bool) -> ImageSet:
         mend = "give one of the arrays in it"
     else:
         mend = (
-            'give an array or tensor (N, C, H, W), a DataArray (image, band, row, col), a folder, a zip, "samples", a '
-            "table or a list of paths of files, or a torch Dataset; stack lists with numpy.stack"
+            "give an array or tensor (N, C, H, W), a DataArray (image, band, row, col), a folder, a zip, tars, "
+            '"samples", a table or a list of paths of files, or a torch Dataset; stack lists with numpy.stack'
         )
     raise InputError(f"images cannot be read from a {type(source).__name__}: {mend}")
 

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from probekit import checks
 from probekit.checks import given, listed
@@ -66,7 +67,9 @@ def from_table(
     if missing:
         raise InputError(f"{name} names no file in rows {named(missing)} of {path!r}, counted from 0: drop these rows")
     for option, values in (("ids", ids), ("labels", labels)):
-        check_order(option, values, list(map(str, map(name_of, table.index))))
+        # The rows' names are only asked for where something might go by them.
+        if isinstance(values, pd.Series | xr.DataArray):
+            check_order(option, values, list(map(str, map(name_of, table.index))))
     if root is None and isinstance(source, Path):
         root = source.parent
     return replace(
@@ -82,7 +85,14 @@ def from_table(
 
 
 def from_paths(
-    paths: Sequence[Any], *, ids: Any, labels: Any, prepare: Preparation, skip_bad: bool, root: Any = None
+    paths: Sequence[Any],
+    *,
+    ids: Any,
+    labels: Any,
+    prepare: Preparation,
+    skip_bad: bool,
+    check_all: bool = True,
+    root: Any = None,
 ) -> ImageSet:
     """The image files at these paths, relative ones from `root` or the working folder; see `probekit.images.load`."""
     folder, files = _folder(root), _files(list(paths))
@@ -98,7 +108,7 @@ def from_paths(
     own = checked_ids(files if ids is None else ids, len(files), name)
     check_order("labels", labels, own, files)
     classes = None if labels is None else checked_labels(labels, len(files))
-    found = of_names(Folder(folder), files, folder, prepare, skip_bad)
+    found = of_names(Folder(folder), files, folder, prepare, skip_bad, check_all=check_all)
     where = {file: k for k, file in enumerate(files)}
     kept = [where[file] for file in found.ids]
     return replace(

@@ -13,7 +13,17 @@ from torch import nn
 
 from probekit.machine.memory import keep_freed
 
-__all__ = ["evaluating", "every_module", "flushed_denormals", "frozen", "on_trial", "threaded", "trying", "uncompiled"]
+__all__ = [
+    "evaluating",
+    "every_module",
+    "flushed_denormals",
+    "flushing_denormals",
+    "frozen",
+    "on_trial",
+    "threaded",
+    "trying",
+    "uncompiled",
+]
 
 
 def every_module(network: nn.Module) -> list[nn.Module]:
@@ -93,13 +103,17 @@ def threaded(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def flushing_denormals() -> bool:
+    """Whether numbers too small for full precision count as 0 in this thread; it can be seen only by making one."""
+    return bool(torch.tensor([1e-42]) * 1 == 0)
+
+
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
     """Numbers too small for full precision count as 0 inside the block: on CPUs they cost many times as much."""
     # Whoever computes so much that denormals matter takes the same memory many times, too.
     keep_freed()
-    # Whether they were flushed before can be seen only by making one.
-    before = bool(torch.tensor([1e-42]) * 1 == 0)
+    before = flushing_denormals()
     torch.set_flush_denormal(True)
     try:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from probekit.machine.files import prepared, whole
 from probekit.machine.weights import weights_sha256
 from probekit.models.blocks import GAINS, draw_gains
 from probekit.models.dncnn import DnCNN
+from probekit.models.made import origin_of, remember
 from probekit.models.normalisation import UncentredBatchNorm, UncentredNorm
 from probekit.models.parts import files_of, in_parts, part_of, stored
 from probekit.models.unet import SigmaUNet, UNet
@@ -185,9 +187,11 @@ def load(name: str | Path) -> Denoiser:
         model = ARCHITECTURES[description["architecture"]](**description["config"])
         model.load_state_dict(state)
         model = model.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-        return Denoiser(model, **settings, name=description["name"])
+        denoiser = Denoiser(model, **settings, name=description["name"])
     except Exception as error:
         raise ModelError(f"{path.with_suffix('.json')} does not describe the weights beside it: {error}") from error
+    remember(denoiser, partial(load, name if str(name) in available() else str(path.resolve())))
+    return denoiser
 
 
 def describe(name: str | Path) -> dict[str, Any]:
@@ -305,7 +309,14 @@ def untrained(denoiser: Denoiser, *, seed: int = 0, gains: str = "one") -> Denoi
         if gains == "paper":
             draw_gains(model)
     added = "-untrained" if gains == "one" else "-untrained-paper-gains"
-    return Denoiser(model.eval(), **denoiser.settings, name=f"{denoiser.name}{added}")
+    twin = Denoiser(model.eval(), **denoiser.settings, name=f"{denoiser.name}{added}")
+    if (make := origin_of(denoiser)) is not None:
+        remember(twin, partial(_untrained_again, make, seed, gains))
+    return twin
+
+
+def _untrained_again(make: Callable[[], nn.Module], seed: int, gains: str) -> nn.Module:
+    return untrained(checks.instance("denoiser", make(), Denoiser, PACKAGED), seed=seed, gains=gains)
 
 
 def _suffixed(path: Path) -> Path:

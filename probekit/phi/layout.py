@@ -6,11 +6,13 @@ import hashlib
 import json
 import stat
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probekit.errors import InputError
 from probekit.labels import VARIABLES
+from probekit.machine.storage import at_once, files_below, fsspec_store, is_remote
 
 if TYPE_CHECKING:
     import zarr
@@ -31,12 +33,13 @@ __all__ = [
     "measured",
     "opened",
     "plan_of",
+    "plan_sum",
     "seal",
     "span",
     "unsealed",
 ]
 
-FOLDER = "the path of a folder, by custom ending in .zarr"
+FOLDER = "the path of a folder, by custom ending in .zarr, or a place that fsspec knows, such as s3://bucket/phi.zarr"
 PROGRESS, LOCK, SUMS = "progress", "lock", "sha256sums.txt"
 DONE = f"{PROGRESS}/done"
 METADATA = f"{PROGRESS}/zarr.json"
@@ -56,7 +59,7 @@ def is_store(path: Path) -> bool:
         If one may not look.
     """
     try:
-        return stat.S_ISREG((path / METADATA).stat().st_mode)
+        return (path / METADATA).is_file() if is_remote(path) else stat.S_ISREG((path / METADATA).stat().st_mode)
     except PermissionError as error:
         raise _closed(path, error) from error
     except OSError:
@@ -92,6 +95,11 @@ def plan_of(path: Path, *, sealed: bool = True) -> dict[str, Any]:
     return plan
 
 
+def plan_sum(path: Path) -> str:
+    """SHA-256 of the file that holds the plan of the store at `path`; "" where there is none."""
+    return _sha256(path / METADATA)
+
+
 def opened(path: Path, *, writable: bool = False) -> zarr.Group:
     """The group of the store at `path`, whose files that stay are as they were written.
 
@@ -107,7 +115,8 @@ def opened(path: Path, *, writable: bool = False) -> zarr.Group:
     if changed:
         raise _damaged(path, ", ".join(changed[:3]), "not as written")
     try:
-        group = zarr.open_group(path, mode="r+" if writable else "r", use_consolidated=False)
+        where = fsspec_store(path, writable=writable)
+        group = zarr.open_group(where, mode="r+" if writable else "r", use_consolidated=False)
         array(group, DONE)
         measured(group)
         return group
@@ -132,8 +141,8 @@ def measured(group: zarr.Group) -> dict[str, zarr.Array]:
 def done_units(path: Path, group: zarr.Group) -> list[int]:
     """Numbers of the units that are marked as done; a mark that is damaged is none, or not the unit's."""
     marks = array(group, DONE)
-    contents = (_mark(path, unit) for unit in range(marks.shape[0]))
-    return [unit for unit, mark in enumerate(contents) if len(mark) == marks.dtype.itemsize and any(mark)]
+    found = at_once(path, partial(_mark, path), range(marks.shape[0]))
+    return [unit for unit, mark in enumerate(found) if len(mark) == marks.dtype.itemsize and any(mark)]
 
 
 def mark_of(path: Path, arrays: Mapping[str, zarr.Array], unit: int) -> int:
@@ -167,14 +176,24 @@ def faults(path: Path, group: zarr.Group, units: Iterable[int], *, read: bool) -
     arrays = measured(group)
     if array(group, DONE).dtype.itemsize == 1:
         arrays, read = {"phi": arrays["phi"]}, False
-    found: dict[int, str] = {}
-    for unit in units:
-        missing = [name for name, values in arrays.items() if not _is_file(chunk(path, values, unit))]
+    # Where it is far away one list says more quickly what is there than many questions.
+    names = files_below(path) if is_remote(path) and not read else None
+
+    def fault(unit: int) -> str:
+        files = {name: chunk(path, values, unit) for name, values in arrays.items()}
+        missing = [
+            name
+            for name, file in files.items()
+            if not (_is_file(file) if names is None else file.relative_to(path).as_posix() in names)
+        ]
         if missing:
-            found[unit] = f"{', '.join(missing)} is missing"
-        elif read and mark_of(path, arrays, unit) != int.from_bytes(_mark(path, unit), "little"):
-            found[unit] = _damage(arrays, unit)
-    return found
+            return f"{', '.join(missing)} is missing"
+        if read and mark_of(path, arrays, unit) != int.from_bytes(_mark(path, unit), "little"):
+            return _damage(arrays, unit)
+        return ""
+
+    units = list(units)
+    return {unit: why for unit, why in zip(units, at_once(path, fault, units), strict=True) if why}
 
 
 def _is_file(path: Path) -> bool:
@@ -233,9 +252,8 @@ def _sums(path: Path) -> dict[str, str]:
 
 def _staying(path: Path) -> list[str]:
     """Names of all files that are written once: metadata, coordinates, and what is the same for all images."""
-    names = [p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()]
     units = tuple(f"{name}/c/" for name in (DONE, *UNIT_ARRAYS))
-    return sorted(name for name in names if name not in (LOCK, SUMS) and not name.startswith(units))
+    return sorted(name for name in files_below(path) if name not in (LOCK, SUMS) and not name.startswith(units))
 
 
 def _sha256(path: Path) -> str:

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from probekit.denoising.denoiser import clean_range
 from probekit.errors import InputError
 from probekit.machine.memory import available_bytes, refuse_if_too_large, spoken
 from probekit.machine.progress import Bar, bar, spoken_time
-from probekit.phi import store, stored
+from probekit.phi import store
 from probekit.phi.averages import Average, Noising, averaged, clean_and_noise, noisy_batches
 from probekit.phi.precision import Computation
 
@@ -50,8 +49,6 @@ REST_ID = "rest"
 ESTIMATED_SECONDS = 2.0
 # Attributes that decide no number: the images' content and ids do, wherever they come from.
 NOTED = ("probekit_version", "image_source")
-# Units of which the first image is measured again when a store is gone on with.
-COMPARED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,46 +155,49 @@ class Measurement:
         )
         arrays = self._empty(count)
         total = count * self.noising.versions + self._rest_noising.versions
-        with self._bar(total) as bar, self.reading(bar) as read:
-            arrays |= self._rest(read)
-            for part in self._averages(read, self.source, self.noising):
+        with self.bar(total) as bar, self.reading(bar) as read:
+            arrays |= self.rest_of(read)
+            for part in self.averages(read, self.source, self.noising):
                 _put(arrays, part, 0)
         return self._labelled(arrays)
 
-    def into_store(self, path: str | Path) -> xr.Dataset:
-        """Measure what the store at `path` lacks, and return the Dataset that reads it."""
-        unit = store.unit_size(len(self.source), self.noising.together(self.source), self._result_bytes(1))
-        self._refuse(unit, "give fewer noise levels at a time, keep_draws=False, or a smaller batch_size")
-        with store.create_or_resume(
-            path, plan=self._plan(), template=self._template, ids=self.source.ids, unit=unit
-        ) as writer:
-            if writer.begun:
-                with self.reading() as read:
-                    self._refuse_other_numbers(writer, read)
-            pending = writer.pending
-            total = sum(map(len, pending)) * self.noising.versions
-            with self._bar(total) as bar, self.reading(bar) as read:
-                for positions in pending:
-                    arrays = self._empty(len(positions))
-                    for part in self._averages(read, self.source, self.noising, positions):
-                        _put(arrays, part, positions.start)
-                    writer.write(positions, arrays)
-        return stored.open(path)
+    def unit_of(self, read: Read, positions: range) -> dict[str, np.ndarray]:
+        """What a store keeps of the images at these positions, measured."""
+        arrays = self._empty(len(positions))
+        for part in self.averages(read, self.source, self.noising, positions):
+            _put(arrays, part, positions.start)
+        return arrays
+
+    @property
+    def unit(self) -> int:
+        """Images in a unit of a store."""
+        together = self.noising.together(self.source)
+        return store.unit_size(len(self.source), together, self._result_bytes(1), self.noising.versions)
+
+    def refuse_unit(self) -> None:
+        """Refuse units that would not fit in memory.
+
+        Raises
+        ------
+        CapacityError
+            Saying what would make them smaller.
+        """
+        self._refuse(self.unit, "give fewer noise levels at a time, keep_draws=False, or a smaller batch_size")
 
     def draws(self) -> np.ndarray:
         """Every draw of every image, (image, sigma, draw, channel), where draws are kept."""
         count = len(self.source)
         self._refuse(count, "give a number of draws, or fewer noise levels or taps at a time")
         arrays = self._empty(count)
-        with self._bar(count * self.noising.versions) as bar, self.reading(bar) as read:
-            for part in self._averages(read, self.source, self.noising):
+        with self.bar(count * self.noising.versions) as bar, self.reading(bar) as read:
+            for part in self.averages(read, self.source, self.noising):
                 _put(arrays, part, 0)
         return arrays["phi_draws"]
 
     def rest_draws(self) -> np.ndarray:
         """Every draw of the constant image, (1, sigma, draw, channel)."""
         with self.reading() as read:
-            return next(self._averages(read, self.rest, self._rest_noising)).phi_draws
+            return next(self.averages(read, self.rest, self._rest_noising)).phi_draws
 
     def logged(self, *, given: bool, to_the_end: bool) -> Measurement:
         """The measurement itself, once the log says how it will be made."""
@@ -226,26 +226,25 @@ class Measurement:
         count = len(self.source)
         rest = self._rest_noising.versions
         with self.reading() as read:
-            next(self._averages(read, self.rest, replace(self._rest_noising, draws=1)))  # warms up
+            next(self.averages(read, self.rest, replace(self._rest_noising, draws=1)))  # warms up
             start, measured = time.perf_counter(), 0
-            for part in self._averages(read, self.source, self.noising):
+            for part in self.averages(read, self.source, self.noising):
                 measured += len(part.positions) * self.noising.versions
                 if time.perf_counter() - start > ESTIMATED_SECONDS:
                     break
             seconds = time.perf_counter() - start
         passes = count * self.noising.versions + rest
-        unit = store.unit_size(count, self.noising.together(self.source), self._result_bytes(1))
         return Estimate(
             images=count,
             noisy_images=passes,
             seconds=seconds / measured * passes,
             result_bytes=self._result_bytes(count),
-            store_memory_bytes=self._result_bytes(min(unit, count)) + self.batch_bytes,
+            store_memory_bytes=self._result_bytes(min(self.unit, count)) + self.batch_bytes,
             batch_size=self.noising.batch,
             device=str(self.place.device),
         )
 
-    def _plan(self) -> dict[str, Any]:
+    def plan(self) -> dict[str, Any]:
         """Whatever decides the numbers and how they are labelled."""
         labelled = self.source.labels
         return {
@@ -264,43 +263,10 @@ class Measurement:
             **{f"condition {name!r}": sha256 for name, sha256 in self.conditions.fingerprints().items()},
         }
 
-    def _refuse_other_numbers(self, writer: store.Store, read: Read) -> None:
-        """Compare what the network makes of a few images now with what it made of them when the store was written.
-
-        That shows what no plan can: whatever a network reads from outside itself, in whatever way.
-        """
-        now: dict[str, tuple[Any, np.ndarray]] = {
-            "the constant image": (writer.read("rest")[:], self._rest(read)["rest"])
-        }
-        done_units = writer.done
-        spread = {round(k) for k in np.linspace(0, len(done_units) - 1, min(COMPARED, len(done_units)))}
-        for done in (done_units[k] for k in sorted(spread)):
-            first = range(done.start, done.start + 1)
-            part = next(self._averages(read, self.source, self.noising, first))
-            now[f"image {self.source.ids[done.start]!r}"] = writer.read("phi")[done.start], part.phi[0]
-        for what, (there, here) in now.items():
-            start = 0
-            for tap, width in self.channels.items():
-                channels = slice(start, start + width)
-                start += width
-                off = _difference(np.asarray(there)[:, channels], here[:, channels])
-                if off > self._rounding:
-                    raise InputError(
-                        f"the network makes something else of {what} than is in {writer.path}: at tap {tap!r} it "
-                        f"differs by {off:.1g} of the largest value, more than rounding does. Since the store was "
-                        "begun, its code, an edit around the call, the images or what it reads from elsewhere has "
-                        "changed: restore that, or give another path"
-                    )
-
-    @property
-    def _rounding(self) -> float:
-        """Half of the digits that a pass keeps: more than the order of sums changes, less than another network."""
-        return math.sqrt(max(2 * self.computation.rounding, torch.finfo(self.place.dtype).eps))
-
-    def _template(self) -> xr.Dataset:
+    def template(self) -> xr.Dataset:
         """The Dataset of all images before any is measured, and the constant image measured."""
-        with self._bar(self._rest_noising.versions) as bar, self.reading(bar) as read:
-            rest = self._rest(read)
+        with self.bar(self._rest_noising.versions) as bar, self.reading(bar) as read:
+            rest = self.rest_of(read)
         # Views of one number: a template of any size takes no memory.
         nan = np.float32("nan")
         empty = {name: np.broadcast_to(nan, shape) for name, shape in self._shapes(len(self.source)).items()}
@@ -321,9 +287,11 @@ class Measurement:
         """How the constant image is looked at: if images have conditions of their own, under one of these a draw."""
         return replace(self.noising, rotating=self.conditions.vary)
 
-    def _averages(
+    def averages(
         self, read: Read, source: ImageSet, noising: Noising, positions: range | None = None
     ) -> Iterator[Average]:
+        """Averages over draws, a few images at a time."""
+
         def values() -> Iterator[tuple[Any, list[Tensor]]]:
             batches = noisy_batches(source, noising, place=self.place, conditions=self.conditions, positions=positions)
             for batch in batches:
@@ -332,8 +300,9 @@ class Measurement:
 
         return averaged(values(), noising)
 
-    def _rest(self, read: Read) -> dict[str, np.ndarray]:
-        average = next(self._averages(read, self.rest, self._rest_noising))
+    def rest_of(self, read: Read) -> dict[str, np.ndarray]:
+        """The constant image measured."""
+        average = next(self.averages(read, self.rest, self._rest_noising))
         return {"rest": average.phi[0], "rest_se": average.phi_se[0]}
 
     def _shapes(self, count: int) -> dict[str, tuple[int, ...]]:
@@ -350,7 +319,8 @@ class Measurement:
     def _refuse(self, count: int, hint: str) -> None:
         refuse_if_too_large(self._result_bytes(count), self.batch_bytes, device=self.place.device, hint=hint)
 
-    def _bar(self, total: int) -> Bar:
+    def bar(self, total: int) -> Bar:
+        """What shows how far work has come, of so many noisy images."""
         names = list(self.channels)
         where = ", ".join(names) if len(names) <= 3 else f"{len(names)} taps"
         return bar(total, "img", self.progress, f"φ at {where}")
@@ -462,17 +432,6 @@ class _WarnOnce:
                 f"are {lowest} to {highest}: rescale them, or declare Denoiser(model, data_range=None)",
                 stacklevel=3,
             )
-
-
-def _difference(there: np.ndarray, here: np.ndarray) -> float:
-    """The largest difference of values, as a share of the largest; infinite where one is finite and the other not."""
-    finite = np.isfinite(there)
-    if (finite != np.isfinite(here)).any():
-        return math.inf
-    if not finite.any():
-        return 0.0
-    largest = max(float(np.abs(values[finite]).max()) for values in (there, here))
-    return float(np.abs(there[finite] - here[finite]).max()) / largest if largest else 0.0
 
 
 def _put(arrays: Mapping[str, np.ndarray], part: Average, start: int) -> None:

@@ -16,12 +16,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probekit import checks
 from probekit.errors import CapacityError, InputError
+from probekit.machine import storage
 from probekit.machine.files import beside, sweep
 from probekit.phi import layout
 
@@ -29,10 +30,22 @@ if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
-__all__ = ["Store", "create_or_resume", "digest", "locked", "planned", "unit_size"]
+__all__ = [
+    "Store",
+    "create_or_resume",
+    "digest",
+    "full_plan",
+    "is_begun",
+    "locked",
+    "planned",
+    "refuse_another_plan",
+    "unit_size",
+]
 
 CHUNK_BYTES = 2**22
 MAX_UNIT = 1024
+# Noisy images: some seconds of a small network, some minutes of a large one, on one core.
+MAX_NOISY = 4096
 log = logging.getLogger(__name__)
 
 
@@ -72,6 +85,14 @@ class Store:
         """Positions of the images of each unit that is not done."""
         done = set(layout.done_units(self.path, self._group))
         return [self._positions(u) for u in range(self._done.shape[0]) if u not in done]
+
+    def not_whole(self, units: Sequence[range]) -> list[range]:
+        """Those of the units that are not done, or not as they were marked; of these the marks are taken away."""
+        numbers = {positions.start // self.unit: positions for positions in units}
+        done = set(layout.done_units(self.path, self._group))
+        damaged = layout.faults(self.path, self._group, [u for u in numbers if u in done], read=True)
+        self.forget(list(damaged))
+        return [positions for u, positions in numbers.items() if u not in done or u in damaged]
 
     def read(self, name: str) -> zarr.Array:
         """An array of the store."""
@@ -114,13 +135,17 @@ class Store:
 
 def planned(path: str | Path, field: str) -> Any:
     """A field of the plan of the store at `path`; None where there is no such store or field."""
-    path = checks.path("store", path, layout.FOLDER)
-    return layout.plan_of(path).get(field) if path.exists() else None
+    path = storage.place("store", path, layout.FOLDER)
+    return layout.plan_of(path).get(field) if is_begun(path) else None
 
 
-def unit_size(count: int, together: int, bytes_per_image: int) -> int:
-    """Images per unit: whole multiples of what is computed together, a few MiB of results, at most 1024 or all."""
-    wanted = min(count, MAX_UNIT, max(1, CHUNK_BYTES // bytes_per_image))
+def unit_size(count: int, together: int, bytes_per_image: int, versions: int = 1) -> int:
+    """Images per unit: whole multiples of what is computed together, a few MiB of results, at most 1024 or all.
+
+    Of so many noisy versions of each image, a few thousand: what a process that is killed loses, and the least that
+    one of several workers does.
+    """
+    wanted = min(count, MAX_UNIT, max(1, CHUNK_BYTES // bytes_per_image), max(1, MAX_NOISY // versions))
     return max(1, round(wanted / together)) * together
 
 
@@ -155,14 +180,14 @@ def create_or_resume(
     CapacityError
         If the store cannot be written, or another process is writing it.
     """
-    path = checks.path("store", path, layout.FOLDER)
-    plan = json.loads(json.dumps(dict(plan) | {"format": layout.FORMAT, "unit": unit, "ids_sha256": digest(ids)}))
-    begun = path.exists()
+    path = storage.place("store", path, layout.FOLDER)
+    plan = full_plan(plan, ids, unit)
+    begun = is_begun(path)
     if not begun:
         made = template()
         with _full_disk_explained(path):
             _create(path, made, plan, unit)
-    _refuse_another_plan(path, plan)
+    refuse_another_plan(path, plan)
     if layout.unsealed(path):
         with locked(path):
             _mend(path, template(), plan, unit)
@@ -183,11 +208,17 @@ def create_or_resume(
                 stacklevel=6,
             )
             writer.forget(list(damaged))
-        # What a killed process was writing; a finished store holds none.
-        for leftover in path.rglob("*.partial"):
-            leftover.unlink(missing_ok=True)
+        if not storage.is_remote(path):
+            # What a killed process was writing; a finished store holds none.
+            for leftover in path.rglob("*.partial"):
+                leftover.unlink(missing_ok=True)
         log.info("%s: %d units are done, %d to do", path, len(writer.done), len(writer.pending))
         yield writer
+
+
+def full_plan(plan: Mapping[str, Any], ids: Sequence[str], unit: int) -> dict[str, Any]:
+    """A plan as a store keeps it."""
+    return json.loads(json.dumps(dict(plan) | {"format": layout.FORMAT, "unit": unit, "ids_sha256": digest(ids)}))
 
 
 def digest(texts: Sequence[str]) -> str:
@@ -195,8 +226,26 @@ def digest(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode(errors="surrogatepass")).hexdigest()
 
 
+def is_begun(path: Path) -> bool:
+    """Whether something is there that is not to be made anew: of a store that was cut short as it was made, no plan is.
+
+    Raises
+    ------
+    InputError
+        If one may not look.
+    """
+    if not storage.is_remote(path) or layout.is_store(path):
+        return path.exists()
+    return path.exists() and not (path / layout.LOCK).exists()
+
+
 def _create(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:
-    """Make the store whole in a folder beside, then move it into place."""
+    """Make the store whole in a folder beside, then move it into place; in an object store, its plan last."""
+    if storage.is_remote(path):
+        with locked(path):
+            if not layout.is_store(path):
+                _upload(path, template, plan, unit)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path)
     making = beside(path)
@@ -211,6 +260,17 @@ def _create(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int
                 raise
     finally:
         _remove(making)
+
+
+def _upload(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:
+    """Make the files that stay as they are here, and put them where the store is."""
+    with TemporaryDirectory(prefix="probekit-") as folder:
+        making = Path(folder) / "store"
+        making.mkdir()
+        _write(making, template, plan, unit)
+        # Until the plan is there, it is no store.
+        for name in sorted(storage.files_below(making) - {layout.LOCK}, key=lambda name: name == layout.METADATA):
+            storage.put(path / name, (making / name).read_bytes())
 
 
 def _write(making: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:
@@ -255,6 +315,12 @@ def _write(making: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: in
 def _mend(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) -> None:
     """Make the files of a store that stay as they are once more, of the same plan; measured units are left alone."""
     damaged = layout.unsealed(path)
+    told = f"{', '.join(damaged[:3])} of {path} were damaged: they are made again"
+    if storage.is_remote(path):
+        with _full_disk_explained(path):
+            _upload(path, template, plan, unit)
+        warnings.warn(told, stacklevel=7)
+        return
     making = beside(path)
     with _full_disk_explained(path):
         making.mkdir()
@@ -266,7 +332,7 @@ def _mend(path: Path, template: xr.Dataset, plan: Mapping[str, Any], unit: int) 
                 file.replace(target)
         finally:
             _remove(making)
-    warnings.warn(f"{', '.join(damaged[:3])} of {path} were damaged: they are made again", stacklevel=7)
+    warnings.warn(told, stacklevel=7)
 
 
 def _remove(folder: Path) -> None:
@@ -278,7 +344,14 @@ def _remove(folder: Path) -> None:
             return
 
 
-def _refuse_another_plan(path: Path, plan: Mapping[str, Any]) -> None:
+def refuse_another_plan(path: Path, plan: Mapping[str, Any], *, mend: str = "") -> None:
+    """Refuse to go on with a store of another plan, whose differences are named; `mend` is a further hint.
+
+    Raises
+    ------
+    InputError
+        If it is of another plan, or of a format that is no longer written.
+    """
     # One that is the same to the letter needs no sum.
     there = layout.plan_of(path, sealed=False)
     if there["format"] != plan["format"]:
@@ -289,7 +362,7 @@ def _refuse_another_plan(path: Path, plan: Mapping[str, Any]) -> None:
     differing = [text for key in sorted({*there, *plan}) for text in _differences(key, there.get(key), plan.get(key))]
     if differing:
         more = f"; and {len(differing) - MAX_SHOWN} more" if len(differing) > MAX_SHOWN else ""
-        hint = HINTS.get(differing[0].partition(" ")[0], "")
+        hint = HINTS.get(differing[0].partition(" ")[0], "") + (f". {mend}" if mend else "")
         raise InputError(
             f"{path} was begun with another plan: {'; '.join(differing[:MAX_SHOWN])}{more}. Give the same arguments to "
             f"resume it, or another path{hint}"
@@ -316,8 +389,10 @@ def _differences(key: str, there: Any, now: Any) -> list[str]:
     return [f"{key} ({there!r} there, {now!r} now)"]
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which folder is at the path: another that was put in its place is another."""
+def _identity(path: Path) -> tuple[Any, ...] | None:
+    """Which folder is at the path: another that was put in its place is another; of an object store, which plan."""
+    if storage.is_remote(path):
+        return (layout.plan_sum(path),)
     try:
         found = (path / layout.LOCK).stat()
     except OSError:
@@ -327,7 +402,14 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the store's lock, which the system releases when this process ends, however it ends."""
+    """Hold the store's lock, which the system releases when this process ends, however it ends.
+
+    In an object store it is a file that nobody else can make, and that whoever holds it writes anew all the time.
+    """
+    if storage.is_remote(path):
+        with _full_disk_explained(path), storage.held(path / layout.LOCK):
+            yield
+        return
     from filelock import FileLock, Timeout
 
     if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):

@@ -12,10 +12,10 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from probekit import checks
 from probekit.errors import InputError
 from probekit.labels import VARIABLES
 from probekit.machine.reading import reading
+from probekit.machine.storage import fsspec_store, place
 from probekit.phi import layout
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def open(path: str | Path) -> xr.Dataset:
     InputError
         If there is no such file, or it is damaged; of a damaged chunk only once its values are used.
     """
-    path = checks.path("path", path, "the path of a store or of a netCDF file")
+    path = place("path", path, "the path of a store or of a netCDF file")
     if not path.exists():
         raise InputError(f"{path} does not exist: give the path of a store or of a netCDF file")
     if path.is_file():
@@ -125,7 +125,7 @@ def check(path: str | Path) -> Checked:
     InputError
         If there is no store, or its plan cannot be read.
     """
-    path = checks.path("path", path, layout.FOLDER)
+    path = place("path", path, layout.FOLDER)
     plan = layout.plan_of(path)
     changed = tuple(layout.unsealed(path)) if plan["format"] > 1 else ()
     if changed:
@@ -159,7 +159,7 @@ def _store(path: Path) -> xr.Dataset:
             stacklevel=3,
         )
     with reading(path, "restore it from a copy, or measure into another path"):
-        data = xr.open_zarr(path, chunks=None).drop_encoding()
+        data = xr.open_zarr(fsspec_store(path), chunks=None).drop_encoding()
     there = frozenset(marked) - frozenset(lost) if plan["format"] > 1 else frozenset()
     for name, values in layout.measured(group).items():
         lazy = indexing.LazilyIndexedArray(_Units(path, values, there))
@@ -208,7 +208,7 @@ def _netcdf(path: Path) -> xr.Dataset:
 def _zarr(path: Path) -> xr.Dataset:
     what = "it is not a store that this package wrote, nor another Zarr folder; give another path"
     with reading(path, what), warnings.catch_warnings(action="ignore"):
-        return xr.open_zarr(path, chunks=None)
+        return xr.open_zarr(fsspec_store(path), chunks=None)
 
 
 def _ours(data: xr.Dataset, path: Path) -> xr.Dataset:

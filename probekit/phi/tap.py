@@ -14,17 +14,20 @@ from probekit import labels
 from probekit.capture.names import TapPoint, resolve
 from probekit.capture.observer import Observer, Reach
 from probekit.capture.reductions import reduction
-from probekit.checks import LARGEST_SEED, flag, noise_levels, path, seeded
+from probekit.checks import LARGEST_SEED, flag, noise_levels, seeded
 from probekit.denoising.blame import first
 from probekit.denoising.conditions import conditions_for
 from probekit.denoising.denoiser import as_denoiser, settings_shown
 from probekit.denoising.inputs import check_batch, check_sigma
+from probekit.distribute import as_workers
 from probekit.errors import InputError, TapError
 from probekit.machine.identity import modules_of, named
+from probekit.machine.storage import place
 from probekit.machine.weights import UNKNOWN
 from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.phi.averages import Noising
 from probekit.phi.edits import Edits
+from probekit.phi.job import maker_of, units_of
 from probekit.phi.layout import FOLDER
 from probekit.phi.measure import Estimate, Measurement, batch_size_for, images_for, maps_of_one_draw, rest_image
 from probekit.phi.precision import computed
@@ -32,14 +35,17 @@ from probekit.phi.precision import of_plan as precision_of_plan
 from probekit.phi.reliability import draws_given, measured_with
 from probekit.phi.reliability import of_plan as draws_of_plan
 from probekit.phi.store import planned
+from probekit.phi.writing import into_store
 
 if TYPE_CHECKING:
     import xarray as xr
+    from distributed import Client
     from jaxtyping import Float
     from torch import Tensor, nn
 
     from probekit.capture.reductions import Reduction
     from probekit.denoising.conditions import Conditions
+    from probekit.distribute import Workers
     from probekit.images import ImageSet
     from probekit.machine.precision import Asked
 
@@ -107,6 +113,8 @@ class Tap(Edits):
         What is called with (y, sigma).
     names : tuple[str, ...]
         What results call the taps.
+    reduce : str or callable
+        What is made of their maps, as it was given.
     """
 
     def __init__(self, denoiser: nn.Module, points: tuple[TapPoint, ...], reduce: str | Reduction) -> None:
@@ -114,11 +122,11 @@ class Tap(Edits):
         self.names = tuple(point.name for point in points)
         self._observer = Observer(denoiser, points)
         self._reduce = reduction(reduce)
-        self._given = reduce
+        self.reduce = reduce
 
     @property
     def _reduce_name(self) -> str:
-        given = self._given
+        given = self.reduce
         return given if isinstance(given, str) else getattr(given, "__qualname__", type(given).__name__)
 
     @property
@@ -142,6 +150,7 @@ class Tap(Edits):
         store: str | Path | None = None,
         conditions: Mapping[str, Any] | Conditions | None = None,
         precision: Asked = "float32",
+        client: Client | Workers | None = None,
         progress: bool | None = None,
     ) -> xr.Dataset:
         """The representation φ(x_σ) = E_z[ā(x + σz)] of images (arXiv:2506.01912).
@@ -169,8 +178,9 @@ class Tap(Edits):
             Whether to return each draw too, as ``phi_draws``.
         store
             Folder of a Zarr store to stream results to, for sets whose results do not fit in memory
-            or take long. If it exists, it must have been begun with the same arguments, and what it
-            lacks is done: a call that was killed is finished by making it again.
+            or take long, or a place that fsspec knows, such as ``s3://bucket/phi.zarr``. If it exists, it must have
+            been begun with the same arguments, and what it lacks is done: a call that was killed is finished by making
+            it again.
         conditions
             What else the network takes, by the names that its forward has. Each is an array, tensor,
             memory-mapped or Zarr array (image, …), one entry an image in their order; a DataArray
@@ -186,6 +196,10 @@ class Tap(Edits):
             ``precision_gain`` (times as fast), ``precision_error`` (largest, in phi_se), the same relative to φ
             (``precision_phi_error``, ``precision_phi_se``) and what was tried (``precision_trial``). A store keeps
             what it was begun with.
+        client
+            With `store`: a ``distributed.Client``, or `probekit.Workers`, whose workers measure; each writes whole
+            units, and the same numbers as this process with as many threads. They load the network by what it was
+            loaded by here, see `probekit.Workers`, and see the same files.
         progress
             Whether to show a progress bar; by default only in a terminal.
 
@@ -217,7 +231,10 @@ class Tap(Edits):
             Where draws="auto" does not reach the reliability with the most draws, or the error of a precision that is
             asked for is no longer below a tenth of phi_se.
         """
-        store = None if store is None else path("store", store, FOLDER)
+        workers = as_workers(client)
+        if workers is not None and store is None:
+            raise InputError("client= needs store=, the folder that workers write to: give the path of one")
+        store = None if store is None else place("store", store, FOLDER)
         if batch_size is None and store is not None:
             # A store is finished with the batch size that it was begun with.
             batch_size = planned(store, "batch_size")
@@ -234,7 +251,9 @@ class Tap(Edits):
                 f"weights of {self._observer.name} are on the meta device, so that a store could not tell this network "
                 "from another: load them onto a device, or measure without store="
             )
-        return measurement.into_store(store)
+        again = partial(_measured_again, names=self.names, reduce=self.reduce)
+        job = None if workers is None else units_of(measurement, maker_of(self.denoiser, workers), again)
+        return into_store(measurement, store, workers, job)
 
     def estimate(
         self,
@@ -346,7 +365,7 @@ class Tap(Edits):
         # One image stands for a batch, but which inputs belong to which image only the network knows.
         count = len(y) if conditions else 1
         reached = self._observer.reach(tuple(y.shape[1:]), first(sigma, count, of=len(y)), count, conditions)
-        if isinstance(self._given, str):
+        if isinstance(self.reduce, str):
             self._observer.refuse_channels_last(reached)
         with self._observer.running(self._reduce) as run:
             return torch.cat(self._observer.of_each(y, run(lambda: self.denoiser(y, sigma, **conditions))), dim=1)
@@ -365,13 +384,13 @@ class Tap(Edits):
     ) -> Measurement:
         draws, seed = draws_given(draws), seeded(seed, least=-LARGEST_SEED)
         source, given, levels, reached = self._prepared(images, ids, sigma, conditions)
-        if isinstance(self._given, str):
+        if isinstance(self.reduce, str):
             self._observer.refuse_channels_last(reached)
 
         def of(count: int) -> Measurement:
             batch = batch_size_for(self._observer, reached, len(source) * count, given=batch_size)
             return Measurement(
-                observed=partial(self._observer.reading, self._reduce, plain=isinstance(self._given, str)),
+                observed=partial(self._observer.reading, self._reduce, plain=isinstance(self.reduce, str)),
                 source=source,
                 rest=rest_image(self.denoiser, source.shape),
                 conditions=given,
@@ -432,7 +451,7 @@ class Tap(Edits):
         """
         return {
             "modules": modules_of(self.denoiser, without=self._observer.changes),
-            "reduce": self._given if isinstance(self._given, str) else named(self._given),
+            "reduce": self.reduce if isinstance(self.reduce, str) else named(self.reduce),
         }
 
     def _provenance(
@@ -452,3 +471,9 @@ class Tap(Edits):
         )
         told = {"conditions": ", ".join(conditions.names), "weights_left_out": ", ".join(weights.left_out)}
         return attrs | {name: text for name, text in told.items() if text}
+
+
+def _measured_again(
+    network: nn.Module, names: Sequence[str], reduce: str | Reduction, asked: Sequence[Any], options: Any
+) -> Measurement:
+    return tap(network, *names, reduce=reduce)._measurement(*asked, **options)

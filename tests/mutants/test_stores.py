@@ -12,7 +12,7 @@ import pytest
 
 from probekit.images import ImageSet, imageset
 from probekit.machine import identity, walk
-from probekit.phi import averages, layout, measure, store, stored
+from probekit.phi import averages, layout, measure, store, stored, writing
 from tests.probekit.images import test_classes as classes
 from tests.probekit.images import test_content as content
 from tests.probekit.machine import test_identity as identities
@@ -54,23 +54,23 @@ def another_network(folder: Path) -> None:
 def test_a_plan_that_lacks_a_part_is_seen(
     field: str, law: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = measure.Measurement._plan
+    made = measure.Measurement.plan
     law(tmp_path / "before")
     monkeypatch.setattr(
-        measure.Measurement, "_plan", lambda self: {key: value for key, value in made(self).items() if key != field}
+        measure.Measurement, "plan", lambda self: {key: value for key, value in made(self).items() if key != field}
     )
     with pytest.raises(BROKEN):
         law(tmp_path / "after")
 
 
 def test_a_store_that_does_not_look_at_the_plan_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_refuse_another_plan", lambda *_: None)
+    monkeypatch.setattr(store, "refuse_another_plan", lambda *_, **__: None)
     with pytest.raises(BROKEN):
         plans.test_labels_are_part_of_what_was_asked_for(tmp_path)
 
 
 def test_numbers_that_are_not_compared_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure.Measurement, "_refuse_other_numbers", lambda *_: None)
+    monkeypatch.setattr(writing, "_refuse_other_numbers", lambda *_, **__: None)
     with pytest.MonkeyPatch.context() as environment, pytest.raises(BROKEN):
         plans.test_what_no_plan_sees_is_seen_in_the_numbers(tmp_path, environment, True, "image '0'")
 

@@ -48,9 +48,16 @@ CALLS: dict[str, Call] = {
             "exemplars": None,
             "settings": cues.Settings(**SETTINGS),
             "store": NOWHERE,
+            "client": None,
             "progress": False,
         },
-        {"denoiser": MODULES, "exemplars": NOTHING, "settings": NOTHING, "progress": NOTHING | FLAGS},
+        {
+            "denoiser": MODULES,
+            "exemplars": NOTHING,
+            "settings": NOTHING,
+            "client": NOTHING,
+            "progress": NOTHING | FLAGS,
+        },
         without={"store": NOTHING | PATHS},
     ),
     "cues.Settings": Call(

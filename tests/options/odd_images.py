@@ -93,6 +93,7 @@ CALLS: dict[str, Call] = {
             "ids": None,
             "labels": None,
             "skip_bad": False,
+            "check": "all",
         },
         {
             "source": SOURCES,

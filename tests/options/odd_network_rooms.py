@@ -150,11 +150,13 @@ OF_SAMPLING = {"n_images": NOTHING | LARGER | HUGE, "sigmas": NOTHING | LEVELS, 
     "seed": SEEDS,
     "batch_size": NOTHING | LARGER | HUGE,
     "store": NOTHING | PATHS,
+    "client": NOTHING,
     "progress": NOTHING | FLAGS,
 }
-MADE = {"sigmas": FALLING, "levels": 2, "draws": 1, "seed": 0, "batch_size": None, "progress": False}
+MADE = {"sigmas": FALLING, "levels": 2, "draws": 1, "seed": 0, "batch_size": None, "client": None}
+MADE["progress"] = False
 MEASURED: dict[str, Any] = {"sigma": [0.1], "draws": 1, "reduce": "mean", "seed": 0, "block": "mid", "clusters": None}
-MEASURED["precision"] = "float32"
+MEASURED |= {"precision": "float32", "client": None}
 COMPARED: dict[str, Any] = {
     "train": CLASSED,
     "classes": None,
@@ -410,6 +412,7 @@ CALLS: dict[str, Call] = {
             "settings": controls.Settings(**NUMBERS),
             "store": NOWHERE,
             "seed": 0,
+            "client": None,
             "progress": False,
         },
         {
@@ -426,6 +429,7 @@ CALLS: dict[str, Call] = {
             "n_train": NOTHING | HUGE | LARGER,
             "settings": NOTHING,
             "seed": SEEDS,
+            "client": NOTHING,
             "progress": NOTHING | FLAGS,
         },
         without={"store": NOTHING | PATHS, "untrained": {"np.uint8"}},
@@ -564,8 +568,10 @@ CALLS: dict[str, Call] = {
     ),
     "textures.representations": Call(
         begun(textures.representations),
-        {"images": PATCHES, "denoiser": OWN, "settings": TEXTURE, "store": None, "seed": 0, "progress": False},
+        {"images": PATCHES, "denoiser": OWN, "settings": TEXTURE, "store": None, "seed": 0}
+        | {"client": None, "progress": False},
         {"denoiser": MODULES, "settings": NOTHING, "store": NOTHING | PATHS, "seed": SEEDS, "progress": NOTHING | FLAGS}
+        | {"client": NOTHING}
         | {"images": {"an array of 4 dims", "a tensor of 4 dims", "an array that is read only"}},
         then=lambda found: None if found is None else found["untrained"],
         without={"store": NOTHING | PATHS, "denoiser": MODULES, "settings": NOTHING},
@@ -580,6 +586,7 @@ CALLS: dict[str, Call] = {
             "settings": TEXTURE,
             "store": None,
             "seed": 0,
+            "client": None,
             "progress": False,
         },
         {
@@ -589,6 +596,7 @@ CALLS: dict[str, Call] = {
             "settings": NOTHING,
             "store": NOTHING | PATHS,
             "seed": SEEDS,
+            "client": NOTHING,
             "progress": NOTHING | FLAGS,
         },
         without={"store": NOTHING | PATHS, "denoiser": MODULES, "settings": NOTHING},

@@ -102,6 +102,7 @@ CALLS: dict[str, Call] = {
             "batch_size": None,
             "conditions": None,
             "precision": "float32",
+            "client": None,
             "progress": False,
         },
         {
@@ -116,6 +117,7 @@ CALLS: dict[str, Call] = {
             "trajectory": FLAGS,
             "batch_size": NOTHING | LARGER | HUGE,
             "conditions": NOTHING | {"an empty mapping", "an empty Dataset"},
+            "client": NOTHING,
             "progress": NOTHING | FLAGS,
         },
         without={"sigmas": NOTHING, "start": {"1e300"}},
@@ -261,7 +263,7 @@ CALLS: dict[str, Call] = {
         report.Measured,
         MEASURED,
         {"sigma": LEVELS, "draws": LARGER, "reduce": FUNCTIONS, "seed": SEEDS, "block": TEXTS}
-        | {"clusters": NOTHING | TEXTS},
+        | {"clusters": NOTHING | TEXTS, "client": NOTHING},
     ),
     "report.Compared": Call(
         report.Compared,

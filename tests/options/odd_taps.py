@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,20 @@ class Scheduler:
 
 LABELLED = Labelled()
 OF_LABELLED = probekit.tap(LABELLED, "inner")
+
+
+@cache
+def client() -> Any:
+    """Of a cluster in this process, without workers."""
+    from distributed import Client
+
+    return Client(n_workers=0, processes=False, dashboard_address="127.0.0.1:0")
+
+
+def workers(**options: Any) -> probekit.Workers:
+    """Of a client, unless something else is given."""
+    given = options.pop("client")
+    return probekit.Workers(client() if given is None else given, **options)
 
 
 def entered(context: Any) -> Any:
@@ -179,9 +193,24 @@ CALLS: dict[str, Call] = {
     ),
     "probekit.Tap.__call__": Call(
         partial(probekit.Tap.__call__, TAP),
-        MEASURED | {"draws": 1, "keep_draws": False, "store": None, "progress": False, "precision": "float32"},
-        OF_MEASURED,
-        only={"sigma", "seed", "batch_size", "conditions", "draws", "keep_draws", "store", "progress", "precision"},
+        MEASURED
+        | {"draws": 1, "keep_draws": False, "store": None, "progress": False, "precision": "float32"}
+        | {"client": None},
+        OF_MEASURED | {"client": NOTHING},
+        only={"sigma", "seed", "batch_size", "conditions", "draws", "keep_draws", "store", "progress", "precision"}
+        | {"client"},
+    ),
+    "probekit.Workers": Call(
+        workers,
+        {"client": None, "network": None, "pickled": False, "threads": None, "patience": None},
+        {
+            # What counts as nothing stands for a good one here.
+            "client": NOTHING,
+            "network": TEXTS | NOTHING,
+            "pickled": FLAGS,
+            "threads": WHOLES | NOTHING,
+            "patience": NUMBERS | NOTHING,
+        },
     ),
     "probekit.Tap.__call__: a condition": Call(labelled, {"label": 1}, {"label": CONDITIONS}),
     "probekit.Tap.maps": Call(

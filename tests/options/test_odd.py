@@ -39,6 +39,7 @@ WITHIN = [
     "probekit.checks",
     "probekit.cli",
     "probekit.denoising",
+    "probekit.distribute",
     "probekit.drawing",
     "probekit.errors",
     "probekit.evaluation",
@@ -51,19 +52,28 @@ WITHIN = [
     "probekit.images.files",
     "probekit.images.imageset",
     "probekit.images.items",
+    "probekit.images.mapped",
+    "probekit.images.members",
+    "probekit.images.parts",
     "probekit.images.positions",
+    "probekit.images.quiet",
+    "probekit.images.reading",
     "probekit.images.resize",
     "probekit.images.samples",
+    "probekit.images.shards",
     "probekit.images.sources",
     "probekit.images.tables",
+    "probekit.images.tars",
     "probekit.images.targets",
     "probekit.images.unusable",
+    "probekit.images.zips",
     "probekit.labels",
     "probekit.machine",
     "probekit.naming",
     "probekit.models",
     "probekit.models.blocks",
     "probekit.models.card",
+    "probekit.models.made",
     "probekit.models.normalisation",
     "probekit.models.parts",
     "probekit.phi",
@@ -89,7 +99,9 @@ WITHIN = [
     "probekit.train.steps",
 ]
 # Rooms that are within with all their modules.
-ROOMS = tuple(f"probekit.{room}." for room in ("capture", "cli", "denoising", "drawing", "machine", "phi"))
+ROOMS = tuple(
+    f"probekit.{room}." for room in ("capture", "cli", "denoising", "distribute", "drawing", "machine", "phi")
+)
 # Records that the package makes and users read, and what is made by a function that checks.
 MADE = {
     "probekit.Tap",

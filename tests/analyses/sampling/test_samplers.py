@@ -1,5 +1,7 @@
 """Samplers that a researcher writes: one function of a walk and its noise levels, named or given as it is."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from probekit.errors import InputError
 from probekit.synthetic.patch_model import PatchModel
 from tests.analyses.sampling.making import drawn, made, patches
 
+ROOT = Path(__file__).parents[3]
 SHARE = partial(number, what="a share, in [0, 1]", good=lambda v: 0 <= v <= 1)
 SHORT, PUBLISHED = sampling.Guiding(guidance_steps=5), sampling.Guiding()
 
@@ -199,3 +202,9 @@ def test_options_may_come_in_a_dataclass_of_ones_own() -> None:
     assert sampling.method_of(wide, {"width": 2}).settings == {"width": 2}
     with pytest.raises(InputError, match="width=-1: give a number > 0"):
         sampling.method_of(wide, {"width": -1})
+
+
+def test_bundled_methods_are_known_whatever_of_the_room_is_loaded_first() -> None:
+    program = "from analyses.sampling import method_of; print(method_of('langevin', {}).name)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout == "langevin\n"

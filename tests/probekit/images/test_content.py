@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,15 @@ def test_a_fingerprint_tells_one_changed_value_in_any_image(tmp_path: Path) -> N
         prints |= {load(folder).fingerprint()}
         (folder / f"{index:03}.png").write_bytes(before)
     assert len(prints) == 2 * (count + 1)
+
+
+def test_a_fingerprint_of_files_is_the_sum_that_stores_have_kept(tmp_path: Path) -> None:
+    """Of the number, the shape, what is done and the checksums, written as Python writes a tuple."""
+    folder = written(tmp_path / "here", pixels(3))
+    for images in (load(folder), load(folder)[:1]):
+        sums = tuple(zlib.crc32((folder / name).read_bytes()) for name in images.ids)
+        said = f"{len(images)} (3, 6, 6)RGB / 255 {sums}"
+        assert images.fingerprint() == hashlib.sha256(said.encode()).hexdigest()
 
 
 def test_parts_and_joined_sets_of_files_have_prints_of_their_own_files(tmp_path: Path) -> None:

@@ -572,7 +572,7 @@ def test_a_zip_that_holds_one_path_twice_is_refused(tmp_path: Path) -> None:
 def test_a_truncated_zip_is_refused(folder: Path, tmp_path: Path) -> None:
     archive = zipped(folder, tmp_path / "z.zip")
     archive.write_bytes(archive.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"z.zip is neither a folder nor a zip"):
+    with pytest.raises(InputError, match=r"z.zip is neither a folder, a zip nor a tar"):
         load(archive)
 
 
@@ -586,11 +586,11 @@ def test_an_empty_folder_and_an_empty_zip_hold_no_image_files(tmp_path: Path) ->
 
 
 def test_a_path_that_does_not_exist_and_a_single_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r'missing does not exist: give a folder, a zip, or "samples"'):
+    with pytest.raises(InputError, match=r'missing does not exist: give a folder, a zip, tars, or "samples"'):
         load(tmp_path / "missing")
     with pytest.raises(
         InputError,
-        match=r"a.png is neither a folder nor a zip: of single image files give a list, load\(\[.*a.png'\]\)",
+        match=r"a.png is neither a folder, a zip nor a tar: of single image files give a list, load\(\[.*a.png'\]\)",
     ):
         load(write(tmp_path / "a.png", pixels(1)[0]))
 

@@ -1,0 +1,96 @@
+"""Images a second that are read of files: by one thread and by two, and while a network computes.
+
+Run: python benchmarks/reading_files.py
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from turns import in_turns
+
+import probekit
+from probekit.images import load, reading
+
+__all__ = ["measured"]
+
+SIDES = (64, 128, 256, 512)
+# Of each size as many images as make a round about half a second.
+PIXELS = 2**22
+
+
+def written(folder: Path, side: int, kind: str) -> Path:
+    """Built-in photographs in files of one size and kind."""
+    folder.mkdir(parents=True)
+    pixels = (255 * load("samples", size=64).read(range(64)).permute(0, 2, 3, 1).numpy()).astype(np.uint8)
+    for k in range(min(512, PIXELS // side**2)):
+        image = Image.fromarray(pixels[k % 64]).resize((side, side), Image.Resampling.BICUBIC)
+        image.save(folder / f"{k:04}.{kind}", quality=90)
+    return folder
+
+
+def ready(folders: Mapping[str, str], threads: int) -> Mapping[str, Callable[[], Mapping[str, Any]]]:
+    """Reading of all images of each folder."""
+    torch.set_num_threads(threads)
+    reading.WORTH_THREADS = 0
+    sets = {name: load(Path(folder)) for name, folder in folders.items()}
+    return {name: partial(read, images) for name, images in sets.items()}
+
+
+def read(images: Any) -> Mapping[str, Any]:
+    """All images, as many at once as a tap reads."""
+    for start in range(0, len(images), 64):
+        images.read(range(start, min(start + 64, len(images))))
+    return {"images": len(images)}
+
+
+def tapped(folders: Mapping[str, str], worth: int) -> Mapping[str, Callable[[], Mapping[str, Any]]]:
+    """φ of the images of each folder by a small network, whose work takes about as long as theirs."""
+    torch.set_num_threads(2)
+    reading.WORTH_THREADS = worth
+    tap = probekit.tap(probekit.load("photo32"), "mid")
+    sets = {name: load(Path(folder), size=32, crop=32) for name, folder in folders.items()}
+
+    def measure(images: Any) -> Mapping[str, Any]:
+        tap(images, sigma=0.3, draws=1, progress=False)
+        return {"images": len(images)}
+
+    return {name: partial(measure, images) for name, images in sets.items()}
+
+
+def measured(rounds: int = 7) -> list[tuple[str, list[float], str]]:
+    """Rows of reading by two threads over one, and of a tap: name, ratio of each round, rates in words."""
+    with tempfile.TemporaryDirectory() as place:
+        folders = {
+            f"{kind.upper()} of {side}×{side}": str(written(Path(place) / f"{kind}{side}", side, kind))
+            for kind in ("jpg", "png")
+            for side in SIDES
+        }
+        found = in_turns({f"{n} threads": partial(ready, folders, n) for n in (1, 2)}, rounds)
+        larger = {name: folder for name, folder in folders.items() if "64×64" not in name}
+        taps = in_turns({"alone": partial(tapped, larger, 2**60), "threads": partial(tapped, larger, 0)}, rounds)
+    rows = []
+    for title, (one, two) in (
+        ("", (found["1 threads"], found["2 threads"])),
+        ("φ of ", (taps["alone"], taps["threads"])),
+    ):
+        for name in one:
+            ratios = [a.seconds / b.seconds for a, b in zip(one[name], two[name], strict=True)]
+            rates = [np.median([turn.said["images"] / turn.seconds for turn in way[name]]) for way in (two, one)]
+            rows.append((f"{title}{name}", ratios, f"{rates[0]:,.0f} images/s; one thread {rates[1]:,.0f}"))
+    return rows
+
+
+if __name__ == "__main__":
+    # As a module that other processes find.
+    import reading_files
+
+    for name, ratios, rates in reading_files.measured():
+        print(f"{name}: {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), {rates}")
