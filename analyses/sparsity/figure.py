@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import GUIDE, level_colours
+from analyses.ground import GUIDE, at_hand, level_colours
 from analyses.sparsity.analyse import FINDINGS, PLACE
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def plot(findings: xr.Dataset) -> Figure:
         attrs=("level",),
         along={"vector": ("phi",), "measure": ("participation_ratio",)},
     )
-    phi = findings.sel(vector="phi")
+    phi = at_hand(findings).sel(vector="phi")
     if phi.sizes["sigma"] > MAX_LINES:
         # More noise levels than lines that can be told apart: some, from the least to the largest.
         phi = phi.isel(sigma=np.linspace(0, phi.sizes["sigma"] - 1, MAX_LINES).round().astype(int))
