@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -82,28 +82,77 @@ def cluster(workers: int) -> Iterator[tuple[Client, int]]:
                 process.wait()
 
 
-def scaling(images: int = 3000) -> None:
-    """Images a second by one process of one thread, and by one and two workers of one."""
+def scaling(images: int = 12_288) -> None:
+    """Images a second by one process of one thread, by one and two workers of one, and by two processes apart.
+
+    The last, which nothing connects, is what two of them reach on this machine: its cores may share caches and units.
+    """
     torch.set_num_threads(1)
     tap = probekit.tap(probekit.load("photo32"), "mid")
-    source = np.random.default_rng(0).random((images, 3, 32, 32), dtype=np.float32)
-    seconds: dict[str, list[float]] = {"one process": [], "1 worker": [], "2 workers": []}
-    with TemporaryDirectory() as folder, cluster(1) as (one, _), cluster(2) as (two, _):
+    source = pictures(images)
+    seconds: dict[str, list[float]] = {"one process": [], "1 worker": [], "2 workers": [], "2 processes apart": []}
+    with TemporaryDirectory() as folder, cluster(1) as (one, _), cluster(2) as (two, _), apart(images // 2) as pair:
+        path = Path(folder) / "phi.zarr"
+        clients = {"one process": None, "1 worker": one, "2 workers": two}
         for lap in range(ROUNDS + 1):
-            for name, client in zip(seconds, (None, one, two), strict=True):
-                path = Path(folder) / "phi.zarr"
+            for name, found in seconds.items():
                 shutil.rmtree(path, ignore_errors=True)
                 began = time.perf_counter()
-                tap(source, **OPTIONS, store=path, client=client, progress=False)
+                if name in clients:
+                    tap(source, **OPTIONS, store=path, client=clients[name], progress=False)
+                else:
+                    pair()
                 if lap:
-                    seconds[name].append(time.perf_counter() - began)
-    base = np.median(seconds["1 worker"])
+                    found.append(time.perf_counter() - began)
+    base = float(np.median(seconds["1 worker"]))
     for name, found in seconds.items():
         middle = float(np.median(found))
         print(
-            f"photo32, {images} images, 4 draws: {name:12s} {4 * images / middle:8.0f} noisy images/s, "
+            f"photo32, {images} images, 4 draws: {name:17s} {4 * images / middle:8.0f} noisy images/s, "
             f"{base / middle:.2f} × one worker ({min(found):.1f} to {max(found):.1f} s)"
         )
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.random.default_rng(0).random((count, 3, 32, 32), dtype=np.float32)
+
+
+@contextmanager
+def apart(images: int) -> Iterator[Callable[[], None]]:
+    """A function that has two processes, which know nothing of each other, measure so many images each."""
+    began = [
+        subprocess.Popen(
+            [sys.executable, __file__, "--half", str(images)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for _ in range(2)
+    ]
+
+    def run() -> None:
+        for process in began:
+            print("go", file=process.stdin, flush=True)
+        for process in began:
+            assert process.stdout is not None
+            process.stdout.readline()
+
+    try:
+        yield run
+    finally:
+        for process in began:
+            process.communicate()
+
+
+def half(images: int) -> None:
+    """Measure so many images, as often as a line is read, and say when that is done."""
+    torch.set_num_threads(1)
+    tap, source = probekit.tap(probekit.load("photo32"), "mid"), pictures(images)
+    for _ in sys.stdin:
+        with TemporaryDirectory() as folder:
+            tap(source, **OPTIONS, store=Path(folder) / "phi.zarr", progress=False)
+        print("done", flush=True)
 
 
 def overhead(images: int = 100_000) -> None:
@@ -149,7 +198,7 @@ def million(images: int) -> None:
 
         watching = threading.Thread(target=watch)
         watching.start()
-        asked: Any = {"sigma": 0.2, "draws": 8, "batch_size": 4096, "store": path, "client": workers}
+        asked: Any = {"sigma": 0.2, "draws": 10, "batch_size": 4096, "store": path, "client": workers}
         tap(source, **asked)
         over.set()
         watching.join()
@@ -195,7 +244,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--only", choices=("scaling", "overhead", "million"))
+    # Of the process itself, as `scaling` starts it.
+    parser.add_argument("--half", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.half:
+        half(given.half)
+        return
     for name, part in {"scaling": scaling, "overhead": overhead, "million": lambda: million(given.images)}.items():
         if given.only in (None, name):
             part()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -71,17 +72,22 @@ def sums(folder: Path) -> dict[str, str]:
 
 def environment(folder: Path) -> dict[str, str]:
     """Of processes that import this checkout, and modules of a folder."""
-    path = os.pathsep.join([str(folder), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(folder), str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", TOLD: str(folder)}
 
 
 @contextmanager
 def processes(
-    folder: Path, workers: int
+    folder: Path, workers: int, *, nannies: bool = False
 ) -> Iterator[tuple[str, subprocess.Popen[bytes], list[subprocess.Popen[bytes]]]]:
-    """A scheduler and workers as a person starts them in a shell; gives the address, and all processes."""
+    """A scheduler and workers as a person starts them in a shell; gives the address, and all processes.
+
+    With `nannies` each worker has one, which starts another where it is killed.
+    """
     began: list[Process] = []
     quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment(folder), "cwd": folder}
+    # Children end with them.
+    quiet["start_new_session"] = True
     file = folder / f"scheduler-{os.getpid()}-{time.monotonic_ns()}.json"
     program = [sys.executable, "-m", "dask"]
     try:
@@ -91,7 +97,8 @@ def processes(
             )
         )
         for _ in range(workers):
-            options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0"]
+            options = ["--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]
+            options += [] if nannies else ["--no-nanny"]
             began.append(subprocess.Popen([*program, "worker", "--scheduler-file", str(file), *options], **quiet))
         address = ""
         for _ in range(600):
@@ -103,6 +110,7 @@ def processes(
         yield address, began[0], began[1:]
     finally:
         for process in began:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         for process in began:
             process.wait()

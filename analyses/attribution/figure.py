@@ -43,9 +43,9 @@ def plot(findings: xr.Dataset) -> Figure:
         If it is neither.
     """
     if isinstance(findings, xr.Dataset) and "change" in findings:
-        EFFECTS.check(findings, *PANELS, attrs=("factor",))
+        findings = EFFECTS.taken(findings, *PANELS, attrs=("factor",))
         return _effects(findings)
-    ATTRIBUTION.check(findings, "attribution", attrs=("method",))
+    findings = ATTRIBUTION.taken(findings, "attribution", attrs=("method",))
     return _maps(findings)
 
 

@@ -47,7 +47,7 @@ def plot(compared: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    COMPARED.check(compared, *COMPARED.variables)
+    compared = COMPARED.taken(compared, *COMPARED.variables)
     names, numbers = labels.strings(compared["network"].values), compared["claim"].values
     figure = Figure(figsize=(3.2 + 1.25 * len(names), 0.5 + 0.46 * len(numbers)), layout="constrained")
     axis = figure.subplots()

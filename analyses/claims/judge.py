@@ -183,7 +183,7 @@ def side_by_side(judged: Mapping[str, xr.Dataset | Sequence[xr.Dataset]]) -> xr.
     found["verdict"] = np.full((len(numbers), len(given)), ABSENT, object)
     for n, (name, several) in enumerate(given.items()):
         for one in [several] if isinstance(several, xr.Dataset) else checks.listed("judged", several, wanted):
-            JUDGED.check(one, "of_claim", "outcome", "counts", "verdict")
+            one = JUDGED.taken(one, "of_claim", "outcome", "counts", "verdict")
             for claim, verdict in verdicts(one).items():
                 at = numbers.index(claim), n
                 if found["verdict"][at] != ABSENT:

@@ -35,7 +35,7 @@ def command(judged: Judged, out: Out = OUT) -> list[Path]:
     links: dict[str, dict[int, str]] = {}
     for path in judged:
         one = read(path)
-        JUDGED.check(one, "of_claim", "outcome", "counts", "verdict")
+        one = JUDGED.taken(one, "of_claim", "outcome", "counts", "verdict")
         name = str(one.attrs.get("denoiser", path.parent.name))
         found.setdefault(name, []).append(one)
         page = path.with_name("report.md")

@@ -40,7 +40,7 @@ MOST = 6
 
 def verdicts(judged: xr.Dataset) -> dict[int, str]:
     """The verdict on each claim, by its number, of what `table` returns; a claim that is none is refused."""
-    JUDGED.check(judged, *NEEDED)
+    judged = JUDGED.taken(judged, *NEEDED)
     for claim in np.unique(np.concatenate([judged["claim"].values, judged["of_claim"].values])):
         claim_of(claim)
     return {int(c): str(v) for c, v in zip(judged["claim"].values, judged["verdict"].values, strict=True)}
@@ -113,7 +113,7 @@ def _named(rows: xr.Dataset, chosen: np.ndarray) -> str:
 
 def markdown(judged: xr.Dataset) -> str:
     """What `table` returns as Markdown: for each claim its verdict and its criteria."""
-    JUDGED.check(judged, *JUDGED.variables)
+    judged = JUDGED.taken(judged, *JUDGED.variables)
     lines = []
     for claim, verdict in verdicts(judged).items():
         lines += [f"**Claim {claim}. {claim_of(claim).title}: {verdict}.**", ""]
@@ -137,7 +137,7 @@ def verdict_table(compared: xr.Dataset, links: Mapping[str, Mapping[int, str]] |
     InputError
         If these are no such findings, or links are of networks that are not among them.
     """
-    COMPARED.check(compared, *COMPARED.variables)
+    compared = COMPARED.taken(compared, *COMPARED.variables)
     names = labels.strings(compared["network"].values).tolist()
     wanted = 'links by claim, by network, e.g. {"photo32": {1: "results.md"}}'
     given = checks.mapping("links", {} if links is None else links, wanted)

@@ -94,7 +94,7 @@ def _checked(of: str, given: xr.Dataset, label: str) -> xr.Dataset:
             "with a list"
         )
     try:
-        FINDINGS.check(given, "assignment")
+        given = FINDINGS.taken(given, "assignment")
     except InputError as error:
         raise InputError(f"{of}: {error}") from error
     labels.check_ids(given, of=of)

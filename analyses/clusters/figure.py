@@ -42,11 +42,11 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, "size", *PLACE)
+    findings = FINDINGS.taken(findings, "size", *PLACE)
     if "strength" in findings:
-        FINDINGS.check(findings, "strength", "strength_se", "silhouette", attrs=("threshold",))
+        findings = FINDINGS.taken(findings, "strength", "strength_se", "silhouette", attrs=("threshold",))
     if "ami" in findings:
-        FINDINGS.check(findings, "ami")
+        findings = FINDINGS.taken(findings, "ami")
     middle = findings.sizes["sigma"] // 2
     blocks = list(map(str, findings["block"].values))
     panels = [name for name in ("strength", "silhouette", "size", "ami") if name in findings]
@@ -105,8 +105,8 @@ def plot_embedding(embedding: xr.Dataset, findings: xr.Dataset, *, label: str = 
     """
     from matplotlib.figure import Figure
 
-    MAP.check(embedding, "embedding", *PLACE)
-    FINDINGS.check(findings, "assignment", *PLACE)
+    embedding = MAP.taken(embedding, "embedding", *PLACE)
+    findings = FINDINGS.taken(findings, "assignment", *PLACE)
     checks.text("label", label, "the name of a coordinate along image")
     unknown = sorted(set(embedding["image"].values) - set(findings["image"].values))
     if unknown:
@@ -167,7 +167,7 @@ def sheet(
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, "assignment", "centre_distance", *PLACE)
+    findings = FINDINGS.taken(findings, "assignment", "centre_distance", *PLACE)
     cluster = checks.whole("cluster", cluster, least=0)
     n = checks.whole("n", n, least=1)
     source = image_sources.load(images)

@@ -198,7 +198,7 @@ def analyse(
     n_channels = checks.whole("n_channels", n_channels, least=1)
     source, tap = _checked(images, data, as_network(denoiser), sigma, given)
     found = selectivity.analyse(data, resamples=100) if findings is None else findings
-    selectivity.FINDINGS.check(found, *READ)
+    found = selectivity.FINDINGS.taken(found, *READ)
     check_same_network(found, data, ("the findings", "the data"))
     if not same_channels(found, data):
         raise InputError(
@@ -285,7 +285,7 @@ def most_selective(
         If there is no selective channel, or no such noise level.
     """
     n_channels = checks.whole("n_channels", n_channels, least=1)
-    selectivity.FINDINGS.check(findings, *READ)
+    findings = selectivity.FINDINGS.taken(findings, *READ)
     at = findings.isel(sigma=_position(findings, sigma))
     least_active = checks.fraction("least_active", least_active, "a share of the images, between 0 and 1, e.g. 0.05")
     active = at["activity_fraction"].values >= least_active

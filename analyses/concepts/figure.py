@@ -51,7 +51,7 @@ def plot(findings: xr.Dataset) -> Figure:
 def _of_one(findings: xr.Dataset) -> Figure:
     from matplotlib.figure import Figure
 
-    HELD.check(findings, "nearer", "p", attrs=("channels",))
+    findings = HELD.taken(findings, "nearer", "p", attrs=("channels",))
     names, nearer = strings(findings["witness"].values), findings["nearer"].values
     figure = Figure(figsize=(1.5 + 1.5 * len(names), 4), layout="constrained")
     axis, places = figure.subplots(), np.arange(len(names))
@@ -68,7 +68,7 @@ def _of_one(findings: xr.Dataset) -> Figure:
 def _of_several(findings: xr.Dataset) -> Figure:
     from matplotlib.figure import Figure
 
-    FINDINGS.check(
+    findings = FINDINGS.taken(
         findings, "nearer", "p_holm", "exciting", "held_samples", "free_samples", "reached", "channel", "held"
     )
     shown = min(MOST_IMAGES, findings.sizes["exciting"])

@@ -41,7 +41,7 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, *DRAWN, attrs=("images", "reference"))
+    findings = FINDINGS.taken(findings, *DRAWN, attrs=("images", "reference"))
     names, rows = findings["measure"].values, findings["row"].values
     cols = min(4, len(names))
     lines = -(-len(names) // cols)

@@ -44,7 +44,7 @@ def plot(findings: xr.Dataset, *, distance: str | None = None) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    TABLE.check(findings, *NEEDED)
+    findings = TABLE.taken(findings, *NEEDED)
     if "group" not in findings.coords:
         raise InputError("the findings lost their coordinate group: give what cues.table returns")
     known = tuple(labels.strings(findings["distance"].values))

@@ -77,7 +77,9 @@ def verdict(findings: xr.Dataset, *, blocks: Sequence[str] | None = None, distan
     given = None if blocks is None else checks.names("blocks", blocks, wanted)
     if given is not None and not given:
         raise InputError(f"blocks is empty: give {wanted}")
-    TABLE.check(findings, "difference", "gain", "texture_chance", "shape_chance", attrs=("reference", "level"))
+    findings = TABLE.taken(
+        findings, "difference", "gain", "texture_chance", "shape_chance", attrs=("reference", "level")
+    )
     known = labels.strings(findings["block"].values).tolist()
     for name in [MIDDLE] if given is None else given:
         checks.choice("blocks", name, tuple(known))

@@ -36,7 +36,7 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, attrs=("conditions",))
+    findings = FINDINGS.taken(findings, attrs=("conditions",))
     figure = Figure(figsize=(5 * findings.sizes["feature"], 4.5), layout="constrained")
     axes = figure.subplots(1, findings.sizes["feature"], squeeze=False, sharey=True)[0]
     for axis, name in zip(axes, map(str, findings["feature"].values), strict=True):

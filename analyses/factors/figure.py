@@ -55,8 +55,7 @@ def plot(
     from matplotlib.figure import Figure
 
     rows = {"trained": findings, **mapping("others", {} if others is None else others, "findings of controls by name")}
-    for found in rows.values():
-        FINDINGS.check(found, *NEEDED, attrs=("factor", "scale"))
+    rows = {name: FINDINGS.taken(found, *NEEDED, attrs=("factor", "scale")) for name, found in rows.items()}
     matrix = choice("matrix", matrix, MATRICES)
     levels = findings["sigma"].values
     at = float(levels[len(levels) // 2] if sigma is None else noise_level(sigma))

@@ -98,7 +98,9 @@ def _checked(name: str, given: xr.Dataset) -> xr.Dataset:
     """What was found of each image, in memory and in the order of ids, so that the order of images changes nothing."""
     needed = ("error", "spread", "same", "group", "value")
     try:
-        FINDINGS.check(given, *needed[:-1], dims=("image", "sigma", "block", "value"), attrs=("factor", "scale"))
+        given = FINDINGS.taken(
+            given, *needed[:-1], dims=("image", "sigma", "block", "value"), attrs=("factor", "scale")
+        )
         check_numbers(given, "value")
     except InputError as error:
         raise InputError(f"{name}: {error}") from error

@@ -226,7 +226,7 @@ def card_entry(findings: xr.Dataset) -> dict[str, Any]:
         If the findings are not of this analysis.
     """
     needed = ("psnr_training", "psnr_held_out", "gap", "near_copy", "near_copy_rate")
-    FINDINGS.check(findings, *needed, attrs=("training_images", "held_out_images", "share", "level"))
+    findings = FINDINGS.taken(findings, *needed, attrs=("training_images", "held_out_images", "share", "level"))
 
     def rounded(name: str, digits: int = 2) -> Any:
         return findings[name].values.astype(float).round(digits).tolist()

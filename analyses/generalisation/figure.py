@@ -42,7 +42,7 @@ def plot(findings: xr.Dataset, *, most: int = 12) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, *NEEDED)
+    findings = FINDINGS.taken(findings, *NEEDED)
     most = whole("most", most, least=1)
     shown = np.argsort(findings["relative_distance"].values, kind="stable")[:most]
     figure = Figure(figsize=(max(10, 0.9 * len(shown)), 6), layout="constrained")
@@ -84,7 +84,7 @@ def sheet(findings: xr.Dataset, *, columns: int = 16) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, *NEEDED, attrs=("denoiser",))
+    findings = FINDINGS.taken(findings, *NEEDED, attrs=("denoiser",))
     columns = whole("columns", columns, least=1)
     samples = findings["samples"]
     columns = min(columns, samples.sizes["sample"])

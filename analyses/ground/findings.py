@@ -233,6 +233,14 @@ class Findings:
             if absent:
                 raise InputError(f"the findings have no {dim} {', '.join(absent)}: give what {source}, of all {dim}s")
 
+    def taken(self, findings: Any, *names: str, **needed: Any) -> xr.Dataset:
+        """Findings in memory, however they were opened, once `check` found them good.
+
+        Arrays of Dask, as of a store that was opened lazily, lack methods that figures use, such as `item`.
+        """
+        self.check(findings, *names, **needed)
+        return findings.compute()
+
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """The table of variables: name, dims, meaning, units, interval."""
         return [

@@ -41,9 +41,9 @@ def plot(findings: xr.Dataset, path: xr.Dataset | None = None) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, "relative_bias", "sd", "exact_bias")
+    findings = FINDINGS.taken(findings, "relative_bias", "sd", "exact_bias")
     if path is not None:
-        PATH.check(path, "mismatch")
+        path = PATH.taken(path, "mismatch")
     panels = 2 + (path is not None)
     figure = Figure(figsize=(3.8 * panels, 3.6), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False)[0]

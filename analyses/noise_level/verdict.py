@@ -80,8 +80,8 @@ def verdict(findings: xr.Dataset, path: xr.Dataset, *, networks: Sequence[str] |
     >>> judged.attrs["verdict"], judged.attrs["lacks"]
     ('does not hold', '10 levels of σ from 1 to 0.03 along the path')
     """
-    FINDINGS.check(findings, "relative_bias", attrs=("level",))
-    PATH.check(path, "mismatch", attrs=("level",))
+    findings = FINDINGS.taken(findings, "relative_bias", attrs=("level",))
+    path = PATH.taken(path, "mismatch", attrs=("level",))
     known = _names(findings)
     if not set(known) <= set(_names(path)):
         raise InputError("findings and path are of different denoisers: give what analyse and along return of the same")

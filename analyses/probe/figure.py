@@ -35,7 +35,7 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, "chance", "accuracy", "top_accuracy", attrs=("top", "classes", "train_images"))
+    findings = FINDINGS.taken(findings, "chance", "accuracy", "top_accuracy", attrs=("top", "classes", "train_images"))
     panels = [("accuracy", "top 1"), ("top_accuracy", f"top {findings.attrs['top']}")]
     figure = Figure(figsize=(4 * (2 + ("curve" in findings)), 3.6), layout="constrained")
     axes = figure.subplots(1, 2 + ("curve" in findings), squeeze=False)[0]

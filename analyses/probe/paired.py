@@ -94,7 +94,7 @@ def compare(
 def _answers(name: str, given: xr.Dataset) -> xr.Dataset:
     """What was found of each image, in memory and in the order of ids, so that the order of images changes nothing."""
     try:
-        FINDINGS.check(given, *PER_IMAGE.values())
+        given = FINDINGS.taken(given, *PER_IMAGE.values())
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     labels.check_ids(given, of=name)

@@ -241,7 +241,7 @@ def shares(samples: xr.Dataset, *, groups: str | None = None, level: float = 0.9
     array([['not shown', 'not shown']], dtype=object)
     """
     check_samples(samples)
-    SAMPLES.check(samples, "loss_before", dims=("level",), attrs=("method",))
+    samples = SAMPLES.taken(samples, "loss_before", dims=("level",), attrs=("method",))
     if (method := samples.attrs["method"]) != GUIDED:
         raise InputError(f"samples are of method {method!r}: give some of {GUIDED!r}, whose losses can be compared")
     level = fraction("level", level, "a probability between 0 and 1")

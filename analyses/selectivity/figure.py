@@ -41,7 +41,7 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(
+    findings = FINDINGS.taken(
         findings,
         "type",
         "number",

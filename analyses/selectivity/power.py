@@ -136,7 +136,7 @@ def plot_power(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    POWER.check(findings, "fraction", "decided", along={"kind": KINDS, "criterion": CRITERIA})
+    findings = POWER.taken(findings, "fraction", "decided", along={"kind": KINDS, "criterion": CRITERIA})
     blocks = list(labels.strings(findings["block"].values))
     block = "mid" if "mid" in blocks else blocks[-1]
     here = findings.isel(block=blocks.index(block))

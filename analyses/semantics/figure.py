@@ -44,10 +44,10 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, *PLACE, dims=PLACE, attrs=("level",))
+    findings = FINDINGS.taken(findings, *PLACE, dims=PLACE, attrs=("level",))
     for name, chance in CHANCES.items():
         if name in findings:
-            FINDINGS.check(findings, name, *chance)
+            findings = FINDINGS.taken(findings, name, *chance)
     one = findings.isel(distance=0)
     figure = Figure(figsize=(13, 4), layout="constrained")
     panels = [draw for name, draw in PANELS.items() if name in findings]
@@ -85,7 +85,9 @@ def plot_reliability(findings: xr.Dataset) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    RELIABILITY.check(findings, "reliability", "reliable", dims=PLACE, attrs=("target", "level", "draws_split"))
+    findings = RELIABILITY.taken(
+        findings, "reliability", "reliable", dims=PLACE, attrs=("target", "level", "draws_split")
+    )
     if "noise_free" not in findings["estimator"].values:
         raise InputError("the findings lack the estimator noise_free: give what semantics.reliability returns")
     one = findings.sel(estimator="noise_free")

@@ -46,7 +46,7 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(
+    findings = FINDINGS.taken(
         findings,
         "sparsity",
         "change",

@@ -372,7 +372,7 @@ def check_fitted(data: xr.Dataset, findings: xr.Dataset) -> xr.Dataset:
     data = check(data, images=MIN_IMAGES)
     if not isinstance(findings, xr.Dataset) or "subspace" not in findings or "n_subspaces" not in findings:
         raise InputError("the findings have no subspaces: give what subspaces.fit or subspaces.analyse returned")
-    FITTED.check(
+    findings = FITTED.taken(
         findings,
         "subspace",
         "n_subspaces",
@@ -440,7 +440,7 @@ def score(findings: xr.Dataset, truth: xr.Dataset, *, data: xr.Dataset | None = 
         raise InputError(f"the truth lacks {', '.join(lacking)}: give what probekit.synthetic.subspaces made")
     if not isinstance(findings, xr.Dataset) or "n_subspaces" not in findings:
         raise InputError("the findings have no subspaces: give what subspaces.fit or subspaces.analyse returned")
-    FITTED.check(findings, "n_subspaces", "support")
+    findings = FITTED.taken(findings, "n_subspaces", "support")
     if truth["subspace"].dims != ("image",) or truth["support"].dims != ("subspace", "channel"):
         raise InputError("the truth has other dims: give what probekit.synthetic.subspaces made")
     if not np.array_equal(labels.strings(findings.image.values), labels.strings(truth.image.values)):

@@ -162,7 +162,9 @@ def sheet(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    EXCITED.check(findings, "patch", "activation_map", "activity", "photographs", attrs=("block", "shown_sigma"))
+    findings = EXCITED.taken(
+        findings, "patch", "activation_map", "activity", "photographs", attrs=("block", "shown_sigma")
+    )
     channels, ranks = findings.sizes["channel"], findings.sizes["rank"]
     figure = Figure(figsize=(1.2 + 1.1 * ranks * 2, 0.6 + 0.75 * channels), layout="constrained")
     axes = figure.subplots(channels, 2 * ranks, squeeze=False)

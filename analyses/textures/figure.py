@@ -41,7 +41,7 @@ def plot(findings: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    TABLE.check(findings, "rate", "chance", attrs=("reference", "photographs", "patches"))
+    findings = TABLE.taken(findings, "rate", "chance", attrs=("reference", "photographs", "patches"))
     distance = str(findings.attrs.get("verdict_distance", findings["distance"].values[0]))
     forms, sigmas = strings(findings["form"].values), findings["sigma"].values
     size = (3.5 + 3.8 * len(sigmas), 1.0 + 2.8 * len(forms))
@@ -83,7 +83,7 @@ def plot_curves(findings: xr.Dataset) -> Figure:
 
     from analyses.ground import block_colours
 
-    TABLE.check(
+    findings = TABLE.taken(
         findings, "rate_by_draws", "rate_by_patches", "chance_by_draws", "chance_by_patches", attrs=("reference",)
     )
     forms, blocks = strings(findings["form"].values), list(map(str, findings["block"].values))

@@ -130,7 +130,7 @@ def _outcomes(chosen: xr.Dataset, rivals: Sequence[str], reference: str) -> list
 
 
 def _chosen(findings: Any, distance: str, sigma: float | None) -> xr.Dataset:
-    TABLE.check(findings, "rate", "difference", dims=PLACE, attrs=("reference",))
+    findings = TABLE.taken(findings, "rate", "difference", dims=PLACE, attrs=("reference",))
     checks.choice("distance", distance, labels.strings(findings["distance"].values))
     chosen = findings.sel(distance=distance)
     if sigma is None:

@@ -46,7 +46,7 @@ def plot(findings: xr.Dataset, *, sigma: float | None = None) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, "participation_ratio", "fraction", "psnr", attrs=("batch_size",))
+    findings = FINDINGS.taken(findings, "participation_ratio", "fraction", "psnr", attrs=("batch_size",))
     levels = findings["sigma"].values
     known = f"one of the noise levels {', '.join(f'{s:g}' for s in levels)}"
     wanted = float(levels.min() if sigma is None else number("sigma", sigma, known, good=lambda s: s in levels))

@@ -42,7 +42,7 @@ def plot(findings: xr.Dataset) -> Figure:
     from matplotlib.figure import Figure
 
     dims = ("variant", "measure", "image", "sample")
-    FINDINGS.check(findings, "value", "low", "high", "difference", "network", dims=dims, attrs=("level",))
+    findings = FINDINGS.taken(findings, "value", "low", "high", "difference", "network", dims=dims, attrs=("level",))
     known = [m for m in strings(findings["measure"].values) if findings["value"].sel(measure=m).notnull().any()]
     names = strings(findings["variant"].values)
     cols = min(5, len(known))
@@ -124,7 +124,7 @@ def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2) -> Fig
     """
     from matplotlib.figure import Figure
 
-    FINDINGS.check(findings, "samples", "condition", "match", "what")
+    findings = FINDINGS.taken(findings, "samples", "condition", "match", "what")
     count = min(whole("conditions", conditions, least=1), findings.sizes["image"])
     each = min(whole("samples", samples, least=1), findings.sizes["sample"])
     names = strings(findings["variant"].values)

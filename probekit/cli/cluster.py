@@ -98,10 +98,12 @@ def _started(count: int) -> Iterator[Client]:
 
     from distributed import Client, LocalCluster
 
+    from probekit.machine.memory import keeping_freed
+
     # No page to look at, on a port that is in no other's way; and the system tells when memory is short: a worker that
     # Dask kills for it would be started again and again.
     options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
-    options["scheduler_kwargs"] = {"dashboard": False}
+    options |= {"scheduler_kwargs": {"dashboard": False}, "env": keeping_freed()}
     try:
         cluster = LocalCluster(n_workers=count, threads_per_worker=1, **options)
     except Exception as error:
@@ -115,7 +117,7 @@ def _started(count: int) -> Iterator[Client]:
 
 def _refuse_no_machine(address: str) -> None:
     """What no scheduler can be at is told at once, not after waiting for an answer."""
-    from distributed.comm import get_address_host_port
+    from distributed.comm.addressing import get_address_host_port
 
     host, port = get_address_host_port(address)
     if not 0 < port < 2**16:

@@ -243,11 +243,14 @@ class _Run:
             ) from landed
         if isinstance(landed, BaseException):
             _refuse_if_gone(self._client, landed)
-            if self._sent[-1].status in ("cancelled", "lost"):
+            if self._sent[-1].status == "cancelled":
                 raise CapacityError(
                     "the cluster was restarted, and what it was at is lost: make the same call again, which goes on "
                     "from what is done"
                 ) from landed
+            if self._sent[-1].status == "lost":
+                # With all workers that held it.
+                self._send_parcel()
             if future.status == "error":
                 # Not of the unit's own: it came back with what it raised.
                 raise InputError(

@@ -16,7 +16,7 @@ from probekit.errors import CapacityError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["available_bytes", "keep_freed", "refuse_array", "refuse_if_too_large", "spoken"]
+__all__ = ["available_bytes", "keep_freed", "keeping_freed", "refuse_array", "refuse_if_too_large", "spoken"]
 
 # What every machine has, and more than any has.
 SMALL, MORE_THAN_ANY = 2**26, 2**100
@@ -26,6 +26,8 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 KEPT, LARGEST = 2**28, 2**25
 # How a user says that glibc is to keep to other values.
 CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_MAX_")
+# What Dask says of MALLOC_TRIM_THRESHOLD_, in workers and in a process that has started some, without being asked.
+DASKS = "65536"
 
 
 def available_bytes(device: torch.device | str = "cpu") -> int | None:
@@ -76,14 +78,30 @@ def keep_freed() -> bool:
     Nothing is set where glibc does not manage memory or the environment says how it shall (`mallopt`'s
     MALLOC_TRIM_THRESHOLD_ and the like, GLIBC_TUNABLES). It is set once, and for the whole process.
     """
-    chosen = any(name in os.environ for name in CHOSEN) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
-    if chosen or platform.libc_ver()[0] != "glibc":
+    if _chosen() or platform.libc_ver()[0] != "glibc":
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
     return all([mallopt(TRIM_THRESHOLD, KEPT), mallopt(MMAP_THRESHOLD, LARGEST)])
+
+
+def keeping_freed() -> dict[str, str]:
+    """Variables of the environment of a process that keeps freed memory so from its start, for all of its threads.
+
+    Dask has its workers give memory back at once, and passes in a thread of their own take it from an arena of its own,
+    which `keep_freed` has no say in. Empty where the environment of this process says how it shall be.
+    """
+    if _chosen():
+        return {}
+    return {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": str(KEPT), "MALLOC_MMAP_THRESHOLD_": str(LARGEST)}
+
+
+def _chosen() -> bool:
+    """Whether the environment says how glibc shall manage memory."""
+    said = (os.environ.get(name) for name in CHOSEN)
+    return any(value not in (None, DASKS) for value in said) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
 
 
 def spoken(count: float) -> str:

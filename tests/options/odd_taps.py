@@ -59,7 +59,7 @@ def client() -> Any:
     """Of a cluster in this process, without workers."""
     from distributed import Client
 
-    return Client(n_workers=0, processes=False, dashboard_address="127.0.0.1:0")
+    return Client(n_workers=0, processes=False, dashboard_address="127.0.0.1:0", set_as_default=False)
 
 
 def workers(**options: Any) -> probekit.Workers:

@@ -286,3 +286,17 @@ def test_a_figure_that_was_deleted_or_changed_is_drawn_again_as_it_was(tmp_path:
     assert drawings(tmp_path) == 1
     assert path.read_bytes() == pixels
     assert drawings(tmp_path) == 0
+
+
+def test_a_folder_is_joined_by_who_knows_its_plan_only(tmp_path: Path) -> None:
+    begun = Kept(tmp_path / "kept", {"seed": 0})
+    part = xr.Dataset({"value": ("x", [1.0, 2.0])})
+    joined = Kept.joined(begun.folder, begun.plan_sum)
+    assert not begun.holds("a")
+    joined.keep("a", part)
+    assert begun.holds("a")
+    xr.testing.assert_identical(begun.read("a"), part)
+    other = Kept(tmp_path / "other", {"seed": 1})
+    for folder, plan_sum in ((tmp_path / "nowhere", begun.plan_sum), (begun.folder, other.plan_sum)):
+        with pytest.raises(InputError, match="give one that all workers see"):
+            Kept.joined(folder, plan_sum)

@@ -235,6 +235,23 @@ def test_what_a_network_keeps_at_some_levels_alone_is_known_when_a_store_goes_on
     assert (tmp_path / "phi.nc").stat().st_mtime_ns == kept
 
 
+class Crowded(Plain):
+    """What it makes of an image depends on how many are looked at together, as last bits do."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return super().forward(y) + 1e-3 * len(y)
+
+
+def test_a_batch_of_which_a_part_was_kept_is_made_whole_again(tmp_path: Path) -> None:
+    net, images = Crowded(bands=1), noise(5, 1, 8, 8)
+    how: dict[str, Any] = {"tap": "net.3", "store": tmp_path, "draws": 2, "batch_size": 4}
+    first = made(net, images, **how)
+    kept = (tmp_path / "000000.nc").stat().st_mtime_ns
+    (tmp_path / "000001.nc").unlink()
+    xr.testing.assert_identical(made(net, images, **how), first)
+    assert (tmp_path / "000000.nc").stat().st_mtime_ns == kept
+
+
 @contextmanager
 def other_sums() -> Iterator[None]:
     """Convolutions in another order of sums, as on another machine."""

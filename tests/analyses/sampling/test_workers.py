@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -64,10 +63,8 @@ def network(folder: Path) -> torch.nn.Module:
 def client(folder: Path) -> Iterator[Any]:
     # Its workers are told by files there.
     assert os.environ[TOLD] == str(folder)
-    options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, **options)
-    with cluster, distributed.Client(cluster) as client:
-        client.wait_for_workers(2, timeout=60)
+    with processes(folder, 2, nannies=True) as (address, *_), distributed.Client(address) as client:
+        client.wait_for_workers(2, timeout=120)
         yield client
 
 

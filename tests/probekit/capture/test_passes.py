@@ -304,7 +304,7 @@ def test_a_bar_is_told_of_each_pass_of_the_images_and_of_the_constant_one(monkey
         def update(self, count: int = 1) -> None:
             told.append(count)
 
-    monkeypatch.setattr(measure.Measurement, "_bar", lambda *_: Told())
+    monkeypatch.setattr(measure.Measurement, "bar", lambda *_: Told())
     probekit.tap(Blind(), "mid")(pictures(), sigma=SIGMA, draws=3, batch_size=4)
     assert sum(told) == 2 * 3 * 8
     assert max(told) == 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -52,14 +51,18 @@ def network(folder: Path) -> torch.nn.Module:
 
 
 @pytest.fixture(scope="module")
-def client(folder: Path) -> Iterator[Any]:
+def both(folder: Path) -> Iterator[Any]:
     # Its workers are told by files there.
     assert os.environ[TOLD] == str(folder)
-    options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, **options)
-    with cluster, distributed.Client(cluster) as client:
-        client.wait_for_workers(2, timeout=60)
+    with processes(folder, 2, nannies=True) as (address, *_), distributed.Client(address) as client:
         yield client
+
+
+@pytest.fixture
+def client(both: Any) -> Any:
+    """Of a cluster of two workers, those that were killed before among them."""
+    both.wait_for_workers(2, timeout=120)
+    return both
 
 
 @pytest.fixture(scope="module")
@@ -383,7 +386,7 @@ def test_workers_without_a_store_are_refused_and_so_is_what_is_no_client(client,
     tap = probekit.tap(network, "mid")
     with pytest.raises(probekit.InputError, match="client= needs store="):
         tap(IMAGES, **ASKED, client=by(client))
-    for value in ("tcp://localhost:8786", client.cluster, 2):
+    for value in ("tcp://localhost:8786", client.scheduler, 2):
         with pytest.raises(probekit.InputError, match=r"give a distributed\.Client"):
             tap(IMAGES, **ASKED, store=tmp_path / "phi.zarr", client=value)
     for option, value in (("threads", 0), ("patience", -1), ("network", ""), ("pickled", "yes")):
