@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import numpy as np
@@ -28,8 +28,9 @@ __all__ = [
     "wilson",
 ]
 
-# Resamples and columns taken at once: the weights and sums of one step stay within some ten MiB.
-WEIGHTS, COLUMNS = 2_000_000, 64
+# Weights and columns taken at once, which stay within some ten MiB; of very many images so many resamples together,
+# whose numbers, and those of columns, stay within some hundred.
+WEIGHTS, COLUMNS, TOGETHER, NUMBERS = 2_000_000, 64, 8, 24_000_000
 Outcome = Literal["holds", "does not hold", "undecided"]
 # Beyond a bound by less than this is no evidence: numbers that are equal by construction differ by rounding.
 ROUNDING = 1e-9
@@ -63,20 +64,38 @@ def resampled_means(
     count = len(values) if members is None else int(members.max()) + 1
     rng = np.random.default_rng(seed)
     means = np.empty((resamples, flat.shape[1]))
-    step = max(1, WEIGHTS // count)
+    step = max(1, WEIGHTS // count, min(TOGETHER, NUMBERS // count))
+    parts = _columns(flat)
     for start in range(0, resamples, step):
         chosen = rng.integers(count, size=(min(step, resamples - start), count))
         drawn = np.stack([np.bincount(row, minlength=count) for row in chosen])
         weights = (drawn if members is None else drawn[:, members]).astype(np.float64)
-        rows = slice(start, start + len(weights))
-        for first in range(0, flat.shape[1], COLUMNS):
-            part = flat[:, first : first + COLUMNS].astype(np.float64)
-            missing = np.isnan(part)
-            part[missing] = 0
-            known = weights @ ~missing if missing.any() else weights.sum(axis=1, keepdims=True)
+        for columns, part, missing in parts():
+            known = weights.sum(axis=1, keepdims=True) if missing is None else weights @ ~missing
             with np.errstate(invalid="ignore"):
-                means[rows, first : first + COLUMNS] = weights @ part / known
+                means[start : start + len(weights), columns] = weights @ part / known
     return means.reshape(resamples, *values.shape[1:])
+
+
+def _columns(flat: np.ndarray) -> Callable[[], Iterable[tuple[slice, np.ndarray, np.ndarray | None]]]:
+    """Some columns at a time: where they are, values with 0 for NaN, and which are NaN; None for none.
+
+    Columns that fit in together are made ready once, more each time that they are asked for.
+    """
+    width = max(1, min(COLUMNS, NUMBERS // max(len(flat), 1)))
+
+    def ready(first: int) -> tuple[slice, np.ndarray, np.ndarray | None]:
+        columns = slice(first, first + width)
+        part = flat[:, columns].astype(np.float64)
+        missing = np.isnan(part)
+        if not missing.any():
+            return columns, part, None
+        part[missing] = 0
+        return columns, part, missing
+
+    starts = range(0, flat.shape[1], width)
+    kept = [ready(first) for first in starts] if flat.size <= NUMBERS else None
+    return lambda: map(ready, starts) if kept is None else kept
 
 
 def interval(resampled: np.ndarray, level: float, *, units: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from analyses.ground import (
@@ -17,26 +17,26 @@ from analyses.ground import (
     Variable,
     along,
     as_activity,
+    at_hand,
     check_numbers,
+    image_blocks,
     interval,
     resampled_means,
     resampling,
-    sites,
 )
-from analyses.sparsity.kernels import MEASURES, jackknife_interval, kendall, measures, scatters, spectrum_moments
+from analyses.sparsity.dimensions import MIN_IMAGES, dimensions, together
+from analyses.sparsity.kernels import MEASURES, kendall, measures
 from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.labels import strings
+from probekit.machine.extents import Extent
+from probekit.machine.progress import at_work_on
 
 __all__ = ["FINDINGS", "MIN_UNITS", "analyse"]
 
-# Activities held in double precision at once.
-CHUNK = 4_000_000
 ORIENTATION = np.array([direction for direction, _ in MEASURES.values()])
 # Images or clusters that an interval of a mean needs: among fewer, one in ten that is unlike the rest is often missing.
 MIN_UNITS = 30
-# And images that an interval of the dimension needs: of fewer, it covers too seldom.
-MIN_IMAGES = 200
 Inputs = Mapping[str, str | Sequence[str] | None]
 PLACE = ("vector", "sigma", "block", "measure")
 PAIRS, PAIRS_OVER_SIGMA = (("vector", kept, "measure", "other_measure") for kept in ("sigma", "block"))
@@ -144,8 +144,8 @@ def analyse(
     True
     """
     resamples, level, seed = resampling(resamples, level, seed)
-    _check(data)
-    data = as_activity(data.compute(), "phi", "phi_draws")
+    data = at_hand(data, "phi", "phi_draws")
+    data = as_activity(data, "phi", "phi_draws", known=_check(data))
     groups = _clusters(data, clusters)
     order = _scattered(data["image"].values)
     units = data.sizes["image"] if groups is None else len(np.unique(groups))
@@ -158,10 +158,14 @@ def analyse(
     outputs = [taps.index(name) for name in fed]
     change[:, :, :, outputs] = per_image[:, :, :, outputs] - before
 
-    drawn = partial(resampled_means, clusters=None if groups is None else groups[order], resamples=resamples, seed=seed)
-    boot = Bootstrap(drawn(per_image[order]), drawn(change[order]), level, units)
+    # Of both at once, by the same resamples: drawing them takes longest where images are many.
+    both = np.stack([per_image[order], change[order]], axis=1)
+    members = None if groups is None else groups[order]
+    drawn = resampled_means(both, clusters=members, resamples=resamples, seed=seed)
+    boot = Bootstrap(drawn[:, 0], drawn[:, 1], level, units)
     values = {**_means(per_image, change, zero, boot), **_agreements(per_image, boot)}
-    values |= _dimensions(data, level if groups is None else None)
+    found = dimensions(data, level if groups is None and len(data["image"]) >= MIN_IMAGES else None)
+    values |= {"dimension": Estimate(*found[:3]), "dimension_plain": found[3]}
     formulas = {name: formula for name, (_, formula) in MEASURES.items()}
     findings = FINDINGS.label(
         values,
@@ -194,17 +198,21 @@ class Bootstrap(NamedTuple):
 def _scattered(ids: np.ndarray) -> np.ndarray:
     """An order of images that depends on their ids alone, and on nothing that ids may be sorted by."""
     names = list(map(str, ids))
-    return np.array(sorted(range(len(names)), key=lambda i: (zlib.crc32(names[i].encode()), names[i])), np.int64)
+    sums = np.fromiter((zlib.crc32(name.encode()) for name in names), np.int64, len(names))
+    # The few whose sums are equal go by their names.
+    equal = np.flatnonzero(pd.Index(sums).duplicated(keep=False)).tolist()
+    places = np.zeros(len(names), np.int64)
+    places[sorted(equal, key=lambda i: names[i])] = np.arange(len(equal))
+    return np.lexsort((places, sums))
 
 
-def _check(data: xr.Dataset) -> None:
+def _check(data: xr.Dataset) -> dict[str, Extent]:
     check_numbers(data, "phi", "phi_draws")
-    labels.check(data, "phi")
+    known = labels.check(data, "phi", *(["phi_draws"] if isinstance(data, xr.Dataset) and "phi_draws" in data else []))
     labels.check_ids(data)
-    if "phi_draws" in data:
-        labels.check(data, "phi_draws")
     if not all(data["phi"].sizes.values()):
         raise InputError(f"phi has sizes {dict(data['phi'].sizes)}: give at least one image, noise level and channel")
+    return known
 
 
 def _clusters(data: xr.Dataset, name: str | None) -> np.ndarray | None:
@@ -238,36 +246,30 @@ def _measured(data: xr.Dataset, blocks: Sequence[tuple[str, ...]]) -> tuple[np.n
     """
     vectors = ["phi", *(["phi_draws"] if "phi_draws" in data else [])]
     taps = strings(data["tap"].values)
+    columns = [together(np.flatnonzero(np.isin(taps, block))) for block in blocks]
     sizes = (data.sizes["image"], len(vectors), data.sizes["sigma"], len(blocks))
     found, zero = np.empty((*sizes, len(MEASURES)), np.float32), np.zeros(sizes[1:], np.int64)
     for v, name in enumerate(vectors):
-        for b, block in enumerate(blocks):
-            columns = np.flatnonzero(np.isin(taps, block))
-            for s in range(sizes[2]):
-                for rows, a in _chunks(data[name].isel(sigma=s), columns):
-                    with np.errstate(invalid="ignore"):
-                        values = measures(a)
-                    silent = (a == 0).all(axis=-1)
-                    if name == "phi_draws":
-                        # Draws without activity are left out, as images are; an image without any active draw is NaN.
-                        active = (~silent).sum(axis=1)
-                        values = np.where(silent[..., None], 0, values).sum(axis=1)
-                        values /= np.where(active, active, np.nan)[:, None]
-                        silent = active == 0
-                    found[rows, v, s, b] = values
+        for rows, activity in image_blocks(data[name]):
+            with at_work_on(f"sparsity: image {rows.start + 1} of {sizes[0]}"):
+                for s, b in product(range(sizes[2]), range(sizes[3])):
+                    own = activity[:, s][..., columns[b]].astype(np.float64)
+                    found[rows, v, s, b], silent = _of_vectors(own, of_draws=name == "phi_draws")
                     zero[v, s, b] += silent.sum()
     return found, zero
 
 
-def _chunks(phi: xr.DataArray, columns: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Some images at a time, (images, …, columns)."""
-    values = phi.values
-    step = max(1, CHUNK // (values[0].size // values.shape[-1] * len(columns)))
-    contiguous = slice(int(columns[0]), int(columns[-1]) + 1)
-    chosen = contiguous if len(columns) == columns[-1] - columns[0] + 1 else columns
-    for start in range(0, len(values), step):
-        rows = slice(start, min(start + step, len(values)))
-        yield rows, values[rows][..., chosen].astype(np.float64)
+def _of_vectors(a: np.ndarray, *, of_draws: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Measures (image, measure) of activities (image, [draw,] channel), and which images have none."""
+    with np.errstate(invalid="ignore"):
+        values = measures(a)
+    silent = (a == 0).all(axis=-1)
+    if not of_draws:
+        return values, silent
+    # Draws without activity are left out, as images are; an image without any active draw is NaN.
+    active = (~silent).sum(axis=1)
+    values = np.where(silent[..., None], 0, values).sum(axis=1)
+    return values / np.where(active, active, np.nan)[:, None], active == 0
 
 
 def _fed(
@@ -311,33 +313,6 @@ def _agreements(per_image: np.ndarray, boot: Bootstrap) -> dict[str, Any]:
         values[f"agreement{suffix}"] = kendall(np.nan_to_num(order))
         values[f"contradictions{suffix}"] = (sure[..., :, None] * sure[..., None, :] < 0).sum(axis=-3)
     return values
-
-
-def _dimensions(data: xr.Dataset, level: float | None) -> dict[str, Any]:
-    found = np.empty((4, data.sizes["sigma"], len(labels.blocks(data))))
-    for site in sites(data, "dimensions"):
-        found[:, site.level, site.block] = dimension(data["phi"].isel(sigma=site.level), site.channels, level)
-    return {"dimension": Estimate(*found[:3]), "dimension_plain": found[3]}
-
-
-def dimension(phi: xr.DataArray, columns: np.ndarray, level: float | None) -> list[float]:
-    """The dimension, its interval by leaving out each image, and the plain ratio; None for no interval."""
-    if len(phi) < MIN_IMAGES:
-        level = None
-    whole, without = scatters(lambda: (a for _, a in _chunks(phi, columns)), without=level is not None)
-    estimate = float(_ratio(*spectrum_moments(whole)))
-    plain = float(_ratio(whole.trace**2, whole.square))
-    low = high = float("nan")
-    if level is not None and without is not None:
-        low, high = jackknife_interval(estimate, _ratio(*spectrum_moments(without)), level)
-        # No covariance has fewer dimensions than one, or more than there are channels.
-        low, high = np.maximum(low, min(1, estimate)), np.minimum(high, max(len(columns), estimate))
-    return [estimate, low, high, plain]
-
-
-def _ratio(squared_trace: Any, trace_square: Any) -> np.ndarray:
-    known = (np.asarray(trace_square) > 0) & (np.asarray(squared_trace) > 0)
-    return np.where(known, squared_trace, np.nan) / np.where(known, trace_square, 1)
 
 
 def _coords(

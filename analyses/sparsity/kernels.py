@@ -15,6 +15,7 @@ from probekit.errors import InputError
 __all__ = [
     "MEASURES",
     "Scatter",
+    "Scattering",
     "effective_number",
     "gini",
     "hoyer",
@@ -161,11 +162,57 @@ class Scatter(NamedTuple):
     fourth: np.ndarray | float  # Σ ‖y‖⁴
 
 
-def scatters(chunks: Callable[[], Iterable[np.ndarray]], *, without: bool = True) -> tuple[Scatter, Scatter | None]:
-    """The scatter of all images, and of all but each.
+class Scattering:
+    """The scatter of images that come some at a time, three times over: `centre`, then `spread`, then `leave_out`.
 
     Without image i, of n, the others' mean moves by −y/(n − 1), and M is less by n/(n − 1) y yᵀ: what the sums then
-    are needs M y, y·Σ‖y‖² y and ‖y‖ of each image alone.
+    are needs M y, y·Σ‖y‖² y and ‖y‖ of each image alone. Of each image three numbers are kept.
+    """
+
+    def __init__(self) -> None:
+        self._count, self._total = 0, np.zeros(())
+        self._squares: list[np.ndarray] = []
+        self._along: list[np.ndarray] = []
+        self._cubic: list[np.ndarray] = []
+
+    def centre(self, x: np.ndarray) -> None:
+        """Take images (images, channels) into the mean."""
+        self._count, self._total = self._count + len(x), self._total + x.sum(axis=0, dtype=np.float64)
+
+    def spread(self, x: np.ndarray) -> None:
+        """Take them into sums about the mean, once all are in that."""
+        if not self._squares:
+            self._mean = self._total / self._count
+            self._matrix, self._third = np.zeros((self._mean.size, self._mean.size)), np.zeros(self._mean.size)
+        y = x - self._mean
+        self._squares.append((y**2).sum(axis=1))
+        self._matrix += y.T @ y
+        self._third += self._squares[-1] @ y
+
+    def leave_out(self, x: np.ndarray) -> None:
+        """See what is left without each of them, once all are in the sums."""
+        y = x - self._mean
+        self._along.append(((y @ self._matrix) * y).sum(axis=1))
+        self._cubic.append(y @ self._third)
+
+    def whole(self) -> Scatter:
+        """The scatter of all images."""
+        s = np.concatenate(self._squares)
+        return Scatter(self._count, s.sum(), (self._matrix**2).sum(), s @ s)
+
+    def without(self) -> Scatter:
+        """The scatter of all images but each, of two at least."""
+        n, whole, s = self._count, self.whole(), np.concatenate(self._squares)
+        along, skew = np.concatenate(self._along), np.concatenate(self._cubic)
+        a = 1 / (n - 1)
+        fourth = whole.fourth - s**2 + 4 * a * (skew - s**2) + 4 * a**2 * (along - s**2)
+        fourth += 2 * a**2 * s * (whole.trace - s) - 3 * a**3 * s**2
+        square = whole.square - 2 * (1 + a) * along + (1 + a) ** 2 * s**2
+        return Scatter(n - 1, whole.trace - (1 + a) * s, square, fourth)
+
+
+def scatters(chunks: Callable[[], Iterable[np.ndarray]], *, without: bool = True) -> tuple[Scatter, Scatter | None]:
+    """The scatter of all images, and of all but each.
 
     Parameters
     ----------
@@ -174,31 +221,11 @@ def scatters(chunks: Callable[[], Iterable[np.ndarray]], *, without: bool = True
     without
         Whether what is left without each image, of two at least, is wanted; else it is None.
     """
-    n, total = 0, np.zeros(())
-    for x in chunks():
-        n, total = n + len(x), total + x.sum(axis=0, dtype=np.float64)
-    mean = total / n
-    matrix, third, squares = np.zeros((mean.size, mean.size)), np.zeros(mean.size), []
-    for x in chunks():
-        y = x - mean
-        squares.append((y**2).sum(axis=1))
-        matrix += y.T @ y
-        third += squares[-1] @ y
-    s = np.concatenate(squares)
-    whole = Scatter(n, s.sum(), (matrix**2).sum(), s @ s)
-    if not without:
-        return whole, None
-    second, cubic = [], []
-    for x in chunks():
-        y = x - mean
-        second.append(((y @ matrix) * y).sum(axis=1))
-        cubic.append(y @ third)
-    along, skew = np.concatenate(second), np.concatenate(cubic)
-    a = 1 / (n - 1)
-    fourth = whole.fourth - s**2 + 4 * a * (skew - s**2) + 4 * a**2 * (along - s**2)
-    fourth += 2 * a**2 * s * (whole.trace - s) - 3 * a**3 * s**2
-    square = whole.square - 2 * (1 + a) * along + (1 + a) ** 2 * s**2
-    return whole, Scatter(n - 1, whole.trace - (1 + a) * s, square, fourth)
+    found = Scattering()
+    for take in (found.centre, found.spread, *([found.leave_out] if without else [])):
+        for x in chunks():
+            take(x)
+    return found.whole(), found.without() if without else None
 
 
 def spectrum_moments(scatter: Scatter) -> tuple[np.ndarray, np.ndarray]:

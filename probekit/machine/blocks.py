@@ -38,7 +38,7 @@ IN_MEMORY = HELD = 2**29
 Data = TypeVar("Data", xr.Dataset, xr.DataArray)
 
 
-def at_hand(data: Data, *names: str) -> Data:
+def at_hand(data: Any, *names: str) -> Any:
     """The data, with values in memory if these are not large, and all coordinates in any case.
 
     Analyses call it on entry: small data are read once, large ones block by block.
@@ -46,7 +46,7 @@ def at_hand(data: Data, *names: str) -> Data:
     Parameters
     ----------
     data
-        A Dataset or DataArray.
+        A Dataset or DataArray; anything else, which checks will refuse, is given back.
     names
         Variables of the Dataset that will be used; by default all. Others stay where they are.
 
@@ -55,6 +55,8 @@ def at_hand(data: Data, *names: str) -> Data:
     Dataset or DataArray
         A new one; the one that was given is not loaded.
     """
+    if not isinstance(data, xr.Dataset | xr.DataArray):
+        return data
     if isinstance(data, xr.DataArray):
         return data.compute() if _elsewhere(data.variable) and data.nbytes <= IN_MEMORY else _coordinates_loaded(data)
     away = [str(n) for n in names or data.data_vars if n in data.data_vars and _elsewhere(data[n].variable)]

@@ -13,7 +13,7 @@ from probekit.checks import MOST, given, noise_levels, number, real_array, seede
 from probekit.errors import InputError
 from probekit.machine.memory import refuse_array
 
-__all__ = ["SubspaceData", "union_of_subspaces"]
+__all__ = ["Given", "Law", "SubspaceData", "law_of", "union_of_subspaces"]
 
 TAP = "synthetic"
 # Amplitudes are made of exponential variables about this mean, plus a floor that keeps an active channel above rest.
@@ -115,54 +115,137 @@ def union_of_subspaces(
     >>> sorted(set(truth.type.values))
     ['common', 'selective', 'silent']
     """
-    n_images, n_subspaces = whole("n_images", n_images, least=1), whole("n_subspaces", n_subspaces, least=1)
-    n_channels, support = whole("n_channels", n_channels, least=1), whole("support", support, least=1)
-    overlap, common = whole("overlap", overlap, least=0), whole("common", common, least=0)
-    draws, seed = whole("draws", draws, least=2, most=MOST), seeded(seed)
-    dimension = support if dimension is None else whole("dimension", dimension, least=1)
-    _check_channels(n_channels, n_subspaces, support, dimension, overlap, common)
-    share = _shares(weights, n_subspaces)
-    what = f"a standard error of 0, or from {SMALLEST:g} to {LARGEST:g}"
-    noise = number("noise", noise, what, good=lambda v: v == 0 or SMALLEST <= v <= LARGEST)
-    what = f"a positive response to noise alone, from {SMALLEST:g} to {LARGEST:g}"
-    rest = number("rest", rest, what, good=lambda v: SMALLEST <= v <= LARGEST)
-    sigma = noise_levels(sigma)
-    hint = "give fewer images, channels or noise levels"
-    refuse_array((n_images + n_subspaces * dimension, 4 * len(sigma), n_channels), 8, hint=hint)
+    n_images, seed = whole("n_images", n_images, least=1), seeded(seed)
+    given_law = Given(n_channels, n_subspaces, support, dimension, overlap, common, noise, rest, draws, sigma, weights)
     rng = np.random.default_rng(seed)
-    supports, is_common = _channels(rng, n_channels, n_subspaces, support, overlap, common)
-    basis = _bases(rng, supports, dimension)
-    subspace = rng.choice(n_subspaces, size=n_images, p=share)
-    weight = FLOOR + rng.exponential(MEAN - FLOOR, (n_images, dimension))
-    activity = np.einsum("im,imc->ic", weight, basis[subspace])
-    activity[:, is_common] = np.maximum(rng.normal(MEAN, COMMON_SPREAD, (n_images, common)), COMMON_SPREAD)
+    law = law_of(rng, given_law, n_images)
+    drawn = law.images(rng, n_images)
+    rest_arrays = law.of_rest(rng)
+    data = law.labelled({**drawn.arrays, **rest_arrays}, [str(i) for i in range(n_images)], seed)
+    truth = law.truth(drawn.subspace, data, seen=(drawn.activity > 0).mean(axis=0))
+    said = {"activity": "phi above rest, without its error", "active": "whether the channel is above rest"}
+    each = {"activity": drawn.activity, "active": drawn.activity > 0}
+    of_images = {name: (("image", "channel"), values, {"long_name": said[name]}) for name, values in each.items()}
+    return SubspaceData(data, xr.Dataset({**of_images, **truth.data_vars}, coords=truth.coords))
 
-    shape = (n_images, len(sigma), n_channels)
-    arrays = {
-        "phi": _measured(rng, np.broadcast_to((rest + activity)[:, None], shape), noise),
-        "phi_se": _standard_errors(rng, shape, noise, draws),
-        "rest": _measured(rng, np.full(shape[1:], rest), noise),
-        "rest_se": _standard_errors(rng, shape[1:], noise, draws),
-    }
-    data = labels.representation(
-        arrays,
-        ids=[str(i) for i in range(n_images)],
-        labels=None,
-        sigma=sigma,
-        channels={TAP: n_channels},
-        attrs=labels.provenance(
+
+class Given(NamedTuple):
+    """Settings of `union_of_subspaces` but for the number of images and the seed, as they are given."""
+
+    n_channels: int = 64
+    n_subspaces: int = 4
+    support: int = 6
+    dimension: int | None = None
+    overlap: int = 0
+    common: int = 4
+    noise: float = 0.05
+    rest: float = 0.1
+    draws: int = 10
+    sigma: float | Sequence[float] = (0.1,)
+    weights: Sequence[float] | None = None
+
+
+class Drawn(NamedTuple):
+    """Images: the subspace of each, phi above rest without its error (image, channel), phi and phi_se."""
+
+    subspace: np.ndarray
+    activity: np.ndarray
+    arrays: dict[str, np.ndarray]
+
+
+class Law(NamedTuple):
+    """What images are drawn from: settings that were checked, supports, common channels and bases."""
+
+    supports: np.ndarray
+    is_common: np.ndarray
+    basis: np.ndarray
+    share: np.ndarray
+    noise: float
+    rest: float
+    draws: int
+    sigma: list[float]
+
+    def images(self, rng: np.random.Generator, count: int) -> Drawn:
+        """So many images."""
+        dimension, common = self.basis.shape[1], int(self.is_common.sum())
+        subspace = rng.choice(len(self.share), size=count, p=self.share)
+        weight = FLOOR + rng.exponential(MEAN - FLOOR, (count, dimension))
+        activity = np.einsum("im,imc->ic", weight, self.basis[subspace])
+        activity[:, self.is_common] = np.maximum(rng.normal(MEAN, COMMON_SPREAD, (count, common)), COMMON_SPREAD)
+        shape = (count, len(self.sigma), activity.shape[1])
+        mean = np.broadcast_to((self.rest + activity)[:, None], shape)
+        phi = _measured(rng, mean, self.noise)
+        return Drawn(subspace, activity, {"phi": phi, "phi_se": _standard_errors(rng, shape, self.noise, self.draws)})
+
+    def of_rest(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """rest and rest_se (sigma, channel)."""
+        shape = (len(self.sigma), len(self.is_common))
+        rest = _measured(rng, np.full(shape, self.rest), self.noise)
+        return {"rest": rest, "rest_se": _standard_errors(rng, shape, self.noise, self.draws)}
+
+    def labelled(
+        self, arrays: dict[str, np.ndarray], ids: Sequence[str], seed: int, taps: dict[str, int] | None = None
+    ) -> xr.Dataset:
+        """As a tap returns it; of several taps, each has so many of the channels."""
+        taps = {TAP: len(self.is_common)} if taps is None else taps
+        attrs = labels.provenance(
             denoiser="none",
             settings="",
             weights_sha256="",
-            taps={TAP: TAP},
+            taps={name: name for name in taps},
             reduce="mean",
-            draws=draws,
+            draws=self.draws,
             seed=seed,
             noise="gamma-distributed errors of phi",
-            images=f"union of {n_subspaces} subspaces",
-        ),
-    )
-    return SubspaceData(data, _truth(data, activity, subspace, supports, is_common, basis, dimension))
+            images=f"union of {len(self.supports)} subspaces",
+        )
+        return labels.representation(arrays, ids=ids, labels=None, sigma=self.sigma, channels=taps, attrs=attrs)
+
+    def truth(self, subspace: np.ndarray, data: xr.Dataset, *, seen: np.ndarray) -> xr.Dataset:
+        """What is true of the subspaces, of each image, and of channels active on such a share of the images."""
+        kind = np.where(seen == 0, "silent", np.where(seen == 1, "common", "selective")).astype(object)
+        dimension = np.full(len(self.supports), self.basis.shape[1])
+        return xr.Dataset(
+            {
+                "subspace": ("image", subspace, {"long_name": "subspace of the image"}),
+                "support": (
+                    ("subspace", "channel"),
+                    self.supports,
+                    {"long_name": "channels specific to the subspace"},
+                ),
+                "common": ("channel", self.is_common, {"long_name": "whether the channel is active on every image"}),
+                "dimension": ("subspace", dimension, {"long_name": "dimensions of the subspace"}),
+                "basis": (("subspace", "component", "channel"), self.basis, {"long_name": "basis of the subspace"}),
+                "type": ("channel", kind, {"long_name": "type of the channel"}),
+            },
+            coords={name: data[name] for name in ("image", "channel", "tap", "unit")},
+        )
+
+
+def law_of(rng: np.random.Generator, asked: Given, together: int) -> Law:
+    """The law that images are drawn from, itself drawn; so many images must fit into memory.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range, or the channels are too few.
+    """
+    n_subspaces, n_channels = (whole(n, getattr(asked, n), least=1) for n in ("n_subspaces", "n_channels"))
+    support = whole("support", asked.support, least=1)
+    overlap, common = whole("overlap", asked.overlap, least=0), whole("common", asked.common, least=0)
+    draws = whole("draws", asked.draws, least=2, most=MOST)
+    dimension = support if asked.dimension is None else whole("dimension", asked.dimension, least=1)
+    _check_channels(n_channels, n_subspaces, support, dimension, overlap, common)
+    share = _shares(asked.weights, n_subspaces)
+    what = f"a standard error of 0, or from {SMALLEST:g} to {LARGEST:g}"
+    noise = number("noise", asked.noise, what, good=lambda v: v == 0 or SMALLEST <= v <= LARGEST)
+    what = f"a positive response to noise alone, from {SMALLEST:g} to {LARGEST:g}"
+    rest = number("rest", asked.rest, what, good=lambda v: SMALLEST <= v <= LARGEST)
+    sigma = noise_levels(asked.sigma)
+    hint = "give fewer images, channels or noise levels"
+    refuse_array((together + n_subspaces * dimension, 4 * len(sigma), n_channels), 8, hint=hint)
+    supports, is_common = _channels(rng, n_channels, n_subspaces, support, overlap, common)
+    return Law(supports, is_common, _bases(rng, supports, dimension), share, noise, rest, draws, sigma)
 
 
 def _channels(
@@ -200,33 +283,6 @@ def _measured(rng: np.random.Generator, mean: np.ndarray, noise: float) -> np.nd
 
 def _standard_errors(rng: np.random.Generator, shape: tuple[int, ...], noise: float, draws: int) -> np.ndarray:
     return noise * np.sqrt(rng.chisquare(draws - 1, shape) / (draws - 1))
-
-
-def _truth(
-    data: xr.Dataset,
-    activity: np.ndarray,
-    subspace: np.ndarray,
-    supports: np.ndarray,
-    is_common: np.ndarray,
-    basis: np.ndarray,
-    dimension: int,
-) -> xr.Dataset:
-    active = activity > 0
-    fraction = active.mean(axis=0)
-    kind = np.where(fraction == 0, "silent", np.where(fraction == 1, "common", "selective")).astype(object)
-    return xr.Dataset(
-        {
-            "activity": (("image", "channel"), activity, {"long_name": "phi above rest, without its error"}),
-            "active": (("image", "channel"), active, {"long_name": "whether the channel is above rest"}),
-            "subspace": ("image", subspace, {"long_name": "subspace of the image"}),
-            "support": (("subspace", "channel"), supports, {"long_name": "channels specific to the subspace"}),
-            "common": ("channel", is_common, {"long_name": "whether the channel is active on every image"}),
-            "dimension": ("subspace", np.full(len(supports), dimension), {"long_name": "dimensions of the subspace"}),
-            "basis": (("subspace", "component", "channel"), basis, {"long_name": "basis of the subspace"}),
-            "type": ("channel", kind, {"long_name": "type of the channel"}),
-        },
-        coords={name: data[name] for name in ("image", "channel", "tap", "unit")},
-    )
 
 
 def _check_channels(n_channels: int, n_subspaces: int, support: int, dimension: int, overlap: int, common: int) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from analyses.ground import activity
 from probekit.capture import reductions
+from probekit.machine.extents import Extent
 from tests.analyses.ground import test_activity as laws
 from tests.probekit.capture import test_reductions as made
 
@@ -25,9 +27,9 @@ def test_a_room_that_does_not_ask_takes_signed_phi(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What else goes wrong then is no error of the kind.
-    monkeypatch.setattr(import_module(module), "as_activity", lambda data, *_: data)
+    monkeypatch.setattr(import_module(module), "as_activity", lambda data, *_, **__: data)
     for name in ("selectivity", "sparsity"):
-        monkeypatch.setattr(import_module(f"analyses.{name}.analyse"), "as_activity", lambda data, *_: data)
+        monkeypatch.setattr(import_module(f"analyses.{name}.analyse"), "as_activity", lambda data, *_, **__: data)
     with pytest.raises((pytest.fail.Exception, AssertionError, ValueError)):
         laws.test_what_asks_where_0_is_refuses_signed_phi_with_one_error(
             laws.REFUSES[ENTRIES[module]], tmp_path, monkeypatch
@@ -42,13 +44,13 @@ def test_a_tolerance_that_is_too_wide_or_none_is_seen(monkeypatch: pytest.Monkey
 
 
 def test_a_tolerance_for_all_taps_together_hides_a_quiet_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse = activity.refuse_signed
+    refuse = activity._refuse_signed
 
-    def together(values: np.ndarray, taps: dict, **options) -> None:
+    def together(data: xr.DataArray, found: Extent, taps: dict, name: str) -> None:
         del taps
-        refuse(values, {"mid": np.arange(values.shape[-1])}, **options)
+        refuse(data, found, {"mid": np.arange(data.sizes["channel"])}, name)
 
-    monkeypatch.setattr(activity, "refuse_signed", together)
+    monkeypatch.setattr(activity, "_refuse_signed", together)
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         laws.test_a_quiet_tap_or_noise_level_is_not_hidden_beside_a_loud_one()
 

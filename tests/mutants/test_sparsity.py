@@ -61,6 +61,6 @@ def turned_over(value: float, without: np.ndarray, level: float) -> tuple[float,
 def test_a_jackknife_that_misjudges_skewness_does_not_cover_where_images_differ_by_a_gain(
     broken: Callable[..., tuple[float, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["analyses.sparsity.analyse"], "jackknife_interval", broken)
+    monkeypatch.setattr(sys.modules["analyses.sparsity.dimensions"], "jackknife_interval", broken)
     with pytest.raises(AssertionError):
         gains_are_covered(0.8)

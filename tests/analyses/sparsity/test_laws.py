@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as arrays
 from analyses import sparsity
 from analyses.ground import estimated_mean, interval, resampled_means
 from analyses.sparsity import kernels
-from analyses.sparsity.analyse import MIN_UNITS, dimension
+from analyses.sparsity.analyse import MIN_UNITS
+from analyses.sparsity.dimensions import dimensions
 from probekit import labels
 
 LEVEL = 0.95
@@ -162,9 +163,15 @@ def test_intervals_over_200_clusters_cover_at_their_level_however_many_images_ea
 
 def dimension_covers(phi: np.ndarray, truth: float) -> float:
     """How often intervals of the dimension hold the truth, one simulated set of images per noise level."""
-    data, columns = dataset(phi), np.arange(phi.shape[2])
-    found = np.array([dimension(data.phi[:, s], columns, LEVEL)[1:3] for s in range(phi.shape[1])])
-    return float(((found[:, 0] < truth) & (truth < found[:, 1])).mean())
+    _, low, high, _ = dimensions_of(phi)
+    return float(((low < truth) & (truth < high)).mean())
+
+
+def dimensions_of(phi: np.ndarray) -> np.ndarray:
+    """Dimension, ends of its interval and plain ratio (4, sigma) of φ that is all of one tap."""
+    channels = np.arange(phi.shape[2])
+    data = dataset(phi).assign_coords(tap=("channel", ["all"] * len(channels)), unit=("channel", channels))
+    return dimensions(data, LEVEL)[:, :, 0]
 
 
 def test_intervals_of_the_dimension_cover_at_their_level() -> None:
@@ -204,7 +211,7 @@ def test_an_interval_of_the_dimension_holds_the_estimate_and_only_what_a_dimensi
 ) -> None:
     rng = np.random.default_rng(seed)
     phi = random(seed, images=200, sigmas=1) * np.exp(spread * rng.standard_normal((200, 1, 1)))
-    value, low, high, _ = dimension(dataset(phi).phi[:, 0], np.arange(9), LEVEL)
+    value, low, high, _ = dimensions_of(phi)[:, 0]
     assert min(1, value) <= low <= value <= high <= max(9, value)
 
 
