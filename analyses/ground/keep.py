@@ -19,7 +19,7 @@ from probekit import checks
 from probekit.errors import InputError
 from probekit.images.imageset import ImageSet
 from probekit.machine import netcdf
-from probekit.machine.blocks import at_hand, leading_blocks
+from probekit.machine.blocks import IN_MEMORY, at_hand, leading_blocks
 from probekit.machine.files import is_unfinished, prepared, whole, writing_to
 from probekit.machine.identity import identity
 from probekit.machine.installed import version_of
@@ -164,7 +164,9 @@ def read(path: Path) -> xr.Dataset:
             raise InputError(f"{path} does not exist: {wanted}")
         if not (path.is_dir() or path.is_file()):
             raise InputError(f"{path} is neither a file nor a folder: {wanted}")
-        return at_hand(probekit.open(path))
+        if path.is_dir() or path.stat().st_size > IN_MEMORY:
+            return at_hand(probekit.open(path))
+    return netcdf.read(path, wanted)
 
 
 def folder_of(store: Any) -> Path | None:
