@@ -7,11 +7,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Findings, Variable, as_activity, check_errors, check_numbers, resampling
+from analyses.ground import (
+    Findings,
+    Variable,
+    as_activity,
+    at_hand,
+    channel_blocks,
+    check_errors,
+    check_numbers,
+    image_blocks,
+    resampling,
+)
 from analyses.selectivity import decisions, kernels, kernels_types
 from analyses.selectivity.kernels_counts import Counts, effective
 from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.machine.extents import Extent
+from probekit.machine.progress import at_work_on
 
 __all__ = [
     "CRITERIA",
@@ -25,6 +37,7 @@ __all__ = [
     "RARE",
     "analyse",
     "check",
+    "held",
     "independent",
 ]
 
@@ -33,8 +46,6 @@ FALSE_ALARM, RARE, FEW, NEARLY_NONE, FAR_OUT = 0.001, 0.01, 0.5, 0.2, 0.004
 RATES = kernels_types.Rates(FALSE_ALARM, RARE, FEW, NEARLY_NONE, FAR_OUT)
 MIN_IMAGES = 20
 BINS = 40
-# Activities held in double precision at once.
-CHUNK = 4_000_000
 PLACE, BY_KIND, BETWEEN = ("sigma", "channel"), ("kind", "sigma", "block"), ("sigma", "other_sigma", "channel")
 TESTED = {"response": "any response", **{kind: kind for kind in kernels_types.ONE_OF}}
 FINDINGS = Findings(
@@ -223,11 +234,11 @@ def analyse(
     fdr = checks.fraction("fdr", fdr, "a false discovery rate between 0 and 1, e.g. 0.05")
     checks.choice("fdr_method", fdr_method, ("bh", "by"))
     top = checks.whole("top", top, least=1)
-    data = labels.once(data)
-    check(data)
+    data = held(data)
+    known = check(data)
     members, units = independent(data, clusters)
-    data = as_activity(data.compute(), "phi", "phi_draws", "rest")
-    given = _given(data)
+    data = as_activity(data, "phi", "phi_draws", "rest", known=known)
+    given = _given(data, known)
     measured = _measured(data, given, min(top, data.sizes["image"]), members)
     options = decisions.Options(fdr, fdr_method, level, resamples, seed)
     found = _weighed(measured, Counts(data.sizes["image"], members), given)
@@ -253,18 +264,19 @@ def analyse(
     )
 
 
-def check(data: xr.Dataset) -> None:
-    """Refuse what types of channel cannot be told of."""
+def held(data: Any) -> Any:
+    """The data, rest in memory and of what is of images what is not large."""
+    return at_hand(at_hand(labels.once(data), "rest", "rest_se"), "phi", "phi_se", "phi_draws")
+
+
+def check(data: xr.Dataset) -> dict[str, Extent]:
+    """Refuse what types of channel cannot be told of; gives between which values variables lie."""
     check_numbers(data, "phi", "phi_draws", "phi_se", "rest", "rest_se")
-    labels.check(data, "phi")
+    there = data.data_vars if isinstance(data, xr.Dataset) else ()
+    known = labels.check(data, "phi", *(name for name in ("rest", "phi_draws") if name in there))
     labels.check_ids(data)
-    for name in ("rest", "phi_draws"):
-        if name in data:
-            labels.check(data, name)
-    for name in ("phi_se", "rest_se"):
-        if name in data:
-            labels.check(data, name, finite=False)
-    check_errors(data)
+    known |= labels.check(data, *(name for name in ("phi_se", "rest_se") if name in there), finite=False)
+    check_errors(data, known)
     if not (data.sizes["sigma"] and data.sizes["channel"]):
         raise InputError(f"phi has sizes {dict(data['phi'].sizes)}: give at least one noise level and one channel")
     if data.sizes["image"] < MIN_IMAGES:
@@ -272,6 +284,7 @@ def check(data: xr.Dataset) -> None:
             f"phi is of {data.sizes['image']} images: types of channels need {MIN_IMAGES} at least, and some hundred "
             "to be sure of"
         )
+    return known
 
 
 def independent(data: xr.Dataset, clusters: str | None) -> tuple[np.ndarray | None, float]:
@@ -291,11 +304,12 @@ def independent(data: xr.Dataset, clusters: str | None) -> tuple[np.ndarray | No
     return members, units
 
 
-def _given(data: xr.Dataset) -> Given:
+def _given(data: xr.Dataset, extents: dict[str, Extent]) -> Given:
     rest, with_error = "rest" in data, "rest" in data and "rest_se" in data
     known = np.zeros(data.sizes["sigma"], bool)
     if "phi_se" in data:
-        known = np.isfinite(data["phi_se"].values).all(axis=(0, 2))
+        found = extents["phi_se"].along("sigma")
+        known = ~(found.missing + found.infinite).any(axis=1)
         if with_error:
             known &= np.isfinite(data["rest_se"].values).all(axis=1)
     given = "phi_se and rest_se" if with_error else "phi_se"
@@ -319,7 +333,10 @@ def _error_of_rest(data: xr.Dataset) -> np.ndarray:
     own = data["rest_se"].values.astype(np.float64)
     if "phi_se" not in data:
         return own
-    of_images = (data["phi_se"].values.astype(np.float64) ** 2).mean(axis=0)
+    of_images = np.zeros_like(own)
+    for _, se in image_blocks(data["phi_se"]):
+        of_images += (se.astype(np.float64, order="C") ** 2).sum(axis=0)
+    of_images /= data.sizes["image"]
     with np.errstate(invalid="ignore", divide="ignore"):
         noisier = np.where(of_images > 0, own**2 / of_images, np.nan)
     least = np.zeros_like(own)
@@ -334,49 +351,54 @@ def _error_of_rest(data: xr.Dataset) -> np.ndarray:
 def _measured(data: xr.Dataset, given: Given, top: int, members: np.ndarray | None) -> dict[str, np.ndarray]:
     """What is measured on each channel: arrays (sigma, channel), or with leading dims."""
     sigmas, channels = data.sizes["sigma"], data.sizes["channel"]
-    width = max(1, CHUNK // (data.sizes["image"] * sigmas))
+    names = ["phi", *(["phi_se"] if given.known.any() else [])]
+    names += ["phi_draws"] if data.sizes.get("draw", 0) > 1 and "phi_draws" in data else []
     parts = []
-    for start in range(0, channels, width):
-        columns = slice(start, min(start + width, channels))
-        activity = np.empty((sigmas, data.sizes["image"], columns.stop - start))
-        levels = [_at_level(data, given, s, columns, top, activity[s], members) for s in range(sigmas)]
-        part = {name: np.stack([level[name] for level in levels], axis=-2) for name in levels[0]}
-        if sigmas > 1:
-            part["rank_correlation"] = kernels.rank_correlation(activity)
-            lists = [level["top_index"] for level in levels]
-            part["top_overlap"] = np.array([[kernels.overlap(a, b) for a in lists] for b in lists])
-        parts.append(part)
+    for columns, *found in channel_blocks(data, *names):
+        with at_work_on(f"types of channel: channel {columns.start + 1} of {channels}"):
+            values = dict(zip(names, found, strict=True))
+            activity = np.empty((sigmas, data.sizes["image"], columns.stop - columns.start))
+            levels = []
+            for s in range(sigmas):
+                rest = data["rest"].values[s, columns].astype(np.float64) if given.rest else None
+                error = given.rest_se[s, columns] if given.known[s] else None
+                # In one order in memory, wherever they lay: sums go by it.
+                own = {name: one[:, s].astype(np.float64, order="C") for name, one in values.items()}
+                levels.append(_at_level(own, rest, error, top, activity[s], members))
+            part = {name: np.stack([level[name] for level in levels], axis=-2) for name in levels[0]}
+            if sigmas > 1:
+                part["rank_correlation"] = kernels.rank_correlation(activity)
+                lists = [level["top_index"] for level in levels]
+                part["top_overlap"] = np.array([[kernels.overlap(a, b) for a in lists] for b in lists])
+            parts.append(part)
     return {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
 
 
 def _at_level(
-    data: xr.Dataset,
-    given: Given,
-    s: int,
-    columns: slice,
+    values: dict[str, np.ndarray],
+    rest: np.ndarray | None,
+    rest_se: np.ndarray | None,
     top: int,
     activity: np.ndarray,
     members: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
-    """The same for some channels at one noise level; fills in their activity (image, channel)."""
+    """The same for some channels at one noise level; fills in their activity (image, channel).
 
-    def values(name: str) -> np.ndarray:
-        return data[name].values[..., s, columns].astype(np.float64)
-
-    phi = values("phi")
-    rest = values("rest") if given.rest else np.quantile(phi, 0.1, axis=0)
-    activity[:] = kernels.above(phi, rest)
+    `values` has phi, phi_se (image, channel) and phi_draws (image, draw, channel), rest and its error are of channels:
+    None where rest was not measured, or errors are not known.
+    """
+    phi = values["phi"]
+    activity[:] = kernels.above(phi, np.quantile(phi, 0.1, axis=0) if rest is None else rest)
     shape = kernels.shape(activity, members)
     reliability = np.full(phi.shape[1], np.nan)
-    if given.known[s]:
-        se = values("phi_se")
-        rest_se = given.rest_se[s, columns]
+    if rest_se is not None:
+        se = values["phi_se"]
         alike = len(phi) / effective(members, len(phi))
         neighbours = int(np.ceil(kernels.NEIGHBOURS * alike - 1e-9))
         error, of_rest = kernels.standard_error(activity, se, rest_se, neighbours)
         with np.errstate(invalid="ignore", divide="ignore"):
             reliability = np.maximum(0, 1 - (se**2).mean(axis=0) / shape.sd**2)
-    elif given.rest:
+    elif rest is not None:
         # The distance from the lower quartile to the median is 0.6745 standard deviations of a normal law.
         lower, middle = np.quantile(phi, [0.25, 0.5], axis=0)
         error = of_rest = (middle - lower) / 0.6745
@@ -394,8 +416,8 @@ def _at_level(
         "low": low,
         "high": high,
     }
-    if data.sizes.get("draw", 0) > 1 and "phi_draws" in data:
-        single = data["phi_draws"].values[:, s, :, columns].astype(np.float64)
+    if "phi_draws" in values:
+        single = values["phi_draws"]
         halves = np.stack([single[:, 0::2].mean(axis=1), single[:, 1::2].mean(axis=1)])
         found["draw_rank_correlation"] = kernels.rank_correlation(halves)[0, 1]
         found["draw_top_overlap"] = kernels.overlap(*(kernels.strongest(half, top) for half in halves))
