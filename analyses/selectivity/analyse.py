@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Findings, Variable, as_activity, check_errors, check_numbers, resampling
+from analyses.ground import (
+    Findings,
+    Variable,
+    as_activity,
+    at_hand,
+    check_errors,
+    check_numbers,
+    resampling,
+)
 from analyses.selectivity import decisions, kernels, kernels_types
 from analyses.selectivity.kernels_counts import Counts, effective
+from analyses.selectivity.measuring import BINS, Given, by_channel, given_of
 from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.machine.extents import Extent
 
 __all__ = [
     "CRITERIA",
@@ -25,6 +35,7 @@ __all__ = [
     "RARE",
     "analyse",
     "check",
+    "held",
     "independent",
 ]
 
@@ -32,9 +43,6 @@ KINDS, CRITERIA = decisions.KINDS, decisions.CRITERIA
 FALSE_ALARM, RARE, FEW, NEARLY_NONE, FAR_OUT = 0.001, 0.01, 0.5, 0.2, 0.004
 RATES = kernels_types.Rates(FALSE_ALARM, RARE, FEW, NEARLY_NONE, FAR_OUT)
 MIN_IMAGES = 20
-BINS = 40
-# Activities held in double precision at once.
-CHUNK = 4_000_000
 PLACE, BY_KIND, BETWEEN = ("sigma", "channel"), ("kind", "sigma", "block"), ("sigma", "other_sigma", "channel")
 TESTED = {"response": "any response", **{kind: kind for kind in kernels_types.ONE_OF}}
 FINDINGS = Findings(
@@ -101,28 +109,6 @@ FINDINGS = Findings(
         "bin": "bin of phi above rest",
     },
 )
-
-
-class Given(NamedTuple):
-    """Where rest and errors come from.
-
-    Attributes
-    ----------
-    rest_source, error_source
-        In words.
-    rest
-        Whether rest was measured.
-    known
-        (sigma,), whether errors were.
-    rest_se
-        (sigma, channel), standard error of rest, 0 where it was not measured.
-    """
-
-    rest_source: str
-    error_source: str
-    rest: bool
-    known: np.ndarray
-    rest_se: np.ndarray
 
 
 @FINDINGS.described
@@ -223,12 +209,12 @@ def analyse(
     fdr = checks.fraction("fdr", fdr, "a false discovery rate between 0 and 1, e.g. 0.05")
     checks.choice("fdr_method", fdr_method, ("bh", "by"))
     top = checks.whole("top", top, least=1)
-    data = labels.once(data)
-    check(data)
+    data = held(data)
+    known = check(data)
     members, units = independent(data, clusters)
-    data = as_activity(data.compute(), "phi", "phi_draws", "rest")
-    given = _given(data)
-    measured = _measured(data, given, min(top, data.sizes["image"]), members)
+    data = as_activity(data, "phi", "phi_draws", "rest", known=known)
+    given = given_of(data, known)
+    measured = by_channel(data, given, min(top, data.sizes["image"]), members)
     options = decisions.Options(fdr, fdr_method, level, resamples, seed)
     found = _weighed(measured, Counts(data.sizes["image"], members), given)
     decided = decisions.decided(found, data, options)
@@ -253,18 +239,19 @@ def analyse(
     )
 
 
-def check(data: xr.Dataset) -> None:
-    """Refuse what types of channel cannot be told of."""
+def held(data: Any) -> Any:
+    """The data, rest in memory and of what is of images what is not large."""
+    return at_hand(at_hand(labels.once(data), "rest", "rest_se"), "phi", "phi_se", "phi_draws")
+
+
+def check(data: xr.Dataset) -> dict[str, Extent]:
+    """Refuse what types of channel cannot be told of; gives between which values variables lie."""
     check_numbers(data, "phi", "phi_draws", "phi_se", "rest", "rest_se")
-    labels.check(data, "phi")
+    there = data.data_vars if isinstance(data, xr.Dataset) else ()
+    known = labels.check(data, "phi", *(name for name in ("rest", "phi_draws") if name in there))
     labels.check_ids(data)
-    for name in ("rest", "phi_draws"):
-        if name in data:
-            labels.check(data, name)
-    for name in ("phi_se", "rest_se"):
-        if name in data:
-            labels.check(data, name, finite=False)
-    check_errors(data)
+    known |= labels.check(data, *(name for name in ("phi_se", "rest_se") if name in there), finite=False)
+    check_errors(data, known)
     if not (data.sizes["sigma"] and data.sizes["channel"]):
         raise InputError(f"phi has sizes {dict(data['phi'].sizes)}: give at least one noise level and one channel")
     if data.sizes["image"] < MIN_IMAGES:
@@ -272,6 +259,7 @@ def check(data: xr.Dataset) -> None:
             f"phi is of {data.sizes['image']} images: types of channels need {MIN_IMAGES} at least, and some hundred "
             "to be sure of"
         )
+    return known
 
 
 def independent(data: xr.Dataset, clusters: str | None) -> tuple[np.ndarray | None, float]:
@@ -289,117 +277,6 @@ def independent(data: xr.Dataset, clusters: str | None) -> tuple[np.ndarray | No
             f"independent ones, and types of channels need {MIN_IMAGES} at least: give images of more groups"
         )
     return members, units
-
-
-def _given(data: xr.Dataset) -> Given:
-    rest, with_error = "rest" in data, "rest" in data and "rest_se" in data
-    known = np.zeros(data.sizes["sigma"], bool)
-    if "phi_se" in data:
-        known = np.isfinite(data["phi_se"].values).all(axis=(0, 2))
-        if with_error:
-            known &= np.isfinite(data["rest_se"].values).all(axis=1)
-    given = "phi_se and rest_se" if with_error else "phi_se"
-    instead = "spread of phi below its median over images" if rest else "none: no type is shown without rest"
-    levels = ", ".join(f"{level:g}" for level in data["sigma"].values[known])
-    return Given(
-        "rest" if rest else "none: activity is counted from the lower decile of phi over images",
-        given if known.all() else f"{given} at sigma {levels}; elsewhere {instead}" if known.any() else instead,
-        rest,
-        np.asarray(known),
-        _error_of_rest(data) if with_error else np.zeros(data["phi"].shape[1:]),
-    )
-
-
-def _error_of_rest(data: xr.Dataset) -> np.ndarray:
-    """Standard errors (sigma, channel) of rest, kept from being underestimated by few draws.
-
-    Its own, or as many times that of the channel's images as the channels of its tap have on average, whichever is
-    larger: by two draws one channel in twelve has a tenth of its error or less.
-    """
-    own = data["rest_se"].values.astype(np.float64)
-    if "phi_se" not in data:
-        return own
-    of_images = (data["phi_se"].values.astype(np.float64) ** 2).mean(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        noisier = np.where(of_images > 0, own**2 / of_images, np.nan)
-    least = np.zeros_like(own)
-    for site in labels.sites(data):
-        ratio = noisier[site.level, site.channels]
-        known = np.isfinite(ratio)
-        if known.any():
-            least[site.level, site.channels] = ratio[known].mean() * of_images[site.level, site.channels]
-    return np.sqrt(np.maximum(own**2, least))
-
-
-def _measured(data: xr.Dataset, given: Given, top: int, members: np.ndarray | None) -> dict[str, np.ndarray]:
-    """What is measured on each channel: arrays (sigma, channel), or with leading dims."""
-    sigmas, channels = data.sizes["sigma"], data.sizes["channel"]
-    width = max(1, CHUNK // (data.sizes["image"] * sigmas))
-    parts = []
-    for start in range(0, channels, width):
-        columns = slice(start, min(start + width, channels))
-        activity = np.empty((sigmas, data.sizes["image"], columns.stop - start))
-        levels = [_at_level(data, given, s, columns, top, activity[s], members) for s in range(sigmas)]
-        part = {name: np.stack([level[name] for level in levels], axis=-2) for name in levels[0]}
-        if sigmas > 1:
-            part["rank_correlation"] = kernels.rank_correlation(activity)
-            lists = [level["top_index"] for level in levels]
-            part["top_overlap"] = np.array([[kernels.overlap(a, b) for a in lists] for b in lists])
-        parts.append(part)
-    return {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
-
-
-def _at_level(
-    data: xr.Dataset,
-    given: Given,
-    s: int,
-    columns: slice,
-    top: int,
-    activity: np.ndarray,
-    members: np.ndarray | None,
-) -> dict[str, np.ndarray]:
-    """The same for some channels at one noise level; fills in their activity (image, channel)."""
-
-    def values(name: str) -> np.ndarray:
-        return data[name].values[..., s, columns].astype(np.float64)
-
-    phi = values("phi")
-    rest = values("rest") if given.rest else np.quantile(phi, 0.1, axis=0)
-    activity[:] = kernels.above(phi, rest)
-    shape = kernels.shape(activity, members)
-    reliability = np.full(phi.shape[1], np.nan)
-    if given.known[s]:
-        se = values("phi_se")
-        rest_se = given.rest_se[s, columns]
-        alike = len(phi) / effective(members, len(phi))
-        neighbours = int(np.ceil(kernels.NEIGHBOURS * alike - 1e-9))
-        error, of_rest = kernels.standard_error(activity, se, rest_se, neighbours)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            reliability = np.maximum(0, 1 - (se**2).mean(axis=0) / shape.sd**2)
-    elif given.rest:
-        # The distance from the lower quartile to the median is 0.6745 standard deviations of a normal law.
-        lower, middle = np.quantile(phi, [0.25, 0.5], axis=0)
-        error = of_rest = (middle - lower) / 0.6745
-    else:
-        error = of_rest = np.zeros(phi.shape[1])
-    top_index = kernels.strongest(activity, top)
-    counts, low, high = kernels.histogram(activity, BINS)
-    found = {
-        **kernels.zones(activity, error, of_rest, members)._asdict(),
-        **shape._asdict(),
-        "reliability": reliability,
-        "top_index": top_index,
-        "top_activity": np.take_along_axis(activity, top_index, axis=0),
-        "histogram": counts,
-        "low": low,
-        "high": high,
-    }
-    if data.sizes.get("draw", 0) > 1 and "phi_draws" in data:
-        single = data["phi_draws"].values[:, s, :, columns].astype(np.float64)
-        halves = np.stack([single[:, 0::2].mean(axis=1), single[:, 1::2].mean(axis=1)])
-        found["draw_rank_correlation"] = kernels.rank_correlation(halves)[0, 1]
-        found["draw_top_overlap"] = kernels.overlap(*(kernels.strongest(half, top) for half in halves))
-    return found
 
 
 def _weighed(measured: dict[str, np.ndarray], counts: Counts, given: Given) -> kernels_types.Weighed:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.ground import Estimate, Findings, Variable, level_colours
-from analyses.selectivity.analyse import CRITERIA, FINDINGS, KINDS, MIN_IMAGES, analyse, check
+from analyses.selectivity.analyse import CRITERIA, FINDINGS, KINDS, MIN_IMAGES, analyse, check, held
 from analyses.selectivity.kernels_counts import effective
 from probekit import checks, labels
 from probekit.errors import InputError
@@ -80,6 +80,7 @@ def power_curve(
     True
     """
     seed = checks.seeded(seed)
+    data = held(data)
     check(data)
     total = data.sizes["image"]
     steps = _steps(total) if numbers is None else sorted(set(checks.counts("numbers", numbers, least=MIN_IMAGES)))

@@ -151,26 +151,37 @@ def analyse(
     units = data.sizes["image"] if groups is None else len(np.unique(groups))
     taps = tuple(labels.blocks(data))
     inputs = _inputs(taps, block_inputs)
-    per_image, zero = _measured(data, [(name,) for name in taps])
-    fed = [name for name in taps if inputs[name]]
-    before = _fed(data, per_image, taps, inputs, fed)
-    change = np.full_like(per_image, np.nan)
-    outputs = [taps.index(name) for name in fed]
-    change[:, :, :, outputs] = per_image[:, :, :, outputs] - before
+    fed = {name: inputs[name] for name in taps if inputs[name]}
+    singles = [(name,) for name in taps]
+    joined = [several for several in dict.fromkeys(fed.values()) if several not in singles]
+    per_block, zero = _measured(data, [*singles, *joined])
+    per_image = per_block[:, :, :, : len(taps)]
 
-    # Of both at once, by the same resamples: drawing them takes longest where images are many.
-    both = np.stack([per_image[order], change[order]], axis=1)
+    # Of measures and changes at once, by the same resamples: drawing them takes longest where images are many.
+    both = np.full((data.sizes["image"], 2, *per_image.shape[1:]), np.nan, np.float32)
+    both[:, 0] = per_image[order]
+    for name, names in fed.items():
+        output, source = taps.index(name), [*singles, *joined].index(names)
+        both[:, 1, :, :, output] = (per_block[:, :, :, output] - per_block[:, :, :, source])[order]
     members = None if groups is None else groups[order]
     drawn = resampled_means(both, clusters=members, resamples=resamples, seed=seed)
-    boot = Bootstrap(drawn[:, 0], drawn[:, 1], level, units)
-    values = {**_means(per_image, change, zero, boot), **_agreements(per_image, boot)}
+    mean, boot = _mean(both), Bootstrap(drawn[:, 0], drawn[:, 1], level, units)
+    del both
+    values = {
+        "per_image": np.ascontiguousarray(per_image),
+        "sparsity": Estimate(mean[0], *boot.interval(boot.means)),
+        "change": Estimate(mean[1], *boot.interval(boot.changes)),
+        "zero_vectors": zero[:, :, : len(taps)],
+        **_agreements(mean[0], boot),
+    }
+    del per_block, per_image
     found = dimensions(data, level if groups is None and len(data["image"]) >= MIN_IMAGES else None)
     values |= {"dimension": Estimate(*found[:3]), "dimension_plain": found[3]}
     formulas = {name: formula for name, (_, formula) in MEASURES.items()}
     findings = FINDINGS.label(
         values,
         data,
-        coords=_coords(data, per_image.shape[1], taps, inputs),
+        coords=_coords(data, mean.shape[1], taps, inputs),
         attrs={"per_image": formulas, "sparsity": formulas},
         clusters=clusters or "none: images are independent",
         resamples=resamples,
@@ -253,7 +264,8 @@ def _measured(data: xr.Dataset, blocks: Sequence[tuple[str, ...]]) -> tuple[np.n
         for rows, activity in image_blocks(data[name]):
             with at_work_on(f"sparsity: image {rows.start + 1} of {sizes[0]}"):
                 for s, b in product(range(sizes[2]), range(sizes[3])):
-                    own = activity[:, s][..., columns[b]].astype(np.float64)
+                    # In one order in memory, wherever it lay: sums go by it.
+                    own = activity[:, s][..., columns[b]].astype(np.float64, order="C")
                     found[rows, v, s, b], silent = _of_vectors(own, of_draws=name == "phi_draws")
                     zero[v, s, b] += silent.sum()
     return found, zero
@@ -272,36 +284,16 @@ def _of_vectors(a: np.ndarray, *, of_draws: bool) -> tuple[np.ndarray, np.ndarra
     return values / np.where(active, active, np.nan)[:, None], active == 0
 
 
-def _fed(
-    data: xr.Dataset, per_image: np.ndarray, taps: tuple[str, ...], inputs: dict[str, tuple[str, ...]], fed: list[str]
-) -> np.ndarray:
-    """Measures of what feeds each of the blocks; a single tap's are known already."""
-    parts = [
-        per_image[:, :, :, [taps.index(inputs[name][0])]]
-        if len(inputs[name]) == 1
-        else _measured(data, [inputs[name]])[0]
-        for name in fed
-    ]
-    return np.concatenate([*parts, per_image[:, :, :, :0]], axis=3)
-
-
-def _means(per_image: np.ndarray, change: np.ndarray, zero: np.ndarray, boot: Bootstrap) -> dict[str, Any]:
-    return {
-        "per_image": per_image,
-        "sparsity": Estimate(_mean(per_image), *boot.interval(boot.means)),
-        "change": Estimate(_mean(change), *boot.interval(boot.changes)),
-        "zero_vectors": zero,
-    }
-
-
 def _mean(values: np.ndarray) -> np.ndarray:
-    known = (~np.isnan(values)).sum(axis=0)
-    return np.nansum(values, axis=0, dtype=np.float64) / np.where(known, known, np.nan)
+    there = ~np.isnan(values)
+    known = there.sum(axis=0)
+    # Without a copy of all of it, as nansum makes.
+    return np.sum(values, axis=0, dtype=np.float64, where=there) / np.where(known, known, np.nan)
 
 
-def _agreements(per_image: np.ndarray, boot: Bootstrap) -> dict[str, Any]:
+def _agreements(mean: np.ndarray, boot: Bootstrap) -> dict[str, Any]:
     """How two measures rank blocks at each noise level, and noise levels at each block."""
-    mean, resampled = _mean(per_image) * ORIENTATION, boot.means * ORIENTATION
+    mean, resampled = mean * ORIENTATION, boot.means * ORIENTATION
     values: dict[str, Any] = {}
     for axis, suffix in ((2, ""), (1, "_over_sigma")):
         pairs = list(combinations(range(mean.shape[axis]), 2))

@@ -42,7 +42,7 @@ def dimensions(data: xr.Dataset, level: float | None) -> np.ndarray:
         for rows, phi in image_blocks(data["phi"]):
             with at_work_on(f"dimensions: image {rows.start + 1} of {data.sizes['image']}, {step.replace('_', ' ')}"):
                 for site, own, chosen in zip(sites, sums, columns, strict=True):
-                    getattr(own, step)(phi[:, site.level][:, chosen].astype(np.float64))
+                    getattr(own, step)(phi[:, site.level][:, chosen].astype(np.float64, order="C"))
     for site, own in zip(sites, sums, strict=True):
         without = own.without() if level is not None else None
         found[:, site.level, site.block] = _estimated(own.whole(), without, len(site.channels), level)

@@ -24,8 +24,9 @@ from tests.analyses.selectivity.test_truth import (
     unequal_groups_keep_false_discoveries_to_their_rate,
 )
 
-# The module, which the function of its name hides.
+# Modules, one of which the function of its name hides.
 ANALYSE = import_module("analyses.selectivity.analyse")
+MEASURING = import_module("analyses.selectivity.measuring")
 
 
 def test_without_subtracting_rest_planted_types_are_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +140,10 @@ def test_where_one_image_says_what_is_typical_it_silences_all_channels(monkeypat
 
 
 def test_where_rest_is_trusted_on_its_own_error_silent_channels_are_moved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ANALYSE, "_error_of_rest", lambda data: data["rest_se"].values.astype(float))
+    monkeypatch.setattr(
+        import_module("analyses.selectivity.measuring"),
+        "_error_of_rest",
+        lambda data: data["rest_se"].values.astype(float),
+    )
     with pytest.raises(AssertionError):
         rest_that_is_noisier_than_images_moves_no_silent_channel()
