@@ -123,9 +123,12 @@ def _sorted(values: np.ndarray, ties: np.ndarray) -> np.ndarray:
     """Order of the images in each channel of (images, channels); of equal values by `ties`, however images come."""
     order = np.argsort(np.ascontiguousarray(values.T), axis=1).T
     inside = np.take_along_axis(values, order, axis=0)
-    equal = np.flatnonzero((inside[1:] == inside[:-1]).any(axis=0))
-    if len(equal):
-        order[:, equal] = np.lexsort((ties[:, equal], values[:, equal]), axis=0)
+    equal = inside[1:] == inside[:-1]
+    # Of a million numbers in single precision some are equal in every channel: only these are sorted once more.
+    for c in np.flatnonzero(equal.any(axis=0)):
+        places = np.flatnonzero(np.append(equal[:, c], False) | np.insert(equal[:, c], 0, False))
+        images = order[places, c]
+        order[places, c] = images[np.lexsort((images, ties[images, c], values[images, c]))]
     return order
 
 

@@ -260,3 +260,12 @@ def test_images_of_one_group_that_are_clear_of_rest_are_worth_one() -> None:
     # Where rest is higher by 1.5 · 0.3 or more, a step of 1 is no more than 0.55: still clear; of 2.5, no longer.
     np.testing.assert_allclose(found.worth_if_higher[:, 1], 1)
     assert found.worth_if_lower[0, 0] == found.worth_if_higher[0, 0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 400])
+@pytest.mark.parametrize("steps", [1, 3, 1e9], ids=["many equal", "some equal", "none equal"])
+def test_images_of_equal_activity_come_by_their_errors_then_as_they_are(n: int, steps: float) -> None:
+    rng = np.random.default_rng(n)
+    values, errors = np.round(rng.normal(size=(n, 7)) * steps) / steps, rng.integers(0, 4, (n, 7)) / 4
+    values[:, 3] = 0
+    np.testing.assert_array_equal(kernels._sorted(values, errors), np.lexsort((errors, values), axis=0))
