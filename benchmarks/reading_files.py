@@ -22,7 +22,7 @@ from probekit.images import load, reading
 __all__ = ["measured"]
 
 SIDES = (64, 128, 256, 512)
-# Of each size as many images as make a round about half a second.
+# Of each size as many images as make a round about half a second; of taps, half of it.
 PIXELS = 2**22
 
 
@@ -39,7 +39,7 @@ def written(folder: Path, side: int, kind: str) -> Path:
 def ready(folders: Mapping[str, str], threads: int) -> Mapping[str, Callable[[], Mapping[str, Any]]]:
     """Reading of all images of each folder."""
     torch.set_num_threads(threads)
-    reading.WORTH_THREADS = 0
+    reading.threads_for = lambda _: threads
     sets = {name: load(Path(folder)) for name, folder in folders.items()}
     return {name: partial(read, images) for name, images in sets.items()}
 
@@ -51,10 +51,13 @@ def read(images: Any) -> Mapping[str, Any]:
     return {"images": len(images)}
 
 
-def tapped(folders: Mapping[str, str], worth: int) -> Mapping[str, Callable[[], Mapping[str, Any]]]:
-    """φ of the images of each folder by a small network, whose work takes about as long as theirs."""
-    torch.set_num_threads(2)
-    reading.WORTH_THREADS = worth
+def tapped(folders: Mapping[str, str], cores: int, threads: int) -> Mapping[str, Callable[[], Mapping[str, Any]]]:
+    """φ of the images of each folder by a small network on so many cores, files being decoded in so many threads.
+
+    On one of two cores the next images are read ahead while it computes.
+    """
+    torch.set_num_threads(cores)
+    reading.threads_for = lambda _: threads
     tap = probekit.tap(probekit.load("photo32"), "mid")
     sets = {name: load(Path(folder), size=32, crop=32) for name, folder in folders.items()}
 
@@ -66,7 +69,7 @@ def tapped(folders: Mapping[str, str], worth: int) -> Mapping[str, Callable[[], 
 
 
 def measured(rounds: int = 7) -> list[tuple[str, list[float], str]]:
-    """Rows of reading by two threads over one, and of a tap: name, ratio of each round, rates in words."""
+    """Rows of reading by two threads over one, and of taps that do: name, ratio of each round, rates in words."""
     with tempfile.TemporaryDirectory() as place:
         folders = {
             f"{kind.upper()} of {side}×{side}": str(written(Path(place) / f"{kind}{side}", side, kind))
@@ -74,12 +77,14 @@ def measured(rounds: int = 7) -> list[tuple[str, list[float], str]]:
             for side in SIDES
         }
         found = in_turns({f"{n} threads": partial(ready, folders, n) for n in (1, 2)}, rounds)
-        larger = {name: folder for name, folder in folders.items() if "64×64" not in name}
-        taps = in_turns({"alone": partial(tapped, larger, 2**60), "threads": partial(tapped, larger, 0)}, rounds)
+        larger = {name: folder for name, folder in folders.items() if name.endswith(("256×256", "512×512"))}
+        jobs = {(cores, n): partial(tapped, larger, cores, n) for cores in (2, 1) for n in (1, 2)}
+        taps = in_turns({f"{cores} cores, {n} threads": job for (cores, n), job in jobs.items()}, rounds)
     rows = []
     for title, (one, two) in (
         ("", (found["1 threads"], found["2 threads"])),
-        ("φ of ", (taps["alone"], taps["threads"])),
+        ("φ of ", (taps["2 cores, 1 threads"], taps["2 cores, 2 threads"])),
+        ("φ on one core, read ahead, of ", (taps["1 cores, 1 threads"], taps["1 cores, 2 threads"])),
     ):
         for name in one:
             ratios = [a.seconds / b.seconds for a, b in zip(one[name], two[name], strict=True)]

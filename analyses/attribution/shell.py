@@ -10,11 +10,13 @@ import typer
 
 from analyses.ground import OUT, run
 from probekit.cli.arguments import (
+    CHECK,
     DRAWS,
     NETWORK,
     REDUCE,
     SIGMA,
     Bands,
+    Check,
     Crop,
     Draws,
     Images,
@@ -54,6 +56,7 @@ def command(
     size: Size = None,
     crop: Crop = None,
     bands: Bands = 3,
+    check: Check = CHECK,
     sigma: Sigma = SIGMA,
     draws: Draws = DRAWS,
     reduce: Reduce = REDUCE,
@@ -69,7 +72,7 @@ def command(
 
     results_awaited(out, "attribution.nc", "attribution.png", images=images)
     denoiser = network_called(network)
-    source = images_called(images, size=size, crop=crop, bands=bands)
+    source = images_called(images, size=size, crop=crop, bands=bands, check=check)
     with silent(quiet):
         findings = attribute(
             denoiser,

@@ -10,10 +10,12 @@ import typer
 
 from analyses.ground import OUT, Level, Permutations, Resamples, run
 from probekit.cli.arguments import (
+    CHECK,
     DRAWS,
     NETWORK,
     REDUCE,
     Bands,
+    Check,
     Crop,
     Draws,
     Images,
@@ -41,6 +43,7 @@ def command(
     size: Size = None,
     crop: Crop = None,
     bands: Bands = 3,
+    check: Check = CHECK,
     block: Annotated[str, typer.Option(help="Tap whose channels are held.")] = "mid",
     at: Annotated[
         float,
@@ -92,7 +95,7 @@ def command(
     from analyses.ground import drawn_images, saved
 
     results_awaited(out, "concepts.nc", "concepts.png", images=images)
-    source = drawn_images(images_called(images, size=size, crop=crop, bands=bands), n_images, seed)
+    source = drawn_images(images_called(images, size=size, crop=crop, bands=bands, check=check), n_images, seed)
     net, progress = network_called(network), False if quiet else None
     data = probekit.tap(net, block, reduce=reduce)(source, sigma=at, draws=draws, seed=seed, progress=progress)
     cluster = cluster_called(workers, scheduler, threads, pickled=pickled)

@@ -10,10 +10,12 @@ import typer
 
 from analyses.ground import OUT, run
 from probekit.cli.arguments import (
+    CHECK,
     NETWORK,
     REDUCE,
     SIGMA,
     Bands,
+    Check,
     Crop,
     Draws,
     Images,
@@ -58,6 +60,7 @@ def command(
     size: Size = None,
     crop: Crop = None,
     bands: Bands = 3,
+    check: Check = CHECK,
     sigma: Sigma = SIGMA,
     draws: Draws = 20,
     reduce: Reduce = REDUCE,
@@ -78,14 +81,14 @@ def command(
     from analyses.ground import saved
 
     results_awaited(out, "controls.nc", "controls.png", images=images)
-    measured_on = images_called(images, size=size, crop=crop, bands=bands)
+    measured_on = images_called(images, size=size, crop=crop, bands=bands, check=check)
     others = words(train)
     denoiser, levels = network_called(network), numbers(sigma, float, "--sigma")
     cluster = cluster_called(workers, scheduler, threads, pickled=pickled)
     with goes_on(stores := out / "controls-stores"), cluster as crew:
         found = table(
             measured_on,
-            train=images_called(others, size=size, crop=crop, bands=bands) if others else None,
+            train=images_called(others, size=size, crop=crop, bands=bands, check=check) if others else None,
             classes=classes,
             denoiser=denoiser,
             block=block,

@@ -10,10 +10,12 @@ import typer
 
 from analyses.ground import OUT, run
 from probekit.cli.arguments import (
+    CHECK,
     DRAWS,
     NETWORK,
     REDUCE,
     Bands,
+    Check,
     Crop,
     Draws,
     Images,
@@ -43,6 +45,7 @@ def command(
     size: Size = None,
     crop: Crop = None,
     bands: Bands = 3,
+    check: Check = CHECK,
     sigma: Sigma = "0.1",
     draws: Draws = DRAWS,
     reduce: Reduce = REDUCE,
@@ -60,7 +63,7 @@ def command(
     settings = Settings(
         sigma=numbers(sigma, float, "--sigma"), draws=draws, reduce=reduce, n_images=n_images, seed=seed
     )
-    measured_on = images_called(images, size=size, crop=crop, bands=bands)
+    measured_on = images_called(images, size=size, crop=crop, bands=bands, check=check)
     denoiser = network_called(network)
     with goes_on(stores := out / "cues-stores"):
         found = table(measured_on, denoiser, settings=settings, store=stores, progress=False if quiet else None)

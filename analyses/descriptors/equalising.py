@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -13,6 +13,7 @@ from probekit import images as image_sources
 from probekit.errors import InputError
 from probekit.images import ImageSet
 from probekit.images.arrays import luminance
+from probekit.images.parts import Made
 from probekit.naming import named
 
 __all__ = ["CONTRAST", "equalised"]
@@ -73,17 +74,19 @@ def equalised(images: Any, *, bands: int | None = None, sd: float = CONTRAST) ->
             "luminance below 1/255): leave them out"
         )
 
-    def read(indices: Sequence[int]) -> Tensor:
-        grey = luminance(source.read(indices)).double()
-        centred = grey - grey.mean(dim=(2, 3), keepdim=True)
-        equal = MEAN + sd * centred / centred.square().mean(dim=(2, 3), keepdim=True).sqrt()
-        return equal.float().expand(-1, count, -1, -1).contiguous()
-
     return replace(
         source,
         name=f"{source.name}, equalised",
         shape=(count, *source.shape[1:]),
         preparation=f"{source.preparation}; grey of mean {MEAN:g} and deviation {sd:g}",
-        _read=read,
+        _read=Made(source, partial(_equal, bands=count, sd=sd)),
         _sums=None,
     )
+
+
+def _equal(batch: Tensor, *, bands: int, sd: float) -> Tensor:
+    """Grey images of one mean and deviation."""
+    grey = luminance(batch).double()
+    centred = grey - grey.mean(dim=(2, 3), keepdim=True)
+    equal = MEAN + sd * centred / centred.square().mean(dim=(2, 3), keepdim=True).sqrt()
+    return equal.float().expand(-1, bands, -1, -1).contiguous()

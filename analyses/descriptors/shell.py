@@ -10,7 +10,7 @@ import typer
 
 from analyses.descriptors.kinds import EVERY_KIND, KINDS
 from analyses.ground import OUT, run
-from probekit.cli.arguments import Bands, Crop, Images, Out, Seed, Size, check_words, images_called, words
+from probekit.cli.arguments import CHECK, Bands, Check, Crop, Images, Out, Seed, Size, check_words, images_called, words
 from probekit.cli.checking import whole_of
 from probekit.cli.output import results_awaited
 
@@ -36,6 +36,7 @@ def command(
     size: Size = None,
     crop: Crop = None,
     bands: Bands = 3,
+    check: Check = CHECK,
     seed: Seed = 0,
 ) -> list[Path]:
     """Descriptors of images, as semantics compares φ with them: --others descriptors.nc."""
@@ -43,8 +44,10 @@ def command(
     from analyses.ground import saved
 
     results_awaited(out, "descriptors.nc", images=images)
-    source = images_called(images, size=size, crop=crop, bands=bands)
-    fitted_on = None if train is None else images_called(words(train) or [], size=size, crop=crop, bands=bands)
+    source = images_called(images, size=size, crop=crop, bands=bands, check=check)
+    fitted_on = (
+        None if train is None else images_called(words(train) or [], size=size, crop=crop, bands=bands, check=check)
+    )
     found = analyse(source, kinds=words(kinds) or [], train=fitted_on, n_components=n_components, seed=seed)
     return saved(out, ("descriptors", found))
 

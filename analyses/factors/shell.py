@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from analyses.ground import OUT, Data, Level, Resamples, run
-from probekit.cli.arguments import NETWORK, Crop, Network, Out, Quiet, Seed, Size, images_called, network_called, words
+from probekit.cli.arguments import (
+    CHECK,
+    NETWORK,
+    Check,
+    Crop,
+    Network,
+    Out,
+    Quiet,
+    Seed,
+    Size,
+    images_called,
+    network_called,
+    words,
+)
 from probekit.cli.checking import one_of, whole_of
 from probekit.cli.output import results_awaited
 from probekit.machine.progress import silent
@@ -40,6 +53,7 @@ def command(
     network: Network = NETWORK,
     size: Size = None,
     crop: Crop = None,
+    check: Check = CHECK,
     resamples: Resamples = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
@@ -63,7 +77,7 @@ def command(
     if not named:
         return saved(out, ("factors", findings), ("factors", plot(findings)))
     denoiser = network_called(network)
-    shown = images_called(named, size=size, crop=crop, bands=input_channels(denoiser) or 3)
+    shown = images_called(named, size=size, crop=crop, bands=input_channels(denoiser) or 3, check=check)
     with silent(quiet):
         beside = {name: analyse(each, **asked) for name, each in controls(denoiser, phi, shown, seed=seed).items()}
     files = dict(zip(CONTROLS, FILES, strict=True))

@@ -10,8 +10,10 @@ import typer
 
 from analyses.ground import OUT, run
 from probekit.cli.arguments import (
+    CHECK,
     NETWORK,
     Bands,
+    Check,
     Crop,
     Network,
     Out,
@@ -37,6 +39,7 @@ def command(
     size: Size = None,
     crop: Crop = None,
     bands: Bands = 3,
+    check: Check = CHECK,
     samples: Annotated[int, typer.Option(callback=whole_of(1, "n_samples"), help="Unconditional samples.")] = 64,
     n_images: Annotated[
         int, typer.Option(callback=whole_of(1), help="Images of each set that PSNR is measured on.")
@@ -70,7 +73,9 @@ def command(
     denoiser = network_called(network)
     if card is not None:
         _check_card(card, network)
-    sets = (images_called(words(names) or [], size=size, crop=crop, bands=bands) for names in (train, held_out))
+    sets = (
+        images_called(words(names) or [], size=size, crop=crop, bands=bands, check=check) for names in (train, held_out)
+    )
     with silent(quiet):
         findings = analyse(denoiser.to(place), *sets, n_samples=samples, n_images=n_images, share=share, seed=seed)
     figures = ("generalisation", plot(findings)), ("samples", sheet(findings))

@@ -10,7 +10,9 @@ import typer
 
 from analyses.ground import OUT, run
 from probekit.cli.arguments import (
+    CHECK,
     Bands,
+    Check,
     Crop,
     Images,
     Out,
@@ -43,6 +45,7 @@ def command(
     size: Size = None,
     crop: Crop = None,
     bands: Bands = 3,
+    check: Check = CHECK,
     sigma: Sigma = "0.05,0.1,0.2,0.3,0.5,0.8,1",
     n_images: Most = 256,
     samples: Samples = 16,
@@ -61,7 +64,7 @@ def command(
     known, given = numbers(sigma, float, "--sigma"), words(network) or []
     if not given:
         raise InputError(f"--network: {network!r} names no denoiser: give one, or several with commas between them")
-    measured_on = images_called(images, size=size, crop=crop, bands=bands)
+    measured_on = images_called(images, size=size, crop=crop, bands=bands, check=check)
     denoisers = {name: network_called(name) for name in given}
     shown = False if quiet else None
     found = analyse(denoisers, measured_on, sigma=known, n_images=n_images, seed=seed, progress=shown)

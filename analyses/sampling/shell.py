@@ -10,11 +10,13 @@ import typer
 
 from analyses.ground import OUT, run
 from probekit.cli.arguments import (
+    CHECK,
     DRAWS,
     NETWORK,
     PRECISION,
     REDUCE,
     Bands,
+    Check,
     Condition,
     Crop,
     Draws,
@@ -53,6 +55,7 @@ def command(
     size: Size = None,
     crop: Crop = None,
     bands: Bands = 3,
+    check: Check = CHECK,
     samples: Annotated[int, typer.Option(callback=whole_of(1, "n_samples"), help="Of each image.")] = 4,
     sample_size: Annotated[
         str | None,
@@ -101,7 +104,7 @@ def command(
         made = reconstruct(
             denoiser,
             probekit.tap(denoiser, tap, reduce=reduce),
-            images_called(images, size=size, crop=crop, bands=bands),
+            images_called(images, size=size, crop=crop, bands=bands, check=check),
             n_samples=samples,
             size=None if sample_size is None else sides_called(sample_size),
             sigmas=None if count is None else geometric(ends[0], ends[-1], count),

@@ -8,6 +8,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ from probekit.images.containers import hidden, opened
 from probekit.images.decode import Preparation, suffixes
 from probekit.images.files import of_names
 from probekit.images.imageset import checked_ids
+from probekit.images.members import Where, taken
+from probekit.images.parts import Made
 from probekit.images.resize import area_means, pair, scaled
 from probekit.images.tables import are_paths, is_table
 from probekit.naming import named
@@ -118,14 +121,6 @@ def patches(
         )
     first = every[places[0].photograph]
 
-    def read(indices: Sequence[int]) -> Tensor:
-        cut = []
-        for number, run in groupby((places[i] for i in indices), key=lambda place: place.photograph):
-            # Decoded once for all its patches that come one after the other.
-            pixels = every[number].read([0])[0]
-            cut += [pixels[:, place.row : place.row + size, place.col : place.col + size] for place in run]
-        return torch.stack(cut)
-
     drawn = f"squares of {size}, {'all' if each is None else each} a photograph"
     name = f"patches of {_name(photographs, first)}"
     return ImageSet(
@@ -133,10 +128,32 @@ def patches(
         checked_ids([f"{ids[p.photograph]}#{p.row},{p.col}" for p in places], len(places), name),
         tuple(ids[p.photograph] for p in places),
         (first.shape[0], size, size),
-        read,
+        Cut(every, places, size),
         preparation=f"{first.preparation}; {drawn}",
         origin=_origin(photographs),
     )
+
+
+class Cut:
+    """Reads patches of photographs; a part of them has the photographs that these are of."""
+
+    def __init__(self, photographs: Sequence[ImageSet], places: Sequence[Place], size: int) -> None:
+        self.photographs, self.places, self.size = photographs, places, size
+
+    def __call__(self, indices: Sequence[int]) -> Tensor:
+        cut, size = [], self.size
+        for number, run in groupby((self.places[i] for i in indices), key=lambda place: place.photograph):
+            # Decoded once for all its patches that come one after the other.
+            pixels = self.photographs[number].read([0])[0]
+            cut += [pixels[:, place.row : place.row + size, place.col : place.col + size] for place in run]
+        return torch.stack(cut)
+
+    def part(self, where: Where) -> Cut:
+        """A reader of some of these."""
+        places = taken(self.places, where)
+        numbers = {old: new for new, old in enumerate(dict.fromkeys(place.photograph for place in places))}
+        mine = [self.photographs[number] for number in numbers]
+        return Cut(mine, [place._replace(photograph=numbers[place.photograph]) for place in places], self.size)
 
 
 def photographs_sha256(photographs: Any) -> str:
@@ -177,20 +194,27 @@ def _resized(image: ImageSet, side: int | None, bands: int | None) -> ImageSet:
     except ValueError as error:
         raise InputError(f"{checks.given('side', side)}: {error}; give a smaller side") from None
 
-    def read(indices: Sequence[int]) -> Tensor:
-        pixels = image.read(indices)
-        if bands == 1:
-            pixels = luminance(pixels)
-        elif bands == 3:
-            pixels = pixels.expand(-1, 3, -1, -1)
-        if new == (rows, cols):
-            return pixels
-        means = [area_means(one.permute(1, 2, 0).double().numpy(), *new) for one in pixels]
-        return torch.from_numpy(np.stack(means)).permute(0, 3, 1, 2).float().contiguous()
-
     shape = (planes if bands is None else bands, *new)
     done = "" if new == (rows, cols) else f"; area averages to {side}×any"
-    return replace(image, shape=shape, _read=read, _sums=None, preparation=image.preparation + done)
+    return replace(
+        image,
+        shape=shape,
+        _read=Made(image, partial(_as_of_files, bands=bands, new=new)),
+        _sums=None,
+        preparation=image.preparation + done,
+    )
+
+
+def _as_of_files(pixels: Tensor, *, bands: int | None, new: tuple[int, int]) -> Tensor:
+    """Images of so many bands, if that is said, and of so many rows and columns."""
+    if bands == 1:
+        pixels = luminance(pixels)
+    elif bands == 3:
+        pixels = pixels.expand(-1, 3, -1, -1)
+    if new == tuple(pixels.shape[2:]):
+        return pixels
+    means = [area_means(one.permute(1, 2, 0).double().numpy(), *new) for one in pixels]
+    return torch.from_numpy(np.stack(means)).permute(0, 3, 1, 2).float().contiguous()
 
 
 def _places(every: Sequence[ImageSet], size: int, each: int | None, seed: int) -> tuple[list[Place], list[str]]:

@@ -10,9 +10,11 @@ import typer
 
 from analyses.ground import OUT, Clusters, Resamples, run
 from probekit.cli.arguments import (
+    CHECK,
     DRAWS,
     NETWORK,
     SIGMA,
+    Check,
     Crop,
     Draws,
     Images,
@@ -54,6 +56,7 @@ def command(
     reduce: Reduce = "mean",
     size: Size = None,
     crop: Crop = None,
+    check: Check = CHECK,
     n_images: Annotated[int, typer.Option(callback=whole_of(1), help="Images at most.")] = 1000,
     clusters: Clusters = None,
     resamples: Resamples = 1000,
@@ -91,7 +94,7 @@ def command(
         resamples=resamples,
         seed=seed,
     )
-    source = images_called(images, size=size, crop=crop)
+    source = images_called(images, size=size, crop=crop, check=check)
     with silent(quiet):
         findings = analyse(denoiser, folder, source, settings=settings, store=store)
     return saved(out, ("training", findings), ("training", plot(findings)))

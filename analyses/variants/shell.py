@@ -11,10 +11,12 @@ import typer
 from analyses import densities
 from analyses.ground import OUT, Level, Resamples, run
 from probekit.cli.arguments import (
+    CHECK,
     DRAWS,
     NETWORK,
     REDUCE,
     Bands,
+    Check,
     Crop,
     Draws,
     Images,
@@ -48,6 +50,7 @@ def command(
     size: Size = None,
     crop: Crop = None,
     bands: Bands = 3,
+    check: Check = CHECK,
     block: Annotated[str, typer.Option(help="Tap whose φ is held.")] = "mid",
     held_out: Annotated[
         str | None, typer.Option(help="Taps compared in, comma-separated. Default: one before the block, one after.")
@@ -96,10 +99,12 @@ def command(
     from analyses.variants.recipes import twins_of
 
     results_awaited(out, *_names(with_laws is not None), images=images)
-    source = images_called(images, size=size, crop=crop, bands=bands)
+    source = images_called(images, size=size, crop=crop, bands=bands, check=check)
     references = words(reference)
     if references:
-        references = drawn_images(images_called(references, size=size, crop=crop, bands=bands), n_reference, seed)
+        references = drawn_images(
+            images_called(references, size=size, crop=crop, bands=bands, check=check), n_reference, seed
+        )
     net, stores = network_called(network), out / "variants-stores"
     shared = {"block": block, "n_images": n_images, "levels": levels, "draws": draws, "seed": seed, "reduce": reduce}
     shared |= {"sigma": at, "progress": False if quiet else None}

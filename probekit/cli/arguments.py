@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from probekit import checks
-from probekit.cli.checking import checked, possible_path, whole_of
+from probekit.cli.checking import checked, numbers, one_of, possible_path, whole_of, words
 from probekit.cli.conditions import check_condition, conditions_called
+from probekit.cli.image_sets import CHECKS, images_called, parted, refuse_images_too_large
 from probekit.cli.networks import is_function, network_called
-from probekit.cli.procedural import is_procedural, procedural_called
 from probekit.errors import InputError
-from probekit.machine.memory import refuse_if_too_large
-
-if TYPE_CHECKING:
-    from probekit.images import ImageSet
 
 __all__ = [
+    "CHECK",
     "DRAWS",
     "NETWORK",
     "PRECISION",
@@ -30,6 +26,7 @@ __all__ = [
     "Background",
     "Bands",
     "BatchSize",
+    "Check",
     "Condition",
     "Crop",
     "Draws",
@@ -63,6 +60,7 @@ __all__ = [
 ]
 
 NETWORK, SIGMA, DRAWS, REDUCE, PRECISION = "photo32", "0.1,0.2,0.5", 10, "mean", "float32"
+CHECK = CHECKS[0]
 A_NETWORK = "Bundled name, path of a .safetensors file, or module:function that returns a network."
 
 # Beyond, no file format of images goes.
@@ -72,6 +70,13 @@ LARGEST_SIDE = 65_535
 def _check_bands(name: str, value: int) -> None:
     if value not in (1, 3):
         raise InputError(f"{name}={value}: give 1 to read files as grey or 3 to read them as RGB")
+
+
+def _check_images(name: str, value: str) -> None:
+    for one in parted(value):
+        # What braces stand for may be shorter than what is between them.
+        if "{" not in one:
+            possible_path(name, one)
 
 
 def _check_sigma(_name: str, value: str) -> None:
@@ -132,8 +137,9 @@ def out_option(said: str) -> Any:
 Images = Annotated[
     list[str],
     typer.Argument(
-        callback=checked(possible_path),
-        help="Folders or zips of images, image files, patterns such as 'train-*.zip', shapes:COUNT, ovals:COUNT, or "
+        callback=checked(_check_images),
+        help="Folders or zips of images, tars ('shards-{000..099}.tar', 'shards/*.tar', a.tar,b.tar, or a folder of "
+        "them: all of these are one set), image files, patterns such as 'train-*.zip', shapes:COUNT, ovals:COUNT, or "
         "samples, the built-in ones.",
     ),
 ]
@@ -184,6 +190,16 @@ Precision = Annotated[
         "faster where the hardware has them; auto: the fastest whose error the noise hides.",
     ),
 ]
+Check = Annotated[
+    str,
+    typer.Option(
+        "--check",
+        metavar="|".join(CHECKS),
+        callback=one_of(*CHECKS),
+        help="Of image files: all are decoded when they are loaded, so that what cannot be used is named at once; or "
+        "some, 256 of them, which is quicker of a million: another that cannot be used is named when it is read.",
+    ),
+]
 Background = Annotated[
     str | None,
     typer.Option(
@@ -198,10 +214,15 @@ Frame = Annotated[
 PathColumn = Annotated[
     str | None,
     typer.Option(
-        "--path", help="Of tables, .csv, .tsv or .parquet, among the images: the column of the paths of image files."
+        "--path",
+        help="Of tables, .csv, .tsv or .parquet, among the images: the column of the paths of image files. Of tars: "
+        "which field of a sample is its image, where it has several, such as jpg.",
     ),
 ]
-LabelColumn = Annotated[str | None, typer.Option("--label", help="Of tables: the column of the classes.")]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option("--label", help="Of tables: the column of the classes. Of tars: the field of a sample that holds it."),
+]
 OF_ALL = "Of the noise and of all that is drawn at random."
 # Noise may be of any seed; what else is drawn asks for one that is not negative.
 AnySeed = Annotated[int, typer.Option(help=OF_ALL)]
@@ -217,132 +238,3 @@ Condition = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
-
-
-def numbers(text: str, kind: Callable[[str], Any] = int, option: str = "") -> list[Any]:
-    """The comma-separated numbers in `text`.
-
-    Raises
-    ------
-    InputError
-        If it is something else; `option` says of what.
-    """
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        example = "16,32,64,128" if kind is int else "0.1,0.3,1.0"
-        of = f"{option}: " if option else ""
-        raise InputError(f"{of}{text!r} is not a list of numbers: write them like {example}") from None
-
-
-def words(text: str | None) -> list[str] | None:
-    """The comma-separated words in `text`; None where there is none."""
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
-
-
-def images_called(
-    names: Sequence[str],
-    *,
-    size: int | None = None,
-    crop: int | None = None,
-    bands: int = 3,
-    background: str | None = None,
-    **files: Any,
-) -> ImageSet:
-    """The images of folders, zips, files, tables and procedural ones, such as shapes:COUNT, joined; or of "samples".
-
-    Of the built-in photographs all, or those whose ids follow. `background` is a grey level or three, comma-separated;
-    `files` are further options of files and tables, as `probekit.images.load` takes them.
-
-    Raises
-    ------
-    InputError
-        If there are none of such a name, or they cannot be joined.
-    """
-    from probekit.images import concatenate, load
-    from probekit.images.tables import is_table
-
-    given: dict[str, Any] = {"size": size, "crop": crop, "bands": bands, **files}
-    if background is not None:
-        levels = numbers(background, float, option="--background")
-        given["background"] = levels[0] if len(levels) == 1 else levels
-    given = {key: value for key, value in given.items() if value is not None and value is not False}
-    if names and names[0] == "samples":
-        # Built-in photographs are squares already.
-        builtin = load("samples", **{key: value for key, value in given.items() if key != "crop" or crop != size})
-        missing = [n for n in names[1:] if n not in builtin.ids]
-        if missing:
-            raise InputError(
-                f"samples: no built-in photograph {', '.join(missing)}: ids are {', '.join(builtin.ids[:3])}, …; and "
-                "samples stands alone, without folders or zips"
-            )
-        return builtin.subset([builtin.ids.index(n) for n in names[1:]]) if names[1:] else builtin
-    if "samples" in names:
-        raise InputError("samples stands alone: give it without folders or zips")
-    if not names:
-        raise InputError("no images are named: give folders or zips of images, shapes:COUNT, ovals:COUNT, or samples")
-    if size is not None:
-        refuse_images_too_large(1, bands, size, size, hint=f"give a smaller --size than {size}")
-    every = [file for name in names for file in _matching(name)]
-    columns = {key: given.pop(key) for key in ("path", "label") if key in given}
-    tables = [name for name in every if is_table(Path(name))]
-    if tables and "path" not in columns:
-        raise InputError(f"{tables[0]} is a table: probekit phi reads it with --path, the column of its files' paths")
-    if columns and not tables:
-        raise InputError(
-            f"{' and '.join(f'--{key}' for key in columns)}: there is no table among the images: give a .csv, .tsv or "
-            ".parquet file, or leave these out"
-        )
-    images = [name for name in every if _is_image(name)]
-    sets = [load(images, **given)] if images else []
-    sets += [
-        _set_called(name, **given, **(columns if name in tables else {})) for name in every if name not in set(images)
-    ]
-    return sets[0] if len(sets) == 1 else concatenate(sets)
-
-
-def _matching(name: str) -> list[str]:
-    """The files that a pattern such as train-*.zip stands for; a name without a star stands for itself."""
-    if "*" not in name:
-        return [name]
-    anchor = Path(name).anchor
-    try:
-        found = sorted(map(str, Path(anchor or ".").glob(str(Path(name).relative_to(anchor)))))
-    except (ValueError, OSError, NotImplementedError) as error:
-        raise InputError(f"{name} is no pattern ({error}): write one such as 'train-*.zip'") from error
-    if not found:
-        raise InputError(f"{name}: no file is called so; give folders or zips of images")
-    return found
-
-
-def _is_image(name: str) -> bool:
-    """Whether it is one image file."""
-    from probekit.images.decode import suffixes
-
-    path = Path(name)
-    return path.suffix.lower() in suffixes() and path.is_file()
-
-
-def _set_called(name: str, **options: Any) -> ImageSet:
-    from probekit.images import load
-
-    possible_path("images", name)
-    if not is_procedural(name):
-        return load(Path(name), **options)
-    strange = [f"--{option}" for option in ("background", "frame") if option in options]
-    if strange:
-        raise InputError(f"{name}: procedural images come from no files: leave {' and '.join(strange)} out")
-    return procedural_called(name, **{key: options[key] for key in ("size", "crop", "bands") if key in options})
-
-
-def refuse_images_too_large(count: int, *shape: int, hint: str) -> None:
-    """Refuse images that would not fit in memory, in float32.
-
-    Raises
-    ------
-    CapacityError
-        If they would not.
-    """
-    import torch
-
-    refuse_if_too_large(4 * count * math.prod(shape), 0, device=torch.device("cpu"), hint=hint)

@@ -1,8 +1,9 @@
-"""Options that are checked as they are read, before anything is loaded or measured."""
+"""Options that are read, and checked before anything is loaded or measured."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,10 @@ import typer
 from probekit import checks
 from probekit.errors import InputError
 
-__all__ = ["checked", "fraction_of", "number_of", "one_of", "possible_path", "whole_of"]
+__all__ = ["checked", "fraction_of", "number_of", "numbers", "one_of", "possible_path", "whole_of", "words"]
 
 Check = Callable[[str, Any], object]
+OUTSIDE_BRACES = re.compile(r",(?![^{}]*\})")
 
 
 def checked(check: Check, name: str = "") -> Callable[..., Any]:
@@ -75,3 +77,24 @@ def possible_path(_name: str, value: Any) -> None:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{shown!r} can be the path of no file ({why}): give another") from error
+
+
+def numbers(text: str, kind: Callable[[str], Any] = int, option: str = "") -> list[Any]:
+    """The comma-separated numbers in `text`.
+
+    Raises
+    ------
+    InputError
+        If it is something else; `option` says of what.
+    """
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        example = "16,32,64,128" if kind is int else "0.1,0.3,1.0"
+        of = f"{option}: " if option else ""
+        raise InputError(f"{of}{text!r} is not a list of numbers: write them like {example}") from None
+
+
+def words(text: str | None) -> list[str] | None:
+    """The comma-separated words in `text`, of which {a,b}.tar is one; None where there is none."""
+    return None if text is None else [word.strip() for word in OUTSIDE_BRACES.split(text) if word.strip()]

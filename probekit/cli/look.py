@@ -11,6 +11,7 @@ import typer
 
 from probekit import checks
 from probekit.cli.arguments import (
+    CHECK,
     DRAWS,
     PRECISION,
     REDUCE,
@@ -19,6 +20,7 @@ from probekit.cli.arguments import (
     Background,
     Bands,
     BatchSize,
+    Check,
     Condition,
     Crop,
     DrawsOrAuto,
@@ -190,6 +192,7 @@ def phi(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be used.")] = False,
     background: Background = None,
     frame: Frame = None,
+    check: Check = CHECK,
     path: PathColumn = None,
     label: LabelColumn = None,
     batch_size: BatchSize = None,
@@ -216,7 +219,7 @@ def phi(
 
     reads = [*images, *(one.partition("=")[2] for one in condition or ())]
     file_awaited(out, (".zarr", ".nc"), ".zarr (streamed, resumable) or .nc (netCDF)", reads=reads, images=images)
-    files = {"skip_bad": skip_bad, "frame": frame, "path": path, "label": label}
+    files = {"skip_bad": skip_bad, "frame": frame, "check": check, "path": path, "label": label}
     source = images_called(images, size=size, crop=crop, bands=bands, background=background, **files)
     tapped = make_tap(network_called(network), *(words(tap) or ()), reduce=reduce)
     levels = numbers(sigma, float, option="--sigma")

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from probekit.cli.arguments import (
+    CHECK,
     AnySeed,
     Bands,
+    Check,
     Images,
     Quiet,
     Size,
@@ -55,6 +57,7 @@ def train(
         int | None, typer.Option(callback=whole_of(1), help="Train on squares of this side, cut at random.")
     ] = None,
     bands: Bands = 3,
+    check: Check = CHECK,
     model: Annotated[Architecture | None, typer.Option(help="Blind UNet (the default), UNet told σ, or DnCNN.")] = None,
     channels: Annotated[
         str | None,
@@ -124,7 +127,7 @@ def train(
     results_awaited(out, CHECKPOINT, LOG_FILE, path.name, path.with_suffix(".json").name)
     with goes_on(out / CHECKPOINT):
         said = trained_denoiser(
-            lambda: images_called(images, size=size, crop=size, bands=bands),
+            lambda: images_called(images, size=size, crop=size, bands=bands, check=check),
             path,
             recipe=Recipe(
                 steps=steps,
@@ -149,7 +152,7 @@ def train(
                 seed=seed,
             ),
             measured=Measured(
-                lambda: images_called(words(held_out) or [], size=size, crop=crop or size, bands=bands),
+                lambda: images_called(words(held_out) or [], size=size, crop=crop or size, bands=bands, check=check),
                 lambda: [(other, network_called(other)) for other in words(compare) or []],
                 evaluations,
                 max_held_out,

@@ -89,6 +89,10 @@ class Labelled:
     def __call__(self, indices: Sequence[int]) -> Tensor:
         return _floats(self.source.isel(image=list(indices)).values)
 
+    def part(self, where: Where) -> Callable[[Sequence[int]], Tensor]:
+        """Of a range of images a view, so that no others are sent to another process."""
+        return Labelled(part_of(self.source, where)) if isinstance(where, range) else Part(self, where)
+
 
 def _check_values(source: Any) -> None:
     """Refuse what are no values of images: neither floats nor 8 bits, or partly masked.

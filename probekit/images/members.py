@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -27,10 +29,12 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+# An archive by its position, and in which state it was.
+Key = tuple[int, tuple[int, ...]]
 
 # More than any image takes that can be held in memory.
 LARGEST_FILE = 2**30
-# Archives that are open at once in one process, which may have about a thousand files open.
+# Archives that are open at once in one process, of all sets together: it may have about a thousand files open.
 MOST_OPEN = 64
 # Which of many: a range, of which nothing is kept but its ends, or positions.
 Where = range | np.ndarray
@@ -126,7 +130,7 @@ class Archived:
 
     def _renew(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[tuple[int, tuple[int, ...]], Opened] = {}
+        self._open: dict[Key, Opened] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_lock", "_open")}
@@ -186,14 +190,42 @@ class Archived:
             return self.index
 
     def _opened(self, archive: int, state: tuple[int, ...]) -> Opened:
-        with self._lock:
-            found = self._open.pop((archive, state), None) or Opened(self.paths[archive])
-            # Last in the order: the first is the one that was not asked for the longest.
+        with _RECENT.lock:
+            found = self._open.get((archive, state)) or Opened(self.paths[archive])
             self._open[archive, state] = found
-            if len(self._open) > MOST_OPEN:
-                # Who reads from it still holds it, and then it is closed.
-                del self._open[next(iter(self._open))]
+            _RECENT.used(self, (archive, state))
         return found
+
+    def close(self, key: Key) -> None:
+        """Let go of an archive: who reads from it still holds it, and then it is closed."""
+        self._open.pop(key, None)
+
+
+class Recent:
+    """Which archives of which sets were asked for last."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._order: OrderedDict[tuple[int, Key], weakref.ref[Archived]] = OrderedDict()
+
+    def used(self, members: Archived, key: Key) -> None:
+        """Put one last, and close the first where there are too many; the lock is held."""
+        self._order[id(members), key] = weakref.ref(members)
+        self._order.move_to_end((id(members), key))
+        while len(self._order) > MOST_OPEN:
+            (_, former), whose = self._order.popitem(last=False)
+            owner = whose()
+            if owner is not None:
+                owner.close(former)
+
+    def forked(self) -> None:
+        """In a new process no other thread holds the lock, or will let it go."""
+        self.lock = threading.Lock()
+
+
+_RECENT = Recent()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_RECENT.forked)
 
 
 def rows_of(columns: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:

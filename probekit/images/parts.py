@@ -1,4 +1,4 @@
-"""Some images of a set, as a reader of these alone; and a reader whose images are watched."""
+"""Readers made of others: of some of the images, of what is made of each, and with somebody watching."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from probekit.images.members import Where, part_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Part", "Watched", "part"]
+    from probekit.images.imageset import ImageSet
+
+__all__ = ["Made", "Part", "Watched", "part"]
 
 
 @runtime_checkable
@@ -34,6 +36,29 @@ class Part:
     def part(self, where: Where) -> Part:
         """A reader of some of these."""
         return Part(self.whole, part_of(self.where, where))
+
+
+class Made:
+    """Reads what is made of the images of a set, each by itself; pickled where the function can be.
+
+    Parameters
+    ----------
+    images
+        The set.
+    make
+        Makes images (n, C′, H′, W′) of a batch (n, C, H, W): a function of a module, or `functools.partial` of one, so
+        that the reader goes to other processes.
+    """
+
+    def __init__(self, images: ImageSet, make: Callable[[Tensor], Tensor]) -> None:
+        self.images, self.make = images, make
+
+    def __call__(self, indices: Sequence[int]) -> Tensor:
+        return self.make(self.images.read(indices))
+
+    def part(self, where: Where) -> Made:
+        """A reader of some of these."""
+        return Made(self.images.subset(where), self.make)
 
 
 class Watched:

@@ -139,17 +139,20 @@ class FileReader:
         )
 
 
-def in_order(work: Callable[[A], B], items: Iterable[A], pixels: int) -> list[B]:
-    """What is made of each item, in order: by several threads where files of so many pixels are worth it.
+def threads_for(pixels: int) -> int:
+    """Threads that files of so many pixels are decoded in.
 
-    They are as many as torch may use, so that who gives a process one core has it decode on one.
+    As many as torch may use, so that who gives a process one core has it decode on one.
     """
-    threads = min(torch.get_num_threads(), usable_cores(), MOST_THREADS) if pixels >= WORTH_THREADS else 1
+    return min(torch.get_num_threads(), usable_cores(), MOST_THREADS) if pixels >= WORTH_THREADS else 1
+
+
+def in_order(work: Callable[[A], B], items: Iterable[A], pixels: int) -> list[B]:
+    """What is made of each item, in order: by several threads where files of so many pixels are worth it."""
     everything = list(items)
+    threads = min(threads_for(pixels), len(everything))
     with QUIET:
-        if min(threads, len(everything)) <= 1:
-            return list(map(work, everything))
-        return _shared_out(work, everything, min(threads, len(everything)))
+        return list(map(work, everything)) if threads <= 1 else _shared_out(work, everything, threads)
 
 
 def _shared_out(work: Callable[[A], B], items: Sequence[A], threads: int) -> list[B]:

@@ -14,15 +14,16 @@ from typing import Any, NamedTuple
 
 from probekit.checks import given, shown
 from probekit.errors import InputError
-from probekit.images.containers import opened
+from probekit.images.containers import hidden, opened
+from probekit.images.decode import suffixes
 from probekit.images.members import Members
 from probekit.images.tars import Tar, begins_as_tar
 from probekit.images.unusable import Unusable, reason
 from probekit.naming import abridged, check_spelling, name_of, named
 
-__all__ = ["NO_FIELDS", "Fields", "Shards", "samples_of", "shards_of"]
+__all__ = ["NO_FIELDS", "Fields", "Shards", "expanded", "samples_of", "shards_of", "tars_called", "tars_in"]
 
-# Shards of one set, at most: more is a slip of the pen.
+# Names that a pattern stands for, at most: more is a slip of the pen.
 MOST_SHARDS = 10**6
 # What stands for several tars: {000..099}, {0..90..10}, {train,val}.
 BRACES = re.compile(r"\{([^{}]*)\}")
@@ -53,7 +54,7 @@ NO_FIELDS = Fields(None, None)
 
 
 def shards_of(source: Any) -> Shards | None:
-    """The tars that a pattern or a list names; None of what names none.
+    """The tars that a pattern or a list names, or a folder holds; None of what names none.
 
     Raises
     ------
@@ -61,12 +62,8 @@ def shards_of(source: Any) -> Shards | None:
         If some are not there, or one is no tar.
     """
     if isinstance(source, Path):
-        paths = _matching(source)
-        if paths is None:
-            return None
-        if not paths:
-            raise InputError(f"{source}: no file is called so; give tars, such as shards-{{000..099}}.tar")
-        return Shards(source, _opened(paths, str(source)), True)
+        paths = tars_called(str(source)) or tars_in(source)
+        return Shards(source, _opened(paths, str(source)), True) if paths else None
     tars = [Path(one) for one in source if _called_tar(one)]
     if not tars:
         return None
@@ -128,25 +125,62 @@ def split(name: str) -> tuple[str, str]:
     return (name, "") if dot < 0 else (name[:dot], name[dot + 1 :].lower())
 
 
-def _matching(source: Path) -> list[Path] | None:
-    """The files that a pattern of tars stands for; None of what is no such pattern, or is there as it is written."""
-    written = str(source)
+def tars_called(written: str) -> list[Path]:
+    """The files that a pattern of tars stands for; none of what is no such pattern, or is there as it is written.
+
+    Raises
+    ------
+    InputError
+        If it is such a pattern, and no file is called so.
+    """
     several = "{" in written or has_magic(written)
-    try:
-        if not several or not TARS.search(written) or source.exists():
-            return None
-    except (OSError, ValueError):
-        return None
+    if not several or not TARS.search(written) or "\0" in written or _is_there(written):
+        return []
     found: list[Path] = []
-    for one in _expanded(written):
+    for one in expanded(written):
         # As it is written, where there is such a file: folders may have brackets in their names.
-        as_written = not has_magic(one) or Path(one).exists()
+        as_written = not has_magic(one) or _is_there(one)
         found += [Path(one)] if as_written else map(Path, sorted(glob(one)))  # noqa: PTH207
+    if not found:
+        raise InputError(f"{abridged(written)}: no file is called so; give tars, such as shards-{{000..099}}.tar")
     return found
 
 
-def _expanded(written: str) -> Iterator[str]:
-    """What a name with braces stands for, in order, as of the shell."""
+def tars_in(folder: Path) -> list[Path]:
+    """The tars that lie in a folder, sorted; none where image files or folders lie beside them, or it is no folder."""
+    found: list[Path] = []
+    images = suffixes()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if hidden(entry.name):
+                    continue
+                suffix = Path(entry.name).suffix.lower()
+                if suffix in images or entry.is_dir():
+                    return []
+                if suffix == ".tar":
+                    found.append(folder / entry.name)
+    except (OSError, ValueError):
+        return []
+    return sorted(found)
+
+
+def _is_there(written: str) -> bool:
+    """Whether there is such a file; what is too long for a name may still be a pattern."""
+    try:
+        return Path(written).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def expanded(written: str) -> Iterator[str]:
+    """What a name with braces stands for, in order, as of the shell.
+
+    Raises
+    ------
+    InputError
+        If braces are not closed, lie in one another, hold neither a range nor a list, or stand for too many names.
+    """
     pieces = BRACES.split(written)
     if any(brace in piece for piece in pieces[::2] for brace in "{}"):
         raise InputError(f"{abridged(written)}: braces are not closed, or one lies in another: write {{000..099}}")
@@ -155,7 +189,7 @@ def _expanded(written: str) -> Iterator[str]:
     for one in choices:
         count *= len(one)
     if count > MOST_SHARDS:
-        raise InputError(f"{abridged(written)} stands for {count:,} tars, more than {MOST_SHARDS:,}")
+        raise InputError(f"{abridged(written)} stands for {count:,} names, more than {MOST_SHARDS:,}")
     return ("".join(parts) for parts in product(*choices))
 
 
@@ -171,7 +205,7 @@ def _choices(inside: str, written: str) -> Sequence[str]:
     by = max(1, abs(int(step or 1))) * (1 if end >= start else -1)
     numbers = range(start, end + (1 if by > 0 else -1), by)
     if len(numbers) > MOST_SHARDS:
-        raise InputError(f"{abridged(written)} stands for {len(numbers):,} tars, more than {MOST_SHARDS:,}")
+        raise InputError(f"{abridged(written)} stands for {len(numbers):,} names, more than {MOST_SHARDS:,}")
     # Where an end is written with zeros before it, all are as long as the longer end.
     padded = any(re.match(r"-?0\d", one) for one in (first, last))
     width = max(len(first), len(last)) if padded else 0
@@ -261,7 +295,8 @@ def _class(name: str, content: bytes, field: str) -> str:
     """The class that a member says, "" if it says none."""
     mend = "give label=, another field, or labels=, one class per image"
     try:
-        written = content.decode().strip()
+        # Some programs write a mark of the byte order first, which is no part of a name.
+        written = content.decode("utf-8-sig").strip()
         value: Any = written
         if field == SAID or field.endswith(f".{SAID}"):
             value = json.loads(written)

@@ -87,7 +87,7 @@ class Asked:
         _refuse(
             {"path": self.path, "label": self.label, "root": self.root},
             f"{source} is no table, which is a DataFrame, or the path of a file that is there and called .csv, .tsv or "
-            ".parquet; nor is it a tar",
+            ".parquet; nor is it a tar, or a folder of tars alone",
         )
 
 

@@ -150,12 +150,16 @@ def noisy_batches(
     from_device = elsewhere and early
     everything = range(len(source)) if positions is None else positions
     together = noising.together(source)
-    groups = [range(a, min(a + together, everything.stop)) for a in range(everything.start, everything.stop, together)]
-    blocks = [(group, block) for group in groups for block in _blocks(len(group), source, noising)]
+    # Group by group as they come: a list of them would grow with the set.
+    blocks = (
+        (group, block) for group in _groups(everything, together) for block in _blocks(len(group), source, noising)
+    )
     made = _parts(source, blocks, noising, conditions, place, random_bits if from_device else standard_normal)
-    parts = ahead(made) if early and len(blocks) > 1 else made
+    in_the_first = len(_blocks(min(together, len(everything)), source, noising))
+    several = in_the_first > 1 or (in_the_first == 1 and len(everything) > together)
+    parts = ahead(made) if early and several else made
     noisy, noiseless = noising.noisy, noising.noiseless
-    for group in groups:
+    for group in _groups(everything, together):
         for _ in _blocks(len(group), source, noising):
             *images_and_noise, given = next(parts)
             x, random = (_moved(part, place) for part in images_and_noise)
@@ -204,6 +208,11 @@ def clean_and_noise(
     """Images of the set with the standard normal noise of one draw each, of the type and on the device of `place`."""
     clean, noise = _clean_and_random(source, indices, draws, seed=seed, make=standard_normal)
     return _placed(clean, place), _placed(noise, place)
+
+
+def _groups(everything: range, together: int) -> Iterator[range]:
+    """The images that are averaged together, so many at a time."""
+    return (range(a, min(a + together, everything.stop)) for a in range(everything.start, everything.stop, together))
 
 
 def _blocks(images: int, source: ImageSet, noising: Noising) -> list[range]:

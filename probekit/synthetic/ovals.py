@@ -19,6 +19,7 @@ from probekit import labels
 from probekit.checks import instance, listed, number, real_array, seeded, shown, whole
 from probekit.errors import InputError
 from probekit.images.imageset import ImageSet
+from probekit.images.members import Where, part_of
 from probekit.machine.installed import installed_version
 from probekit.machine.memory import refuse_array
 from probekit.synthetic.oval_coverage import coverage, half_axes
@@ -210,13 +211,25 @@ def image_set(settings: xr.Dataset, *, size: int = SIDE, bands: int = 1) -> Imag
     """
     size, bands = whole("size", size, least=1, most=LARGEST_SIDE), whole("bands", bands, least=1)
     found = _checked(settings, size)
-
-    def read(indices: Sequence[int]) -> Tensor:
-        drawn = torch.from_numpy(_pixels(found, indices, size))
-        return drawn[:, None].expand(-1, bands, -1, -1)
-
     ids = labels.strings(settings["image"].values) if "image" in settings.coords else range(len(found["aspect"]))
-    return ImageSet("ovals", tuple(map(str, ids)), tuple(_named(found["aspect"])), (bands, size, size), read)
+    return ImageSet(
+        "ovals", tuple(map(str, ids)), tuple(_named(found["aspect"])), (bands, size, size), Drawn(found, size, bands)
+    )
+
+
+class Drawn:
+    """Reads images of ovals by drawing them; a part of them has the settings of these alone."""
+
+    def __init__(self, found: dict[str, np.ndarray], size: int, bands: int) -> None:
+        self.found, self.size, self.bands = found, size, bands
+
+    def __call__(self, indices: Sequence[int]) -> Tensor:
+        drawn = torch.from_numpy(_pixels(self.found, indices, self.size))
+        return drawn[:, None].expand(-1, self.bands, -1, -1)
+
+    def part(self, where: Where) -> Drawn:
+        """A reader of some of these."""
+        return Drawn({name: part_of(values, where) for name, values in self.found.items()}, self.size, self.bands)
 
 
 def _pixels(found: dict[str, np.ndarray], indices: Sequence[int], size: int) -> np.ndarray:

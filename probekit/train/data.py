@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+
+from probekit.images.parts import Made
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,10 +35,13 @@ def centred(images: ImageSet, side: int) -> ImageSet:
         return images
     top, left = (rows - side) // 2, (cols - side) // 2
 
-    def read(positions: Sequence[int]) -> Tensor:
-        return images.read(positions)[:, :, top : top + side, left : left + side]
+    cut = partial(_cut, top=top, left=left, side=side)
+    return replace(images, shape=(bands, side, side), _read=Made(images, cut))
 
-    return replace(images, shape=(bands, side, side), _read=read)
+
+def _cut(batch: Tensor, *, top: int, left: int, side: int) -> Tensor:
+    """The same square of each image."""
+    return batch[:, :, top : top + side, left : left + side]
 
 
 def thinned(images: ImageSet, count: int) -> ImageSet:

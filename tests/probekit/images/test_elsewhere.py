@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import io
 import multiprocessing
@@ -20,13 +21,21 @@ import torch
 import xarray as xr
 from torch.utils.data import TensorDataset
 
+import probekit
+from analyses.descriptors import equalised
+from analyses.ground import drawn_images
+from analyses.textures import patches
+from probekit.cli.procedural import procedural_called
 from probekit.errors import InputError
 from probekit.images import ImageSet, concatenate, load
 from probekit.images.members import MOST_OPEN
+from probekit.train.data import centred
 from tests.probekit.images.packing import folder, png, tarred, zipped
 
 FILES = {f"{kind}/{k}.png": png(k) for k, kind in enumerate(["cat", "dog", "cat", "dog", "cow", "cow"])}
 VALUES = np.random.default_rng(0).random((6, 3, 6, 8), dtype=np.float32)
+
+PHOTOGRAPHS = {f"{k}.png": png(k, 8, 12 + k) for k in range(3)}
 
 
 def table(place: Path) -> pd.DataFrame:
@@ -40,6 +49,7 @@ def mapped(place: Path) -> np.ndarray:
 
 
 def shards(place: Path) -> ImageSet:
+    place.mkdir(exist_ok=True)
     for k in range(3):
         tarred(place / f"s-{k}.tar", dict(list(FILES.items())[k::3]))
     return load(place / "s-{0..2}.tar")
@@ -75,6 +85,15 @@ KINDS: dict[str, Callable[[Path], ImageSet]] = {
     ),
     "joined of files": lambda place: concatenate([load(folder(place / "f", FILES)), shards(place)]),
     "watched": lambda place: load(folder(place / "f", FILES)).watched(torch.mean),
+    "folder of tars": lambda place: load(shards(place / "s") and place / "s"),
+    "centred": lambda place: centred(load(folder(place / "f", FILES)), 4),
+    "shapes": lambda _: procedural_called("shapes:6", size=16, crop=8),
+    "ovals": lambda _: procedural_called("ovals:6", size=16, bands=3),
+    "equalised": lambda place: equalised(load(folder(place / "f", FILES)), bands=2),
+    "patches": lambda place: patches(folder(place / "p", PHOTOGRAPHS), size=4, side=8, each=2),
+    "patches of a zip": lambda place: patches(zipped(place / "p.zip", PHOTOGRAPHS), size=4, side=None, each=2, bands=1),
+    "patches of an array": lambda _: patches(VALUES[:3], size=4, side=8, each=2, bands=1),
+    "drawn": lambda place: drawn_images(load(folder(place / "f", FILES)), 6, seed=1),
     "renamed": lambda place: load(folder(place / "f", FILES), ids=[*"abcdef"], labels=[1, 2] * 3),
 }
 
@@ -106,11 +125,42 @@ def test_every_set_and_every_part_of_it_reads_the_same_after_pickling(kind: str,
         assert told(once) == told(part) == told(pickle.loads(pickle.dumps(once)))
 
 
+def readers(module: ast.AST) -> list[ast.expr]:
+    """What image sets are given to read with, in a module."""
+    found = []
+    for call in (node for node in ast.walk(module) if isinstance(node, ast.Call)):
+        found += [keyword.value for keyword in call.keywords if keyword.arg == "_read"]
+        if isinstance(call.func, ast.Name) and call.func.id == "ImageSet" and len(call.args) > 4:
+            found.append(call.args[4])
+    return found
+
+
+def local_functions(module: ast.AST) -> set[str]:
+    """Names of the functions inside functions, which cannot be pickled."""
+    functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
+    return {inner.name for one in functions for inner in ast.walk(one) if isinstance(inner, ast.FunctionDef)} - {
+        one.name for one in getattr(module, "body", []) if isinstance(one, ast.FunctionDef)
+    }
+
+
+def test_no_maker_of_image_sets_reads_by_a_function_inside_a_function() -> None:
+    root, seen = Path(probekit.__file__).parents[1], 0
+    for path in (p for package in ("probekit", "analyses", "benchmarks") for p in (root / package).rglob("*.py")):
+        module = ast.parse(path.read_text())
+        for reader in readers(module):
+            seen += 1
+            local = isinstance(reader, ast.Lambda) or ast.unparse(reader) in local_functions(module)
+            assert not local, f"{path}: {ast.unparse(reader)} cannot be sent to another process: make it a class"
+    assert seen >= 8
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_sets_read_the_same_in_other_processes(method: str, tmp_path: Path) -> None:
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip("processes are not started so here")
-    sets = [KINDS[kind](tmp_path) for kind in ("folder", "zip", "shards", "mapped", "joined of files")]
+    sets = [
+        KINDS[kind](tmp_path) for kind in ("folder", "zip", "shards", "mapped", "joined of files", "ovals", "patches")
+    ]
     here = [told(images) for images in sets]
     with multiprocessing.get_context(method).Pool(2) as pool:
         assert pool.map(told, sets, chunksize=1) == here
@@ -187,6 +237,24 @@ def test_a_set_that_was_sent_finds_an_archive_that_was_put_back_otherwise_and_na
     path.unlink()
     with pytest.raises(InputError, match=rf"{lost} \({path.name}: No such file.*changed in"):
         images.read(range(6))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is open is counted by /proc")
+def test_of_many_sets_together_few_archives_are_open_at_once(tmp_path: Path) -> None:
+    count, places = MOST_OPEN + 20, Path("/proc/self/fd")
+    sets = []
+    before = len(list(places.iterdir()))
+    for k in range(count):
+        pack = tarred if k % 2 else zipped
+        sets.append(load(pack(tmp_path / f"{k:03}", {"x.png": png(k % 7)})))
+    joined = concatenate(sets)
+    for _ in range(2):
+        assert torch.equal(
+            joined.read(range(count))[::7], sets[0].read([0]).expand(len(range(0, count, 7)), -1, -1, -1)
+        )
+        assert len(list(places.iterdir())) <= before + MOST_OPEN
+    del joined, sets
+    assert len(list(places.iterdir())) <= before
 
 
 def test_of_many_shards_few_are_open_at_once(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from probekit.errors import InputError
 from probekit.images import ImageSet, concatenate, load
-from probekit.images.shards import _expanded, split
+from probekit.images.shards import expanded, split
 from probekit.noise import standard_normal
 from tests.probekit.images.packing import folder, member, png, tarred, zipped
 
@@ -142,6 +142,13 @@ def test_what_is_no_class_is_named(tmp_path: Path, field: str, text: str, why: s
     assert len(quietly(path, labels=["a", "b"])) == 2
 
 
+def test_a_mark_of_the_byte_order_is_no_part_of_a_class(tmp_path: Path) -> None:
+    files = sample("0") | sample("1", 1) | {"0.cls": b"\xef\xbb\xbfcat\r\n", "1.cls": b"cat"}
+    assert quietly(tarred(tmp_path / "x.tar", files)).labels == ("cat", "cat")
+    files = sample("0") | sample("1", 1) | {f"{k}.json": b'\xef\xbb\xbf{"label": "cat"}' for k in range(2)}
+    assert quietly(tarred(tmp_path / "y.tar", files)).labels == ("cat", "cat")
+
+
 def test_classes_that_are_no_text_or_look_alike_are_refused(tmp_path: Path) -> None:
     files = sample("0") | sample("1", 1) | {"0.cls": b"caf\xe9", "1.cls": b"1"}
     with pytest.raises(InputError, match=r"0\.cls holds no class: .*utf-8"):
@@ -227,14 +234,14 @@ def test_samples_are_those_that_webdataset_reads(tmp_path: Path) -> None:
 )
 def test_patterns_stand_for_what_braceexpand_has_them_stand_for(pattern: str) -> None:
     braceexpand = pytest.importorskip("braceexpand").braceexpand
-    assert list(_expanded(pattern)) == list(braceexpand(pattern))
+    assert list(expanded(pattern)) == list(braceexpand(pattern))
 
 
 @given(first=st.integers(0, 120), last=st.integers(0, 120), width=st.integers(1, 4), step=st.integers(1, 30))
 def test_ranges_of_patterns_are_those_of_braceexpand(first: int, last: int, width: int, step: int) -> None:
     braceexpand = pytest.importorskip("braceexpand").braceexpand
     pattern = f"s-{{{first:0{width}}..{last:0{width}}..{step}}}.tar"
-    assert list(_expanded(pattern)) == list(braceexpand(pattern))
+    assert list(expanded(pattern)) == list(braceexpand(pattern))
 
 
 @pytest.mark.parametrize(
@@ -245,8 +252,8 @@ def test_ranges_of_patterns_are_those_of_braceexpand(first: int, last: int, widt
         ("s-{0{00..01}}.tar", "one lies in another"),
         ("s-{a..c}.tar", r"\{a\.\.c\} is no range such as \{000\.\.099\}"),
         ("s-{}.tar", "is no range"),
-        ("s-{0..99999999}.tar", r"stands for 100,000,000 tars"),
-        ("s-{0..9999}{0..9999}.tar", r"stands for 100,000,000 tars"),
+        ("s-{0..99999999}.tar", r"stands for 100,000,000 names"),
+        ("s-{0..9999}{0..9999}.tar", r"stands for 100,000,000 names"),
         ("t-*.tar", r"t-\*\.tar: no file is called so; give tars, such as"),
         ("s-{000,000}.tar", r"names .*s-000\.tar more than once"),
         ("s-{000,*}.tar", r"names .*s-000\.tar more than once"),
@@ -274,10 +281,41 @@ def test_patterns_and_lists_name_tars(tmp_path: Path) -> None:
         images = quietly(plain / pattern)
         assert same(images[:], quietly(sorted(plain.glob("*.tar")))[:])
         assert (images.name, images.origin) == (pattern, str(plain / pattern))
-    with pytest.raises(InputError, match=r"holds no image files .*; there are 3 \.tar; of tars give a pattern, load"):
-        load(plain)
     with pytest.raises(InputError, match=r"the list holds tars and other files, such as 'x\.png'"):
         load([str(plain / "s-000.tar"), "x.png"])
+
+
+def test_a_folder_of_tars_alone_is_what_these_are_together(tmp_path: Path) -> None:
+    place = tmp_path / "s"
+    place.mkdir()
+    for k in range(3):
+        tarred(place / f"s-{k}.{'TAR' if k == 1 else 'tar'}", sample(f"{k}", k, txt=f"{k % 2}"))
+    # What tells of shards, and hidden files, lies beside them.
+    (place / "sizes.json").write_text("{}")
+    (place / "._s-0.tar").write_bytes(b"no tar")
+    (place / ".cache").mkdir()
+    images = quietly(place, label="txt")
+    assert (images.name, images.origin, images.labels) == ("s", str(place), ("0", "1", "0"))
+    assert torch.equal(images.read(range(3)), quietly(sorted(place.glob("s-*"))[:3]).read(range(3)))
+    # Beside folders or images it is not said which are meant.
+    (place / "more").mkdir()
+    with pytest.raises(
+        InputError, match=r"holds no image files .*; there are .*3 \.tar.*; of tars give a pattern, load"
+    ):
+        load(place)
+    with pytest.raises(
+        InputError, match=r"label='txt' does not apply here: .* nor is it a tar, or a folder of tars alone"
+    ):
+        load(place, label="txt")
+    (place / "a.png").write_bytes(png())
+    assert load(place).ids == ("a.png",)
+
+
+def test_a_pattern_may_be_longer_than_a_name(tmp_path: Path) -> None:
+    names = [f"shard-{k:03}-{'x' * 20}" for k in range(12)]
+    for k, name in enumerate(names):
+        tarred(tmp_path / f"{name}.tar", {f"{k:02}.png": png(k)})
+    assert len(quietly(tmp_path / f"{{{','.join(names)}}}.tar")) == 12
 
 
 def test_a_name_in_two_shards_is_refused_and_the_sets_are_joined_instead(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -112,6 +113,23 @@ def test_reading_ahead_reads_the_next_images_while_the_network_is_busy(monkeypat
         assert asked[following].wait(60), "the next image is not read before the network is done with this one"
         seen += 1
     assert seen == len(asked)
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("levels", [[0.1], [0.0]])
+def test_of_a_large_set_no_list_of_its_images_is_made(levels: list[float], early: bool) -> None:
+    # A group of each image where there is noise, and without it a group of 64; a list of these would be 20 MB or 0.5.
+    source = probekit.images.load(np.broadcast_to(np.float32(0.5), (100_000, 1, 2, 2)))
+    noising = averages.Noising(levels, draws=64, seed=0, batch=64)
+    batches = averages.noisy_batches(source, noising, place=torch.zeros(()), early=early)
+    next(averages.noisy_batches(source[:1], noising, place=torch.zeros(()), early=early))
+    tracemalloc.start()
+    first = next(batches)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    del batches
+    assert first.group == (range(1) if levels[0] else range(64))
+    assert peak < 2**18
 
 
 def test_phi_and_its_standard_error_are_the_mean_and_its_error_over_the_draws_kept() -> None:
