@@ -21,7 +21,7 @@ TESTS = Path(__file__).parent
 # What a worker's process is told by files in this folder, at its next pass.
 TOLD = "PROBEKIT_TOLD"
 NETWORK = """
-import os, signal, time
+import os, signal, time, warnings
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,10 @@ class Tripping(UNet):
     def forward(self, y):
         if (FOLDER / "slow").exists():
             time.sleep(0.02)
+        if (FOLDER / "warn").exists():
+            warnings.simplefilter("always")
+            for category in (UserWarning, DeprecationWarning, ResourceWarning):
+                warnings.warn(f"said by {os.getpid()}", category)
         for name in ("hang", "die"):
             try:
                 (FOLDER / name).unlink()

@@ -17,6 +17,9 @@ from probekit.machine.modes import flushed_denormals, threaded
 
 __all__ = ["Done", "Job", "Parcel", "do", "unchanged", "versions"]
 
+# Warnings that Python keeps from users unless they ask.
+FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+
 
 class Job(Protocol):
     """What workers do: it travels as a pickle, once to each, and is made ready there."""
@@ -152,6 +155,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def _warned(caught: list[warnings.WarningMessage]) -> list[tuple[type[Warning], str]]:
-    """Warnings of Python's own classes, which any process knows."""
-    found = [(next(c for c in one.category.__mro__ if c.__module__ == "builtins"), str(one.message)) for one in caught]
+    """Warnings that are for users, as Python's own classes, which any process knows."""
+    told = [one for one in caught if not issubclass(one.category, FOR_DEVELOPERS)]
+    found = [(next(c for c in one.category.__mro__ if c.__module__ == "builtins"), str(one.message)) for one in told]
     return list(dict.fromkeys(found))

@@ -13,12 +13,13 @@ import torch
 import xarray as xr
 
 import probekit
+import probekit.machine.blocks as blocks
 from analyses import report
 from analyses.report import Measured, Told
 from analyses.report.shell import main
 from probekit.errors import InputError
 from probekit.models.unet import UNet
-from tests.analyses.lazily import Log, blocks_of, lazily
+from tests.analyses.lazily import blocks_of, lazily
 
 QUIET = Told(say=lambda _: None, progress=False)
 ROLES = {"untrained": "untrained", "paper_gains": "untrained-paper-gains"}
@@ -54,21 +55,17 @@ def same(one: xr.Dataset, other: xr.Dataset) -> None:
         np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
 
 
-@pytest.fixture
-def as_reported(measured: Path) -> Callable[[Path], None]:
-    def check(out: Path) -> None:
-        files = sorted(p.name for p in measured.glob("*.nc"))
-        assert sorted(p.name for p in out.glob("*.nc")) == files
-        assert len(files) == 14
-        for name in files:
-            same(xr.load_dataset(out / name, engine="h5netcdf"), xr.load_dataset(measured / name, engine="h5netcdf"))
-        assert "report.html" in {p.name for p in out.iterdir()}
-
-    return check
+def check_same_results(one: Path, other: Path) -> None:
+    files = sorted(p.name for p in other.glob("*.nc"))
+    assert sorted(p.name for p in one.glob("*.nc")) == files
+    assert len(files) == 14
+    for name in files:
+        same(xr.load_dataset(one / name, engine="h5netcdf"), xr.load_dataset(other / name, engine="h5netcdf"))
+    assert "report.html" in {p.name for p in one.iterdir()}
 
 
 def test_what_a_report_measured_is_judged_as_the_report_judged_it(
-    measured: Path, as_reported: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch
+    measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch
 ) -> None:
     given = stores(measured)
     words = ["judge", given["trained"], "--untrained", given["untrained"], "--paper-gains", given["paper_gains"]]
@@ -76,7 +73,7 @@ def test_what_a_report_measured_is_judged_as_the_report_judged_it(
     monkeypatch.setattr(sys, "argv", ["probekit", *typed])
     assert main(typed) == 0
     assert "claim 12." in capsys.readouterr().out
-    as_reported(tmp_path / "judged")
+    check_same_results(tmp_path / "judged", measured)
     text = (tmp_path / "judged" / "report.md").read_text()
     assert "probekit judge trained.zarr --untrained untrained.zarr" in text
     assert f"| images | `{IMAGES}` |" in text
@@ -84,28 +81,34 @@ def test_what_a_report_measured_is_judged_as_the_report_judged_it(
 
 @pytest.mark.usefixtures("undrawn")
 def test_phi_that_is_read_when_it_is_used_is_judged_alike(
-    measured: Path, as_reported: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = {name: probekit.open(path).load() for name, path in stores(measured).items()}
-    # So many numbers as 10 images have.
-    at_once, logs = every["trained"]["phi_draws"].size * 10 // IMAGES, {name: Log() for name in every}
+    # So many numbers as 10 images have. Sums are rounded by blocks, so that both are taken by the same.
+    at_once = every["trained"]["phi_draws"].size * 10 // IMAGES
+    monkeypatch.setattr(blocks, "AT_ONCE", at_once)
+    judged(every, tmp_path / "in memory")
     blocks_of(monkeypatch, at_once)
-    given: dict[str, Any] = {name: lazily(one, logs[name]) for name, one in every.items()}
-    report.of_phi(given.pop("trained"), **given, out=tmp_path, told=QUIET)
-    as_reported(tmp_path)
+    judged({name: lazily(one) for name, one in every.items()}, tmp_path / "read")
+    check_same_results(tmp_path / "read", tmp_path / "in memory")
+
+
+def judged(given: dict[str, xr.Dataset], out: Path) -> None:
+    controls: dict[str, Any] = {name: one for name, one in given.items() if name != "trained"}
+    report.of_phi(given["trained"], **controls, out=out, told=QUIET)
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_without_the_papers_gains_nothing_is_asked_of_them(measured: Path, tmp_path: Path) -> None:
     given, said = stores(measured), []
-    judged = report.of_phi(
+    found = report.of_phi(
         given["trained"], untrained=given["untrained"], out=tmp_path, only=[3], told=Told(say=said.append)
     )
-    assert judged.attrs["untrained_controls"] == "untrained"
-    assert judged["control_paper_gains"].isnull().all()
+    assert found.attrs["untrained_controls"] == "untrained"
+    assert found["control_paper_gains"].isnull().all()
     assert "nothing is asked of them" in said[0]
-    assert judged["claim"].values.tolist() == [3]
-    assert (judged["lacks"] == "").all()
+    assert found["claim"].values.tolist() == [3]
+    assert (found["lacks"] == "").all()
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def alone(network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def told(folder: Path, *names: str) -> None:
-    for name in ("slow", "hang", "die", "always-die"):
+    for name in ("slow", "hang", "die", "always-die", "warn"):
         (folder / name).unlink(missing_ok=True)
     for name in names:
         (folder / name).touch()
@@ -337,6 +338,14 @@ def test_warnings_of_workers_are_heard_once(client, network, tmp_path) -> None:
     with pytest.warns(UserWarning, match=r"images of .* reach from") as heard:
         probekit.tap(network, "mid")(IMAGES * 3, **ASKED, store=tmp_path / "phi.zarr", client=by(client))
     assert len([one for one in heard if "reach from" in str(one.message)]) <= 2
+
+
+def test_warnings_for_developers_stay_with_workers(client, network, say, tmp_path) -> None:
+    say("warn")
+    with warnings.catch_warnings(record=True) as heard:
+        probekit.tap(network, "mid")(IMAGES, **ASKED, store=tmp_path / "phi.zarr", client=by(client))
+    said = {(one.category, text) for one in heard if (text := str(one.message)).startswith("said by")}
+    assert {category for category, text in said if text != f"said by {os.getpid()}"} == {UserWarning}
 
 
 def test_images_that_workers_cannot_see_are_an_error_that_says_where(client, network, tmp_path) -> None:
