@@ -209,7 +209,11 @@ def of_phi(
         raise InputError(f"φ of {own.sizes['image']} images: the claims need {MIN_IMAGES} at least")
     measured = Measured(sigma=own["sigma"].values.tolist(), draws=draws, block=block, clusters=clusters, seed=seed)
     if block not in taps:
-        raise InputError(f"φ is of the taps {', '.join(taps)}, and not of {block!r}: say which the claims are about")
+        raise InputError(
+            f"{checks.given('block', block)}: φ is of the taps {', '.join(taps)}, say which of them the claims are about"
+        )
+    if clusters is not None:
+        labels.classes(own, clusters, option="clusters", least=1)
     wanted = _without_images(only)
     wanted = _left(wanted, {**_beside(wanted, taps, block), **_too_few_draws(wanted, draws)}, only is not None, told)
     prepared(folder)

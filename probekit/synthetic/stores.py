@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,8 +14,9 @@ import xarray as xr
 
 from probekit import labels
 from probekit.checks import given, listed, path, seeded, whole
-from probekit.errors import InputError
+from probekit.errors import CapacityError, InputError
 from probekit.machine.files import beside, writing_to
+from probekit.machine.memory import refuse_array, spoken
 from probekit.synthetic.subspaces import TAP, Drawn, Given, Law, SubspaceData, law_of
 
 __all__ = ["write_union_of_subspaces"]
@@ -23,6 +25,8 @@ __all__ = ["write_union_of_subspaces"]
 BLOCK = 1024
 # Random numbers of a seed: of the law itself, of rest, and of each block.
 OF_REST, OF_BLOCKS = 1, 2
+# Memory that the id and the label of an image take.
+ID_BYTES = 150
 
 
 def write_union_of_subspaces(
@@ -56,11 +60,9 @@ def write_union_of_subspaces(
     Raises
     ------
     InputError
-        If a number is out of its range, names are no names, or something is at the path.
-    TypeError
-        If there is no such option.
+        If a number is out of its range, names are no names, there is no such option, or something is at the path.
     CapacityError
-        If it cannot be written.
+        If it cannot be written, or takes more room than there is.
 
     Examples
     --------
@@ -72,11 +74,14 @@ def write_union_of_subspaces(
     """
     folder = path("store", store, "the path of a new folder, by custom ending in .zarr")
     n_images, seed = whole("n_images", n_images, least=1), seeded(seed)
+    if unknown := sorted(set(union) - set(Given._fields)):
+        raise InputError(f"no option is called {', '.join(unknown)}: give some of {', '.join(Given._fields)}")
     law = law_of(np.random.default_rng(seed), Given(**union), BLOCK)
     shared = _shared(taps, len(law.is_common))
     if folder.exists():
         raise InputError(f"{given('store', str(folder))} exists: give a new path, or delete what is there")
     with writing_to(folder.parent):
+        _refuse_without_room(folder, (n_images, len(law.sigma), len(law.is_common)))
         folder.parent.mkdir(parents=True, exist_ok=True)
         making = beside(folder)
         try:
@@ -90,6 +95,18 @@ def write_union_of_subspaces(
     # Strings as Python's own, as `probekit.open` has them.
     texts = {name: one.astype(object) for name, one in data.coords.items() if one.dtype.kind in "OTU"}
     return SubspaceData(opened.assign_coords(texts), truth)
+
+
+def _refuse_without_room(folder: Path, shape: tuple[int, ...]) -> None:
+    hint = "give fewer images"
+    refuse_array(shape[:1], ID_BYTES, hint=hint)
+    needed = math.prod(shape) * 2 * np.dtype(np.float32).itemsize
+    free = shutil.disk_usage(next(part for part in folder.absolute().parents if part.exists())).free
+    if needed > free:
+        raise CapacityError(
+            f"{given('store', str(folder))} takes {spoken(needed)}, and {spoken(free)} are free there: {hint}, "
+            "channels or noise levels, or another place"
+        )
 
 
 def _shared(taps: Any, n_channels: int) -> dict[str, int]:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from analyses import ground, report, sampling, variants
+from probekit.synthetic.subspaces import union_of_subspaces
 from tests.odd import FLAGS, FUNCTIONS, LEVELS, MODULES, NOTHING, PATHS, TEXTS, Call
 from tests.options.odd_analyses import COUNTS, HUGE, LARGER, NO_ITEMS, SEEDS, SHARES, TAKEN
 from tests.options.odd_network_rooms import (
@@ -38,6 +39,8 @@ from tests.options.odd_network_rooms import (
 
 __all__ = ["CALLS"]
 
+# As many images as claims ask for.
+REPORTED = union_of_subspaces(40, n_channels=12, n_subspaces=2, support=4, seed=0).data
 CALLS: dict[str, Call] = {
     "sampling.levels": Call(sampling.levels, {"method": "langevin"}, {"method": FUNCTIONS}),
     "sampling.schedule": Call(
@@ -312,6 +315,22 @@ CALLS: dict[str, Call] = {
             "only": NOTHING,
         }
         | {"told": NOTHING},
+        without={"out": PATHS},
+    ),
+    "report.of_phi": Call(
+        begun(report.of_phi, "out"),
+        {
+            "trained": REPORTED,
+            "untrained": REPORTED,
+            "paper_gains": None,
+            "out": NOWHERE,
+            "block": "synthetic",
+            "clusters": None,
+            "only": [3],
+            "seed": 0,
+            "told": report.Told(),
+        },
+        {"paper_gains": NOTHING, "clusters": NOTHING, "only": NOTHING, "seed": SEEDS, "told": NOTHING},
         without={"out": PATHS},
     ),
     "ground.as_network": Call(ground.as_network, {"denoiser": OWN}, {"denoiser": FUNCTIONS}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 from probekit.synthetic import ovals, shapes
 from probekit.synthetic.patch_laws import EnergyLaw, SplitLaw, coefficient_law, on_spheres, wasserstein2
 from probekit.synthetic.patch_model import PatchModel
+from probekit.synthetic.stores import write_union_of_subspaces
 from probekit.synthetic.subspaces import union_of_subspaces
-from tests.odd import LEVELS, NOTHING, NUMBERS, WHOLES, Call
+from tests.odd import LEVELS, NOTHING, NUMBERS, PATHS, WHOLES, Call
 
 MODEL = PatchModel([0.4, 0.6], [[0.2, 0.05, 0, 0], [0.2, 0, 0.1, 0]])
 X = torch.zeros(2, 1, 8, 8) + 0.1
@@ -21,6 +23,8 @@ LAW = EnergyLaw([0.5, 0.2], positions=4)
 SPLIT = SplitLaw([0.5, 0.2], phi=1.0, positions=4, component=0)
 SIZE = {"rows": 4, "cols": 4}
 OF_SIZE = {"rows": WHOLES, "cols": WHOLES}
+GOOD = "large.zarr"
+LISTS_OF_TEXTS = {"a list of texts", "an array of texts", "an array of object texts", "a Categorical", "a Series"}
 # As many levels as the batch has images.
 SIGMA = LEVELS | {"2**63"}
 SUBSPACES: dict[str, Any] = {
@@ -45,6 +49,7 @@ SUBSPACES_TAKE: dict[str, Any] = dict.fromkeys(SUBSPACES, WHOLES) | {
     "sigma": LEVELS,
     "weights": NOTHING,
 }
+SMALL = {name: value for name, value in SUBSPACES.items() if name not in ("n_images", "seed")}
 OF_OVALS: dict[str, Any] = dict.fromkeys(("n", "size", "seed", "count"), WHOLES) | {
     "area": NOTHING | {"an iterator", "a DataArray of one dim"},
     "aspect": NOTHING | NUMBERS | {"an array of one whole number"},
@@ -79,6 +84,12 @@ ARRAYS = NUMBERS | {
 }
 
 
+def write_anew(store: Any, **union: Any) -> Any:
+    """Write where nothing is."""
+    shutil.rmtree(GOOD, ignore_errors=True)
+    return write_union_of_subspaces(store, **union)
+
+
 def of_model(method: str, **good: Any) -> Call:
     options = {"y" if "y" in good else "x": (), "sigma": SIGMA}
     return Call(getattr(MODEL, method), good, options)
@@ -86,6 +97,14 @@ def of_model(method: str, **good: Any) -> Call:
 
 CALLS: dict[str, Call] = {
     "probekit.synthetic.subspaces.union_of_subspaces": Call(union_of_subspaces, SUBSPACES, SUBSPACES_TAKE),
+    "probekit.synthetic.stores.write_union_of_subspaces": Call(
+        write_anew,
+        {"store": GOOD, "n_images": 20, "taps": ["a"], "seed": 0, "union": SMALL},
+        {"store": PATHS, "n_images": WHOLES, "taps": LISTS_OF_TEXTS, "seed": WHOLES},
+    ),
+    "probekit.synthetic.stores.write_union_of_subspaces: of the law": Call(
+        write_anew, {"store": GOOD, "n_images": 20, **SMALL}, SUBSPACES_TAKE, only=list(SMALL)
+    ),
     "probekit.synthetic.patch_model.PatchModel": Call(
         PatchModel, {"weights": [1.0], "variances": [[0.2, 0.05, 0, 0]], "pool": None}, {"pool": NOTHING}
     ),

@@ -28,6 +28,7 @@ PUBLIC = [
     "probekit.synthetic.patch_laws",
     "probekit.synthetic.patch_model",
     "probekit.synthetic.shapes",
+    "probekit.synthetic.stores",
     "probekit.synthetic.subspaces",
     "probekit.train",
     "probekit.train.start",
@@ -114,6 +115,14 @@ MADE = {
     "probekit.synthetic.shapes.Factor.distance",
     "probekit.synthetic.shapes.Factor.checked",
     "probekit.synthetic.subspaces.SubspaceData",
+    # Called by `union_of_subspaces`, which checks, and by what writes its representations.
+    "probekit.synthetic.subspaces.Given",
+    "probekit.synthetic.subspaces.Law",
+    "probekit.synthetic.subspaces.Law.images",
+    "probekit.synthetic.subspaces.Law.of_rest",
+    "probekit.synthetic.subspaces.Law.labelled",
+    "probekit.synthetic.subspaces.Law.truth",
+    "probekit.synthetic.subspaces.law_of",
     # Called by the training command, with what the run holds.
     "probekit.train.start.Start.check",
     "probekit.train.start.Start.described",
