@@ -169,22 +169,28 @@ def zones(activity: np.ndarray, error: np.ndarray, of_rest: np.ndarray, members:
     small = SMALL * typical(size)
     bound = np.maximum(CLEAR * error, small)
     clear = size > bound
-    upward = (clear & (activity > 0)).sum(axis=0)
+    upward = _count(clear & (activity > 0))
     off = np.maximum(error, small)
 
     def shifted(by: np.ndarray) -> np.ndarray:
         beyond = [(side, side * activity - least) for least in (bound, off) for side in (1, -1)]
-        return np.stack([[(far > side * c * of_rest).sum(axis=0) for c in by] for side, far in beyond])
+        return np.stack([[_count(far > side * c * of_rest) for c in by] for side, far in beyond])
 
     def worth(by: np.ndarray, counts: np.ndarray) -> np.ndarray:
         if members is None:
             return counts[:2].sum(axis=0).astype(float)
         return np.stack([_independent(np.abs(activity - c * of_rest) > bound, members) for c in by])
 
-    near = (size <= off).sum(axis=0)
+    near = _count(size <= off)
     raised, lowered = (shifted(by) for by in (np.array(SHIFTS), -np.array(SHIFTS)))
     worths = worth(np.array(SHIFTS), raised), worth(-np.array(SHIFTS), lowered)
-    return Zones(upward, clear.sum(axis=0) - upward, near, raised, lowered, *worths)
+    return Zones(upward, _count(clear) - upward, near, raised, lowered, *worths)
+
+
+def _count(which: np.ndarray) -> np.ndarray:
+    """Number (channels) of images that are chosen (images, channels)."""
+    # Several times as fast as a sum over images, which converts each flag.
+    return np.array([np.count_nonzero(one) for one in which.T])
 
 
 def _independent(which: np.ndarray, members: np.ndarray) -> np.ndarray:

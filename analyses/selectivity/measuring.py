@@ -95,13 +95,13 @@ def by_channel(data: xr.Dataset, given: Given, top: int, members: np.ndarray | N
     for columns, *found in channel_blocks(data, *names):
         with at_work_on(f"types of channel: channel {columns.start + 1} of {channels}"):
             values = dict(zip(names, found, strict=True))
-            activity = np.empty((sigmas, data.sizes["image"], columns.stop - columns.start))
+            activity = np.empty((sigmas, columns.stop - columns.start, data.sizes["image"])).swapaxes(1, 2)
             levels = []
             for s in range(sigmas):
                 rest = data["rest"].values[s, columns].astype(np.float64) if given.rest else None
                 error = given.rest_se[s, columns] if given.known[s] else None
-                # In one order in memory, wherever they lay: sums go by it.
-                own = {name: one[:, s].astype(np.float64, order="C") for name, one in values.items()}
+                # Images of a channel beside one another, wherever they lay: that is fast, and sums go by it.
+                own = {name: one[:, s].astype(np.float64, order="F") for name, one in values.items()}
                 levels.append(_at_level(own, rest, error, top, activity[s], members))
             part = {name: np.stack([level[name] for level in levels], axis=-2) for name in levels[0]}
             if sigmas > 1:

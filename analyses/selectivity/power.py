@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -96,12 +97,14 @@ def power_curve(
             # Fewer images of few groups, worth too little to analyse, are no step of the curve.
             own = own[np.argsort(first[own], kind="stable")]
             steps = [count for count in steps if count == total or effective(own[:count], count) >= MIN_IMAGES]
-    found = []
-    for count in steps:
-        # In the order of the data, so that all of it is what `analyse` sees.
-        part = data.isel(image=np.sort(order[:count]))
-        how = {"fdr": fdr, "fdr_method": fdr_method, "clusters": clusters, "level": level}
-        found.append(analyse(part, top=1, resamples=100, **how))
+    found, how = [], {"fdr": fdr, "fdr_method": fdr_method, "clusters": clusters, "level": level}
+    with warnings.catch_warnings():
+        # Of coordinates of the data that the findings of some of them have no place for.
+        warnings.filterwarnings("ignore", message="coordinates .* are left out of what selectivity.analyse")
+        for count in steps:
+            # In the order of the data, so that all of it is what `analyse` sees.
+            part = data.isel(image=np.sort(order[:count]))
+            found.append(analyse(part, top=1, resamples=100, **how))
     values = {
         "fraction": Estimate(*(np.stack([f[f"fraction{end}"].values for f in found]) for end in ("", "_low", "_high"))),
         "decided": np.stack([f["decided"].values for f in found]),

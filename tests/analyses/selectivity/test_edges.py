@@ -1,5 +1,6 @@
 """What selectivity accepts, refuses, falls back on, and gives at its extremes; its figure and its command line."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -345,3 +346,12 @@ def test_the_power_of_few_groups_begins_where_these_are_enough() -> None:
         selectivity.power_curve(data, clusters="group", numbers=[50, 60])
     with pytest.raises(InputError, match="phi is of 10 images: types of channels need 20 at least"):
         selectivity.power_curve(data.isel(image=slice(10)))
+
+
+def test_a_curve_says_nothing_of_coordinates_that_it_returns_none_of() -> None:
+    data = union_of_subspaces(120, seed=1).data
+    named = data.assign_coords(type=("channel", ["a"] * data.sizes["channel"]))
+    with pytest.warns(UserWarning, match="coordinates type of the data are left out"):
+        selectivity.analyse(named)
+    with warnings.catch_warnings(action="error"):
+        selectivity.power_curve(named, numbers=[50, 120])
