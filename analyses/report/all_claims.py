@@ -210,7 +210,7 @@ def of_phi(
     measured = Measured(sigma=own["sigma"].values.tolist(), draws=draws, block=block, clusters=clusters, seed=seed)
     if block not in taps:
         raise InputError(
-            f"{checks.given('block', block)}: φ is of the taps {', '.join(taps)}, say which of them the claims are about"
+            f"{checks.given('block', block)}: say which tap the claims are about, φ is of {', '.join(taps)}"
         )
     if clusters is not None:
         labels.classes(own, clusters, option="clusters", least=1)
