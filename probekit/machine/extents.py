@@ -52,8 +52,11 @@ class Extent(NamedTuple):
     def along(self, dim: str) -> Extent:
         """The same, with the arrays (dim, …)."""
         axis = self.dims.index(dim)
-        moved = (np.moveaxis(one, axis, 0) for one in (self.low, self.high, self.missing, self.infinite))
-        return Extent((dim, *(d for d in self.dims if d != dim)), *moved, self.faulty, self.images)
+        low, high, missing, infinite = (
+            np.moveaxis(one, axis, 0) for one in (self.low, self.high, self.missing, self.infinite)
+        )
+        dims = (dim, *(d for d in self.dims if d != dim))
+        return Extent(dims, low, high, missing, infinite, self.faulty, self.images)
 
 
 def extents(data: xr.Dataset, *names: str) -> dict[str, Extent]:
