@@ -194,7 +194,8 @@ def of_phi(
     Raises
     ------
     InputError
-        If it is no such φ, or not of the same images, noise levels and taps; if a claim cannot be judged by it.
+        If it is no such φ, not of the same images, noise levels and taps, or of the same weights; if a claim cannot be
+        judged by it.
     CapacityError
         If the folder cannot be written to.
     """
@@ -249,7 +250,7 @@ def _is_path(given: Any) -> bool:
 
 
 def _check_alike(own: xr.Dataset, other: xr.Dataset, name: str) -> None:
-    """Refuse φ of other images, noise levels or channels than the network's."""
+    """Refuse φ of other images, noise levels or channels than the network's, measured otherwise, or of itself."""
     for dim in ("image", "sigma", "tap"):
         one, two = own[dim].values, other[dim].values
         alike = np.array_equal(one, two) if dim == "sigma" else np.array_equal(labels.strings(one), labels.strings(two))
@@ -258,6 +259,14 @@ def _check_alike(own: xr.Dataset, other: xr.Dataset, name: str) -> None:
                 f"{name} is not of the same {dim}s as trained: measure the network and its controls by the same "
                 "images, noise levels and taps"
             )
+    for made, one, two in ((made, own.attrs.get(made), other.attrs.get(made)) for made in ("reduce", "draws")):
+        if one is not None and two is not None and one != two:
+            raise InputError(f"{name} was measured with {made}={two} and trained with {made}={one}: measure them alike")
+    weights = own.attrs.get("weights_sha256")
+    if name != "trained" and weights and weights == other.attrs.get("weights_sha256"):
+        raise InputError(
+            f"{name} is φ of the very weights that trained is of, {str(weights)[:8]}…: give φ of the untrained twin"
+        )
 
 
 def _without_images(only: Sequence[int] | None) -> frozenset[int]:
