@@ -200,7 +200,10 @@ def phi(
     precision: Precision = PRECISION,
     keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Keep every draw too.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Write nothing: say what it would cost in time, memory and disk.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Write nothing: say what it would cost in time, by this process alone, memory and disk."
+        ),
     ] = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
