@@ -153,7 +153,8 @@ def channel_blocks(data: xr.Dataset, *names: str, at_once: int | None = None) ->
         parts = [_gathered(one.isel(channel=group)) for one in variables]
         for own in steps(group.stop - group.start, width):
             columns = slice(group.start + own.start, group.start + own.stop)
-            yield columns, *(part[..., own] for part in parts)
+            # Copies: who keeps the last would keep the whole group while the next is read.
+            yield columns, *(part[..., own].copy() for part in parts)
         del parts
 
 
