@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from threading import RLock
 from typing import Any
 
 import torch
@@ -38,22 +39,34 @@ def every_module(network: nn.Module) -> list[nn.Module]:
     return found
 
 
+# How many open blocks keep a module out of training mode, by its id: those blocks hold it.
+_EVALUATED: dict[int, int] = {}
+# An open block may be ended by the collection of garbage, in the midst of a change.
+_CHANGING = RLock()
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every module in evaluation mode inside the block, in its own earlier mode afterwards.
+    """Every module in evaluation mode inside the block, in its own earlier mode once no thread is in such a block.
 
     The flags are set directly: a network's own ``train`` or ``eval`` may do more than that.
     """
     # Passes are about to be made, and take the same memory each.
     keep_freed()
-    training = [module for module in every_module(model) if module.training]
-    for module in training:
-        module.training = False
+    with _CHANGING:
+        training = [module for module in every_module(model) if module.training or id(module) in _EVALUATED]
+        for module in training:
+            module.training = False
+            _EVALUATED[id(module)] = _EVALUATED.get(id(module), 0) + 1
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        with _CHANGING:
+            for module in training:
+                _EVALUATED[id(module)] -= 1
+                if not _EVALUATED[id(module)]:
+                    del _EVALUATED[id(module)]
+                    module.training = True
 
 
 @contextmanager

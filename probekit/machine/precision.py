@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import cached_property
+from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -241,15 +242,40 @@ def _split(weight: Tensor, count: int, dim: int) -> Tensor:
     return joined.contiguous(memory_format=LAST[joined.ndim]) if joined.ndim in LAST else joined
 
 
+# Who asks how factors are taken: of each block that is open, its thread and what it asks for; and what was before all.
+_OPEN: dict[object, tuple[int, str]] = {}
+_BEFORE: list[tuple[Callable[[Any], None], Any]] = []
+# An open block may be ended by the collection of garbage, in the midst of a change.
+_CHANGING = RLock()
+
+
 @contextmanager
 def multiplying(how: Literal["ieee", "tf32"]) -> Iterator[None]:
-    """How float32 factors are taken by cuDNN, cuBLAS and oneDNN inside the block."""
-    switches = _switches() if hasattr(torch.backends.cudnn, "conv") else _switches_before()
-    with ExitStack() as stack:
-        for get, put in switches:
-            stack.callback(put, get())
-            put(how)
+    """How float32 factors are taken by cuDNN, cuBLAS and oneDNN inside the block.
+
+    These are settings of the process. Where several threads are in such a block, they stay until the last has left it;
+    each is asked for what its innermost block says, and all are given "ieee" if one asks for that.
+    """
+    block = object()
+    with _CHANGING:
+        if not _OPEN:
+            switches = _switches() if hasattr(torch.backends.cudnn, "conv") else _switches_before()
+            _BEFORE[:] = [(put, get()) for get, put in switches]
+        _OPEN[block] = get_ident(), how
+        _put_what_is_asked()
+    try:
         yield
+    finally:
+        with _CHANGING:
+            del _OPEN[block]
+            _put_what_is_asked()
+
+
+def _put_what_is_asked() -> None:
+    innermost = dict(_OPEN.values())
+    wanted = "ieee" if "ieee" in innermost.values() else "tf32"
+    for put, before in _BEFORE:
+        put(wanted if innermost else before)
 
 
 def _switches() -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from probekit.errors import InputError
-from probekit.machine.precision import ROUNDING, TERMS, Arithmetic, checked_precision, exactly, lower_precisions
+from probekit.machine.precision import (
+    ROUNDING,
+    TERMS,
+    Arithmetic,
+    checked_precision,
+    exactly,
+    lower_precisions,
+    multiplying,
+)
 
 F = nn.functional
 # What is left of a weight after as many bfloat16 terms.
@@ -131,6 +140,42 @@ def test_settings_of_torch_are_as_they_were_behind_the_block_and_behind_an_error
     finally:
         torch.set_float32_matmul_precision(before)
     assert torch.backends.cudnn.allow_tf32 in (True, False)
+
+
+def taken() -> tuple[Any, ...]:
+    """What torch's settings are, as this version names them."""
+    backends: Any = torch.backends
+    if not hasattr(backends.cudnn, "conv"):
+        return backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    return tuple(part.fp32_precision for part in (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul))
+
+
+def test_settings_of_torch_stay_until_the_last_thread_has_left_and_are_then_as_they_were() -> None:
+    before = taken()
+    with multiplying("ieee"):
+        ieee = taken()
+    with multiplying("tf32"):
+        tf32 = taken()
+    assert ieee != tf32
+    with ThreadPoolExecutor(1) as other:
+        for here, there, after, both in (
+            ("ieee", "ieee", ieee, ieee),
+            ("tf32", "ieee", ieee, ieee),
+            ("ieee", "tf32", tf32, ieee),
+        ):
+            first, second = multiplying(here), multiplying(there)
+            first.__enter__()
+            other.submit(second.__enter__).result()
+            assert taken() == both
+            first.__exit__(None, None, None)
+            assert taken() == after
+            other.submit(second.__exit__, None, None, None).result()
+            assert taken() == before
+    with multiplying("ieee"):
+        with multiplying("tf32"):
+            assert taken() == tf32
+        assert taken() == ieee
+    assert taken() == before
 
 
 @pytest.mark.parametrize("change", ["in place", "of a copy"])
