@@ -25,6 +25,7 @@ import numpy as np
 import torch
 import xarray as xr
 from matplotlib.figure import Figure
+from turns import memory_now, peak_since_reset
 
 __all__ = ["ANALYSES", "measured"]
 
@@ -32,12 +33,6 @@ GIB = 2**30
 IMAGES = [10_000, 100_000, 300_000, 1_000_000]
 FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "large_analyses.png"
 MARKERS = "os^vD*P<>XpdhH|"
-
-
-def peak() -> int:
-    """Bytes of the process's largest resident set so far."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def sparsity(data: xr.Dataset) -> None:
@@ -130,12 +125,12 @@ def measured(name: str, store: Path) -> dict[str, Any]:
     import probekit
 
     torch.set_num_threads(1)
-    before = peak()
+    before = memory_now()
     # What is true of the data stays in the data.
     data, start = probekit.open(store).drop_vars(["type", "subspace"]), time.perf_counter()
     ANALYSES[name](data)
     took = time.perf_counter() - start
-    return {"analysis": name, "images": data.sizes["image"], "seconds": took, "bytes": peak() - before}
+    return {"analysis": name, "images": data.sizes["image"], "seconds": took, "bytes": peak_since_reset() - before}
 
 
 def made(folder: Path, count: int) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -98,13 +97,12 @@ def power_curve(
             own = own[np.argsort(first[own], kind="stable")]
             steps = [count for count in steps if count == total or effective(own[:count], count) >= MIN_IMAGES]
     found, how = [], {"fdr": fdr, "fdr_method": fdr_method, "clusters": clusters, "level": level}
-    with warnings.catch_warnings():
-        # Of coordinates of the data that the findings of some of them have no place for.
-        warnings.filterwarnings("ignore", message="coordinates .* are left out of what selectivity.analyse")
-        for count in steps:
-            # In the order of the data, so that all of it is what `analyse` sees.
-            part = data.isel(image=np.sort(order[:count]))
-            found.append(analyse(part, top=1, resamples=100, **how))
+    # Findings of fewer images are read for their shares alone: other coordinates would be told of for each.
+    plain = data.drop_vars([name for name in data.coords if name not in (*labels.COORDINATES, clusters)])
+    for count in steps:
+        # In the order of the data, so that all of it is what `analyse` sees.
+        part = plain.isel(image=np.sort(order[:count]))
+        found.append(analyse(part, top=1, resamples=100, **how))
     values = {
         "fraction": Estimate(*(np.stack([f[f"fraction{end}"].values for f in found]) for end in ("", "_low", "_high"))),
         "decided": np.stack([f["decided"].values for f in found]),
