@@ -10,7 +10,15 @@ from analyses.report.shell import ANALYSES, COMMANDS
 ROOT = Path(__file__).parents[1]
 # From the bottom up; a module imports from its own floor or below.
 FLOORS = [
-    {"probekit.errors", "probekit.checks", "probekit.naming", "probekit.labels", "probekit.machine"},
+    {
+        "probekit.errors",
+        "probekit.checks",
+        "probekit.naming",
+        "probekit.labels",
+        "probekit.channels",
+        "probekit.networks",
+        "probekit.machine",
+    },
     {
         "probekit.noise",
         "probekit.images",

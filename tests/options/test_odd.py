@@ -37,6 +37,7 @@ PUBLIC = [
 # texts.
 WITHIN = [
     "probekit.capture",
+    "probekit.channels",
     "probekit.checks",
     "probekit.cli",
     "probekit.denoising",
@@ -71,6 +72,7 @@ WITHIN = [
     "probekit.labels",
     "probekit.machine",
     "probekit.naming",
+    "probekit.networks",
     "probekit.models",
     "probekit.models.blocks",
     "probekit.models.card",
