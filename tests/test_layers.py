@@ -59,6 +59,7 @@ FLOORS = [
         "analyses.noise_level",
         "analyses.textures",
     },
+    {"analyses.explore"},
     {"analyses.claims"},
     {"analyses.report"},
     {"probekit.__main__"},

@@ -30,6 +30,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "probekit.cli.look:check",
     ),
     "train": ("Train a denoiser and write its weights with a model card.", "probekit.cli.train:train"),
+    "explore": (
+        "Write a page in which a network can be looked at: its blocks, every channel, every image.",
+        "analyses.explore.shell:command",
+    ),
     "report": (
         "Measure a denoiser on images, run the analyses, judge the paper's claims, and write a report.",
         "analyses.report.commands:report",

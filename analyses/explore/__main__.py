@@ -1,0 +1,3 @@
+from analyses.explore import main
+
+raise SystemExit(main())
