@@ -16,7 +16,7 @@ from probekit.machine.installed import installed_version
 from probekit.machine.on_demand import on_demand
 
 if TYPE_CHECKING:
-    from analyses.explore.explorer import explore
+    from analyses.explore import explore
     from probekit import images, models
     from probekit.capture.names import taps
     from probekit.denoising.denoiser import Denoiser

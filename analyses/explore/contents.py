@@ -107,6 +107,7 @@ def contents_of(
         }
     )
     limits = _limits(images)
+    made.meta["range"] = limits[1] - limits[0]
     made.makers["pictures"] = lambda: _pictures(images, range(count), limits)
     made.makers["near-pixels"] = lambda: _nearest(_pixels(images))
     for n, one in enumerate(networks):
@@ -300,13 +301,16 @@ def _bytes(pictures: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 def _smaller(pictures: np.ndarray) -> np.ndarray:
     """Means over squares of pixels, so that neither side is longer than PICTURE."""
     rows, cols = pictures.shape[-2:]
-    step = -(-max(rows, cols) // PICTURE)
-    if step == 1:
-        return pictures
+    down, across = _steps_of(rows, cols)
     # What is left over at the end of a row is no whole square.
-    rows, cols = max(rows // step, 1) * step, max(cols // step, 1) * step
-    cut = pictures[..., :rows, :cols]
-    return cut.reshape(*cut.shape[:-2], rows // step, step, cols // step, step).mean(axis=(-3, -1))
+    cut = pictures[..., : rows // down * down, : cols // across * across]
+    return cut.reshape(*cut.shape[:-2], rows // down, down, cols // across, across).mean(axis=(-3, -1))
+
+
+def _steps_of(rows: int, cols: int) -> tuple[int, int]:
+    """How many rows and columns become one."""
+    step = -(-max(rows, cols) // PICTURE)
+    return min(step, rows), min(step, cols)
 
 
 def _pictures(images: ImageSet, positions: Sequence[int], limits: tuple[float, float]) -> np.ndarray:
@@ -317,9 +321,10 @@ def _pictures(images: ImageSet, positions: Sequence[int], limits: tuple[float, f
 def _noise(noise: np.ndarray) -> np.ndarray:
     """Standard normal noise in steps of 4/127 (row, col, 3), cut off at 4 either way; each pixel's own is kept."""
     noise = noise[:3] if len(noise) >= 3 else noise[:1]
-    step = -(-max(noise.shape[1:]) // PICTURE)
-    # Of a picture made smaller every step-th pixel's noise stands for the square: a mean would be quieter.
-    noise = noise[:, ::step, ::step][:, : max(noise.shape[1] // step, 1), : max(noise.shape[2] // step, 1)]
+    rows, cols = noise.shape[1:]
+    down, across = _steps_of(rows, cols)
+    # Of a picture made smaller one pixel's noise stands for the square: a mean would be quieter.
+    noise = noise[:, : rows // down * down : down, : cols // across * across : across]
     values = np.moveaxis(np.clip(noise * 127 / 4, -127, 127).round().astype(np.int8), 0, -1)
     return values if values.shape[-1] == 3 else np.repeat(values, 3, axis=-1)
 

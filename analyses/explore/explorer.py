@@ -18,7 +18,7 @@ from analyses.ground import PALETTE, as_network, untrained_twin
 from analyses.selectivity import KINDS
 from probekit import checks
 from probekit import images as image_sources
-from probekit.denoising.denoiser import as_denoiser, clean_range
+from probekit.denoising.denoiser import as_denoiser
 from probekit.drawing.plan import planned
 from probekit.errors import InputError, ProbeError
 from probekit.machine.installed import installed_version
@@ -108,7 +108,7 @@ def explore(
     >>> network = UNet((4, 8), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,))
     >>> found = explore(network, torch.rand(4, 3, 8, 8), sigma=[0.1, 0.3], draws=2)
     >>> found
-    Explorer(UNet and untrained, 4 images at enc1, mid, dec1)
+    Explorer(UNet and untrained, 4 images at enc1, mid)
     """
     known = [one.name for one in fields(Settings)]
     unknown = [name for name in settings if name not in known]
@@ -128,7 +128,6 @@ def explore(
     networks, left_out = _networks(network, name, against)
     found = [measured(called, one, source, given) for called, one in networks.items()]
     contents = contents_of(found, source, given, samples)
-    bounds = clean_range(network)
     contents.meta |= {
         "title": title or f"{name} on {source.name}",
         "version": installed_version(),
@@ -138,7 +137,6 @@ def explore(
         "colours": _colours(),
         "marks": {kind: MARKS[kind] for kind in KINDS},
         "left_out": left_out,
-        "range": 1.0 if bounds is None else bounds[1] - bounds[0],
         "code": _code(denoiser, name, images, source, list(networks), dict(code or {})),
     }
     for one, described in zip(found, contents.meta["networks"], strict=True):

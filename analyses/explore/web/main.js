@@ -148,6 +148,7 @@ function foot(meta) {
   return h("footer", {},
     h("ul", {}, lines),
     h("p", {}, `${meta.images.ids.length} images, ${meta.images.source}; φ: ${meta.reduce} over positions, mean over ${meta.draws} noise draw${meta.draws === 1 ? "" : "s"}, seed ${meta.seed}. probekit ${meta.version}.`),
+    meta.left_out ? h("p", {}, `There is no untrained network beside it: ${meta.left_out}.`) : null,
     meta.command ? h("p", {}, "Made by ", h("code", {}, meta.command), " ", copier(meta.command, "copy the command")) : null,
     h("p", {}, "To cite: ", copier(meta.bibtex, "copy the BibTeX")),
     h("p", { class: "small" }, "Plots by Observable Plot and D3, both under the ISC licence, whose texts are in the source of this page."));
