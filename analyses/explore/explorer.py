@@ -55,7 +55,7 @@ def explore(
     against: Any = UNTRAINED,
     samples: xr.Dataset | None = None,
     title: str | None = None,
-    command: str = "",
+    command: str | None = None,
     code: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Explorer:
@@ -115,6 +115,9 @@ def explore(
     if unknown:
         raise TypeError(f"explore() has no option {unknown[0]!r}: options are {', '.join(known)}")
     given = Settings(**settings)
+    title = None if title is None else checks.text("title", title, "a title for the page")
+    command = None if command is None else checks.text("command", command, "the command that makes the page")
+    told = _told(code)
     network = as_network(denoiser)
     source = image_sources.load(images)
     if not 2 <= len(source) <= MOST_SERVED:
@@ -131,13 +134,13 @@ def explore(
     contents.meta |= {
         "title": title or f"{name} on {source.name}",
         "version": installed_version(),
-        "command": command,
+        "command": command or "",
         "bibtex": BIBTEX.format(version=installed_version()),
         "summary": list(SUMMARY),
         "colours": _colours(),
         "marks": {kind: MARKS[kind] for kind in KINDS},
         "left_out": left_out,
-        "code": _code(denoiser, name, images, source, list(networks), dict(code or {})),
+        "code": _code(denoiser, name, images, source, list(networks), told),
     }
     for one, described in zip(found, contents.meta["networks"], strict=True):
         described["drawing"] = _drawing(one, source)
@@ -184,16 +187,16 @@ class Explorer:
         CapacityError
             If the file cannot be written.
         """
-        checks.instance("path", path, (str, os.PathLike), "the path of a file, e.g. 'explore.html'")
-        target = Path(path)
+        shown = None if progress is None else checks.flag("progress", progress)
+        target = checks.path("path", path, "the path of a file, e.g. 'explore.html'")
         if target.suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"{checks.given('path', str(path))}: give a file that ends in .html")
+            raise InputError(f"{checks.given('path', str(target))}: give a file that ends in .html")
         if len(self.images) > MOST_IN_A_PAGE:
             raise InputError(
                 f"a page holds {MOST_IN_A_PAGE:,} images and there are {len(self.images):,}: explore fewer, e.g. "
                 "images[:1000], or look at all with .serve() (`probekit explore --serve`)"
             )
-        write(self.contents, target, progress=progress)
+        write(self.contents, target, progress=shown)
         return target
 
     def serve(self, *, port: int = 0) -> Serving:
@@ -264,8 +267,10 @@ def _networks(network: nn.Module, name: str, against: Any) -> tuple[dict[str, nn
         except ProbeError as error:
             return {name: network}, str(error)
     if isinstance(against, Mapping):
-        others = {}
-        for key, value in against.items():
+        others, given = {}, checks.mapping("against", against, "networks by name, or None for nothing beside it")
+        if not given:
+            raise InputError("against is empty: give networks by name, or None for nothing beside it")
+        for key, value in given.items():
             if not isinstance(key, str) or not key.strip() or key == name:
                 raise InputError(
                     f"{checks.given('against', key)}: give networks by names other than {name!r}, e.g. "
@@ -309,13 +314,20 @@ def _drawing(one: Measured, images: ImageSet) -> dict[str, Any]:
     return {"nodes": nodes, "edges": [list(edge) for edge in plan.flow.edges]} if set(one.blocks) <= shown else drawn
 
 
+def _told(code: Any) -> dict[str, str]:
+    """Lines of Python that a caller gives."""
+    wanted = "'load' and 'images', lines of Python"
+    told = {} if code is None else checks.mapping("code", code, wanted)
+    unknown = [key for key in told if key not in ("load", "images")]
+    if unknown:
+        raise InputError(f"{checks.given('code', unknown[0])}: give {wanted}")
+    return {key: checks.text("code", value, wanted) for key, value in told.items()}
+
+
 def _code(
     denoiser: Any, name: str, images: Any, source: ImageSet, names: list[str], told: dict[str, str]
 ) -> dict[str, Any]:
     """Lines of Python that load what is shown."""
-    unknown = [key for key in told if key not in ("load", "images")]
-    if unknown:
-        raise InputError(f"{checks.given('code', unknown[0])}: give 'load' and 'images', lines of Python")
     if isinstance(denoiser, str | Path):
         load = f"denoiser = probekit.load({str(denoiser)!r})"
     else:

@@ -84,9 +84,9 @@ class Settings:
         object.__setattr__(self, "seed", checks.seeded(self.seed))
         object.__setattr__(self, "detailed", checks.whole("detailed", self.detailed, least=0))
         if self.taps is not None:
-            wanted = 'a list of names of taps, e.g. ["enc1", "mid"]'
-            given = [self.taps] if isinstance(self.taps, str) else checks.listed("taps", self.taps, wanted)
-            if not given or not all(isinstance(name, str) for name in given):
+            wanted = 'names of taps, e.g. ["enc1", "mid"]'
+            given = checks.names("taps", self.taps, wanted)
+            if not given:
                 raise InputError(f"{checks.given('taps', self.taps)}: give {wanted}")
             object.__setattr__(self, "taps", tuple(given))
         reduction(self.reduce)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import pkgutil
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import probekit
+from analyses.explore.measure import Settings
 from tests.odd import EVERY_PAIR, KINDS, ODD, Call, complaints, missing_calls, public_callables, sampled
-from tests.options import odd_images, odd_models, odd_synthetic, odd_taps
+from tests.options import odd_explore, odd_images, odd_models, odd_synthetic, odd_taps
 
-CALLS: dict[str, Call] = {**odd_taps.CALLS, **odd_models.CALLS, **odd_synthetic.CALLS, **odd_images.CALLS}
+CALLS: dict[str, Call] = {
+    **odd_taps.CALLS,
+    **odd_models.CALLS,
+    **odd_synthetic.CALLS,
+    **odd_images.CALLS,
+    **odd_explore.PROBEKIT,
+}
 
 # Modules whose `__all__` users call; of the package itself first, so that what it passes on is named after it.
 PUBLIC = [
@@ -159,7 +167,9 @@ def test_every_parameter_of_everything_public_is_tried(tmp_path: Path, monkeypat
     # Good arguments may be files.
     monkeypatch.chdir(tmp_path)
     found = {name: function for name, function in public_callables(*PUBLIC).items() if name not in MADE}
-    assert not missing_calls(CALLS, found)
+    # Its settings are options of this call, each by its name.
+    assert set(missing_calls(CALLS, found)) <= {"probekit.explore(settings)"}
+    assert {field.name for field in fields(Settings)} <= set(CALLS["probekit.explore"].options())
 
 
 def test_a_module_is_public_or_within() -> None:

@@ -22,6 +22,7 @@ from tests.odd import EVERY_PAIR, KINDS, ODD, Call, complaints, missing_calls, p
 from tests.options import (
     odd_claims,
     odd_cues,
+    odd_explore,
     odd_factors,
     odd_network_rooms,
     odd_noise_level,
@@ -39,6 +40,7 @@ ROOMS = (
     odd_cues,
     odd_noise_level,
     odd_claims,
+    odd_explore,
 )
 CALLS: dict[str, Call] = {name: call for room in ROOMS for name, call in room.CALLS.items()}
 # Where every pair is asked for, so many options share the values; over the options, all values come up. More share them
@@ -76,6 +78,7 @@ ASKED = {
 # What only other rooms call, with what these have checked; commands, whose options are texts; and records that the
 # package makes and users read.
 WITHIN = {
+    "explore.Explorer",
     "attribution.Matched",
     "descriptors.Descriptor",
     "descriptors.Descriptor.forward",

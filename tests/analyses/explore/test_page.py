@@ -176,7 +176,7 @@ def test_other_files_are_refused(explorer: Explorer, path: object, said: str) ->
         ({"reduce": "median"}, "reduce"),
         ({"samples": 3}, "sampling.reconstruct"),
         ({"against": {"UNet": "photo32"}}, "names other than"),
-        ({"against": {3: "photo32"}}, "networks by names"),
+        ({"against": {3: "photo32"}}, "networks by name"),
         ({"code": {"other": ""}}, "'load' and 'images'"),
         ({"progress": 3}, "progress"),
     ],
