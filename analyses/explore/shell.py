@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +40,7 @@ from probekit.machine.progress import silent
 __all__ = ["command", "main"]
 
 PAGE = "explore.html"
+DRAWS, DETAILED = 4, 24
 SIGMA = "0.05,0.1,0.2,0.3,0.5,0.8,1"
 
 
@@ -56,7 +57,7 @@ def command(
         typer.Option(help="What is shown beside it: untrained, nothing, or another network, named as the first."),
     ] = "untrained",
     sigma: Sigma = SIGMA,
-    draws: Draws = 4,
+    draws: Draws = DRAWS,
     taps: Annotated[
         str, typer.Option(help="Places in the network, comma-separated; by default those it declares.")
     ] = "",
@@ -64,7 +65,7 @@ def command(
     seed: AnySeed = 0,
     detailed: Annotated[
         int, typer.Option(callback=whole_of(0), help="Images of which the page holds noisy, denoised and maps.")
-    ] = 24,
+    ] = DETAILED,
     condition: Condition = None,
     samples: Annotated[
         Path | None,
@@ -79,6 +80,20 @@ def command(
     """Write a page in which a network can be looked at: its blocks, every channel, every image."""
     from analyses.explore.explorer import explore
 
+    told = {
+        "--size": (size, None),
+        "--crop": (crop, None),
+        "--bands": (bands, 3),
+        "--check": (check, CHECK),
+        "--against": (against, "untrained"),
+        "--sigma": (sigma, SIGMA),
+        "--draws": (draws, DRAWS),
+        "--taps": (taps, ""),
+        "--reduce": (reduce, REDUCE),
+        "--seed": (seed, 0),
+        "--detailed": (detailed, DETAILED),
+        "--samples": (samples, None),
+    }
     if not serve:
         file_awaited(out, (".html", ".htm"), ".html", images=images)
     network = network_called(model)
@@ -90,9 +105,7 @@ def command(
             source,
             against=other,
             samples=None if samples is None else _read(samples),
-            command=shlex.join(
-                ["probekit", "explore", model, *images, *_options(size, crop, bands, against, sigma, draws)]
-            ),
+            command=shlex.join(["probekit", "explore", model, *images, *_options(told, condition)]),
             code=_code(model, images, size, crop, bands),
             sigma=numbers(sigma, float, option="--sigma"),
             draws=draws,
@@ -116,11 +129,10 @@ def _read(path: Path) -> Any:
     return read(path)
 
 
-def _options(size: int | None, crop: int | None, bands: int, against: str, sigma: str, draws: int) -> list[str]:
-    told = {"--size": size, "--crop": crop, "--bands": bands if bands != 3 else None}
-    told |= {"--against": against if against != "untrained" else None, "--sigma": sigma if sigma != SIGMA else None}
-    told |= {"--draws": draws if draws != 4 else None}
-    return [word for name, value in told.items() if value is not None for word in (name, str(value))]
+def _options(told: Mapping[str, tuple[Any, Any]], conditions: Sequence[str] | None) -> list[str]:
+    """Options that were given another value than they have by themselves, as words."""
+    words = [word for name, (value, usual) in told.items() if value != usual for word in (name, str(value))]
+    return words + [word for one in conditions or () for word in ("--condition", one)]
 
 
 def _code(model: str, images: Sequence[str], size: int | None, crop: int | None, bands: int) -> dict[str, str]:

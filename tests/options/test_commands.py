@@ -185,6 +185,7 @@ BASES = {
     "taps": ["my_nets:make"],
     "draw": ["my_nets:make", "-o", "nowhere.gif"],
     "phi": ["my_nets:make", "nowhere", "-o", "out.nc"],
+    "explore": ["my_nets:make", "nowhere"],
     "train": ["nowhere", "--held-out", "nowhere", "-o", "out"],
     "report": ["nowhere"],
     "analyse attribution": ["nowhere", "--channels", "0"],

@@ -399,6 +399,7 @@ def snippets(page: Any) -> list[str]:
 
 def test_the_python_of_every_panel_runs_and_says_what_the_page_says(browser: Any, tmp_path: Path) -> None:
     import matplotlib as mpl
+    import matplotlib.pyplot as plt
 
     images = probekit.images.load(pictures(30), labels=["a", "b"] * 15)
     model = network()
@@ -424,7 +425,7 @@ def test_the_python_of_every_panel_runs_and_says_what_the_page_says(browser: Any
             if "one.phi.mean" in text and "untrained" not in text:
                 phi = found.networks["UNet"].data.phi.values[:, :, found.networks["UNet"].channels("mid")[3]]
                 assert f"{phi.mean(axis=0)[0]:.4f}"[:6] in said.getvalue()
-    mpl.pyplot.close("all") if hasattr(mpl, "pyplot") else None
+    plt.close("all")
 
 
 def test_the_foot_says_which_weights_which_command_and_how_to_cite(opened: Opened, explorer: Explorer) -> None:
