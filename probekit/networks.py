@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
+import numpy as np
 import xarray as xr
 
+from probekit.checks import given, listed
+from probekit.errors import InputError
 from probekit.labels import strings
 
-__all__ = ["OF_A_NETWORK", "by_network"]
+__all__ = ["OF_A_NETWORK", "by_network", "compared"]
 
 # What a result says of its network: an attribute of a result of one, a coordinate along `network` of several.
 OF_A_NETWORK = ("denoiser", "denoiser_settings", "weights_sha256", "taps", "weights_left_out")
@@ -41,3 +45,107 @@ def by_network(data: Labelled) -> dict[str, Labelled]:
         found[str(name)] = one.drop_vars(["network", *own])
         found[str(name)].attrs = {**left, **said}
     return found
+
+
+def compared(parts: Sequence[Any], names: Any = None) -> xr.Dataset:
+    """Results of several networks along a new dim `network`, each with what it is in coordinates along it.
+
+    Parameters
+    ----------
+    parts
+        Datasets of φ or of findings, alike in all but the network, at least two; each of one network.
+    names
+        One for each; by default what the results call them, numbered where that is the same.
+
+    Raises
+    ------
+    InputError
+        If one is no Dataset, they differ in more than the network, or names are not one for each, each once.
+    """
+    for part in parts:
+        if not isinstance(part, xr.Dataset):
+            raise InputError(f"{given('compare', part)}: give Datasets that taps or analyses return")
+        if "network" in part.dims:
+            raise InputError("one of the results has several networks already: take it apart first, with by_network")
+    called = _called(parts, names)
+    first = parts[0]
+    for name, part in zip(called[1:], parts[1:], strict=True):
+        _check_alike(called[0], first, name, part)
+    own = [key for key in OF_A_NETWORK if any(key in part.attrs for part in parts)]
+    shared = {key: value for key, value in first.attrs.items() if key not in own}
+    found = xr.concat(
+        [part.drop_attrs(deep=False) for part in parts],
+        dim="network",
+        data_vars="all",
+        coords="minimal",
+        compat="override",
+        join="override",
+    )
+    told = {key: ("network", strings([str(part.attrs.get(key, "")) for part in parts])) for key in own}
+    named = {"network": ("network", strings(called), {"long_name": "network"})}
+    return found.assign_coords({**named, **told}).assign_attrs(shared)
+
+
+def _called(parts: Sequence[xr.Dataset], names: Any) -> list[str]:
+    if names is not None:
+        found = [name for name in listed("names", names, "a name for each network")]
+        if not all(isinstance(name, str) and name.strip() for name in found) or len(set(found)) < len(found):
+            raise InputError(f"{given('names', names)}: give texts, each once")
+        if len(found) != len(parts):
+            raise InputError(f"{given('names', names)}: there are {len(parts)} networks; give a name for each")
+        return list(map(str, found))
+    known: list[str] = []
+    for part in parts:
+        name = str(part.attrs.get("denoiser", "network"))
+        number = 2
+        called = name
+        while called in known:
+            called, number = f"{name} ({number})", number + 1
+        known.append(called)
+    return known
+
+
+def _check_alike(name: str, one: xr.Dataset, other_name: str, other: xr.Dataset) -> None:
+    """Refuse what differs in more than the network."""
+    mended = "measure both on the same images, with the same sigma, draws, seed, reduce and taps"
+    variables = sorted(map(str, set(one.data_vars) ^ set(other.data_vars)))
+    if variables:
+        raise InputError(f"{name} and {other_name} do not both have {', '.join(variables)}: {mended}")
+    for variable in one.data_vars:
+        if one[variable].dims != other[variable].dims:
+            raise InputError(
+                f"{variable} of {name} has dims {one[variable].dims}, of {other_name} {other[variable].dims}: {mended}"
+            )
+    for dim in one.dims:
+        if one.sizes[dim] != other.sizes[dim]:
+            raise InputError(
+                f"{name} has {one.sizes[dim]} along {dim} and {other_name} {other.sizes[dim]}: select what both have, "
+                "or "
+                + mended
+            )
+    for key, coordinate in one.coords.items():
+        if key not in other.coords or not _equal(coordinate, other.coords[key]):
+            raise InputError(
+                f"{key} of {name} and of {other_name} differ: select the same, in the same order, e.g. with "
+                f".sel or .isel, or {mended}"
+            )
+    differs = [
+        key
+        for key in sorted(map(str, set(one.attrs) | set(other.attrs)))
+        if key not in (*OF_A_NETWORK, "precision_trial", "probekit_version")
+        and not key.startswith("precision_")
+        and one.attrs.get(key) != other.attrs.get(key)
+    ]
+    if differs:
+        key = differs[0]
+        raise InputError(
+            f"{key} is {one.attrs.get(key)!r} of {name} and {other.attrs.get(key)!r} of {other_name}: {mended}"
+        )
+
+
+def _equal(one: xr.DataArray, other: xr.DataArray) -> bool:
+    if one.dims != other.dims or one.shape != other.shape:
+        return False
+    if one.dtype.kind in "OUS" or other.dtype.kind in "OUS":
+        return bool((strings(one.values.ravel()) == strings(other.values.ravel())).all())
+    return bool(np.array_equal(one.values, other.values, equal_nan=one.dtype.kind == "f"))

@@ -1,0 +1,279 @@
+"""`data.probe`: what one asks of φ at once, by name, on the Dataset that a tap returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from probekit import checks, labels
+from probekit.channels import channel_at, channel_names
+from probekit.errors import InputError
+from probekit.machine.blocks import image_blocks
+from probekit.networks import compared
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Probe"]
+
+
+class Probe:
+    """What `data.probe` offers: parts of φ by name, what stands out in it, and several networks side by side.
+
+    Values that lie in a store or in chunks stay there until they are used; the data is never changed.
+
+    Parameters
+    ----------
+    data
+        What a tap returns: phi (image, sigma, channel), and rest (sigma, channel).
+    """
+
+    def __init__(self, data: xr.Dataset) -> None:
+        self._data = data
+
+    def __repr__(self) -> str:
+        return f"<probe of {dict(self._data.sizes)}: .tap .channel .above_rest .top .images .show .compare>"
+
+    def tap(self, *names: str) -> xr.Dataset:
+        """The channels of these taps, in the order of the data.
+
+        Raises
+        ------
+        InputError
+            If there is no tap of such a name, or none is given.
+
+        Examples
+        --------
+        >>> from probekit.synthetic.subspaces import union_of_subspaces
+        >>> data, _ = union_of_subspaces(30, seed=0)
+        >>> data.probe.tap("mid").sizes["channel"] == data.sizes["channel"]
+        True
+        """
+        taps = labels.strings(self._named()["tap"].values)
+        known = labels.blocks(self._data)
+        wrong = [name for name in names if name not in known]
+        if wrong or not names:
+            asked = checks.given("tap", wrong[0]) if wrong else "no tap is named"
+            raise InputError(f"{asked}: the data has the taps {', '.join(known)}; give one or more of these")
+        return self._data.isel(channel=np.flatnonzero(np.isin(taps, list(names))))
+
+    def channel(self, *names: str) -> xr.Dataset:
+        """These channels, such as "mid:59", in the order they are named in.
+
+        Raises
+        ------
+        InputError
+            If there is no channel of such a name, one is named twice, or none is given.
+        """
+        places = [channel_at(self._named(), name) for name in names]
+        if not places or len(set(places)) < len(places):
+            raise InputError(f"channels {checks.shown(names)}: give the names of one or more, each once")
+        return self._data.isel(channel=places)
+
+    def above_rest(self) -> xr.DataArray:
+        """φ less rest, what the channel does with noise alone, (image, sigma, channel); negative where it is below.
+
+        Raises
+        ------
+        InputError
+            If the data has no phi or no rest.
+        """
+        labels.check(self._taken("phi", "rest"), "phi", "rest", finite=False)
+        above = self._data["phi"] - self._data["rest"]
+        above = above.transpose(*self._data["phi"].dims)
+        units = self._data["phi"].attrs.get("units", "activation")
+        return above.assign_attrs(long_name="phi above rest", units=units).rename("above_rest")
+
+    def top(self, count: int = 5, *, of: str = "channel") -> xr.Dataset:
+        """The images that excite each channel most, or the channels that each image excites most.
+
+        Parameters
+        ----------
+        count
+            How many, ≥ 1; fewer where there are fewer.
+        of
+            "channel" or "image".
+
+        Returns
+        -------
+        Dataset
+            Along `rank`, 0 the strongest: `activity`, φ above rest (φ itself where the data has no rest); of each
+            channel `top_image`, the image's id, and, where images have classes, `top_label`, (rank, sigma, channel);
+            of each image `top_channel`, such as "mid:59", (rank, image, sigma). Of equals the image whose id comes first
+            in the alphabet, or the channel that stands first.
+
+        Raises
+        ------
+        InputError
+            If phi is missing or holds NaN, or an option is out of its range.
+
+        Examples
+        --------
+        >>> from probekit.synthetic.subspaces import union_of_subspaces
+        >>> data, _ = union_of_subspaces(30, seed=0)
+        >>> strongest = data.probe.top(1)
+        >>> above = data.probe.above_rest().sel(image=strongest.top_image.isel(rank=0, sigma=0, channel=0).item())
+        >>> bool(above.isel(sigma=0, channel=0) == strongest.activity.isel(rank=0, sigma=0, channel=0))
+        True
+        """
+        count = checks.whole("count", count, least=1)
+        checks.choice("of", of, ("channel", "image"))
+        labels.check(self._taken("phi"), "phi")
+        labels.check_ids(self._data)
+        return self._of_images(count) if of == "image" else self._of_channels(count)
+
+    def _of_channels(self, count: int) -> xr.Dataset:
+        data = self._data
+        ids, count = labels.strings(data["image"].values), min(count, data.sizes["image"])
+        order = np.empty(len(ids), np.int64)
+        order[labels.by_id(data)] = np.arange(len(ids))
+        best = np.empty((0, data.sizes["sigma"], data.sizes["channel"]))
+        held = np.empty(best.shape, np.int64)
+        for where, values in self._blocks():
+            positions = np.arange(where.start, where.start + len(values))
+            every = np.concatenate([best, values])
+            at = np.concatenate([held, np.broadcast_to(positions[:, None, None], values.shape)])
+            first = np.lexsort((order[at], -every), axis=0)[:count]
+            best, held = np.take_along_axis(every, first, axis=0), np.take_along_axis(at, first, axis=0)
+        found = {"top_image": ids[held], "activity": best.astype(np.float32)}
+        if "label" in data.coords and data["label"].dims == ("image",):
+            found["top_label"] = labels.strings(data["label"].values)[held]
+        return self._ranked(found, ("rank", "sigma", "channel"), count, drop="image")
+
+    def _of_images(self, count: int) -> xr.Dataset:
+        data = self._data
+        names, count = channel_names(data), min(count, data.sizes["channel"])
+        shape = (data.sizes["image"], data.sizes["sigma"], count)
+        best, channels = np.empty(shape, np.float32), np.empty(shape, object)
+        for where, values in self._blocks():
+            first = np.argsort(-values, axis=2, kind="stable")[..., :count]
+            best[where], channels[where] = np.take_along_axis(values, first, axis=2), names[first]
+        found = {"top_channel": np.moveaxis(channels, 2, 0), "activity": np.moveaxis(best, 2, 0)}
+        return self._ranked(found, ("rank", "image", "sigma"), count, drop="channel")
+
+    def _blocks(self) -> Any:
+        """Where, and φ above rest there as float64, some images at a time."""
+        rest = self._data["rest"].values.astype(np.float64) if "rest" in self._data else 0.0
+        for where, phi in image_blocks(self._data["phi"]):
+            yield where, phi.astype(np.float64) - rest
+
+    def _ranked(self, found: dict[str, np.ndarray], dims: tuple[str, ...], count: int, *, drop: str) -> xr.Dataset:
+        said = {
+            "top_image": "id of the image that excites the channel most",
+            "top_label": "its class",
+            "top_channel": "name of the channel that the image excites most",
+            "activity": "largest phi above rest" if "rest" in self._data else "largest phi",
+        }
+        units = {"activity": str(self._data["phi"].attrs.get("units", "activation"))}
+        coords = {
+            str(name): coordinate.variable
+            for name, coordinate in self._data.coords.items()
+            if drop not in coordinate.dims and set(coordinate.dims) <= set(dims)
+        }
+        coords["rank"] = xr.Variable("rank", np.arange(count), {"long_name": "rank, 0 the strongest"})
+        variables = {
+            name: xr.Variable(dims, values, {"long_name": said[name], **({"units": units[name]} if name in units else {})})
+            for name, values in found.items()
+        }
+        return xr.Dataset(variables, coords, dict(self._data.attrs))
+
+    def images(self, *names: str) -> xr.Dataset:
+        """The images of these classes, or of these ids, in the order of the data.
+
+        Raises
+        ------
+        InputError
+            If neither a class nor an image is so called, or nothing is named.
+        """
+        data = self._named("image")
+        ids = labels.strings(data["image"].values)
+        classes = labels.strings(data["label"].values) if "label" in data.coords else np.array([], object)
+        for name in names:
+            if name not in ids and name not in classes:
+                known = [*dict.fromkeys(classes.tolist())] or ids[:3].tolist()
+                told = ", ".join(checks.shown(one) for one in known[:8])
+                raise InputError(
+                    f"{checks.given('images', name)}: the data has no class and no image of this name; give one such as {told}"
+                )
+        if not names:
+            raise InputError("images() needs names: give classes or ids of images")
+        chosen = np.isin(ids, list(names)) | (np.isin(classes, list(names)) if len(classes) else False)
+        return self._data.isel(image=np.flatnonzero(chosen))
+
+    def show(self, channel: str, *, sigma: float | None = None, images: Any = None) -> Figure:
+        """Draw a channel: its response against σ, its distribution over images, and the images it likes and does not.
+
+        Parameters
+        ----------
+        channel
+            Its name, such as "mid:59".
+        sigma
+            Noise level of the distribution and of the order of images; by default the middle one.
+        images
+            The images that φ is of, as `probekit.images.load` takes them, found by their ids; without them their ids are
+            written instead.
+
+        Returns
+        -------
+        Figure
+
+        Raises
+        ------
+        InputError
+            If there is no such channel or noise level, or the images lack some of the data's.
+        """
+        from probekit.drawing.channel import drawn
+
+        labels.check(self._taken("phi"), "phi")
+        labels.check_ids(self._data)
+        levels = self._data["sigma"].values.astype(float)
+        place = len(levels) // 2 if sigma is None else _level(levels, sigma)
+        return drawn(self.channel(channel), channel, place, images)
+
+    def compare(self, other: xr.Dataset, *more: xr.Dataset, names: Sequence[str] | None = None) -> xr.Dataset:
+        """Put networks side by side along a new dim `network`, each with what it is in coordinates along it.
+
+        Parameters
+        ----------
+        other, more
+            φ, or findings, of other networks, of the same images, noise levels, channels, draws and seed.
+        names
+            One for each network, this one first; by default what the results call them, numbered where that is the same.
+
+        Returns
+        -------
+        Dataset
+            `probekit.networks.by_network` takes it apart again.
+
+        Raises
+        ------
+        InputError
+            If they differ in more than the network, saying in what, or names are not one for each, each once.
+        """
+        return compared([self._data, other, *more], names)
+
+    def _named(self, *coordinates: str) -> xr.Dataset:
+        """The data, if it has what names its channels, or the coordinates that are asked for."""
+        needed = coordinates or ("tap", "unit")
+        missing = [name for name in needed if name not in self._data.coords]
+        if missing:
+            raise InputError(f"the Dataset has no coordinate {missing[0]!r}: .probe is for what a tap returns")
+        return self._data
+
+    def _taken(self, *names: str) -> xr.Dataset:
+        """The data with dims in the order of the label schema, which selections may have turned."""
+        missing = [name for name in names if name not in self._data]
+        if missing:
+            raise InputError(f"the Dataset has no {missing[0]!r}: .probe is for what a tap returns")
+        return self._data
+
+
+def _level(levels: np.ndarray, sigma: Any) -> int:
+    wanted = checks.number("sigma", sigma, "one of the data's noise levels")
+    near = np.flatnonzero(np.isclose(levels, wanted, rtol=1e-9, atol=0))
+    if not len(near):
+        raise InputError(f"sigma={wanted:g}: the data has {', '.join(f'{s:g}' for s in levels)}; give one of these")
+    return int(near[0])
