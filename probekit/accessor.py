@@ -49,11 +49,12 @@ class Probe:
         --------
         >>> from probekit.synthetic.subspaces import union_of_subspaces
         >>> data, _ = union_of_subspaces(30, seed=0)
-        >>> data.probe.tap("mid").sizes["channel"] == data.sizes["channel"]
+        >>> data.probe.tap("synthetic").sizes["channel"] == data.sizes["channel"]
         True
         """
         taps = labels.strings(self._named()["tap"].values)
         known = labels.blocks(self._data)
+        _check_texts("tap", names)
         wrong = [name for name in names if name not in known]
         if wrong or not names:
             asked = checks.given("tap", wrong[0]) if wrong else "no tap is named"
@@ -102,8 +103,8 @@ class Probe:
         Dataset
             Along `rank`, 0 the strongest: `activity`, φ above rest (φ itself where the data has no rest); of each
             channel `top_image`, the image's id, and, where images have classes, `top_label`, (rank, sigma, channel);
-            of each image `top_channel`, such as "mid:59", (rank, image, sigma). Of equals the image whose id comes first
-            in the alphabet, or the channel that stands first.
+            of each image `top_channel`, such as "mid:59", (rank, image, sigma). Of equals the image whose id comes
+            first in the alphabet, or the channel that stands first.
 
         Raises
         ------
@@ -175,7 +176,9 @@ class Probe:
         }
         coords["rank"] = xr.Variable("rank", np.arange(count), {"long_name": "rank, 0 the strongest"})
         variables = {
-            name: xr.Variable(dims, values, {"long_name": said[name], **({"units": units[name]} if name in units else {})})
+            name: xr.Variable(
+                dims, values, {"long_name": said[name], **({"units": units[name]} if name in units else {})}
+            )
             for name, values in found.items()
         }
         return xr.Dataset(variables, coords, dict(self._data.attrs))
@@ -189,6 +192,7 @@ class Probe:
             If neither a class nor an image is so called, or nothing is named.
         """
         data = self._named("image")
+        _check_texts("images", names)
         ids = labels.strings(data["image"].values)
         classes = labels.strings(data["label"].values) if "label" in data.coords else np.array([], object)
         for name in names:
@@ -196,7 +200,8 @@ class Probe:
                 known = [*dict.fromkeys(classes.tolist())] or ids[:3].tolist()
                 told = ", ".join(checks.shown(one) for one in known[:8])
                 raise InputError(
-                    f"{checks.given('images', name)}: the data has no class and no image of this name; give one such as {told}"
+                    f"{checks.given('images', name)}: the data has no class and no image of this name; give one such "
+                    f"as {told}"
                 )
         if not names:
             raise InputError("images() needs names: give classes or ids of images")
@@ -213,8 +218,8 @@ class Probe:
         sigma
             Noise level of the distribution and of the order of images; by default the middle one.
         images
-            The images that φ is of, as `probekit.images.load` takes them, found by their ids; without them their ids are
-            written instead.
+            The images that φ is of, as `probekit.images.load` takes them, found by their ids; without them their ids
+            are written instead.
 
         Returns
         -------
@@ -241,7 +246,8 @@ class Probe:
         other, more
             φ, or findings, of other networks, of the same images, noise levels, channels, draws and seed.
         names
-            One for each network, this one first; by default what the results call them, numbered where that is the same.
+            One for each network, this one first; by default what the results call them, numbered where that is the
+            same.
 
         Returns
         -------
@@ -269,6 +275,12 @@ class Probe:
         if missing:
             raise InputError(f"the Dataset has no {missing[0]!r}: .probe is for what a tap returns")
         return self._data
+
+
+def _check_texts(option: str, names: Sequence[Any]) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise InputError(f"{checks.given(option, name)}: give texts, one after another, e.g. .{option}('a', 'b')")
 
 
 def _level(levels: np.ndarray, sigma: Any) -> int:

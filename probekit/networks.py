@@ -36,18 +36,19 @@ def by_network(data: Labelled) -> dict[str, Labelled]:
     if "network" not in data.dims:
         return {str(data.attrs.get("denoiser", "network")): data}
     found = {}
+    own = [str(key) for key, one in data.coords.items() if one.dims == ("network",) and key != "network"]
     for k, name in enumerate(strings(data.coords["network"].values)):
         one = data.isel(network=k)
-        own = {key: str(one.coords[key].item()) for key in OF_A_NETWORK if key in one.coords}
+        told = {key: one.coords[key].item() for key in own}
+        kept = one.drop_vars(["network", *own])
         # What is empty was not said of this network.
-        said = {key: text for key, text in own.items() if text}
-        left = {key: value for key, value in one.attrs.items() if key not in own}
-        found[str(name)] = one.drop_vars(["network", *own])
-        found[str(name)].attrs = {**left, **said}
+        kept.attrs = {key: value for key, value in one.attrs.items() if key not in own}
+        kept.attrs |= {key: value for key, value in told.items() if value != ""}
+        found[str(name)] = kept
     return found
 
 
-def compared(parts: Sequence[Any], names: Any = None) -> xr.Dataset:
+def compared(parts: Sequence[Any], names: Any = None, *, of: str = "") -> xr.Dataset:
     """Results of several networks along a new dim `network`, each with what it is in coordinates along it.
 
     Parameters
@@ -56,6 +57,8 @@ def compared(parts: Sequence[Any], names: Any = None) -> xr.Dataset:
         Datasets of φ or of findings, alike in all but the network, at least two; each of one network.
     names
         One for each; by default what the results call them, numbered where that is the same.
+    of
+        The analysis whose findings they are, which may say more of each network than φ does.
 
     Raises
     ------
@@ -70,9 +73,13 @@ def compared(parts: Sequence[Any], names: Any = None) -> xr.Dataset:
     called = _called(parts, names)
     first = parts[0]
     for name, part in zip(called[1:], parts[1:], strict=True):
-        _check_alike(called[0], first, name, part)
-    own = [key for key in OF_A_NETWORK if any(key in part.attrs for part in parts)]
-    shared = {key: value for key, value in first.attrs.items() if key not in own}
+        _check_alike(called[0], first, name, part, of)
+    every = {str(key): None for part in parts for key in part.attrs}
+    own = [
+        key
+        for key in every
+        if key in OF_A_NETWORK or any(part.attrs.get(key) != first.attrs.get(key) for part in parts)
+    ]
     found = xr.concat(
         [part.drop_attrs(deep=False) for part in parts],
         dim="network",
@@ -81,14 +88,22 @@ def compared(parts: Sequence[Any], names: Any = None) -> xr.Dataset:
         compat="override",
         join="override",
     )
-    told = {key: ("network", strings([str(part.attrs.get(key, "")) for part in parts])) for key in own}
+    told = {key: ("network", _told([part.attrs.get(key, "") for part in parts])) for key in own}
     named = {"network": ("network", strings(called), {"long_name": "network"})}
+    shared = {key: value for key, value in first.attrs.items() if key not in own}
     return found.assign_coords({**named, **told}).assign_attrs(shared)
+
+
+def _told(values: list[Any]) -> np.ndarray:
+    """What attributes say of each network: numbers, or texts where one is a text or says nothing."""
+    if all(isinstance(value, int | float) for value in values):
+        return np.array(values)
+    return strings([value if isinstance(value, str) else repr(value) for value in values])
 
 
 def _called(parts: Sequence[xr.Dataset], names: Any) -> list[str]:
     if names is not None:
-        found = [name for name in listed("names", names, "a name for each network")]
+        found = list(listed("names", names, "a name for each network"))
         if not all(isinstance(name, str) and name.strip() for name in found) or len(set(found)) < len(found):
             raise InputError(f"{given('names', names)}: give texts, each once")
         if len(found) != len(parts):
@@ -105,9 +120,13 @@ def _called(parts: Sequence[xr.Dataset], names: Any) -> list[str]:
     return known
 
 
-def _check_alike(name: str, one: xr.Dataset, other_name: str, other: xr.Dataset) -> None:
+def _check_alike(name: str, one: xr.Dataset, other_name: str, other: xr.Dataset, of: str) -> None:
     """Refuse what differs in more than the network."""
     mended = "measure both on the same images, with the same sigma, draws, seed, reduce and taps"
+    if of:
+        mended = (
+            f"analyse each by itself, {{name: {of}(one) for name, one in probekit.networks.by_network(data).items()}}"
+        )
     variables = sorted(map(str, set(one.data_vars) ^ set(other.data_vars)))
     if variables:
         raise InputError(f"{name} and {other_name} do not both have {', '.join(variables)}: {mended}")
@@ -119,16 +138,17 @@ def _check_alike(name: str, one: xr.Dataset, other_name: str, other: xr.Dataset)
     for dim in one.dims:
         if one.sizes[dim] != other.sizes[dim]:
             raise InputError(
-                f"{name} has {one.sizes[dim]} along {dim} and {other_name} {other.sizes[dim]}: select what both have, "
-                "or "
-                + mended
+                f"{name} has {one.sizes[dim]} along {dim} and {other_name} {other.sizes[dim]}: "
+                + (mended if of else f"select what both have, or {mended}")
             )
     for key, coordinate in one.coords.items():
         if key not in other.coords or not _equal(coordinate, other.coords[key]):
             raise InputError(
-                f"{key} of {name} and of {other_name} differ: select the same, in the same order, e.g. with "
-                f".sel or .isel, or {mended}"
+                f"{key} of {name} and of {other_name} differ: "
+                + (mended if of else f"select the same, in the same order, e.g. with .sel or .isel, or {mended}")
             )
+    if of:
+        return
     differs = [
         key
         for key in sorted(map(str, set(one.attrs) | set(other.attrs)))

@@ -17,6 +17,7 @@ FLOORS = [
         "probekit.labels",
         "probekit.channels",
         "probekit.networks",
+        "probekit.forms",
         "probekit.machine",
     },
     {
@@ -31,6 +32,7 @@ FLOORS = [
     },
     {"probekit.capture"},
     {"probekit.phi", "probekit.drawing"},
+    {"probekit.accessor"},
     {"probekit"},
     {"probekit.cli"},
     {"analyses", "analyses.beating"},

@@ -199,7 +199,7 @@ def _features(phi: np.ndarray, standardised: bool, where: str) -> np.ndarray | N
     x = phi - phi.mean(axis=0, dtype=np.float64)
     kept = varies(phi)
     if not kept.any():
-        warnings.warn(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning, stacklevel=5)
         return None
     return x[:, kept] / (x[:, kept].std(axis=0) if standardised else 1)
 
@@ -213,7 +213,7 @@ def _known(sums: Sums, names: np.ndarray, where: str) -> bool:
             f"at {where} the scatter of {names[few]} comes of {found[few]:.2g} of its images, and {LEAST_WORTH} at "
             "least are needed: there is no interval and no p-value; give more images of each class",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return bool(found[few] >= LEAST_WORTH)
 

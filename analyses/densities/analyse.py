@@ -216,7 +216,7 @@ def _warn_of_constants(distances: Mapping[str, np.ndarray]) -> None:
         warnings.warn(
             f"all pairs are equally far apart in {', '.join(same)}: there are no ranks to correlate, and what needs "
             "them is NaN",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

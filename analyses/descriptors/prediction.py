@@ -377,7 +377,7 @@ def _remainder(phi: np.ndarray, fit: Crossfit) -> np.ndarray | None:
 
 
 def _warn_of_constant(where: str) -> None:
-    warnings.warn(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning, stacklevel=4)
+    warnings.warn(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning, stacklevel=5)
 
 
 def _warn_of_many(features: np.ndarray) -> None:
@@ -388,7 +388,7 @@ def _warn_of_many(features: np.ndarray) -> None:
             f"descriptors vary in {directions:.0f} directions over {count} images: their functions cannot be learned, "
             "and what is left of φ may be one of these; give more images or fewer features",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

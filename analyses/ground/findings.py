@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,6 +16,7 @@ import xarray as xr
 from probekit import labels
 from probekit.checks import plain
 from probekit.errors import InputError
+from probekit.networks import by_network, compared
 
 __all__ = ["Estimate", "Findings", "Variable", "along"]
 
@@ -32,6 +35,8 @@ FRACTIONS = ("level", "fdr", "threshold", "rate", "share")
 # Coordinates that are taken over from the data, by dim.
 OF_DATA = {"image": ("image",), "sigma": ("sigma",), "channel": ("channel", "tap", "unit")}
 F = TypeVar("F", bound=Callable[..., Any])
+# First parameters of functions that analyse φ.
+OF_PHI = ("data", "train")
 
 
 class Estimate(NamedTuple):
@@ -249,14 +254,18 @@ class Findings:
         ]
 
     def described(self, function: F) -> F:
-        """Put the table where the function's docstring says ``{findings}``."""
+        """Put the table where the function's docstring says ``{findings}``.
+
+        A function of φ, whose first parameter is `data` or `train`, then takes several networks too.
+        """
         said = function.__doc__ or ""
         before, mark, after = said.partition(MARK)
         if not mark:
             raise ValueError(f"the docstring of {function.__name__} has no {MARK}")
         margin = before[before.rfind("\n") + 1 :]
         function.__doc__ = before + textwrap.indent(self._text(WIDTH - len(margin)), margin).lstrip() + after
-        return function
+        first = next(iter(inspect.signature(function).parameters), "")
+        return _over_networks(function) if first in OF_PHI else function
 
     def _text(self, width: int) -> str:
         lines = []
@@ -336,7 +345,7 @@ def _tell_left_out(names: list[str], source: str) -> None:
             f"coordinates {', '.join(names)} of the data are left out of what {source} returns, which has something "
             f"else of that name: rename them to keep them, e.g. data.rename({names[0]}='own_{names[0]}')",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -364,3 +373,34 @@ def along(dim: str, values: Any, long_name: str, **attrs: Any) -> tuple[str, np.
     if array.dtype.kind in "US":
         array = array.astype(object)
     return dim, array, {"long_name": long_name, **attrs}
+
+
+def _over_networks(function: F) -> F:
+    """The function, and of φ along a dim `network` what it finds of each network by itself, along that dim."""
+
+    @wraps(function)
+    def analysed(*args: Any, **options: Any) -> Any:
+        several = [one for one in (*args, *options.values()) if _of_several(one)]
+        if not several:
+            return function(*args, **options)
+        parts = [by_network(one) for one in several]
+        names = list(parts[0])
+        if any(list(part) != names for part in parts):
+            every = "; ".join(", ".join(part) for part in parts)
+            raise InputError(f"what is given is of different networks ({every}): give all of the same, in one order")
+        apart = {id(one): part for one, part in zip(several, parts, strict=True)}
+
+        def of(value: Any, name: str) -> Any:
+            return apart[id(value)][name] if _of_several(value) else value
+
+        found = [
+            function(*(of(one, name) for one in args), **{key: of(one, name) for key, one in options.items()})
+            for name in names
+        ]
+        return compared(found, names, of=function.__name__)
+
+    return analysed  # pyright: ignore[reportReturnType]
+
+
+def _of_several(value: Any) -> bool:
+    return isinstance(value, xr.Dataset | xr.DataArray) and "network" in value.dims

@@ -100,5 +100,5 @@ def check_tuning(y: np.ndarray, names: np.ndarray, tuning_images: int, seed: int
             f"{len(missing)} classes, such as {missing[0]}, have fewer than {FOLDS} images among those that the "
             "penalty is chosen on: it is chosen without them",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

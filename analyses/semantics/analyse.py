@@ -258,7 +258,7 @@ def correlate(
             f"without {clusters or 'image'} {left_out[place]} the correlation with {name}, given {fixed}, is "
             "undefined: there is no interval and no p_jackknife; give more that differ from the rest",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     found: dict[str, Any] = {"correlation": Estimate(*own[:3]), "p_jackknife": own[3], "p_permutation": own[4]}
     coords = place_coords(data, metrics) | {"statistic": kinds, "other": list(tables), "given": list(sets)}

@@ -134,11 +134,11 @@ def defined(x: np.ndarray, where: str, metric: str, *, warn: bool = True, noise_
     """Whether features tell images apart; a warning says where they do not."""
     images = int((~np.isfinite(x).all(axis=1)).sum())
     found = images, not x.size, not images and same(x)
-    return tells_apart(found, where, metric, warn=warn, noise_free=noise_free, stacklevel=4)
+    return tells_apart(found, where, metric, warn=warn, noise_free=noise_free, stacklevel=5)
 
 
 def tells_apart(
-    found: tuple[int, bool, bool], where: str, metric: str, *, warn: bool, noise_free: bool, stacklevel: int = 3
+    found: tuple[int, bool, bool], where: str, metric: str, *, warn: bool, noise_free: bool, stacklevel: int = 4
 ) -> bool:
     """As `defined`, of the number of images without a distance, and whether no feature is left or all are alike."""
     images, nothing, alike = found

@@ -320,19 +320,19 @@ def found_again(query: Side, key: Side, groups: np.ndarray, metric: str, where: 
         warnings.warn(
             f"at {where} the {metric} distance is undefined for images {lacking}: findings there are NaN",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return np.full((3, groups.size), np.nan)
     if same(query.phi) or same(key.phi):
         warnings.warn(
-            f"at {where} φ is the same for all images: they are found again at chance", RuntimeWarning, stacklevel=4
+            f"at {where} φ is the same for all images: they are found again at chance", RuntimeWarning, stacklevel=5
         )
     elif not k.size:
         warnings.warn(
             f"at {where} no channel varies by more than its noise: images are found again at chance by the {metric} "
             "distance",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         noise = np.zeros(len(key.phi))
     nearer, equal = np.concatenate([ranks(q[members], k[members], noise[members]) for members in groups], axis=1)

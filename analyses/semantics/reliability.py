@@ -177,7 +177,7 @@ def reliability(
                         f"at σ = {site.sigma:g}, block {site.name} the {metric} distance is undefined, or the same for "
                         f"all images ({estimator}): findings there are NaN, and nothing is decided",
                         RuntimeWarning,
-                        stacklevel=2,
+                        stacklevel=3,
                     )
                     continue
                 predicted = spearman_brown(values, kept / pairs.shape[2])

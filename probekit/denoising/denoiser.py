@@ -30,6 +30,7 @@ from probekit.denoising.inputs import (
 )
 from probekit.denoising.told import Told, takes_any_sigma
 from probekit.errors import InputError, ModelError
+from probekit.naming import abridged
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -208,6 +209,15 @@ class Denoiser(nn.Module):
         """Its settings, for printing; functions by their names."""
         told = {k: v for k, v in self.settings.items() if k != "sigma_data" or self.scaling == "edm"}
         return ", ".join(f"{key}={parametrisation.shown(value)}" for key, value in told.items())
+
+    def __repr__(self) -> str:
+        # In one line: what is within the network probekit.taps lists.
+        return f"Denoiser({abridged(self.name)}: {type(self.network).__name__}, {self.extra_repr()})"
+
+    def _repr_html_(self) -> str:
+        from probekit.forms import html_of_denoiser
+
+        return html_of_denoiser(self)
 
     def forward(
         self, y: Float[Tensor, "n band row col"], sigma: Any = None, **conditions: Any

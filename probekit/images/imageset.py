@@ -20,7 +20,7 @@ from probekit.errors import InputError
 from probekit.images.members import Where, part_of, taken
 from probekit.images.parts import Watched, part
 from probekit.images.positions import is_mask, positions_of
-from probekit.naming import MAX_NAMED, check_spelling, name_of, named, names_of
+from probekit.naming import MAX_NAMED, abridged, check_spelling, name_of, named, names_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -74,8 +74,13 @@ class ImageSet:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        pixels = "×".join(map(str, self.shape))
-        return f"ImageSet({self.name!r}, {len(self)} image{'s' * (len(self) != 1)} of {pixels}, {_spoken(self.labels)})"
+        name, pixels = abridged(self.name), "×".join(map(str, self.shape))
+        return f"ImageSet({name!r}, {len(self)} image{'s' * (len(self) != 1)} of {pixels}, {_spoken(self.labels)})"
+
+    def _repr_html_(self) -> str:
+        from probekit.forms import html_of_images
+
+        return html_of_images(self)
 
     def __getitem__(self, key: Any) -> ImageSet:
         """The images at these positions, as `subset` gives them; one position gives an image set of one."""

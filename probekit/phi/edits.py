@@ -21,25 +21,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Edits"]
 
+Channels = int | str | Sequence[int] | Sequence[str]
+
 
 class Edits:
     """What a tap can do to its network."""
 
     _observer: Observer
 
-    def ablate(self, channels: int | Sequence[int]) -> AbstractContextManager[None]:
+    def ablate(self, channels: Channels) -> AbstractContextManager[None]:
         """A context in which these channels of the tap are 0 in every forward pass of the network.
 
-        `channels` are whole numbers, or a boolean mask of all of the tap's channels; see `edit` for errors.
+        `channels` are whole numbers, names such as "mid:3", or a boolean mask of all of the tap's channels; see `edit`
+        for errors.
         """
         return self._set(channels, lambda _: 0.0)
 
-    def scale(self, channels: int | Sequence[int], factor: float) -> AbstractContextManager[None]:
+    def scale(self, channels: Channels, factor: float) -> AbstractContextManager[None]:
         """A context in which these channels of the tap are multiplied by `factor` in every forward pass."""
         factor = number("factor", factor, "a finite number to multiply the channels by")
         return self._set(channels, lambda a: a * factor)
 
-    def replace(self, channels: int | Sequence[int], value: Any) -> AbstractContextManager[None]:
+    def replace(self, channels: Channels, value: Any) -> AbstractContextManager[None]:
         """A context in which these channels of the tap are `value` in every forward pass.
 
         `value` is a number, or a tensor that broadcasts to (N, channels given, H, W).
@@ -89,7 +92,24 @@ class Edits:
         return editing(self._observer.network, point, function)
 
     def _set(self, channels: Any, make: Callable[[Tensor], Any]) -> AbstractContextManager[None]:
-        edit = setting(channels, make)
+        point = self._observer.only("edits are made")
+        edit = setting(_units(channels, point.name), make)
         context = self.edit(edit)
         self._observer.refuse_channels_last()
         return context
+
+
+def _units(channels: Any, tap: str) -> Any:
+    """Units where channels are given by name; anything else as it is."""
+    several = isinstance(channels, list | tuple) and any(isinstance(one, str) for one in channels)
+    if not (isinstance(channels, str) or several):
+        return channels
+    found = []
+    for one in [channels] if isinstance(channels, str) else channels:
+        name, _, unit = one.rpartition(":") if isinstance(one, str) else ("", "", "")
+        if name != tap or not (unit.isascii() and unit.isdecimal()):
+            raise InputError(
+                f'{given("channels", one)} is no channel of this tap: give names such as "{tap}:0", or numbers alone'
+            )
+        found.append(int(unit))
+    return found

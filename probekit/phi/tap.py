@@ -24,6 +24,7 @@ from probekit.errors import InputError, TapError
 from probekit.machine.identity import modules_of, named
 from probekit.machine.storage import place
 from probekit.machine.weights import UNKNOWN
+from probekit.naming import abridged
 from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.phi.averages import Noising
 from probekit.phi.edits import Edits
@@ -135,7 +136,12 @@ class Tap(Edits):
         return {point.name: point.path for point in self._observer.points}
 
     def __repr__(self) -> str:
-        return f"tap({self._observer.name}, {', '.join(map(repr, self.names))}, reduce={self._reduce_name!r})"
+        return f"tap({abridged(self._observer.name)}, {', '.join(map(repr, self.names))}, reduce={self._reduce_name!r})"
+
+    def _repr_html_(self) -> str:
+        from probekit.forms import html_of_tap
+
+        return html_of_tap(self)
 
     def __call__(
         self,

@@ -11,7 +11,7 @@ import pytest
 import probekit
 from analyses.explore.measure import Settings
 from tests.odd import EVERY_PAIR, KINDS, ODD, Call, complaints, missing_calls, public_callables, sampled
-from tests.options import odd_explore, odd_images, odd_models, odd_synthetic, odd_taps
+from tests.options import odd_accessor, odd_explore, odd_images, odd_models, odd_synthetic, odd_taps
 
 CALLS: dict[str, Call] = {
     **odd_taps.CALLS,
@@ -19,11 +19,13 @@ CALLS: dict[str, Call] = {
     **odd_synthetic.CALLS,
     **odd_images.CALLS,
     **odd_explore.PROBEKIT,
+    **odd_accessor.CALLS,
 }
 
 # Modules whose `__all__` users call; of the package itself first, so that what it passes on is named after it.
 PUBLIC = [
     "probekit",
+    "probekit.accessor",
     "probekit.images",
     "probekit.noise",
     "probekit.evaluation.psnr",
@@ -52,6 +54,7 @@ WITHIN = [
     "probekit.distribute",
     "probekit.drawing",
     "probekit.errors",
+    "probekit.forms",
     "probekit.evaluation",
     "probekit.images.arrays",
     "probekit.images.class_folders",
@@ -115,6 +118,7 @@ ROOMS = tuple(
 )
 # Records that the package makes and users read, and what is made by a function that checks.
 MADE = {
+    "probekit.accessor.Probe",
     "probekit.Tap",
     "probekit.images.ImageSet",
     "probekit.synthetic.patch_model.PatchData",

@@ -78,11 +78,12 @@ export function mapsCode(meta, network, block, unit, sigma, ids) {
 export function correlatedCode(meta, network, name, sigma) {
   return joined([
     ...measured(meta, network),
-    "import numpy as np",
-    "from probekit.channels import channel_at, channel_names",
+    "import xarray as xr",
+    "from probekit.channels import channel_names",
     "",
-    `correlation = np.corrcoef(data.phi.sel(sigma=${sigma}).values.T)[channel_at(data, ${quoted(name)})]`,
-    "print(dict(zip(channel_names(data), correlation.round(2))))",
+    `one = data.probe.channel(${quoted(name)}).phi.sel(sigma=${sigma}).squeeze("channel", drop=True)`,
+    `correlation = xr.corr(data.phi.sel(sigma=${sigma}), one, "image")`,
+    "print(dict(zip(channel_names(data), correlation.values.round(2))))",
   ]);
 }
 
@@ -142,6 +143,7 @@ export function denoisedCode(meta, network, id) {
     ...meta.code.images,
     `x = images.sel(image=${quoted(id)}).read([0])`,
     `z = standard_normal(tuple(x.shape[1:]), seed=${meta.seed}, ids=[${quoted(id)}], draws=[0])`,
-    `clean = [denoiser(x + sigma * z, sigma) for sigma in [${meta.sigma.join(", ")}]]`,
+    `called = probekit.tap(denoiser, ${quoted(meta.networks[network].blocks[0].name)}).denoiser  # takes y and sigma, whatever the network takes`,
+    `clean = [called(x + sigma * z, sigma) for sigma in [${meta.sigma.join(", ")}]]`,
   ]);
 }

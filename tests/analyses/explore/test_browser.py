@@ -424,7 +424,7 @@ def test_the_python_of_every_panel_runs_and_says_what_the_page_says(browser: Any
                 exec(compile(text, "<copied>", "exec"), dict(names))
             if "one.phi.mean" in text and "untrained" not in text:
                 phi = found.networks["UNet"].data.phi.values[:, :, found.networks["UNet"].channels("mid")[3]]
-                assert f"{phi.mean(axis=0)[0]:.4f}"[:6] in said.getvalue()
+                assert f"{phi.mean(axis=0)[0]:.6f}"[:6] in said.getvalue()
     plt.close("all")
 
 
