@@ -53,6 +53,9 @@ def drawn(data: xr.Dataset, name: str, level: int, images: Any = None) -> Figure
     response, distribution = upper.subplots(1, 2)
     _response(response, sigma, phi, rest, level)
     distribution.hist(phi[:, level], bins=40, color=INK)
+    # Channels that few images excite have a tail that bars of its own height would hide.
+    distribution.set_yscale("log")
+    distribution.set_ylim(0.7, None)
     if rest is not None:
         distribution.axvline(rest[level], color=REST, ls="--", lw=1.5, label="rest")
         distribution.legend(frameon=False, fontsize=8)
