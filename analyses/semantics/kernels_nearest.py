@@ -323,7 +323,7 @@ def found_again(query: Side, key: Side, groups: np.ndarray, metric: str, where: 
         )
         return np.full((3, groups.size), np.nan)
     if same(query.phi) or same(key.phi):
-        warned(f"at {where} φ is the same for all images: they are found again at chance", RuntimeWarning, stacklevel=5)
+        warned(f"at {where} φ is the same for all images: they are found again at chance", RuntimeWarning)
     elif not k.size:
         warned(
             f"at {where} no channel varies by more than its noise: images are found again at chance by the {metric} "

@@ -52,7 +52,7 @@ ANALYSES: dict[str, Callable[..., xr.Dataset]] = {
     "semantics": lambda data: semantics.analyse(data, permutations=100, resamples=100),
     "clusters": lambda data: clusters.analyse(data, n_clusters=2, resamples=100),
     "separation": lambda data: clusters.separation(data),
-    "factors": lambda data: factors.analyse(data, factor="size", scale="linear", resamples=100),
+    "factors": lambda data: factors.analyse(data, factor="size", scale="linear", bins=4, resamples=100),
     "probe": lambda data: probe.analyse(data, data.assign_coords(image=[f"t{k}" for k in range(40)]), resamples=100),
     "subspaces": lambda data: subspaces.analyse(data, n_subspaces=2, dimensions=False),
 }
