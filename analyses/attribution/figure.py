@@ -20,6 +20,7 @@ from analyses.ground import (
     over_levels,
     shifted,
     themed,
+    titled,
     whiskers,
 )
 from probekit.channels import channel_names
@@ -92,7 +93,7 @@ def _reach(part: xr.DataArray) -> float:
 
 def _maps(maps: xr.DataArray, said: str) -> Figure:
     rows, cols = maps.sizes["image"], maps.sizes["channel"]
-    figure = new_figure(1.2 + 1.8 * cols, 1.2 + 1.8 * rows)
+    figure = new_figure(max(4, 1.2 + 1.8 * cols), 1.2 + 1.8 * rows)
     axes = figure.subplots(rows, cols, squeeze=False)
     shown: Any = None
     for c, name in enumerate(channel_names(maps)):
@@ -107,7 +108,7 @@ def _maps(maps: xr.DataArray, said: str) -> Figure:
         bar.set_ticks([-reach, 0, reach], labels=[f"{-reach:.1g}", "0", f"{reach:.1g}"])
     for i, image in enumerate(maps["image"].values):
         axes[i, 0].set_ylabel(str(image)[-16:])
-    figure.suptitle(f"{said}; attribution to each pixel (activation)")
+    titled(figure, f"{said}\nattribution to each pixel (activation)")
     return figure
 
 
@@ -125,9 +126,10 @@ def _effects(findings: xr.Dataset) -> Figure:
         _panel(axis, findings, name)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)))
-    figure.suptitle(
+    titled(
+        figure,
         f"{findings.attrs.get('denoiser', '')}: channels times {findings.attrs['factor']:g}, "
-        f"{findings.sizes['image']} images"
+        f"{findings.sizes['image']} images",
     )
     return figure
 

@@ -23,6 +23,7 @@ from analyses.ground import (
     picture,
     shifted,
     themed,
+    titled,
     whiskers,
 )
 from probekit import checks, labels
@@ -102,7 +103,7 @@ def _rows(found: Mapping[str, xr.Dataset], panels: list[str]) -> Figure:
     name, first = next(iter(found.items()))
     sigma = first["sigma"].values[first.sizes["sigma"] // 2]
     said = f"clusters (curves and sizes at σ = {sigma:g})"
-    figure.suptitle(said if len(found) > 1 else f"{name}: {said}")
+    titled(figure, said if len(found) > 1 else f"{name}: {said}")
     return figure
 
 
@@ -296,5 +297,5 @@ def sheet(
             picture(axis, image)
         for axis in figure.axes:
             axis.set_axis_off()
-        figure.suptitle(f"cluster {cluster} of {block}, σ = {sigma:g}: {len(shown)} of {len(members)} images")
+        titled(figure, f"cluster {cluster} of {block}, σ = {sigma:g}: {len(shown)} of {len(members)} images")
         return figure

@@ -9,7 +9,7 @@ import xarray as xr
 
 from analyses.concepts.analyse import FINDINGS
 from analyses.concepts.held import HELD
-from analyses.ground import GUIDE, PALETTE, Theme, figure_of, new_figure, picture, shown_range, themed
+from analyses.ground import GUIDE, PALETTE, Theme, figure_of, new_figure, picture, shown_range, themed, titled
 from probekit.labels import strings
 
 if TYPE_CHECKING:
@@ -101,11 +101,11 @@ def _of_several(findings: xr.Dataset, ax: Axes | None) -> Figure:
         words = f"{names[c]}\nheld: {one['held'].item()}\nreached: {reached:.0f} %"
         axes[c, 0].text(-0.1, 0.5, words, ha="right", va="center", transform=axes[c, 0].transAxes)
         _nearness(axes[c, -1], one, last=c == count - 1)
-    titles = ("most exciting images", "samples, held", "samples, free")
+    titles = ("most exciting\nimages", "samples,\nheld", "samples,\nfree")
     for start, title in zip(starts, titles, strict=True):
         axes[0, start].set_title(title, loc="left")
     axes[0, -1].set_title("nearer than free ●, than others' ○", fontsize="medium")
-    figure.suptitle(f"{findings.attrs.get('denoiser', '')}: what is held with a selective channel")
+    titled(figure, f"{findings.attrs.get('denoiser', '')}: what is held with a selective channel")
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyses.controls.rows import FINDINGS
-from analyses.ground import GUIDE, MARKERS, PALETTE, Theme, figure_of, new_figure, noise_level, themed
+from analyses.ground import GUIDE, MARKERS, PALETTE, Theme, figure_of, new_figure, noise_level, themed, titled
 from probekit import checks
 from probekit.errors import InputError
 from probekit.labels import strings
@@ -100,9 +100,9 @@ def plot(
             return figure_of(ax)
         figure = _by_level(findings, chosen, levels) if len(levels) > 1 else _by_question(findings, chosen, levels[0])
         said = "" if len(levels) > 1 else f", σ = {levels[0]:g}"
-        figure.suptitle(
-            f"{findings.attrs['images']} images{said}; hollow: no different from {findings.attrs['reference']}; "
-            "dashed: chance"
+        reference = findings.attrs["reference"]
+        titled(
+            figure, f"{findings.attrs['images']} images{said}; hollow: no different from {reference}; dashed: chance"
         )
         return figure
 

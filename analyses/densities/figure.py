@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from analyses.densities.analyse import FINDINGS
-from analyses.ground import MARKERS, PALETTE, Theme, figure_of, networks_drawn, new_figure, themed
+from analyses.ground import MARKERS, PALETTE, Theme, figure_of, networks_drawn, new_figure, themed, titled
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def plot(
             if len(found) > 1:
                 row[0].set_ylabel(f"{name}\n{row[0].get_ylabel()}")
         first = next(iter(found.values()))
-        figure.suptitle(f"{first.sizes['pair']} pairs of {first.attrs['conditions']} conditions")
+        titled(figure, f"{first.sizes['pair']} pairs of {first.attrs['conditions']} conditions")
         return figure
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.generalisation.analyse import FINDINGS
-from analyses.ground import PALETTE, Theme, figure_of, new_figure, picture, themed
+from analyses.ground import PALETTE, Theme, figure_of, new_figure, picture, themed, titled
 from probekit.checks import whole
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def _sheet(findings: xr.Dataset, most: int) -> Figure:
     columns = min(most, samples.sizes["sample"])
     rows = -(-samples.sizes["sample"] // columns)
     height = samples.sizes["row"] / samples.sizes["col"]
-    figure = new_figure(0.6 * columns, 0.6 * rows * height + 0.4)
-    figure.suptitle(f"Unconditional samples of {findings.attrs['denoiser']}")
+    figure = new_figure(max(4, 0.6 * columns), 0.6 * rows * height + 0.4)
+    titled(figure, f"Unconditional samples of {findings.attrs['denoiser']}")
     for axis in figure.subplots(rows, columns, squeeze=False).ravel():
         axis.set_axis_off()
     for axis, k in zip(figure.axes, range(samples.sizes["sample"]), strict=False):

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         shifted,
         shown_range,
         themed,
+        titled,
         whiskers,
     )
     from analyses.ground.findings import Estimate, Findings, Variable, along
@@ -177,6 +178,7 @@ __all__ = [
     "subsample",
     "table_row",
     "themed",
+    "titled",
     "unlike",
     "untrained_twin",
     "untrained_twins",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -41,6 +42,7 @@ __all__ = [
     "shifted",
     "shown_range",
     "themed",
+    "titled",
     "whiskers",
 ]
 
@@ -230,6 +232,15 @@ def figure_of(ax: Axes) -> Figure:
     while figure.figure is not figure:
         figure = figure.figure
     return figure
+
+
+def titled(figure: Figure, title: str) -> None:
+    """A title above all of a figure, in as many lines as its width asks for."""
+    from matplotlib import rcParams
+
+    # A letter is about half as wide as it is high, and titles are a fifth higher than other text.
+    letters = int(72 * figure.get_figwidth() / (0.56 * 1.2 * float(rcParams["font.size"])))
+    figure.suptitle("\n".join(part for line in title.split("\n") for part in textwrap.wrap(line, max(letters, 20))))
 
 
 def _is_dark() -> bool:

@@ -18,6 +18,7 @@ from analyses.ground import (
     over_levels,
     shifted,
     themed,
+    titled,
     whiskers,
 )
 from analyses.probe.analyse import FINDINGS
@@ -101,7 +102,7 @@ def _rows(found: Mapping[str, xr.Dataset]) -> Figure:
         f"linear probe, {first.attrs['classes']} classes, {first.attrs['train_images']} training images; intervals "
         "over test images"
     )
-    figure.suptitle(said if len(found) > 1 else f"{name}: {said}")
+    titled(figure, said if len(found) > 1 else f"{name}: {said}")
     return figure
 
 

@@ -22,6 +22,7 @@ from analyses.ground import (
     over_blocks,
     rounded,
     themed,
+    titled,
 )
 from analyses.selectivity.analyse import FINDINGS, KINDS
 from probekit.channels import channel_names
@@ -159,7 +160,7 @@ def _whole(found: Mapping[str, xr.Dataset], middle: float) -> Figure:
     for axis in axes[panels:]:
         axis.remove()
     said = f"false discovery rate {float(first.attrs['fdr']):g}"
-    figure.suptitle(f"Types of channel ({said})" if len(found) > 1 else f"{name}: types of channel ({said})")
+    titled(figure, f"Types of channel ({said})" if len(found) > 1 else f"{name}: types of channel ({said})")
     return figure
 
 

@@ -18,6 +18,7 @@ from analyses.ground import (
     line_looks,
     new_figure,
     themed,
+    titled,
 )
 from analyses.selectivity.analyse import CRITERIA, FINDINGS, KINDS, MIN_IMAGES, analyse, check, held
 from analyses.selectivity.kernels_counts import effective
@@ -164,7 +165,7 @@ def plot_power(findings: xr.Dataset, *, ax: Axes | None = None, theme: Theme = N
         undecided, criteria = figure.subplots(1, 2, sharey=True)
         _types_decided(undecided, here)
         _criteria_decided(criteria, here)
-        figure.suptitle(f"{findings.attrs.get('denoiser', '')}: what is decided of the channels of {block}")
+        titled(figure, f"{findings.attrs.get('denoiser', '')}: what is decided of the channels of {block}")
         return figure
 
 

@@ -22,6 +22,7 @@ from analyses.ground import (
     over_levels,
     shifted,
     themed,
+    titled,
     whiskers,
 )
 from analyses.semantics.analyse import FINDINGS
@@ -118,7 +119,7 @@ def _rows(found: Mapping[str, xr.Dataset], panels: list[str]) -> Figure:
     figure.legend(entries.values(), entries, loc="outside right center")
     name, first = next(iter(found.items()))
     said = f"{first['distance'].item()} distance in φ (bars: {100 * float(first.attrs['level']):g} % intervals)"
-    figure.suptitle(said if len(found) > 1 else f"{name}: {said}")
+    titled(figure, said if len(found) > 1 else f"{name}: {said}")
     return figure
 
 
@@ -198,7 +199,7 @@ def _reliable_rows(found: Mapping[str, xr.Dataset], levels: list[float]) -> Figu
         f"noise-free distances in φ of {first.attrs['draws_split']} draws "
         f"(bars: {100 * float(first.attrs['level']):g} % intervals)"
     )
-    figure.suptitle(said if len(found) > 1 else f"{name}: {said}")
+    titled(figure, said if len(found) > 1 else f"{name}: {said}")
     return figure
 
 

@@ -21,6 +21,7 @@ from analyses.ground import (
     over_blocks,
     shifted,
     themed,
+    titled,
     whiskers,
 )
 from analyses.sparsity.analyse import FINDINGS, PLACE
@@ -127,7 +128,7 @@ def _of_one(one: tuple[str, xr.Dataset], levels: list[float]) -> Figure:
     for axis in axes[len(measures) + 1 :]:
         axis.remove()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(levels))
-    figure.suptitle(f"{name}: sparsity of φ, {_said(phi)}")
+    titled(figure, f"{name}: sparsity of φ, {_said(phi)}")
     return figure
 
 
@@ -151,7 +152,7 @@ def _of_several(found: Mapping[str, xr.Dataset], levels: list[float]) -> Figure:
         axis.set_title(f"σ = {level:g}")
     figure.align_ylabels(axes[:, 0])
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(found))
-    figure.suptitle(f"Sparsity of φ, {_said(first)}")
+    titled(figure, f"Sparsity of φ, {_said(first)}")
     return figure
 
 

@@ -95,25 +95,37 @@ def _taken(findings: Any) -> xr.Dataset:
 
 def _whole(found: Mapping[str, xr.Dataset]) -> Figure:
     count = len(found)
-    if count == 1:
+    compared = any(np.isfinite(one.overlap_gap).any() for one in found.values())
+    overlap: Axes | None = None
+    if count == 1 and compared:
         figure = new_figure(11, 7.5)
         axes = figure.subplots(2, 2)
         above, below = axes[:1, 0], axes[:1, 1]
         overlap, numbers = axes[1]
+    elif count == 1:
+        figure = new_figure(13, 3.8)
+        axes = figure.subplots(1, 3)
+        above, below, numbers = axes[:1], axes[1:2], axes[2]
     else:
         figure = new_figure(3 + 3 * count, 10)
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(2, 1.1))[:, 0]
         above, below = upper.subplots(2, count, sharey="row", squeeze=False)
-        overlap, numbers = lower.subplots(1, 2)
+        *rest, numbers = lower.subplots(1, 1 + compared, squeeze=False)[0]
+        overlap = rest[0] if rest else None
     for axis, (name, one) in zip(above, found.items(), strict=True):
         _supports(axis, one, name if count > 1 else "")
+    # Pictures set limits anew: of one scale are those of the network with most subspaces.
+    most = max(int(one.n_subspaces.values[0, 0]) for one in found.values())
+    above[0].set_ylim(most - 0.5, -0.5)
+    above[0].set_yticks(*_sparse([str(k) for k in range(most)]))
     for axis, (name, one) in zip(below, found.items(), strict=True):
         _explained(axis, {name: one})
         axis.set_title(name if count > 1 else "Unions of subspaces, and PCAs")
         axis.set_ylabel(axis.get_ylabel() if axis is below[0] else "")
     below[-1].legend(fontsize="small")
-    _overlap(overlap, found)
-    _numbers(numbers, found)
+    if overlap is not None:
+        _overlap(overlap, found)
+    _numbers(numbers, found, "" if compared else "one everywhere: no others to compare with")
     return figure
 
 
@@ -143,7 +155,6 @@ def _supports(axes: Axes, findings: xr.Dataset, network: str) -> None:
     here = f"{block}, σ = {findings.sigma.values[0]:.3g}"
     axes.set_title(f"{network}\n{here}" if network else f"{here}: channels of each\nsubspace (dark: common)")
     axes.set(xlabel=f"channel of {block}, sorted", ylabel="subspace (dark: common)" if network else "subspace")
-    axes.set_yticks(*_sparse([str(k) for k in range(number)]))
 
 
 def _explained(axes: Axes, found: Mapping[str, xr.Dataset]) -> None:
@@ -177,11 +188,6 @@ def _overlap(axes: Axes, found: Mapping[str, xr.Dataset]) -> None:
     axes.set_xticks(*_levels(first))
     axes.set_xlim(-0.5, first.sizes["sigma"] - 0.5)
     axes.axhline(0, **GUIDE)
-    if not any(np.isfinite(one.overlap_gap).any() for one in found.values()):
-        axes.text(
-            0.5, 0.6, "one subspace everywhere:\nno others to compare with", ha="center", transform=axes.transAxes
-        )
-        return
     several = len(found) > 1
     lines = [(name, one, b) for name, one in found.items() for b in range(one.sizes["block"])]
     networks = dict(zip(found, network_looks(list(found)), strict=True))
@@ -205,7 +211,7 @@ def _overlap(axes: Axes, found: Mapping[str, xr.Dataset]) -> None:
     axes.legend(fontsize="small", ncols=2 if several else 4, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 
 
-def _numbers(axes: Axes, found: Mapping[str, xr.Dataset]) -> None:
+def _numbers(axes: Axes, found: Mapping[str, xr.Dataset], said: str) -> None:
     rows = [
         (f"{name}, {block}" if len(found) > 1 else str(block), one.isel(block=b))
         for name, one in found.items()
@@ -224,7 +230,7 @@ def _numbers(axes: Axes, found: Mapping[str, xr.Dataset]) -> None:
     axes.set_yticks(range(len(rows)), [name.replace(", ", ",\n") for name, _ in rows])
     longest = next(one for _, one in rows if one.sizes["sigma"] == width)
     axes.set_xticks(*_levels(longest))
-    axes.set(xlabel="noise σ (image intensity)", title="Number of subspaces")
-    if np.isnan(confidence).any():
-        axes.set_title("Number of subspaces\n(grey: method without confidence)")
+    axes.set(xlabel="noise σ (image intensity)")
+    lacking = "grey: method without confidence" if np.isnan(confidence).any() else ""
+    axes.set_title("\n".join(["Number of subspaces", *(f"({one})" for one in (said, lacking) if one)]))
     axes.figure.colorbar(image, ax=axes, label="confidence")

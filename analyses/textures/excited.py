@@ -21,6 +21,7 @@ from analyses.ground import (
     picture,
     repeats,
     themed,
+    titled,
 )
 from probekit import checks, labels, tap
 from probekit import images as image_sources
@@ -195,7 +196,6 @@ def _sheet(findings: xr.Dataset) -> Figure:
         said = f"{names[c]}\n{int(here['photographs'])} of {ranks}"
         row[0].set_ylabel(said, fontsize="small", rotation=0, ha="right", va="center")
     sigma = float(findings.attrs["shown_sigma"])
-    figure.suptitle(
-        f"σ = {sigma:g}: patches that excite a channel most, and its maps; beside it how many photographs they are of"
-    )
+    said = "patches that excite a channel most, and its maps; beside it how many photographs they are of"
+    titled(figure, f"σ = {sigma:g}: {said}")
     return figure

@@ -16,6 +16,7 @@ from analyses.ground import (
     over_blocks,
     shifted,
     themed,
+    titled,
     whiskers,
 )
 from analyses.textures.analyse import TABLE
@@ -81,7 +82,7 @@ def plot(findings: xr.Dataset, *, ax: Axes | None = None, theme: Theme = None) -
         )
         if "verdict" in findings.attrs:
             said += f"\nat {findings.attrs['block']}, chosen on others: claim 9 {findings.attrs['verdict']}"
-        figure.suptitle(said)
+        titled(figure, said)
         return figure
 
 
@@ -126,7 +127,7 @@ def plot_curves(findings: xr.Dataset, *, ax: Axes | None = None, theme: Theme = 
                 _by_number(axis, chosen.sel(form=form), over)
             row[1].set_ylabel("")
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
-        figure.suptitle(f"{findings.attrs['reference']}, σ = {float(chosen['sigma']):g}")
+        titled(figure, f"{findings.attrs['reference']}, σ = {float(chosen['sigma']):g}")
         return figure
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from analyses.ground import GUIDE, Theme, block_colours, block_marks, figure_of, new_figure, themed, whiskers
+from analyses.ground import GUIDE, Theme, block_colours, block_marks, figure_of, new_figure, themed, titled, whiskers
 from analyses.training.analyse import FINDINGS
 from probekit.checks import number
 
@@ -69,7 +69,7 @@ def plot(findings: xr.Dataset, *, sigma: float | None = None, ax: Axes | None = 
         for axis in axes[len(shown) :]:
             axis.remove()
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
-        figure.suptitle(f"{findings.attrs.get('denoiser', '')} through training")
+        titled(figure, f"{findings.attrs.get('denoiser', '')} through training")
         return figure
 
 

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import GUIDE, MARKERS, PALETTE, Theme, figure_of, new_figure, picture, rounded, shown_range, themed
+from analyses.ground import (
+    GUIDE,
+    MARKERS,
+    PALETTE,
+    Theme,
+    figure_of,
+    new_figure,
+    picture,
+    rounded,
+    shown_range,
+    themed,
+    titled,
+)
 from analyses.variants.analyse import FINDINGS
 from probekit.checks import whole
 from probekit.labels import strings
@@ -70,10 +82,11 @@ def _whole(findings: xr.Dataset, known: list[str]) -> Figure:
         axis.remove()
     _named(axes[0, 0], names)
     percent = 100 * float(findings.attrs["level"])
-    figure.suptitle(
-        f"{findings.attrs.get('denoiser', '')}: {findings.sizes['image']} conditions, {findings.sizes['sample']} "
-        f"samples each; {percent:g} % intervals over conditions\n"
-        f"squares: untrained; hollow: no different from {names[0]}"
+    said = f"{findings.sizes['image']} conditions, {findings.sizes['sample']} samples each"
+    titled(
+        figure,
+        f"{findings.attrs.get('denoiser', '')}: {said}; {percent:g} % intervals over conditions\n"
+        f"squares: untrained; hollow: no different from {names[0]}",
     )
     return figure
 
@@ -168,8 +181,8 @@ def _sheet(findings: xr.Dataset, count: int, each: int) -> Figure:
                 picture(axis, findings["samples"].values[v, i, k], limits=limits)
                 error = rounded(100 * float(findings["match"].values[v, i, k]), 2)
                 axis.set_xlabel(f"{error} %", fontsize="small", labelpad=1)
-    figure.suptitle(
-        f"{findings.attrs.get('denoiser', '')}: {each} samples of each condition; error of φ at the block held"
+    titled(
+        figure, f"{findings.attrs.get('denoiser', '')}: {each} samples of each condition; error of φ at the block held"
     )
     return figure
 

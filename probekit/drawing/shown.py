@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
-from typing import Any
+from typing import Any, ClassVar
 
 from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
@@ -35,14 +36,17 @@ class Shown(Figure):
     show figures of matplotlib, as the inline backend has, that way is gone instead.
     """
 
+    # Settings that hold whatever the others are.
+    always: ClassVar[Mapping[str, Any]] = {}
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         # Looked up plainly: to ask for the backend loads one.
-        self._settings = {
+        self._settings: dict[Any, Any] = {
             name: value
             for name, value in dict.items(rcParams)
             if name.startswith(ASKED_LATER) and name not in OF_THE_MACHINE
-        }
+        } | dict(self.always)
 
     def draw(self, renderer: Any) -> None:
         with rc_context(self._settings):
