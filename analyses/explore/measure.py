@@ -35,6 +35,8 @@ __all__ = ["Measured", "Settings", "denoised", "maps_of", "measured", "reduced",
 SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
 # Maps and effects are shown at so many of the noise levels; maps have at most so many rows and columns.
 MAP_LEVELS, MAP_SIZE = 3, 32
+# Passes through the network for maps are dear, and few draws show where a channel sees what it likes.
+MAP_DRAWS = 4
 TOGETHER = 64
 
 
@@ -92,6 +94,11 @@ class Settings:
         reduction(self.reduce)
         if self.progress is not None:
             checks.flag("progress", self.progress)
+
+    @property
+    def map_draws(self) -> int:
+        """Noise draws that maps are averaged over."""
+        return min(self.draws, MAP_DRAWS)
 
     @property
     def shown(self) -> list[int]:
@@ -258,8 +265,8 @@ def maps_of(
 ) -> Iterator[tuple[Sequence[int], dict[str, np.ndarray]]]:
     """Maps of images, so many at a time: their positions, and of each tap (image, shown level, channel, row, col).
 
-    They are averaged over the draws of φ, so that their means are φ, and reduced to 32 rows and columns at most;
-    float32. `positions` are those of all images unless given.
+    They are averaged over the first 4 draws of φ, so that their means are φ of these, and reduced to 32 rows and
+    columns at most; float32. `positions` are those of all images unless given.
     """
     known, levels = _known(one, images, settings), [settings.sigma[s] for s in settings.shown]
     relu = isinstance(settings.reduce, str) and settings.reduce.startswith("relu")
@@ -272,7 +279,7 @@ def maps_of(
             data = read(
                 images.subset(where),
                 sigma=levels,
-                draws=settings.draws,
+                draws=settings.map_draws,
                 seed=settings.seed,
                 conditions=None if settings.conditions is None else known.subset(where),
                 progress=False,
