@@ -56,11 +56,9 @@ __all__ = ["run"]
 
 SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
 SHOWN_SIGMA = 0.2
-# Beside it the least and the largest, along the network.
-DRAWN_SIGMA = (0.05, SHOWN_SIGMA, 1.0)
 SELECTIVE, SHOWN, ALIKE = 6, 8, 2
 QUERIES = ("chelsea", "coffee", "china", "grass", "rocket", "page")
-NEIGHBOURS = 7
+NEIGHBOURS, SHORT = 7, 12
 CONDITIONS, SAMPLES, LEVELS = ("chelsea", "coffee", "flower", "rocket"), 4, 20
 TRAINED = "trained"
 # What is shown and told of both controls; that with gains of 1 is measured at all noise levels.
@@ -246,15 +244,16 @@ def _ratio_by_sigma(axis: Axes, trained: xr.Dataset) -> None:
 
 
 def _ratio_by_block(axis: Axes, trained: xr.Dataset, controls: dict[str, xr.Dataset]) -> None:
-    places, lines = np.arange(trained.sizes["block"]), len(DRAWN_SIGMA) + len(controls)
-    for k, (level, colour) in enumerate(zip(DRAWN_SIGMA, level_colours(len(DRAWN_SIGMA)), strict=True)):
+    levels = (SIGMA[0], SHOWN_SIGMA, SIGMA[-1])
+    places, lines = np.arange(trained.sizes["block"]), len(levels) + len(controls)
+    for k, (level, colour) in enumerate(zip(levels, level_colours(len(levels)), strict=True)):
         here = trained.sel(sigma=level)
         errors = np.abs(np.stack([here["low"], here["high"]]) - here["mean"].values)
         x = places + shifted(k, lines, 0.4)
         axis.errorbar(x, here["mean"], errors, fmt="o-", ms=4, lw=1.2, color=colour, label=f"trained, σ = {level:g}")
     looks = network_looks([TRAINED, *controls])[1:]
     for k, ((role, one), look) in enumerate(zip(controls.items(), looks, strict=True)):
-        x = places + shifted(len(DRAWN_SIGMA) + k, lines, 0.4)
+        x = places + shifted(len(levels) + k, lines, 0.4)
         axis.plot(x, one["mean"].sel(sigma=SHOWN_SIGMA), ms=5, **look, label=f"{role}, σ = {SHOWN_SIGMA:g}")
     axis.set_xticks(places, list(map(str, trained["block"].values)))
     axis.set(xlabel="block, in order of the forward pass", ylim=(0, 1))
@@ -311,12 +310,17 @@ def _neighbours_figure(mid: xr.Dataset, pixels: np.ndarray, name: str) -> Figure
             order = [i for i in np.argsort(d) if i != query][:NEIGHBOURS]
             picture(row[0], pixels[query], f"query: {photographs[query]}", frame=PALETTE["rest"], fontsize="small")
             for axis, i in zip(row[1:], order, strict=True):
-                picture(axis, pixels[i], f"{photographs[i]}, {rounded(d[i], 2)}", fontsize="small")
+                picture(axis, pixels[i], f"{_short(str(photographs[i]))}, {rounded(d[i], 2)}", fontsize="small")
         titled(
             figure,
             f"{name}: nearest in φ at mid (σ = {SHOWN_SIGMA:g}, Euclidean distance after each photograph's name)",
         )
     return figure
+
+
+def _short(name: str) -> str:
+    """A photograph's name that fits above it."""
+    return name if len(name) <= SHORT else f"{name[: SHORT - 1]}…"
 
 
 def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:
