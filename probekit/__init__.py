@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if sys.argv[:1] == ["-m"]:
     # Python is about to start this package, or one that imports it, as a program.
@@ -12,9 +12,9 @@ if sys.argv[:1] == ["-m"]:
 
 from probekit import errors
 from probekit.errors import CapacityError, InputError, ModelError, ProbeError, TapError
-from probekit.machine.after import after_import
 from probekit.machine.installed import installed_version
 from probekit.machine.on_demand import on_demand
+from probekit.registering import accessor_offered
 
 if TYPE_CHECKING:
     from analyses.explore import explore
@@ -50,21 +50,7 @@ __all__ = [
 __version__ = installed_version()
 
 on_demand(__name__)
-
-
-def _accessor() -> None:
-    """Give every Dataset `data.probe`, whoever imports xarray, and when."""
-    from xarray import register_dataset_accessor
-
-    def probe(data: Any) -> Any:
-        from probekit.accessor import Probe
-
-        return Probe(data)
-
-    register_dataset_accessor("probe")(probe)
-
-
-after_import("xarray", _accessor)
+accessor_offered()
 
 # What the package decides by itself is told to whoever listens.
 logging.getLogger("probekit").addHandler(logging.NullHandler())

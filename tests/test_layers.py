@@ -32,7 +32,7 @@ FLOORS = [
     },
     {"probekit.capture"},
     {"probekit.phi", "probekit.drawing"},
-    {"probekit.accessor"},
+    {"probekit.accessor", "probekit.registering"},
     {"probekit"},
     {"probekit.cli"},
     {"analyses", "analyses.beating"},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -24,6 +22,7 @@ from analyses.ground import (
 )
 from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.machine.warned import warned
 
 __all__ = ["SEPARATION", "separation"]
 
@@ -199,7 +198,7 @@ def _features(phi: np.ndarray, standardised: bool, where: str) -> np.ndarray | N
     x = phi - phi.mean(axis=0, dtype=np.float64)
     kept = varies(phi)
     if not kept.any():
-        warnings.warn(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning, stacklevel=5)
+        warned(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning)
         return None
     return x[:, kept] / (x[:, kept].std(axis=0) if standardised else 1)
 
@@ -209,11 +208,10 @@ def _known(sums: Sums, names: np.ndarray, where: str) -> bool:
     found = worth(sums)
     few = int(found.argmin())
     if found[few] < LEAST_WORTH:
-        warnings.warn(
+        warned(
             f"at {where} the scatter of {names[few]} comes of {found[few]:.2g} of its images, and {LEAST_WORTH} at "
             "least are needed: there is no interval and no p-value; give more images of each class",
             RuntimeWarning,
-            stacklevel=5,
         )
     return bool(found[few] >= LEAST_WORTH)
 

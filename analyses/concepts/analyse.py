@@ -34,6 +34,7 @@ from analyses.ground import (
 from probekit import checks, labels
 from probekit import images as image_sources
 from probekit.capture.reductions import REDUCTIONS
+from probekit.channels import channel_names
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ FINDINGS = Findings(
     coords={
         "concept": "concept, from the first channel held",
         "channel": "the channel that is the concept",
-        "held": "all channels held, its own first",
+        "held": "names of all channels held, its own first",
         "against": "samples compared with: without a condition, or of the other concepts",
         "witness": "what is compared: the channels held, all others, or a classifier's reading",
     },
@@ -214,7 +215,7 @@ def analyse(
     concepts = [_concept(phi, int(c), selective, together, given.n_images) for c in numbers]
     tested = [_tested(tap, source.subset(one.images), one, phi, sigma, given) for one in concepts]
     of_others = _against_others(tap, tested, sigma, given)
-    return _labelled(tested, of_others, at["lifetime_sparseness"].values, given)
+    return _labelled(tested, of_others, at["lifetime_sparseness"].values, given, channel_names(data))
 
 
 def _checked(images: Any, data: Any, net: nn.Module, sigma: float, settings: Settings) -> tuple[ImageSet, Tap]:
@@ -396,7 +397,11 @@ def _against_others(tap: Tap, tested: Sequence[Tested], sigma: float, settings: 
 
 
 def _labelled(
-    tested: Sequence[Tested], of_others: Sequence[xr.Dataset | None], sparseness: np.ndarray, settings: Settings
+    tested: Sequence[Tested],
+    of_others: Sequence[xr.Dataset | None],
+    sparseness: np.ndarray,
+    settings: Settings,
+    names: np.ndarray,
 ) -> xr.Dataset:
     first = tested[0].against_free
     unknown = np.full(first.sizes["witness"], np.nan)
@@ -428,7 +433,7 @@ def _labelled(
         coords={
             "concept": np.arange(len(tested)),
             "channel": ("concept", channels),
-            "held": ("concept", [", ".join(map(str, own.concept.own_first)) for own in tested]),
+            "held": ("concept", [", ".join(names[own.concept.own_first]) for own in tested]),
             "against": [FREE, OTHERS],
             "witness": labels.strings(first["witness"].values),
         },

@@ -27,6 +27,7 @@ from analyses.ground import (
 )
 from probekit import checks
 from probekit import images as image_sources
+from probekit.channels import channel_names
 from probekit.errors import InputError
 from probekit.phi.tap import Tap
 
@@ -175,7 +176,7 @@ def concept(
         },
         given,
         coords={"witness": list(of_held)},
-        channels=", ".join(map(str, chosen)),
+        channels=", ".join(channel_names(given)[chosen]),
         permutations=sure.permutations,
         resamples=sure.resamples,
         level=sure.level,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
@@ -14,6 +13,7 @@ from analyses.densities.kernels_ranks import feature_distances, permutation_p, r
 from analyses.ground import TAKEN_OFF, Estimate, Findings, Variable, check_options, interval, repeats, resampling
 from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.machine.warned import warned
 
 __all__ = ["FINDINGS", "analyse", "correlate"]
 
@@ -213,10 +213,9 @@ def analyse(
 def _warn_of_constants(distances: Mapping[str, np.ndarray]) -> None:
     same = [name for name, d in distances.items() if np.ptp(d) == 0]
     if same:
-        warnings.warn(
+        warned(
             f"all pairs are equally far apart in {', '.join(same)}: there are no ranks to correlate, and what needs "
             "them is NaN",
-            stacklevel=4,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -37,6 +36,7 @@ from analyses.ground import (
 )
 from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.machine.warned import warned
 
 __all__ = ["BEYOND", "PREDICTED", "Predictions", "beyond", "predicted"]
 
@@ -377,18 +377,17 @@ def _remainder(phi: np.ndarray, fit: Crossfit) -> np.ndarray | None:
 
 
 def _warn_of_constant(where: str) -> None:
-    warnings.warn(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning, stacklevel=5)
+    warned(f"at {where} φ is the same for all images: findings there are NaN", RuntimeWarning)
 
 
 def _warn_of_many(features: np.ndarray) -> None:
     inner = features @ features.T
     directions, count = np.trace(inner) ** 2 / (inner**2).sum(), len(features)
     if directions > MANY * count:
-        warnings.warn(
+        warned(
             f"descriptors vary in {directions:.0f} directions over {count} images: their functions cannot be learned, "
             "and what is left of φ may be one of these; give more images or fewer features",
             RuntimeWarning,
-            stacklevel=5,
         )
 
 

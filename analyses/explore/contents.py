@@ -88,6 +88,7 @@ def contents_of(
             "shown": settings.shown,
             "effect": settings.shown[len(settings.shown) // 2],
             "draws": settings.draws,
+            "map_draws": settings.map_draws,
             "seed": settings.seed,
             "reduce": settings.reduce
             if isinstance(settings.reduce, str)

@@ -54,6 +54,7 @@ def explore(
     *,
     against: Any = UNTRAINED,
     samples: xr.Dataset | None = None,
+    data: Any = None,
     title: str | None = None,
     command: str | None = None,
     code: Mapping[str, str] | None = None,
@@ -76,6 +77,9 @@ def explore(
         cannot be drawn), a network, several by name, or None for nothing.
     samples
         What `analyses.sampling.reconstruct` returned of these images, to be shown too.
+    data
+        φ measured before, of the network, or of several by their names here, which then is not measured again: of the
+        same images, with the same settings.
     title
         Of the page; by default it names the network and the images.
     command
@@ -129,7 +133,8 @@ def explore(
         raise InputError(f"{checks.given('samples', samples)}: give what analyses.sampling.reconstruct returns")
     name = _name(network)
     networks, left_out = _networks(network, name, against)
-    found = [measured(called, one, source, given) for called, one in networks.items()]
+    before = _measured_before(data, name, list(networks))
+    found = [measured(called, one, source, given, before.get(called)) for called, one in networks.items()]
     contents = contents_of(found, source, given, samples)
     contents.meta |= {
         "title": title or f"{name} on {source.name}",
@@ -281,6 +286,18 @@ def _networks(network: nn.Module, name: str, against: Any) -> tuple[dict[str, nn
     other = as_network(against)
     called = _name(as_denoiser(other))
     return {name: network, called if called != name else f"{called} 2": other}, ""
+
+
+def _measured_before(data: Any, name: str, names: list[str]) -> dict[str, xr.Dataset]:
+    """φ measured before, by the names of networks."""
+    wanted = "φ of the network, or of networks by their names"
+    if data is None:
+        return {}
+    known = {name: data} if isinstance(data, xr.Dataset) else checks.mapping("data", data, wanted)
+    wrong = [key for key, one in known.items() if key not in names or not isinstance(one, xr.Dataset)]
+    if wrong:
+        raise InputError(f"{checks.given('data', wrong[0])}: give {wanted}, {', '.join(names)}")
+    return known
 
 
 def _colours() -> dict[str, str]:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from analyses import selectivity, sparsity
 from analyses.ground import block_names, repeats
-from probekit import checks
+from probekit import checks, labels
 from probekit.capture.reductions import reduction
 from probekit.denoising.conditions import Conditions, conditions_for
 from probekit.denoising.denoiser import settings_shown
@@ -35,6 +35,8 @@ __all__ = ["Measured", "Settings", "denoised", "maps_of", "measured", "reduced",
 SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
 # Maps and effects are shown at so many of the noise levels; maps have at most so many rows and columns.
 MAP_LEVELS, MAP_SIZE = 3, 32
+# Passes through the network for maps are dear, and few draws show where a channel sees what it likes.
+MAP_DRAWS = 4
 TOGETHER = 64
 
 
@@ -94,6 +96,11 @@ class Settings:
             checks.flag("progress", self.progress)
 
     @property
+    def map_draws(self) -> int:
+        """Noise draws that maps are averaged over."""
+        return min(self.draws, MAP_DRAWS)
+
+    @property
     def shown(self) -> list[int]:
         """Positions of the noise levels that maps and effects are shown at."""
         count = min(MAP_LEVELS, len(self.sigma))
@@ -143,7 +150,9 @@ class Measured:
         return np.flatnonzero(strings(self.data["tap"].values) == block)
 
 
-def measured(name: str, denoiser: nn.Module, images: ImageSet, settings: Settings) -> Measured:
+def measured(
+    name: str, denoiser: nn.Module, images: ImageSet, settings: Settings, known: xr.Dataset | None = None
+) -> Measured:
     """Measure one network at every tap, and let the analyses say what they can of it.
 
     Parameters
@@ -152,6 +161,8 @@ def measured(name: str, denoiser: nn.Module, images: ImageSet, settings: Setting
         What the explorer calls it.
     denoiser, images, settings
         What, on what, how.
+    known
+        φ of this network on these images, measured before in this way.
 
     Raises
     ------
@@ -159,15 +170,16 @@ def measured(name: str, denoiser: nn.Module, images: ImageSet, settings: Setting
         As for calling a tap.
     """
     names = settings.taps or block_names(denoiser)
+    options = {"sigma": settings.sigma, "seed": settings.seed}
     with at_work_on(f"φ of {name}"), flushed_denormals():
-        data = tap(denoiser, *names, reduce=settings.reduce)(
-            images,
-            sigma=settings.sigma,
-            draws=settings.draws,
-            seed=settings.seed,
-            conditions=settings.conditions,
-            progress=settings.progress,
-        )
+        read = tap(denoiser, *names, reduce=settings.reduce)
+        if known is None:
+            how = {**options, "draws": settings.draws, "progress": settings.progress}
+            data = read(images, conditions=settings.conditions, **how)
+        else:
+            few = _of(settings.conditions, denoiser, images, [0])
+            one = read(images.subset([0]), draws=1, conditions=few, progress=False, **options)
+            data = _same(name, known, one, images, settings)
     if not np.isfinite(data["phi"].values).all():
         bad = strings(data["image"].values)[~np.isfinite(data["phi"].values).all(axis=(1, 2))]
         raise InputError(
@@ -190,6 +202,28 @@ def measured(name: str, denoiser: nn.Module, images: ImageSet, settings: Setting
         _sizes(denoiser, names, images, settings),
         settings_shown(denoiser),
     )
+
+
+def _same(name: str, known: xr.Dataset, one: xr.Dataset, images: ImageSet, settings: Settings) -> xr.Dataset:
+    """φ measured before, if it is of this network, these images and settings; `one` is φ of the first image."""
+    labels.check(known, "phi", "phi_se", "rest", "rest_se", finite=False)
+    own = {"images": list(images.ids), "sigma": list(settings.sigma), "taps": labels.blocks(one)}
+    given = {
+        "images": strings(known["image"].values).tolist(),
+        "sigma": known["sigma"].values.tolist(),
+        "taps": labels.blocks(known),
+    }
+    for key in ("weights_sha256", "reduce", "seed"):
+        own[key], given[key] = one.attrs[key], known.attrs.get(key)
+    own["draws"], given["draws"] = settings.draws, known.attrs.get("draws")
+    wrong = [key for key in own if own[key] != given[key]]
+    if wrong:
+        raise InputError(
+            f"data of {name}: its {wrong[0]} are {checks.shown(given[wrong[0]])}, and the explorer's "
+            f"{checks.shown(own[wrong[0]])}: give φ of this network on the same images, with the same settings, "
+            "or none"
+        )
+    return known
 
 
 def _participation(data: xr.Dataset) -> xr.DataArray:
@@ -231,8 +265,8 @@ def maps_of(
 ) -> Iterator[tuple[Sequence[int], dict[str, np.ndarray]]]:
     """Maps of images, so many at a time: their positions, and of each tap (image, shown level, channel, row, col).
 
-    They are averaged over the draws of φ, so that their means are φ, and reduced to 32 rows and columns at most;
-    float32. `positions` are those of all images unless given.
+    They are averaged over the first 4 draws of φ, so that their means are φ of these, and reduced to 32 rows and
+    columns at most; float32. `positions` are those of all images unless given.
     """
     known, levels = _known(one, images, settings), [settings.sigma[s] for s in settings.shown]
     relu = isinstance(settings.reduce, str) and settings.reduce.startswith("relu")
@@ -245,7 +279,7 @@ def maps_of(
             data = read(
                 images.subset(where),
                 sigma=levels,
-                draws=settings.draws,
+                draws=settings.map_draws,
                 seed=settings.seed,
                 conditions=None if settings.conditions is None else known.subset(where),
                 progress=False,

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.generalisation.analyse import FINDINGS
-from analyses.ground import PALETTE, picture
+from analyses.ground import PALETTE, Theme, figure_of, new_figure, picture, themed, titled
 from probekit.checks import whole
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["plot", "sheet"]
 NEEDED = ("psnr_training", "psnr_held_out", "gap", "samples", "nearest_image", "relative_distance")
 
 
-def plot(findings: xr.Dataset, *, most: int = 12) -> Figure:
+def plot(findings: xr.Dataset, *, most: int = 12, ax: Axes | None = None, theme: Theme = None) -> Figure:
     """Draw PSNR against σ, relative distances of samples and held-out images, and a sheet of samples.
 
     Parameters
@@ -28,24 +28,34 @@ def plot(findings: xr.Dataset, *, most: int = 12) -> Figure:
     findings
         What `analyse` returns.
     most
-        Samples shown, those nearest to a training image first, each above that image; a near copy in red.
+        Samples shown, those nearest to a training image first, each above that image; a near copy framed in red.
+    ax
+        Axes to draw PSNR in; by default a figure of its own, of all.
+    theme
+        "light" (default), "dark", "print", or settings of matplotlib by name, laid over those that hold.
 
     Returns
     -------
     Figure
-        Intensities outside [0, 1] are clipped in the sheet.
+        Intensities outside [0, 1] are clipped in the sheet. With `ax`, its figure.
 
     Raises
     ------
     InputError
-        If the findings are not of this analysis.
+        If the findings are not of this analysis, or an option is none of these.
     """
-    from matplotlib.figure import Figure
-
     findings = FINDINGS.taken(findings, *NEEDED)
     most = whole("most", most, least=1)
+    with themed(theme, ax):
+        if ax is not None:
+            _curves(ax, findings)
+            return figure_of(ax)
+        return _whole(findings, most)
+
+
+def _whole(findings: xr.Dataset, most: int) -> Figure:
     shown = np.argsort(findings["relative_distance"].values, kind="stable")[:most]
-    figure = Figure(figsize=(max(10, 0.9 * len(shown)), 6), layout="constrained")
+    figure = new_figure(max(10, 0.9 * len(shown)), 6)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.4, 1))[:, 0]
     curves, distances = upper.subplots(1, 2)
     _curves(curves, findings)
@@ -53,16 +63,17 @@ def plot(findings: xr.Dataset, *, most: int = 12) -> Figure:
     axes = lower.subplots(2, len(shown), squeeze=False)
     for column, k in zip(axes.T, shown, strict=True):
         here = findings.isel(sample=k)
-        for axis, name in zip(column, ("samples", "nearest_image"), strict=True):
-            picture(axis, here[name].values)
-        colour = PALETTE["marked"] if bool(here["near_copy"]) else "black"
-        column[0].set_title(f"{float(here['relative_distance']):.2f}", fontsize=8, color=colour)
-    axes[0][0].set_ylabel("samples", fontsize=8)
-    axes[1][0].set_ylabel("nearest", fontsize=8)
+        frame = PALETTE["marked"] if bool(here["near_copy"]) else None
+        picture(column[0], here["samples"].values, frame=frame)
+        picture(column[1], here["nearest_image"].values)
+        column[0].set_title(f"{float(here['relative_distance']):.2f}", fontsize="medium")
+    axes[0][0].set_ylabel("samples")
+    axes[1][0].set_ylabel("nearest")
+    lower.suptitle("relative distance of samples to their nearest training images (framed: near copies)")
     return figure
 
 
-def sheet(findings: xr.Dataset, *, columns: int = 16) -> Figure:
+def sheet(findings: xr.Dataset, *, columns: int = 16, theme: Theme = None) -> Figure:
     """Draw all samples, and nothing that they were learnt from.
 
     Parameters
@@ -71,6 +82,8 @@ def sheet(findings: xr.Dataset, *, columns: int = 16) -> Figure:
         What `analyse` returns.
     columns
         Samples in a row, ≥ 1.
+    theme
+        "light" (default), "dark", "print", or settings of matplotlib by name, laid over those that hold.
 
     Returns
     -------
@@ -82,16 +95,19 @@ def sheet(findings: xr.Dataset, *, columns: int = 16) -> Figure:
     InputError
         If the findings are not of this analysis, or `columns` is out of its range.
     """
-    from matplotlib.figure import Figure
-
     findings = FINDINGS.taken(findings, *NEEDED, attrs=("denoiser",))
     columns = whole("columns", columns, least=1)
+    with themed(theme):
+        return _sheet(findings, columns)
+
+
+def _sheet(findings: xr.Dataset, most: int) -> Figure:
     samples = findings["samples"]
-    columns = min(columns, samples.sizes["sample"])
+    columns = min(most, samples.sizes["sample"])
     rows = -(-samples.sizes["sample"] // columns)
     height = samples.sizes["row"] / samples.sizes["col"]
-    figure = Figure(figsize=(0.6 * columns, 0.6 * rows * height + 0.4), layout="constrained")
-    figure.suptitle(f"Unconditional samples of {findings.attrs['denoiser']}", fontsize=9)
+    figure = new_figure(max(4, 0.6 * columns), 0.6 * rows * height + 0.4)
+    titled(figure, f"Unconditional samples of {findings.attrs['denoiser']}")
     for axis in figure.subplots(rows, columns, squeeze=False).ravel():
         axis.set_axis_off()
     for axis, k in zip(figure.axes, range(samples.sizes["sample"]), strict=False):
@@ -103,23 +119,22 @@ def sheet(findings: xr.Dataset, *, columns: int = 16) -> Figure:
 
 def _curves(axis: Axes, findings: xr.Dataset) -> None:
     sigma = findings["sigma"].values
-    for name, colour in (("training", PALETTE["training"]), ("held_out", PALETTE["held out"])):
-        axis.plot(sigma, findings[f"psnr_{name}"], "o-", ms=3, color=colour, label=name.replace("_", "-"))
+    for name, role, mark in (("training", "training", "^--"), ("held_out", "held out", "o-")):
+        colour = PALETTE[role]
+        axis.plot(sigma, findings[f"psnr_{name}"], mark, ms=4, color=colour, label=role)
         axis.fill_between(sigma, findings[f"psnr_{name}_low"], findings[f"psnr_{name}_high"], color=colour, alpha=0.2)
-    axis.set(xscale="log", xlabel="σ", ylabel="PSNR, dB")
-    axis.legend(frameon=False)
+    axis.set(xscale="log", xlabel="noise σ (image intensity)", ylabel="PSNR (dB)")
+    axis.legend()
 
 
 def _distances(axis: Axes, findings: xr.Dataset) -> None:
     limit = float(findings["threshold"])
     ends = [findings["relative_distance"], findings["relative_distance_held_out"]]
     bins = np.linspace(0, max(1.0, *(float(e.max()) for e in ends)), 41).tolist()
-    for values, text, colour in zip(
-        ends, ("samples", "held out"), (PALETTE["samples"], PALETTE["held out"]), strict=True
-    ):
+    for values, text, line in zip(ends, ("samples", "held out"), ("-", "--"), strict=True):
         weights = np.full(values.size, 1 / values.size)
-        axis.hist(values, bins=bins, weights=weights, histtype="step", color=colour, label=text)
-    axis.axvline(limit, color=PALETTE["marked"], lw=1, label="near copies up to here")
-    axis.set(xlabel="distance to the nearest training image / to the next ones", ylabel="share")
-    axis.set_title(f"near copies: {100 * float(findings['near_copy_rate']):.1f} % of samples", fontsize=9)
-    axis.legend(frameon=False, fontsize=8)
+        axis.hist(values, bins=bins, weights=weights, histtype="step", ls=line, color=PALETTE[text], label=text)
+    axis.axvline(limit, color=PALETTE["marked"], lw=1, ls=":", label="near copies up to here")
+    axis.set(xlabel="distance to the nearest training image / to the next ones", ylabel="share of images")
+    axis.set_title(f"near copies: {100 * float(findings['near_copy_rate']):.1f} % of samples")
+    axis.legend()

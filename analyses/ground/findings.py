@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -16,6 +15,7 @@ import xarray as xr
 from probekit import labels
 from probekit.checks import plain
 from probekit.errors import InputError
+from probekit.machine.warned import warned
 from probekit.networks import by_network, compared
 
 __all__ = ["Estimate", "Findings", "Variable", "along"]
@@ -341,11 +341,10 @@ def _is_other(name: str, coord: xr.Variable, own: Mapping[str, Any], dims: set[s
 
 def _tell_left_out(names: list[str], source: str) -> None:
     if names:
-        warnings.warn(
+        warned(
             f"coordinates {', '.join(names)} of the data are left out of what {source} returns, which has something "
             f"else of that name: rename them to keep them, e.g. data.rename({names[0]}='own_{names[0]}')",
             UserWarning,
-            stacklevel=5,
         )
 
 

@@ -63,7 +63,7 @@ def saved(out: Path, *results: tuple[str, xr.Dataset | Figure]) -> list[Path]:
     return written
 
 
-def drawn(out: Path, name: str, plot: Callable[..., Figure], *findings: xr.Dataset) -> Path:
+def drawn(out: Path, name: str, plot: Callable[..., Figure], *findings: xr.Dataset, **options: Any) -> Path:
     """A figure of findings as NAME.png in a folder: the one that is there if it was drawn of the same, else a new one.
 
     The same are findings to the last bit, with all names and units, the code of these packages, the drawing library and
@@ -77,6 +77,8 @@ def drawn(out: Path, name: str, plot: Callable[..., Figure], *findings: xr.Datas
         Draws the findings.
     findings
         All that the figure shows.
+    options
+        Of the function that draws; findings by name among them are told like the others.
 
     Raises
     ------
@@ -86,12 +88,17 @@ def drawn(out: Path, name: str, plot: Callable[..., Figure], *findings: xr.Datas
     path, record = out / f"{name}.png", out / DRAWN
     known, of = (
         _record(record),
-        fingerprint(f"{plot.__module__}.{plot.__qualname__}", _drawing(), *map(_told, findings)),
+        fingerprint(
+            f"{plot.__module__}.{plot.__qualname__}",
+            _drawing(),
+            *map(_told, findings),
+            {key: _told_option(value) for key, value in options.items()},
+        ),
     )
     if path.is_file() and known.get(name) == [of, _file_sha256(path)]:
         LOG.info("%s is left as it is: it was drawn of the same", path)
         return path
-    saved(out, (name, plot(*findings)))
+    saved(out, (name, plot(*findings, **options)))
     with whole(record) as unfinished:
         known = {**known, name: [of, _file_sha256(path)]}
         unfinished.write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -121,6 +128,12 @@ def _told(findings: xr.Dataset) -> tuple[Any, ...]:
         for name, one in findings.variables.items()
     }
     return findings.drop_vars([name for name in texts if name in findings.data_vars]), said
+
+
+def _told_option(value: Any) -> Any:
+    """An option of a figure, of findings by name what `_told` says of each."""
+    of_findings = isinstance(value, Mapping) and all(isinstance(one, xr.Dataset) for one in value.values())
+    return {name: _told(one) for name, one in value.items()} if of_findings else value
 
 
 def _drawing() -> tuple[Any, ...]:

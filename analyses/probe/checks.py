@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from analyses.ground import check_numbers, check_same_network
 from analyses.probe.kernels import FOLDS, subset, tuned_on
 from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.machine.warned import warned
 
 __all__ = ["PROTOCOLS", "check_sets", "check_tuning", "penalties_of", "sizes_of", "top_of"]
 
@@ -96,9 +96,8 @@ def check_tuning(y: np.ndarray, names: np.ndarray, tuning_images: int, seed: int
         )
     if len(represented) < len(names):
         missing = np.delete(names, represented)
-        warnings.warn(
+        warned(
             f"{len(missing)} classes, such as {missing[0]}, have fewer than {FOLDS} images among those that the "
             "penalty is chosen on: it is chosen without them",
             RuntimeWarning,
-            stacklevel=4,
         )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.spatial.distance import cdist
 
-from analyses import sampling, selectivity, semantics, sparsity, subspaces
+from analyses import explore, sampling, selectivity, semantics, sparsity, subspaces
 from analyses.ground import (
     PALETTE,
     TWINS,
@@ -31,7 +31,7 @@ from probekit.capture.reductions import reduction
 from probekit.cli.arguments import DRAWS, NETWORK, REDUCE
 from probekit.errors import InputError
 from probekit.images import ImageSet, load
-from probekit.machine.files import prepared
+from probekit.machine.files import prepared, whole
 from probekit.machine.modes import flushed_denormals
 from probekit.machine.progress import at_work_on
 from probekit.phi.tap import tap
@@ -71,7 +71,8 @@ def run(
 
     The folder then holds ``phi.nc``, ``phi-untrained.nc`` and ``phi-untrained-paper-gains.nc`` (the latter at three
     noise levels, and only for networks with normalisations of this package), the findings of `analyses.sparsity`,
-    `selectivity` and `subspaces` on all of them and samples of `analyses.sampling` (netCDF), and the figures.
+    `selectivity` and `subspaces` on all of them and samples of `analyses.sampling` (netCDF), the figures, all numbers
+    in ``summary.txt``, and ``explore.html``, in which it can all be looked at.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def run(
     seed
         Of the noise.
     say
-        Where the summary goes, line by line.
+        Where it is told what was done, a line a stage.
 
     Returns
     -------
@@ -113,11 +114,14 @@ def run(
         raise InputError(f"{name} declares the taps {', '.join(blocks)} and no 'mid': the demo is about a middle block")
     prepared(folder)
     say(f"{name}: φ of {len(images)} photograph crops at {', '.join(blocks)} for {len(SIGMA)} noise levels")
-    data, found = {}, {}
+    told = _Stages(say)
+    data = {}
     for role, model in {TRAINED: denoiser, **untrained_twins(denoiser)}.items():
         sigma = CONTROL_SIGMA if TWINS.get(role) == "paper" else SIGMA
         data[role] = tap(model, *blocks, reduce=reduce)(images, sigma=sigma, draws=draws, seed=seed, keep_draws=True)
-        found[role] = _findings(data[role], role)
+    told.done(f"measured: {'; '.join(data)}")
+    found = {role: _findings(one, role) for role, one in data.items()}
+    told.done(f"analysed: {_headline(found)}")
     written = []
     for role in data:
         suffix = SUFFIXES[role]
@@ -128,9 +132,11 @@ def run(
     pixels = images.read(range(len(images))).numpy()
     types = _middle(found[TRAINED]["selectivity"]).sel(sigma=SHOWN_SIGMA)
     selective = _shown_channels(types)
-    with at_work_on("samples and figures"):
+    with at_work_on("samples"):
         samples = _samples(denoiser, images, reduce, seed)
-        written += saved(folder, ("samples", samples))
+    written += saved(folder, ("samples", samples))
+    told.done(f"sampled from p(x given φ): median error of φ {100 * samples['match'].median().item():.0f} %")
+    with at_work_on("figures"):
         figures = {
             "participation_ratio": _sparsity_figure(found, name),
             "channel_types": selectivity.plot(found[TRAINED]["selectivity"]),
@@ -140,11 +146,62 @@ def run(
             "samples": sampling.plot(samples),
         }
         written += saved(folder, *figures.items())
-    for line in [*_summary(found), *_neighbours_summary(data, pixels)]:
-        say(line)
-    say(f"samples from p(x given φ): median error of φ {100 * samples['match'].median().item():.0f} %")
-    say(f"made in {time.monotonic() - began:.0f} s")
+    told.done(f"drawn: {', '.join(figures)}")
+    with at_work_on("neighbours"):
+        near, lines = _neighbours_summary(data, pixels)
+    told.done(f"nearest crop of the same photograph: {near}")
+    with at_work_on("explorer"):
+        page = _explorer(denoiser, network, images, data, samples, reduce).save(folder / "explore.html", progress=False)
+    written.append(page)
+    told.done(f"explorer: open {page} in a browser")
+    summary = folder / "summary.txt"
+    with whole(summary) as unfinished:
+        unfinished.write_text("".join(f"{line}\n" for line in [*_summary(found), *lines]), encoding="utf-8")
+    written.append(summary)
+    say(f"made in {time.monotonic() - began:.0f} s; all numbers are in {summary}")
     return written
+
+
+class _Stages:
+    """Says in a line what was done, and how long it took."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self.say, self.since = say, time.monotonic()
+
+    def done(self, what: str) -> None:
+        now = time.monotonic()
+        self.say(f"{what} ({now - self.since:.0f} s)")
+        self.since = now
+
+
+def _explorer(
+    denoiser: nn.Module,
+    network: str | Path | nn.Module,
+    images: ImageSet,
+    data: dict[str, xr.Dataset],
+    samples: xr.Dataset,
+    reduce: str | Reduction,
+) -> explore.Explorer:
+    """The page to look at it all, of what was measured already."""
+    first = data[TRAINED]
+    code = {"images": 'images = probekit.images.load("samples", size=32)'}
+    if isinstance(network, str | Path):
+        code["load"] = f"denoiser = probekit.load({str(network)!r})"
+    untrained = untrained_twins(denoiser)["untrained"]
+    own = str(getattr(denoiser, "name", type(denoiser).__name__))
+    return explore.explore(
+        denoiser,
+        images,
+        against={"untrained": untrained},
+        data={own: first, "untrained": data["untrained"]},
+        samples=samples,
+        code=code,
+        sigma=SIGMA,
+        draws=int(first.attrs["draws"]),
+        seed=int(first.attrs["seed"]),
+        reduce=reduce,
+        progress=False,
+    )
 
 
 def _middle(data: xr.Dataset) -> xr.Dataset:
@@ -312,14 +369,25 @@ def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:
     return lines
 
 
-def _neighbours_summary(data: dict[str, xr.Dataset], pixels: np.ndarray) -> list[str]:
+def _headline(found: dict[str, dict[str, xr.Dataset]]) -> str:
+    """The participation ratio of the middle and its selective channels, trained and untrained."""
+    told = []
+    for role, one in found.items():
+        ratio = _ratio(one["sparsity"])["mean"].sel(sigma=SHOWN_SIGMA, block="mid").item()
+        count = int(one["selectivity"]["number"].sel(sigma=SHOWN_SIGMA, block="mid", kind="selective"))
+        told.append(f"{role} {ratio:.2f}, {count} selective")
+    return f"participation ratio at mid and channels, σ = {SHOWN_SIGMA:g}: {'; '.join(told)}"
+
+
+def _neighbours_summary(data: dict[str, xr.Dataset], pixels: np.ndarray) -> tuple[str, list[str]]:
     """How often the nearest crop is of the same photograph, and an image is found again in other noise."""
-    lines, chance = [], np.nan
+    lines, told, chance = [], [], np.nan
     for role in data:
         near = semantics.neighbours(_shown(data[role]), k=1, distances=["euclidean"]).isel(sigma=0, block=0, distance=0)
         chance = near["precision_chance"].item()
         kept = semantics.stability(_middle(data[role]).sel(sigma=[0.1, 0.3]), reference=0.1, distances=["euclidean"])
         found = kept["top1"].sel(sigma=0.3, noise="shared").isel(block=0, distance=0)
+        told.append(f"{role} {100 * near['precision'].item():.0f} %")
         lines.append(
             f"nearest crop in φ at σ = {SHOWN_SIGMA:g} of the same photograph, {role}: "
             f"{100 * near['precision'].item():.0f} %; found again by φ at σ = 0.3 among those at 0.1: "
@@ -327,7 +395,8 @@ def _neighbours_summary(data: dict[str, xr.Dataset], pixels: np.ndarray) -> list
         )
     labels = data[TRAINED]["label"].values
     rate = _same_photograph(pixels.reshape(len(pixels), -1), labels)
-    return [*lines, f"the same in pixels: {100 * rate:.0f} %; by chance: {100 * chance:.0f} %"]
+    lines.append(f"the same in pixels: {100 * rate:.0f} %; by chance: {100 * chance:.0f} %")
+    return f"{'; '.join(told)}; in pixels {100 * rate:.0f} %; by chance {100 * chance:.0f} %", lines
 
 
 def _shown(data: xr.Dataset) -> xr.Dataset:

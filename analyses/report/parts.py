@@ -46,7 +46,7 @@ class OnPhi(NamedTuple):
     """An analysis of φ of the network and its controls: of every tap or the block alone, how, what its figure shows."""
 
     analyse: Callable[..., xr.Dataset]
-    plot: Callable[[xr.Dataset], Figure]
+    plot: Callable[..., Figure]
     caption: str
     middle_only: bool = False
     options: Mapping[str, Any] = {}
@@ -68,22 +68,32 @@ def on_phi(
             "one untrained control: gains as the paper's code draws them need normalisations of this package, and "
             "nothing is asked of them"
         )
+    power: xr.Dataset | None = None
     for role, given in phi.items() if parts else ():
         data = given()
         for name, part in parts.items():
-            clusters = study.measured.clusters
-            grouped = {} if clusters is None else {"clusters": clusters}
-            options = {**part.options, "seed": study.measured.seed, **grouped}
+            options = {**part.options, "seed": study.measured.seed, **_grouped(study)}
             analysed = study.middle(data) if part.middle_only else data
             found[role][name] = study.findings(f"{name}-{role}", part.analyse, analysed, options)
-            picture = study.draw(f"{name}-{role}", part.plot, found[role][name])
-            shown.picture(study.judging(name), picture, f"{part.caption}: {role}")
-        if role == TRAINED and "selectivity" in found[role]:
-            _power(study, found[role]["selectivity"], study.middle(data), shown)
+        if role == TRAINED and "selectivity" in parts:
+            options = {"seed": study.measured.seed, **_grouped(study)}
+            power = study.findings("power-trained", selectivity.power_curve, study.middle(data), options)
+    for name, part in parts.items() if phi else ():
+        against = {twin: found[role][name] for twin, role in ROLES.items() if name in found[role]}
+        # One figure of all networks, by the name of the first.
+        picture = study.draw(f"{name}-{TRAINED}", part.plot, found[TRAINED][name], against=against)
+        shown.picture(study.judging(name), picture, f"{part.caption}: {', '.join([TRAINED, *against])}")
+    if power is not None:
+        _power(study, found[TRAINED]["selectivity"], power, shown)
     return found
 
 
-def _power(study: Results, found: xr.Dataset, data: xr.Dataset, shown: Shown) -> None:
+def _grouped(study: Results) -> dict[str, Any]:
+    clusters = study.measured.clusters
+    return {} if clusters is None else {"clusters": clusters}
+
+
+def _power(study: Results, found: xr.Dataset, curve: xr.Dataset, shown: Shown) -> None:
     """How much these images and draws decide of types of channel, and what fewer images would."""
     block, about = study.measured.block, study.judging("selectivity")
     levels = [f"σ = {s:g}" for s in found["sigma"].values]
@@ -94,9 +104,6 @@ def _power(study: Results, found: xr.Dataset, data: xr.Dataset, shown: Shown) ->
         f"Share of the channels of {block} of which each criterion is decided:",
         Table(["criterion", *levels], rows),
     )
-    clusters = study.measured.clusters
-    options = {"seed": study.measured.seed, **({} if clusters is None else {"clusters": clusters})}
-    curve = study.findings("power-trained", selectivity.power_curve, data, options)
     open_to = curve["fraction"].sel(kind="undecided").isel(block=0)
     rows = [[f"{n:,}", *_shares(open_to.sel(n_images=n))] for n in curve["n_images"].values.tolist()]
     said = f"Share of the channels of {block} that are undecided, by the number of images:"
@@ -161,7 +168,13 @@ def compared_with_controls(study: Study, shown: Shown) -> xr.Dataset:
     about = study.judging("controls")
     # One figure for all of these claims, under the first.
     shown.picture(about[:1], picture, "Every measure for every row of the table of controls, with 95 % intervals")
+    known = labels.strings(found["measure"].values)
     for number in about:
+        own = [measure for measure in CLAIMS[number].measures if measure in known]
+        if own and found.sizes["sigma"] > 1:
+            picture = study.draw(f"controls-{number}", controls.plot, found, measures=own)
+            caption = f"What this claim asks of controls, at every noise level: {', '.join(own)}"
+            shown.picture([number], picture, caption)
         for measure in CLAIMS[number].measures:
             shown.table([number], *measure_table(found, measure))
     return found

@@ -242,10 +242,10 @@ class Results:
         with whole(self.out / name) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
 
-    def draw(self, name: str, plot: Callable[..., Figure], *findings: xr.Dataset) -> Path:
+    def draw(self, name: str, plot: Callable[..., Figure], *findings: xr.Dataset, **options: Any) -> Path:
         """A figure of findings, NAME.png in the folder of figures: as it is there, or drawn."""
         prepared(self.out / "figures")
-        return drawn(self.out / "figures", name, plot, *findings)
+        return drawn(self.out / "figures", name, plot, *findings, **options)
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:

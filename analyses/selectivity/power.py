@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import Estimate, Findings, Variable, level_colours
+from analyses.ground import (
+    Estimate,
+    Findings,
+    Theme,
+    Variable,
+    figure_of,
+    level_colours,
+    line_looks,
+    new_figure,
+    themed,
+    titled,
+)
 from analyses.selectivity.analyse import CRITERIA, FINDINGS, KINDS, MIN_IMAGES, analyse, check, held
 from analyses.selectivity.kernels_counts import effective
 from probekit import checks, labels
 from probekit.errors import InputError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["POWER", "plot_power", "power_curve"]
@@ -119,45 +131,65 @@ def _steps(total: int) -> list[int]:
     return [step for step in steps if 50 <= step < total] + [max(total, MIN_IMAGES)]
 
 
-def plot_power(findings: xr.Dataset) -> Figure:
+def plot_power(findings: xr.Dataset, *, ax: Axes | None = None, theme: Theme = None) -> Figure:
     """Draw shares of types and of criteria decided against the number of images.
 
     Parameters
     ----------
     findings
         What `power_curve` returns; the panels are of the block `mid`, or else of the last.
+    ax
+        Axes to draw the share of channels whose type is decided in; by default a figure of its own.
+    theme
+        "light" (default), "dark", "print", or settings of matplotlib by name, laid over those that hold.
 
     Returns
     -------
     Figure
+        With `ax`, its figure.
 
     Raises
     ------
     InputError
-        If it is something else.
+        If it is something else, or an option is none of these.
     """
-    from matplotlib.figure import Figure
+    with themed(theme, ax):
+        findings = POWER.taken(findings, "fraction", "decided", along={"kind": KINDS, "criterion": CRITERIA})
+        blocks = list(labels.strings(findings["block"].values))
+        block = "mid" if "mid" in blocks else blocks[-1]
+        here = findings.isel(block=blocks.index(block))
+        if ax is not None:
+            _types_decided(ax, here)
+            return figure_of(ax)
+        figure = new_figure(10, 3.8)
+        undecided, criteria = figure.subplots(1, 2, sharey=True)
+        _types_decided(undecided, here)
+        _criteria_decided(criteria, here)
+        titled(figure, f"{findings.attrs.get('denoiser', '')}: what is decided of the channels of {block}")
+        return figure
 
-    findings = POWER.taken(findings, "fraction", "decided", along={"kind": KINDS, "criterion": CRITERIA})
-    blocks = list(labels.strings(findings["block"].values))
-    block = "mid" if "mid" in blocks else blocks[-1]
-    here = findings.isel(block=blocks.index(block))
-    figure = Figure(figsize=(12, 4), layout="constrained")
-    undecided, criteria = figure.subplots(1, 2, sharey=True)
-    for s, colour in enumerate(level_colours(findings.sizes["sigma"])):
+
+def _types_decided(axis: Axes, here: xr.Dataset) -> None:
+    looks = line_looks(here.sizes["sigma"])
+    for s, (colour, look) in enumerate(zip(level_colours(len(looks)), looks, strict=True)):
         share = 1 - here["fraction"].sel(kind="undecided").isel(sigma=s)
-        undecided.plot(
-            findings["n_images"], share, "o-", ms=3, color=colour, label=f"σ = {findings['sigma'].values[s]:g}"
-        )
-    undecided.set(ylabel="share of channels", title="type decided")
-    middle = findings.sizes["sigma"] // 2
-    for name in CRITERIA:
-        criteria.plot(
-            findings["n_images"], here["decided"].sel(criterion=name).isel(sigma=middle), "o-", ms=3, label=name
-        )
-    criteria.set_title(f"criterion decided, σ = {findings['sigma'].values[middle]:g}")
-    for axis in (undecided, criteria):
-        axis.set(xscale="log", xlabel="images", ylim=(-0.03, 1.03))
-        axis.legend(frameon=False, fontsize=8)
-    figure.suptitle(f"{findings.attrs.get('denoiser', '')}: what is decided of the channels of {block}", fontsize=10)
-    return figure
+        label = f"σ = {here['sigma'].values[s]:g}"
+        axis.plot(here["n_images"], share, ms=4, label=label, **{**look, "color": colour})
+    _of_images(axis, here, "type decided")
+    axis.set_ylabel("share of channels")
+
+
+def _criteria_decided(axis: Axes, here: xr.Dataset) -> None:
+    middle = here.sizes["sigma"] // 2
+    for name, look in zip(CRITERIA, line_looks(len(CRITERIA)), strict=True):
+        share = here["decided"].sel(criterion=name).isel(sigma=middle)
+        axis.plot(here["n_images"], share, ms=4, label=name, **look)
+    _of_images(axis, here, f"criterion decided, σ = {here['sigma'].values[middle]:g}")
+
+
+def _of_images(axis: Axes, here: xr.Dataset, title: str) -> None:
+    counts = here["n_images"].values
+    axis.set(xscale="log", xlabel="images", ylim=(-0.03, 1.03), title=title)
+    axis.set_xticks(counts, [f"{n:,}" for n in counts], rotation=45 if len(counts) > 8 else 0)
+    axis.minorticks_off()
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -46,6 +45,7 @@ from analyses.semantics.kernels_pairs import noise_free as noise_taken_off
 from analyses.semantics.retrieval import NEIGHBOURS, STABILITY, neighbours, stability
 from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.machine.warned import warned
 from probekit.phi.reliability import LEAST_DRAWS
 
 __all__ = ["CORRELATIONS", "FINDINGS", "analyse", "correlate"]
@@ -254,11 +254,10 @@ def correlate(
         own[4] = np.maximum(own[4], own[3])
     left_out = labels.strings(data["image"].values)[used] if members is None else np.unique(members[used])
     for (name, fixed), place in alone.items():
-        warnings.warn(
+        warned(
             f"without {clusters or 'image'} {left_out[place]} the correlation with {name}, given {fixed}, is "
             "undefined: there is no interval and no p_jackknife; give more that differ from the rest",
             RuntimeWarning,
-            stacklevel=3,
         )
     found: dict[str, Any] = {"correlation": Estimate(*own[:3]), "p_jackknife": own[3], "p_permutation": own[4]}
     coords = place_coords(data, metrics) | {"statistic": kinds, "other": list(tables), "given": list(sets)}

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyses.ground import GUIDE, block_colours, level_colours
+from analyses.ground import (
+    GUIDE,
+    Theme,
+    block_colours,
+    block_marks,
+    common_levels,
+    figure_of,
+    level_colours,
+    line_looks,
+    networks_drawn,
+    new_figure,
+    over_blocks,
+    over_levels,
+    shifted,
+    themed,
+    titled,
+    whiskers,
+)
 from analyses.semantics.analyse import FINDINGS
 from analyses.semantics.inputs import PLACE
 from analyses.semantics.reliability import RELIABILITY
@@ -23,117 +41,211 @@ __all__ = ["plot", "plot_reliability"]
 MARKS = {"yes": ("o", True, "reliable"), "no": ("x", True, "not reliable"), "undecided": ("o", False, "undecided")}
 
 
-def plot(findings: xr.Dataset) -> Figure:
+def plot(
+    findings: xr.Dataset,
+    *,
+    ax: Axes | None = None,
+    theme: Theme = None,
+    against: Mapping[str, xr.Dataset] | None = None,
+) -> Figure:
     """Draw how often images are found again, whose label neighbours have, and what distances correlate with.
 
     Parameters
     ----------
     findings
-        What `analyse` returns. The first of its distances is drawn; of correlations Spearman's where there are several
-        statistics, plain (filled) and given the last set (open), at the middle noise level.
+        What `analyse` returns; of several networks, along a dim `network`. The first of its distances is drawn; of
+        correlations Spearman's where there are several statistics, plain (filled) and given the last set (open), at the
+        middle noise level.
+    ax
+        Axes to draw the first of these in; by default a figure of its own, of all.
+    theme
+        "light" (default), "dark", "print", or settings of matplotlib by name, laid over those that hold.
+    against
+        Findings of other networks, by name: a row each, all of one scale.
 
     Returns
     -------
     Figure
-        Bars are the intervals, dashed lines chance.
+        Bars are the intervals, dashed lines chance. With `ax`, its figure.
 
     Raises
     ------
     InputError
-        If these are no findings of `analyse`, or lack dims or attributes.
+        If these are no findings of `analyse`, or lack dims or attributes, or an option is none of these.
     """
-    from matplotlib.figure import Figure
+    with themed(theme, ax):
+        found = {name: one.isel(distance=0) for name, one in networks_drawn(findings, against, _taken).items()}
+        panels = [name for name in PANELS if any(name in one for one in found.values())]
+        if ax is not None:
+            if len(found) > 1:
+                raise InputError(
+                    f"ax takes one network, and there are {', '.join(found)}: give findings of one, or no ax"
+                )
+            if not panels:
+                raise InputError(f"the findings have none of {', '.join(PANELS)}: give what semantics.analyse returns")
+            PANELS[panels[0]](ax, next(iter(found.values())))
+            ax.legend()
+            return figure_of(ax)
+        return _rows(found, panels)
 
+
+def _taken(findings: Any) -> xr.Dataset:
     findings = FINDINGS.taken(findings, *PLACE, dims=PLACE, attrs=("level",))
     for name, chance in CHANCES.items():
         if name in findings:
             findings = FINDINGS.taken(findings, name, *chance)
-    one = findings.isel(distance=0)
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    panels = [draw for name, draw in PANELS.items() if name in findings]
-    if not panels and "neighbor_index" not in findings:
+    if "neighbor_index" not in findings and not any(name in findings for name in PANELS):
         raise InputError(f"the findings have none of {', '.join(PANELS)}: give what semantics.analyse returns")
-    for axis, draw in zip(figure.subplots(1, max(1, len(panels)), squeeze=False)[0], panels, strict=False):
-        draw(axis, one)
-    figure.suptitle(
-        f"{findings.attrs.get('denoiser', '')}: {one['distance'].item()} distance in φ "
-        f"(bars: {100 * float(findings.attrs['level']):g} % intervals)",
-        fontsize=10,
-    )
+    return findings
+
+
+def _rows(found: Mapping[str, xr.Dataset], panels: list[str]) -> Figure:
+    figure = new_figure(0.8 + 3.6 * max(1, len(panels)), 0.9 + 2.9 * len(found))
+    axes = figure.subplots(len(found), max(1, len(panels)), sharex="col", sharey="col", squeeze=False).tolist()
+    for row, (name, one) in zip(axes, found.items(), strict=True):
+        for axis, panel in zip(row, panels, strict=False):
+            if panel in one:
+                PANELS[panel](axis, one)
+            if row is not axes[-1]:
+                axis.set_xlabel("")
+            if row is not axes[0]:
+                axis.set_title("")
+        if len(found) > 1:
+            row[0].set_ylabel(f"{name}\n{row[0].get_ylabel()}")
+    if "correlation" in panels:
+        # Shared axes are one axis.
+        axes[0][panels.index("correlation")].invert_yaxis()
+    entries = {label: h for axis in figure.axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(entries.values(), entries, loc="outside right center")
+    name, first = next(iter(found.items()))
+    said = f"{first['distance'].item()} distance in φ (bars: {100 * float(first.attrs['level']):g} % intervals)"
+    titled(figure, said if len(found) > 1 else f"{name}: {said}")
     return figure
 
 
-def plot_reliability(findings: xr.Dataset) -> Figure:
+def plot_reliability(
+    findings: xr.Dataset,
+    *,
+    ax: Axes | None = None,
+    theme: Theme = None,
+    against: Mapping[str, xr.Dataset] | None = None,
+) -> Figure:
     """Draw how reliable noise-free distances are by block and noise level, a panel for each distance.
 
     Parameters
     ----------
     findings
-        What `reliability` returns.
+        What `reliability` returns; of several networks, along a dim `network`.
+    ax
+        Axes to draw the first distance in; by default a figure of its own, of all.
+    theme
+        "light" (default), "dark", "print", or settings of matplotlib by name, laid over those that hold.
+    against
+        Findings of other networks, by name: a row each, all of one scale.
 
     Returns
     -------
     Figure
-        Bars are the intervals, the dashed line the target. Filled discs lie above it with their whole interval, crosses
-        below; open ones are undecided, and so is what is not known, a question mark at the lower edge.
+        Bars are the intervals, the dashed line the target. Filled marks lie above it with their whole interval, crosses
+        below; open ones are undecided, and so is what is not known, a question mark at the lower edge. With `ax`, its
+        figure.
 
     Raises
     ------
     InputError
-        If these are no findings of `reliability`, or lack dims or attributes.
+        If these are no findings of `reliability`, or lack dims or attributes, or an option is none of these.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
+    with themed(theme, ax):
+        found = networks_drawn(findings, against, _taken_reliability)
+        levels = common_levels(found, max(one.sizes["sigma"] for one in found.values()))
+        if ax is not None:
+            if len(found) > 1:
+                raise InputError(
+                    f"ax takes one network, and there are {', '.join(found)}: give findings of one, or no ax"
+                )
+            one = next(iter(found.values()))
+            _of_distance(ax, one.isel(distance=0), levels)
+            _from_least(ax, found)
+            ax.legend(handles=_entries(one, levels), fontsize="small")
+            return figure_of(ax)
+        return _reliable_rows(found, levels)
 
+
+def _taken_reliability(findings: Any) -> xr.Dataset:
     findings = RELIABILITY.taken(
         findings, "reliability", "reliable", dims=PLACE, attrs=("target", "level", "draws_split")
     )
     if "noise_free" not in findings["estimator"].values:
         raise InputError("the findings lack the estimator noise_free: give what semantics.reliability returns")
-    one = findings.sel(estimator="noise_free")
-    blocks, sigmas = list(map(str, one["block"].values)), one["sigma"].values
-    panels, colours = one.sizes["distance"], level_colours(len(sigmas))
-    width = 1.2 + panels * max(2.4, 0.9 + 0.16 * len(blocks) * len(sigmas))
-    figure = Figure(figsize=(width, 4), layout="constrained")
-    axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
-    for d, axis in enumerate(axes):
-        for s, colour in enumerate(colours):
-            # Set apart a little, so that noise levels can be told.
-            x = np.arange(len(blocks)) + 0.7 * ((s + 0.5) / len(sigmas) - 0.5)
-            _reliabilities(axis, x, one.isel(distance=d, sigma=s), tuple(colour))
-        axis.axhline(float(findings.attrs["target"]), **GUIDE)
-        axis.set_xticks(range(len(blocks)), blocks, rotation=90 if len(blocks) > 6 else 0)
-        axis.set_xlim(-0.6, len(blocks) - 0.4)
-        axis.set(title=f"{one['distance'].values[d]} distance", xlabel="block")
-    low = one["reliability_low"].values
-    # Below 0 distances from two halves of the draws have nothing in common.
-    least = float(np.nanmin(low, initial=findings.attrs["target"]))
-    axes[0].set_ylim(max(least, -0.1) - 0.04, 1.02)
-    axes[0].set_ylabel("reliability of distances")
-    marks = [
-        Line2D([], [], ls="", marker=mark, color="0.3", mfc="0.3" if filled else "white", label=said)
-        for mark, filled, said in MARKS.values()
-    ]
-    levels = [Line2D([], [], color=tuple(c), label=f"σ = {s:g}") for c, s in zip(colours, sigmas, strict=True)]
-    target = Line2D([], [], label=f"target {float(findings.attrs['target']):g}", **GUIDE)
-    figure.legend(handles=[*levels, *marks, target], loc="outside right center", frameon=False, fontsize=8)
-    figure.suptitle(
-        f"{findings.attrs.get('denoiser', '')}: noise-free distances in φ of {findings.attrs['draws_split']} draws "
-        f"(bars: {100 * float(findings.attrs['level']):g} % intervals)",
-        fontsize=10,
+    return findings.sel(estimator="noise_free")
+
+
+def _reliable_rows(found: Mapping[str, xr.Dataset], levels: list[float]) -> Figure:
+    name, first = next(iter(found.items()))
+    panels, blocks = first.sizes["distance"], max(one.sizes["block"] for one in found.values())
+    width = 1.6 + panels * max(2.4, 0.9 + 0.14 * blocks * len(levels))
+    figure = new_figure(width, 0.8 + 2.8 * len(found))
+    axes = figure.subplots(len(found), panels, sharey=True, squeeze=False).tolist()
+    for row, (network, one) in zip(axes, found.items(), strict=True):
+        for d, axis in enumerate(row[: one.sizes["distance"]]):
+            _of_distance(axis, one.isel(distance=d), levels)
+            axis.set_title(f"{one['distance'].values[d]} distance" if row is axes[0] else "")
+            axis.set_ylabel("")
+            axis.set_xlabel("block" if row is axes[-1] else "")
+        row[0].set_ylabel(f"{network}\nreliability of distances" if len(found) > 1 else "reliability of distances")
+    _from_least(axes[0][0], found)
+    figure.legend(handles=_entries(first, levels), loc="outside right center")
+    said = (
+        f"noise-free distances in φ of {first.attrs['draws_split']} draws "
+        f"(bars: {100 * float(first.attrs['level']):g} % intervals)"
     )
+    titled(figure, said if len(found) > 1 else f"{name}: {said}")
     return figure
 
 
-def _reliabilities(axis: Axes, x: np.ndarray, one: xr.Dataset, colour: tuple[float, ...]) -> None:
+def _from_least(axis: Axes, found: Mapping[str, xr.Dataset]) -> None:
+    # Below 0 distances from two halves of the draws have nothing in common.
+    ends = [np.nanmin(one["reliability_low"].values, initial=one.attrs["target"]) for one in found.values()]
+    axis.set_ylim(max(float(min(ends)), -0.1) - 0.04, 1.02)
+
+
+def _entries(one: xr.Dataset, levels: list[float]) -> list[Any]:
+    """What the legend says of noise levels, of marks, and of the target."""
+    from matplotlib.lines import Line2D
+
+    colours, looks = level_colours(len(levels)), line_looks(len(levels))
+    shown = zip(colours, looks, levels, strict=True)
+    of_levels = [
+        Line2D([], [], color=tuple(c), marker=look["marker"], ms=5, label=f"σ = {s:g}") for c, look, s in shown
+    ]
+    marks = [
+        Line2D([], [], ls="", marker=mark, color="0.5", mfc="0.5" if filled else "none", label=said)
+        for mark, filled, said in MARKS.values()
+    ]
+    return [*of_levels, *marks, Line2D([], [], label=f"target {float(one.attrs['target']):g}", **GUIDE)]
+
+
+def _of_distance(axis: Axes, one: xr.Dataset, levels: list[float]) -> None:
+    """Reliability of one distance at each block and noise level."""
+    places = over_blocks(axis, list(map(str, one["block"].values)))
+    colours, looks = level_colours(len(levels)), line_looks(len(levels))
+    for s, (level, colour, look) in enumerate(zip(levels, colours, looks, strict=True)):
+        # Set apart a little, so that noise levels can be told.
+        x = places + shifted(s, len(levels), 0.7)
+        _reliabilities(axis, x, one.sel(sigma=level, method="nearest"), tuple(colour), look["marker"])
+    axis.axhline(float(one.attrs["target"]), **GUIDE)
+    axis.set(title=f"{one['distance'].item()} distance", ylabel="reliability of distances")
+
+
+def _reliabilities(axis: Axes, x: np.ndarray, one: xr.Dataset, colour: tuple[float, ...], own: str) -> None:
     """The blocks at one distance and noise level, marked by what is decided."""
-    middle, low, high = (one[f"reliability{end}"].values for end in ("", "_low", "_high"))
+    middle, errors = whiskers(one, "reliability")
     reliable = np.array(list(map(str, one["reliable"].values)))
     for name, (mark, filled, _) in MARKS.items():
         here = np.flatnonzero((reliable == name) & ~np.isnan(middle))
-        errors = np.maximum(0, np.stack([middle - low, high - middle]))[:, here]
-        face = colour if filled else "white"
-        axis.errorbar(x[here], middle[here], errors, fmt=mark, ms=6, lw=1, color=colour, markerfacecolor=face)
+        face = colour if filled else axis.get_facecolor()
+        style = {"fmt": mark if mark == "x" else own, "ms": 5, "lw": 1, "color": colour, "markerfacecolor": face}
+        axis.errorbar(x[here], middle[here], errors[:, here], **style)
     for place in x[np.isnan(middle)]:
         axis.text(place, 0.01, "?", color=colour, ha="center", va="bottom", transform=axis.get_xaxis_transform())
 
@@ -148,19 +260,17 @@ def _found_again(axis: Axes, one: xr.Dataset) -> None:
 def _labels(axis: Axes, one: xr.Dataset) -> None:
     _over_sigma(axis, one, "precision")
     axis.axhline(one["precision_chance"].item(), **GUIDE)
-    axis.set(title=f"neighbours ({one.sizes['neighbor']}) with the label", ylabel="precision")
+    axis.set(title=f"neighbours ({one.sizes['neighbor']}) with the label", ylabel="share of neighbours")
 
 
 def _over_sigma(axis: Axes, one: xr.Dataset, name: str) -> None:
     blocks = list(map(str, one["block"].values))
-    for block, colour in zip(blocks, block_colours(blocks), strict=True):
-        part = one.sel(block=block)
-        middle, low, high = (part[f"{name}{end}"].values for end in ("", "_low", "_high"))
-        # A percentile interval need not hold the estimate.
-        errors = np.maximum(0, np.stack([middle - low, high - middle]))
-        axis.errorbar(part["sigma"].values, middle, errors, fmt="o-", ms=3, lw=1, color=colour, label=block)
-    axis.set_xlabel("σ")
-    axis.legend(frameon=False, fontsize=8)
+    places = over_levels(axis, one["sigma"].values)
+    for b, (block, colour, mark) in enumerate(zip(blocks, block_colours(blocks), block_marks(blocks), strict=True)):
+        x = places + shifted(b, len(blocks))
+        axis.errorbar(
+            x, *whiskers(one.sel(block=block), name), fmt="-", marker=mark, ms=4, lw=1, color=colour, label=block
+        )
 
 
 def _correlations(axis: Axes, one: xr.Dataset) -> None:
@@ -170,29 +280,19 @@ def _correlations(axis: Axes, one: xr.Dataset) -> None:
     sets = [0, one.sizes["given"] - 1] if one.sizes["given"] > 1 else [0]
     lines = one.sizes["block"] * len(sets)
     blocks = list(map(str, one["block"].values))
-    for b, (block, colour) in enumerate(zip(blocks, block_colours(blocks), strict=True)):
+    for b, (block, colour, mark) in enumerate(zip(blocks, block_colours(blocks), block_marks(blocks), strict=True)):
         for k, g in enumerate(sets):
-            part = one.sel(block=block).isel(given=g)
-            middle, low, high = (part[f"correlation{end}"].values for end in ("", "_low", "_high"))
+            middle, errors = whiskers(one.sel(block=block).isel(given=g), "correlation")
             # Set apart a little, so that blocks can be told.
-            y = np.arange(len(middle)) + 0.6 * ((b * len(sets) + k + 0.5) / lines - 0.5)
-            axis.errorbar(
-                middle,
-                y,
-                xerr=np.maximum(0, np.stack([middle - low, high - middle])),
-                fmt="o",
-                ms=4,
-                lw=1,
-                color=colour,
-                markerfacecolor="white" if k else colour,
-                label="_" if k else block,
-            )
+            y = np.arange(len(middle)) + shifted(b * len(sets) + k, lines, 0.7)
+            face = axis.get_facecolor() if k else colour
+            style = {"fmt": mark, "ms": 4, "lw": 1, "color": colour, "markerfacecolor": face}
+            axis.errorbar(middle, y, xerr=errors, label="_" if k else block, **style)
     axis.axvline(0, **GUIDE)
     axis.set_yticks(range(one.sizes["other"]), list(map(str, one["other"].values)))
-    axis.invert_yaxis()
-    said = f" (open: given {one['given'].values[-1]})" if len(sets) > 1 else ""
-    axis.set_title(f"{kind.replace('_', ' ')}, σ = {one['sigma'].item():g}{said}", fontsize=9)
-    axis.legend(frameon=False, fontsize=8)
+    said = f"\n(open: given {one['given'].values[-1]})" if len(sets) > 1 else ""
+    axis.set_title(f"{kind.replace('_', ' ')} correlation, σ = {one['sigma'].item():g}{said}")
+    axis.set_xlabel("correlation with distances in φ")
 
 
 # What a panel draws beside its variable.

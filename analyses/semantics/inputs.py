@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from analyses.semantics.kernels_pairs import METRICS, MIN_IMAGES, distance_matri
 from probekit import checks, labels
 from probekit.errors import InputError
 from probekit.machine.reading import reading
+from probekit.machine.warned import warned
 
 __all__ = [
     "ALONE",
@@ -134,12 +134,10 @@ def defined(x: np.ndarray, where: str, metric: str, *, warn: bool = True, noise_
     """Whether features tell images apart; a warning says where they do not."""
     images = int((~np.isfinite(x).all(axis=1)).sum())
     found = images, not x.size, not images and same(x)
-    return tells_apart(found, where, metric, warn=warn, noise_free=noise_free, stacklevel=5)
+    return tells_apart(found, where, metric, warn=warn, noise_free=noise_free)
 
 
-def tells_apart(
-    found: tuple[int, bool, bool], where: str, metric: str, *, warn: bool, noise_free: bool, stacklevel: int = 4
-) -> bool:
+def tells_apart(found: tuple[int, bool, bool], where: str, metric: str, *, warn: bool, noise_free: bool) -> bool:
     """As `defined`, of the number of images without a distance, and whether no feature is left or all are alike."""
     images, nothing, alike = found
     if images:
@@ -152,7 +150,7 @@ def tells_apart(
     else:
         return True
     if warn:
-        warnings.warn(f"at {where} {what}: findings there are NaN", RuntimeWarning, stacklevel=stacklevel)
+        warned(f"at {where} {what}: findings there are NaN", RuntimeWarning)
     return False
 
 

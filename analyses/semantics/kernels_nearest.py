@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from analyses.semantics.kernels_pairs import (
     same,
     spreads,
 )
+from probekit.machine.warned import warned
 from probekit.phi.reliability import signed_root
 
 __all__ = [
@@ -317,22 +317,18 @@ def found_again(query: Side, key: Side, groups: np.ndarray, metric: str, where: 
         q, _ = noise_free(query.phi, query.se, metric, spread)
         k, noise = noise_free(key.phi, key.se, metric, spread)
     if not (np.isfinite(q).all() and np.isfinite(k).all()):
-        warnings.warn(
+        warned(
             f"at {where} the {metric} distance is undefined for images {lacking}: findings there are NaN",
             RuntimeWarning,
-            stacklevel=5,
         )
         return np.full((3, groups.size), np.nan)
     if same(query.phi) or same(key.phi):
-        warnings.warn(
-            f"at {where} φ is the same for all images: they are found again at chance", RuntimeWarning, stacklevel=5
-        )
+        warned(f"at {where} φ is the same for all images: they are found again at chance", RuntimeWarning)
     elif not k.size:
-        warnings.warn(
+        warned(
             f"at {where} no channel varies by more than its noise: images are found again at chance by the {metric} "
             "distance",
             RuntimeWarning,
-            stacklevel=5,
         )
         noise = np.zeros(len(key.phi))
     nearer, equal = np.concatenate([ranks(q[members], k[members], noise[members]) for members in groups], axis=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +39,7 @@ from analyses.semantics.kernels_pairs import (
 )
 from probekit import checks, labels
 from probekit.errors import InputError
+from probekit.machine.warned import warned
 from probekit.phi.reliability import (
     LEAST_DRAWS,
     RELIABLE,
@@ -173,11 +173,10 @@ def reliability(
                 each = [_correlated(here[:, pair], metric, spread, estimator, groups) for pair in pairs]
                 values = np.mean(each, axis=0)
                 if np.isnan(values[0]):
-                    warnings.warn(
+                    warned(
                         f"at σ = {site.sigma:g}, block {site.name} the {metric} distance is undefined, or the same for "
                         f"all images ({estimator}): findings there are NaN, and nothing is decided",
                         RuntimeWarning,
-                        stacklevel=3,
                     )
                     continue
                 predicted = spearman_brown(values, kept / pairs.shape[2])

@@ -10,9 +10,22 @@ import xarray as xr
 from torch import nn
 
 from analyses import selectivity
-from analyses.ground import Findings, Variable, as_network, chosen_channels, noise_level, picture, repeats
+from analyses.ground import (
+    Findings,
+    Theme,
+    Variable,
+    as_network,
+    chosen_channels,
+    new_figure,
+    noise_level,
+    picture,
+    repeats,
+    themed,
+    titled,
+)
 from probekit import checks, labels, tap
 from probekit import images as image_sources
+from probekit.channels import channel_names
 from probekit.errors import InputError
 from probekit.machine.memory import refuse_array
 
@@ -142,13 +155,15 @@ def most_excited(phi: np.ndarray, top: int) -> tuple[np.ndarray, int]:
     return kept[np.argsort(-height[kept], kind="stable")][:SHOWN], len(height) - len(kept)
 
 
-def sheet(findings: xr.Dataset) -> Figure:
+def sheet(findings: xr.Dataset, *, theme: Theme = None) -> Figure:
     """Draw the patches that excite each channel, a row each, with the channel's maps beside them.
 
     Parameters
     ----------
     findings
         What `excited` returns.
+    theme
+        "light" (default), "dark", "print", or settings of matplotlib by name, laid over those that hold.
 
     Returns
     -------
@@ -160,22 +175,27 @@ def sheet(findings: xr.Dataset) -> Figure:
     InputError
         If these are no findings of `excited`.
     """
-    from matplotlib.figure import Figure
-
     findings = EXCITED.taken(
         findings, "patch", "activation_map", "activity", "photographs", attrs=("block", "shown_sigma")
     )
+    with themed(theme):
+        return _sheet(findings)
+
+
+def _sheet(findings: xr.Dataset) -> Figure:
     channels, ranks = findings.sizes["channel"], findings.sizes["rank"]
-    figure = Figure(figsize=(1.2 + 1.1 * ranks * 2, 0.6 + 0.75 * channels), layout="constrained")
+    figure = new_figure(1.4 + 1.1 * ranks * 2, 0.6 + 0.8 * channels)
     axes = figure.subplots(channels, 2 * ranks, squeeze=False)
+    names = channel_names(findings)
     for c, row in enumerate(axes):
         here = findings.isel(channel=c)
         largest = max(float(np.nanmax(here["activation_map"].values)), TINY)
         for r in range(ranks):
             picture(row[2 * r], here["patch"].isel(rank=r).values)
             picture(row[2 * r + 1], here["activation_map"].isel(rank=r).values[None], limits=(0.0, largest))
-        row[0].set_ylabel(f"{int(here['unit'])}\n{int(here['photographs'])} of {ranks}", fontsize=7)
-    block, sigma = findings.attrs["block"], float(findings.attrs["shown_sigma"])
-    said = f"{block}, σ = {sigma:g}: patches that excite a channel most, and its maps; photographs among them"
-    figure.suptitle(said, fontsize=8)
+        said = f"{names[c]}\n{int(here['photographs'])} of {ranks}"
+        row[0].set_ylabel(said, fontsize="small", rotation=0, ha="right", va="center")
+    sigma = float(findings.attrs["shown_sigma"])
+    said = "patches that excite a channel most, and its maps; beside it how many photographs they are of"
+    titled(figure, f"σ = {sigma:g}: {said}")
     return figure

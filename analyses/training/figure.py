@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+import xarray as xr
 
-from analyses.ground import GUIDE, block_colours
+from analyses.ground import GUIDE, Theme, block_colours, block_marks, figure_of, new_figure, themed, titled, whiskers
 from analyses.training.analyse import FINDINGS
 from probekit.checks import number
 
 if TYPE_CHECKING:
-    import xarray as xr
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["plot"]
@@ -25,7 +25,7 @@ PANELS = {
 }
 
 
-def plot(findings: xr.Dataset, *, sigma: float | None = None) -> Figure:
+def plot(findings: xr.Dataset, *, sigma: float | None = None, ax: Axes | None = None, theme: Theme = None) -> Figure:
     """Draw participation ratio, types of channel, images found again and neighbours of one label through training.
 
     Parameters
@@ -34,45 +34,62 @@ def plot(findings: xr.Dataset, *, sigma: float | None = None) -> Figure:
         What `analyse` returns.
     sigma
         Noise level that is drawn, one of the findings'; the least by default. Images are found again from the largest.
+    ax
+        Axes to draw the participation ratio in; by default a figure of its own, of all.
+    theme
+        "light" (default), "dark", "print", or settings of matplotlib by name, laid over those that hold.
 
     Returns
     -------
     Figure
+        With `ax`, its figure.
 
     Raises
     ------
     InputError
-        If these are no findings of `analyse`, or lack the noise level.
+        If these are no findings of `analyse`, or lack the noise level, or an option is none of these.
     """
-    from matplotlib.figure import Figure
+    with themed(theme, ax):
+        findings = FINDINGS.taken(findings, "participation_ratio", "fraction", "psnr", attrs=("batch_size",))
+        levels = findings["sigma"].values
+        known = f"one of the noise levels {', '.join(f'{s:g}' for s in levels)}"
+        wanted = float(levels.min() if sigma is None else number("sigma", sigma, known, good=lambda s: s in levels))
+        if ax is not None:
+            _panel(ax, findings, "participation_ratio", wanted)
+            ax.legend()
+            return figure_of(ax)
+        shown = [name for name in PANELS if name in ("selective", "silent") or name in findings]
+        # Three beside each other can be read on a page.
+        columns = min(3, len(shown))
+        rows = -(-len(shown) // columns)
+        figure = new_figure(0.9 + 3.5 * columns, 0.6 + 3 * rows)
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis, name in zip(axes, shown, strict=False):
+            _panel(axis, findings, name, float(levels.max()) if name == "found_again" else wanted)
+        for axis in axes[len(shown) :]:
+            axis.remove()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+        titled(figure, f"{findings.attrs.get('denoiser', '')} through training")
+        return figure
 
-    findings = FINDINGS.taken(findings, "participation_ratio", "fraction", "psnr", attrs=("batch_size",))
-    levels = findings["sigma"].values
-    known = f"one of the noise levels {', '.join(f'{s:g}' for s in levels)}"
-    wanted = float(levels.min() if sigma is None else number("sigma", sigma, known, good=lambda s: s in levels))
-    shown = [name for name in PANELS if name in ("selective", "silent") or name in findings]
-    figure = Figure(figsize=(3.4 * len(shown), 3.6), layout="constrained")
-    axes = figure.subplots(1, len(shown), squeeze=False)[0]
+
+def _panel(axis: Axes, findings: xr.Dataset, name: str, sigma: float) -> None:
     blocks = list(map(str, findings["block"].values))
     seen = findings["step"].values * int(findings.attrs["batch_size"])
-    for axis, name in zip(axes, shown, strict=True):
-        at = float(levels.max()) if name == "found_again" else wanted
-        for block, colour in zip(blocks, block_colours(blocks), strict=True):
-            value, low, high = (_curve(findings, name, end, at, block) for end in ("", "_low", "_high"))
-            errors = np.maximum(0, np.stack([value - low, high - value]))
-            axis.errorbar(seen, value, errors, fmt="o-", ms=3, lw=1, color=colour, label=block)
-        if name == "same_label" and "same_label_chance" in findings:
-            axis.axhline(findings["same_label_chance"].item(), **GUIDE)
-        axis.set(xlabel="images seen", ylim=(0, None))
-        axis.set_title(f"{PANELS[name]}, σ = {at:g}", fontsize=9)
-    axes[0].legend(frameon=False, fontsize=8)
-    figure.suptitle(f"{findings.attrs.get('denoiser', '')} through training", fontsize=9)
-    return figure
+    for block, colour, mark in zip(blocks, block_colours(blocks), block_marks(blocks), strict=True):
+        one, variable = _curve(findings, name, sigma, block)
+        axis.errorbar(seen, *whiskers(one, variable), fmt="-", marker=mark, ms=4, lw=1, color=colour, label=block)
+    if name == "same_label" and "same_label_chance" in findings:
+        axis.axhline(findings["same_label_chance"].item(), **GUIDE)
+    said = "share of images" if name in ("found_again", "same_label") else "share of channels"
+    axis.set(xlabel="images seen", ylim=(0, None), ylabel=PANELS[name] if name == "participation_ratio" else said)
+    axis.set_title(f"{PANELS[name]}, σ = {sigma:g}")
 
 
-def _curve(findings: xr.Dataset, name: str, end: str, sigma: float, block: str) -> np.ndarray:
+def _curve(findings: xr.Dataset, name: str, sigma: float, block: str) -> tuple[xr.Dataset, str]:
+    """What a panel draws of one block, and the variable that it is."""
     kind = name in ("selective", "silent")
-    one = findings[f"fraction{end}"].sel(kind=name) if kind else findings[f"{name}{end}"]
-    if "distance" in one.dims:
+    one = findings.sel(kind=name) if kind else findings
+    if not kind and "distance" in findings[name].dims:
         one = one.sel(distance="standardised")
-    return one.sel(sigma=sigma, block=block).values
+    return one.sel(sigma=sigma, block=block), "fraction" if kind else name

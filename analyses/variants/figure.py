@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analyses.ground import GUIDE, PALETTE, picture, rounded, shown_range
+from analyses.ground import (
+    GUIDE,
+    MARKERS,
+    PALETTE,
+    Theme,
+    figure_of,
+    new_figure,
+    picture,
+    rounded,
+    shown_range,
+    themed,
+    titled,
+)
 from analyses.variants.analyse import FINDINGS
 from probekit.checks import whole
 from probekit.labels import strings
@@ -21,7 +33,7 @@ __all__ = ["plot", "sheet"]
 UNITS = {"diversity": "intensity", "seconds": "s"}
 
 
-def plot(findings: xr.Dataset) -> Figure:
+def plot(findings: xr.Dataset, *, ax: Axes | None = None, theme: Theme = None) -> Figure:
     """Draw each measure as dots with intervals and numbers, one line for each variant.
 
     Parameters
@@ -29,40 +41,59 @@ def plot(findings: xr.Dataset) -> Figure:
     findings
         What `table` returns.
 
+    ax
+        Axes to draw the first measure in; by default a figure of its own, of all.
+    theme
+        "light" (default), "dark", "print", or settings of matplotlib by name, laid over those that hold.
+
     Returns
     -------
     Figure
-        Grey: untrained. Hollow marks do not differ from the first variant: the interval of their difference holds 0.
+        Squares: untrained. Hollow marks do not differ from the first variant: the interval of their difference holds 0.
+        With `ax`, its figure.
 
     Raises
     ------
     InputError
-        If the findings are not of this analysis.
+        If the findings are not of this analysis, or an option is none of these.
     """
-    from matplotlib.figure import Figure
+    with themed(theme, ax):
+        dims = ("variant", "measure", "image", "sample")
+        findings = FINDINGS.taken(
+            findings, "value", "low", "high", "difference", "network", dims=dims, attrs=("level",)
+        )
+        known = [m for m in strings(findings["measure"].values) if findings["value"].sel(measure=m).notnull().any()]
+        if ax is None:
+            return _whole(findings, known)
+        _panel(ax, findings.sel(measure=known[0]))
+        _named(ax, strings(findings["variant"].values).tolist())
+        return figure_of(ax)
 
-    dims = ("variant", "measure", "image", "sample")
-    findings = FINDINGS.taken(findings, "value", "low", "high", "difference", "network", dims=dims, attrs=("level",))
-    known = [m for m in strings(findings["measure"].values) if findings["value"].sel(measure=m).notnull().any()]
-    names = strings(findings["variant"].values)
-    cols = min(5, len(known))
+
+def _whole(findings: xr.Dataset, known: list[str]) -> Figure:
+    names = strings(findings["variant"].values).tolist()
+    cols = min(4, len(known))
     lines = -(-len(known) // cols)
-    figure = Figure(figsize=(2.2 + 2.5 * cols, lines * (0.9 + 0.24 * len(names))), layout="constrained")
+    figure = new_figure(2.2 + 2.5 * cols, 0.4 + lines * (0.9 + 0.24 * len(names)))
     axes = figure.subplots(lines, cols, sharey=True, squeeze=False)
     for axis, name in zip(axes.flat, known, strict=False):
         _panel(axis, findings.sel(measure=name))
-        axis.set_title(f"{name}, {UNITS[name]}" if name in UNITS else name, fontsize=9)
     for axis in axes.flat[len(known) :]:
-        axis.set_axis_off()
-    axes[0, 0].set_yticks(range(len(names)), names)
-    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
+        axis.remove()
+    _named(axes[0, 0], names)
     percent = 100 * float(findings.attrs["level"])
-    figure.suptitle(
-        f"{findings.attrs.get('denoiser', '')}: {findings.sizes['image']} conditions, {findings.sizes['sample']} "
-        f"samples each; {percent:g} % intervals over conditions; grey: untrained; hollow: no different from {names[0]}",
-        fontsize=9,
+    said = f"{findings.sizes['image']} conditions, {findings.sizes['sample']} samples each"
+    titled(
+        figure,
+        f"{findings.attrs.get('denoiser', '')}: {said}; {percent:g} % intervals over conditions\n"
+        f"squares: untrained; hollow: no different from {names[0]}",
     )
     return figure
+
+
+def _named(axis: Axes, names: list[str]) -> None:
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.5, -0.5)
 
 
 def _panel(axis: Axes, part: xr.Dataset) -> None:
@@ -78,30 +109,28 @@ def _panel(axis: Axes, part: xr.Dataset) -> None:
     for v, (at, role) in enumerate(zip(value, strings(part["network"].values), strict=True)):
         if not np.isfinite(at):
             continue
-        colour = PALETTE.get(role, PALETTE["other network"])
+        role = role if role in MARKERS else "other network"
+        colour = PALETTE[role]
         alike = v > 0 and part["difference_low"].values[v] <= 0 <= part["difference_high"].values[v]
         axis.plot([low[v], high[v]], [v, v], color=colour, lw=1)
-        axis.plot(at, v, "o", ms=4, color=colour, mfc="white" if alike else colour)
+        axis.plot(at, v, MARKERS[role], ms=5, color=colour, mfc=axis.get_facecolor() if alike else colour)
         # Numbers in a column at the right, clear of marks and intervals.
-        axis.text(
-            1.03,
-            v,
-            rounded(at, 2),
-            fontsize=7,
-            va="center",
-            transform=axis.get_yaxis_transform(),
-        )
+        place = axis.get_yaxis_transform()
+        axis.text(1.03, v, rounded(at, 2), fontsize="small", va="center", transform=place)
     if shown.min() < 0 < shown.max() or "nearer" in str(part["measure"].item()):
         axis.axvline(0, **GUIDE)
     axis.margins(x=0.12)
-    axis.tick_params(labelsize=7)
+    name = str(part["measure"].item())
+    axis.set_title(f"{name}, {UNITS[name]}" if name in UNITS else name)
+    axis.grid(axis="y", lw=0.5, alpha=0.3)
+    axis.set_axisbelow(True)
     if wide:
         axis.minorticks_off()
     else:
         axis.locator_params(axis="x", nbins=4)
 
 
-def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2) -> Figure:
+def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2, theme: Theme = None) -> Figure:
     """Draw a few conditions, and under each its samples by every variant.
 
     Parameters
@@ -110,6 +139,8 @@ def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2) -> Fig
         What `table` returns.
     conditions, samples
         Most shown: conditions, from the first, and samples of each.
+    theme
+        "light" (default), "dark", "print", or settings of matplotlib by name, laid over those that hold.
 
     Returns
     -------
@@ -122,14 +153,17 @@ def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2) -> Fig
     InputError
         If the findings are not of this analysis, or a number is not at least 1.
     """
-    from matplotlib.figure import Figure
-
     findings = FINDINGS.taken(findings, "samples", "condition", "match", "what")
     count = min(whole("conditions", conditions, least=1), findings.sizes["image"])
     each = min(whole("samples", samples, least=1), findings.sizes["sample"])
+    with themed(theme):
+        return _sheet(findings, count, each)
+
+
+def _sheet(findings: xr.Dataset, count: int, each: int) -> Figure:
     names = strings(findings["variant"].values)
     lines = len(names) + 1
-    figure = Figure(figsize=(2.9 + 0.95 * count * each, 0.4 + 1.0 * lines), layout="constrained")
+    figure = new_figure(2.9 + 0.95 * count * each, 0.4 + 1.0 * lines)
     axes = figure.subplots(lines, 1 + count * each, squeeze=False, width_ratios=[2.6] + [1] * (count * each))
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
@@ -146,14 +180,13 @@ def sheet(findings: xr.Dataset, *, conditions: int = 4, samples: int = 2) -> Fig
                 axis = axes[v + 1, 1 + i * each + k]
                 picture(axis, findings["samples"].values[v, i, k], limits=limits)
                 error = rounded(100 * float(findings["match"].values[v, i, k]), 2)
-                axis.set_xlabel(f"{error} %", fontsize=6, labelpad=1)
-    figure.suptitle(
-        f"{findings.attrs.get('denoiser', '')}: {each} samples of each condition; error of φ at the block held",
-        fontsize=9,
+                axis.set_xlabel(f"{error} %", fontsize="small", labelpad=1)
+    titled(
+        figure, f"{findings.attrs.get('denoiser', '')}: {each} samples of each condition; error of φ at the block held"
     )
     return figure
 
 
 def _caption(axis: Axes, name: str, what: str) -> None:
-    axis.text(0, 0.62, name, fontsize=9, fontweight="bold", va="center", transform=axis.transAxes)
-    axis.text(0, 0.38, what, fontsize=6.5, va="center", transform=axis.transAxes, wrap=True)
+    axis.text(0, 0.62, name, fontweight="bold", va="center", transform=axis.transAxes)
+    axis.text(0, 0.38, what, fontsize="small", va="center", transform=axis.transAxes, wrap=True)

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from probekit import images as image_sources
+from probekit.drawing.shown import Shown
 from probekit.errors import InputError
 from probekit.labels import by_id, strings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["drawn"]
 
@@ -48,11 +49,14 @@ def drawn(data: xr.Dataset, name: str, level: int, images: Any = None) -> Figure
     half = (len(order) - count) // 2
     rows = {"strongest": order[:count], "middle": order[half : half + count], "weakest": order[len(order) - count :]}
     pictures = None if images is None else _pictures(images, ids[np.unique(np.concatenate(list(rows.values())))])
-    figure = Figure(figsize=(9, 2.6 + 3 * 1.25), layout="constrained")
+    figure = Shown(figsize=(9, 2.6 + 3 * 1.25), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=[2.6, 3 * 1.25], squeeze=False)[:, 0]
     response, distribution = upper.subplots(1, 2)
     _response(response, sigma, phi, rest, level)
     distribution.hist(phi[:, level], bins=40, color=INK)
+    # Channels that few images excite have a tail that bars of its own height would hide.
+    distribution.set_yscale("log")
+    distribution.set_ylim(0.7, None)
     if rest is not None:
         distribution.axvline(rest[level], color=REST, ls="--", lw=1.5, label="rest")
         distribution.legend(frameon=False, fontsize=8)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any
+from typing import Any, ClassVar
 
-from matplotlib import colormaps, rc_context
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -18,6 +18,7 @@ from matplotlib.textpath import TextToPath
 
 from probekit.drawing.lanes import Lane, lanes
 from probekit.drawing.plan import Box, Frame, Plan
+from probekit.drawing.shown import Shown
 
 __all__ = ["Picture", "drawn"]
 
@@ -42,15 +43,13 @@ NOTHING = "no submodule makes a map, so there is nothing to tap"
 SIGNS = {"add": "+", "sub": "−", "rsub": "−", "mul": "×"}
 
 
-class Picture(Figure):
+class Picture(Shown):
     """A figure whose text stays text in SVG and PDF files, so that names can be copied."""
 
-    def draw(self, renderer: Any) -> None:
-        with rc_context({"svg.fonttype": "none", "svg.hashsalt": "probekit", "pdf.fonttype": 42}):
-            super().draw(renderer)
+    always: ClassVar[Mapping[str, Any]] = {"svg.fonttype": "none", "svg.hashsalt": "probekit", "pdf.fonttype": 42}
 
     def _repr_svg_(self) -> str:
-        """What notebooks show, also those that have not loaded pyplot."""
+        """What notebooks show where they can: names that can be copied, at every size."""
         with StringIO() as text:
             self.savefig(text, format="svg", metadata={"Date": None})
             return text.getvalue()
@@ -104,7 +103,7 @@ class _Drawing:
         title = self._title()
         wide = max(self.end - self.start, width(title, TITLE) + 2 * MARGIN, MIN_WIDTH)
         high = self.depth + TOP + (BOTTOM if self.costs else 0.1)
-        figure = Picture(figsize=(wide, high))
+        figure = Picture(facecolor="white", figsize=(wide, high))
         axis = figure.add_axes((0, 0, 1, 1))
         axis.set_axis_off()
         # The sheet is as wide as it must be, with what is drawn in its middle.

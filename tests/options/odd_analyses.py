@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ import probekit
 from analyses import clusters, densities, descriptors, probe, selectivity, semantics, sparsity, subspaces
 from probekit import labels
 from probekit.images import ImageSet
-from tests.odd import NOTHING, ODD
+from tests.odd import NOTHING, ODD, Call
 
 __all__ = [
     "CLUSTERED",
@@ -61,6 +62,21 @@ RESAMPLED: Mapping[str, Any] = {"resamples": 100, "level": 0.95, "seed": 0}
 TAKEN = {"resamples": {"np.uint8"}, "permutations": {"np.uint8"}, "level": SHARES, "seed": SEEDS}
 QUICK: Mapping[str, Any] = {"distances": ["euclidean"], **RESAMPLED}
 TOLD = TAKEN | {"label": NOTHING, "clusters": NOTHING, "distances": NOTHING, "statistics": NOTHING}
+
+
+# What figures take besides findings: nothing, of all that is odd, but for settings of which there are none.
+LOOKS = {"ax": NOTHING, "theme": NOTHING | NO_ENTRIES, "against": NOTHING | NO_ENTRIES}
+
+
+def figure(
+    function: Callable[..., Any],
+    good: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
+    takes: Mapping[str, Collection[str]] | None = None,
+) -> Call:
+    """A call of a function that draws, with the options that it shares with all others of its kind."""
+    shared = {name: None for name in LOOKS if name in inspect.signature(function).parameters}
+    whole = (lambda: {**good(), **shared}) if callable(good) else {**good, **shared}
+    return Call(function, whole, {**(takes or {}), **{name: LOOKS[name] for name in shared}})
 
 
 def dataset(prefix: str = "a", images: int = 24, draws: int = 0) -> xr.Dataset:

@@ -45,5 +45,5 @@ CALLS: dict[str, Call] = {
         {"compared": COMPARED, "links": {"net": {6: "page.md"}}},
         {"links": NOTHING | NO_ENTRIES},
     ),
-    "claims.plot": Call(claims.plot, {"compared": COMPARED}),
+    "claims.plot": made.figure(claims.plot, {"compared": COMPARED}),
 }

@@ -9,7 +9,7 @@ import probekit
 from analyses import cues
 from tests.analyses.cues.making import IDS, planted
 from tests.odd import FLAGS, FUNCTIONS, LEVELS, MODULES, NOTHING, PATHS, Call
-from tests.options.odd_analyses import COUNTS, HUGE, LARGER, QUICK, SHARES, TAKEN
+from tests.options.odd_analyses import COUNTS, HUGE, LARGER, QUICK, SHARES, TAKEN, figure
 from tests.options.odd_network_rooms import NOWHERE, OWN, begun
 
 __all__ = ["CALLS"]
@@ -69,5 +69,5 @@ CALLS: dict[str, Call] = {
         then=lambda settings: TABLED(CONFLICT, OWN, settings=settings, progress=False),
     ),
     "cues.verdict": Call(cues.verdict, {"findings": FOUND, "blocks": "planted", "distance": "euclidean"}),
-    "cues.plot": Call(cues.plot, {"findings": FOUND, "distance": None}, {"distance": NOTHING}),
+    "cues.plot": figure(cues.plot, {"findings": FOUND, "distance": None}, {"distance": NOTHING}),
 }

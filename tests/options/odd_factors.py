@@ -40,7 +40,7 @@ CALLS: dict[str, Call] = {
         {"denoiser": networks.OWN, "data": PHI, "images": networks.CLASSED, "seed": 0},
         {"seed": made.SEEDS},
     ),
-    "factors.plot": Call(
+    "factors.plot": made.figure(
         factors.plot,
         {"findings": FOUND, "others": None, "matrix": "correlation", "sigma": None},
         {"others": NOTHING | made.NO_ENTRIES, "sigma": NOTHING},

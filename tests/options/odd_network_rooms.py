@@ -27,7 +27,7 @@ from probekit.errors import CapacityError
 from probekit.models.unet import UNet
 from probekit.synthetic.patch_model import PatchModel
 from tests.odd import FLAGS, FUNCTIONS, LEVELS, MODULES, NOTHING, ODD, PATHS, TEXTS, Call
-from tests.options.odd_analyses import COUNTS, HUGE, LARGER, NO_ITEMS, RESAMPLED, SEEDS, SHARES, TAKEN
+from tests.options.odd_analyses import COUNTS, HUGE, LARGER, NO_ITEMS, RESAMPLED, SEEDS, SHARES, TAKEN, figure
 
 __all__ = ["CALLS"]
 
@@ -293,7 +293,7 @@ CALLS: dict[str, Call] = {
             "seed": SEEDS,
         },
     ),
-    "attribution.plot": Call(attribution.plot, {"findings": ATTRIBUTED}),
+    "attribution.plot": figure(attribution.plot, {"findings": ATTRIBUTED}),
     "concepts.Settings": Call(
         concepts.Settings,
         {
@@ -392,7 +392,7 @@ CALLS: dict[str, Call] = {
         # It is the sampler that takes the denoiser.
         without={"sampler": NOTHING, "denoiser": ODD},
     ),
-    "concepts.plot": Call(concepts.plot, {"findings": CONCEPTS}),
+    "concepts.plot": figure(concepts.plot, {"findings": CONCEPTS}),
     "controls.table": Call(
         TABLED,
         {
@@ -434,7 +434,11 @@ CALLS: dict[str, Call] = {
         },
         without={"store": NOTHING | PATHS, "untrained": {"np.uint8"}},
     ),
-    "controls.plot": Call(controls.plot, controls_found),
+    "controls.plot": figure(
+        controls.plot,
+        lambda: {**controls_found(), "measures": None, "sigma": None},
+        {"measures": NOTHING, "sigma": NOTHING},
+    ),
     "controls.Settings": Call(
         controls.Settings,
         NUMBERS,
@@ -482,8 +486,10 @@ CALLS: dict[str, Call] = {
         without={"sigmas": NOTHING},
     ),
     "generalisation.card_entry": Call(generalisation.card_entry, {"findings": COPIES}),
-    "generalisation.plot": Call(generalisation.plot, {"findings": COPIES, "most": 2}, {"most": LARGER | HUGE}),
-    "generalisation.sheet": Call(generalisation.sheet, {"findings": COPIES, "columns": 2}, {"columns": LARGER | HUGE}),
+    "generalisation.plot": figure(generalisation.plot, {"findings": COPIES, "most": 2}, {"most": LARGER | HUGE}),
+    "generalisation.sheet": figure(
+        generalisation.sheet, {"findings": COPIES, "columns": 2}, {"columns": LARGER | HUGE}
+    ),
     "textures.photographs_sha256": Call(textures.photographs_sha256, {"photographs": PHOTOGRAPHS}),
     "textures.patches": Call(
         textures.patches,
@@ -601,8 +607,8 @@ CALLS: dict[str, Call] = {
         },
         without={"store": NOTHING | PATHS, "denoiser": MODULES, "settings": NOTHING},
     ),
-    "textures.plot": Call(textures.plot, textures_found),
-    "textures.plot_curves": Call(textures.plot_curves, textures_found),
+    "textures.plot": figure(textures.plot, textures_found),
+    "textures.plot_curves": figure(textures.plot_curves, textures_found),
     "textures.excited": Call(
         textures.excited,
         {
@@ -626,5 +632,5 @@ CALLS: dict[str, Call] = {
             "seed": SEEDS,
         },
     ),
-    "textures.sheet": Call(textures.sheet, {"findings": EXCITED}),
+    "textures.sheet": figure(textures.sheet, {"findings": EXCITED}),
 }

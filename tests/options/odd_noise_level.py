@@ -7,7 +7,7 @@ import numpy as np
 from analyses import noise_level
 from tests.analyses.noise_level.making import Scaled
 from tests.odd import FLAGS, LEVELS, MODULES, NOTHING, Call
-from tests.options.odd_analyses import HUGE, LARGER, RESAMPLED, TAKEN
+from tests.options.odd_analyses import HUGE, LARGER, RESAMPLED, TAKEN, figure
 
 __all__ = ["CALLS"]
 
@@ -32,5 +32,5 @@ CALLS: dict[str, Call] = {
     "noise_level.verdict": Call(
         noise_level.verdict, {"findings": FOUND, "path": PATH, "networks": None}, {"networks": NOTHING}
     ),
-    "noise_level.plot": Call(noise_level.plot, {"findings": FOUND, "path": None}, {"path": NOTHING}),
+    "noise_level.plot": figure(noise_level.plot, {"findings": FOUND, "path": None}, {"path": NOTHING}),
 }

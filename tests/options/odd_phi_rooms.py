@@ -17,7 +17,7 @@ CALLS: dict[str, Call] = {
         {"data": made.DATA, "fdr": 0.05, "fdr_method": "bh", "top": 2, "clusters": None, **made.RESAMPLED},
         made.TAKEN | {"fdr": made.SHARES, "top": made.LARGER | made.HUGE, "clusters": NOTHING},
     ),
-    "selectivity.plot": Call(selectivity.plot, {"findings": made.TYPES}),
+    "selectivity.plot": made.figure(selectivity.plot, {"findings": made.TYPES}),
     "selectivity.power_curve": Call(
         selectivity.power_curve,
         {
@@ -31,13 +31,13 @@ CALLS: dict[str, Call] = {
         },
         made.TAKEN | {"fdr": made.SHARES, "clusters": NOTHING, "numbers": NOTHING},
     ),
-    "selectivity.plot_power": Call(selectivity.plot_power, {"findings": selectivity.power_curve(made.DATA)}),
+    "selectivity.plot_power": made.figure(selectivity.plot_power, {"findings": selectivity.power_curve(made.DATA)}),
     "sparsity.analyse": Call(
         sparsity.analyse,
         {"data": made.DATA, "block_inputs": None, "clusters": "source", **made.RESAMPLED},
         made.TAKEN | {"clusters": NOTHING, "block_inputs": NOTHING | {"an empty mapping", "an empty Dataset"}},
     ),
-    "sparsity.plot": Call(sparsity.plot, {"findings": made.SPARSE}),
+    "sparsity.plot": made.figure(sparsity.plot, {"findings": made.SPARSE}),
     "sparsity.participation_ratio": Call(
         sparsity.participation_ratio,
         {"a": np.ones((2, 3)), "axis": -1},
@@ -131,7 +131,7 @@ CALLS: dict[str, Call] = {
         {"findings": made.FITTED, "truth": made.TRUTH, "data": made.DATA},
         {"data": NOTHING},
     ),
-    "subspaces.plot": Call(subspaces.plot, {"findings": made.UNION}),
+    "subspaces.plot": made.figure(subspaces.plot, {"findings": made.UNION}),
     "clusters.analyse": Call(
         clusters.analyse,
         {
@@ -195,13 +195,13 @@ CALLS: dict[str, Call] = {
             "seed": made.SEEDS,
         },
     ),
-    "clusters.plot": Call(clusters.plot, {"findings": made.CLUSTERED}),
-    "clusters.plot_embedding": Call(
+    "clusters.plot": made.figure(clusters.plot, {"findings": made.CLUSTERED}),
+    "clusters.plot_embedding": made.figure(
         clusters.plot_embedding,
         {"embedding": made.MAP, "findings": made.CLUSTERED, "label": "label"},
         {"label": TEXTS},
     ),
-    "clusters.sheet": Call(
+    "clusters.sheet": made.figure(
         clusters.sheet,
         {
             "images": np.zeros((24, 1, 2, 2), np.float32),
@@ -241,7 +241,7 @@ CALLS: dict[str, Call] = {
         | {"epochs": made.LARGER | made.HUGE},
     ),
     "probe.compare": Call(probe.compare, {"first": made.PROBED, "second": made.PROBED, **made.RESAMPLED}, made.TAKEN),
-    "probe.plot": Call(probe.plot, {"findings": made.PROBED}),
+    "probe.plot": made.figure(probe.plot, {"findings": made.PROBED}),
     "probe.penalties_of": Call(
         probe.penalties_of, {"penalties": [0.1]}, {"penalties": {"a tuple", "an iterator", "a DataArray of one dim"}}
     ),
@@ -360,8 +360,8 @@ CALLS: dict[str, Call] = {
     "semantics.class_table": Call(
         semantics.class_table, {"table": made.TABLE, "classes": np.array(["class 0", "class 1"])}
     ),
-    "semantics.plot": Call(semantics.plot, {"findings": made.SEMANTIC}),
-    "semantics.plot_reliability": Call(
+    "semantics.plot": made.figure(semantics.plot, {"findings": made.SEMANTIC}),
+    "semantics.plot_reliability": made.figure(
         semantics.plot_reliability,
         {"findings": semantics.reliability(made.DRAWN, distances="euclidean", splits=1)},
     ),
@@ -427,7 +427,7 @@ CALLS: dict[str, Call] = {
     "densities.empirical_denoiser": Call(
         densities.empirical_denoiser, {"samples": torch.ones(5, 2)}, {"samples": {"a tensor of 4 dims"}}
     ),
-    "densities.plot": Call(densities.plot, {"findings": made.DENSITIES}),
+    "densities.plot": made.figure(densities.plot, {"findings": made.DENSITIES}),
     "descriptors.pixels": Call(descriptors.pixels, {"images": made.IMAGES}, {"images": made.PICTURES}),
     "descriptors.pca": Call(
         descriptors.pca,

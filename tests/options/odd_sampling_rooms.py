@@ -8,7 +8,7 @@ import torch
 from analyses import ground, report, sampling, variants
 from probekit.synthetic.subspaces import union_of_subspaces
 from tests.odd import FLAGS, FUNCTIONS, LEVELS, MODULES, NOTHING, PATHS, TEXTS, Call
-from tests.options.odd_analyses import COUNTS, HUGE, LARGER, NO_ITEMS, SEEDS, SHARES, TAKEN
+from tests.options.odd_analyses import COUNTS, HUGE, LARGER, NO_ITEMS, SEEDS, SHARES, TAKEN, figure
 from tests.options.odd_network_rooms import (
     ANY_SIZE,
     AT_FALLING,
@@ -212,7 +212,7 @@ CALLS: dict[str, Call] = {
         {"samples": SAMPLES, "groups": None, "level": 0.9},
         {"groups": NOTHING, "level": SHARES},
     ),
-    "sampling.plot": Call(sampling.plot, {"samples": SAMPLES, "most": 1}, {"most": LARGER | HUGE}),
+    "sampling.plot": figure(sampling.plot, {"samples": SAMPLES, "most": 1}, {"most": LARGER | HUGE}),
     "variants.Settings": Call(
         variants.Settings,
         {**MADE, "n_images": 1, "n_samples": 1, "reduce": "mean", "store": None, "resamples": 100, "level": 0.95},
@@ -240,8 +240,8 @@ CALLS: dict[str, Call] = {
         | {"options": NOTHING | {"an empty mapping", "an empty Dataset"}}
         | {"further": NO_ITEMS},
     ),
-    "variants.plot": Call(variants.plot, {"findings": DRAWN}),
-    "variants.sheet": Call(
+    "variants.plot": figure(variants.plot, {"findings": DRAWN}),
+    "variants.sheet": figure(
         variants.sheet,
         {"findings": DRAWN, "conditions": 1, "samples": 1},
         {"conditions": LARGER | HUGE, "samples": LARGER | HUGE},

@@ -13,7 +13,7 @@ from probekit.denoising.denoiser import Denoiser
 from probekit.models.unet import UNet
 from probekit.train import Recipe, train
 from tests.odd import FLAGS, FUNCTIONS, LEVELS, NOTHING, PATHS, Call
-from tests.options.odd_analyses import COUNTS, HUGE, LARGER, NUMBERED, SEEDS, SHARES
+from tests.options.odd_analyses import COUNTS, HUGE, LARGER, NUMBERED, SEEDS, SHARES, figure
 from tests.options.odd_network_rooms import CLASSED
 
 __all__ = ["CALLS"]
@@ -80,5 +80,5 @@ CALLS: dict[str, Call] = {
         },
         then=lambda settings: training.analyse(*trained(), CLASSED, settings=settings),
     ),
-    "training.plot": Call(training.plot, lambda: {"findings": findings(), "sigma": 0.1}, {"sigma": NOTHING | COUNTS}),
+    "training.plot": figure(training.plot, lambda: {"findings": findings(), "sigma": 0.1}, {"sigma": NOTHING | COUNTS}),
 }

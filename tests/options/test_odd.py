@@ -91,6 +91,7 @@ WITHIN = [
     "probekit.models.normalisation",
     "probekit.models.parts",
     "probekit.phi",
+    "probekit.registering",
     "probekit.synthetic",
     "probekit.synthetic.drawing",
     "probekit.synthetic.oval_coverage",

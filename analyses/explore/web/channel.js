@@ -130,7 +130,7 @@ async function images(view, place) {
     })),
   ];
   const said = level >= 0
-    ? `Orange: where the map is large, up to ${rounded(largest.values[place.unit])}; blue where it is negative.`
+    ? `Orange: where the map, mean over ${meta.map_draws} noise draws, is large, up to ${rounded(largest.values[place.unit])}; blue where it is negative.`
     : `Maps are kept at σ = ${meta.shown.map((s) => meta.sigma[s]).join(", ")}; these are images without.`;
   const { strongest, middle } = meta.ranks;
   const ids = shown.strongest.map((k) => meta.images.ids[k]);

@@ -158,7 +158,10 @@ def test_a_group_that_the_pool_cannot_match_is_refused() -> None:
 
 def test_each_kind_of_findings_has_its_figure(model: UNet) -> None:
     maps = attribution.plot(attributed(model, channels=[0, 1]))
-    assert len(maps.axes) == 4
+    # Of each channel its maps, by its name, and their scale.
+    assert [axis.get_title() for axis in maps.axes if axis.images and axis.get_title()] == ["mid:0", "mid:1"]
+    assert sum(bool(axis.images) for axis in maps.axes) == 4
+    assert len(maps.axes) == 4 + 2
     of_effects = attribution.plot(effects(model, groups={"a": [0], "a, random 0": [1]}, sigma=[0.1, 0.2]))
     assert len(of_effects.axes) == 3
 

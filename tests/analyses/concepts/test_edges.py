@@ -57,7 +57,7 @@ def test_what_is_kept_is_of_the_images_that_excite_the_channel_most(found: xr.Da
         order = np.argsort(-data.phi.values[:, 0, channel])[:3]
         assert found.exciting_image.values[c].tolist() == [images.ids[i] for i in order]
         np.testing.assert_allclose(found.exciting.values[c], images.read(order.tolist()).numpy(), atol=1e-6)
-    assert found.held.values.tolist() == ["1", "3"]
+    assert found.held.values.tolist() == ["mid:1", "mid:3"]
 
 
 def test_a_single_concept_has_no_others_to_be_told_from_and_a_store_is_read_again(
@@ -80,7 +80,7 @@ def test_concepts_that_hold_the_same_channels_are_kept_apart(tmp_path: Path) -> 
     selective["type"] = selective["type"].copy(data=np.broadcast_to(kinds, selective["type"].shape))
     options = {"findings": selective, "together": 2, "n_images": 1, "n_samples": 2, "sigmas": [1, 0.1]}
     found = held([1, 2], store=tmp_path, **options)
-    assert found.held.values.tolist() == ["1, 2", "2, 1"]
+    assert found.held.values.tolist() == ["mid:1, mid:2", "mid:2, mid:1"]
     assert found.exciting_image.values[0] != found.exciting_image.values[1]
     assert {path.name for path in tmp_path.iterdir()} == {"1-2-held", "1-2-free", "2-1-held", "2-1-free"}
     xr.testing.assert_identical(held([1, 2], store=tmp_path, **options), found)

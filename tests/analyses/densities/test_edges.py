@@ -87,7 +87,10 @@ def test_the_figure_has_a_panel_for_each_feature(pixels: bool) -> None:
     given = data() if pixels else data().drop_vars("condition")
     figure = densities.plot(densities.analyse(given, measure=FAST, **QUICK))
     assert isinstance(figure, Figure)
-    assert [axis.get_xlabel() for axis in figure.axes] == ["distance in φ", "distance in pixels"][: 1 + pixels]
+    assert [axis.get_xlabel() for axis in figure.axes] == [
+        "distance in φ (activation)",
+        "distance in pixels (intensity)",
+    ][: 1 + pixels]
 
 
 def test_the_command_writes_findings_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -245,3 +245,29 @@ def test_images_of_another_range_are_shown_between_their_extremes() -> None:
 @pytest.mark.parametrize("name", ["phi/0/9", "phi/7/0", "nothing", "", "denoised/0/40", "denoised/0/-1", "maps/0/0/x"])
 def test_what_there_is_not_is_not_made(explorer: Explorer, name: str) -> None:
     assert explorer.contents.made(name) is None
+
+
+def test_phi_measured_before_is_not_measured_again_and_must_be_the_same(images: ImageSet) -> None:
+    model = network()
+    data = probekit.tap(model, "enc1", "mid")(images, sigma=[0.1, 0.3], draws=2)
+    how = {"sigma": [0.1, 0.3], "draws": 2, "detailed": 1, "progress": False, "against": None}
+    anew, kept = probekit.explore(model, images, **how), probekit.explore(model, images, data=data, **how)
+    assert next(iter(kept.networks.values())).data is data
+    for name in anew.contents.makers:
+        np.testing.assert_array_equal(anew.contents.array(name), kept.contents.array(name))
+    torch.manual_seed(5)
+    other = probekit.tap(type(model)(**model.config), "enc1", "mid")(images, sigma=[0.1, 0.3], draws=2)
+    wrong = {
+        "weights_sha256": other,
+        "images": data.isel(image=slice(None, None, -1)),
+        "sigma": data.isel(sigma=[1, 0]),
+        "taps": data.isel(channel=slice(0, 4)),
+        "draws": data.assign_attrs(draws=3),
+        "seed": data.assign_attrs(seed=1),
+        "reduce": data.assign_attrs(reduce="max"),
+    }
+    for said, one in wrong.items():
+        with pytest.raises(probekit.InputError, match=said):
+            probekit.explore(model, images, data=one, **how)
+    with pytest.raises(probekit.InputError, match="by their names"):
+        probekit.explore(model, images, data={"other": data}, **how)

@@ -46,13 +46,21 @@ def test_the_demo_shows_a_network_of_ones_own(
     assert told[0] == "Mine: φ of 357 photograph crops at enc1, mid for 7 noise levels"
     written = {Path(line) for line in told if line.startswith("out/")}
     assert written == {Path("out") / path.name for path in (tmp_path / "out").iterdir()}
-    assert {p.suffix for p in written} == {".nc", ".png"}
-    assert len(written) == 15
+    assert {p.suffix for p in written} == {".nc", ".png", ".html", ".txt"}
+    assert len(written) == 17
+    stages = [line for line in told if not line.startswith("out/")]
+    assert len(stages) == 8
+    assert all(line.endswith(" s)") for line in stages[1:-1])
+    assert all(len(line) < 240 for line in stages)
     roles = [xr.load_dataset(tmp_path / "out" / f"phi{suffix}.nc") for suffix in ("", "-untrained")]
     assert not np.array_equal(roles[0].phi, roles[1].phi)
     assert all("phi_draws" not in role and role.attrs["draws"] == 2 for role in roles)
     # Without normalisations of this package there is one control, and no other is spoken of.
-    assert any(line.endswith("(80 % of crops in brackets; untrained):") for line in told)
+    summary = (tmp_path / "out" / "summary.txt").read_text().splitlines()
+    assert any(line.endswith("(80 % of crops in brackets; untrained):") for line in summary)
+    page = (tmp_path / "out" / "explore.html").read_text()
+    assert "denoiser = probekit.load" not in page.partition('id="meta"')[2].partition("</script>")[0]
+    assert 'probekit.images.load(\\"samples\\", size=32)' in page
 
 
 NORMALISED = SMALL.replace(
@@ -72,12 +80,13 @@ def test_the_demo_tells_both_controls_where_there_are_two(
     monkeypatch.setattr(demo, "SAMPLES", 1)
     assert main(["demo", "--network", "normalised_network:make", "--draws", "2", "-o", "out"]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert len([line for line in told if line.startswith("out/")]) == 19
-    (at,) = [n for n, line in enumerate(told) if line.endswith("; untrained; untrained, paper's gains):")]
+    assert len([line for line in told if line.startswith("out/")]) == 21
+    summary = (tmp_path / "out" / "summary.txt").read_text().splitlines()
+    (at,) = [n for n, line in enumerate(summary) if line.endswith("; untrained; untrained, paper's gains):")]
     paper = xr.load_dataset(tmp_path / "out" / "sparsity-untrained-paper-gains.nc")
     ratio = paper.sparsity.sel(vector="draw", measure="participation_ratio", sigma=0.2, block="mid").item()
-    assert told[at + 2].split("; ")[2] == f"{ratio:.3f}"
-    assert any(line.startswith("subspaces of mid, untrained, paper's gains: ") for line in told)
+    assert summary[at + 2].split("; ")[2] == f"{ratio:.3f}"
+    assert any(line.startswith("subspaces of mid, untrained, paper's gains: ") for line in summary)
 
 
 def test_the_page_of_findings_holds_every_variable_of_every_room_once() -> None:

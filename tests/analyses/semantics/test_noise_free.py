@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
@@ -384,21 +385,23 @@ def test_the_figure_of_reliability_tells_what_is_shown_from_what_is_refuted_and_
     figure = semantics.plot_reliability(found)
     assert len(figure.axes) == found.sizes["distance"]
     assert any(np.allclose(line.get_ydata(), 0.95) for line in figure.axes[0].lines)
-    for said, marker, open_ in (("yes", "o", False), ("no", "x", False), ("undecided", "o", True)):
+    own = set("os^")
+    for said, markers, open_ in (("yes", own, False), ("no", {"x"}, False), ("undecided", own, True)):
         one = found.assign(reliable=found.reliable.copy(data=np.full(found.reliable.shape, said, object)))
         (axis, *_) = semantics.plot_reliability(one).axes
-        marks = [m for m in axis.lines if m.get_marker() in ("o", "x") and np.size(m.get_xdata())]
-        assert {str(m.get_marker()) for m in marks} == {marker}
-        assert {np.array_equal(m.get_markerfacecolor(), "white") for m in marks} == {open_}
+        marks = [m for m in axis.lines if m.get_marker() in own | {"x"} and np.size(m.get_xdata())]
+        assert {str(m.get_marker()) for m in marks} <= markers
+        assert {same_color(m.get_markerfacecolor(), axis.get_facecolor()) for m in marks} == {open_}
 
 
 def drawn_marks(figure: Figure) -> dict[tuple[str, bool], list[tuple[float, float]]]:
-    """Heights of the discs and crosses of the first panel, in order of the blocks, filled or open."""
+    """Heights of the marks of the first panel, discs or whatever is a level's, and crosses, filled or open."""
     found: dict[tuple[str, bool], list[tuple[float, float]]] = {}
     for container in figure.axes[0].containers:
         line = container[0]
         x, y = (np.asarray(values, float) for values in line.get_data())
-        key = str(line.get_marker()), line.get_markerfacecolor() != "white"
+        filled = not same_color(line.get_markerfacecolor(), figure.axes[0].get_facecolor())
+        key = "x" if line.get_marker() == "x" else "o", filled
         found.setdefault(key, []).extend(zip(x.tolist(), y.tolist(), strict=True))
     return found
 

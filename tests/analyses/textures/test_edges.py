@@ -171,8 +171,8 @@ def test_descriptions_are_kept_of_just_these_patches(tmp_path: Path, monkeypatch
 def test_figures_show_every_representation_and_every_block(found: xr.Dataset) -> None:
     rates, curves = textures.plot(found), textures.plot_curves(found)
     assert len(rates.axes) == 4
-    assert {line.get_label() for line in rates.axes[0].lines} >= set(map(str, found.representation.values))
-    assert {line.get_label() for line in curves.axes[0].lines} >= set(map(str, found.block.values))
+    for figure, names in ((rates, found.representation), (curves, found.block)):
+        assert {*figure.axes[0].get_legend_handles_labels()[1]} >= set(map(str, names.values))
     plt.close("all")
 
 

@@ -1,0 +1,89 @@
+"""Figures that notebooks show as they are returned, once, whatever was loaded before."""
+
+from __future__ import annotations
+
+import pickle
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import image as pictures
+from matplotlib import pyplot as plt
+from matplotlib import rc_context, rcParams
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+import probekit
+from probekit.drawing.shown import Shown
+from probekit.models.unet import UNet
+
+PNG = b"\x89PNG"
+formatters = pytest.importorskip("IPython.core.formatters")
+pylabtools = pytest.importorskip("IPython.core.pylabtools")
+
+
+def drawn(**settings: object) -> Shown:
+    with rc_context(settings):  # type: ignore[arg-type]
+        figure = Shown(figsize=(2, 1))
+        figure.subplots().plot([0, 1])
+    return figure
+
+
+def in_notebook(figure: Figure, *, inline: bool) -> dict[str, object]:
+    """What a notebook's kernel sends of a figure that is the last line of a cell."""
+    display = formatters.DisplayFormatter()
+    if inline:
+        # As the inline backend of pyplot does when it is activated.
+        display.formatters["image/png"].for_type(Figure, lambda one: pylabtools.print_figure(one, "png", base64=False))
+    return display.format(figure)[0]
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_figure_is_shown_once_with_and_without_the_inline_backend(inline: bool) -> None:
+    before = plt.get_fignums()
+    sent = in_notebook(drawn(), inline=inline)
+    assert set(sent) == {"text/plain", "image/png"}
+    assert bytes(sent["image/png"]).startswith(PNG)  # type: ignore[arg-type]
+    # Pyplot shows the figures that it knows at the end of a cell: it knows of none.
+    assert plt.get_fignums() == before
+
+
+def test_a_bare_figure_of_matplotlib_is_a_line_of_text_without_the_inline_backend() -> None:
+    assert set(in_notebook(Figure(), inline=False)) == {"text/plain"}
+
+
+def test_a_network_that_is_drawn_is_shown_as_a_picture_and_as_one_that_scales() -> None:
+    network = UNet((4, 8), encoder_convs=(1,), middle_convs=1, decoder_convs=(2,))
+    sent = in_notebook(probekit.draw(network, (3, 8, 8)), inline=False)
+    assert set(sent) == {"text/plain", "image/png", "image/svg+xml"}
+
+
+def test_a_figure_is_pickled_and_saved_as_it_was(tmp_path: Path) -> None:
+    figure = drawn()
+    again = pickle.loads(pickle.dumps(figure))
+    assert isinstance(again, Shown)
+    assert again._repr_png_() == figure._repr_png_()
+    again.savefig(tmp_path / "figure.pdf")
+    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def colours(figure: Figure) -> set[tuple[int, ...]]:
+    with BytesIO() as written:
+        figure.savefig(written, format="png")
+        written.seek(0)
+        pixels = pictures.imread(written)[..., :3]
+    return {tuple(c) for c in (255 * pixels.reshape(-1, 3)).round().astype(int).tolist()}
+
+
+def test_what_is_drawn_later_has_the_settings_that_the_figure_was_made_with() -> None:
+    # Ticks come into being as a figure is drawn: black ones could not be seen on black.
+    mine = drawn(**{"figure.facecolor": "black", "axes.facecolor": "black", "xtick.color": "red", "ytick.color": "red"})
+    mine.axes[0].spines[:].set_visible(False)
+    mine.axes[0].lines[0].remove()
+    mine.axes[0].set_xlim(3, 40)
+    seen = colours(mine)
+    assert (255, 0, 0) in seen
+    assert (255, 255, 255) not in seen
+    assert to_rgb(rcParams["xtick.color"]) == (0, 0, 0)
+    assert np.all([np.isfinite(one).all() for one in seen])
