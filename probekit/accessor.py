@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from probekit import checks, labels
 from probekit.channels import channel_at, channel_names
 from probekit.errors import InputError
 from probekit.machine.blocks import image_blocks
+from probekit.machine.largest import largest
+from probekit.machine.lazily import less
 from probekit.networks import compared
 
 if TYPE_CHECKING:
@@ -75,18 +78,21 @@ class Probe:
         return self._data.isel(channel=places)
 
     def above_rest(self) -> xr.DataArray:
-        """φ less rest, what the channel does with noise alone, (image, sigma, channel); negative where it is below.
+        """φ less rest, what the channel does with noise alone, of φ's dims; negative where it is below.
+
+        It is not cut off at 0, as analyses do not: channels that images suppress are below rest.
 
         Raises
         ------
         InputError
             If the data has no phi or no rest.
         """
-        labels.check(self._taken("phi", "rest"), "phi", "rest", finite=False)
-        above = self._data["phi"] - self._data["rest"]
-        above = above.transpose(*self._data["phi"].dims)
-        units = self._data["phi"].attrs.get("units", "activation")
-        return above.assign_attrs(long_name="phi above rest", units=units).rename("above_rest")
+        data = labels.once(self._taken("phi", "rest"))
+        phi = data["phi"]
+        units = phi.attrs.get("units", "activation")
+        above = less(phi.variable, data["rest"].variable)
+        above.attrs = {"long_name": "phi above rest", "units": units}
+        return xr.DataArray(above, coords=phi.coords, name="above_rest")
 
     def top(self, count: int = 5, *, of: str = "channel") -> xr.Dataset:
         """The images that excite each channel most, or the channels that each image excites most.
@@ -103,8 +109,9 @@ class Probe:
         Dataset
             Along `rank`, 0 the strongest: `activity`, φ above rest (φ itself where the data has no rest); of each
             channel `top_image`, the image's id, and, where images have classes, `top_label`, (rank, sigma, channel);
-            of each image `top_channel`, such as "mid:59", (rank, image, sigma). Of equals the image whose id comes
-            first in the alphabet, or the channel that stands first.
+            of each image `top_channel`, such as "mid:59", (rank, image, sigma). Other dims of φ, such as `network`,
+            stay. Of equals the image whose id comes first in the alphabet, or the channel that stands first. φ is read
+            once, some images at a time.
 
         Raises
         ------
@@ -122,46 +129,49 @@ class Probe:
         """
         count = checks.whole("count", count, least=1)
         checks.choice("of", of, ("channel", "image"))
-        labels.check(self._taken("phi"), "phi")
-        labels.check_ids(self._data)
-        return self._of_images(count) if of == "image" else self._of_channels(count)
+        data = labels.once(self._taken("phi"))
+        for dim in ("image", "channel"):
+            if dim not in data["phi"].dims:
+                raise InputError(f"phi has no dim {dim}: keep it, e.g. select with a list, .isel({dim}=[0])")
+        labels.check_ids(data)
+        return self._of_images(data, count) if of == "image" else self._of_channels(data, count)
 
-    def _of_channels(self, count: int) -> xr.Dataset:
-        data = self._data
-        ids, count = labels.strings(data["image"].values), min(count, data.sizes["image"])
+    def _of_channels(self, data: xr.Dataset, count: int) -> xr.Dataset:
+        others = [dim for dim in data["phi"].dims if dim != "image"]
+        sizes = tuple(data.sizes[dim] for dim in others)
+        ids = labels.strings(data["image"].values)
         order = np.empty(len(ids), np.int64)
         order[labels.by_id(data)] = np.arange(len(ids))
-        best = np.empty((0, data.sizes["sigma"], data.sizes["channel"]))
-        held = np.empty(best.shape, np.int64)
-        for where, values in self._blocks():
-            positions = np.arange(where.start, where.start + len(values))
-            every = np.concatenate([best, values])
-            at = np.concatenate([held, np.broadcast_to(positions[:, None, None], values.shape)])
-            first = np.lexsort((order[at], -every), axis=0)[:count]
-            best, held = np.take_along_axis(every, first, axis=0), np.take_along_axis(at, first, axis=0)
+        best, held = np.empty((0, math.prod(sizes))), np.empty((0, math.prod(sizes)), np.int64)
+        for where, part in _above_in_blocks(data):
+            values = part.transpose("image", *others).values.reshape(part.sizes["image"], -1)
+            own = largest(values, order[where], count)
+            best = np.concatenate([best, np.take_along_axis(values, own, axis=0)])
+            held = np.concatenate([held, own + where.start])
+            kept = largest(best, order[held], count)
+            best, held = np.take_along_axis(best, kept, axis=0), np.take_along_axis(held, kept, axis=0)
         found = {"top_image": ids[held], "activity": best.astype(np.float32)}
         if "label" in data.coords and data["label"].dims == ("image",):
             found["top_label"] = labels.strings(data["label"].values)[held]
-        return self._ranked(found, ("rank", "sigma", "channel"), count, drop="image")
+        found = {name: values.reshape(-1, *sizes) for name, values in found.items()}
+        return self._ranked(found, ("rank", *others), drop="image")
 
-    def _of_images(self, count: int) -> xr.Dataset:
-        data = self._data
-        names, count = channel_names(data), min(count, data.sizes["channel"])
-        shape = (data.sizes["image"], data.sizes["sigma"], count)
+    def _of_images(self, data: xr.Dataset, count: int) -> xr.Dataset:
+        others = [dim for dim in data["phi"].dims if dim not in ("image", "channel")]
+        names, order = channel_names(self._named()), np.arange(data.sizes["channel"])
+        shape = (min(count, len(order)), data.sizes["image"], *(data.sizes[dim] for dim in others))
         best, channels = np.empty(shape, np.float32), np.empty(shape, object)
-        for where, values in self._blocks():
-            first = np.argsort(-values, axis=2, kind="stable")[..., :count]
-            best[where], channels[where] = np.take_along_axis(values, first, axis=2), names[first]
-        found = {"top_channel": np.moveaxis(channels, 2, 0), "activity": np.moveaxis(best, 2, 0)}
-        return self._ranked(found, ("rank", "image", "sigma"), count, drop="channel")
+        for where, part in _above_in_blocks(data):
+            turned = part.transpose("channel", "image", *others).values
+            values = turned.reshape(len(order), -1)
+            own = largest(values, order, count)
+            within = (-1, *turned.shape[1:])
+            best[:, where] = np.take_along_axis(values, own, axis=0).reshape(within)
+            channels[:, where] = names[own].reshape(within)
+        found = {"top_channel": channels, "activity": best}
+        return self._ranked(found, ("rank", "image", *others), drop="channel")
 
-    def _blocks(self) -> Any:
-        """Where, and φ above rest there as float64, some images at a time."""
-        rest = self._data["rest"].values.astype(np.float64) if "rest" in self._data else 0.0
-        for where, phi in image_blocks(self._data["phi"]):
-            yield where, phi.astype(np.float64) - rest
-
-    def _ranked(self, found: dict[str, np.ndarray], dims: tuple[str, ...], count: int, *, drop: str) -> xr.Dataset:
+    def _ranked(self, found: dict[str, np.ndarray], dims: tuple[Hashable, ...], *, drop: str) -> xr.Dataset:
         said = {
             "top_image": "id of the image that excites the channel most",
             "top_label": "its class",
@@ -174,7 +184,7 @@ class Probe:
             for name, coordinate in self._data.coords.items()
             if drop not in coordinate.dims and set(coordinate.dims) <= set(dims)
         }
-        coords["rank"] = xr.Variable("rank", np.arange(count), {"long_name": "rank, 0 the strongest"})
+        coords["rank"] = xr.Variable("rank", np.arange(len(found["activity"])), {"long_name": "rank, 0 the strongest"})
         variables = {
             name: xr.Variable(
                 dims, values, {"long_name": said[name], **({"units": units[name]} if name in units else {})}
@@ -232,11 +242,12 @@ class Probe:
         """
         from probekit.drawing.channel import drawn
 
-        labels.check(self._taken("phi"), "phi")
-        labels.check_ids(self._data)
-        levels = self._data["sigma"].values.astype(float)
+        labels.check_ids(self._taken("phi"))
+        data = self.channel(channel)
+        labels.check(data, "phi")
+        levels = data["sigma"].values.astype(float)
         place = len(levels) // 2 if sigma is None else _level(levels, sigma)
-        return drawn(self.channel(channel), channel, place, images)
+        return drawn(data, channel, place, images)
 
     def compare(self, other: xr.Dataset, *more: xr.Dataset, names: Sequence[str] | None = None) -> xr.Dataset:
         """Put networks side by side along a new dim `network`, each with what it is in coordinates along it.
@@ -270,11 +281,33 @@ class Probe:
         return self._data
 
     def _taken(self, *names: str) -> xr.Dataset:
-        """The data with dims in the order of the label schema, which selections may have turned."""
-        missing = [name for name in names if name not in self._data]
-        if missing:
-            raise InputError(f"the Dataset has no {missing[0]!r}: .probe is for what a tap returns")
+        """The data, if it has these variables, of real numbers along dims that φ has; no value is read."""
+        for name in names:
+            if name not in self._data.data_vars:
+                raise InputError(f"the Dataset has no {name!r}: .probe is for what a tap returns")
+            found = self._data[name]
+            if found.dtype.kind not in "fiu":
+                raise InputError(
+                    f"{name} is of type {found.dtype}: give real numbers, e.g. data[{name!r}].astype(float)"
+                )
+            more = [str(dim) for dim in found.dims if dim not in self._data[names[0]].dims]
+            if more:
+                raise InputError(f"{name} has a dim {', '.join(more)} that {names[0]} lacks: select of both alike")
         return self._data
+
+
+def _above_in_blocks(data: xr.Dataset) -> Iterator[tuple[slice, xr.Variable]]:
+    """Where, and φ above rest there in double precision, some images at a time; NaN is refused."""
+    phi, rest = data["phi"], data["rest"].variable.compute().astype(np.float64) if "rest" in data else None
+    for where, values in image_blocks(phi):
+        part = xr.Variable(phi.dims, values.astype(np.float64))
+        part = part if rest is None else less(part, rest)
+        if not np.isfinite(part.values).all():
+            raise InputError(
+                "phi, or rest, holds NaN or infinite values, which have no order: drop those images, e.g. "
+                "data.isel(image=np.isfinite(data.phi).all(['sigma', 'channel']))"
+            )
+        yield where, part
 
 
 def _check_texts(option: str, names: Sequence[Any]) -> None:

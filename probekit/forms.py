@@ -20,6 +20,8 @@ __all__ = ["html_of_denoiser", "html_of_images", "html_of_tap", "table"]
 
 THUMBNAILS, ACROSS, SIDE = 24, 12, 48
 CLASSES = 12
+# Of taps.
+ROWS = 20
 SHORT = 60
 LEFT = 'style="text-align:left"'
 
@@ -47,11 +49,17 @@ def html_of_images(images: Any) -> str:
     rows += [("prepared", images.preparation)] if images.preparation != "none" else []
     rows += [("left out", f"{len(images.skipped):,} files")] if images.skipped else []
     some = np.unique(np.linspace(0, len(images) - 1, min(len(images), THUMBNAILS)).round().astype(int)).tolist()
-    try:
-        shown = _sheet(images.read(some).numpy()) if some else ""
-    except Exception as error:
-        # Whatever is wrong with an image, a notebook's cell ends with what can be said.
-        shown = f"<p>they cannot be shown: {_text(f'{type(error).__name__}: {error}')}</p>"
+    pictures, wrong = [], []
+    for k in some:
+        try:
+            # One by one, since two dozen large ones may not fit in memory.
+            pictures.append(_reduced(images.read([k]).numpy()[0]))
+        except Exception as error:
+            # Whatever is wrong with an image, a notebook's cell ends with what can be said.
+            wrong.append(f"{type(error).__name__}: {error}")
+    shown = _sheet(pictures) if pictures else ""
+    if wrong:
+        shown += f"<p>{len(wrong)} of {len(some)} images cannot be shown: <bdi>{_text(wrong[0])}</bdi></p>"
     return table(images.name, rows) + shown
 
 
@@ -59,26 +67,34 @@ def _short(name: str) -> str:
     return name if len(name) <= SHORT else f"{name[: SHORT // 2]}…{name[-SHORT // 2 :]}"
 
 
-def _sheet(pictures: np.ndarray) -> str:
-    """Pictures (n, band, row, col) on one sheet, as an inline picture."""
+def _reduced(picture: np.ndarray) -> np.ndarray:
+    """An image (band, row, col) as large as a thumbnail, (row, col, 3)."""
     from PIL import Image
 
-    low, high = float(pictures.min()), float(pictures.max())
+    planes = picture[:3] if len(picture) >= 3 else np.repeat(picture[:1], 3, axis=0)
+    scale = (SIDE - 2) / max(planes.shape[1:])
+    size = (max(1, round(planes.shape[2] * scale)), max(1, round(planes.shape[1] * scale)))
+    way = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    return np.stack(
+        [np.asarray(Image.fromarray(np.ascontiguousarray(one)).resize(size, way)) for one in planes], axis=-1
+    )
+
+
+def _sheet(pictures: list[np.ndarray]) -> str:
+    """Thumbnails on one sheet, as an inline picture."""
+    from PIL import Image
+
+    low, high = min(float(one.min()) for one in pictures), max(float(one.max()) for one in pictures)
     low, high = (0.0, 1.0) if low >= -0.5 and high <= 1.5 else (low, high if high > low else low + 1)
-    values = (255 * np.clip((pictures - low) / (high - low), 0, 1)).round().astype(np.uint8)
-    values = np.moveaxis(values[:, :3] if values.shape[1] >= 3 else np.repeat(values[:, :1], 3, axis=1), 1, -1)
-    down = -(-len(values) // ACROSS)
-    sheet = Image.new("RGB", (ACROSS * SIDE, down * SIDE), "white")
-    for k, picture in enumerate(values):
-        one = Image.fromarray(np.ascontiguousarray(picture))
-        scale = (SIDE - 2) / max(one.size)
-        size = (max(1, round(one.width * scale)), max(1, round(one.height * scale)))
-        way = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
-        sheet.paste(one.resize(size, way), (k % ACROSS * SIDE, k // ACROSS * SIDE))
+    down = -(-len(pictures) // ACROSS)
+    sheet = Image.new("RGB", (min(len(pictures), ACROSS) * SIDE, down * SIDE), "white")
+    for k, picture in enumerate(pictures):
+        values = (255 * np.clip((picture - low) / (high - low), 0, 1)).round().astype(np.uint8)
+        sheet.paste(Image.fromarray(values), (k % ACROSS * SIDE, k // ACROSS * SIDE))
     file = BytesIO()
     sheet.save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode("ascii")
-    return f'<img alt="{len(values)} of the images" src="data:image/png;base64,{data}">'
+    return f'<img alt="{len(pictures)} of the images" src="data:image/png;base64,{data}">'
 
 
 def html_of_denoiser(denoiser: Any) -> str:
@@ -99,6 +115,7 @@ def html_of_denoiser(denoiser: Any) -> str:
 
 def html_of_tap(tap: Any) -> str:
     """Where a tap reads, and what is made of it."""
-    rows = [(name, path or "found once there are images") for name, path in tap.paths.items()]
+    rows = [(name, path or "found once there are images") for name, path in list(tap.paths.items())[:ROWS]]
+    rows += [("…", f"and {len(tap.paths) - ROWS} taps more")] if len(tap.paths) > ROWS else []
     name = getattr(tap.denoiser, "name", type(tap.denoiser).__name__)
     return table(f"Tap of {name}, reduce={tap._reduce_name}", rows)

@@ -15,7 +15,7 @@ import pandas as pd
 from probekit.checks import attribute, beginning, given, listed, shown, unwrapped
 from probekit.errors import InputError
 
-__all__ = ["abridged", "check_spelling", "name_of", "named", "names_of"]
+__all__ = ["abridged", "check_spelling", "in_a_line", "name_of", "named", "names_of"]
 
 MAX_NAMED = 5
 # Characters of one name in a message.
@@ -148,6 +148,12 @@ def named(items: Sequence[str]) -> str:
 def abridged(text: str) -> str:
     """A text as a message can hold it: of a long one the beginning and the end."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"
+
+
+def in_a_line(text: str) -> str:
+    """A text as part of a line: the beginning and end of a long one, and what is no printable character escaped."""
+    written = abridged(text)
+    return written if written.isprintable() else abridged(repr(written)[1:-1])
 
 
 def _rows(option: str, values: Any, what: str) -> list[Any]:

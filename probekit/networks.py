@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import numpy as np
 import xarray as xr
 
-from probekit.checks import given, listed
+from probekit.checks import given, listed, plain
 from probekit.errors import InputError
-from probekit.labels import strings
+from probekit.labels import once, strings
+from probekit.machine.lazily import stacked
 
 __all__ = ["OF_A_NETWORK", "by_network", "compared"]
 
@@ -25,27 +26,46 @@ def by_network(data: Labelled) -> dict[str, Labelled]:
     Parameters
     ----------
     data
-        φ, or findings, of one network or along a dim `network`.
+        φ, or findings, of one network or along a dim `network`, or of one that was selected of several.
 
     Returns
     -------
     dict
         Of each network the data without that dim, what its coordinates said in the attributes. Data without the dim is
         the one network's, under what `denoiser` calls it.
+
+    Raises
+    ------
+    InputError
+        If the networks have no names, or two have one.
     """
     if "network" not in data.dims:
-        return {str(data.attrs.get("denoiser", "network")): data}
+        return _selected(data) if _is_one_of_several(data) else {str(data.attrs.get("denoiser", "network")): data}
+    if "network" not in data.coords or data.indexes["network"].has_duplicates:
+        raise InputError("the networks along `network` have no names, or two have one: assign_coords(network=[…])")
     found = {}
     own = [str(key) for key, one in data.coords.items() if one.dims == ("network",) and key != "network"]
     for k, name in enumerate(strings(data.coords["network"].values)):
         one = data.isel(network=k)
         told = {key: one.coords[key].item() for key in own}
         kept = one.drop_vars(["network", *own])
-        # What is empty was not said of this network.
+        # What is empty, or NaN, was not said of this network.
         kept.attrs = {key: value for key, value in one.attrs.items() if key not in own}
-        kept.attrs |= {key: value for key, value in told.items() if value != ""}
+        kept.attrs |= {key: value for key, value in told.items() if value != "" and value == value}
         found[str(name)] = kept
     return found
+
+
+def _is_one_of_several(data: Labelled) -> bool:
+    return "network" in data.coords and not data.coords["network"].dims
+
+
+def _selected(data: Labelled) -> dict[str, Labelled]:
+    """The one network, of which coordinates of no dims say what it is."""
+    own = [key for key in OF_A_NETWORK if key in data.coords and not data.coords[key].dims]
+    kept = data.drop_vars(["network", *own])
+    kept.attrs = {**data.attrs, **{key: told for key in own if (told := str(data.coords[key].item()))}}
+    return {str(strings([data.coords["network"].item()])[0]): kept}
 
 
 def compared(parts: Sequence[Any], names: Any = None, *, of: str = "") -> xr.Dataset:
@@ -70,6 +90,7 @@ def compared(parts: Sequence[Any], names: Any = None, *, of: str = "") -> xr.Dat
             raise InputError(f"{given('compare', part)}: give Datasets that taps or analyses return")
         if "network" in part.dims:
             raise InputError("one of the results has several networks already: take it apart first, with by_network")
+    parts = [once(part) for part in parts]
     called = _called(parts, names)
     first = parts[0]
     for name, part in zip(called[1:], parts[1:], strict=True):
@@ -78,27 +99,31 @@ def compared(parts: Sequence[Any], names: Any = None, *, of: str = "") -> xr.Dat
     own = [
         key
         for key in every
-        if key in OF_A_NETWORK or any(part.attrs.get(key) != first.attrs.get(key) for part in parts)
+        if key in OF_A_NETWORK or any(not _same(part.attrs.get(key), first.attrs.get(key)) for part in parts)
     ]
-    found = xr.concat(
-        [part.drop_attrs(deep=False) for part in parts],
-        dim="network",
-        data_vars="all",
-        coords="minimal",
-        compat="override",
-        join="override",
-    )
-    told = {key: ("network", _told([part.attrs.get(key, "") for part in parts])) for key in own}
+    for key in own:
+        if key in first.variables or key in first.dims:
+            raise InputError(f"{key} is an attribute that differs, and a coordinate or variable: drop or rename either")
+    variables = {name: stacked([part[name].variable for part in parts], "network") for name in first.data_vars}
+    told = {key: ("network", _told([part.attrs.get(key) for part in parts])) for key in own}
     named = {"network": ("network", strings(called), {"long_name": "network"})}
+    # All have the same.
+    coords = {name: one.variable for name, one in first.coords.items()}
     shared = {key: value for key, value in first.attrs.items() if key not in own}
-    return found.assign_coords({**named, **told}).assign_attrs(shared)
+    return xr.Dataset(variables, {**coords, **named, **told}, shared)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two attributes say the same; of arrays all that is in them."""
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
 def _told(values: list[Any]) -> np.ndarray:
-    """What attributes say of each network: numbers, or texts where one is a text or says nothing."""
-    if all(isinstance(value, int | float) for value in values):
-        return np.array(values)
-    return strings([value if isinstance(value, str) else repr(value) for value in values])
+    """What attributes say of each network: numbers, NaN where there is none, or texts, empty where there is none."""
+    said = [plain(value) for value in values]
+    if all(one is None or isinstance(one, int | float) for one in said):
+        return np.array([np.nan if one is None else one for one in said])
+    return strings(["" if one is None else one if isinstance(one, str) else repr(one) for one in said])
 
 
 def _called(parts: Sequence[xr.Dataset], names: Any) -> list[str]:
@@ -141,8 +166,8 @@ def _check_alike(name: str, one: xr.Dataset, other_name: str, other: xr.Dataset,
                 f"{name} has {one.sizes[dim]} along {dim} and {other_name} {other.sizes[dim]}: "
                 + (mended if of else f"select what both have, or {mended}")
             )
-    for key, coordinate in one.coords.items():
-        if key not in other.coords or not _equal(coordinate, other.coords[key]):
+    for key in dict.fromkeys([*one.coords, *other.coords]):
+        if key not in one.coords or key not in other.coords or not _equal(one.coords[key], other.coords[key]):
             raise InputError(
                 f"{key} of {name} and of {other_name} differ: "
                 + (mended if of else f"select the same, in the same order, e.g. with .sel or .isel, or {mended}")
@@ -152,9 +177,10 @@ def _check_alike(name: str, one: xr.Dataset, other_name: str, other: xr.Dataset,
     differs = [
         key
         for key in sorted(map(str, set(one.attrs) | set(other.attrs)))
-        if key not in (*OF_A_NETWORK, "precision_trial", "probekit_version")
-        and not key.startswith("precision_")
-        and one.attrs.get(key) != other.attrs.get(key)
+        if key not in (*OF_A_NETWORK, "precision", "probekit_version")
+        # What was found to be precise enough, or reliable with so many draws, may differ between networks.
+        and not key.startswith(("precision_", "draws_"))
+        and not _same(one.attrs.get(key), other.attrs.get(key))
     ]
     if differs:
         key = differs[0]

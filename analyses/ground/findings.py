@@ -381,7 +381,7 @@ def _over_networks(function: F) -> F:
     def analysed(*args: Any, **options: Any) -> Any:
         several = [one for one in (*args, *options.values()) if _of_several(one)]
         if not several:
-            return function(*args, **options)
+            return function(*map(_alone, args), **{key: _alone(one) for key, one in options.items()})
         parts = [by_network(one) for one in several]
         names = list(parts[0])
         if any(list(part) != names for part in parts):
@@ -390,15 +390,23 @@ def _over_networks(function: F) -> F:
         apart = {id(one): part for one, part in zip(several, parts, strict=True)}
 
         def of(value: Any, name: str) -> Any:
-            return apart[id(value)][name] if _of_several(value) else value
+            return apart[id(value)][name] if _of_several(value) else _alone(value)
 
         found = [
             function(*(of(one, name) for one in args), **{key: of(one, name) for key, one in options.items()})
             for name in names
         ]
-        return compared(found, names, of=function.__name__)
+        return compared(found, names, of=f"{function.__module__.split('.')[-2]}.{function.__name__}")
 
     return analysed  # pyright: ignore[reportReturnType]
+
+
+def _alone(value: Any) -> Any:
+    """φ of one network that was selected of several, as that network's own; anything else as it is."""
+    if not isinstance(value, xr.Dataset | xr.DataArray) or "network" not in value.coords:
+        return value
+    found: Any = by_network(value)  # pyright: ignore[reportArgumentType]
+    return next(iter(found.values()))
 
 
 def _of_several(value: Any) -> bool:

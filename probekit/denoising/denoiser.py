@@ -30,7 +30,7 @@ from probekit.denoising.inputs import (
 )
 from probekit.denoising.told import Told, takes_any_sigma
 from probekit.errors import InputError, ModelError
-from probekit.naming import abridged
+from probekit.naming import in_a_line
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -212,7 +212,7 @@ class Denoiser(nn.Module):
 
     def __repr__(self) -> str:
         # In one line: what is within the network probekit.taps lists.
-        return f"Denoiser({abridged(self.name)}: {type(self.network).__name__}, {self.extra_repr()})"
+        return f"Denoiser({in_a_line(self.name)}: {type(self.network).__name__}, {in_a_line(self.extra_repr())})"
 
     def _repr_html_(self) -> str:
         from probekit.forms import html_of_denoiser

@@ -20,7 +20,7 @@ from probekit.errors import InputError
 from probekit.images.members import Where, part_of, taken
 from probekit.images.parts import Watched, part
 from probekit.images.positions import is_mask, positions_of
-from probekit.naming import MAX_NAMED, abridged, check_spelling, name_of, named, names_of
+from probekit.naming import MAX_NAMED, abridged, check_spelling, in_a_line, name_of, named, names_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -338,5 +338,5 @@ def _spoken(labels: Sequence[str] | None) -> str:
     if labels is None:
         return "no classes"
     known, missing = [one for one in dict.fromkeys(labels) if one], sum(not one for one in labels)
-    classes = f"{len(known)} class{'es' * (len(known) != 1)}: {named(known)}"
+    classes = f"{len(known)} class{'es' * (len(known) != 1)}: {named([*map(in_a_line, known)])}"
     return classes + (f"; {missing} without a class" if missing else "")

@@ -21,6 +21,7 @@ __all__ = [
     "IN_MEMORY",
     "at_hand",
     "channel_blocks",
+    "elsewhere",
     "image_blocks",
     "leading_blocks",
     "mapped",
@@ -58,19 +59,19 @@ def at_hand(data: Any, *names: str) -> Any:
     if not isinstance(data, xr.Dataset | xr.DataArray):
         return data
     if isinstance(data, xr.DataArray):
-        return data.compute() if _elsewhere(data.variable) and data.nbytes <= IN_MEMORY else _coordinates_loaded(data)
-    away = [str(n) for n in names or data.data_vars if n in data.data_vars and _elsewhere(data[n].variable)]
+        return data.compute() if elsewhere(data.variable) and data.nbytes <= IN_MEMORY else _coordinates_loaded(data)
+    away = [str(n) for n in names or data.data_vars if n in data.data_vars and elsewhere(data[n].variable)]
     if sum(data[name].nbytes for name in away) <= IN_MEMORY:
         data = data.assign({name: data[name].variable.compute() for name in away})
     return _coordinates_loaded(data)
 
 
 def _coordinates_loaded(data: Data) -> Data:
-    away = {name: one.variable.compute() for name, one in data.coords.items() if _elsewhere(one.variable)}
+    away = {name: one.variable.compute() for name, one in data.coords.items() if elsewhere(one.variable)}
     return data.assign_coords(away) if away else data
 
 
-def _elsewhere(variable: xr.Variable) -> bool:
+def elsewhere(variable: xr.Variable) -> bool:
     """Whether values are not in memory, so far as xarray tells."""
     return not getattr(variable, "_in_memory", False)
 
@@ -112,7 +113,7 @@ def image_blocks(data: xr.Dataset | xr.DataArray, *names: str, at_once: int | No
 
 def leading_blocks(variable: xr.Variable) -> Iterator[np.ndarray]:
     """All values in their order, some along the first dim at a time: at once of what is in memory."""
-    if not (variable.ndim and variable.size and _elsewhere(variable)):
+    if not (variable.ndim and variable.size and elsewhere(variable)):
         yield variable.values
         return
     together = AT_ONCE // max(variable[0].size, 1)
@@ -143,7 +144,7 @@ def channel_blocks(data: xr.Dataset, *names: str, at_once: int | None = None) ->
     """
     channels, variables = data.sizes["channel"], [data[name].variable for name in names]
     width = max(1, (AT_ONCE if at_once is None else at_once) // max(math.prod(variables[0].shape) // channels, 1))
-    if not any(map(_elsewhere, variables)):
+    if not any(map(elsewhere, variables)):
         for columns in steps(channels, width):
             yield columns, *(one.values[..., columns] for one in variables)
         return
@@ -170,7 +171,7 @@ def _gathered(variable: xr.Variable) -> np.ndarray:
 
 def mapped(variable: xr.Variable, function: Callable[[np.ndarray], np.ndarray]) -> xr.Variable:
     """A function of each value by itself, of the same type: at once of what is in memory, of else when it is used."""
-    if not _elsewhere(variable):
+    if not elsewhere(variable):
         return xr.Variable(variable.dims, function(variable.values), variable.attrs)
     if variable.chunks is not None:
         found = xr.apply_ufunc(function, variable, dask="parallelized", output_dtypes=[variable.dtype])

@@ -11,7 +11,7 @@ import torch
 
 from probekit.capture.hooks import editing, setting
 from probekit.capture.names import listing
-from probekit.checks import given, number, real_array
+from probekit.checks import attribute, given, number, real_array
 from probekit.errors import InputError, TapError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Edits"]
 
-Channels = int | str | Sequence[int] | Sequence[str]
+Channels = int | str | Sequence[int] | Sequence[str] | np.ndarray | torch.Tensor
 
 
 class Edits:
@@ -32,8 +32,8 @@ class Edits:
     def ablate(self, channels: Channels) -> AbstractContextManager[None]:
         """A context in which these channels of the tap are 0 in every forward pass of the network.
 
-        `channels` are whole numbers, names such as "mid:3", or a boolean mask of all of the tap's channels; see `edit`
-        for errors.
+        `channels` are whole numbers, names such as "mid:3", also in arrays, or a boolean mask of all of the tap's
+        channels; see `edit` for errors.
         """
         return self._set(channels, lambda _: 0.0)
 
@@ -101,11 +101,14 @@ class Edits:
 
 def _units(channels: Any, tap: str) -> Any:
     """Units where channels are given by name; anything else as it is."""
-    several = isinstance(channels, list | tuple) and any(isinstance(one, str) for one in channels)
-    if not (isinstance(channels, str) or several):
+    # As results name them, in arrays too.
+    held = channels if isinstance(channels, np.ndarray) else attribute(channels, "values")
+    listed = held.tolist() if isinstance(held, np.ndarray) and held.dtype.kind in "OUT" else channels
+    several = isinstance(listed, list | tuple) and any(isinstance(one, str) for one in listed)
+    if not (isinstance(listed, str) or several):
         return channels
     found = []
-    for one in [channels] if isinstance(channels, str) else channels:
+    for one in [listed] if isinstance(listed, str) else listed:
         name, _, unit = one.rpartition(":") if isinstance(one, str) else ("", "", "")
         if name != tap or not (unit.isascii() and unit.isdecimal()):
             raise InputError(

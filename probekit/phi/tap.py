@@ -24,7 +24,8 @@ from probekit.errors import InputError, TapError
 from probekit.machine.identity import modules_of, named
 from probekit.machine.storage import place
 from probekit.machine.weights import UNKNOWN
-from probekit.naming import abridged
+from probekit.naming import in_a_line
+from probekit.naming import named as listed
 from probekit.noise import SOURCE, SOURCE_DEVICE
 from probekit.phi.averages import Noising
 from probekit.phi.edits import Edits
@@ -136,7 +137,8 @@ class Tap(Edits):
         return {point.name: point.path for point in self._observer.points}
 
     def __repr__(self) -> str:
-        return f"tap({abridged(self._observer.name)}, {', '.join(map(repr, self.names))}, reduce={self._reduce_name!r})"
+        names, reduce = listed(list(map(repr, self.names))), in_a_line(self._reduce_name)
+        return f"tap({in_a_line(self._observer.name)}, {names}, reduce={reduce!r})"
 
     def _repr_html_(self) -> str:
         from probekit.forms import html_of_tap

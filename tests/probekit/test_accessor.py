@@ -255,3 +255,124 @@ def test_it_is_there_whoever_imports_xarray_and_when(order: str) -> None:
         "SourceFileLoader",
     ]
     assert run.stderr == ""
+
+
+def counting(data: xr.Dataset) -> tuple[xr.Dataset, list[int]]:
+    """φ as a store has it, read when it is used, and how many numbers of it were read at each time."""
+    from xarray.backends import BackendArray
+    from xarray.core import indexing
+
+    read: list[int] = []
+
+    class Stored(BackendArray):
+        shape, dtype = data.phi.shape, data.phi.dtype
+
+        def __getitem__(self, key: Any) -> Any:
+            return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self.get)
+
+        def get(self, key: tuple[Any, ...]) -> Any:
+            found = data.phi.variable[key].values
+            read.append(found.size)
+            return found
+
+    lazy = xr.Variable(data.phi.dims, indexing.LazilyIndexedArray(Stored()), data.phi.attrs)
+    return data.assign(phi=lazy), read
+
+
+def test_a_store_is_not_read_before_its_numbers_are_used_and_then_once(
+    data: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import probekit.machine.blocks as blocks
+
+    stored, read = counting(data)
+    above, both = stored.probe.above_rest(), stored.probe.compare(data, stored)
+    parts = [
+        stored.probe.tap("mid"),
+        stored.probe.channel("mid:1"),
+        stored.probe.images("dog"),
+        *by_network(both).values(),
+    ]
+    assert not read
+    np.testing.assert_array_equal(above[3, 1].values, data.probe.above_rest()[3, 1].values)
+    assert read == [12]
+    xr.testing.assert_identical(
+        both.isel(network=2, image=[4]).phi.load(), data.probe.compare(data, data).isel(network=2, image=[4]).phi
+    )
+    assert read == [12, 24]
+    xr.testing.assert_identical(parts[2].load(), data.probe.images("dog"))
+    read.clear()
+    monkeypatch.setattr(blocks, "AT_ONCE", 2 * 24)
+    for of in ("channel", "image"):
+        xr.testing.assert_identical(stored.probe.top(3, of=of), data.probe.top(3, of=of))
+        assert (sum(read), max(read)) == (data.phi.size, 48)
+        read.clear()
+
+
+def test_stores_are_put_side_by_side_unread(tmp_path: Path, data: xr.Dataset) -> None:
+    for seed in (0, 1):
+        phi(seed, store=tmp_path / f"{seed}.zarr", progress=False)
+    both = probekit.open(tmp_path / "0.zarr").probe.compare(probekit.open(tmp_path / "1.zarr"))
+    assert not both.phi.variable._in_memory
+    xr.testing.assert_equal(both.load(), data.probe.compare(phi(1)))
+
+
+def test_what_was_selected_beforehand_keeps_its_dims(data: xr.Dataset) -> None:
+    both = data.probe.compare(phi(1))
+    for other in (data.isel(sigma=0), data.isel(channel=3), data.isel(image=2), both, data.transpose(..., "image")):
+        above = other.probe.above_rest()
+        assert above.dims == other.phi.dims
+        xr.testing.assert_equal(above, (other.phi - other.rest).transpose(*other.phi.dims).rename("above_rest"))
+    top = both.probe.top(3)
+    assert top.top_image.dims == ("rank", "network", "sigma", "channel")
+    xr.testing.assert_equal(by_network(top)["net0"].drop_vars("rank"), data.probe.top(3).drop_vars("rank"))
+    of_images = both.probe.top(3, of="image")
+    assert of_images.top_channel.dims == ("rank", "image", "network", "sigma")
+    xr.testing.assert_equal(by_network(of_images)["net0"], data.probe.top(3, of="image"))
+    at_one = data.isel(sigma=1).probe.top(2)
+    assert at_one.top_image.dims == ("rank", "channel")
+    assert at_one.top_image.values.tolist() == data.probe.top(2).top_image.isel(sigma=1).values.tolist()
+    joined = xr.concat([data.isel(image=slice(0, 4)), data.isel(image=slice(4, 9))], "image", data_vars="all")
+    xr.testing.assert_equal(joined.probe.above_rest(), data.probe.above_rest())
+    for dim in ("image", "channel"):
+        with pytest.raises(InputError, match=rf"phi has no dim {dim}: keep it.*isel\({dim}=\[0\]\)"):
+            data.isel({dim: 0}).probe.top(2)
+
+
+def test_what_only_some_say_comes_back_as_it_was(data: xr.Dataset, tmp_path: Path) -> None:
+    first = data.assign_attrs(
+        precision="bfloat16", precision_gain=1.5, precision_trial="tried", weights_left_out="step"
+    )
+    second = phi(1).assign_attrs(probekit_version="0.1.0")
+    both = first.probe.compare(second, data)
+    both.to_netcdf(tmp_path / "some.nc", engine="h5netcdf")
+    for read in (both, probekit.open(tmp_path / "some.nc")):
+        for one, own in zip(by_network(read).values(), (first, second, data), strict=True):
+            xr.testing.assert_identical(one, own)
+
+
+def test_a_network_selected_of_several_is_still_told_apart(data: xr.Dataset) -> None:
+    both = data.probe.compare(phi(1), names=["a", "b"])
+    assert by_network(both.sel(network="b"))["b"].weights_sha256 == phi(1).weights_sha256
+    assert list(by_network(both.sel(network=["b"]))) == ["b"]
+    xr.testing.assert_identical(by_network(both.sel(network="a"))["a"], data)
+    for unnamed in (both.drop_vars("network"), both.assign_coords(network=["a", "a"])):
+        with pytest.raises(InputError, match="no names, or two have one"):
+            by_network(unnamed)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (lambda d: d.assign_coords(note=("image", list("abcdefghi"))), "note of net0"),
+        (lambda d: d.drop_vars("label"), "label of net0"),
+        (lambda d: d.assign_attrs(sigma_units=np.array([1, 2])), "sigma_units is"),
+        (lambda d: d.assign_attrs(precision_image="x"), None),
+        (lambda d: d.assign_coords(precision_of=1).assign_attrs(precision_of="x"), "precision_of"),
+    ],
+)
+def test_what_only_one_has_is_not_lost_in_silence(data: xr.Dataset, other: Any, said: str | None) -> None:
+    if said is None:
+        assert data.probe.compare(other(data)).precision_image.values.tolist() == ["", "x"]
+        return
+    with pytest.raises(InputError, match=said):
+        data.probe.compare(other(data))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,8 +76,41 @@ def test_text_forms_are_short_and_in_one_line(hostile: str) -> None:
     denoiser = probekit.Denoiser(network(), name=hostile)
     for one in (found, denoiser, probekit.tap(denoiser, "enc1", "mid")):
         assert len(repr(one)) <= 2000
+        assert repr(one).isprintable()
         assert len(one._repr_html_()) <= 40_000
     seen(found._repr_html_())
+
+
+def test_a_tap_of_a_thousand_places_is_told_in_a_few_words() -> None:
+    model = torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 1) for _ in range(1000)))
+    tap = probekit.tap(model, [str(k) for k in range(1000)])
+    assert "and 995 more" in repr(tap)
+    assert len(repr(tap)) <= 2000
+    assert "and 980 taps more" in seen(tap._repr_html_()).text
+    assert len(tap._repr_html_()) <= 10_000
+
+
+@pytest.mark.parametrize(("high", "wide"), [(1, 500), (500, 1), (1, 1), (47, 46), (600, 500)])
+def test_images_of_any_shape_have_thumbnails_of_one_size(high: int, wide: int) -> None:
+    import base64
+    from io import BytesIO
+
+    from PIL import Image
+
+    values = np.zeros((14, 1, high, wide), np.float32)
+    values[3] = 0.5
+    html = probekit.images.load(values)._repr_html_()
+    sheet = Image.open(BytesIO(base64.b64decode(html.partition("base64,")[2].partition('"')[0])))
+    assert sheet.size == (12 * 48, 2 * 48)
+    assert sheet.getpixel((3 * 48, 0)) == (128, 128, 128)
+    assert sheet.getpixel((2 * 48, 0)) == (0, 0, 0)
+
+
+def test_no_two_large_images_are_held_at_once() -> None:
+    at_once: list[int] = []
+    found = images(40).watched(lambda batch: at_once.append(len(batch)))
+    found._repr_html_()
+    assert at_once == [1] * THUMBNAILS
 
 
 def test_a_set_of_a_hundred_thousand_classes_is_told_in_a_few_words() -> None:
@@ -104,7 +138,12 @@ def test_images_that_cannot_be_read_are_said_in_words(tmp_path: Any) -> None:
     found = probekit.images.load(tmp_path)
     (tmp_path / "1.png").unlink()
     shown = seen(found._repr_html_())
-    assert "cannot be shown" in shown.text
+    assert "1 of 3 images cannot be shown" in shown.text
+    assert "img" in shown.tags
+    for k in (0, 2):
+        (tmp_path / f"{k}.png").write_bytes(b"no picture")
+    shown = seen(found._repr_html_())
+    assert "3 of 3 images cannot be shown" in shown.text
     assert "img" not in shown.tags
 
 
@@ -139,11 +178,19 @@ def test_channels_are_edited_by_their_names_as_by_their_numbers() -> None:
             scaled = model(y)
         with tap.scale(2, 2.0):
             same = model(y)
+        in_arrays: list[Any] = [np.array(["mid:1", "mid:3"], object), xr.DataArray(["mid:1", "mid:3"], dims="rank")]
+        for names in in_arrays:
+            with tap.ablate(names):
+                assert torch.equal(model(y), by_name)
+        with tap.ablate(np.array([1, 3])):
+            assert torch.equal(model(y), by_name)
     assert torch.equal(by_number, by_name)
     assert torch.equal(scaled, same)
 
 
-@pytest.mark.parametrize("name", ["enc1:1", "mid", "mid:x", "mid:-1", "mid:²", "", ["mid:1", 2], ["other:1"]])
+@pytest.mark.parametrize(
+    "name", ["enc1:1", "mid", "mid:x", "mid:-1", "mid:²", "", ["mid:1", 2], ["other:1"], np.array(["enc1:1"])]
+)
 def test_names_of_other_taps_are_refused(name: Any) -> None:
     with pytest.raises(probekit.InputError, match='such as "mid:0"'):
         probekit.tap(network(), "mid").ablate(name)
