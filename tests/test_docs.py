@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from analyses.report.tables import page as findings_page
+from docs.building.pages import GENERATED
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^(?P<indent> *)```python\n(?P<source>.*?)^(?P=indent)```", flags=re.MULTILINE | re.DOTALL)
@@ -22,7 +23,9 @@ def blocks(page: Path) -> list[str]:
     ]
 
 
-PAGES = [page for page in sorted(DOCS.rglob("*.md")) if blocks(page)]
+# Pages, not what `make docs` has made beside them.
+ALL = [page for page in sorted(DOCS.rglob("*.md")) if page.relative_to(DOCS).parts[0] not in GENERATED]
+PAGES = [page for page in ALL if blocks(page)]
 
 
 def test_there_is_documentation_to_run() -> None:
@@ -47,7 +50,7 @@ WRITTEN = re.compile(r"""(?:store=|to_netcdf\(|-o )["']?([\w./-]+\.(?:zarr|nc))"
 
 def test_no_two_pages_write_a_file_of_one_name() -> None:
     # A reader follows them in one folder, and a store of another page's plan is refused.
-    pages = [*sorted(DOCS.rglob("*.md")), DOCS.parent / "README.md"]
+    pages = [*ALL, DOCS.parent / "README.md"]
     names = {page.name: set(WRITTEN.findall(page.read_text(encoding="utf-8"))) for page in pages}
     assert sum(map(len, names.values())) > 5
     assert not {n for page in names for other in names if page < other for n in names[page] & names[other]}
@@ -56,7 +59,7 @@ def test_no_two_pages_write_a_file_of_one_name() -> None:
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
-@pytest.mark.parametrize("page", [*sorted(DOCS.rglob("*.md")), *sorted(DOCS.parent.glob("*.md"))], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [*ALL, *sorted(DOCS.parent.glob("*.md"))], ids=lambda p: p.name)
 def test_what_a_page_links_to_is_there(page: Path) -> None:
     targets = LINK.findall(re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL))
     absent = [target for target in targets if "://" not in target and not (page.parent / target).exists()]

@@ -1,0 +1,120 @@
+"""Names in docstrings, `tap` or `probekit.tap`: links where there is a page of them, code where there is none."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.domains.python import PythonDomain
+from sphinx.roles import XRefRole
+
+__all__ = ["setup", "source_of"]
+
+# `name` (dims): what a variable of findings is, as `ground.Findings` writes it, and how a line of it goes on.
+VARIABLE = re.compile(r"^(?P<margin> *)`\w+`(?: \([^)]*\))?: ")
+MARKS = re.compile(r"\|(?=\S)|(?<=[-\"])\*|(?<=, )\*(?=\w)")
+PAGE = re.compile(r"\bdocs/([\w-]+)\.md\b")
+LITERAL = re.compile(r"(``[^`]*``)")
+# What may come after a name's backtick ends it; anything else is parted from it.
+ENDED = re.compile(r"(?<![`\w])`[^`\n]+`(?=[^\s`.,;:!?)\]}'\"/<>_\u2010-\u2015-])")
+
+
+def setup(app: Sphinx, homes: dict[str, str]) -> None:
+    """Add the role ``name``, and lead references to where a thing is defined to where it is documented."""
+
+    def found(app: Sphinx, env: Any, node: addnodes.pending_xref, content: nodes.Element) -> nodes.Node | None:
+        if node.get("refdomain") != "py":
+            return None
+        target = node["reftarget"]
+        domain: PythonDomain = env.domains.python_domain
+        if target.startswith("~"):
+            target = target[1:]
+        inside = node.get("py:module") or ""
+        # A word alone is one of the room's own, or, much oftener, a parameter or a variable.
+        tried = (target, f"probekit.{target}", f"analyses.{target}") if "." in target else ()
+        for name in (f"{inside}.{target}", *tried):
+            home = homes.get(name, name)
+            if home in domain.objects:
+                place = domain.objects[home]
+                return _link(app, node["refdoc"], place.docname, place.node_id, content, home)
+        return content if node.get("soft") or _is_there(target) else None
+
+    # Before numpydoc, whose priority is 500.
+    app.connect("autodoc-process-docstring", _prepared, priority=400)
+    app.add_role("name", _Name(innernodeclass=nodes.literal))
+    app.connect("missing-reference", found)
+
+
+def _is_there(name: str) -> bool:
+    """Whether a name of this package's is one in the code, though not a public one: signatures have such types."""
+    module, _, last = name.rpartition(".")
+    return module in sys.modules and hasattr(sys.modules[module], last)
+
+
+def _link(app: Sphinx, here: str, there: str, anchor: str, content: nodes.Element, title: str) -> nodes.reference:
+    place = app.builder.get_relative_uri(here, there) + f"#{anchor}"
+    return nodes.reference("", "", content, internal=True, refuri=place, reftitle=title)
+
+
+class _Name(XRefRole):
+    def process_link(self, env, refnode, has_explicit_title, title, target):  # noqa: ARG002
+        # None of Sphinx's own types, since these find a word wherever there is one of its name.
+        refnode["refdomain"], refnode["reftype"] = "py", "name"
+        refnode["soft"] = True
+        refnode["py:module"] = env.ref_context.get("py:module")
+        refnode["py:class"] = env.ref_context.get("py:class")
+        return title, target.strip().removesuffix("()")
+
+
+def _prepared(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:  # noqa: ARG001
+    """What docstrings say in plain text as reStructuredText: a table of variables is a list, |a| is no substitution."""
+    made: list[str] = []
+    margin: str | None = None
+    for line in lines:
+        found = VARIABLE.match(line)
+        if found:
+            if margin is None:
+                made.append("")
+            margin = found["margin"]
+            made.append(f"{margin}- {line.lstrip()}")
+            continue
+        if margin is not None and not line.startswith(f"{margin}  "):
+            if line.strip():
+                made.append("")
+            margin = None
+        made.append(line)
+    literal = (line.lstrip().startswith((">>>", "...")) for line in made)
+    lines[:] = [line if code else _escaped(line) for line, code in zip(made, literal, strict=True)]
+
+
+def _escaped(line: str) -> str:
+    """A line in which |a|, "shards-*.tar" and `name`² mean themselves; literals do as they are."""
+    parts = LITERAL.split(line)
+    parts[::2] = [PAGE.sub(r":doc:`\g<0> </\g<1>>`", part) for part in parts[::2]]
+    parts[::2] = [ENDED.sub(r"\g<0>\\ ", MARKS.sub(r"\\\g<0>", part)) for part in parts[::2]]
+    return "".join(parts)
+
+
+def source_of(domain: str, info: dict[str, str], root: Path, blob: str) -> str | None:
+    """Where the source of a name is read."""
+    if domain != "py" or info["module"] not in sys.modules:
+        return None
+    thing: Any = sys.modules[info["module"]]
+    for part in info["fullname"].split("."):
+        thing = inspect.unwrap(getattr(thing, part, None))
+    thing = getattr(thing, "fget", thing)
+    if not (inspect.isclass(thing) or inspect.isroutine(thing)):
+        return None
+    try:
+        file, (lines, first) = inspect.getsourcefile(thing), inspect.getsourcelines(thing)
+    except (OSError, TypeError):
+        return None
+    if file is None or not Path(file).is_relative_to(root):
+        return None
+    return f"{blob}{Path(file).relative_to(root).as_posix()}#L{first}-L{first + len(lines) - 1}"
