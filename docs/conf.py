@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -15,6 +16,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import probekit  # noqa: E402
 from docs.building import api, pages, references  # noqa: E402
+
+# What the package tells those who listen is no concern of the build's.
+logging.getLogger("probekit").setLevel(logging.WARNING)
 
 project = "probekit"
 author = "The probekit developers"
@@ -91,6 +95,9 @@ def _read(app, docname: str, content: list[str]) -> None:
 def _write(app, config) -> None:  # noqa: ARG001
     api.write(DOCS / "api")
     pages.copied(DOCS)
+    for made in (DOCS / "gallery").glob("plot_*"):
+        if not (DOCS / "examples" / made.name.partition(".")[0]).with_suffix(".py").exists():
+            made.unlink()
 
 
 def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:

@@ -112,6 +112,7 @@ def test_links_to_words_of_the_glossary_are_to_words_that_are_there() -> None:
         ("[a](../absent.md)", "[a](../absent.md)"),
         ("`[a](../LICENSE)`", "`[a](../LICENSE)`"),
         ("```\n[a](../LICENSE)\n```\n", "```\n[a](../LICENSE)\n```\n"),
+        ("[a](examples/plot_2_diffusers.py)", "[a](gallery/plot_2_diffusers.rst)"),
         ("![a](figures/claims.png)", "![a](figures/claims.png)"),
     ],
 )

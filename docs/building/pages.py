@@ -52,7 +52,9 @@ def glossary(text: str) -> str:
 def links(text: str, page: Path, docs: Path, words: dict[str, str]) -> str:
     """A page whose links work on the site: those to words become terms, those out of docs/ lead into the repository.
 
-    A link to a file that is not there stays, and the build says so.
+    A link to an example's script leads to its page in the gallery.
+
+    A link to a file that is not there stays as it is, and the build says so.
     """
     root = docs.parent
 
@@ -71,6 +73,8 @@ def links(text: str, page: Path, docs: Path, words: dict[str, str]) -> str:
         if own:
             up = "../" * len(page.parent.relative_to(docs).parts) if page.is_relative_to(docs) else ""
             return f"]({up}project/{own}{anchor})"
+        if there.is_relative_to(docs / "examples") and there.suffix == ".py":
+            return f"](gallery/{there.stem}.rst{anchor})"
         if there.is_relative_to(docs) and there.suffix in {".md", ".png", ".svg"}:
             return match[0]
         return f"]({BLOB}{there.relative_to(root).as_posix()}{anchor})"

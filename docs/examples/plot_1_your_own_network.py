@@ -107,5 +107,5 @@ print("hues of each row:", *(f"{value:.2f}" for value in alike), f"; of eight at
 assert sorted(alike)[-3] > 0.8
 
 # %%
-# Several rows have one hue each, and shapes of every kind: colours are what this network has found worth a channel of
-# its own, with nobody naming them. The shape of things is not.
+# Several rows have one hue each, over shapes of every kind: colours are what this network has found worth a channel of
+# its own, with nobody naming them.
