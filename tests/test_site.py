@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from docs.building import api, check, pages
+from docs.building.docstrings import prepared
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -129,3 +130,21 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     assert check.broken(tmp_path) == [
         f"a.html: {link}" for link in ("#nowhere", "b.html#not", "c.html", f"{pages.BLOB}LICENCE", "none.png")
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "made"),
+    [
+        (
+            ["Over σ.", "`mean` (sigma): the mean, which", "  goes on", "`sd`: spread", "More."],
+            ["Over σ.", "", "- `mean` (sigma): the mean, which", "  goes on", "- `sd`: spread", "", "More."],
+        ),
+        (["mean |a|², of ``|a|``"], [r"mean \|a\|², of ``|a|``"]),
+        ([">>> a |b"], [">>> a |b"]),
+        (["√(1 − `error`²)"], [r"√(1 − `error`\ ²)"]),
+        (["(n, *shape), but *near* rest"], [r"(n, \*shape), but *near* rest"]),
+        (["how often is in docs/calibration.md."], ["how often is in :doc:`docs/calibration.md </calibration>`."]),
+    ],
+)
+def test_a_docstring_of_plain_text_means_on_the_site_what_it_says(written: list[str], made: list[str]) -> None:
+    assert prepared(written) == made

@@ -47,6 +47,8 @@ BY_MODULE = {
     "probekit.models": ("unet", "dncnn", "zoo"),
     "probekit.synthetic": ("subspaces", "patch_model", "shapes", "ovals", "strategies", "stores"),
 }
+# Of classes that others of this package's are made of, what these bring; not what torch and Python do.
+MEMBERS = ("   :members:", "   :inherited-members: Module, BaseException, tuple, dict")
 LONGEST_VALUE = 160
 
 
@@ -145,7 +147,7 @@ def _page(room: Room, known: dict[str, Room], homes: dict[str, str]) -> str:
         for name in names:
             home = homes[_defined(getattr(import_module(room.name), name))]
             if home == f"{room.name}.{name}":
-                lines += [f".. auto{directive}:: {name}", *(["   :members:"] if directive == "class" else []), ""]
+                lines += [f".. auto{directive}:: {name}", *(MEMBERS if directive == "class" else ()), ""]
             else:
                 lines += [f".. py:{directive}:: {name}", "   :no-index:", "", f"   The same as :py:obj:`{home}`.", ""]
     if room.constants:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,9 @@ from sphinx.application import Sphinx
 from sphinx.domains.python import PythonDomain
 from sphinx.roles import XRefRole
 
-__all__ = ["setup", "source_of"]
+from docs.building.docstrings import prepared
 
-# `name` (dims): what a variable of findings is, as `ground.Findings` writes it, and how a line of it goes on.
-VARIABLE = re.compile(r"^(?P<margin> *)`\w+`(?: \([^)]*\))?: ")
-MARKS = re.compile(r"\|(?=\S)|(?<=[-\"])\*|(?<=, )\*(?=\w)")
-PAGE = re.compile(r"\bdocs/([\w-]+)\.md\b")
-LITERAL = re.compile(r"(``[^`]*``)")
-# What may come after a name's backtick ends it; anything else is parted from it.
-ENDED = re.compile(r"(?<![`\w])`[^`\n]+`(?=[^\s`.,;:!?)\]}'\"/<>_\u2010-\u2015-])")
+__all__ = ["setup", "source_of"]
 
 
 def setup(app: Sphinx, homes: dict[str, str]) -> None:
@@ -73,32 +66,7 @@ class _Name(XRefRole):
 
 
 def _prepared(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:  # noqa: ARG001
-    """What docstrings say in plain text as reStructuredText: a table of variables is a list, |a| is no substitution."""
-    made: list[str] = []
-    margin: str | None = None
-    for line in lines:
-        found = VARIABLE.match(line)
-        if found:
-            if margin is None:
-                made.append("")
-            margin = found["margin"]
-            made.append(f"{margin}- {line.lstrip()}")
-            continue
-        if margin is not None and not line.startswith(f"{margin}  "):
-            if line.strip():
-                made.append("")
-            margin = None
-        made.append(line)
-    literal = (line.lstrip().startswith((">>>", "...")) for line in made)
-    lines[:] = [line if code else _escaped(line) for line, code in zip(made, literal, strict=True)]
-
-
-def _escaped(line: str) -> str:
-    """A line in which |a|, "shards-*.tar" and `name`² mean themselves; literals do as they are."""
-    parts = LITERAL.split(line)
-    parts[::2] = [PAGE.sub(r":doc:`\g<0> </\g<1>>`", part) for part in parts[::2]]
-    parts[::2] = [ENDED.sub(r"\g<0>\\ ", MARKS.sub(r"\\\g<0>", part)) for part in parts[::2]]
-    return "".join(parts)
+    lines[:] = prepared(lines)
 
 
 def source_of(domain: str, info: dict[str, str], root: Path, blob: str) -> str | None:

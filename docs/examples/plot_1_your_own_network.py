@@ -42,7 +42,7 @@ network = SmallUNet()
 print(f"{sum(p.numel() for p in network.parameters()):,} weights")
 trained_on = probekit.images.load(shapes.draw(1000, seed=1).images).read(range(1000))
 optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
-for _ in range(1500):
+for _ in range(1200):
     row, col = torch.randint(17, (2,)).tolist()  # parts of 16×16 pixels are enough for what this network sees
     clean = trained_on[torch.randint(len(trained_on), (16,)), :, row : row + 16, col : col + 16]
     sigma = torch.rand(16, 1, 1, 1)
