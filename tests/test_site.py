@@ -49,6 +49,13 @@ def test_every_public_name_has_its_entry_in_the_reference(reference: Path) -> No
     assert not absent
 
 
+def test_what_two_rooms_share_is_told_in_the_one_that_it_is_of(reference: Path) -> None:
+    assert ".. autofunction:: sample\n" in (reference / "analyses.sampling.rst").read_text(encoding="utf-8")
+    other = (reference / "analyses.generalisation.rst").read_text(encoding="utf-8")
+    assert "The same as :py:obj:`analyses.sampling.sample`" in other
+    assert ".. autoclass:: Workers\n" in (reference / "probekit.rst").read_text(encoding="utf-8")
+
+
 def test_every_page_of_the_reference_is_in_its_table(reference: Path) -> None:
     index = (reference / "index.rst").read_text(encoding="utf-8")
     for page in reference.glob("*.rst"):

@@ -48,7 +48,7 @@ BY_MODULE = {
     "probekit.synthetic": ("subspaces", "patch_model", "shapes", "ovals", "strategies", "stores"),
 }
 # Of classes that others of this package's are made of, what these bring; not what torch and Python do.
-MEMBERS = ("   :members:", "   :inherited-members: Module, BaseException, tuple, dict")
+MEMBERS = ("   :members:", "   :special-members: __call__", "   :inherited-members: Module, BaseException, tuple, dict")
 LONGEST_VALUE = 160
 
 
@@ -78,8 +78,7 @@ def rooms() -> dict[str, Room]:
 def _place(name: str) -> int:
     """Where a room comes among those of the chapters; a module of its own comes with its package."""
     asked = [room for chapter in CHAPTERS.values() for room in chapter]
-    package = name.rpartition(".")[0]
-    return next((asked.index(room) for room in (name, package) if room in asked), len(asked))
+    return next((asked.index(room) for room in (name, _package(name)) if room in asked), len(asked))
 
 
 def _room(module: ModuleType) -> Room:
@@ -103,13 +102,20 @@ def _defined(thing: Any) -> str:
 
 
 def homes() -> dict[str, str]:
-    """Where a public thing is documented, by where it is defined: the first room that has it."""
+    """Where a public thing is documented, by where it is defined: in its own room, else in the first that has it."""
     found: dict[str, str] = {}
     for room in rooms().values():
         for name in (*room.functions, *room.classes):
-            thing = getattr(import_module(room.name), name)
-            found.setdefault(_defined(thing), f"{room.name}.{name}")
+            place = _defined(getattr(import_module(room.name), name))
+            if place not in found or (
+                place.startswith(f"{room.name}.") and not place.startswith(f"{_package(found[place])}.")
+            ):
+                found[place] = f"{room.name}.{name}"
     return found
+
+
+def _package(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def write(folder: Path) -> None:
@@ -170,7 +176,7 @@ def _constant(name: str, value: Any) -> list[str]:
 
 
 def _index(known: dict[str, Room]) -> str:
-    lines = [*_heading("Names", "="), "Every public name, by the package that it is imported from.", ""]
+    lines = [*_heading("API: every public name", "="), "By the package that it is imported from.", ""]
     first = 0
     for chapter, packages in CHAPTERS.items():
         inside = [name for name in known if first <= _place(name) < first + len(packages)]
