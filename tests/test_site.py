@@ -62,6 +62,14 @@ def test_every_page_of_the_reference_is_in_its_table(reference: Path) -> None:
         assert page.stem == "index" or re.search(rf"^   {page.stem} <{page.stem}>$", index, flags=re.MULTILINE)
 
 
+def test_a_package_of_no_chapter_is_in_the_table_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "CHAPTERS", {"One": ("probekit",)})
+    api.write(tmp_path)
+    index = (tmp_path / "index.rst").read_text(encoding="utf-8")
+    assert "More\n" in index
+    assert re.search(r"^   analyses.probe <analyses.probe>$", index, flags=re.MULTILINE)
+
+
 def test_a_page_of_the_reference_that_is_no_longer_wanted_goes(tmp_path: Path) -> None:
     (tmp_path / "probekit.gone.rst").touch()
     api.write(tmp_path)

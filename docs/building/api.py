@@ -181,8 +181,13 @@ def _index(known: dict[str, Room]) -> str:
     for chapter, packages in CHAPTERS.items():
         inside = [name for name in known if first <= _place(name) < first + len(packages)]
         first += len(packages)
-        lines += [*_heading(chapter, "-"), ".. list-table::", "   :widths: 35 65", "   :class: rooms", ""]
-        for name in inside:
-            lines += [f"   * - :doc:`{name} <{name}>`", f"     - {known[name].title}"]
-        lines += ["", ".. toctree::", "   :hidden:", "", *(f"   {name} <{name}>" for name in inside), ""]
-    return "\n".join(lines)
+        lines += _chapter(chapter, inside, known)
+    further = [name for name in known if _place(name) >= first]
+    return "\n".join(lines + (_chapter("More", further, known) if further else []))
+
+
+def _chapter(title: str, inside: list[str], known: dict[str, Room]) -> list[str]:
+    lines = [*_heading(title, "-"), ".. list-table::", "   :widths: 35 65", "   :class: rooms", ""]
+    for name in inside:
+        lines += [f"   * - :doc:`{name} <{name}>`", f"     - {known[name].title}"]
+    return [*lines, "", ".. toctree::", "   :hidden:", "", *(f"   {name} <{name}>" for name in inside), ""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.domains.python import PythonDomain
+from sphinx.domains.python import ObjectEntry, PythonDomain
 from sphinx.roles import XRefRole
 
 from docs.building.docstrings import prepared
 
 __all__ = ["setup", "source_of"]
+
+NAME = re.compile(r"(?P<name>\w+(?:\.\w+)+)(?:\(.*\))?")
 
 
 def setup(app: Sphinx, homes: dict[str, str]) -> None:
@@ -24,35 +27,55 @@ def setup(app: Sphinx, homes: dict[str, str]) -> None:
     def found(app: Sphinx, env: Any, node: addnodes.pending_xref, content: nodes.Element) -> nodes.Node | None:
         if node.get("refdomain") != "py":
             return None
-        target = node["reftarget"]
-        domain: PythonDomain = env.domains.python_domain
-        if target.startswith("~"):
-            target = target[1:]
-        inside = node.get("py:module") or ""
-        # A word alone is one of the room's own, or, much oftener, a parameter or a variable.
-        tried = (target, f"probekit.{target}", f"analyses.{target}") if "." in target else ()
-        for name in (f"{inside}.{target}", *tried):
-            home = homes.get(name, name)
-            if home in domain.objects:
-                place = domain.objects[home]
-                return _link(app, node["refdoc"], place.docname, place.node_id, content, home)
-        return content if node.get("soft") or _is_there(target) else None
+        target = node["reftarget"].removeprefix("~")
+        place = _place(env, homes, target, node.get("py:module") or "")
+        if place is not None:
+            return _link(app, node["refdoc"], place, content, target)
+        # A word alone is oftener a parameter or a variable than a name; a whole name must be one.
+        whole = target.startswith(("probekit.", "analyses."))
+        return content if _is_there(target) or (node.get("soft") and not whole) else None
+
+    def linked(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+        """In pages, `sampling.reconstruct` or `probekit.tap(…)` leads to what is said of it."""
+        if docname.startswith(("api/", "gallery/")):
+            return
+        for literal in list(doctree.findall(nodes.literal)):
+            name = NAME.fullmatch(literal.astext())
+            place = name and _place(app.env, homes, name["name"], "")
+            if (
+                place
+                and isinstance(literal.parent, nodes.TextElement)
+                and not isinstance(literal.parent, nodes.reference)
+            ):
+                literal.replace_self(_link(app, docname, place, literal.deepcopy(), literal.astext()))
 
     # Before numpydoc, whose priority is 500.
     app.connect("autodoc-process-docstring", _prepared, priority=400)
     app.add_role("name", _Name(innernodeclass=nodes.literal))
     app.connect("missing-reference", found)
+    app.connect("doctree-resolved", linked)
+
+
+def _place(env: Any, homes: dict[str, str], target: str, inside: str) -> ObjectEntry | None:
+    """Where a name is documented: a word alone in the room itself, one with dots also with its package left out."""
+    domain: PythonDomain = env.domains.python_domain
+    tried = (target, f"probekit.{target}", f"analyses.{target}") if "." in target else ()
+    for name in (f"{inside}.{target}", *tried):
+        home = homes.get(name, name)
+        if home in domain.objects:
+            return domain.objects[home]
+    return None
 
 
 def _is_there(name: str) -> bool:
     """Whether a name of this package's is one in the code, though not a public one: signatures have such types."""
     module, _, last = name.rpartition(".")
-    return module in sys.modules and hasattr(sys.modules[module], last)
+    return name in sys.modules or (module in sys.modules and hasattr(sys.modules[module], last))
 
 
-def _link(app: Sphinx, here: str, there: str, anchor: str, content: nodes.Element, title: str) -> nodes.reference:
-    place = app.builder.get_relative_uri(here, there) + f"#{anchor}"
-    return nodes.reference("", "", content, internal=True, refuri=place, reftitle=title)
+def _link(app: Sphinx, here: str, place: ObjectEntry, content: nodes.Element, title: str) -> nodes.reference:
+    address = app.builder.get_relative_uri(here, place.docname) + f"#{place.node_id}"
+    return nodes.reference("", "", content, internal=True, refuri=address, reftitle=title)
 
 
 class _Name(XRefRole):
