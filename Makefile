@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest
 WORKERS ?= auto
 
-.PHONY: demo test test-all test-fast test-lowest format lint docs bench bench-quick bench-others mutants results published claims clean
+.PHONY: demo test test-all test-fast test-lowest format lint docs docs-sources bench bench-quick bench-others mutants results published claims clean
 
 demo: .venv/demo.done
 	$(BIN)/probekit demo --out demo
@@ -64,8 +64,14 @@ COUNT ?= 8
 mutants: .venv/test.done
 	$(BIN)/python benchmarks/mutants.py $(MODULES) --count $(COUNT) -o results/mutants.jsonl
 
-# What is made from the code: every variable of the findings, and a network drawn.
-docs: .venv/test.done
+# The site, in docs/_build/html, with every example run; a warning, or a link that leads nowhere, is an error.
+docs: docs-sources
+	rm -rf docs/_build/html
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/python docs/building/check.py docs/_build/html
+
+# What of docs/ is made from the code: every variable of the findings, and a network drawn.
+docs-sources: .venv/docs.done
 	$(BIN)/probekit draw photo32 -o docs/figures/photo32-drawn.svg
 	$(BIN)/python -m analyses.report.tables > docs/findings.md
 
@@ -92,7 +98,7 @@ claims: .venv/bench.done
 		texture48=results-texture48 --published results-published
 
 clean:
-	rm -rf .venv .venv-lowest demo build *.egg-info
+	rm -rf .venv .venv-lowest demo build *.egg-info docs/_build docs/api docs/gallery docs/project
 
 # Each set-up is repeated only when what it depends on has changed.
 .venv/bin/python:
@@ -108,4 +114,8 @@ clean:
 
 .venv/test.done: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+.venv/docs.done: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $@

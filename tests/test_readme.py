@@ -10,6 +10,9 @@ from probekit.models import zoo
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+# As pyproject.toml's project.urls: pages are read there, pictures are shown from there.
+REPOSITORY = "https://github.com/probekit-denoisers/probekit"
+PAGE, PICTURE = f"{REPOSITORY}/blob/main/", "https://raw.githubusercontent.com/probekit-denoisers/probekit/main/"
 
 
 def test_the_python_snippets_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,3 +67,35 @@ def test_the_bundled_denoiser_beats_both_references_from_sigma_0_2_up() -> None:
 def test_the_denoiser_that_is_named_loads() -> None:
     assert "photo32" in zoo.available()
     assert probekit.load("photo32").name == "photo32"
+
+
+def links() -> list[tuple[bool, str]]:
+    """Whether it is a picture, and where it leads, of each link of the README."""
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", README, flags=re.MULTILINE | re.DOTALL)
+    return [(bool(mark), target) for mark, target in re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", prose)]
+
+
+def test_links_are_whole_addresses_that_a_package_index_can_show() -> None:
+    assert f'Source = "{REPOSITORY}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert len(links()) > 20
+    assert not [target for _, target in links() if not target.startswith("https://")]
+    own = [(is_picture, target) for is_picture, target in links() if "probekit-denoisers/probekit" in target]
+    assert all(target.startswith(PICTURE if is_picture else PAGE) for is_picture, target in own)
+    assert [is_picture for is_picture, _ in own].count(True) >= 2
+
+
+def test_links_lead_to_files_and_headings_of_this_checkout() -> None:
+    own = [target.removeprefix(PICTURE).removeprefix(PAGE) for _, target in links() if "probekit-denoisers/" in target]
+    absent = []
+    for target in own:
+        path, _, anchor = target.partition("#")
+        there = ROOT / path
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            absent.append(target)
+    assert not absent
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from analyses.claims.criteria import ABSENT, COMPARED, JUDGED
+from analyses.claims.criteria import ABSENT, COMPARED, JUDGED, LESS
 from analyses.claims.listed import claim_of
 from analyses.ground import TWINS, marked, rounded
 from probekit import checks, labels
@@ -24,13 +24,17 @@ __all__ = [
     "markdown",
     "met",
     "rows_of",
+    "sentence",
     "undecided",
     "unjudged",
     "verdict_table",
     "verdicts",
 ]
 
-HEADER = ("measured", "σ", "value", "95 % interval", *TWINS, "as claimed")
+HEADER = ("measured", "σ", "value", "95 % interval", *TWINS, *(f"less {twin}" for twin in TWINS), "as claimed")
+# Differences from these stand in the row of the number itself, in these columns.
+FOLDED = {less: len(HEADER) - 1 - len(TWINS) + k for k, less in enumerate(LESS.values())}
+REPORTED = "reported only"
 SAID = {"holds": "yes", "does not hold": "no", "undecided": "undecided", "not judged": "not judged"}
 CONTROLS = ("control", "control_paper_gains")
 NEEDED = ("of_claim", "outcome", "counts", "verdict")
@@ -47,20 +51,81 @@ def verdicts(judged: xr.Dataset) -> dict[int, str]:
 
 
 def cells(judged: xr.Dataset, claim: int) -> list[list[str]]:
-    """The criteria of a claim as text, a row each, under `HEADER`."""
+    """The criteria of a claim as text under `HEADER`: a row for each number, and in it what it is less its controls.
+
+    What is taken off otherwise, such as the same of pixels, stands in a row of its own under it.
+    """
     rows = rows_of(judged, claim)
-    found, before = [], ("", "")
+    found: list[list[str]] = []
+    before = ("", "")
     for i in range(rows.sizes["criterion"]):
         row = rows.isel(criterion=i)
-        ends = [row[name].item() for name in ("low", "high")]
-        spread = f"{rounded(ends[0], 3)} to {rounded(ends[1], 3)}" if np.isfinite(ends).all() else "–"
-        holds = SAID[str(row["outcome"].item())] if row["counts"] else "reported only"
-        numbers = [_number(row[name]) for name in ("sigma", "value", *CONTROLS)]
         subject, less, asked = (str(row[name].item()) for name in ("subject", "less", "asked"))
-        what = joined("the same" if (subject, numbers[0]) == before else subject, less, asked)
-        found.append([what, *numbers[:2], spread, *numbers[2:], holds])
-        before = subject, numbers[0]
+        holds = SAID[str(row["outcome"].item())] if row["counts"] else REPORTED
+        sigma, value, *controls = [_number(row[name]) for name in ("sigma", "value", *CONTROLS)]
+        under = (subject, sigma) == before
+        column = FOLDED.get(less)
+        if under and column is not None and found[-1][column] == "–":
+            found[-1][column] = f"{_with_interval(row)}, {asked}: {holds}"
+            continue
+        what = f"↳ less {less}, {asked}" if under and less else joined(subject, less, asked)
+        found.append([what, sigma, value, _spread(row), *controls, "–", "–", holds])
+        before = subject, sigma
     return found
+
+
+def sentence(judged: xr.Dataset, claim: int) -> str:
+    """The verdict on a claim and what decided it, in one sentence: what holds, what is against, what is left open.
+
+    Of several criteria of a kind the first stands for all, and how many more there are is said.
+    """
+    rows, verdict = rows_of(judged, claim), verdicts(judged)[claim]
+    counts, outcomes = rows["counts"].values.astype(bool), labels.strings(rows["outcome"].values)
+    of = {one: np.flatnonzero(counts & (outcomes == one)) for one in ("holds", "does not hold", "undecided")}
+    lacking = [str(one) for one in rows["lacks"].values[counts] if one]
+    as_claimed = _stands(rows, of["holds"], "is as claimed", "are")
+    against = _stands(rows, of["does not hold"], "is the opposite", "are")
+    open_ = _stands(rows, of["undecided"], "leaves open which it is", "do")
+    if verdict == "holds":
+        because = as_claimed
+    elif verdict == "partly":
+        because = f"{as_claimed}, but {against or open_}" if as_claimed else against or open_
+    elif verdict == "does not hold":
+        because = against + (f", while {as_claimed}" if as_claimed else "")
+    elif verdict == "undecided":
+        because = open_ + (f", while {as_claimed}" if as_claimed else "")
+    else:
+        because = f"{lacking[0]} was not measured" if lacking else ""
+    said = f"{verdict[:1].upper()}{verdict[1:]}"
+    return f"{said}, because {because}." if because else f"{said}."
+
+
+def _stands(rows: xr.Dataset, chosen: np.ndarray, what: str, more: str) -> str:
+    """The first of some criteria with its number, what that is, and how many more there are."""
+    if not len(chosen):
+        return ""
+    row = rows.isel(criterion=int(chosen[0]))
+    subject, less, asked = (str(row[name].item()) for name in ("subject", "less", "asked"))
+    sigma = row["sigma"].item()
+    at = f" at σ = {sigma:g}" if np.isfinite(sigma) else ""
+    value = _with_interval(row)
+    named = f"{subject}{f' less {less}' if less else ''}"
+    told = f"{named} is {value}{at} (asked: {asked})" if value != "–" else f"{named} has no number{at} (asked: {asked})"
+    others = len(chosen) - 1
+    # One more is in the singular.
+    verb = {"are": "is", "do": "does"}[more] if others == 1 else more
+    beside = f", as {verb} {others} more criteri{'on' if others == 1 else 'a'}" if others else ""
+    return f"{told}, which {what}{beside}"
+
+
+def _spread(row: xr.Dataset) -> str:
+    ends = [row[name].item() for name in ("low", "high")]
+    return f"{rounded(ends[0], 3)} to {rounded(ends[1], 3)}" if np.isfinite(ends).all() else "–"
+
+
+def _with_interval(row: xr.Dataset) -> str:
+    value, spread = _number(row["value"]), _spread(row)
+    return value if spread == "–" else f"{value} [{spread.replace(' to ', ', ')}]"
 
 
 def failing(judged: xr.Dataset, claim: int) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.spatial.distance import cdist
 
@@ -18,16 +17,24 @@ from analyses.ground import (
     TWINS,
     as_network,
     block_colours,
+    block_marks,
     block_names,
     folder_called,
+    level_colours,
+    network_looks,
+    new_figure,
     picture,
     repeats,
     rounded,
     saved,
+    shifted,
+    themed,
+    titled,
     untrained_twins,
 )
 from probekit import checks
 from probekit.capture.reductions import reduction
+from probekit.channels import channel_names
 from probekit.cli.arguments import DRAWS, NETWORK, REDUCE
 from probekit.errors import InputError
 from probekit.images import ImageSet, load
@@ -39,6 +46,8 @@ from probekit.phi.tap import tap
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from torch import nn
 
     from probekit.capture.reductions import Reduction
@@ -49,7 +58,7 @@ SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
 SHOWN_SIGMA = 0.2
 SELECTIVE, SHOWN, ALIKE = 6, 8, 2
 QUERIES = ("chelsea", "coffee", "china", "grass", "rocket", "page")
-NEIGHBOURS = 7
+NEIGHBOURS, SHORT = 7, 12
 CONDITIONS, SAMPLES, LEVELS = ("chelsea", "coffee", "flower", "rocket"), 4, 20
 TRAINED = "trained"
 # What is shown and told of both controls; that with gains of 1 is measured at all noise levels.
@@ -265,65 +274,85 @@ def _ratio(findings: xr.Dataset) -> xr.Dataset:
 
 def _sparsity_figure(found: dict[str, dict[str, xr.Dataset]], name: str) -> Figure:
     trained = _ratio(found[TRAINED]["sparsity"])
+    with themed("light"):
+        figure = new_figure(10, 4.6)
+        by_sigma, by_block = figure.subplots(1, 2, sharey=True)
+        _ratio_by_sigma(by_sigma, trained)
+        _ratio_by_block(by_block, trained, {r: _ratio(one["sparsity"]) for r, one in found.items() if r in TWINS})
+        titled(
+            figure, f"{name}: how many channels share the activity (1: all equally; bands and bars hold 80 % of crops)"
+        )
+    return figure
+
+
+def _ratio_by_sigma(axis: Axes, trained: xr.Dataset) -> None:
     blocks = list(map(str, trained["block"].values))
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
-    by_sigma, by_block = figure.subplots(1, 2, sharey=True)
-    for block, colour in zip(blocks, block_colours(blocks), strict=True):
+    for block, colour, mark in zip(blocks, block_colours(blocks), block_marks(blocks), strict=True):
         here = trained.sel(block=block)
         width = 2.6 if block == "mid" else 1.4
-        by_sigma.plot(SIGMA, here["mean"], "o-", ms=3, lw=width, color=colour, label=block)
-        by_sigma.fill_between(SIGMA, here["low"], here["high"], color=colour, alpha=0.15, lw=0)
-    by_sigma.set_xscale("log")
-    by_sigma.set_xticks(SIGMA, [f"{s:g}" for s in SIGMA])
-    by_sigma.minorticks_off()
-    by_sigma.set(
-        xlabel="noise standard deviation σ (image intensity)", ylabel="participation ratio of channel averages"
-    )
-    by_sigma.legend(frameon=False, ncols=2, fontsize=8)
-    by_sigma.set_title("each block against σ", fontsize=10)
-    for level, shade in ((0.1, "0.65"), (0.3, "0.4"), (1.0, "0.0")):
+        axis.plot(SIGMA, here["mean"], marker=mark, ms=4, lw=width, color=colour, label=block)
+        axis.fill_between(SIGMA, here["low"], here["high"], color=colour, alpha=0.15, lw=0)
+    axis.set_xscale("log")
+    axis.set_xticks(SIGMA, [f"{s:g}" for s in SIGMA])
+    axis.minorticks_off()
+    axis.set(xlabel="noise σ (image intensity)", ylabel="participation ratio of channel averages")
+    axis.legend(ncols=2)
+    axis.set_title("each block against σ")
+
+
+def _ratio_by_block(axis: Axes, trained: xr.Dataset, controls: dict[str, xr.Dataset]) -> None:
+    levels = (SIGMA[0], SHOWN_SIGMA, SIGMA[-1])
+    places, lines = np.arange(trained.sizes["block"]), len(levels) + len(controls)
+    for k, (level, colour) in enumerate(zip(levels, level_colours(len(levels)), strict=True)):
         here = trained.sel(sigma=level)
         errors = np.abs(np.stack([here["low"], here["high"]]) - here["mean"].values)
-        by_block.errorbar(blocks, here["mean"], errors, fmt="o-", ms=4, color=shade, label=f"trained, σ = {level:g}")
-    for role, mark in zip(TWINS, ("s--", "^:"), strict=True):
-        if role in found:
-            control = _ratio(found[role]["sparsity"])["mean"].sel(sigma=0.3)
-            by_block.plot(blocks, control, mark, ms=4, color=PALETTE["marked"], label=f"{role}, σ = 0.3")
-    by_block.set(xlabel="block, in order of the forward pass", ylim=(0, 1))
-    by_block.legend(frameon=False, fontsize=8)
-    by_block.set_title("along the network", fontsize=10)
-    figure.suptitle(
-        f"{name}: how many channels share the activity (1: all equally; bands hold 80 % of crops)",
-        fontsize=10,
-    )
-    return figure
+        x = places + shifted(k, lines, 0.4)
+        axis.errorbar(x, here["mean"], errors, fmt="o-", ms=4, lw=1.2, color=colour, label=f"trained, σ = {level:g}")
+    looks = network_looks([TRAINED, *controls])[1:]
+    for k, ((role, one), look) in enumerate(zip(controls.items(), looks, strict=True)):
+        x = places + shifted(len(levels) + k, lines, 0.4)
+        axis.plot(x, one["mean"].sel(sigma=SHOWN_SIGMA), ms=5, **look, label=f"{role}, σ = {SHOWN_SIGMA:g}")
+    axis.set_xticks(places, list(map(str, trained["block"].values)))
+    axis.set(xlabel="block, in order of the forward pass", ylim=(0, 1))
+    axis.legend()
+    axis.set_title("along the network")
 
 
 def _selective_figure(mid: xr.Dataset, types: xr.Dataset, channels: list[int], pixels: np.ndarray, name: str) -> Figure:
-    figure = Figure(figsize=(10, 1.25 * max(len(channels), 1) + 0.6), layout="constrained")
-    figure.suptitle(f"{name}: the images that most excite selective channels (value of φ above each)", fontsize=10)
-    if not channels:
-        figure.text(0.5, 0.4, "no selective channel", ha="center")
-        return figure
-    place = {image: i for i, image in enumerate(mid["image"].values)}
-    grid = figure.add_gridspec(len(channels), SHOWN + 1, width_ratios=[2.4] + [1] * SHOWN)
-    for r, c in enumerate(channels):
-        phi, rest = mid["phi"].sel(channel=c), mid["rest"].sel(channel=c)
-        axis = figure.add_subplot(grid[r, 0])
-        axis.hist(phi, bins=40, color="0.35")
-        axis.axvline(float(rest), color=PALETTE["rest"], lw=1.5, label="rest" if r == 0 else None)
-        axis.set_yscale("log")
-        axis.tick_params(labelsize=6)
-        axis.xaxis.set_major_locator(MaxNLocator(5))
-        axis.set_ylabel("images", fontsize=7)
-        unit = int(mid["unit"].sel(channel=c))
-        axis.text(0.97, 0.9, f"channel {unit}", transform=axis.transAxes, ha="right", va="top", fontsize=8)
-        if r == 0:
-            axis.set_title(f"φ at mid, σ = {SHOWN_SIGMA:g}", fontsize=8)
-            axis.legend(fontsize=6, frameon=False, loc="center right")
-        for k, image in enumerate(types["top_image"].sel(channel=c).values[:SHOWN]):
-            picture(figure.add_subplot(grid[r, k + 1]), pixels[place[image]], rounded(float(phi.sel(image=image)), 2))
+    title = f"{name}: the images that most excite selective channels, and the value of φ (activation) above each"
+    with themed("light"):
+        figure = new_figure(11, 1.4 * max(len(channels), 1) + 0.6)
+        titled(figure, title)
+        if not channels:
+            figure.text(0.5, 0.4, "no selective channel", ha="center")
+            return figure
+        place = {image: i for i, image in enumerate(mid["image"].values)}
+        grid = figure.add_gridspec(len(channels), SHOWN + 1, width_ratios=[2.6] + [1] * SHOWN)
+        for r, c in enumerate(channels):
+            here = mid.sel(channel=c)
+            axis = figure.add_subplot(grid[r, 0])
+            _activities(axis, here, first=r == 0, last=r == len(channels) - 1)
+            for k, image in enumerate(types["top_image"].sel(channel=c).values[:SHOWN]):
+                value = rounded(float(here["phi"].sel(image=image)), 2)
+                picture(figure.add_subplot(grid[r, k + 1]), pixels[place[image]], value, fontsize="small")
     return figure
+
+
+def _activities(axis: Axes, here: xr.Dataset, *, first: bool, last: bool) -> None:
+    """How often a channel has which value."""
+    axis.hist(here["phi"], bins=40, color=PALETTE["untrained"])
+    axis.axvline(float(here["rest"]), color=PALETTE["rest"], lw=1.8, ls="--", label="rest")
+    axis.set_yscale("log")
+    axis.minorticks_off()
+    axis.tick_params(labelsize="small")
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.set_ylabel("images", fontsize="small")
+    axis.text(0.97, 0.92, channel_names(here)[0], transform=axis.transAxes, ha="right", va="top", fontweight="bold")
+    if first:
+        axis.set_title(f"φ at mid, σ = {SHOWN_SIGMA:g}")
+        axis.legend(loc="center right", fontsize="small")
+    if last:
+        axis.set_xlabel("φ (activation)", fontsize="small")
 
 
 def _neighbours_figure(mid: xr.Dataset, pixels: np.ndarray, name: str) -> Figure:
@@ -331,18 +360,24 @@ def _neighbours_figure(mid: xr.Dataset, pixels: np.ndarray, name: str) -> Figure
     phi = mid["phi"].transpose("image", "channel").values
     queries = [int(np.flatnonzero(photographs == q)[2]) for q in QUERIES]
     distances = cdist(phi[queries], phi)
-    figure = Figure(figsize=(10, 1.35 * len(queries) + 0.6), layout="constrained")
-    axes = figure.subplots(len(queries), NEIGHBOURS + 1)
-    for row, query, d in zip(axes, queries, distances, strict=True):
-        order = [i for i in np.argsort(d) if i != query][:NEIGHBOURS]
-        picture(row[0], pixels[query], f"query: {photographs[query]}", frame=PALETTE["rest"])
-        for axis, i in zip(row[1:], order, strict=True):
-            picture(axis, pixels[i], f"{photographs[i]}, {rounded(d[i], 2)}")
-    figure.suptitle(
-        f"{name}: nearest in φ at mid (σ = {SHOWN_SIGMA:g}, Euclidean distance after each photograph's name)",
-        fontsize=10,
-    )
+    with themed("light"):
+        figure = new_figure(11, 1.5 * len(queries) + 0.6)
+        axes = figure.subplots(len(queries), NEIGHBOURS + 1)
+        for row, query, d in zip(axes, queries, distances, strict=True):
+            order = [i for i in np.argsort(d) if i != query][:NEIGHBOURS]
+            picture(row[0], pixels[query], f"query: {photographs[query]}", frame=PALETTE["rest"], fontsize="small")
+            for axis, i in zip(row[1:], order, strict=True):
+                picture(axis, pixels[i], f"{_short(str(photographs[i]))}, {rounded(d[i], 2)}", fontsize="small")
+        titled(
+            figure,
+            f"{name}: nearest in φ at mid (σ = {SHOWN_SIGMA:g}, Euclidean distance after each photograph's name)",
+        )
     return figure
+
+
+def _short(name: str) -> str:
+    """A photograph's name that fits above it."""
+    return name if len(name) <= SHORT else f"{name[: SHORT - 1]}…"
 
 
 def _summary(found: dict[str, dict[str, xr.Dataset]]) -> list[str]:

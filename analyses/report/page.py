@@ -18,6 +18,7 @@ from analyses.ground import TWINS, Code, Text, marked, rounded, table_row
 from probekit import labels
 
 __all__ = [
+    "Answer",
     "Page",
     "Picture",
     "Section",
@@ -30,16 +31,17 @@ __all__ = [
     "report_page",
 ]
 
-# Verdicts by colour, so that the summary is read at a glance.
-COLOURS = {
-    "holds": "#1a7f37",
-    "partly": "#9a6700",
-    "does not hold": "#b42318",
-    "undecided": "#57606a",
-    "not judged": "#57606a",
-    "yes": "#1a7f37",
-    "no": "#b42318",
+# Verdicts by colour, so that the summary is read at a glance: the classes of the page's style sheet.
+CLASSES = {
+    "holds": "good",
+    "partly": "half",
+    "does not hold": "bad",
+    "undecided": "open",
+    "not judged": "open",
+    "yes": "good",
+    "no": "bad",
 }
+DETAILS = "Details: the criterion, all numbers, further figures"
 WORD = re.compile(r"[^\W\d_]{3}")
 PSNR_ROWS = {"denoiser": "network", "patch_wiener": "patch-PCA Wiener", "gaussian_blur": "best blur", "noisy": "noisy"}
 
@@ -63,19 +65,41 @@ Part = Text | Table | Picture
 
 
 class Section(NamedTuple):
-    """A heading, with a verdict if there is one, and what stands under it: paragraphs, tables, pictures."""
+    """A heading, with a verdict if there is one, and what stands under it: paragraphs, tables, pictures.
+
+    Attributes
+    ----------
+    title, parts, verdict
+        What is seen at once.
+    details
+        What is folded away until it is asked for.
+    anchor
+        What links go to, without "#"; "" for none.
+    """
 
     title: str
     parts: Sequence[Part]
     verdict: str = ""
+    details: Sequence[Part] = ()
+    anchor: str = ""
+
+
+class Answer(NamedTuple):
+    """A line of the page's beginning: a claim, its verdict, a sentence on why, and where more of it stands."""
+
+    title: str
+    verdict: str
+    sentence: str
+    anchor: str
 
 
 class Page(NamedTuple):
-    """A title, what stands under it, and sections."""
+    """A title, the answers, what stands under them, and sections."""
 
     title: str
     parts: Sequence[Part]
     sections: Sequence[Section]
+    answers: Sequence[Answer] = ()
 
 
 def html(page: Page) -> str:
@@ -90,7 +114,7 @@ def html(page: Page) -> str:
         loader=PackageLoader("analyses.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"pieces": _pieces, "base64": _base64, "is_number": _is_number}
-    return environment.get_template("page.html.j2").render(page=page, colours=COLOURS)
+    return environment.get_template("page.html.j2").render(page=page, classes=CLASSES, folded=DETAILS)
 
 
 def _pieces(text: Text) -> list[dict[str, Any]]:
@@ -108,14 +132,23 @@ def _is_number(text: Text) -> bool:
 
 
 def markdown(page: Page, beside: Path) -> str:
-    """The page as Markdown, pictures linked relative to the folder it is to lie in."""
+    """The page as Markdown, pictures linked relative to the folder it is to lie in; details fold where HTML is."""
     lines = [f"# {_heading(page.title)}", ""]
+    for one in page.answers:
+        title = f"[{marked(one.title)}](#{one.anchor})" if one.anchor else marked(one.title)
+        lines += [f"- {title}: {marked(one.sentence)}"]
+    lines += [""] * bool(page.answers)
     for part in page.parts:
         lines += [_markdown(part, beside), ""]
     for section in page.sections:
         lines += [f"## {_heading(section.title + (f': {section.verdict}' if section.verdict else ''))}", ""]
         for part in section.parts:
             lines += [_markdown(part, beside), ""]
+        if section.details:
+            lines += [f"<details><summary>{DETAILS}</summary>", ""]
+            for part in section.details:
+                lines += [_markdown(part, beside), ""]
+            lines += ["</details>", ""]
     return "\n".join(lines)
 
 
@@ -172,6 +205,7 @@ def report_page(judged: xr.Dataset, *, card: Any, shown: Shown, command: str, se
     name, source = str(judged.attrs["denoiser"]), str(judged.attrs["image_source"])
     verdicts = claims.verdicts(judged)
     lead: list[Part] = [
+        ["Made by ", Code(command), "."],
         [
             "The claims of Kadkhodaie, Mallat & Simoncelli (arXiv:2506.01912) judged on ",
             Code(name),
@@ -185,10 +219,15 @@ def report_page(judged: xr.Dataset, *, card: Any, shown: Shown, command: str, se
             ["claim", "verdict", "criteria met"],
             [[f"{c}. {claims.CLAIMS[c].title}", v, claims.met(judged, c)] for c, v in verdicts.items()],
         ),
-        ["Made by ", Code(command), "."],
+    ]
+    answers = [
+        Answer(f"{c}. {claims.CLAIMS[c].title}", v, claims.sentence(judged, c), claims.anchor(judged, c)[1:])
+        for c, v in verdicts.items()
     ]
     sections = [_section(judged, claim, shown) for claim in verdicts]
-    return Page(f"Report: {name} on {source}", lead, [*sections, *_network(name, card), _made_with(judged, settings)])
+    how = Section("How it was judged", [lead[0]], details=lead[1:], anchor="how-it-was-judged")
+    every = [*sections, how, *_network(name, card), _made_with(judged, settings)]
+    return Page(f"Report: {name} on {source}", [], every, answers)
 
 
 def measure_table(compared: xr.Dataset, measure: str) -> tuple[str, Table]:
@@ -237,16 +276,21 @@ def _beside(judged: xr.Dataset) -> str:
 
 def _section(judged: xr.Dataset, claim: int, shown: Shown) -> Section:
     failing, undecided, unjudged = (of(judged, claim) for of in (claims.failing, claims.undecided, claims.unjudged))
-    parts: list[Part] = [
+    figures = [part for part in shown.of(claim) if isinstance(part, Picture)]
+    # One figure is seen at once; the others, and tables with what is said of them, are for who asks.
+    others = [part for part in shown.of(claim) if part is not figures[0]] if figures else shown.of(claim)
+    details: list[Part] = [
         f"Holds when: {claims.CLAIMS[claim].asks}.",
         *([f"Not as claimed: {failing}."] if failing else []),
         *([f"Undecided: {undecided}."] if undecided else []),
         *([] if failing or undecided or unjudged else ["All is as claimed."]),
         *([f"Not judged, for want of what was not measured: {unjudged}."] if unjudged else []),
         Table(claims.HEADER, claims.cells(judged, claim)),
-        *shown.of(claim),
+        *others,
     ]
-    return Section(f"Claim {claim}. {claims.CLAIMS[claim].title}", parts, claims.verdicts(judged)[claim])
+    title = f"Claim {claim}. {claims.CLAIMS[claim].title}"
+    seen: list[Part] = [claims.sentence(judged, claim), *figures[:1]]
+    return Section(title, seen, claims.verdicts(judged)[claim], details, claims.anchor(judged, claim)[1:])
 
 
 def _network(name: str, card: Any) -> list[Section]:
@@ -261,7 +305,7 @@ def _network(name: str, card: Any) -> list[Section]:
     seen = f", {_given(card['images seen'])} images seen" if "images seen" in card else ""
     over = f"{seen}, mean over {psnr.get('count', '')} images of {psnr.get('images', '')}:"
     said = ["PSNR in dB of ", Code(name), over]
-    return [Section("How well the network denoises", [said, table])]
+    return [Section("How well the network denoises", [said, table], anchor="how-well-the-network-denoises")]
 
 
 def _given(value: Any) -> str:
@@ -275,4 +319,4 @@ def _decibel(value: Any) -> str:
 def _made_with(judged: xr.Dataset, settings: Mapping[str, Any]) -> Section:
     made = {**{str(k): v for k, v in judged.attrs.items() if k != "analysis"}, **settings}
     rows = [[name.replace("_", " "), [Code(str(value))]] for name, value in made.items() if str(value)]
-    return Section("Made with", [Table(["setting", "value"], rows)])
+    return Section("Made with", [], details=[Table(["setting", "value"], rows)], anchor="made-with")

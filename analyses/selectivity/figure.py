@@ -73,7 +73,9 @@ def plot(
     with themed(theme, ax):
         found = networks_drawn(findings, against, _taken)
         every = common_levels(found, max(one.sizes["sigma"] for one in found.values()))
-        middle = every[len(every) // 2]
+        # The one nearest to the middle that bars are drawn of too.
+        shown = [every.index(level) for level in common_levels(found, MOST_LEVELS)]
+        middle = every[min(shown, key=lambda k: abs(k - len(every) // 2))]
         if ax is not None:
             _in_axes(ax, found, middle)
             return figure_of(ax)

@@ -48,7 +48,7 @@ async function heading({ data, store }, place, block) {
       h("button", { type: "button", class: "step", "aria-label": "previous channel", on: { click: () => step(-1) } }, "‹"),
       h("button", { type: "button", class: "step", "aria-label": "next channel", on: { click: () => step(1) } }, "›"),
       h("button", { type: "button", class: "step", "aria-label": "close the channel", on: { click: () => store.change({ unit: null }) } }, "×")),
-    h("p", {}, kind ? [h("span", { class: "kind", style: `color:${meta.colours[kind]}`, "aria-hidden": "true" }, meta.marks[kind]), ` ${kind}${sure}`] : meta.networks[place.network].refused ? "no type: see above the grid" : "",
+    h("p", {}, kind ? [h("span", { class: `kind ${kind}`, style: `color:${meta.colours[kind]}`, "aria-hidden": "true" }, meta.marks[kind]), ` ${kind}${sure}`] : meta.networks[place.network].refused ? "no type: see above the grid" : "",
       ` at σ = ${meta.sigma[place.sigma]}`),
     h("dl", { class: "numbers" }, rows.flatMap(([what, value]) => [h("dt", {}, what), h("dd", {}, value)])));
 }

@@ -73,7 +73,9 @@ def test_findings_figures_and_the_table_are_written(made) -> None:
             findings = xr.load_dataset(out / f"{name}-{role}.nc", engine="h5netcdf")
             assert findings.attrs["analysis"] == name
             assert findings.attrs["denoiser"] == f"small{added}"
-            assert (out / "figures" / f"{name}-{role}.png").read_bytes().startswith(b"\x89PNG")
+        # One figure of all networks.
+        assert (out / "figures" / f"{name}-trained.png").read_bytes().startswith(b"\x89PNG")
+        assert len(list(out.glob(f"figures/{name}-*.png"))) == 1
     assert set(claims.verdicts(judged)) == {1, 3, 4}
     assert not any(judged.lacks.values)
     first = (judged.of_claim.values == 1) & (judged.less.values == "")
@@ -304,7 +306,7 @@ def test_claims_about_further_images_are_judged_where_there_are_such(tmp_path: P
     assert list(claims.verdicts(judged)) == [9, 10, 11, 12]
     assert not any(judged.lacks.values)
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert page.count("![") == 1 + 1 + 1 + 3
+    assert page.count("![") == 1 + 1 + 1 + 1
     for name in ("textures", "cues", "noise_level", "noise_level-path", "reliability-trained"):
         assert (tmp_path / f"{name}.nc").exists()
     # The block of claim 9 is one of the network's; claim 10 is about the middle and the block before it.

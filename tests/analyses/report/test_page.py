@@ -59,7 +59,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" in self.open:
+        if {"style", "script"} & set(self.open):
             return
         self.text += data
         if self.open and any(tag in ("td", "th") for tag in self.open):
@@ -81,7 +81,8 @@ def test_html_holds_every_part_and_takes_none_of_it_for_markup(page: Page) -> No
     assert read.rows == [["what", "value"], ["holds", "1.5"], [NASTY, "–"]]
     for text in ("Title & more", NASTY, "First: holds", "Second", "text", "what is seen"):
         assert text in read.text
-    assert "<script>" not in html(page)
+    # One script, which is the page's own.
+    assert html(page).count("<script>") == 1
 
 
 def test_html_needs_no_other_file(page: Page) -> None:
@@ -185,15 +186,15 @@ def test_a_section_names_what_is_not_as_claimed_with_its_subject_and_levels(judg
     first, sixth = made.sections[:2]
     assert first.verdict == "partly"
     assert (
-        first.parts[1]
+        first.details[1]
         == "Not as claimed: number less the untrained network's, below 0 (σ = 0.1, 0.5); number, below 0 (σ = 0.5)."
     )
-    assert first.parts[2] == "Undecided: third, above 0 (σ = 0.5)."
-    assert sixth.parts[1] == "All is as claimed."
-    (summary,) = [part for part in made.parts if isinstance(part, Table)]
+    assert first.details[2] == "Undecided: third, above 0 (σ = 0.5)."
+    assert sixth.details[1] == "All is as claimed."
+    (summary,) = [part for part in made.sections[2].details if isinstance(part, Table)]
     assert [row[1:] for row in summary.rows] == [["partly", "1 of 5, 3 against"], ["holds", "1 of 1, 0 against"]]
     assert "`this`" in markdown(made, tmp_path)
-    assert sixth.parts[2].rows == claims.cells(judged, 6)  # pyright: ignore[reportAttributeAccessIssue]
+    assert sixth.details[2].rows == claims.cells(judged, 6)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_what_is_not_judged_for_want_of_a_control_is_told_in_words_and_counted(judged) -> None:
@@ -203,21 +204,16 @@ def test_what_is_not_judged_for_want_of_a_control_is_told_in_words_and_counted(j
     made = report_page(lacking, card={}, shown=Shown(), command="this", settings={})
     first, sixth = made.sections[:2]
     said = "number less the untrained network's, below 0, which lacks untrained, paper's gains (σ = 0.5)"
-    assert first.parts[3] == f"Not judged, for want of what was not measured: {said}."
-    assert not any("Not judged" in str(part) for part in sixth.parts)
-    (summary,) = [part for part in made.parts if isinstance(part, Table)]
+    assert first.details[3] == f"Not judged, for want of what was not measured: {said}."
+    assert not any("Not judged" in str(part) for part in sixth.details)
+    (summary,) = [part for part in made.sections[2].details if isinstance(part, Table)]
     assert [row[1:] for row in summary.rows] == [
         ["partly", "1 of 5, 2 against; 1 not judged"],
         ["holds", "1 of 1, 0 against"],
     ]
-    assert [row[-1] for row in claims.cells(lacking, 1)] == [
-        "yes",
-        "no",
-        "no",
-        "not judged",
-        "reported only",
-        "undecided",
-    ]
+    rows = claims.cells(lacking, 1)
+    assert [row[-1] for row in rows] == ["yes", "no", "reported only", "undecided"]
+    assert rows[1][claims.HEADER.index("less untrained")].endswith(": not judged")
 
 
 @pytest.mark.parametrize(
@@ -276,13 +272,125 @@ def test_a_number_without_an_interval_stands_alone() -> None:
     assert [interval_cell(1344.7, 239.8, 1471.8), interval_cell(1344.7, np.nan, 1)] == ["1345 [240, 1472]", "1345"]
 
 
-def test_a_number_of_the_subject_and_noise_level_before_says_so(judged) -> None:
-    first = [row[0] for row in claims.cells(judged, 1)]
-    assert first == [
-        "number, below 0",
-        "the same less the untrained network's, below 0",
-        "number, below 0",
-        "the same less the untrained network's, below 0",
-        "another, above 0",
-        "third, above 0",
-    ]
+def test_what_a_number_is_less_its_controls_stands_in_its_own_row(judged) -> None:
+    rows = claims.cells(judged, 1)
+    assert [row[0] for row in rows] == ["number, below 0", "number, below 0", "another, above 0", "third, above 0"]
+    column = claims.HEADER.index("less untrained")
+    assert [row[column].rpartition(", ")[2] for row in rows[:2]] == ["below 0: no", "below 0: no"]
+    assert [row[column] for row in rows[2:]] == ["–", "–"]
+
+
+def test_the_page_begins_with_a_sentence_a_claim_that_leads_to_it(judged, tmp_path: Path) -> None:
+    made = report_page(judged, card={}, shown=Shown(), command="this", settings={})
+    said = markdown(made, tmp_path).splitlines()
+    for answer, section in zip(made.answers, made.sections, strict=False):
+        assert answer.sentence == section.parts[0]
+        assert answer.anchor == section.anchor
+        assert any(
+            line.startswith("- [") and f"](#{answer.anchor}): {answer.verdict.capitalize()}" in line for line in said
+        )
+    text = html(made)
+    anchors = re.findall(r'<h2 id="([^"]*)"', text)
+    assert set(re.findall(r'href="#([^"]*)"', text)) == set(anchors)
+    assert len(set(anchors)) == len(anchors)
+
+
+def test_one_figure_of_a_claim_is_seen_and_the_others_are_folded(judged, tmp_path: Path) -> None:
+    shown, paths = Shown(), [tmp_path / f"{k}.png" for k in range(3)]
+    for path in paths:
+        Figure(figsize=(1, 1)).savefig(path)
+        shown.picture([1], path, path.stem)
+    shown.table([1], "said", Table(["a"], [["b"]]))
+    made = report_page(judged, card={}, shown=shown, command="this", settings={})
+    first = made.sections[0]
+    assert [part.path for part in first.parts if isinstance(part, Picture)] == paths[:1]
+    assert [part.path for part in first.details if isinstance(part, Picture)] == paths[1:]
+    assert "said" in first.details
+    text = markdown(made, tmp_path)
+    assert text.index("![0]") < text.index("<details>") < text.index("![1]") < text.index("</details>")
+
+
+def criterion(subject: str, outcome: str, value: float, *, less: str = "", sigma: float = 0.1, lacks: str = "") -> dict:
+    return {
+        "of_claim": 1,
+        "what": subject,
+        "subject": subject,
+        "less": less,
+        "asked": "above 0",
+        "bound": 0.0,
+        "sigma": sigma,
+        "value": value,
+        "low": value - 0.1,
+        "high": value + 0.1,
+        "control": np.nan,
+        "control_paper_gains": np.nan,
+        "holds": outcome == "holds",
+        "outcome": outcome,
+        "counts": True,
+        "lacks": lacks,
+    }
+
+
+def of(verdict: str, *rows: dict) -> xr.Dataset:
+    """Findings of one claim."""
+    names = {
+        name: (
+            "criterion",
+            np.array([row[name] for row in rows], dtype=object if isinstance(rows[0][name], str) else None),
+        )
+        for name in rows[0]
+    }
+    return xr.Dataset(
+        {**names, "verdict": ("claim", np.array([verdict], object))},
+        coords={"claim": [1]},
+        attrs={"analysis": "claims"},
+    )
+
+
+HOLDS, AGAINST, OPEN = (
+    criterion(one[0], one, value) for one, value in (("holds", 0.5), ("does not hold", -0.5), ("undecided", 0.0))
+)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "rows", "said"),
+    [
+        ("holds", [HOLDS], "Holds, because h is 0.5 [0.4, 0.6] at σ = 0.1 (asked: above 0), which is as claimed."),
+        (
+            "holds",
+            [HOLDS, HOLDS, HOLDS],
+            "Holds, because h is 0.5 [0.4, 0.6] at σ = 0.1 (asked: above 0), which is as claimed, as are 2 more "
+            "criteria.",
+        ),
+        (
+            "partly",
+            [HOLDS, AGAINST],
+            "Partly, because h is 0.5 [0.4, 0.6] at σ = 0.1 (asked: above 0), which is as claimed, but d is -0.5 "
+            "[-0.6, -0.4] at σ = 0.1 (asked: above 0), which is the opposite.",
+        ),
+        (
+            "does not hold",
+            [AGAINST, AGAINST],
+            "Does not hold, because d is -0.5 [-0.6, -0.4] at σ = 0.1 (asked: above 0), which is the opposite, as is 1 "
+            "more criterion.",
+        ),
+        (
+            "undecided",
+            [HOLDS, OPEN],
+            "Undecided, because u is 0 [-0.1, 0.1] at σ = 0.1 (asked: above 0), which leaves open which it is, while h "
+            "is 0.5 [0.4, 0.6] at σ = 0.1 (asked: above 0), which is as claimed.",
+        ),
+        (
+            "not judged",
+            [criterion("n", "not judged", np.nan, lacks="untrained")],
+            "Not judged, because untrained was not measured.",
+        ),
+    ],
+)
+def test_a_verdict_is_one_sentence_with_the_numbers_that_decided_it(verdict: str, rows: list[dict], said: str) -> None:
+    assert claims.sentence(of(verdict, *rows), 1) == said
+
+
+def test_what_the_verdict_does_not_rest_on_is_not_given_as_its_reason() -> None:
+    beside = {**criterion("x", "does not hold", -1.0), "counts": False}
+    assert "x is" not in claims.sentence(of("holds", beside, HOLDS), 1)

@@ -251,3 +251,21 @@ def test_a_coordinate_named_like_a_finding_is_left_out_with_a_warning(name: str)
     with pytest.warns(UserWarning, match=f"coordinates {name} of the data are left out"):
         found = analysed(data.assign_coords({name: ("image", np.arange(30))}))
     xr.testing.assert_identical(found, analysed(data))
+
+
+def test_networks_of_other_sparsity_share_the_scale_of_each_measure_over_all_noise_levels() -> None:
+    mine = analysed(dataset(sigmas=3, draws=2))
+    other = mine.assign({name: mine[name] / 3 for name in mine if str(name).startswith(("sparsity", "change"))})
+    figure = sparsity.plot(mine, against={"untrained": other})
+    columns, measures = 3, mine.sizes["measure"] + 1
+    assert len(figure.axes) == columns * measures
+    for row in range(measures):
+        axes = figure.axes[columns * row : columns * (row + 1)]
+        assert len({axis.get_ylim() for axis in axes}) == 1
+        low, high = axes[0].get_ylim()
+        drawn = np.concatenate([line[0].get_ydata() for axis in axes for line in axis.containers]).astype(float)
+        assert ((drawn >= low) & (drawn <= high) | np.isnan(drawn)).all()
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == [str(mine.attrs.get("denoiser", "network")), "untrained"]
+    marks = {container[0].get_marker() for container in figure.axes[0].containers}
+    assert len(marks) == 2

@@ -1,0 +1,1 @@
+"""How the documentation site is made of the pages, the docstrings and the examples; conf.py says when."""
