@@ -180,10 +180,10 @@ def check(data: Any, *names: str, finite: bool = True) -> dict[str, Extent]:
         found = data[name]
         if found.dims != dims:
             lacking = next((dim for dim in dims if dim not in found.dims), dims[0])
-            raise InputError(
-                f"{name} has dims {_spoken(found.dims)} instead of {_spoken(dims)}: keep all dims, "
-                f"e.g. select with a list, .isel({lacking}=[0]), and .transpose{dims} last"
-            )
+            mend = f"keep all dims, e.g. select with a list, .isel({lacking}=[0]), and .transpose{dims} last"
+            if "network" in found.dims:
+                mend = "give one network's, of probekit.networks.by_network(data), or each in turn"
+            raise InputError(f"{name} has dims {_spoken(found.dims)} instead of {_spoken(dims)}: {mend}")
         missing = [c for c in (*dims, *(("tap", "unit") if "channel" in dims else ())) if c not in data.coords]
         if missing:
             raise InputError(f"{name} lacks the coordinates {_spoken(missing)}: give what a tap returns")

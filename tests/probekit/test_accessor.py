@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import probekit
-from probekit import InputError
+from probekit import InputError, labels
 from probekit.channels import channel_names
 from probekit.models.unet import UNet
 from probekit.networks import by_network
@@ -376,3 +376,11 @@ def test_what_only_one_has_is_not_lost_in_silence(data: xr.Dataset, other: Any, 
         return
     with pytest.raises(InputError, match=said):
         data.probe.compare(other(data))
+
+
+def test_where_one_network_is_taken_several_are_refused_with_the_way_to_each(data: xr.Dataset) -> None:
+    both = data.probe.compare(data)
+    for call in (lambda: labels.check(both, "phi"), lambda: both.probe.show("mid:1")):
+        with pytest.raises(InputError, match=r"dims network, image.*one network's, of probekit.networks.by_network"):
+            call()
+    labels.check(by_network(both)["net0"], "phi")
