@@ -19,6 +19,7 @@ __all__ = ["CHAPTERS", "Room", "homes", "rooms", "write"]
 # In the order in which a reader meets them; a room that is in none of these comes last.
 CHAPTERS = {
     "The instrument": ("probekit", "probekit.images", "probekit.models", "probekit.train", "probekit.distribute"),
+    "Looking": ("probekit.accessor", "probekit.channels", "probekit.networks", "analyses.explore"),
     "Known answers": ("probekit.synthetic",),
     "Analyses of φ": tuple(
         f"analyses.{name}"
@@ -43,7 +44,7 @@ CHAPTERS = {
 }
 # Modules that are imported by their own names, and have pages of their own.
 BY_MODULE = {
-    "probekit": ("labels", "noise", "checks"),
+    "probekit": ("accessor", "channels", "networks", "labels", "noise", "checks"),
     "probekit.models": ("unet", "dncnn", "zoo"),
     "probekit.synthetic": ("subspaces", "patch_model", "shapes", "ovals", "strategies", "stores"),
 }
