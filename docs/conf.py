@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import probekit  # noqa: E402
-from docs.building import api, pages, references  # noqa: E402
+from docs.building import api, pages, pictures, references  # noqa: E402
 
 # What the package tells those who listen is no concern of the build's.
 logging.getLogger("probekit").setLevel(logging.WARNING)
@@ -57,6 +57,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
+    "image_scrapers": (pictures.unmanaged, "matplotlib"),
     "abort_on_example_error": False,
     "only_warn_on_example_error": False,
     "doc_module": ("probekit", "analyses"),

@@ -104,7 +104,7 @@ def _of_several(findings: xr.Dataset, ax: Axes | None) -> Figure:
     titles = ("most exciting\nimages", "samples,\nheld", "samples,\nfree")
     for start, title in zip(starts, titles, strict=True):
         axes[0, start].set_title(title, loc="left")
-    axes[0, -1].set_title("nearer than free ●, than others' ○", fontsize="medium")
+    axes[0, -1].set_title("nearer than free ●,\nthan others' ○", fontsize="medium")
     titled(figure, f"{findings.attrs.get('denoiser', '')}: what is held with a selective channel")
     return figure
 

@@ -13,7 +13,7 @@ import xarray as xr
 from scipy.spatial.distance import cdist
 from scipy.stats import kurtosis
 
-from analyses.explore.measure import Measured, Settings, denoised, maps_of, reduced, without_channel
+from analyses.explore.measure import Measured, Measuring, denoised, maps_of, reduced, without_channel
 from analyses.ground import shown_range
 from analyses.selectivity import KINDS
 from probekit.images import ImageSet
@@ -67,7 +67,7 @@ class Contents:
 
 
 def contents_of(
-    networks: Sequence[Measured], images: ImageSet, settings: Settings, samples: xr.Dataset | None = None
+    networks: Sequence[Measured], images: ImageSet, settings: Measuring, samples: xr.Dataset | None = None
 ) -> Contents:
     """What there is to see of networks on images.
 
@@ -147,7 +147,7 @@ def _add_network(
     n: int,
     one: Measured,
     images: ImageSet,
-    settings: Settings,
+    settings: Measuring,
     detailed: Sequence[int],
     limits: tuple[float, float],
 ) -> None:
@@ -345,7 +345,7 @@ def _spread(images: ImageSet, count: int) -> list[int]:
 
 
 def _effects(
-    one: Measured, images: ImageSet, block: str, order: np.ndarray, settings: Settings
+    one: Measured, images: ImageSet, block: str, order: np.ndarray, settings: Measuring
 ) -> dict[str, Callable[[], np.ndarray]]:
     """Arrays of what silencing each channel of a tap does, by name."""
     level = settings.shown[len(settings.shown) // 2]
@@ -373,7 +373,7 @@ def _add_maps(
     n: int,
     one: Measured,
     images: ImageSet,
-    settings: Settings,
+    settings: Measuring,
     order: np.ndarray,
     detailed: Sequence[int],
 ) -> None:
@@ -396,7 +396,7 @@ def _add_maps(
 
 
 def _maps(
-    one: Measured, images: ImageSet, settings: Settings, order: np.ndarray, detailed: Sequence[int]
+    one: Measured, images: ImageSet, settings: Measuring, order: np.ndarray, detailed: Sequence[int]
 ) -> dict[str, np.ndarray]:
     """Maps of the images shown of every channel, and of detailed images those of their most active channels.
 
@@ -428,13 +428,13 @@ def _maps(
     return found
 
 
-def _own_maps(one: Measured, images: ImageSet, settings: Settings, k: int) -> dict[str, np.ndarray]:
+def _own_maps(one: Measured, images: ImageSet, settings: Measuring, k: int) -> dict[str, np.ndarray]:
     """Maps of one image, made when they are asked for."""
     ((_, maps),) = maps_of(one, images, settings, [k])
     return _most_active(one, {block: found[0] for block, found in maps.items()}, settings, k)
 
 
-def _most_active(one: Measured, maps: dict[str, np.ndarray], settings: Settings, k: int) -> dict[str, np.ndarray]:
+def _most_active(one: Measured, maps: dict[str, np.ndarray], settings: Measuring, k: int) -> dict[str, np.ndarray]:
     """Of an image's maps (shown level, channel, row, col) those of the channels furthest above rest."""
     found = {}
     above = (one.data["phi"].values[k] - one.data["rest"].values)[settings.shown]

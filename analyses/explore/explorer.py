@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from analyses.explore.contents import SUMMARY, Contents, contents_of
-from analyses.explore.measure import Measured, Settings, measured
+from analyses.explore.measure import Measured, Measuring, measured
 from analyses.explore.page import write
 from analyses.ground import PALETTE, as_network, untrained_twin
 from analyses.selectivity import KINDS
@@ -114,11 +114,11 @@ def explore(
     >>> found
     Explorer(UNet and untrained, 4 images at enc1, mid)
     """
-    known = [one.name for one in fields(Settings)]
+    known = [one.name for one in fields(Measuring)]
     unknown = [name for name in settings if name not in known]
     if unknown:
         raise TypeError(f"explore() has no option {unknown[0]!r}: options are {', '.join(known)}")
-    given = Settings(**settings)
+    given = Measuring(**settings)
     title = None if title is None else checks.text("title", title, "a title for the page")
     command = None if command is None else checks.text("command", command, "the command that makes the page")
     told = _told(code)
@@ -164,7 +164,7 @@ class Explorer:
         On what.
     """
 
-    def __init__(self, contents: Contents, networks: list[Measured], images: ImageSet, settings: Settings) -> None:
+    def __init__(self, contents: Contents, networks: list[Measured], images: ImageSet, settings: Measuring) -> None:
         self.contents = contents
         self.networks = {one.name: one for one in networks}
         self.images = images

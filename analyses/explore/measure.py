@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from probekit.capture.reductions import Reduction
     from probekit.images import ImageSet
 
-__all__ = ["Measured", "Settings", "denoised", "maps_of", "measured", "reduced", "without_channel"]
+__all__ = ["Measured", "Measuring", "denoised", "maps_of", "measured", "reduced", "without_channel"]
 
 SIGMA = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
 # Maps and effects are shown at so many of the noise levels; maps have at most so many rows and columns.
@@ -41,7 +41,7 @@ TOGETHER = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Measuring:
     """How an explorer measures.
 
     Attributes
@@ -151,7 +151,7 @@ class Measured:
 
 
 def measured(
-    name: str, denoiser: nn.Module, images: ImageSet, settings: Settings, known: xr.Dataset | None = None
+    name: str, denoiser: nn.Module, images: ImageSet, settings: Measuring, known: xr.Dataset | None = None
 ) -> Measured:
     """Measure one network at every tap, and let the analyses say what they can of it.
 
@@ -204,7 +204,7 @@ def measured(
     )
 
 
-def _same(name: str, known: xr.Dataset, one: xr.Dataset, images: ImageSet, settings: Settings) -> xr.Dataset:
+def _same(name: str, known: xr.Dataset, one: xr.Dataset, images: ImageSet, settings: Measuring) -> xr.Dataset:
     """φ measured before, if it is of this network, these images and settings; `one` is φ of the first image."""
     labels.check(known, "phi", "phi_se", "rest", "rest_se", finite=False)
     own = {"images": list(images.ids), "sigma": list(settings.sigma), "taps": labels.blocks(one)}
@@ -241,7 +241,7 @@ def _participation(data: xr.Dataset) -> xr.DataArray:
 
 
 def _sizes(
-    denoiser: nn.Module, names: Sequence[str], images: ImageSet, settings: Settings
+    denoiser: nn.Module, names: Sequence[str], images: ImageSet, settings: Measuring
 ) -> dict[str, tuple[int, int]]:
     """Rows and columns of each tap's maps, as one pass shows them."""
     found = {}
@@ -261,7 +261,7 @@ def _of(conditions: Any, denoiser: nn.Module, images: ImageSet, positions: Seque
 
 
 def maps_of(
-    one: Measured, images: ImageSet, settings: Settings, positions: Sequence[int] | None = None
+    one: Measured, images: ImageSet, settings: Measuring, positions: Sequence[int] | None = None
 ) -> Iterator[tuple[Sequence[int], dict[str, np.ndarray]]]:
     """Maps of images, so many at a time: their positions, and of each tap (image, shown level, channel, row, col).
 
@@ -312,7 +312,7 @@ def _whole_relu(a: Tensor) -> Tensor:
     return _whole(a.relu())
 
 
-def _known(one: Measured, images: ImageSet, settings: Settings) -> Conditions:
+def _known(one: Measured, images: ImageSet, settings: Measuring) -> Conditions:
     return conditions_for(one.denoiser, settings.conditions, images)
 
 
@@ -333,7 +333,7 @@ def _flat(size: tuple[int, int], relu: bool) -> Any:
 
 
 def denoised(
-    one: Measured, images: ImageSet, positions: Sequence[int], settings: Settings
+    one: Measured, images: ImageSet, positions: Sequence[int], settings: Measuring
 ) -> tuple[np.ndarray, np.ndarray]:
     """The denoised images at every noise level (image, sigma, band, row, col), and the noise of draw 0.
 
@@ -355,7 +355,7 @@ def denoised(
 
 
 def without_channel(
-    one: Measured, images: ImageSet, block: str, positions: np.ndarray, settings: Settings
+    one: Measured, images: ImageSet, block: str, positions: np.ndarray, settings: Measuring
 ) -> tuple[np.ndarray, np.ndarray]:
     """What silencing each channel of a tap does to the denoised image, at the middle of the shown noise levels.
 

@@ -30,7 +30,18 @@ if TYPE_CHECKING:
 
 __all__ = ["plot", "sheet"]
 
-UNITS = {"diversity": "intensity", "seconds": "s"}
+UNITS = {
+    "error of φ": "relative to its norm",
+    "diversity": "intensity",
+    "diversity (SSIM)": "1 − similarity",
+    "near copies": "share of samples",
+    "near copies of references": "share of samples",
+    "seconds": "s",
+    "gradients": "number",
+    "passes": "number",
+}
+# Of all measures at some block.
+RELATIVE = ("distance in", "nearer in")
 
 
 def plot(findings: xr.Dataset, *, ax: Axes | None = None, theme: Theme = None) -> Figure:
@@ -49,8 +60,8 @@ def plot(findings: xr.Dataset, *, ax: Axes | None = None, theme: Theme = None) -
     Returns
     -------
     Figure
-        Squares: untrained. Hollow marks do not differ from the first variant: the interval of their difference holds 0.
-        With `ax`, its figure.
+        Grey squares and triangles: untrained. Hollow marks do not differ from the first variant: the interval of their
+        difference holds 0. With `ax`, its figure.
 
     Raises
     ------
@@ -86,7 +97,7 @@ def _whole(findings: xr.Dataset, known: list[str]) -> Figure:
     titled(
         figure,
         f"{findings.attrs.get('denoiser', '')}: {said}; {percent:g} % intervals over conditions\n"
-        f"squares: untrained; hollow: no different from {names[0]}",
+        f"grey squares and triangles: untrained; hollow: no different from {names[0]}",
     )
     return figure
 
@@ -121,7 +132,8 @@ def _panel(axis: Axes, part: xr.Dataset) -> None:
         axis.axvline(0, **GUIDE)
     axis.margins(x=0.12)
     name = str(part["measure"].item())
-    axis.set_title(f"{name}, {UNITS[name]}" if name in UNITS else name)
+    axis.set_title(name)
+    axis.set_xlabel(UNITS["error of φ"] if name.startswith(RELATIVE) else UNITS.get(name, ""))
     axis.grid(axis="y", lw=0.5, alpha=0.3)
     axis.set_axisbelow(True)
     if wide:

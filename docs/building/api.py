@@ -19,6 +19,7 @@ __all__ = ["CHAPTERS", "Room", "homes", "rooms", "write"]
 # In the order in which a reader meets them; a room that is in none of these comes last.
 CHAPTERS = {
     "The instrument": ("probekit", "probekit.images", "probekit.models", "probekit.train", "probekit.distribute"),
+    "Looking": ("probekit.accessor", "probekit.channels", "probekit.networks", "analyses.explore"),
     "Known answers": ("probekit.synthetic",),
     "Analyses of φ": tuple(
         f"analyses.{name}"
@@ -43,7 +44,7 @@ CHAPTERS = {
 }
 # Modules that are imported by their own names, and have pages of their own.
 BY_MODULE = {
-    "probekit": ("labels", "noise", "checks"),
+    "probekit": ("accessor", "channels", "networks", "labels", "noise", "checks"),
     "probekit.models": ("unet", "dncnn", "zoo"),
     "probekit.synthetic": ("subspaces", "patch_model", "shapes", "ovals", "strategies", "stores"),
 }
@@ -139,9 +140,6 @@ def _heading(text: str, line: str) -> list[str]:
 def _page(room: Room, known: dict[str, Room], homes: dict[str, str]) -> str:
     lines = [*_heading(f"``{room.name}``", "="), f".. automodule:: {room.name}", "   :no-members:", ""]
     inside = [f"{room.name}.{name}" for name in room.modules]
-    # A module without a page of its own is told here.
-    for name in (name for name in inside if name not in known):
-        lines += [*_heading(f"``{name}``", "-"), f".. automodule:: {name}", "   :no-members:", ""]
     if any(name in known for name in inside):
         lines += ["Modules: " + ", ".join(f":doc:`{name}`" for name in inside if name in known) + ".", ""]
     lines += [f".. currentmodule:: {room.name}", ""]
@@ -156,10 +154,12 @@ def _page(room: Room, known: dict[str, Room], homes: dict[str, str]) -> str:
                 lines += [f".. auto{directive}:: {name}", *(MEMBERS if directive == "class" else ()), ""]
             else:
                 lines += [f".. py:{directive}:: {name}", "   :no-index:", "", f"   The same as :py:obj:`{home}`.", ""]
-    if room.constants:
-        lines += _heading("Constants", "-")
+    lines += _heading("Constants", "-") if room.constants else []
     for name in room.constants:
         lines += _constant(name, getattr(import_module(room.name), name))
+    # A module without a page of its own is told here; what is in it stands above.
+    for name in (name for name in inside if name not in known):
+        lines += [*_heading(f"``{name}``", "-"), f".. automodule:: {name}", "   :no-members:", ""]
     return "\n".join(lines)
 
 

@@ -98,7 +98,8 @@ def source_of(domain: str, info: dict[str, str], root: Path, blob: str) -> str |
         return None
     thing: Any = sys.modules[info["module"]]
     for part in info["fullname"].split("."):
-        thing = inspect.unwrap(getattr(thing, part, None))
+        thing = getattr(thing, part, None)
+        thing = inspect.unwrap(thing) if callable(thing) else thing
     thing = getattr(thing, "fget", thing)
     if not (inspect.isclass(thing) or inspect.isroutine(thing)):
         return None

@@ -35,7 +35,7 @@ print(denoiser.settings)
 # What feeds what
 # ---------------
 # The names in the boxes are those that :py:func:`probekit.tap` takes.
-figure = probekit.draw(denoiser, (3, 64, 64))
+drawn = probekit.draw(denoiser, (3, 64, 64))
 
 # %%
 # φ, as of any network
@@ -65,6 +65,7 @@ for row, place in zip(axes[1:], ("conv_in", "down_blocks.0.resnets.0", "mid"), s
         axis.imshow(channel, cmap="RdBu_r", vmin=-reach, vmax=reach)
     row[0].set_title(f"{place}: {maps.sizes['row']}×{maps.sizes['col']}", fontsize=9, loc="left")
 plt.show()
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # Random filters already show the cat, in relief at the first places and coarser in the middle. This network was never

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import probekit
-from analyses.explore.measure import Settings
+from analyses.explore.measure import Measuring
 from tests.odd import EVERY_PAIR, KINDS, ODD, Call, complaints, missing_calls, public_callables, sampled
 from tests.options import odd_accessor, odd_explore, odd_images, odd_models, odd_synthetic, odd_taps
 
@@ -174,7 +174,7 @@ def test_every_parameter_of_everything_public_is_tried(tmp_path: Path, monkeypat
     found = {name: function for name, function in public_callables(*PUBLIC).items() if name not in MADE}
     # Its settings are options of this call, each by its name.
     assert set(missing_calls(CALLS, found)) <= {"probekit.explore(settings)"}
-    assert {field.name for field in fields(Settings)} <= set(CALLS["probekit.explore"].options())
+    assert {field.name for field in fields(Measuring)} <= set(CALLS["probekit.explore"].options())
 
 
 def test_a_module_is_public_or_within() -> None:

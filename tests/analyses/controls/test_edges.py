@@ -356,6 +356,30 @@ def test_some_measures_are_those_of_the_whole_table(found: xr.Dataset, names: li
     assert controls.plot(some).axes
 
 
+def test_the_figure_has_a_panel_for_each_measure_with_the_rows_that_have_it_or_one_for_each_noise_level(
+    found: xr.Dataset,
+) -> None:
+    two = xr.concat([found.isel(sigma=[0]), found.isel(sigma=[0]).assign_coords(sigma=[0.7])], "sigma", data_vars="all")
+    levels = two.sigma.values
+    # All measures: each once, at one noise level, under the question that it answers.
+    titles = [axis.get_title() for axis in controls.plot(two).axes if axis.get_visible()]
+    assert sorted(titles) == sorted(m.replace("correlation: ", "correlation with\n") for m in two.measure.values)
+    # Few measures: a column for each noise level, of rows that have a number.
+    some = two.copy(deep=True)
+    some["value"].loc[{"row": some.row[0], "measure": "stability"}] = np.nan
+    axes = controls.plot(some, measures="stability").axes
+    assert [axis.get_title() for axis in axes] == [f"stability,\nσ = {s:g}" for s in levels]
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == some.row.values[1:].tolist()
+    (one,) = controls.plot(some, measures=["nmi"], sigma=float(levels[1])).axes
+    assert one.get_title() == "nmi"
+    with pytest.raises(InputError, match=r"sigma=0.4: give one of the noise levels .*, or None"):
+        controls.plot(some, sigma=0.4)
+    with pytest.raises(InputError, match=r"measures='nothing': give one of stability"):
+        controls.plot(some, measures=["nothing"])
+    with pytest.raises(InputError, match="measures is empty: give some of stability"):
+        controls.plot(some, measures=[])
+
+
 def test_only_what_measures_need_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: Any, **__: Any) -> None:
         raise AssertionError("not needed")
