@@ -246,7 +246,7 @@ class Probe:
         data = self.channel(channel)
         labels.check(data, "phi")
         levels = data["sigma"].values.astype(float)
-        place = len(levels) // 2 if sigma is None else _level(levels, sigma)
+        place = int(np.argsort(levels)[len(levels) // 2]) if sigma is None else _level(levels, sigma)
         return drawn(data, channel, place, images)
 
     def compare(self, other: xr.Dataset, *more: xr.Dataset, names: Sequence[str] | None = None) -> xr.Dataset:

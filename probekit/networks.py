@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +17,9 @@ __all__ = ["OF_A_NETWORK", "by_network", "compared"]
 
 # What a result says of its network: an attribute of a result of one, a coordinate along `network` of several.
 OF_A_NETWORK = ("denoiser", "denoiser_settings", "weights_sha256", "taps", "weights_left_out")
+# Coordinates along `network` that say how many places along a dim are the network's own, and what stands in the others.
+OWN = "places_along_"
+MISSING = {"b": False, "i": 0, "u": 0, "O": "", "U": "", "T": ""}
 Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
 
 
@@ -44,9 +47,10 @@ def by_network(data: Labelled) -> dict[str, Labelled]:
     if "network" not in data.coords or data.indexes["network"].has_duplicates:
         raise InputError("the networks along `network` have no names, or two have one: assign_coords(network=[…])")
     found = {}
-    own = [str(key) for key, one in data.coords.items() if one.dims == ("network",) and key != "network"]
+    along = [str(key) for key, one in data.coords.items() if one.dims == ("network",) and key != "network"]
+    own = [key for key in along if key not in _own_sizes(data)]
     for k, name in enumerate(strings(data.coords["network"].values)):
-        one = data.isel(network=k)
+        one = _own_places(data.isel(network=k))
         told = {key: one.coords[key].item() for key in own}
         kept = one.drop_vars(["network", *own])
         # What is empty, or NaN, was not said of this network.
@@ -56,12 +60,25 @@ def by_network(data: Labelled) -> dict[str, Labelled]:
     return found
 
 
+def _own_sizes(data: Labelled) -> dict[str, str]:
+    """The dims that were padded, by the coordinate that says how many places are a network's own."""
+    return {f"{OWN}{dim}": str(dim) for dim in data.dims if f"{OWN}{dim}" in data.coords}
+
+
+def _own_places(one: Labelled) -> Labelled:
+    """What there is of one network, without what other networks alone have along a dim."""
+    sizes = _own_sizes(one)
+    cut = one.isel({dim: slice(int(one.coords[key].item())) for key, dim in sizes.items()})
+    return cut.drop_vars(list(sizes))
+
+
 def _is_one_of_several(data: Labelled) -> bool:
     return "network" in data.coords and not data.coords["network"].dims
 
 
 def _selected(data: Labelled) -> dict[str, Labelled]:
     """The one network, of which coordinates of no dims say what it is."""
+    data = _own_places(data)
     own = [key for key in OF_A_NETWORK if key in data.coords and not data.coords[key].dims]
     kept = data.drop_vars(["network", *own])
     kept.attrs = {**data.attrs, **{key: told for key in own if (told := str(data.coords[key].item()))}}
@@ -70,6 +87,9 @@ def _selected(data: Labelled) -> dict[str, Labelled]:
 
 def compared(parts: Sequence[Any], names: Any = None, *, of: str = "") -> xr.Dataset:
     """Results of several networks along a new dim `network`, each with what it is in coordinates along it.
+
+    Findings may differ in how many places they have along a dim, such as that of clusters: all then have the most, and
+    what is none of a network's own is NaN, 0, "" or False there, until `by_network` cuts it off.
 
     Parameters
     ----------
@@ -90,8 +110,8 @@ def compared(parts: Sequence[Any], names: Any = None, *, of: str = "") -> xr.Dat
             raise InputError(f"{given('compare', part)}: give Datasets that taps or analyses return")
         if "network" in part.dims:
             raise InputError("one of the results has several networks already: take it apart first, with by_network")
-    parts = [once(part) for part in parts]
     called = _called(parts, names)
+    parts, own_sizes = _padded([once(part) for part in parts]) if of else ([once(part) for part in parts], {})
     first = parts[0]
     for name, part in zip(called[1:], parts[1:], strict=True):
         _check_alike(called[0], first, name, part, of)
@@ -104,13 +124,60 @@ def compared(parts: Sequence[Any], names: Any = None, *, of: str = "") -> xr.Dat
     for key in own:
         if key in first.variables or key in first.dims:
             raise InputError(f"{key} is an attribute that differs, and a coordinate or variable: drop or rename either")
-    variables = {name: stacked([part[name].variable for part in parts], "network") for name in first.data_vars}
+    results = [*first.data_vars, *(name for name in first.coords if _is_result(first, name))]
+    variables = {name: stacked([part[name].variable for part in parts], "network") for name in results}
     told = {key: ("network", _told([part.attrs.get(key) for part in parts])) for key in own}
     named = {"network": ("network", strings(called), {"long_name": "network"})}
     # All have the same.
-    coords = {name: one.variable for name, one in first.coords.items()}
+    coords = {name: one.variable for name, one in first.coords.items() if name not in variables}
     shared = {key: value for key, value in first.attrs.items() if key not in own}
-    return xr.Dataset(variables, {**coords, **named, **told}, shared)
+    return xr.Dataset(variables, {**coords, **named, **told, **own_sizes}, shared)
+
+
+def _padded(parts: Sequence[xr.Dataset]) -> tuple[list[xr.Dataset], dict[str, xr.Variable]]:
+    """Findings with all places of all along dims in which they differ in number, such as that of clusters.
+
+    What has no place of its own is NaN, 0, "" or False. Coordinates along `network` say how many are a network's own,
+    by which `by_network` cuts off the others.
+    """
+    made, sizes = list(parts), {}
+    for dim in parts[0].dims:
+        counts = [part.sizes.get(dim, 0) for part in parts]
+        longest = made[counts.index(max(counts))]
+        if len(set(counts)) < 2 or 0 in counts or not all(_begins(longest, part, dim) for part in made):
+            continue
+        made = [_widened(part, longest, dim) for part in made]
+        long_name = f"how many along {dim} are the network's own"
+        sizes[f"{OWN}{dim}"] = xr.Variable("network", np.array(counts), {"long_name": long_name})
+    return made, sizes
+
+
+def _begins(longest: xr.Dataset, part: xr.Dataset, dim: Hashable) -> bool:
+    """Whether what one has along a dim is the beginning of what the other has there, by its coordinates."""
+    along = [{name for name, one in data.coords.items() if dim in one.dims} for data in (longest, part)]
+    if along[0] != along[1]:
+        return False
+    beginning = longest.isel({dim: slice(part.sizes[dim])})
+    return all(_equal(beginning.coords[name], part.coords[name]) for name in along[0])
+
+
+def _widened(part: xr.Dataset, longest: xr.Dataset, dim: Hashable) -> xr.Dataset:
+    variables = {}
+    for name, one in part.variables.items():
+        if dim not in one.dims:
+            continue
+        if name in part.coords:
+            variables[name] = longest.variables[name]
+            continue
+        shape = [longest.sizes[d] if d == dim else n for d, n in one.sizes.items()]
+        values = np.full(shape, MISSING.get(one.dtype.kind, np.nan), one.dtype)
+        values[tuple(slice(n) for n in one.shape)] = one.values
+        variables[name] = xr.Variable(one.dims, values, one.attrs)
+    kept = part.drop_vars(list(variables))
+    coords = {name: one for name, one in variables.items() if name in part.coords}
+    found = kept.assign({name: one for name, one in variables.items() if name not in coords}).assign_coords(coords)
+    # In the order in which they were.
+    return found[list(part.data_vars)]
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -155,7 +222,7 @@ def _check_alike(name: str, one: xr.Dataset, other_name: str, other: xr.Dataset,
     variables = sorted(map(str, set(one.data_vars) ^ set(other.data_vars)))
     if variables:
         raise InputError(f"{name} and {other_name} do not both have {', '.join(variables)}: {mended}")
-    for variable in one.data_vars:
+    for variable in [*one.data_vars, *(key for key in one.coords if _is_result(one, key) and key in other.coords)]:
         if one[variable].dims != other[variable].dims:
             raise InputError(
                 f"{variable} of {name} has dims {one[variable].dims}, of {other_name} {other[variable].dims}: {mended}"
@@ -167,6 +234,8 @@ def _check_alike(name: str, one: xr.Dataset, other_name: str, other: xr.Dataset,
                 + (mended if of else f"select what both have, or {mended}")
             )
     for key in dict.fromkeys([*one.coords, *other.coords]):
+        if key in one.coords and key in other.coords and _is_result(one, key) and _is_result(other, key):
+            continue
         if key not in one.coords or key not in other.coords or not _equal(one.coords[key], other.coords[key]):
             raise InputError(
                 f"{key} of {name} and of {other_name} differ: "
@@ -187,6 +256,11 @@ def _check_alike(name: str, one: xr.Dataset, other_name: str, other: xr.Dataset,
         raise InputError(
             f"{key} is {one.attrs.get(key)!r} of {name} and {other.attrs.get(key)!r} of {other_name}: {mended}"
         )
+
+
+def _is_result(data: xr.Dataset, name: Hashable) -> bool:
+    """Whether a variable, which xarray takes for a coordinate since a dim has its name, is none: of which subspace."""
+    return name in data.dims and name in data.coords and name not in data.coords[name].dims
 
 
 def _equal(one: xr.DataArray, other: xr.DataArray) -> bool:

@@ -57,6 +57,7 @@ def drawn(data: xr.Dataset, name: str, level: int, images: Any = None) -> Figure
     # Channels that few images excite have a tail that bars of its own height would hide.
     distribution.set_yscale("log")
     distribution.set_ylim(0.7, None)
+    distribution.locator_params(axis="x", nbins=5)
     if rest is not None:
         distribution.axvline(rest[level], color=REST, ls="--", lw=1.5, label="rest")
         distribution.legend(frameon=False, fontsize=8)
@@ -76,12 +77,14 @@ def drawn(data: xr.Dataset, name: str, level: int, images: Any = None) -> Figure
 
 
 def _response(axis: Axes, sigma: np.ndarray, phi: np.ndarray, rest: np.ndarray | None, level: int) -> None:
+    marked, order = sigma[level], np.argsort(sigma)
+    sigma, phi, rest = sigma[order], phi[:, order], None if rest is None else rest[order]
     low, high = np.quantile(phi, [0.1, 0.9], axis=0)
     axis.fill_between(sigma, low, high, color=INK, alpha=0.15, lw=0, label="80 % of images")
     axis.plot(sigma, phi.mean(axis=0), "o-", ms=3, color=INK, label="mean over images")
     if rest is not None:
         axis.plot(sigma, rest, "--", color=REST, label="rest")
-    axis.axvline(sigma[level], color="0.6", lw=0.8)
+    axis.axvline(marked, color="0.6", lw=0.8)
     if len(sigma) > 1 and sigma[0] > 0:
         axis.set_xscale("log")
         axis.set_xticks(sigma, [f"{s:g}" for s in sigma])

@@ -233,6 +233,16 @@ def test_a_channel_is_shown_with_its_images_or_their_names(data: xr.Dataset) -> 
     assert any(strongest == text.get_text() for axis in named.axes for text in axis.texts)
 
 
+def test_a_channel_is_shown_alike_whatever_the_order_of_noise_levels() -> None:
+    levels = [0.3, 0.1, 0.2]
+    turned, in_order = (phi(sigma=sigma).probe.show("mid:3") for sigma in (levels, sorted(levels)))
+    for one, other in zip(turned.axes, in_order.axes, strict=True):
+        assert one.get_xlabel() == other.get_xlabel()
+        for line, same in zip(one.lines, other.lines, strict=True):
+            np.testing.assert_allclose(line.get_xydata(), same.get_xydata(), rtol=1e-5)
+    assert "σ = 0.2" in turned.axes[1].get_xlabel()
+
+
 def test_nothing_is_changed_by_it(data: xr.Dataset) -> None:
     before = data.copy(deep=True)
     for call in (data.probe.top, data.probe.above_rest, lambda: data.probe.compare(data)):
