@@ -100,23 +100,33 @@ def test_what_cannot_be_is_said_in_a_line_and_leaves_nothing(
     assert [p for p in sorted(folder.rglob("*")) if p not in before and "__pycache__" not in p.parts] == []
 
 
+def interrupted_as_by_a_terminal() -> None:
+    """Of a process that was started in the background: what it starts would not hear Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_served_until_it_is_interrupted(folder: Path) -> None:
     words = [sys.executable, "-m", "analyses.explore", "nets:make", "photos", *COMMON, "--serve"]
     root = Path(__file__).parents[3]
-    with subprocess.Popen(
+    run = subprocess.Popen(
         words,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(root)},
-    ) as run:
+        preexec_fn=interrupted_as_by_a_terminal,
+    )
+    try:
         assert run.stdout is not None
         url = run.stdout.readline().strip()
         assert url.startswith("http://127.0.0.1:")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url, timeout=30) as answer:
+        with opener.open(url, timeout=60) as answer:
             assert b'id="explorer"' in answer.read()
         run.send_signal(signal.SIGINT)
-        assert run.wait(timeout=30) in (0, 130)
+        assert run.wait(timeout=60) in (0, 130)
+    finally:
+        run.kill()
+        run.communicate()
     assert not (folder / "explore.html").exists()
