@@ -75,6 +75,18 @@ def test_images_by_class_or_id_are_those_of_a_mask(data: xr.Dataset) -> None:
     xr.testing.assert_identical(data.probe.images("dog", "i4"), data.isel(image=[1, 4, 7, 8]))
 
 
+def test_names_may_be_given_in_lists_and_arrays_such_as_results_hold(data: xr.Dataset) -> None:
+    xr.testing.assert_identical(data.probe.tap(["mid", "enc1"]), data)
+    xr.testing.assert_identical(data.probe.images(["dog"], "i4"), data.probe.images("dog", "i4"))
+    top = data.probe.top(2)
+    for names in (top.top_image[:, 0, 3], top.top_image[:, 0, 3].values, top.top_image[:, 0, 3].values.tolist()):
+        assert set(data.probe.images(names).image.values) == set(top.top_image.values[:, 0, 3])
+    strongest = data.probe.top(2, of="image").top_channel[:, 4, 1]
+    found = data.probe.channel(strongest)
+    assert channel_names(found).tolist() == strongest.values.tolist()
+    assert channel_names(data.probe.channel(strongest[0])).tolist() == [strongest.values[0]]
+
+
 def test_above_rest_is_phi_less_rest_with_its_names(data: xr.Dataset) -> None:
     above = data.probe.above_rest()
     np.testing.assert_array_equal(above.values, data.phi.values - data.rest.values[None])
