@@ -280,8 +280,9 @@ def _nearest(vectors: np.ndarray) -> np.ndarray:
 
 
 def _pixels(images: ImageSet) -> np.ndarray:
-    parts = [images.read(range(k, min(k + 256, len(images)))).numpy() for k in range(0, len(images), 256)]
-    return np.concatenate(parts)
+    """Pixels of all images, of large ones those of the picture that is shown."""
+    parts = (images.read(range(k, min(k + 64, len(images)))).numpy() for k in range(0, len(images), 64))
+    return np.concatenate([_smaller(part) for part in parts])
 
 
 def _limits(images: ImageSet) -> tuple[float, float]:

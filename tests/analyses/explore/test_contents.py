@@ -271,3 +271,11 @@ def test_phi_measured_before_is_not_measured_again_and_must_be_the_same(images: 
             probekit.explore(model, images, data=one, **how)
     with pytest.raises(probekit.InputError, match="by their names"):
         probekit.explore(model, images, data={"other": data}, **how)
+
+
+def test_nearest_in_pixels_are_those_of_the_pixels_themselves_up_to_the_size_of_a_picture() -> None:
+    small = probekit.images.load(pictures(12, 16))
+    found = probekit.explore(network(), small, sigma=[0.2], draws=1, against=None, progress=False)
+    vectors = small.read(range(12)).numpy().reshape(12, -1)
+    near = NearestNeighbors(n_neighbors=7, algorithm="brute").fit(vectors).kneighbors(vectors)[1][:, 1:]
+    assert (found.contents.array("near-pixels") == near).all()
