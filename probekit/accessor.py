@@ -233,8 +233,8 @@ class Probe:
         sigma
             Noise level of the distribution and of the order of images; by default the middle one.
         images
-            The images that φ is of, as `probekit.images.load` takes them, found by their ids; without them their ids
-            are written instead.
+            The images that φ is of, as `probekit.images.load` takes them, found by their ids; at most 18 are read.
+            Without them the built-in samples are shown if φ is of these; of others ids are written instead.
 
         Returns
         -------

@@ -245,6 +245,20 @@ def test_a_channel_is_shown_with_its_images_or_their_names(data: xr.Dataset) -> 
     assert any(strongest == text.get_text() for axis in named.axes for text in axis.texts)
 
 
+def test_built_in_samples_are_shown_without_being_given() -> None:
+    pytest.importorskip("skimage")
+    samples = probekit.images.load("samples", size=32)[:20]
+    data = probekit.tap(network(0), "mid")(samples, sigma=0.1, draws=1)
+    shown = data.probe.show("mid:3")
+    given_ = data.probe.show("mid:3", images=samples)
+    pictures = [[image.get_array() for axis in one.axes for image in axis.images] for one in (shown, given_)]
+    assert len(pictures[0]) == 18
+    np.testing.assert_array_equal(np.array(pictures[0]), np.array(pictures[1]))
+    other_ids = data.assign_coords(image=[f"mine {k}" for k in range(20)])
+    for other in (other_ids, data.assign_attrs(image_source="photos.zip"), data.drop_attrs()):
+        assert not any(axis.images for axis in other.probe.show("mid:3").axes)
+
+
 def test_a_channel_is_shown_alike_whatever_the_order_of_noise_levels() -> None:
     levels = [0.3, 0.1, 0.2]
     turned, in_order = (phi(sigma=sigma).probe.show("mid:3") for sigma in (levels, sorted(levels)))
