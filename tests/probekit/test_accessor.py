@@ -420,3 +420,29 @@ def test_where_one_network_is_taken_several_are_refused_with_the_way_to_each(dat
         with pytest.raises(InputError, match=r"dims network, image.*one network's, of probekit.networks.by_network"):
             call()
     labels.check(by_network(both)["net0"], "phi")
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
+
+
+@given(st.lists(NAMES, min_size=2, max_size=4, unique=True), st.data())
+def test_by_network_undoes_compare_whatever_networks_are_called_and_say(names: list[str], drawn: st.DataObject) -> None:
+    base = made(np.arange(6, dtype=np.float32).reshape(3, 1, 2)).assign_attrs(draws=2)
+    # What is a text of one network is one of all, or missing; so are numbers.
+    kind = drawn.draw(st.sampled_from([st.sampled_from(["float32", "bfloat16"]), st.integers(-3, 3), st.floats(0, 9)]))
+    parts = []
+    for k, name in enumerate(names):
+        said: dict[str, Any] = {"denoiser": name, "weights_sha256": f"{k}"}
+        value = drawn.draw(st.none() | kind)
+        parts.append(
+            base.assign(phi=base.phi + k).assign_attrs(said | ({} if value is None else {"precision_gain": value}))
+        )
+    both = parts[0].probe.compare(*parts[1:], names=names)
+    apart = by_network(both)
+    assert list(apart) == names
+    for (name, one), own in zip(apart.items(), parts, strict=True):
+        xr.testing.assert_identical(one, own)
+        xr.testing.assert_identical(by_network(both.sel(network=name))[name], own)
+    for name, one in by_network(both.phi).items():
+        xr.testing.assert_equal(one, parts[names.index(name)].phi)
+        xr.testing.assert_equal(by_network(both.phi.sel(network=name))[name], one)
