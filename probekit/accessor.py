@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from probekit import checks, labels
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Probe"]
+
+# That are named at once.
+MOST_NAMES = 10**7
 
 
 class Probe:
@@ -40,8 +44,8 @@ class Probe:
     def __repr__(self) -> str:
         return f"<probe of {dict(self._data.sizes)}: .tap .channel .above_rest .top .images .show .compare>"
 
-    def tap(self, *names: str) -> xr.Dataset:
-        """The channels of these taps, in the order of the data.
+    def tap(self, *names: Any) -> xr.Dataset:
+        """The channels of these taps, given one after another or as a list, in the order of the data.
 
         Raises
         ------
@@ -57,22 +61,22 @@ class Probe:
         """
         taps = labels.strings(self._named()["tap"].values)
         known = labels.blocks(self._data)
-        _check_texts("tap", names)
-        wrong = [name for name in names if name not in known]
-        if wrong or not names:
+        wanted = _texts("tap", names)
+        wrong = [name for name in wanted if name not in known]
+        if wrong or not wanted:
             asked = checks.given("tap", wrong[0]) if wrong else "no tap is named"
             raise InputError(f"{asked}: the data has the taps {', '.join(known)}; give one or more of these")
-        return self._data.isel(channel=np.flatnonzero(np.isin(taps, list(names))))
+        return self._data.isel(channel=np.flatnonzero(np.isin(taps, wanted)))
 
-    def channel(self, *names: str) -> xr.Dataset:
-        """These channels, such as "mid:59", in the order they are named in.
+    def channel(self, *names: Any) -> xr.Dataset:
+        """These channels, such as "mid:59", one after another or as a list, in the order they are named in.
 
         Raises
         ------
         InputError
             If there is no channel of such a name, one is named twice, or none is given.
         """
-        places = [channel_at(self._named(), name) for name in names]
+        places = [channel_at(self._named(), name) for name in _texts("channel", names)]
         if not places or len(set(places)) < len(places):
             raise InputError(f"channels {checks.shown(names)}: give the names of one or more, each once")
         return self._data.isel(channel=places)
@@ -193,8 +197,8 @@ class Probe:
         }
         return xr.Dataset(variables, coords, dict(self._data.attrs))
 
-    def images(self, *names: str) -> xr.Dataset:
-        """The images of these classes, or of these ids, in the order of the data.
+    def images(self, *names: Any) -> xr.Dataset:
+        """The images of these classes, or of these ids, one after another or as a list, in the order of the data.
 
         Raises
         ------
@@ -202,21 +206,22 @@ class Probe:
             If neither a class nor an image is so called, or nothing is named.
         """
         data = self._named("image")
-        _check_texts("images", names)
+        wanted = _texts("images", names)
         ids = labels.strings(data["image"].values)
         classes = labels.strings(data["label"].values) if "label" in data.coords else np.array([], object)
-        for name in names:
-            if name not in ids and name not in classes:
-                known = [*dict.fromkeys(classes.tolist())] or ids[:3].tolist()
-                told = ", ".join(checks.shown(one) for one in known[:8])
+        known = {*ids.tolist(), *classes.tolist()}
+        for name in wanted:
+            if name not in known:
+                some = [*dict.fromkeys(classes.tolist())] or ids[:3].tolist()
+                told = ", ".join(checks.shown(one) for one in some[:8])
                 raise InputError(
                     f"{checks.given('images', name)}: the data has no class and no image of this name; give one such "
                     f"as {told}"
                 )
-        if not names:
+        if not wanted:
             raise InputError("images() needs names: give classes or ids of images")
-        chosen = np.isin(ids, list(names)) | (np.isin(classes, list(names)) if len(classes) else False)
-        return self._data.isel(image=np.flatnonzero(chosen))
+        chosen = pd.Index(ids).isin(wanted) | (pd.Index(classes).isin(wanted) if len(classes) else False)
+        return data.isel(image=np.flatnonzero(chosen))
 
     def show(self, channel: str, *, sigma: float | None = None, images: Any = None) -> Figure:
         """Draw a channel: its response against σ, its distribution over images, and the images it likes and does not.
@@ -228,8 +233,8 @@ class Probe:
         sigma
             Noise level of the distribution and of the order of images; by default the middle one.
         images
-            The images that φ is of, as `probekit.images.load` takes them, found by their ids; without them their ids
-            are written instead.
+            The images that φ is of, as `probekit.images.load` takes them, found by their ids; at most 18 are read.
+            Without them the built-in samples are shown if φ is of these; of others ids are written instead.
 
         Returns
         -------
@@ -310,10 +315,19 @@ def _above_in_blocks(data: xr.Dataset) -> Iterator[tuple[slice, xr.Variable]]:
         yield where, part
 
 
-def _check_texts(option: str, names: Sequence[Any]) -> None:
+def _texts(option: str, names: Sequence[Any]) -> list[str]:
+    """Names that are given one after another, or in lists or arrays."""
+    found: list[Any] = []
     for name in names:
-        if not isinstance(name, str):
-            raise InputError(f"{checks.given(option, name)}: give texts, one after another, e.g. .{option}('a', 'b')")
+        several = (
+            isinstance(name, Iterable) and not isinstance(name, str | bytes) and checks.attribute(name, "ndim") != 0
+        )
+        found += checks.listed(option, name, "names as texts", most=MOST_NAMES) if several else [name]
+    texts = [checks.unwrapped(one) for one in found]
+    for one, name in zip(texts, found, strict=True):
+        if not isinstance(one, str):
+            raise InputError(f"{checks.given(option, name)}: give texts, e.g. .{option}('a', 'b')")
+    return list(map(str, texts))
 
 
 def _level(levels: np.ndarray, sigma: Any) -> int:

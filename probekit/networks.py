@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +17,8 @@ __all__ = ["OF_A_NETWORK", "by_network", "compared"]
 
 # What a result says of its network: an attribute of a result of one, a coordinate along `network` of several.
 OF_A_NETWORK = ("denoiser", "denoiser_settings", "weights_sha256", "taps", "weights_left_out")
+# Of a coordinate that holds what is an attribute of each network's own result.
+SAID = {"attribute_of": "network"}
 # Coordinates along `network` that say how many places along a dim are the network's own, and what stands in the others.
 OWN = "places_along_"
 MISSING = {"b": False, "i": 0, "u": 0, "O": "", "U": "", "T": ""}
@@ -53,9 +55,7 @@ def by_network(data: Labelled) -> dict[str, Labelled]:
         one = _own_places(data.isel(network=k))
         told = {key: one.coords[key].item() for key in own}
         kept = one.drop_vars(["network", *own])
-        # What is empty, or NaN, was not said of this network.
-        kept.attrs = {key: value for key, value in one.attrs.items() if key not in own}
-        kept.attrs |= {key: value for key, value in told.items() if value != "" and value == value}
+        kept.attrs = {key: value for key, value in one.attrs.items() if key not in own} | _known(told)
         found[str(name)] = kept
     return found
 
@@ -72,6 +72,11 @@ def _own_places(one: Labelled) -> Labelled:
     return cut.drop_vars(list(sizes))
 
 
+def _known(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a network; what is empty, or NaN, is not."""
+    return {key: value for key, value in told.items() if value != "" and value == value}
+
+
 def _is_one_of_several(data: Labelled) -> bool:
     return "network" in data.coords and not data.coords["network"].dims
 
@@ -79,9 +84,13 @@ def _is_one_of_several(data: Labelled) -> bool:
 def _selected(data: Labelled) -> dict[str, Labelled]:
     """The one network, of which coordinates of no dims say what it is."""
     data = _own_places(data)
-    own = [key for key in OF_A_NETWORK if key in data.coords and not data.coords[key].dims]
+    own = [
+        str(key)
+        for key, one in data.coords.items()
+        if not one.dims and (key in OF_A_NETWORK or SAID.items() <= one.attrs.items())
+    ]
     kept = data.drop_vars(["network", *own])
-    kept.attrs = {**data.attrs, **{key: told for key in own if (told := str(data.coords[key].item()))}}
+    kept.attrs = {**data.attrs, **_known({key: data.coords[key].item() for key in own})}
     return {str(strings([data.coords["network"].item()])[0]): kept}
 
 
@@ -126,7 +135,7 @@ def compared(parts: Sequence[Any], names: Any = None, *, of: str = "") -> xr.Dat
             raise InputError(f"{key} is an attribute that differs, and a coordinate or variable: drop or rename either")
     results = [*first.data_vars, *(name for name in first.coords if _is_result(first, name))]
     variables = {name: stacked([part[name].variable for part in parts], "network") for name in results}
-    told = {key: ("network", _told([part.attrs.get(key) for part in parts])) for key in own}
+    told = {key: ("network", _told([part.attrs.get(key) for part in parts]), SAID) for key in own}
     named = {"network": ("network", strings(called), {"long_name": "network"})}
     # All have the same.
     coords = {name: one.variable for name, one in first.coords.items() if name not in variables}

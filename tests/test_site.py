@@ -99,7 +99,7 @@ def test_the_glossary_is_one_of_words_that_pages_can_refer_to() -> None:
     words = pages.terms(text)
     assert {"active-set", "unit", "φ", "blind", "noise-level"} <= words.keys()
     made = pages.glossary(text)
-    assert "````{glossary}\nactive set\n  The channels that one image" in made
+    assert "````{glossary}\nabove rest\n  φ − rest, what an image adds" in made
     assert "\nchannel\nunit\n  `channel` counts" in made
     # Nothing is lost: what is said is there in the same order, word for word.
     said = [re.sub(r"\W+", "", part) for part in (text, made.replace("````{glossary}", ""))]

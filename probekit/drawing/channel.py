@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from probekit.images import ImageSet
+
 __all__ = ["drawn"]
 
 SHOWN = 6
+# As results call them.
+SAMPLES = re.compile(r"samples (32|64)×\1( grey)?")
 INK, REST = "#1b3a57", "#b3400c"
 
 
@@ -34,7 +39,8 @@ def drawn(data: xr.Dataset, name: str, level: int, images: Any = None) -> Figure
     level
         Position of the noise level of the distribution and of the order of images.
     images
-        The images, as `probekit.images.load` takes them; without them their ids are written.
+        The images, as `probekit.images.load` takes them; without them the built-in samples are shown if φ is of these,
+        else ids are written.
 
     Raises
     ------
@@ -48,6 +54,7 @@ def drawn(data: xr.Dataset, name: str, level: int, images: Any = None) -> Figure
     count = min(SHOWN, len(order))
     half = (len(order) - count) // 2
     rows = {"strongest": order[:count], "middle": order[half : half + count], "weakest": order[len(order) - count :]}
+    images = _samples(data, ids) if images is None else images
     pictures = None if images is None else _pictures(images, ids[np.unique(np.concatenate(list(rows.values())))])
     figure = Shown(figsize=(9, 2.6 + 3 * 1.25), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=[2.6, 3 * 1.25], squeeze=False)[:, 0]
@@ -103,6 +110,18 @@ def _image(axis: Axes, name: str, picture: np.ndarray | None, value: float) -> N
         return
     colours = np.moveaxis(picture, 0, -1)
     axis.imshow(colours[..., :3] if colours.shape[2] >= 3 else colours[..., 0], cmap="gray", vmin=0, vmax=1)
+
+
+def _samples(data: xr.Dataset, ids: np.ndarray) -> ImageSet | None:
+    """The built-in samples, if φ is of these under their own ids, and they are installed."""
+    said = SAMPLES.fullmatch(str(data.attrs.get("image_source", "")))
+    if not said:
+        return None
+    try:
+        found = image_sources.load("samples", size=int(said[1]), bands=1 if said[2] else 3)
+    except InputError:
+        return None
+    return found if set(ids) <= set(found.ids) else None
 
 
 def _pictures(images: Any, wanted: np.ndarray) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ CALLS = {
     "probekit.accessor.Probe.compare": Call(
         Probe.compare,
         {"self": PROBE, "other": DATA, "more": (), "names": None},
-        {"names": NOTHING},
+        {"names": NOTHING | {"an array of texts", "an array of object texts"}},
         only=("other", "more", "names"),
     ),
 }

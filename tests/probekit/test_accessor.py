@@ -75,6 +75,18 @@ def test_images_by_class_or_id_are_those_of_a_mask(data: xr.Dataset) -> None:
     xr.testing.assert_identical(data.probe.images("dog", "i4"), data.isel(image=[1, 4, 7, 8]))
 
 
+def test_names_may_be_given_in_lists_and_arrays_such_as_results_hold(data: xr.Dataset) -> None:
+    xr.testing.assert_identical(data.probe.tap(["mid", "enc1"]), data)
+    xr.testing.assert_identical(data.probe.images(["dog"], "i4"), data.probe.images("dog", "i4"))
+    top = data.probe.top(2)
+    for names in (top.top_image[:, 0, 3], top.top_image[:, 0, 3].values, top.top_image[:, 0, 3].values.tolist()):
+        assert set(data.probe.images(names).image.values) == set(top.top_image.values[:, 0, 3])
+    strongest = data.probe.top(2, of="image").top_channel[:, 4, 1]
+    found = data.probe.channel(strongest)
+    assert channel_names(found).tolist() == strongest.values.tolist()
+    assert channel_names(data.probe.channel(strongest[0])).tolist() == [strongest.values[0]]
+
+
 def test_above_rest_is_phi_less_rest_with_its_names(data: xr.Dataset) -> None:
     above = data.probe.above_rest()
     np.testing.assert_array_equal(above.values, data.phi.values - data.rest.values[None])
@@ -231,6 +243,20 @@ def test_a_channel_is_shown_with_its_images_or_their_names(data: xr.Dataset) -> 
     np.testing.assert_allclose(np.asarray(pictures[0].get_array()), shown, atol=1e-6)
     named = data.probe.show("mid:3")
     assert any(strongest == text.get_text() for axis in named.axes for text in axis.texts)
+
+
+def test_built_in_samples_are_shown_without_being_given() -> None:
+    pytest.importorskip("skimage")
+    samples = probekit.images.load("samples", size=32)[:20]
+    data = probekit.tap(network(0), "mid")(samples, sigma=0.1, draws=1)
+    shown = data.probe.show("mid:3")
+    given_ = data.probe.show("mid:3", images=samples)
+    pictures = [[image.get_array() for axis in one.axes for image in axis.images] for one in (shown, given_)]
+    assert len(pictures[0]) == 18
+    np.testing.assert_array_equal(np.array(pictures[0]), np.array(pictures[1]))
+    other_ids = data.assign_coords(image=[f"mine {k}" for k in range(20)])
+    for other in (other_ids, data.assign_attrs(image_source="photos.zip"), data.drop_attrs()):
+        assert not any(axis.images for axis in other.probe.show("mid:3").axes)
 
 
 def test_a_channel_is_shown_alike_whatever_the_order_of_noise_levels() -> None:
@@ -394,3 +420,29 @@ def test_where_one_network_is_taken_several_are_refused_with_the_way_to_each(dat
         with pytest.raises(InputError, match=r"dims network, image.*one network's, of probekit.networks.by_network"):
             call()
     labels.check(by_network(both)["net0"], "phi")
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
+
+
+@given(st.lists(NAMES, min_size=2, max_size=4, unique=True), st.data())
+def test_by_network_undoes_compare_whatever_networks_are_called_and_say(names: list[str], drawn: st.DataObject) -> None:
+    base = made(np.arange(6, dtype=np.float32).reshape(3, 1, 2)).assign_attrs(draws=2)
+    # What is a text of one network is one of all, or missing; so are numbers.
+    kind = drawn.draw(st.sampled_from([st.sampled_from(["float32", "bfloat16"]), st.integers(-3, 3), st.floats(0, 9)]))
+    parts = []
+    for k, name in enumerate(names):
+        said: dict[str, Any] = {"denoiser": name, "weights_sha256": f"{k}"}
+        value = drawn.draw(st.none() | kind)
+        parts.append(
+            base.assign(phi=base.phi + k).assign_attrs(said | ({} if value is None else {"precision_gain": value}))
+        )
+    both = parts[0].probe.compare(*parts[1:], names=names)
+    apart = by_network(both)
+    assert list(apart) == names
+    for (name, one), own in zip(apart.items(), parts, strict=True):
+        xr.testing.assert_identical(one, own)
+        xr.testing.assert_identical(by_network(both.sel(network=name))[name], own)
+    for name, one in by_network(both.phi).items():
+        xr.testing.assert_equal(one, parts[names.index(name)].phi)
+        xr.testing.assert_equal(by_network(both.phi.sel(network=name))[name], one)
