@@ -183,7 +183,10 @@ BAD: dict[str, list[tuple[Callable[[], Any], str]]] = {
     ],
     "edits": [
         (lambda: edited(lambda tap: tap.ablate(8)), "channels \\[8\\] do not exist here: the map has channels 0…7"),
-        (lambda: edited(lambda tap: tap.ablate("first")), "channels='first': give whole numbers"),  # pyright: ignore
+        (
+            lambda: edited(lambda tap: tap.ablate("first")),
+            "channels='first' is no channel of this tap: give whole numbers",
+        ),  # pyright: ignore
         (lambda: edited(lambda tap: tap.ablate(0.5)), "channels=0.5"),  # pyright: ignore[reportArgumentType]
         (lambda: edited(lambda tap: tap.scale([-1], 2)), "channels \\[-1\\] do not exist"),
         (lambda: edited(lambda tap: tap.scale(0, "twice")), "factor='twice': give a finite number"),  # pyright: ignore

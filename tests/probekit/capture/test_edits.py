@@ -262,7 +262,7 @@ def test_whole_numbers_of_every_kind_choose_channels(small: UNet, channels: Any)
         ([0.9], "channels=0.9: give a whole number"),
         (np.asarray([0.9, 1.0]), "channels=0.9"),
         (torch.tensor([1.0]), "channels=1.0"),
-        ("12", "channels='12': give whole numbers, or a boolean mask"),
+        ("12", "channels='12' is no channel of this tap: give whole numbers, names such as"),
         (["1"], "channels='1'"),
         (True, "channels=True: give whole numbers, or a boolean mask"),
         (np.bool_(True), "channels=.*True_?: give whole numbers"),
