@@ -112,8 +112,8 @@ def _units(channels: Any, tap: str) -> Any:
         name, _, unit = one.rpartition(":") if isinstance(one, str) else ("", "", "")
         if name != tap or not (unit.isascii() and unit.isdecimal()):
             raise InputError(
-                f'{given("channels", one)} is no channel of this tap: give whole numbers, names such as "{tap}:0", or a '
-                "boolean mask"
+                f'{given("channels", one)} is no channel of this tap: give whole numbers, names such as "{tap}:0", or '
+                "a boolean mask"
             )
         found.append(int(unit))
     return found
