@@ -13,7 +13,6 @@ from analyses.ground import run
 from probekit.cli.arguments import (
     CHECK,
     REDUCE,
-    AnySeed,
     Bands,
     Check,
     Condition,
@@ -23,6 +22,7 @@ from probekit.cli.arguments import (
     Model,
     Quiet,
     Reduce,
+    Seed,
     Sigma,
     Size,
     conditions_called,
@@ -45,7 +45,7 @@ SIGMA = "0.05,0.1,0.2,0.3,0.5,0.8,1"
 
 
 def command(
-    model: Model,
+    network: Model,
     images: Images,
     out: Annotated[Path, out_option("The page, one file that ends in .html.")] = Path(PAGE),
     size: Size = None,
@@ -62,7 +62,7 @@ def command(
         str, typer.Option(help="Places in the network, comma-separated; by default those it declares.")
     ] = "",
     reduce: Reduce = REDUCE,
-    seed: AnySeed = 0,
+    seed: Seed = 0,
     detailed: Annotated[
         int, typer.Option(callback=whole_of(0), help="Images of which the page holds noisy, denoised and maps.")
     ] = DETAILED,
@@ -96,17 +96,17 @@ def command(
     }
     if not serve:
         file_awaited(out, (".html", ".htm"), ".html", images=images)
-    network = network_called(model)
+    denoiser = network_called(network)
     source = images_called(images, size=size, crop=crop, bands=bands, check=check)
     other = None if against == "nothing" else against if against == "untrained" else network_called(against)
     with silent(quiet):
         found = explore(
-            network,
+            denoiser,
             source,
             against=other,
             samples=None if samples is None else _read(samples),
-            command=shlex.join(["probekit", "explore", model, *images, *_options(told, condition)]),
-            code=_code(model, images, size, crop, bands),
+            command=shlex.join(["probekit", "explore", network, *images, *_options(told, condition)]),
+            code=_code(network, images, size, crop, bands),
             sigma=numbers(sigma, float, option="--sigma"),
             draws=draws,
             taps=words(taps) or None,
@@ -135,13 +135,13 @@ def _options(told: Mapping[str, tuple[Any, Any]], conditions: Sequence[str] | No
     return words + [word for one in conditions or () for word in ("--condition", one)]
 
 
-def _code(model: str, images: Sequence[str], size: int | None, crop: int | None, bands: int) -> dict[str, str]:
+def _code(network: str, images: Sequence[str], size: int | None, crop: int | None, bands: int) -> dict[str, str]:
     """Lines of Python that load the same."""
-    if is_function(model):
-        module, _, function = model.partition(":")
+    if is_function(network):
+        module, _, function = network.partition(":")
         load = f"from {module} import {function}\ndenoiser = {function}()"
     else:
-        load = f"denoiser = probekit.load({model!r})"
+        load = f"denoiser = probekit.load({network!r})"
     told = {"size": size, "crop": crop, "bands": bands if bands != 3 else None}
     options = "".join(f", {name}={value}" for name, value in told.items() if value is not None)
     parts = [f"probekit.images.load({one!r}{options})" for one in images]

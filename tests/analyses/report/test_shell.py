@@ -107,7 +107,9 @@ def test_help_names_every_command(asked: list[str], capsys: pytest.CaptureFixtur
 
 def test_every_analysis_is_named() -> None:
     rooms = {p.parent.name for p in (ROOT / "analyses").glob("*/__init__.py")}
-    assert set(ANALYSES) == rooms - {"ground", "report"}
+    assert set(ANALYSES) == rooms - {"ground", "report", "explore"}
+    # Of two programs, each a command of its own.
+    assert {"report", "explore"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -131,6 +133,7 @@ def test_a_word_means_the_same_in_every_command(name: str) -> None:
         "analyse noise_level": {"sigma", "network"},
         "analyse controls": {"draws"},
         "report": {"draws"},
+        "explore": {"out", "sigma", "draws"},
     }.get(name, set())
     shared = options(vocabulary)
     for word, param in options(function(name)).items():
