@@ -27,6 +27,7 @@ from analyses import (
     cues,
     densities,
     descriptors,
+    explore,
     factors,
     generalisation,
     noise_level,
@@ -305,7 +306,18 @@ def test_the_page_of_results_keeps_its_marks() -> None:
 
 # Every analysis
 
+
+def explored(at: SimpleNamespace) -> xr.Dataset:
+    """φ of an explorer, all of whose arrays can be made."""
+    how = {"taps": [at.block], "sigma": [0.1], "draws": 2, "detailed": 1, "progress": False}
+    found = explore.explore(at.denoiser, at.images, **how)
+    for name in found.contents.makers:
+        assert found.contents.array(name).size, name
+    return next(iter(found.networks.values())).data
+
+
 ROOMS: dict[str, Callable[[SimpleNamespace], xr.Dataset]] = {
+    "explore": explored,
     "sparsity": lambda at: sparsity.analyse(at.data),
     "selectivity": lambda at: selectivity.analyse(at.data, resamples=100),
     "subspaces": lambda at: subspaces.analyse(at.data, resamples=100, max_subspaces=2),

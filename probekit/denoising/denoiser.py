@@ -109,10 +109,7 @@ class Denoiser(nn.Module):
     A network for images in [−1, 1] that predicts their noise:
 
     >>> Denoiser(nn.Identity(), predicts="noise", data_range=(-1, 1))
-    Denoiser(
-      predicts='noise', sigma_to=None, scaling=None, data_range=(-1, 1)
-      (model): Identity()
-    )
+    Denoiser(Identity: Identity, predicts='noise', sigma_to=None, scaling=None, data_range=(-1, 1))
     """
 
     def __init__(

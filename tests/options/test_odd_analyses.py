@@ -99,6 +99,7 @@ WITHIN = {
     "claims.cells",
     "claims.failing",
     "claims.met",
+    "claims.sentence",
     "claims.undecided",
     "claims.unjudged",
     "noise_level.in_range",
