@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -21,23 +19,17 @@ from analyses.explore.page import bundle, styles
 from analyses.explore.serve import arrays_of
 from analyses.explore.widget import RENDER
 from probekit.images import ImageSet
+from tests import browsers
 from tests.analyses.explore.conftest import HOSTILE, SIGMA, network, pictures
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright")
-CHROMIUM = os.environ.get("PROBEKIT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; set PROBEKIT_CHROMIUM to where it lies")
-# A browser that looks nothing up by itself.
-FLAGS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
-FLAGS += ["disable-component-update", "disable-sync"]
+pytestmark = browsers.needed
 BLOCKS = ("enc1", "mid")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=[f"--{flag}" for flag in FLAGS])
+    with browsers.started() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
