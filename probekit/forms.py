@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probekit.machine.intensities import shown_range
 from probekit.naming import abridged
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ def _sheet(pictures: list[np.ndarray]) -> str:
     """Thumbnails on one sheet, as an inline picture."""
     from PIL import Image
 
-    low, high = min(float(one.min()) for one in pictures), max(float(one.max()) for one in pictures)
-    low, high = (0.0, 1.0) if low >= -0.5 and high <= 1.5 else (low, high if high > low else low + 1)
+    low, high = shown_range(np.concatenate([one.ravel() for one in pictures]))
     down = -(-len(pictures) // ACROSS)
     sheet = Image.new("RGB", (min(len(pictures), ACROSS) * SIDE, down * SIDE), "white")
     for k, picture in enumerate(pictures):

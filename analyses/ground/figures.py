@@ -13,6 +13,7 @@ import xarray as xr
 from probekit import checks
 from probekit.errors import InputError
 from probekit.labels import strings
+from probekit.machine.intensities import shown_range
 from probekit.networks import by_network
 
 if TYPE_CHECKING:
@@ -399,14 +400,6 @@ def over_blocks(axis: Axes, blocks: Sequence[str]) -> np.ndarray:
 def named_blocks(found: Mapping[str, xr.Dataset]) -> list[str]:
     """Blocks of all networks, in the order of the first that has each."""
     return list(dict.fromkeys(str(b) for one in found.values() for b in strings(one["block"].values)))
-
-
-def shown_range(values: np.ndarray) -> tuple[float, float]:
-    """The intensities drawn black and white: 0 and 1, or the extremes where values are of another range."""
-    low, high = float(values.min()), float(values.max())
-    if low >= -0.5 and high <= 1.5:
-        return 0.0, 1.0
-    return low, high if high > low else low + 1
 
 
 def picture(

@@ -12,6 +12,7 @@ from probekit import images as image_sources
 from probekit.drawing.shown import Shown
 from probekit.errors import InputError
 from probekit.labels import by_id, strings
+from probekit.machine.intensities import shown_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,6 +134,5 @@ def _pictures(images: Any, wanted: np.ndarray) -> dict[str, np.ndarray]:
             "under the same ids"
         )
     values = source.sel(image=wanted.tolist()).read(range(len(wanted))).numpy()
-    low, high = float(values.min()), float(values.max())
-    low, high = (0.0, 1.0) if low >= -0.5 and high <= 1.5 else (low, high if high > low else low + 1)
+    low, high = shown_range(values)
     return dict(zip(wanted.tolist(), np.clip((values - low) / (high - low), 0, 1), strict=True))

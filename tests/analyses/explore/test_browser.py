@@ -19,6 +19,7 @@ from analyses.explore.page import bundle, styles
 from analyses.explore.serve import arrays_of
 from analyses.explore.widget import RENDER
 from probekit.images import ImageSet
+from probekit.noise import standard_normal
 from tests import browsers
 from tests.analyses.explore.conftest import HOSTILE, SIGMA, network, pictures
 
@@ -379,8 +380,26 @@ def test_an_image_s_bars_are_its_phi_above_rest_and_lead_to_channels(
     assert not page.complaints
 
 
-class Copied(Exception):
-    """No snippet was found."""
+def test_noisy_pictures_are_the_image_and_its_own_noise_at_each_sigma(
+    browser: Any, address: str, explorer: Explorer, images: ImageSet
+) -> None:
+    k = explorer.contents.meta["images"]["detailed"][0]
+    page = at(browser, address, f"mid,sigma=0.3,img={quote(images.ids[k], safe='')}")
+    page.page.wait_for_selector(".image figure.pair")
+    drawn = page.page.evaluate(
+        """[...document.querySelectorAll('.image figure.pair')].map(pair => [...pair.querySelectorAll('canvas')].map(
+             canvas => [...canvas.getContext('2d').getImageData(0, 0, 8, 8).data]))"""
+    )
+    page.context.close()
+    x = images.read([k])
+    z = standard_normal(tuple(x.shape[1:]), seed=0, ids=[images.ids[k]], draws=[0])
+    for (noisy, clean), sigma, own in zip(drawn, SIGMA, explorer.contents.array(f"denoised/0/{k}"), strict=True):
+        expected = np.moveaxis((x + sigma * z)[0].clamp(0, 1).numpy(), 0, -1)
+        shown = np.array(noisy).reshape(8, 8, 4)[..., :3] / 255
+        # Noise is kept in steps of 4/127, pictures in steps of 1/255, each rounded.
+        np.testing.assert_allclose(shown, expected, atol=sigma * 2 / 127 + 1.5 / 255)
+        assert (np.array(clean).reshape(8, 8, 4)[..., :3] == own).all()
+    assert not page.complaints
 
 
 def snippets(page: Any) -> list[str]:
